@@ -1,0 +1,91 @@
+"""What can go wrong, as types. Whether to try again is a type; why it failed is a reason code.
+
+    VinbatchError
+    ├── UsageError          the person asked for something impossible (exit code 2)
+    ├── Transient           try again, with a bound: the network, a busy store, a lost worker
+    │   └── ReplicaLost     the process that held the model died
+    └── Permanent           trying again cannot help: the document is quarantined
+
+Every error keeps its fields through pickling, because Ray carries errors between processes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+
+class Reason(StrEnum):
+    """Why a document or page has no result: the code in `documents.reason` and `pages.reason`."""
+
+    # the source
+    object_missing = "object_missing"
+    object_changed = "object_changed"
+    access_denied = "access_denied"
+    store_unreachable = "store_unreachable"
+    manifest_line = "manifest_line"
+    archive_member = "archive_member"
+    archive_damaged = "archive_damaged"
+    too_many_bytes = "too_many_bytes"
+    # the file
+    empty_file = "empty_file"
+    unsupported_type = "unsupported_type"
+    pdf_encrypted = "pdf_encrypted"
+    pdf_damaged = "pdf_damaged"
+    pdf_no_pages = "pdf_no_pages"
+    image_damaged = "image_damaged"
+    too_many_pixels = "too_many_pixels"
+    too_many_pages = "too_many_pages"
+    render_timeout = "render_timeout"
+    render_memory = "render_memory"
+    render_crashed = "render_crashed"
+    # the model
+    prompt_too_long = "prompt_too_long"
+    output_truncated = "output_truncated"
+    generation_loop = "generation_loop"
+    grammar_error = "grammar_error"
+    schema_mismatch = "schema_mismatch"
+    # the machines
+    worker_lost = "worker_lost"
+    out_of_memory = "out_of_memory"
+    internal_error = "internal_error"
+
+
+class VinbatchError(Exception):
+    """`message` is one line a person can act on: what was wrong, where, and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UsageError(VinbatchError):
+    """Wrong use of the command line, a setting, a schema or a checkpoint; nothing was started."""
+
+
+class Coded(VinbatchError):
+    """An error with a reason code; `details` are figures and names that help to repeat it."""
+
+    def __init__(self, reason: Reason, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.details = details
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.reason, self.message, self.details)
+
+
+class Transient(Coded):
+    """Worth another try."""
+
+
+class ReplicaLost(Transient):
+    """The replica that held the request is gone; nothing is known of the request's result."""
+
+
+class Permanent(Coded):
+    """The same bytes and settings will fail again."""
+
+
+def _rebuild(kind: type[Coded], reason: Reason, message: str, details: dict[str, Any]) -> Coded:
+    return kind(reason, message, **details)

@@ -1,0 +1,187 @@
+"""The frozen records that cross the boundaries between folders.
+
+A document's way through them:
+
+    DocumentRef → Document → PageImage → PreparedPage → Request → Generation → PageRecord → Extraction
+
+and `Failure` wherever it ends early. Arrays are numpy, so that Ray ships them without a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import Coded, Reason
+
+Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]  # left, top, right, bottom, each 0..1 of the page's width or height
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a document or page has no result. `page` is 1-based, None for the whole document."""
+
+    reason: Reason
+    message: str
+    page: int | None = None
+    retryable: bool = False
+    traceback: str | None = None
+
+    @classmethod
+    def of(cls, error: Coded, page: int | None = None) -> Failure:
+        from pipeline.errors import Transient
+
+        return cls(error.reason, error.message, page, isinstance(error, Transient))
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """One document as a listing names it. `failure` is set when the listing entry itself is broken."""
+
+    uri: str  # s3://bucket/key, an absolute path, or ARCHIVE!/member
+    size: int | None = None  # bytes, as listed
+    etag: str | None = None  # as listed
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document's bytes, pinned to one version."""
+
+    uri: str
+    data: bytes
+    sha256: str  # hex
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageImage:
+    """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based."""
+
+    page: int
+    pixels: Pixels
+    renderer: str  # "pdfium", "poppler" or "pillow"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A machine-readable code found on a page."""
+
+    kind: Literal["qr", "barcode"]
+    text: str
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPage:
+    """A page ready for the model: tiles uint8 [n, 448, 448, 3], thumbnail last when n > 1."""
+
+    page: int
+    tiles: Pixels
+    width: int  # of the page image, pixels
+    height: int
+    renderer: str
+    codes: tuple[Code, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One page for the engine. `question` is the user turn without the image; None grammar means free text."""
+
+    id: str
+    tiles: Pixels
+    question: str
+    grammar: str | None
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the engine answered to one request. Arrays have one entry for each generated token.
+
+    spans        int32 [n, 2]  start and end of the token's text, in characters of `text`
+    probability  float32 [n]   of the token under the grammar's mask; 1.0 where forced
+    unmasked     float32 [n]   of the token before the mask; NaN where forced and not computed
+    forced       bool [n]      the grammar left no choice
+    place        float32 [n, 4] or None: weight of the strongest cell, its tile, row and column (0..15)
+    """
+
+    request_id: str
+    text: str
+    finish: Literal["stop", "length", "loop", "error"]
+    spans: npt.NDArray[np.int32]
+    probability: npt.NDArray[np.float32]
+    unmasked: npt.NDArray[np.float32]
+    forced: npt.NDArray[np.bool_]
+    prompt_tokens: int
+    place: npt.NDArray[np.float32] | None = None
+    message: str | None = None  # set when finish is "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value with its evidence. `path` is like "lines[2].amount"; `value` is JSON-ready, None if absent."""
+
+    path: str
+    raw: str | None  # as printed
+    value: Any  # normalised: str (also for Decimal and date), int, bool or None
+    confidence: float | None
+    source: str  # "read", "qr", "mrz" or "review"
+    page: int | None
+    box: Box | None = None
+    problem: str | None = None  # why raw could not be normalised
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """What one page said, complete enough to merge again without the model."""
+
+    page: int
+    fields: tuple[Field, ...]
+    codes: tuple[Code, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """The row of a page: a record or a failure, and how it came about. `key` names everything that could change it."""
+
+    page: int
+    key: str
+    record: PageRecord | None
+    failure: Failure | None
+    renderer: str | None = None
+    width: int | None = None
+    height: int | None = None
+    tiles: int | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    output: str | None = None  # the model's text
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one rule over a record: a code, a sentence, and the figures it compared."""
+
+    code: str
+    passed: bool
+    severity: Literal["info", "warning", "error"]
+    message: str
+    fields: tuple[str, ...] = ()  # paths that it looked at
+    expected: str | None = None
+    found: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """A document's result. `record` is the schema's shape with normalised JSON-ready values."""
+
+    state: Literal["done", "review", "partial"]
+    record: dict[str, Any]
+    fields: tuple[Field, ...]
+    checks: tuple[Check, ...]
+    pages: int

@@ -1,0 +1,105 @@
+"""Every setting with its default and unit: defaults < vinbatch.toml < VINBATCH_* < flags.
+
+A nested setting is VINBATCH_RENDER__DPI in the environment and `[render] dpi` in vinbatch.toml. A bad or
+unknown value is an error before anything starts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pipeline.errors import UsageError
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(Section):
+    s3_endpoint: str | None = None  # None: boto3's own chain
+    max_bytes: int = Field(200 * 2**20, gt=0, description="largest document, bytes")
+    archive_ratio: float = Field(200.0, gt=0, description="largest unpacked / packed of an archive member")
+    timeout_seconds: float = Field(60.0, gt=0)
+    attempts: int = Field(4, ge=1, description="tries of one object before the document is released")
+
+
+class RenderSettings(Section):
+    renderer: Literal["pdfium", "poppler"] = "pdfium"  # the other one is tried when this one cannot open a file
+    dpi: int = Field(200, ge=36, le=600)
+    max_pages: int = Field(5000, ge=1)
+    max_pixels: int = Field(64_000_000, ge=1, description="pixels of one page, before and after decoding")
+    seconds: float = Field(30.0, gt=0, description="wall time for one page")
+    memory_bytes: int = Field(2 * 2**30, gt=0, description="address space of the rendering process")
+
+
+class TileSettings(Section):
+    max_tiles: int | None = Field(None, ge=1, le=40, description="None: as the checkpoint was trained")
+
+
+class EngineSettings(Section):
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    max_batch: int = Field(16, ge=1, description="requests decoded together")
+    kv_tokens: int | None = Field(None, ge=256, description="size of the KV cache in tokens; None: from free memory")
+    max_new_tokens: int = Field(2048, ge=1)
+    max_waiting: int = Field(32, ge=1, description="requests accepted but not yet running")
+    threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
+
+
+class LaneSettings(Section):
+    readers: int = Field(1, ge=1, description="reader processes beside each replica")
+    pages_in_flight: int = Field(64, ge=1, description="prepared pages a lane may hold")
+    bytes_in_flight: int = Field(512 * 2**20, ge=1)
+    lease_seconds: float = Field(120.0, gt=0)
+    grace_seconds: float = Field(20.0, gt=0, description="time to finish or give back after SIGTERM")
+    attempts: int = Field(3, ge=1, description="tries of a document before it is quarantined")
+
+
+class Settings(BaseSettings):
+    """All settings of a run. Frozen: a run never changes its own rules."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VINBATCH_",
+        env_nested_delimiter="__",
+        toml_file="vinbatch.toml",
+        extra="forbid",
+        frozen=True,
+    )
+
+    store: str = "sqlite:///vinbatch.db"
+    source: SourceSettings = SourceSettings()
+    render: RenderSettings = RenderSettings()
+    tiles: TileSettings = TileSettings()
+    engine: EngineSettings = EngineSettings()
+    lane: LaneSettings = LaneSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(**flags: object) -> Settings:
+    """Settings with the given flags on top; `flags` are top-level names with dicts for sections.
+
+    Raises UsageError with one line for each bad value.
+    """
+    try:
+        return Settings(**flags)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise UsageError("bad setting: " + "; ".join(lines)) from None

@@ -1,0 +1,13 @@
+"""Fixtures that several folders of tests share: real servers, started once and only when a test asks."""
+
+import os
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# Each of these modules owns one kind of server.
+pytest_plugins: list[str] = []
+for name in ("s3", "postgres", "cluster"):
+    if os.path.exists(os.path.join(os.path.dirname(__file__), "servers", f"{name}.py")):
+        pytest_plugins.append(f"tests.servers.{name}")
