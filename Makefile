@@ -1,0 +1,35 @@
+# make demo   sets everything up and reads some documents
+# make test   sets everything up and runs every check
+# make quick  the checks that take under 90 seconds together
+
+BIN := .venv/bin
+SETUP := infra/setup.sh infra/constraints.txt pyproject.toml
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: demo test quick lint clean
+demo: .venv/.ready-app
+	@infra/demo.sh
+
+test: .venv/.ready-test lint
+	$(BIN)/python -m pytest
+
+quick: .venv/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/.ready-app: $(SETUP)
+	@infra/setup.sh app
+
+.venv/.ready-test: $(SETUP)
+	@infra/setup.sh test

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Sets up this checkout on Debian: system packages where it may install them, a virtual environment in .venv,
+# Python packages. Quick when nothing has changed.
+#   infra/setup.sh app     what a job needs
+#   infra/setup.sh test    also what the tests need
+set -euo pipefail
+cd "$(dirname "$0")/.."
+part=${1:?usage: infra/setup.sh app|test}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+app_packages=(
+  poppler-utils poppler-data                                     # the second PDF renderer
+  fonts-dejavu-core fonts-liberation2 fonts-noto-core            # what specimens are printed in
+  fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-inter fonts-crosextra-carlito
+)
+test_packages=(radosgw ceph-mon ceph-osd)                        # a real S3 server
+
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+  for candidate in python3 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'; then
+      python=$candidate
+      break
+    fi
+  done
+fi
+[ -n "$python" ] || { say "Python 3.11 or 3.12 is needed: apt-get install python3 (Debian 12), or set PYTHON"; exit 1; }
+
+wanted=("${app_packages[@]}")
+[ "$part" = test ] && wanted+=("${test_packages[@]}")
+[ -x .venv/bin/python ] || "$python" -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
+
+if command -v apt-get >/dev/null; then
+  missing=()
+  for package in "${wanted[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    sudo=()
+    [ "$(id -u)" -eq 0 ] || sudo=(sudo -n)
+    if [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; then
+      say "installing ${missing[*]}"
+      "${sudo[@]}" apt-get update -qq
+      "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    else
+      say "these system packages are missing and only an administrator may install them:"
+      say "    sudo apt-get install ${missing[*]}"
+    fi
+  fi
+else
+  say "this is not Debian: install what corresponds to: ${wanted[*]}"
+fi
+
+if [ ! -x .venv/bin/python ]; then
+  say "making .venv with $("$python" --version)"
+  "$python" -m venv .venv
+fi
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+[ -x .venv/bin/uv ] || .venv/bin/pip install -q uv
+
+# torch: an administrator's own folder of wheels wins (pip's find-links); else uv takes the build that fits
+# this machine's GPU, and the CPU build where there is none.
+find_links=${PIP_FIND_LINKS:-$(.venv/bin/pip config get global.find-links 2>/dev/null || true)}
+if [ -n "$find_links" ]; then
+  export UV_FIND_LINKS=$find_links
+else
+  export UV_TORCH_BACKEND=${UV_TORCH_BACKEND:-auto}
+fi
+extras=""
+[ "$part" = test ] && extras="[test]"
+say "installing Python packages"
+.venv/bin/uv pip install -q --python .venv/bin/python -c infra/constraints.txt -e ".$extras"
+if [ "$part" = test ]; then touch .venv/.ready-test; fi
+touch .venv/.ready-app
