@@ -2,11 +2,11 @@
 
     {"Số":"0000123","Ngày":null,"Hàng hóa":[{"Tên hàng":"Sữa","SL":"2"},{"Tên hàng":"Kẹo","SL":null}]}
 
-Every field is written, in the order of the schema: null where the paper has no such value, else a string exactly
-as printed. There is no white space between the parts, so the model cannot wander off in it, and all that the
-schema fixes (braces, keys, separators) is forced and costs no decoding step.
+Every field is written, in the order of the schema: null where the paper has no such value, else a string
+exactly as printed. There is no white space between the parts, so the model cannot wander off in it, and all
+that the schema fixes (braces, keys, separators) is forced and costs no decoding step.
 
-`compile` makes the grammar of all such answers; `answer` writes one of them; `parse.page_record` reads it back.
+`compile` makes the grammar of all such answers, `answer` writes one of them and `parse.page_record` reads it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The user turn of one page: what to read, in Vietnamese, in few lines.
 
-Vintern invents values when the prompt grows beyond about 15 lines, so a schema of any size becomes 6 lines and
-one more for each table or group in it; from the tenth on they share a line. The wording is the same for every
-schema. The demo model is trained on exactly this text: changing a word means training it again, and
+Vintern invents values when the prompt grows beyond about 15 lines, so a schema of any size becomes 6 lines
+and one more for each table or group in it (the ninth and all after it share a line). The wording is the same
+for every schema. The demo model is trained on exactly this text: changing a word means training it again, and
 `tests/pipeline/test_prompt.py` holds the text of the built-in schemas.
 """
 

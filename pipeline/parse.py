@@ -1,0 +1,202 @@
+"""A generation becomes the record of a page: each field with its raw text, its value and how sure we are.
+
+The text is read with the schema in hand, from left to right in the form of `pipeline.grammar`, so the exact
+place of every value is known and with it the tokens that decided it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from json import JSONDecodeError, JSONDecoder
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import place
+from pipeline.errors import Permanent, Reason
+from pipeline.grammar import key
+from pipeline.records import Box, Code, Field, Generation, PageRecord
+from schemas.shape import Group, Leaf, Node, Repeated
+
+if TYPE_CHECKING:
+    from schemas.registry import SchemaSpec
+
+_NULL = "null"
+_JSON = JSONDecoder()
+
+
+def page_record(
+    generation: Generation,
+    spec: SchemaSpec,
+    page: int,
+    codes: Sequence[Code] = (),
+    *,
+    grid: tuple[int, int] | None = None,
+    tiles: int | None = None,
+) -> PageRecord:
+    """What page `page` (1-based) says.
+
+    A field's confidence is the product of the probabilities, under the grammar, of all tokens that decided
+    its value: the opening quote (or null), the characters, and the closing quote. It is not calibrated. A list
+    has a field of its own whose value is the number of its items; its confidence is that of "one more" or "no
+    more" after each. `grid` and `tiles` of the page turn where the model looked into boxes.
+
+    Raises Permanent: output_truncated, generation_loop, grammar_error, or schema_mismatch when the text does
+    not have the schema's form.
+    """
+    _raise_unfinished(generation, page)
+    reader = _Reader(generation, page, grid, tiles)
+    return PageRecord(page=page, fields=tuple(reader.read(spec.shape)), codes=tuple(codes))
+
+
+def normal(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
+    """The normalised, JSON-ready value of a printed text and None, or None and what is wrong with it."""
+    try:
+        value = leaf.printed.parse(raw)
+    except (ValueError, ArithmeticError) as error:
+        return None, str(error) or type(error).__name__
+    return json_ready(value), None
+
+
+def json_ready(value: Any) -> Any:
+    """Decimals, dates and times as text; all else as it is."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat() if isinstance(value, date | datetime) else value
+
+
+def _raise_unfinished(generation: Generation, page: int) -> None:
+    tokens = len(generation.spans)
+    match generation.finish:
+        case "stop":
+            return
+        case "length":
+            reason, said = Reason.output_truncated, f"the answer was not finished after {tokens} tokens"
+        case "loop":
+            reason, said = Reason.generation_loop, f"the answer began to repeat itself after {tokens} tokens"
+        case "error":
+            reason, said = Reason.grammar_error, generation.message or "the engine gave no reason"
+    raise Permanent(reason, f"page {page}: {said}", tokens=tokens, output=generation.text)
+
+
+class _Reader:
+    """Walks the text once, from left to right, along the shape."""
+
+    def __init__(
+        self, generation: Generation, page: int, grid: tuple[int, int] | None, tiles: int | None
+    ) -> None:
+        self._generation = generation
+        self._text = generation.text
+        self._page = page
+        self._grid = grid
+        self._tiles = tiles
+        self._at = 0
+        spans = generation.spans
+        # A token that holds only part of a character spans nothing; it belongs to the character at its start.
+        self._starts, self._ends = spans[:, 0], np.maximum(spans[:, 1], spans[:, 0] + 1)
+
+    def read(self, shape: Group) -> Iterator[Field]:
+        yield from self._group(shape, "")
+        if self._at != len(self._text):
+            raise self._mismatch("the end of the answer")
+
+    def _group(self, group: Group, prefix: str) -> Iterator[Field]:
+        self._expect("{")
+        for index, field in enumerate(group.fields):
+            self._expect("," if index else "")
+            if not self._next_is('"') or self._string() != key(field):
+                raise self._mismatch(f'the key "{key(field)}"')
+            self._expect(":")
+            yield from self._node(field, f"{prefix}{field.name}")
+        self._expect("}")
+
+    def _node(self, node: Node, path: str) -> Iterator[Field]:
+        if isinstance(node, Group):
+            yield from self._group(node, f"{path}.")
+        elif isinstance(node, Repeated):
+            yield from self._list(node, path)
+        else:
+            yield self._value(node, path)
+
+    def _list(self, node: Repeated, path: str) -> Iterator[Field]:
+        self._expect("[")
+        items: list[Field] = []
+        decisions = self._deciding(self._at, self._at + 1)
+        count = 0
+        while not self._next_is("]"):
+            self._expect("," if count else "")
+            item = f"{path}[{count}]"
+            items += (
+                self._group(node.item, f"{item}.")
+                if isinstance(node.item, Group)
+                else [self._value(node.item, item)]
+            )
+            count += 1
+            decisions |= self._deciding(self._at, self._at + 1)
+        self._expect("]")
+        yield Field(path, None, count, self._confidence(decisions), "read", self._page)
+        yield from items
+
+    def _value(self, leaf: Leaf, path: str) -> Field:
+        start = self._at
+        if self._next_is(_NULL):
+            self._expect(_NULL)
+            return Field(
+                path, None, None, self._confidence(self._deciding(start, self._at)), "read", self._page
+            )
+        if not self._next_is('"'):
+            raise self._mismatch(f"the value of {path}")
+        raw = self._string()
+        value, problem = self._normal(leaf, raw, path)
+        confidence = self._confidence(self._deciding(start, self._at))
+        return Field(
+            path, raw, value, confidence, "read", self._page, self._box(start + 1, self._at - 1), problem
+        )
+
+    def _normal(self, leaf: Leaf, raw: str, path: str) -> tuple[Any, str | None]:
+        try:
+            return normal(leaf, raw)
+        except Exception as error:
+            raise Permanent(
+                Reason.schema_mismatch,
+                f"page {self._page}: the schema's own reading of {path} failed on {raw!r}: {error!r}; "
+                "it should raise ValueError for a text that it cannot read",
+            ) from error
+
+    def _deciding(self, start: int, end: int) -> set[int]:
+        """The tokens that hold any of the characters start..end."""
+        return {int(i) for i in np.flatnonzero((self._starts < end) & (self._ends > start))}
+
+    def _confidence(self, tokens: set[int]) -> float:
+        return float(np.prod(self._generation.probability[sorted(tokens)], dtype=np.float64))
+
+    def _box(self, start: int, end: int) -> Box | None:
+        if self._generation.place is None or self._grid is None or self._tiles is None:
+            return None
+        return place.box(self._generation.place[sorted(self._deciding(start, end))], self._grid, self._tiles)
+
+    def _next_is(self, text: str) -> bool:
+        return self._text.startswith(text, self._at)
+
+    def _expect(self, text: str) -> None:
+        if not self._next_is(text):
+            raise self._mismatch(repr(text))
+        self._at += len(text)
+
+    def _string(self) -> str:
+        """The JSON string that starts here."""
+        try:
+            value, self._at = _JSON.raw_decode(self._text, self._at)
+        except JSONDecodeError as error:
+            raise self._mismatch("a JSON string") from error
+        return str(value)
+
+    def _mismatch(self, expected: str) -> Permanent:
+        found = self._text[self._at : self._at + 40]
+        return Permanent(
+            Reason.schema_mismatch,
+            f"page {self._page}: expected {expected} at character {self._at} of the answer, found {found!r}",
+            output=self._text,
+        )
