@@ -1,0 +1,134 @@
+"""The types of printed values: `Annotated[python type, Printed(...)]`, to be used in any schema.
+
+    class DeliveryNote(BaseModel):
+        supplier_tax_code: TaxCode | None = Field(None, title="MST")
+        total: Money | None = Field(None, title="Tổng cộng")
+
+The Python type is that of the normalised value. The printed text is turned into it by `Printed.parse`, which
+is done once, by the pipeline; a record that pydantic sees holds normalised values only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated
+
+from schemas import dates, numbers
+from schemas.printed import LETTERS, Printed, text_pattern, tidy
+
+_SPACED = r"(?: ?[.-]? ?\d)"
+
+
+def tax_code(raw: str) -> str:
+    """10 digits, 10 digits "-" 3 digits, or 12 digits. The check digit is left to the checks."""
+    digits = re.sub(r"[ .\-]", "", tidy(raw))
+    if not digits.isdecimal() or len(digits) not in (10, 12, 13):
+        raise ValueError(f"{raw!r} is no tax code: 10 digits, 10 + 3 for a branch, or 12 for a person")
+    return f"{digits[:10]}-{digits[10:]}" if len(digits) == 13 else digits
+
+
+def national_id(raw: str) -> str:
+    """12 digits (CCCD, căn cước) or 9 (the old CMND)."""
+    digits = tidy(raw).replace(" ", "")
+    if not digits.isdecimal() or len(digits) not in (9, 12):
+        raise ValueError(f"{raw!r} is no identity number: 12 digits, or 9 on an old CMND")
+    return digits
+
+
+def vat_rate(raw: str) -> str:
+    """ "8%", "KCT" (not taxable), "KKKNT" (not declared), "KHAC:5.26%"."""
+    text = tidy(raw).upper().replace(" ", "")
+    if text in ("KCT", "KKKNT"):
+        return text
+    if found := re.fullmatch(r"(KHAC:|KHÁC:)?(\d{1,2}(?:[.,]\d{1,4})?)%?", text):
+        percent = Decimal(found[2].replace(",", "."))
+        plain = format(percent.normalize(), "f")
+        return f"KHAC:{plain}%" if found[1] else f"{plain}%"
+    raise ValueError(f"{raw!r} is no VAT rate: a percentage, KCT, KKKNT or KHAC:x%")
+
+
+def currency(raw: str) -> str:
+    """An ISO 4217 code; VNĐ and đồng are VND."""
+    text = tidy(raw).upper()
+    if text in ("VND", "VNĐ", "ĐỒNG", "Đ", "₫", "ĐỒNG VIỆT NAM", "VIỆT NAM ĐỒNG"):
+        return "VND"
+    if not re.fullmatch(r"[A-Z]{3}", text):
+        raise ValueError(f"{raw!r} is no currency code like VND or USD")
+    return text
+
+
+def compact_upper(raw: str) -> str:
+    return tidy(raw).replace(" ", "").upper()
+
+
+def mrz(raw: str) -> str:
+    """Three lines of 30, joined by one space."""
+    lines = tidy(raw).split(" ")
+    if [len(line) for line in lines] != [30, 30, 30]:
+        raise ValueError("the MRZ of a card is three lines of 30 characters")
+    return " ".join(lines)
+
+
+_AMOUNT = (
+    r"[(-]?(?:\d{1,3}(?:[., ]\d{3})+|\d{1,15})(?:[.,]\d{1,6})?\)?"
+    r"(?: ?(?:đồng|đ|₫|VND|VNĐ|vnđ|USD|EUR|\$|€))?"
+)
+
+
+def yes_or_no(raw: str) -> bool:
+    """Có / Không, true / false, or a box that is ticked or crossed."""
+    text = tidy(raw).casefold()
+    if text in ("có", "true", "x", "✓", "☑", "☒"):
+        return True
+    if text in ("không", "false", "☐"):
+        return False
+    raise ValueError(f"{raw!r} is neither Có nor Không")
+
+
+Text = Annotated[str, Printed(text_pattern(200), tidy, "text", 200)]
+LongText = Annotated[str, Printed(text_pattern(400), tidy, "text", 400)]
+Code = Annotated[str, Printed(r"[0-9A-Za-zĐđ][0-9A-Za-zĐđ/._#:-]{0,39}", tidy, "text", 40)]
+PersonName = Annotated[str, Printed(rf"[{LETTERS}][{LETTERS} '.-]{{0,79}}", tidy, "text", 80)]
+
+Money = Annotated[Decimal, Printed(_AMOUNT, numbers.money, "decimal", 40)]
+Quantity = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
+UnitPrice = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
+LineNumber = Annotated[int, Printed(r"\d{1,4}", numbers.whole, "integer", 4)]
+
+VnDate = Annotated[date, Printed(dates.DATE_PATTERN, dates.day, "date", 40)]
+ExpiryDate = Annotated[date, Printed(dates.EXPIRY_PATTERN, dates.expiry, "date", 40)]
+TillDate = Annotated[date, Printed(dates.STAMP_PATTERN, dates.till_day, "date", 60)]
+
+TaxCode = Annotated[str, Printed(rf"\d{_SPACED}{{8,12}}", tax_code, "text", 40)]
+NationalId = Annotated[str, Printed(r"\d(?: ?\d){8,11}", national_id, "text", 24)]
+VatRate = Annotated[
+    str,
+    Printed(
+        r"\d{1,2}(?:[.,]\d{1,4})? ?%|\d{1,2}|KCT|KKKNT|KHAC: ?\d{1,2}(?:[.,]\d{1,4})? ?%|[xX/-]",
+        vat_rate,
+        "text",
+        20,
+    ),
+]
+Currency = Annotated[str, Printed(r"[A-Z]{3}|VNĐ|[ĐđVv][A-Za-zồệ ]{1,15}|₫|đ", currency, "text", 16)]
+
+FormNumber = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{0,14}", compact_upper, "text", 15)]
+Series = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{1,11}", compact_upper, "text", 12)]
+InvoiceNumber = Annotated[str, Printed(r"\d{1,10}", tidy, "text", 10)]
+AuthorityCode = Annotated[str, Printed(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}", tidy, "text", 40)]
+AmountInWords = Annotated[str, Printed(text_pattern(300), tidy, "text", 300)]
+Mrz = Annotated[str, Printed(r"[A-Z0-9<]{30} [A-Z0-9<]{30} [A-Z0-9<]{30}", mrz, "text", 92)]
+
+# What plain Python types look like on paper, so that a schema needs none of the types above.
+PLAIN: Mapping[type, Printed] = {
+    str: Printed(text_pattern(200), tidy, "text", 200),
+    int: Printed(r"-?(?:\d{1,3}(?:[., ]\d{3})+|\d{1,18})", numbers.whole, "integer", 30),
+    float: Printed(_AMOUNT, lambda raw: float(numbers.number(raw)), "real", 40, numbers.readings),
+    Decimal: Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings),
+    bool: Printed("Có|Không|có|không|CÓ|KHÔNG|true|false|x|X|✓|☑|☒|☐", yes_or_no, "boolean", 8),
+    date: Printed(dates.DATE_PATTERN, dates.day, "date", 40),
+    datetime: Printed(dates.MOMENT_PATTERN, dates.moment, "datetime", 60),
+}
