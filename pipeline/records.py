@@ -107,7 +107,8 @@ class Generation:
     probability  float32 [n]   of the token under the grammar's mask; 1.0 where forced
     unmasked     float32 [n]   of the token before the mask; NaN where forced and not computed
     forced       bool [n]      the grammar left no choice
-    place        float32 [n, 4] or None: weight of the strongest cell, its tile, row and column (0..15)
+    place        float32 [n, 4] or None: where the token looked. The strongest cell's share of the last layer's
+                 attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
     """
 
     request_id: str
@@ -120,6 +121,8 @@ class Generation:
     prompt_tokens: int
     place: npt.NDArray[np.float32] | None = None
     message: str | None = None  # set when finish is "error"
+    reason: Reason | None = None  # set when finish is "error"
+    attempts: int = 1  # 2: the first try ended in a loop, and this is the try with a repetition penalty
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,15 @@ class EngineSettings(Section):
     max_new_tokens: int = Field(2048, ge=1)
     max_waiting: int = Field(32, ge=1, description="requests accepted but not yet running")
     threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
+    place: bool = Field(False, description="keep where on the page each token looked")
+    retry_penalty: float = Field(
+        1.2, ge=1.0, le=10.0, description="repetition penalty of the second try after a loop; 1.0: no second try"
+    )
+    repetition_penalty: float = Field(1.0, ge=1.0, le=10.0, description="over generated tokens; 1.0: none")
+    beams: int = Field(1, ge=1, le=16, description="1: greedy; the model card uses 3, one request at a time")
+    warmup: Literal["none", "graphs", "compile"] = Field(
+        "none", description="GPU: record CUDA graphs (seconds) or also compile (minutes) at start"
+    )
 
 
 class LaneSettings(Section):
