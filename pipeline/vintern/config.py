@@ -1,0 +1,291 @@
+"""What a checkpoint's files say about its model: sizes, tiling and chat template.
+
+Two layouts are understood: the published one (`model_type: internvl_chat`) and transformers' native one
+(`model_type: internvl`). Nothing is guessed: a size that is not written is an error, save where the layout's
+own software has a default. What neither layout's config holds (the system message, the usable context) comes
+from a named template and may be replaced by a file `profile.json` beside config.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import UsageError
+
+Layout = Literal["published", "native"]
+
+TILE = 448  # pixels a side; the tiler cuts no other size
+SYSTEM = (
+    "Bạn là một mô hình trí tuệ nhân tạo đa phương thức Tiếng Việt có tên gọi là Vintern, được phát triển bởi "
+    "người Việt. Bạn là một trợ lý trí tuệ nhân tạo hữu ích và không gây hại."
+)
+SEPARATORS = {  # what closes a turn; Hermes-2 has no newline, unlike standard ChatML
+    "Hermes-2": "<|im_end|>",  # Vintern-1B-v2
+    "internvl2_5": "<|im_end|>\n",  # Vintern-1B-v3_5
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VisionConfig:
+    """InternViT."""
+
+    hidden: int
+    layers: int
+    heads: int
+    ffn: int
+    patch: int  # pixels a side
+    eps: float
+    qkv_bias: bool
+
+    @property
+    def patches(self) -> int:
+        """Patches along one side of a tile."""
+        return TILE // self.patch
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageConfig:
+    """Qwen2."""
+
+    vocab: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    rope_theta: float
+    eps: float
+    positions: int  # the longest sequence that the position encoding was made for
+    tied: bool  # lm_head is the embedding table
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a checkpoint's config may leave open. `None` means: as the checkpoint says."""
+
+    system: str = SYSTEM
+    separator: str = SEPARATORS["internvl2_5"]  # closes a turn
+    max_tiles: int | None = None  # tiles of a page without the thumbnail
+    context_length: int = 4096  # tokens; Vintern's card, less than the position encoding would allow
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    layout: Layout
+    vision: VisionConfig
+    language: LanguageConfig
+    shuffle: int  # patches along one side of a visual token: 2 with downsample_ratio 0.5
+    max_tiles: int
+    context_length: int
+    system: str
+    separator: str
+    image_token_id: int | None  # only the native layout writes it
+
+    @property
+    def tokens_per_tile(self) -> int:
+        return (self.vision.patches // self.shuffle) ** 2
+
+
+def read(directory: Path, profile: Profile | None = None) -> Config:
+    """Read config.json (and profile.json, unless `profile` is given). Raises UsageError naming file and key."""
+    path = directory / "config.json"
+    raw = _json(path)
+    kind = raw.get("model_type")
+    if kind == "internvl_chat":
+        config = _published(_Section(raw, str(path)))
+    elif kind == "internvl":
+        config = _native(_Section(raw, str(path)))
+    else:
+        raise UsageError(
+            f"{path}: model_type is {kind!r}, expected 'internvl_chat' (Vintern as published) or 'internvl'"
+        )
+    profile = profile or _profile(directory, raw.get("template"))
+    context = min(profile.context_length, config.language.positions, _tokenizer_limit(directory))
+    return replace(
+        config,
+        system=profile.system,
+        separator=profile.separator,
+        max_tiles=profile.max_tiles or config.max_tiles,
+        context_length=context,
+    )
+
+
+class _Section:
+    """A JSON object that names file and key when something is missing or not as expected."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        self.values = values
+        self.where = where
+
+    def get(self, key: str, default: Any = None) -> Any:
+        value = self.values.get(key, default)
+        if value is None:
+            raise UsageError(f"{self.where}: {key!r} is missing")
+        return value
+
+    def section(self, key: str) -> _Section:
+        return _Section(self.get(key), f"{self.where} {key}")
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        value = self.get(key, default)
+        if isinstance(value, list) and value and all(side == value[0] for side in value):
+            value = value[0]  # native: [448, 448]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UsageError(f"{self.where}: {key!r} is {value!r}, expected a positive integer")
+        return value
+
+    def must_be(self, key: str, expected: Any, default: Any) -> None:
+        value = self.values.get(key, default)
+        if isinstance(value, list) and isinstance(expected, int):
+            value = value[0] if len(set(value)) == 1 else value
+        if value != expected:
+            raise UsageError(f"{self.where}: {key!r} is {value!r}; only {expected!r} is supported")
+
+
+def _published(top: _Section) -> Config:
+    vision, language = top.section("vision_config"), top.section("llm_config")
+    top.must_be("ps_version", "v2", "v1")
+    top.must_be("select_layer", -1, -1)
+    top.must_be("use_thumbnail", True, True)
+    top.must_be("downsample_ratio", 0.5, 0.5)
+    top.must_be("force_image_size", TILE, TILE)
+    vision.must_be("norm_type", "layer_norm", "layer_norm")
+    vision.must_be("qk_normalization", False, True)
+    architecture = language.values.get("architectures", ["Qwen2ForCausalLM"])
+    if architecture != ["Qwen2ForCausalLM"]:
+        raise UsageError(
+            f"{language.where}: architectures is {architecture!r}; only Qwen2ForCausalLM is supported"
+        )
+    return Config(
+        layout="published",
+        vision=_vision(vision, qkv_bias="qkv_bias", eps=1e-6),
+        language=_language(
+            language, tied=bool(language.values.get("tie_word_embeddings", False)), theta=10000.0
+        ),
+        shuffle=2,
+        max_tiles=top.integer("max_dynamic_patch", 12),
+        context_length=0,
+        system="",
+        separator="",
+        image_token_id=None,
+    )
+
+
+def _native(top: _Section) -> Config:
+    vision, language = top.section("vision_config"), top.section("text_config")
+    top.must_be("downsample_ratio", 0.5, 0.5)
+    top.must_be("vision_feature_layer", -1, -1)
+    top.must_be("vision_feature_select_strategy", "default", "default")
+    top.must_be("projector_hidden_act", "gelu", "gelu")
+    vision.must_be("norm_type", "layer_norm", "layer_norm")
+    vision.must_be("use_qk_norm", False, False)
+    vision.must_be("use_mask_token", False, False)
+    vision.must_be("use_mean_pooling", True, True)
+    language.must_be("model_type", "qwen2", "qwen2")
+    # transformers writes only what differs from its defaults, and its default here is True
+    tied = bool(top.values.get("tie_word_embeddings", True))
+    return Config(
+        layout="native",
+        vision=_vision(vision, qkv_bias="attention_bias", eps=1e-6),
+        language=_language(language, tied, theta=10000.0),
+        shuffle=2,
+        max_tiles=12,
+        context_length=0,
+        system="",
+        separator="",
+        image_token_id=top.integer("image_token_id", 151667),
+    )
+
+
+def _vision(section: _Section, qkv_bias: str, eps: float) -> VisionConfig:
+    section.must_be("image_size", TILE, TILE)
+    section.must_be("hidden_act", "gelu", "gelu")
+    section.must_be("num_channels", 3, 3)
+    found = VisionConfig(
+        hidden=section.integer("hidden_size"),
+        layers=section.integer("num_hidden_layers"),
+        heads=section.integer("num_attention_heads"),
+        ffn=section.integer("intermediate_size"),
+        patch=section.integer("patch_size", 14),
+        eps=float(section.get("layer_norm_eps", eps)),
+        qkv_bias=bool(section.values.get(qkv_bias, False)),
+    )
+    if found.hidden % found.heads:
+        raise UsageError(f"{section.where}: hidden_size {found.hidden} is no multiple of {found.heads} heads")
+    if TILE % (2 * found.patch):
+        raise UsageError(f"{section.where}: patch_size {found.patch} does not divide a tile of {TILE} pixels")
+    return found
+
+
+def _language(section: _Section, tied: bool, theta: float) -> LanguageConfig:
+    section.must_be("hidden_act", "silu", "silu")
+    section.must_be("use_sliding_window", False, False)
+    scaling = section.values.get("rope_scaling")
+    rope = section.values.get("rope_parameters") or {}  # transformers 5
+    if (scaling and scaling.get("rope_type", scaling.get("type")) != "default") or (
+        rope.get("rope_type", "default") != "default"
+    ):
+        raise UsageError(f"{section.where}: scaled rotary positions are not supported ({scaling or rope})")
+    hidden, heads = section.integer("hidden_size"), section.integer("num_attention_heads")
+    found = LanguageConfig(
+        vocab=section.integer("vocab_size"),
+        hidden=hidden,
+        layers=section.integer("num_hidden_layers"),
+        heads=heads,
+        kv_heads=section.integer("num_key_value_heads"),
+        head_dim=section.integer("head_dim", hidden // heads),
+        ffn=section.integer("intermediate_size"),
+        rope_theta=float(rope.get("rope_theta", section.values.get("rope_theta", theta))),
+        eps=float(section.get("rms_norm_eps", 1e-6)),
+        positions=section.integer("max_position_embeddings", 32768),
+        tied=tied,
+    )
+    if heads % found.kv_heads:
+        raise UsageError(f"{section.where}: {heads} query heads cannot share {found.kv_heads} key heads")
+    return found
+
+
+def _profile(directory: Path, template: object) -> Profile:
+    """profile.json where there is one, else what is known of the named template."""
+    path = directory / "profile.json"
+    separator = SEPARATORS["internvl2_5"]
+    if template is not None and not path.is_file():
+        if template not in SEPARATORS:
+            known = ", ".join(SEPARATORS)
+            raise UsageError(
+                f"{directory / 'config.json'}: chat template {template!r} is unknown (known: {known}); "
+                f"write {path} with 'system' and 'separator'"
+            )
+    if isinstance(template, str) and template in SEPARATORS:
+        separator = SEPARATORS[template]
+    if not path.is_file():
+        return Profile(separator=separator)
+    raw = _json(path)
+    unknown = set(raw) - {field.name for field in fields(Profile)}
+    if unknown:
+        raise UsageError(f"{path}: unknown key {sorted(unknown)[0]!r}")
+    return Profile(**{"separator": separator, **raw})
+
+
+def _tokenizer_limit(directory: Path) -> int:
+    """`model_max_length` of tokenizer_config.json; Hugging Face writes 1e30 for "none"."""
+    path = directory / "tokenizer_config.json"
+    value = _json(path).get("model_max_length") if path.is_file() else None
+    return int(value) if isinstance(value, int | float) and 0 < value < 2**31 else 2**31
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing: is {path.parent} a checkpoint directory?") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"{path} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: expected a JSON object")
+    return found

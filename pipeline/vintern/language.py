@@ -1,0 +1,136 @@
+"""Qwen2: embeddings of text and image in, hidden states out.
+
+How queries meet keys is not decided here but by the `Attend` that the caller hands in: plain causal attention
+(`causal`, below), or one that keeps keys and values in a cache (`kv_cache.py`). Parameter names are those of the
+published checkpoint below `language_model.model.` and `language_model.lm_head.`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.vintern.config import LanguageConfig
+
+
+class Attend(Protocol):
+    """Attention of one layer.
+
+    query [b, heads, t, head_dim], key and value [b, kv_heads, t, head_dim], all of the tokens of this pass,
+    query and key already rotated to their positions. Returns [b, heads, t, head_dim]. An implementation with a
+    cache writes key and value there and attends over what it holds of that row.
+    """
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor: ...
+
+
+def causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend: whole sequences without a cache; each token sees itself and what is before it."""
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+
+
+class Language(nn.Module):
+    """The decoder, with its embedding table and its head."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab, config.hidden)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.hidden, config.eps)
+        self.lm_head = None if config.tied else nn.Linear(config.hidden, config.vocab, bias=False)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """int64 [...] → [..., hidden]."""
+        return self.embed_tokens(ids)  # type: ignore[no-any-return]
+
+    def forward(self, embeds: Tensor, positions: Tensor, attend: Attend = causal) -> Tensor:
+        """embeds [b, t, hidden], positions int64 [b, t] (0 is the first token) → [b, t, hidden] after the last norm."""
+        rotation = rotary(positions, self.config.head_dim, self.config.rope_theta, embeds.dtype)
+        hidden = embeds
+        for number, layer in enumerate(self.layers):
+            hidden = layer(number, hidden, rotation, attend)
+        return self.norm(hidden)  # type: ignore[no-any-return]
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """[..., hidden] → logits [..., vocab]."""
+        weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        return F.linear(hidden, weight)
+
+
+def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [b, 1, t, head_dim] of rotary positions, computed in float32."""
+    steps = torch.arange(0, head_dim, 2, dtype=torch.int64, device=positions.device).float() / head_dim
+    angles = positions[:, None, :, None].float() * (1.0 / theta**steps)
+    angles = torch.cat([angles, angles], -1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(states: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (i, i + head_dim / 2) of [b, heads, t, head_dim] by its position's angle."""
+    cosine, sine = rotation
+    first, second = states.chunk(2, -1)
+    return states * cosine + torch.cat([-second, first], -1) * sine
+
+
+class Layer(nn.Module):
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden, config.eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden, config.eps)
+        self.mlp = Mlp(config)
+
+    def forward(self, number: int, hidden: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+        hidden = hidden + self.self_attn(number, self.input_layernorm(hidden), rotation, attend)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))  # type: ignore[no-any-return]
+
+
+class Attention(nn.Module):
+    """Grouped-query attention: several query heads share one key and value head."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.q_proj = nn.Linear(config.hidden, config.heads * config.head_dim)
+        self.k_proj = nn.Linear(config.hidden, config.kv_heads * config.head_dim)
+        self.v_proj = nn.Linear(config.hidden, config.kv_heads * config.head_dim)
+        self.o_proj = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
+
+    def forward(self, number: int, hidden: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+        query, key, value = (
+            projection(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        mixed = attend(number, rotate(query, rotation), rotate(key, rotation), value)
+        return self.o_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class Mlp(nn.Module):
+    """Gated: silu(gate) · up, then down."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.up_proj = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.down_proj = nn.Linear(config.ffn, config.hidden, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))  # type: ignore[no-any-return]
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square, in float32; the weight is applied in the model's dtype, as Qwen2 does."""
+
+    def __init__(self, hidden: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden))
+        self.eps = eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        wide = hidden.float()
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * wide.to(hidden.dtype)

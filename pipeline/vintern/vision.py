@@ -1,0 +1,139 @@
+"""InternViT, pixel shuffle and projector: a tile becomes 256 vectors that the language model can read.
+
+Parameter names are those of the published checkpoint below `vision_model.` and `mlp1.`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.vintern.config import VisionConfig
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in training
+STD = (0.229, 0.224, 0.225)
+
+
+class Vision(nn.Module):
+    """Tiles in, visual tokens out."""
+
+    def __init__(self, config: VisionConfig, shuffle: int, hidden_llm: int) -> None:
+        super().__init__()
+        self.config = config
+        self.shuffle = shuffle
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        wide = config.hidden * shuffle**2
+        self.mlp1 = nn.Sequential(
+            nn.LayerNorm(wide), nn.Linear(wide, hidden_llm), nn.GELU(), nn.Linear(hidden_llm, hidden_llm)
+        )
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """uint8 [n, 448, 448, 3] RGB → [n, 256, hidden_llm] in the weights' dtype, row by row of the tile."""
+        return self.read(normalise(tiles).to(self.embeddings.position_embedding.dtype))
+
+    def read(self, pixels: Tensor, offsets: Tensor | None = None) -> Tensor:
+        """Normalised float [n, 3, height, width] → [n, height / 28 · width / 28, hidden_llm].
+
+        A part of a tile may be given (training on crops); `offsets` int64 [n, 2] then says where it lies in
+        the tile: row and column in visual tokens of 28 pixels, 0 where None.
+        """
+        rows, columns = pixels.shape[2] // self.config.patch, pixels.shape[3] // self.config.patch
+        hidden = self.embeddings(pixels, offsets, self.shuffle)
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return self.mlp1(pixel_shuffle(hidden[:, 1:], rows, columns, self.shuffle))  # type: ignore[no-any-return]
+
+
+def normalise(tiles: Tensor) -> Tensor:
+    """uint8 [n, height, width, 3] → float32 [n, 3, height, width], zero mean and unit variance on ImageNet."""
+    pixels = tiles.permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor(MEAN, device=tiles.device)[:, None, None]
+    std = torch.tensor(STD, device=tiles.device)[:, None, None]
+    return (pixels - mean) / std
+
+
+def pixel_shuffle(hidden: Tensor, rows: int, columns: int, side: int) -> Tensor:
+    """[n, rows·columns, c] → [n, rows·columns / side², c·side²]: side×side neighbours become one vector."""
+    n, _, channels = hidden.shape
+    squares = hidden.view(n, rows // side, side, columns // side, side, channels).transpose(2, 3)
+    return squares.reshape(n, rows * columns // side**2, channels * side**2)
+
+
+class Embeddings(nn.Module):
+    """Patches, class token and learned positions."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.side = config.patches
+        self.class_embedding = nn.Parameter(torch.zeros(1, 1, config.hidden))
+        self.patch_embedding = nn.Conv2d(3, config.hidden, config.patch, stride=config.patch)
+        self.position_embedding = nn.Parameter(torch.zeros(1, 1 + self.side**2, config.hidden))
+
+    def forward(self, pixels: Tensor, offsets: Tensor | None, shuffle: int) -> Tensor:
+        """[n, 3, height, width] → [n, 1 + patches, hidden], the class token first."""
+        n, _, height, width = pixels.shape
+        patch = self.patch_embedding.kernel_size[0]
+        rows, columns = height // patch, width // patch
+        # The convolution's windows do not overlap, so it is a matrix product, which is quicker on every device.
+        cut = (
+            pixels.view(n, 3, rows, patch, columns, patch)
+            .permute(0, 2, 4, 1, 3, 5)
+            .reshape(n, rows * columns, -1)
+        )
+        embedded = F.linear(cut, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+        positions = self.position_embedding[:, 1:]
+        if offsets is not None or (rows, columns) != (self.side, self.side):
+            start = (
+                torch.zeros(n, 2, dtype=torch.int64, device=pixels.device)
+                if offsets is None
+                else offsets * shuffle
+            )
+            row = start[:, 0, None] + torch.arange(rows, device=pixels.device)
+            column = start[:, 1, None] + torch.arange(columns, device=pixels.device)
+            positions = positions[0, (row[:, :, None] * self.side + column[:, None, :]).flatten(1)]
+        first = (self.class_embedding + self.position_embedding[:, :1]).expand(n, -1, -1)
+        return torch.cat([first, embedded + positions], 1)
+
+
+class Layer(nn.Module):
+    """One block: attention and MLP, each normalised before and scaled after."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.hidden, eps=config.eps)
+        self.norm2 = nn.LayerNorm(config.hidden, eps=config.eps)
+        self.attn = Attention(config)
+        self.mlp = Mlp(config)
+        self.ls1 = nn.Parameter(torch.ones(config.hidden))
+        self.ls2 = nn.Parameter(torch.ones(config.hidden))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        hidden = hidden + self.attn(self.norm1(hidden)) * self.ls1
+        return hidden + self.mlp(self.norm2(hidden)) * self.ls2
+
+
+class Attention(nn.Module):
+    """Every patch of a tile looks at every other; tiles do not see one another."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.qkv = nn.Linear(config.hidden, 3 * config.hidden, bias=config.qkv_bias)
+        self.proj = nn.Linear(config.hidden, config.hidden)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        query, key, value = self.qkv(hidden).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class Mlp(nn.Module):
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(config.hidden, config.ffn)
+        self.fc2 = nn.Linear(config.ffn, config.hidden)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(hidden)))  # type: ignore[no-any-return]

@@ -1,0 +1,155 @@
+"""Published and native tensors ↔ our modules. Every tensor is used exactly once, or the checkpoint is refused.
+
+Our names are the published ones with shorter prefixes. The native layout (transformers' own InternVL classes)
+names them differently and splits the vision tower's `qkv` into three.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pipeline.errors import UsageError
+from pipeline.vintern.config import Config, Layout
+
+# (ours, theirs): prefixes, the first that fits wins
+PUBLISHED = (
+    ("vision.mlp1.", "mlp1."),
+    ("vision.embeddings.", "vision_model.embeddings."),
+    ("vision.layers.", "vision_model.encoder.layers."),
+    ("language.lm_head.", "language_model.lm_head."),
+    ("language.", "language_model.model."),
+)
+NATIVE = (
+    ("vision.mlp1.0.", "model.multi_modal_projector.layer_norm."),
+    ("vision.mlp1.1.", "model.multi_modal_projector.linear_1."),
+    ("vision.mlp1.3.", "model.multi_modal_projector.linear_2."),
+    ("vision.embeddings.class_embedding", "model.vision_tower.embeddings.cls_token"),
+    ("vision.embeddings.position_embedding", "model.vision_tower.embeddings.position_embeddings"),
+    ("vision.embeddings.patch_embedding.", "model.vision_tower.embeddings.patch_embeddings.projection."),
+    ("vision.layers.", "model.vision_tower.encoder.layer."),
+    ("language.lm_head.", "lm_head."),
+    ("language.", "model.language_model."),
+)
+NATIVE_LAYER = (  # inside vision.layers.N.
+    ("norm1.", "layernorm_before."),
+    ("norm2.", "layernorm_after."),
+    ("ls1", "lambda_1"),
+    ("ls2", "lambda_2"),
+    ("attn.proj.", "attention.projection_layer."),
+    ("attn.qkv.", "attention.qkv."),  # stands for q_proj, k_proj, v_proj: see `sources`
+)
+
+
+def sources(name: str, layout: Layout) -> list[str]:
+    """The checkpoint's tensors that make our parameter `name`; several are stacked along the first dimension."""
+    theirs = _swap(name, PUBLISHED if layout == "published" else NATIVE)
+    if layout == "published" or not name.startswith("vision.layers."):
+        return [theirs]
+    head, number, rest = re.fullmatch(r"(.*\.layer\.)(\d+\.)(.*)", theirs).groups()  # type: ignore[union-attr]
+    theirs = head + number + _swap(rest, (*NATIVE_LAYER, ("", "")))
+    if ".attention.qkv." not in theirs:
+        return [theirs]
+    return [theirs.replace(".qkv.", f".{part}_proj.") for part in "qkv"]
+
+
+def load_into(
+    module: nn.Module, files: Iterable[Path], config: Config, dtype: torch.dtype, device: str
+) -> None:
+    """Fill `module` (built on the meta device) from safetensors files.
+
+    Raises UsageError naming each (at most five) missing, extra, doubled or misshapen tensor.
+    """
+    with _Shards(files) as shards:
+        problems: list[str] = []
+        found: dict[str, Tensor] = {}
+        used: set[str] = set()
+        for name, parameter in module.named_parameters():
+            parts = sources(name, config.layout)
+            used.update(parts)
+            missing = [part for part in parts if part not in shards.place]
+            if missing:
+                problems.append(f"{missing[0]} is missing" + _about_head(missing[0], config))
+                continue
+            rows = parameter.shape[0] // len(parts)
+            shape = [rows, *parameter.shape[1:]]
+            wrong = [part for part in parts if shards.shape(part) != shape]
+            if wrong:
+                problems.append(f"{wrong[0]} is {shards.shape(wrong[0])}, config.json says {shape}")
+                continue
+            tensors = [shards.read(part) for part in parts]
+            odd = [
+                part for part, tensor in zip(parts, tensors, strict=True) if not tensor.is_floating_point()
+            ]
+            if odd:
+                problems.append(f"{odd[0]} holds no floating-point numbers")
+                continue
+            whole = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+            found[name] = whole.to(device=device, dtype=dtype)
+        for extra in sorted(set(shards.place) - used):
+            problems.append(f"{extra} is not part of this model" + _about_head(extra, config))
+    if problems:
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        raise UsageError(f"{shards.where}: {'; '.join(problems[:5])}{more}")
+    module.load_state_dict(found, assign=True)
+
+
+def published(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Our parameters under their published names, to be saved."""
+    for name, parameter in module.named_parameters():
+        yield sources(name, "published")[0], parameter.detach()
+
+
+class _Shards:
+    """Several safetensors files as one."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.files = list(files)
+        self.where = str(self.files[0].parent)
+        self.place: dict[str, safe_open] = {}
+        self._open: list[safe_open] = []
+
+    def __enter__(self) -> _Shards:
+        for path in self.files:
+            try:
+                shard = safe_open(path, framework="pt").__enter__()
+            except (SafetensorError, OSError) as error:
+                raise UsageError(
+                    f"{path} is no complete safetensors file ({error}); fetch it again"
+                ) from None
+            self._open.append(shard)
+            for name in shard.keys():  # noqa: SIM118  (not a dict)
+                if name in self.place:
+                    raise UsageError(f"{path}: {name} is also in another shard")
+                self.place[name] = shard
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for shard in self._open:
+            shard.__exit__(None, None, None)
+
+    def shape(self, name: str) -> list[int]:
+        return list(self.place[name].get_slice(name).get_shape())
+
+    def read(self, name: str) -> Tensor:
+        return self.place[name].get_tensor(name)
+
+
+def _swap(name: str, table: Iterable[tuple[str, str]]) -> str:
+    for ours, theirs in table:
+        if name.startswith(ours):
+            return theirs + name[len(ours) :]
+    raise KeyError(name)
+
+
+def _about_head(name: str, config: Config) -> str:
+    """What to do when the head disagrees with the config, the commonest mistake of converted checkpoints."""
+    if not name.endswith("lm_head.weight"):
+        return ""
+    said = "tied to" if config.language.tied else "separate from"
+    return f" (config.json says that the head is {said} the embeddings: check tie_word_embeddings)"
