@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _HIDDEN = r"\x00-\x1f\x7f-\x9f\u00ad\u0300-\u036f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
 _WORD = rf"[^\s{_HIDDEN}]+"
 _CLEAN = rf"^{_WORD}( {_WORD})*$"  # single spaces inside, none at the ends
-_COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 
 
 def compile(spec: SchemaSpec) -> str:
@@ -110,17 +109,18 @@ def _node(node: Node, path: str) -> dict[str, Any]:
 
 def _text(leaf: Leaf) -> dict[str, Any]:
     """A printed value: its own pattern, clean, and of bounded length, all three at once."""
-    pattern = unicodedata.normalize("NFC", leaf.printed.pattern)
-    return {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": leaf.printed.max_chars,
-        "allOf": [{"pattern": f"^(?:{pattern})$"}, {"pattern": _CLEAN}],
-    }
+    own = {"type": "string", "pattern": f"^(?:{unicodedata.normalize('NFC', leaf.printed.pattern)})$"}
+    schema = {"type": "string", "allOf": [own, {"pattern": _CLEAN}]}
+    # A pattern that is short enough by itself (nothing longer satisfies it) needs no bound beside it, and
+    # without one llguidance has less to multiply out: an MRZ of 90 characters is beyond it otherwise.
+    longer = _problem({**own, "minLength": leaf.printed.max_chars + 1})
+    return schema if longer and "Unsatisfiable" in longer else {**schema, "maxLength": leaf.printed.max_chars}
 
 
 def _compact(schema: dict[str, Any]) -> str:
-    return LLMatcher.grammar_from_json_schema(schema, overrides=_COMPACT)
+    return LLMatcher.grammar_from_json_schema(
+        schema, overrides={"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+    )
 
 
 def _problem(schema: dict[str, Any]) -> str | None:

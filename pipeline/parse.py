@@ -39,9 +39,9 @@ def page_record(
     """What page `page` (1-based) says.
 
     A field's confidence is the product of the probabilities, under the grammar, of all tokens that decided
-    its value: the opening quote (or null), the characters, and the closing quote. It is not calibrated. A list
-    has a field of its own whose value is the number of its items; its confidence is that of "one more" or "no
-    more" after each. `grid` and `tiles` of the page turn where the model looked into boxes.
+    its value: the opening quote (or null), the characters, the closing quote. It is not calibrated. A
+    list has a field of its own whose value is the number of its items; its confidence is that of "more" or
+    "no more" after each. `grid` and `tiles` of the page turn where the model looked into boxes.
 
     Raises Permanent: output_truncated, generation_loop, grammar_error, or schema_mismatch when the text does
     not have the schema's form.

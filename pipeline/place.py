@@ -51,7 +51,7 @@ def _largest_chain(
     """Indices of the heaviest cluster of cells; cells no further apart than `near` hang together."""
     low, high = corners[:, :2], corners[:, 2:]
     gap = np.maximum(low[:, None] - high[None], low[None] - high[:, None])  # negative where they overlap
-    touching = (gap <= near).all(axis=2)
+    touching = np.all(gap <= near, axis=2)
     unseen, best = set(range(len(corners))), np.zeros(0, dtype=np.intp)
     while unseen:
         frontier = [unseen.pop()]
