@@ -2,6 +2,8 @@
 
     VinbatchError
     ├── UsageError          the person asked for something impossible (exit code 2)
+    ├── LeaseLost           another worker has the document now; leave it alone and claim the next
+    ├── Unbalanced          the ledger's books do not add up; the message names the documents
     ├── Transient           try again, with a bound: the network, a busy store, a lost worker
     │   └── ReplicaLost     the process that held the model died
     └── Permanent           trying again cannot help: the document is quarantined
@@ -49,6 +51,11 @@ class Reason(StrEnum):
     worker_lost = "worker_lost"
     out_of_memory = "out_of_memory"
     internal_error = "internal_error"
+    # the ledger
+    ledger_unreachable = "ledger_unreachable"
+    ledger_busy = "ledger_busy"
+    disk_full = "disk_full"
+    uri_too_long = "uri_too_long"
 
 
 class VinbatchError(Exception):
@@ -61,6 +68,14 @@ class VinbatchError(Exception):
 
 class UsageError(VinbatchError):
     """Wrong use of the command line, a setting, a schema or a checkpoint; nothing was started."""
+
+
+class LeaseLost(VinbatchError):
+    """The lease is over and the document is no longer this worker's; what it offered was not kept."""
+
+
+class Unbalanced(VinbatchError):
+    """A document is missing, doubled, or its state and its rows disagree."""
 
 
 class Coded(VinbatchError):

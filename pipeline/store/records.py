@@ -1,0 +1,194 @@
+"""The frozen records that the store hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pipeline.records import Extraction, Failure
+from schemas.shape import Sql
+
+State = Literal["pending", "leased", "done", "review", "partial", "quarantined"]
+STATES: tuple[State, ...] = ("pending", "leased", "done", "review", "partial", "quarantined")
+FINISHED: tuple[State, ...] = ("done", "review", "partial")  # these have an extraction, the others have none
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a typed view. `path` leads to the value in the record; () stands for the list's item itself."""
+
+    name: str
+    path: tuple[str, ...]
+    kind: Sql | Literal["json"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A typed view of one schema version: a row a document or, where `list_path` is set, a row a line."""
+
+    name: str
+    columns: tuple[Column, ...]
+    list_path: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What was asked for. `settings` is everything, besides schema and model, that can change a result."""
+
+    id: int
+    name: str
+    schema: str  # "invoice@1"
+    schema_hash: str
+    model: str  # as the person named it
+    checkpoint: str  # hash of the weights
+    settings: Mapping[str, Any]
+    sources: tuple[str, ...]
+    views: tuple[View, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a listing: new documents, documents that were there already, entries that are broken.
+
+    `changed` counts known documents whose etag in the listing is no longer the one on record. A pending one
+    takes the new etag; a finished one is left as it is, and the first twenty such URIs are named.
+    """
+
+    added: int
+    known: int
+    failed: int
+    changed: int = 0
+    changed_uris: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one document until `expires`, by the database's clock.
+
+    A worker measures its own time from before the claim, and renews well before the end. `token` fences: the
+    store refuses a lease whose document has since been given to somebody else.
+    attempt   which try of the document this is, from 1; tries given back without a failure are not counted
+    losses    how often a worker vanished while it held this document
+    suspect   a worker died with it: it was claimed alone and is to be worked on alone
+    """
+
+    document_id: int
+    uri: str
+    etag: str | None  # as listed, or as fetched by an earlier try
+    token: str
+    attempt: int
+    expires: datetime
+    losses: int = 0
+    suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where the books do not add up."""
+
+    kind: Literal["submitted", "no_extraction", "orphan_extraction", "page_rows", "field_rows"]
+    message: str
+    uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The books of a job: submitted = done + review + partial + quarantined + pending + leased.
+
+    `differences` names at most a hundred; `difference_count` is how many there are.
+    """
+
+    submitted: int
+    done: int
+    review: int
+    partial: int
+    quarantined: int
+    pending: int
+    leased: int
+    differences: tuple[Difference, ...]
+    difference_count: int
+
+    @property
+    def balanced(self) -> bool:
+        return self.difference_count == 0
+
+    @property
+    def unfinished(self) -> int:
+        return self.pending + self.leased
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """All failures of a job with one reason: whole documents, and pages of documents that are partial."""
+
+    reason: str
+    documents: int
+    pages: int
+    example: str  # the URI of one of them
+
+
+@dataclass(frozen=True, slots=True)
+class FailedItem:
+    """A quarantined document (`page` is None), or a failed page of a partial one."""
+
+    uri: str
+    failure: Failure
+    attempts: int
+    losses: int
+    worker: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """A document as the ledger knows it."""
+
+    uri: str
+    state: State
+    reason: str | None
+    message: str | None
+    sha256: str | None
+    etag: str | None
+    pages: int | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExtraction:
+    """A document's result as it was committed."""
+
+    uri: str
+    sha256: str | None
+    extraction: Extraction
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two jobs over the same documents.
+
+    `path` is a field's path, or None where the documents themselves differ: `before` and `after` are then their
+    states, None where a job does not have the document.
+    """
+
+    uri: str
+    path: str | None
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge removed, in rows; or, when it was only asked, what it would remove.
+
+    `copies` are other documents that hold the same bytes under another name, and are still there.
+    """
+
+    documents: int
+    pages: int
+    extractions: int
+    fields: int
+    checks: int
+    copies: tuple[str, ...] = ()
