@@ -1,7 +1,7 @@
 """Where a checkpoint's files are, and which of them decide what the model says.
 
-A checkpoint is named by a directory, by a Hugging Face hub id, or by `demo` (the small model in the checkout).
-Code and pickles in it are never read.
+A checkpoint is named by a directory, by a Hugging Face hub id, or by `demo` (the small model in the
+checkout). Code and pickles in it are never read.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def digest(directory: Path) -> str:
-    """sha256 (hex) over names and contents of all files that decide what the model says; about 1 s a gigabyte."""
+    """sha256 (hex) over names and contents of all files that decide what the model says; 1 s a gigabyte."""
     total = hashlib.sha256()
     texts = [directory / name for name in TEXT_FILES if (directory / name).is_file()]
     for path in texts + weight_files(directory):
@@ -90,7 +90,7 @@ def _from_hub(repository: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
-            f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). By hand: on a "
-            f"machine with a network run `hf download {repository} --local-dir DIR --include '*.json' '*.txt' "
-            f"'*.safetensors'`, copy DIR here, and give DIR as the model"
+            f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). By "
+            f"hand: where there is a network, run `hf download {repository} --local-dir DIR --include '*.json' "
+            f"'*.txt' '*.safetensors'`, copy DIR here, and give DIR as the model"
         ) from None

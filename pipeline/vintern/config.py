@@ -20,8 +20,8 @@ Layout = Literal["published", "native"]
 
 TILE = 448  # pixels a side; the tiler cuts no other size
 SYSTEM = (
-    "Bạn là một mô hình trí tuệ nhân tạo đa phương thức Tiếng Việt có tên gọi là Vintern, được phát triển bởi "
-    "người Việt. Bạn là một trợ lý trí tuệ nhân tạo hữu ích và không gây hại."
+    "Bạn là một mô hình trí tuệ nhân tạo đa phương thức Tiếng Việt có tên gọi là Vintern, được phát triển "
+    "bởi người Việt. Bạn là một trợ lý trí tuệ nhân tạo hữu ích và không gây hại."
 )
 SEPARATORS = {  # what closes a turn; Hermes-2 has no newline, unlike standard ChatML
     "Hermes-2": "<|im_end|>",  # Vintern-1B-v2
@@ -92,7 +92,7 @@ class Config:
 
 
 def read(directory: Path, profile: Profile | None = None) -> Config:
-    """Read config.json (and profile.json, unless `profile` is given). Raises UsageError naming file and key."""
+    """config.json, and profile.json unless `profile` is given. Raises UsageError naming file and key."""
     path = directory / "config.json"
     raw = _json(path)
     kind = raw.get("model_type")
@@ -254,13 +254,11 @@ def _profile(directory: Path, template: object) -> Profile:
     """profile.json where there is one, else what is known of the named template."""
     path = directory / "profile.json"
     separator = SEPARATORS["internvl2_5"]
-    if template is not None and not path.is_file():
-        if template not in SEPARATORS:
-            known = ", ".join(SEPARATORS)
-            raise UsageError(
-                f"{directory / 'config.json'}: chat template {template!r} is unknown (known: {known}); "
-                f"write {path} with 'system' and 'separator'"
-            )
+    if template is not None and template not in SEPARATORS and not path.is_file():
+        raise UsageError(
+            f"{directory / 'config.json'}: chat template {template!r} is unknown (known: "
+            f"{', '.join(SEPARATORS)}); write {path} with 'system' and 'separator'"
+        )
     if isinstance(template, str) and template in SEPARATORS:
         separator = SEPARATORS[template]
     if not path.is_file():

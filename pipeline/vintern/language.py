@@ -1,8 +1,8 @@
 """Qwen2: embeddings of text and image in, hidden states out.
 
-How queries meet keys is not decided here but by the `Attend` that the caller hands in: plain causal attention
-(`causal`, below), or one that keeps keys and values in a cache (`kv_cache.py`). Parameter names are those of the
-published checkpoint below `language_model.model.` and `language_model.lm_head.`.
+How queries meet keys is not decided here but by the `Attend` that the caller hands in: plain causal
+attention (`causal`, below), or one that keeps keys and values in a cache (`kv_cache.py`). Parameter names are
+those of the published checkpoint below `language_model.model.` and `language_model.lm_head.`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Attend(Protocol):
     """Attention of one layer.
 
     query [b, heads, t, head_dim], key and value [b, kv_heads, t, head_dim], all of the tokens of this pass,
-    query and key already rotated to their positions. Returns [b, heads, t, head_dim]. An implementation with a
-    cache writes key and value there and attends over what it holds of that row.
+    query and key already rotated to their positions. Returns [b, heads, t, head_dim]. An implementation with
+    a cache writes key and value there and attends over what it holds of that row.
     """
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor: ...
 
 
-def causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # noqa: ARG001
     """Attend: whole sequences without a cache; each token sees itself and what is before it."""
     return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
 
@@ -48,7 +48,7 @@ class Language(nn.Module):
         return self.embed_tokens(ids)  # type: ignore[no-any-return]
 
     def forward(self, embeds: Tensor, positions: Tensor, attend: Attend = causal) -> Tensor:
-        """embeds [b, t, hidden], positions int64 [b, t] (0 is the first token) → [b, t, hidden] after the last norm."""
+        """embeds [b, t, hidden], positions int64 [b, t] from 0 → [b, t, hidden] after the last norm."""
         rotation = rotary(positions, self.config.head_dim, self.config.rope_theta, embeds.dtype)
         hidden = embeds
         for number, layer in enumerate(self.layers):
@@ -123,7 +123,7 @@ class Mlp(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Divide by the root mean square, in float32; the weight is applied in the model's dtype, as Qwen2 does."""
+    """Divide by the root mean square in float32; the weight comes in the model's dtype, as in Qwen2."""
 
     def __init__(self, hidden: int, eps: float) -> None:
         super().__init__()

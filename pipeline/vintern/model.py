@@ -91,9 +91,9 @@ def load(
 ) -> Vintern:
     """Load a checkpoint from a directory, a hub id or `demo`.
 
-    dtype "auto" is bfloat16 on a GPU and float32 on a CPU (where results must repeat exactly); device "auto" is
-    the GPU where there is one. `profile` replaces what the checkpoint's files leave open, such as the system
-    message. Raises UsageError, one line, for everything that is not as it must be.
+    dtype "auto" is bfloat16 on a GPU and float32 on a CPU (where results must repeat exactly); device "auto"
+    is the GPU where there is one. `profile` replaces what the checkpoint's files leave open, such as the
+    system message. Raises UsageError, one line, for everything that is not as it must be.
     """
     directory = checkpoint.locate(path_or_hub_id)
     if device == "auto":

@@ -17,7 +17,10 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from pipeline.errors import UsageError
 
 # How Qwen2 cuts text before merging: contractions, words, single digits, punctuation, line ends, spaces.
-WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 class Tokenizer:
@@ -104,7 +107,7 @@ def _from_parts(directory: Path) -> tokenizers.Tokenizer:
 
 
 def _added(directory: Path) -> dict[int, AddedToken]:
-    """Added tokens by id, from tokenizer_config.json (with their flags) or added_tokens.json (all special)."""
+    """Added tokens by id, of tokenizer_config.json (with their flags) or added_tokens.json (all special)."""
     added: dict[int, AddedToken] = {}
     plain, config = directory / "added_tokens.json", directory / "tokenizer_config.json"
     if plain.is_file():
@@ -115,8 +118,8 @@ def _added(directory: Path) -> dict[int, AddedToken]:
             given = added.get(int(number))
             if given is not None and given.content != entry["content"]:
                 raise UsageError(
-                    f"{directory}: token {number} is {given.content!r} in added_tokens.json and {entry['content']!r} "
-                    f"in tokenizer_config.json"
+                    f"{directory}: token {number} is {given.content!r} in added_tokens.json and "
+                    f"{entry['content']!r} in tokenizer_config.json"
                 )
             added[int(number)] = AddedToken(
                 entry["content"],

@@ -47,7 +47,7 @@ class Vision(nn.Module):
 
 
 def normalise(tiles: Tensor) -> Tensor:
-    """uint8 [n, height, width, 3] → float32 [n, 3, height, width], zero mean and unit variance on ImageNet."""
+    """uint8 [n, height, width, 3] → float32 [n, 3, height, width], of mean 0 and variance 1 on ImageNet."""
     pixels = tiles.permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor(MEAN, device=tiles.device)[:, None, None]
     std = torch.tensor(STD, device=tiles.device)[:, None, None]
@@ -76,7 +76,7 @@ class Embeddings(nn.Module):
         n, _, height, width = pixels.shape
         patch = self.patch_embedding.kernel_size[0]
         rows, columns = height // patch, width // patch
-        # The convolution's windows do not overlap, so it is a matrix product, which is quicker on every device.
+        # Windows that do not overlap make the convolution a matrix product, which is quicker.
         cut = (
             pixels.view(n, 3, rows, patch, columns, patch)
             .permute(0, 2, 4, 1, 3, 5)
@@ -124,6 +124,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.hidden, config.hidden)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        query: Tensor
         query, key, value = self.qkv(hidden).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]

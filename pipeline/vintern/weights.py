@@ -1,14 +1,15 @@
-"""Published and native tensors ↔ our modules. Every tensor is used exactly once, or the checkpoint is refused.
+"""Published and native tensors ↔ our modules: each tensor is used exactly once, or the checkpoint refused.
 
 Our names are the published ones with shorter prefixes. The native layout (transformers' own InternVL classes)
-names them differently and splits the vision tower's `qkv` into three.
+names them differently and splits the vision tower's `qkv` into three. It has two spellings: that of the files
+which `save_pretrained` writes, and that of the modules in memory (files written by other means).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,15 +27,20 @@ PUBLISHED = (
     ("language.", "language_model.model."),
 )
 NATIVE = (
-    ("vision.mlp1.0.", "model.multi_modal_projector.layer_norm."),
-    ("vision.mlp1.1.", "model.multi_modal_projector.linear_1."),
-    ("vision.mlp1.3.", "model.multi_modal_projector.linear_2."),
-    ("vision.embeddings.class_embedding", "model.vision_tower.embeddings.cls_token"),
-    ("vision.embeddings.position_embedding", "model.vision_tower.embeddings.position_embeddings"),
-    ("vision.embeddings.patch_embedding.", "model.vision_tower.embeddings.patch_embeddings.projection."),
-    ("vision.layers.", "model.vision_tower.encoder.layer."),
-    ("language.lm_head.", "lm_head."),
-    ("language.", "model.language_model."),
+    ("vision.mlp1.0.", "multi_modal_projector.layer_norm."),
+    ("vision.mlp1.1.", "multi_modal_projector.linear_1."),
+    ("vision.mlp1.3.", "multi_modal_projector.linear_2."),
+    ("vision.embeddings.class_embedding", "vision_tower.embeddings.cls_token"),
+    ("vision.embeddings.position_embedding", "vision_tower.embeddings.position_embeddings"),
+    ("vision.embeddings.patch_embedding.", "vision_tower.embeddings.patch_embeddings.projection."),
+    ("vision.layers.", "vision_tower.encoder.layer."),
+    ("language.lm_head.", "language_model.lm_head."),
+    ("language.", "language_model.model."),
+)
+IN_MEMORY = (  # (file, module) spelling of the native layout
+    ("language_model.lm_head.", "lm_head."),
+    ("language_model.model.", "model.language_model."),
+    ("", "model."),
 )
 NATIVE_LAYER = (  # inside vision.layers.N.
     ("norm1.", "layernorm_before."),
@@ -47,12 +53,12 @@ NATIVE_LAYER = (  # inside vision.layers.N.
 
 
 def sources(name: str, layout: Layout) -> list[str]:
-    """The checkpoint's tensors that make our parameter `name`; several are stacked along the first dimension."""
+    """The checkpoint's tensors that make our parameter `name`; several are stacked along dimension 0."""
     theirs = _swap(name, PUBLISHED if layout == "published" else NATIVE)
     if layout == "published" or not name.startswith("vision.layers."):
         return [theirs]
-    head, number, rest = re.fullmatch(r"(.*\.layer\.)(\d+\.)(.*)", theirs).groups()  # type: ignore[union-attr]
-    theirs = head + number + _swap(rest, (*NATIVE_LAYER, ("", "")))
+    stem, number, rest = theirs.split(".layer.")[0], *theirs.split(".layer.")[1].split(".", 1)
+    theirs = f"{stem}.layer.{number}.{_swap(rest, (*NATIVE_LAYER, ('', '')))}"
     if ".attention.qkv." not in theirs:
         return [theirs]
     return [theirs.replace(".qkv.", f".{part}_proj.") for part in "qkv"]
@@ -69,8 +75,11 @@ def load_into(
         problems: list[str] = []
         found: dict[str, Tensor] = {}
         used: set[str] = set()
+        in_memory = any(name.startswith("model.vision_tower.") for name in shards.place)
         for name, parameter in module.named_parameters():
             parts = sources(name, config.layout)
+            if in_memory:
+                parts = [_swap(part, IN_MEMORY) for part in parts]
             used.update(parts)
             missing = [part for part in parts if part not in shards.place]
             if missing:
@@ -111,8 +120,8 @@ class _Shards:
     def __init__(self, files: Iterable[Path]) -> None:
         self.files = list(files)
         self.where = str(self.files[0].parent)
-        self.place: dict[str, safe_open] = {}
-        self._open: list[safe_open] = []
+        self.place: dict[str, Any] = {}  # tensor → its open file (safetensors has no types)
+        self._open: list[Any] = []
 
     def __enter__(self) -> _Shards:
         for path in self.files:
@@ -137,7 +146,8 @@ class _Shards:
         return list(self.place[name].get_slice(name).get_shape())
 
     def read(self, name: str) -> Tensor:
-        return self.place[name].get_tensor(name)
+        tensor: Tensor = self.place[name].get_tensor(name)
+        return tensor
 
 
 def _swap(name: str, table: Iterable[tuple[str, str]]) -> str:

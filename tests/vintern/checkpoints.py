@@ -19,14 +19,38 @@ Kind = Literal["v2", "v3_5", "native"]
 
 # The order in which each published tokenizer adds its special tokens.
 SPECIALS = {
-    "v2": ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>"],
-    "v3_5": ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<quad>", "</quad>", "<img>", "</img>", "<IMG_CONTEXT>"],
+    "v2": [
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<img>",
+        "</img>",
+        "<IMG_CONTEXT>",
+        "<quad>",
+        "</quad>",
+    ],
+    "v3_5": [
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<quad>",
+        "</quad>",
+        "<img>",
+        "</img>",
+        "<IMG_CONTEXT>",
+    ],
 }
 LETTERS = "ạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹđĐâêôơưă"
 
 
 def write(
-    directory: Path, kind: Kind = "v2", *, seed: int = 0, tied: bool = False, shards: int = 1, hidden: int = 64
+    directory: Path,
+    kind: Kind = "v2",
+    *,
+    seed: int = 0,
+    tied: bool = False,
+    shards: int = 1,
+    hidden: int = 64,
 ) -> InternVLForConditionalGeneration:
     """A checkpoint of some 300,000 parameters; weights are large enough that every part moves the logits."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -118,7 +142,10 @@ def as_published(native: dict[str, torch.Tensor], tied: bool) -> dict[str, torch
             (r"^model\.multi_modal_projector\.linear_2\.", "mlp1.3."),
             (r"^model\.vision_tower\.encoder\.layer\.", "vision_model.encoder.layers."),
             (r"^model\.vision_tower\.embeddings\.cls_token", "vision_model.embeddings.class_embedding"),
-            (r"^model\.vision_tower\.embeddings\.position_embeddings", "vision_model.embeddings.position_embedding"),
+            (
+                r"^model\.vision_tower\.embeddings\.position_embeddings",
+                "vision_model.embeddings.position_embedding",
+            ),
             (
                 r"^model\.vision_tower\.embeddings\.patch_embeddings\.projection\.",
                 "vision_model.embeddings.patch_embedding.",
