@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Coded, Reason
+from schemas.checks import CheckResult
 
+Check = CheckResult  # rules live with the schemas; their outcomes are stored here
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, each 0..1 of the page's width or height
 
@@ -164,19 +166,6 @@ class PageResult:
     output_tokens: int | None = None
     output: str | None = None  # the model's text
     attempts: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The outcome of one rule over a record: a code, a sentence, and the figures it compared."""
-
-    code: str
-    passed: bool
-    severity: Literal["info", "warning", "error"]
-    message: str
-    fields: tuple[str, ...] = ()  # paths that it looked at
-    expected: str | None = None
-    found: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 
-from schemas.printed import tidy
+from schemas.text import tidy
 
 UNLIMITED = date.max  # "Không thời hạn": it sorts after every other expiry, and absent stays null
 

@@ -17,7 +17,8 @@ from decimal import Decimal
 from typing import Annotated
 
 from schemas import dates, numbers
-from schemas.printed import LETTERS, Printed, text_pattern, tidy
+from schemas.printed import LETTERS, Printed, text_pattern
+from schemas.text import tidy
 
 _SPACED = r"(?: ?[.-]? ?\d)"
 
@@ -120,7 +121,8 @@ Series = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{1,11}", compact_upper, "tex
 InvoiceNumber = Annotated[str, Printed(r"\d{1,10}", tidy, "text", 10)]
 AuthorityCode = Annotated[str, Printed(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}", tidy, "text", 40)]
 AmountInWords = Annotated[str, Printed(text_pattern(300), tidy, "text", 300)]
-Mrz = Annotated[str, Printed(r"[A-Z0-9<]{30} [A-Z0-9<]{30} [A-Z0-9<]{30}", mrz, "text", 92)]
+# Three lines of 30, or one "<": an unreadable zone must have a way out that invents nothing.
+Mrz = Annotated[str, Printed(r"[A-Z0-9<]{30} [A-Z0-9<]{30} [A-Z0-9<]{30}|<", mrz, "text", 92)]
 
 # What plain Python types look like on paper, so that a schema needs none of the types above.
 PLAIN: Mapping[type, Printed] = {

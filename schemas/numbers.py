@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 from typing import Literal
 
-from schemas.printed import tidy
+from schemas.text import tidy
 
 Style = Literal["dot", "comma"]  # the sign that separates thousands
 

@@ -2,12 +2,11 @@
 
 A pattern says which characters and what rough shape the text has. It is deliberately wider than what is
 valid: a misprint must come out as printed and be found by `parse` or by a check, never be bent into
-something valid. Patterns hold no double quote and no backslash character, because the reader writes JSON.
+something valid.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,16 +39,11 @@ class Printed:
 # Members of a character class: every Vietnamese letter, composed (NFC), and the basic Latin ones.
 LETTERS = "A-Za-zÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝà-ãè-êìíò-õùúýĂăĐđĨĩŨũƠơƯưẠ-ỹ"
 
-# What running text may hold: printable ASCII without quote and backslash, Latin letters, dashes, curly
-# quotes, currency signs. The first character is no space.
-_SOLID = r"!#-\[\]-~¡-ɏẠ-ỹ‐-―‘-”•…€₫"
+# What running text may hold: printable ASCII but the backslash, Latin letters, dashes, curly quotes, currency
+# signs. The first character is no space.
+_SOLID = r"!-\[\]-~¡-ɏẠ-ỹ‐-―‘-”•…€₫"
 
 
 def text_pattern(max_chars: int) -> str:
     """Running text of 1 to `max_chars` characters that does not start with a space."""
     return f"[{_SOLID}]" + (f"[ {_SOLID}]{{0,{max_chars - 1}}}" if max_chars > 1 else "")
-
-
-def tidy(raw: str) -> str:
-    """NFC, with every run of white space made one space and none at the ends; letters stay as printed."""
-    return " ".join(unicodedata.normalize("NFC", raw).split())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import types
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -20,7 +19,8 @@ from pydantic.fields import FieldInfo
 from schemas.fields import PLAIN
 from schemas.printed import Printed as Printed
 from schemas.printed import Sql as Sql
-from schemas.printed import text_pattern, tidy
+from schemas.printed import text_pattern
+from schemas.text import tidy
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,6 @@ Node = Leaf | Group | Repeated
 
 MAX_ITEMS = 60  # lines of one list on one page, where the schema sets no max_length
 
-_NO_LABEL = re.compile(r'["\\\x00-\x1f]')
 _INSTEAD = {
     dict: "a nested model with one field for each value",
     tuple: "a nested model, or list[...] where all items are alike",
@@ -152,11 +151,9 @@ def _group(model: type[BaseModel], name: str, label: str, where: str, trail: tup
 
 
 def _label(text: str, where: str) -> str:
-    label = unicodedata.normalize("NFC", text)
-    if not label.strip() or _NO_LABEL.search(label) or len(label) > 80:
-        raise SchemaError(
-            f"{where}: the label {text!r} must be 1 to 80 characters without quotes, backslashes or line breaks"
-        )
+    label = tidy(text)
+    if not label or len(label) > 80 or not label.isprintable():
+        raise SchemaError(f"{where}: the label {text!r} must be 1 to 80 printable characters")
     return label
 
 

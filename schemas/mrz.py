@@ -1,0 +1,97 @@
+"""The machine-readable zone of an identity card: three lines of 30 characters (ICAO 9303, TD1).
+
+    line 1   ID VNM, the last 9 digits of the number + check, all 12 digits, <<, check
+    line 2   birth YYMMDD + check, sex M/F, expiry YYMMDD + check, VNM, filler, check over both lines
+    line 3   SURNAME<<GIVEN<NAMES without diacritics
+
+Check digits weigh the characters 7-3-1 (digits as they are, A=10 … Z=35, < = 0), modulo 10. The check at the
+end of line 1 is that of the 12 digits with their fillers; it is Viet Nam's own use of the optional field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from schemas.text import unaccented
+
+_NO_EXPIRY = "<<<<<<"
+_SEX: Mapping[str, Literal["Nam", "Nữ"]] = {"M": "Nam", "F": "Nữ"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mrz:
+    """What the zone says. `bad` names each part whose check digit is wrong."""
+
+    number: str  # 12 digits
+    date_of_birth: str  # YYMMDD as printed: the century is not in the zone
+    sex: Literal["Nam", "Nữ"] | None
+    expiry: str | None  # YYMMDD as printed; None where there is no expiry
+    nationality: str  # VNM
+    name: str  # capital letters without diacritics, surname first
+    bad: tuple[str, ...]
+
+
+def check_digit(text: str) -> str:
+    """The 7-3-1 check digit of digits, capital letters and fillers."""
+    total = sum(weight * _value(char) for char, weight in zip(text, (7, 3, 1) * len(text), strict=False))
+    return str(total % 10)
+
+
+def parse(text: str) -> Mrz:
+    """The zone from its three lines, set apart by white space. Raises ValueError where the form is not TD1."""
+    lines = text.split()
+    if [len(line) for line in lines] != [30, 30, 30]:
+        raise ValueError(f"an MRZ is three lines of 30 characters; here are {[len(line) for line in lines]}")
+    one, two, three = lines
+    if wrong := re.search(r"[^A-Z0-9<]", one + two + three):
+        raise ValueError(f"an MRZ holds no {wrong[0]!r}")
+    if not re.match(r"I[A-Z<]VNM", one):
+        raise ValueError(f"the MRZ of a Vietnamese card begins with IDVNM, not {one[:5]!r}")
+    number = one[15:27]
+    checks = {
+        "document number": (one[5:14], one[14]),
+        "number": (one[15:29], one[29]),
+        "date of birth": (two[0:6], two[6]),
+        "expiry": (two[8:14], two[14]),
+        "composite": (one[5:30] + two[0:7] + two[8:15] + two[18:29], two[29]),
+    }
+    bad = [part for part, (covered, digit) in checks.items() if check_digit(covered) != digit]
+    if number[3:] != one[5:14]:
+        bad.append("document number against number")
+    return Mrz(
+        number=number,
+        date_of_birth=two[0:6],
+        sex=_SEX.get(two[7]),
+        expiry=None if two[8:14] == _NO_EXPIRY else two[8:14],
+        nationality=two[15:18].rstrip("<"),
+        name=" ".join(three.replace("<", " ").split()),
+        bad=tuple(bad),
+    )
+
+
+def build(number: str, date_of_birth: date, sex: str, expiry: date | None, full_name: str) -> str:
+    """The zone's three lines, joined by one space. `expiry` None is "Không thời hạn".
+
+    Raises ValueError where the number is not 12 digits or the sex is neither Nam nor Nữ.
+    """
+    if not re.fullmatch(r"[0-9]{12}", number):
+        raise ValueError(f"an MRZ needs a number of 12 digits, not {number!r}")
+    if sex not in ("Nam", "Nữ"):
+        raise ValueError(f"an MRZ needs the sex as Nam or Nữ, not {sex!r}")
+    short, optional = number[3:], f"{number}<<"
+    one = f"IDVNM{short}{check_digit(short)}{optional}{check_digit(optional)}"
+    birth = f"{date_of_birth:%y%m%d}"
+    until = f"{expiry:%y%m%d}" if expiry else _NO_EXPIRY
+    two = f"{birth}{check_digit(birth)}{'M' if sex == 'Nam' else 'F'}{until}{check_digit(until)}VNM{'<' * 11}"
+    composite = check_digit(one[5:30] + two[0:7] + two[8:15] + two[18:29])
+    surname, *given = re.findall(r"[A-Z]+", unaccented(full_name).upper()) or [""]
+    three = f"{surname}<<{'<'.join(given)}".rstrip("<")[:30].ljust(30, "<")
+    return f"{one} {two}{composite} {three}"
+
+
+def _value(char: str) -> int:
+    return 0 if char == "<" else int(char, 36)

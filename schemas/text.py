@@ -1,0 +1,43 @@
+"""Vietnamese text compared: as printed, with the tone mark's place folded, and without diacritics.
+
+Values are stored as printed; folding serves comparison only.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Literal
+
+Match = Literal["strict", "tone", "unaccented"]
+
+_TONES = "\u0300\u0301\u0303\u0309\u0323"  # huyền, sắc, ngã, hỏi, nặng
+
+
+def tidy(raw: str) -> str:
+    """NFC, with every run of white space made one space and none at the ends; letters stay as printed."""
+    return " ".join(unicodedata.normalize("NFC", raw).split())
+
+
+def unaccented(text: str) -> str:
+    """The text without any diacritics: Đường Hoà → Duong Hoa."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return bare.replace("đ", "d").replace("Đ", "D")
+
+
+def tone_folded(text: str) -> str:
+    """The text with each syllable's tone mark moved to its end, so that hòa and hoà are equal."""
+    return " ".join(_tone_last(syllable) for syllable in unicodedata.normalize("NFD", text).split())
+
+
+def match(one: str, other: str) -> Match | None:
+    """How closely two texts agree, capital letters and white space aside; None where they differ."""
+    one, other = tidy(one).casefold(), tidy(other).casefold()
+    if one == other:
+        return "strict"
+    if tone_folded(one) == tone_folded(other):
+        return "tone"
+    return "unaccented" if unaccented(one) == unaccented(other) else None
+
+
+def _tone_last(syllable: str) -> str:
+    return "".join(c for c in syllable if c not in _TONES) + "".join(c for c in syllable if c in _TONES)

@@ -1,0 +1,143 @@
+"""Vietnamese number words: an amount in words → digits, and digits → words.
+
+    from_words("Một triệu hai trăm ba mươi bốn nghìn đồng chẵn")  → 1234000
+    to_words(1234000)                                             → "một triệu hai trăm ba mươi bốn nghìn"
+
+Both ways of speaking are read: linh/lẻ, mốt, tư, lăm/nhăm, nghìn/ngàn, tỷ/tỉ, chẵn, and text without any
+diacritics: the words are read without them, and only "muoi" is then double (mười, ten, or mươi, tens); its
+place tells which.
+"""
+
+from __future__ import annotations
+
+import re
+
+from schemas.text import unaccented
+
+LARGEST = 10**18 - 1  # 999,999,999 tỷ and the rest
+
+_DIGITS = ("không", "một", "hai", "ba", "bốn", "năm", "sáu", "bảy", "tám", "chín")
+_SCALES = ("", "nghìn", "triệu")  # within a group of nine digits, below tỷ
+
+_DIGIT = {unaccented(word): value for value, word in enumerate(_DIGITS)} | {"tu": 4, "lam": 5, "nham": 5}
+_SCALE = {"nghin": 10**3, "ngan": 10**3, "trieu": 10**6}
+_BILLION = ("ty", "ti")
+_FILLER = {"va", "chan"}
+_HEAD = re.compile(r"^\s*(?:bang chu|so tien(?: viet)? bang chu|viet bang chu)\s*:?\s*")
+_TAIL = re.compile(r"\s*(?:viet nam )?(?:dong|vnd|d)(?: viet nam)?(?: chan)?\s*$")
+
+
+def to_words(n: int) -> str:
+    """The number in words as invoices print it, in lower case and without the currency.
+
+    Raises ValueError beyond ±LARGEST.
+    """
+    if abs(n) > LARGEST:
+        raise ValueError(f"{n} is too large to be written out")
+    if n < 0:
+        return "âm " + to_words(-n)
+    if n == 0:
+        return _DIGITS[0]
+    billions, rest = divmod(n, 10**9)
+    parts = [*_nine_digits(billions, full=False), "tỷ"] if billions else []
+    return " ".join([*parts, *_nine_digits(rest, full=bool(billions))])
+
+
+def _nine_digits(n: int, full: bool) -> list[str]:
+    """Below a billion; `full`: something stands before it, so the first group is said with its hundreds."""
+    words: list[str] = []
+    for power in (2, 1, 0):
+        group = n // 1000**power % 1000
+        if group:
+            words += _hundreds(group, full or bool(words))
+            words += [_SCALES[power]] if power else []
+    return words
+
+
+def _hundreds(n: int, full: bool) -> list[str]:
+    """One group of three digits, 1 to 999."""
+    hundreds, tens, units = n // 100, n // 10 % 10, n % 10
+    words = [_DIGITS[hundreds], "trăm"] if hundreds or full else []
+    if tens == 0:
+        return words + (["linh"] if units and words else []) + ([_DIGITS[units]] if units else [])
+    words += ["mười"] if tens == 1 else [_DIGITS[tens], "mươi"]
+    if units == 1 and tens > 1:
+        words.append("mốt")
+    elif units == 5:
+        words.append("lăm")
+    elif units == 4 and tens > 1:
+        words.append("tư")
+    elif units:
+        words.append(_DIGITS[units])
+    return words
+
+
+def from_words(text: str) -> int:
+    """The whole number that the words say, with or without "đồng", "chẵn" and capital letters.
+
+    Raises ValueError, naming the word, where they say no number in a form that a person would write.
+    """
+    plain = _TAIL.sub("", _HEAD.sub("", unaccented(text).lower().strip(" .,;:!()/")))
+    words = [word for word in re.findall(r"[^\s,.;:()-]+", plain) if word not in _FILLER]
+    if words[:1] == ["am"]:
+        return -_number(words[1:], text)
+    return _number(words, text)
+
+
+def _number(words: list[str], text: str) -> int:
+    if not words:
+        raise ValueError(f"{text!r} holds no number word")
+    cuts = [i for i, word in enumerate(words) if word in _BILLION]
+    if len(cuts) > 1:
+        raise ValueError(f"{text!r}: {words[cuts[1]]!r} stands twice")
+    if not cuts:
+        return _below_billion(words, text)
+    above, below = words[: cuts[0]], words[cuts[0] + 1 :]
+    if not above:
+        raise ValueError(f"{text!r}: nothing before {words[cuts[0]]!r}")
+    return _below_billion(above, text) * 10**9 + (_below_billion(below, text) if below else 0)
+
+
+def _below_billion(words: list[str], text: str) -> int:
+    """Groups like "hai trăm ba mươi triệu", their scales falling."""
+    total, last, start = 0, 10**9, 0
+    for i, word in enumerate(words):
+        if word in _SCALE:
+            if _SCALE[word] >= last:
+                raise ValueError(f"{text!r}: {word!r} stands after a smaller or equal one")
+            total += _group(words[start:i], text) * _SCALE[word]
+            last, start = _SCALE[word], i + 1
+    return total + (_group(words[start:], text) if start < len(words) else 0)
+
+
+def _group(words: list[str], text: str) -> int:
+    """Three digits: [digit trăm] and then linh digit, mười [digit], digit mươi [digit], or a digit alone."""
+    value, rest = 0, words
+    if "tram" in rest:
+        at = rest.index("tram")
+        if at != 1:
+            raise ValueError(f"{text!r}: one digit word must stand before 'trăm'")
+        value, rest = _digit(rest[0], text) * 100, rest[2:]
+        if not rest:
+            return value
+    match rest:
+        case ["linh" | "le", unit]:
+            return value + _digit(unit, text)
+        case ["muoi"]:
+            return value + 10
+        case ["muoi", unit]:
+            return value + 10 + _digit(unit, text)
+        case [tens, "muoi"]:
+            return value + _digit(tens, text) * 10
+        case [tens, "muoi", unit]:
+            return value + _digit(tens, text) * 10 + _digit(unit, text)
+        case [unit] if not value and words is rest:
+            return _digit(unit, text)
+    raise ValueError(f"{text!r}: {' '.join(words)!r} is no number below a thousand")
+
+
+def _digit(word: str, text: str) -> int:
+    try:
+        return _DIGIT[word]
+    except KeyError:
+        raise ValueError(f"{text!r}: {word!r} is no digit word") from None
