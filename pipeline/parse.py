@@ -39,7 +39,7 @@ def page_record(
     """What page `page` (1-based) says.
 
     A field's confidence is the product of the probabilities, under the grammar, of all tokens that decided
-    its value: the opening quote (or null), the characters, the closing quote. It is not calibrated. A
+    its value: that there is one (or null), the characters, the closing quote. It is not calibrated. A
     list has a field of its own whose value is the number of its items; its confidence is that of "more" or
     "no more" after each. `grid` and `tiles` of the page turn where the model looked into boxes.
 
@@ -108,22 +108,27 @@ class _Reader:
             self._expect("," if index else "")
             if not self._next_is('"') or self._string() != key(field):
                 raise self._mismatch(f'the key "{key(field)}"')
+            since = self._at - 1
             self._expect(":")
-            yield from self._node(field, f"{prefix}{field.name}")
+            yield from self._node(field, f"{prefix}{field.name}", since)
         self._expect("}")
 
-    def _node(self, node: Node, path: str) -> Iterator[Field]:
+    # `since` is where the deciding of a value begins: at the quote that closes its key (or the sign before it
+    # in a list). A token like `":"` holds that quote and the first one of the value, so a model that
+    # writes null has decided so where it wrote `":` instead.
+
+    def _node(self, node: Node, path: str, since: int) -> Iterator[Field]:
         if isinstance(node, Group):
             yield from self._group(node, f"{path}.")
         elif isinstance(node, Repeated):
-            yield from self._list(node, path)
+            yield from self._list(node, path, since)
         else:
-            yield self._value(node, path)
+            yield self._value(node, path, since)
 
-    def _list(self, node: Repeated, path: str) -> Iterator[Field]:
+    def _list(self, node: Repeated, path: str, since: int) -> Iterator[Field]:
         self._expect("[")
         items: list[Field] = []
-        decisions = self._deciding(self._at, self._at + 1)
+        decisions = self._deciding(since, self._at + 1)
         count = 0
         while not self._next_is("]"):
             self._expect("," if count else "")
@@ -131,29 +136,27 @@ class _Reader:
             items += (
                 self._group(node.item, f"{item}.")
                 if isinstance(node.item, Group)
-                else [self._value(node.item, item)]
+                else [self._value(node.item, item, self._at - 1)]
             )
             count += 1
-            decisions |= self._deciding(self._at, self._at + 1)
+            decisions |= self._deciding(self._at - 1, self._at + 1)
         self._expect("]")
         yield Field(path, None, count, self._confidence(decisions), "read", self._page)
         yield from items
 
-    def _value(self, leaf: Leaf, path: str) -> Field:
-        start = self._at
+    def _value(self, leaf: Leaf, path: str, since: int) -> Field:
         if self._next_is(_NULL):
             self._expect(_NULL)
-            return Field(
-                path, None, None, self._confidence(self._deciding(start, self._at)), "read", self._page
-            )
+            confidence = self._confidence(self._deciding(since, self._at))
+            return Field(path, None, None, confidence, "read", self._page)
         if not self._next_is('"'):
             raise self._mismatch(f"the value of {path}")
+        start = self._at
         raw = self._string()
         value, problem = self._normal(leaf, raw, path)
-        confidence = self._confidence(self._deciding(start, self._at))
-        return Field(
-            path, raw, value, confidence, "read", self._page, self._box(start + 1, self._at - 1), problem
-        )
+        confidence = self._confidence(self._deciding(since, self._at))
+        box = self._box(start + 1, self._at - 1)
+        return Field(path, raw, value, confidence, "read", self._page, box, problem)
 
     def _normal(self, leaf: Leaf, raw: str, path: str) -> tuple[Any, str | None]:
         try:

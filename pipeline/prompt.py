@@ -62,7 +62,8 @@ def _labels(group: Group) -> str:
 
 def _label(field: Node) -> str:
     """The printed label, with the schema's hint if there is one."""
-    hint = field.hint if isinstance(field, Leaf) else None
+    inner = field.item if isinstance(field, Repeated) else field
+    hint = inner.hint if isinstance(inner, Leaf) else None
     return f"{_one_line(field.label)} ({_one_line(hint)})" if hint else _one_line(field.label)
 
 
