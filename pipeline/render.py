@@ -1,0 +1,170 @@
+"""Documents become page images, drawn in a child process (`pipeline.sandbox`) that a hostile file may kill.
+
+PDFs are drawn by PDFium, or by Poppler where the setting says so; the other one is asked when the first
+cannot open the file, dies on a page, or shows a blank page. Pictures are decoded by Pillow. A page that fails
+takes nothing with it: it becomes a `Failure` in its place, and the next page is drawn.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+import numpy as np
+
+from pipeline.errors import Coded, Permanent, Reason, UsageError
+from pipeline.filetype import SUPPORTED, Kind, sniff
+from pipeline.records import Document, Failure, PageImage, Pixels
+from pipeline.sandbox.parent import Child
+from pipeline.settings import RenderSettings
+
+_OPEN_ELSEWHERE = (Reason.pdf_damaged, Reason.pdf_no_pages, Reason.render_crashed)
+_DRAW_ELSEWHERE = (Reason.pdf_damaged, Reason.render_crashed)
+_FATAL = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
+_DOCUMENTS_PER_CHILD = 500  # then a fresh child: what a library leaks ends with it
+_DEATHS_IN_A_ROW = 5  # pages of one document that may kill the child before the rest are given up
+
+
+def pages(
+    document: Document, settings: RenderSettings, numbers: Iterable[int] | None = None
+) -> Iterator[PageImage | Failure]:
+    """Each page of one document. A caller with many documents keeps a `Renderer`, which keeps its child."""
+    with Renderer(settings) as renderer:
+        yield from renderer.pages(document, numbers)
+
+
+def page_count(document: Document, settings: RenderSettings) -> int:
+    """Number of pages of one document; raises as `Renderer.page_count`."""
+    with Renderer(settings) as renderer:
+        return renderer.page_count(document)
+
+
+class Renderer:
+    """Draws documents one after the other. Not for two threads at once; a context manager.
+
+    The child starts with the first document. Raises UsageError if the chosen renderer is not installed.
+    """
+
+    def __init__(self, settings: RenderSettings) -> None:
+        self._settings = settings
+        self._children: dict[str, Child] = {}
+        poppler = shutil.which("pdftoppm") is not None and shutil.which("pdfinfo") is not None
+        if settings.renderer == "poppler" and not poppler:
+            raise UsageError(
+                "render.renderer is poppler, but pdftoppm is not installed: apt install poppler-utils"
+            )
+        both = ("pdfium", "poppler") if settings.renderer == "pdfium" else ("poppler", "pdfium")
+        self._pdf_renderers = both if poppler else ("pdfium",)
+
+    def page_count(self, document: Document) -> int:
+        """Raises Permanent for a document that cannot be drawn, Transient when trying again may help."""
+        return self._open(document)[1]
+
+    def pages(
+        self, document: Document, numbers: Iterable[int] | None = None
+    ) -> Iterator[PageImage | Failure]:
+        """One item for each of `numbers` (from 1; all pages if None), in order.
+
+        Raises before the first item, as `page_count` does.
+        """
+        renderer, count = self._open(document)
+        deaths, last = 0, None
+        for number in range(1, count + 1) if numbers is None else numbers:
+            if last is not None and deaths >= _DEATHS_IN_A_ROW:
+                message = f"not tried: the {deaths} pages before it ended with “{last.message}”"
+                yield Failure(last.reason, message, number)
+                continue
+            try:
+                page = self._page(document, number, renderer)
+            except Coded as error:
+                deaths, last = (deaths + 1 if error.reason in _FATAL else 0), error
+                yield Failure.of(error, number)
+            else:
+                deaths = 0
+                yield page
+
+    def close(self) -> None:
+        for child in self._children.values():
+            child.close()
+        self._children.clear()
+
+    def __enter__(self) -> Renderer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, document: Document) -> tuple[str, int]:
+        """(renderer, pages): the first renderer that opens the document; else the first one's complaint."""
+        first: Permanent | None = None
+        for renderer in self._renderers(document):
+            try:
+                return renderer, self._opened(document, renderer)[1]
+            except Permanent as error:
+                first = first or error
+                if error.reason not in _OPEN_ELSEWHERE:
+                    break
+        raise first or Permanent(Reason.internal_error, "no renderer for this document")
+
+    def _page(self, document: Document, number: int, renderer: str) -> PageImage:
+        """The page as `renderer` draws it, or as another does where this one fails or shows nothing."""
+        others = [other for other in self._renderers(document) if other != renderer]
+        try:
+            pixels = self._opened(document, renderer)[0].draw(number)
+        except Permanent as error:
+            if error.reason not in _DRAW_ELSEWHERE:
+                raise
+            for other in others:
+                second = self._second_opinion(document, number, other)
+                if second is not None:
+                    return PageImage(number, second, other)
+            raise
+        if others and _blank(pixels):
+            second = self._second_opinion(document, number, others[0])
+            if second is not None and not _blank(second):
+                return PageImage(number, second, others[0])
+        return PageImage(number, pixels, renderer)
+
+    def _second_opinion(self, document: Document, number: int, renderer: str) -> Pixels | None:
+        """The page drawn by `renderer`; None if it cannot, because then the first one's answer stands."""
+        try:
+            child, count = self._opened(document, renderer)
+            return child.draw(number) if number <= count else None
+        except Coded:
+            return None
+
+    def _opened(self, document: Document, renderer: str) -> tuple[Child, int]:
+        """A living child with the document open in it, and its number of pages there."""
+        child = self._children.get(renderer)
+        if child is not None and child.alive and child.open_document is document:
+            return child, child.pages
+        if child is not None and (child.served >= _DOCUMENTS_PER_CHILD or not child.alive):
+            child.close()
+            child = None
+        if child is None:
+            child = self._children[renderer] = Child(renderer, self._settings)
+        return child, child.open(document, _kind(document), document.data)
+
+    def _renderers(self, document: Document) -> tuple[str, ...]:
+        return self._pdf_renderers if _kind(document) == "pdf" else ("pillow",)
+
+
+def _kind(document: Document) -> Kind:
+    """By the first bytes, never by the name. Raises Permanent for what is none of ours."""
+    if not document.data:
+        raise Permanent(Reason.empty_file, f"{document.uri} has no bytes")
+    kind = sniff(document.data)
+    if kind is None:
+        raise Permanent(
+            Reason.unsupported_type, f"{document.uri} is not a {SUPPORTED} file, whatever its name says"
+        )
+    return kind
+
+
+def _blank(pixels: Pixels) -> bool:
+    """Nothing but one colour; a coarse look spares most pages the full one."""
+    first = pixels[0, 0]
+    return bool(np.all(pixels[::64, ::64] == first)) and bool(np.all(pixels == first))

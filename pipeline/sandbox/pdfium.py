@@ -1,0 +1,54 @@
+"""PDF pages drawn by PDFium, straight into the shared canvas."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+
+import pypdfium2
+import pypdfium2.raw
+
+from pipeline.errors import Permanent, Reason
+from pipeline.sandbox.drawer import Limits, within_pages, within_pixels
+
+_LOCKED = (pypdfium2.raw.FPDF_ERR_PASSWORD, pypdfium2.raw.FPDF_ERR_SECURITY)
+
+
+class PdfiumPdf:
+    """An open PDF. Filled form fields and annotations are drawn; the crop box and rotation are obeyed."""
+
+    def __init__(self, data: mmap.mmap, limits: Limits) -> None:
+        self._limits = limits
+        self._bytes = (ctypes.c_ubyte * len(data)).from_buffer(data)
+        try:
+            self._pdf = pypdfium2.PdfDocument(self._bytes)
+        except pypdfium2.PdfiumError as error:
+            if error.err_code in _LOCKED:
+                raise Permanent(Reason.pdf_encrypted, "the PDF asks for a password") from error
+            raise Permanent(Reason.pdf_damaged, f"PDFium cannot open it: {error}") from error
+        self.pages = within_pages(len(self._pdf), limits)
+        if self.pages < 1:
+            raise Permanent(Reason.pdf_no_pages, "the PDF has no pages")
+        if self._pdf.get_formtype() != pypdfium2.raw.FORMTYPE_NONE:
+            self._pdf.init_forms()  # without this, what was typed into a form stays invisible
+
+    def draw(self, number: int, canvas: mmap.mmap) -> tuple[int, int]:
+        scale = self._limits.dpi / 72
+        try:
+            page = self._pdf[number - 1]
+        except pypdfium2.PdfiumError as error:
+            raise Permanent(Reason.pdf_damaged, f"PDFium cannot load the page: {error}") from error
+        try:
+            width, height = page.get_size()
+            size = within_pixels(width * scale, height * scale, self._limits)
+            pixels = (ctypes.c_ubyte * (size[0] * size[1] * 3)).from_buffer(canvas)
+            onto = functools.partial(pypdfium2.PdfBitmap.new_native, buffer=pixels)
+            page.render(scale=scale, rev_byteorder=True, bitmap_maker=onto).close()
+        finally:
+            page.close()
+        return size
+
+    def close(self) -> None:
+        self._pdf.close()
+        del self._bytes
