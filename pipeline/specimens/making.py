@@ -1,0 +1,64 @@
+"""One seed, one specimen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Literal
+
+from pipeline.errors import UsageError
+from pipeline.specimens import fonts as type_faces
+from pipeline.specimens import id_card, receipt, wear
+from pipeline.specimens.specimen import VERSION, Page, Specimen, truth
+
+KINDS = ("id_card", "id_card_front", "id_card_back", "receipt", "invoice", "blank", "other")
+Preset = Literal["standard", "clean", "worn", "training"]
+_SIDES = {"id_card": "both", "id_card_front": "front", "id_card_back": "back"}
+
+
+def make(
+    kind: str,
+    seed: int,
+    *,
+    preset: Preset = "standard",
+    fonts: str | None = None,
+    layouts: str | None = None,
+    blank: float = 0.0,
+    schema: str | None = None,
+) -> Specimen:
+    """The specimen of this kind and seed.
+
+    preset    "clean": a good scan; "worn": a poor one; "standard": either; "training": either, at several sizes,
+              some words random syllables, the QR code only for its looks
+    fonts     "standard" (default) or "held-out"
+    layouts   "standard" or "held-out"; by default as `fonts`
+    blank     chance that a value is left out (with its label in half of the cases)
+    schema    for the kinds "blank" and "other": whose fields are absent ("id_card" or "receipt")
+    """
+    if kind not in KINDS:
+        raise UsageError(f"unknown kind of specimen {kind!r}: choose from {', '.join(KINDS)}")
+    font_set = fonts or "standard"
+    layout_set = layouts or font_set
+    type_faces.check_set(font_set)
+    rng = Random(f"{kind}:{seed}:{preset}:{font_set}:{layout_set}")
+    training = preset == "training"
+    is_worn = preset == "worn" or (preset in ("standard", "training") and rng.random() < 0.5)
+    scale = rng.choice((0.62, 0.7, 0.7, 0.8, 1.0)) if training else 1.0
+    invented = 0.15 if training else 0.0
+    if kind in _SIDES:
+        card = id_card.plan(rng, font_set, layout_set, blank, invented, training)
+        pages = id_card.draw(rng, card, scale, _SIDES[kind])
+        name, layout, family, plan = "id_card", f"{card.form}-{card.look.name}", card.family, card.plan
+    elif kind == "receipt":
+        slip = receipt.plan(rng, font_set, layout_set, blank, invented)
+        pages = (receipt.draw(rng, slip, scale),)
+        name, layout, family, plan = "receipt", slip.layout, slip.family, slip.plan
+    else:
+        raise UsageError(f"{kind} specimens are not there yet")
+    pages = tuple(_age(rng, page, is_worn, training) for page in pages)
+    return Specimen(kind, VERSION[name], layout, family, is_worn, pages, truth(name, plan, pages))
+
+
+def _age(rng: Random, page: Page, is_worn: bool, training: bool) -> Page:
+    strength = rng.uniform(0.3, 1.0) if training else rng.uniform(0.5, 1.0)
+    return wear.apply(page, wear.worn(rng, strength) if is_worn else wear.clean(rng))
