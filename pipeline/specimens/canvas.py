@@ -113,7 +113,7 @@ class Canvas:
         self.backdrop.paste(image, place, image if image.mode == "RGBA" else None)
 
     def modules(self, matrix: Pixels, x: float, y: float, size: float) -> float:
-        """Draws a square code (uint8 [n, n], 0 dark) in whole pixels a module; returns its side in layout units."""
+        """Draws a square code (uint8 [n, n], 0 dark) in whole pixels; returns its side in layout units."""
         module = max(1, int(size * self.scale / len(matrix)))
         image = Image.fromarray(np.kron(matrix, np.ones((module, module), np.uint8)))
         self.backdrop.paste(image.convert("RGB"), (round(x * self.scale), round(y * self.scale)))

@@ -121,7 +121,7 @@ def _lacking(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """ink: uint8 [h, w] or None for a blank; left, top: of the ink from the pen on the baseline; advance in pixels."""
+    """ink uint8 [h, w], None for a blank; left and top of the ink from the pen on the baseline, in pixels."""
 
     ink: Pixels | None
     left: int

@@ -1,8 +1,8 @@
 """Identity cards: the 2021 form (căn cước công dân) and the 2024 form (căn cước), front and back.
 
 No emblem, hologram, signature or face: a plain silhouette, a plain chip, and the specimen mark on every side.
-A side's truth holds what is printed on that side alone; the MRZ is one value, its name and number are not read
-into the other fields.
+A side's truth holds what is printed on that side alone; the MRZ is one value, its name and number are not
+read into the other fields.
 """
 
 from __future__ import annotations
@@ -241,8 +241,8 @@ def back(rng: Random, card: Card, scale: float) -> Page:
         ]
         _chip(canvas, 60, 240)
         small = canvas.face(card.label_font, 22)
-        for line, text in enumerate(("CỤC TRƯỞNG CỤC CẢNH SÁT", "QUẢN LÝ HÀNH CHÍNH VỀ TRẬT TỰ XÃ HỘI")):
-            canvas.text(small, 560, 300 + 28 * line, text, style.label_colour, align="centre")
+        for row, text in enumerate(("CỤC TRƯỞNG CỤC CẢNH SÁT", "QUẢN LÝ HÀNH CHÍNH VỀ TRẬT TỰ XÃ HỘI")):
+            canvas.text(small, 560, 300 + 28 * row, text, style.label_colour, align="centre")
         for index in range(2):
             canvas.frame(860, 240 + 84 * index, 110, 76, (150, 150, 150), 2)
         area = Area(28, 52, WIDTH - 20.0, 232)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 from typing import Literal
 
 from pipeline.errors import UsageError
 from pipeline.specimens import fonts as type_faces
-from pipeline.specimens import id_card, receipt, wear
+from pipeline.specimens import id_card, other, receipt, wear
 from pipeline.specimens.specimen import VERSION, Page, Specimen, truth
 
 KINDS = ("id_card", "id_card_front", "id_card_back", "receipt", "invoice", "blank", "other")
@@ -24,16 +23,16 @@ def make(
     fonts: str | None = None,
     layouts: str | None = None,
     blank: float = 0.0,
-    schema: str | None = None,
+    schema: str = "id_card",
 ) -> Specimen:
     """The specimen of this kind and seed.
 
-    preset    "clean": a good scan; "worn": a poor one; "standard": either; "training": either, at several sizes,
-              some words random syllables, the QR code only for its looks
+    preset    "clean": a good scan; "worn": a poor one; "standard": either; "training": either, at several
+              sizes, some words random syllables, the QR code only for its looks
     fonts     "standard" (default) or "held-out"
     layouts   "standard" or "held-out"; by default as `fonts`
     blank     chance that a value is left out (with its label in half of the cases)
-    schema    for the kinds "blank" and "other": whose fields are absent ("id_card" or "receipt")
+    schema    for the kinds "blank" and "other": whose fields are absent
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of specimen {kind!r}: choose from {', '.join(KINDS)}")
@@ -53,6 +52,11 @@ def make(
         slip = receipt.plan(rng, font_set, layout_set, blank, invented)
         pages = (receipt.draw(rng, slip, scale),)
         name, layout, family, plan = "receipt", slip.layout, slip.family, slip.plan
+    elif kind == "blank":
+        pages, name, layout, family, plan = (other.empty(rng, scale),), schema, "empty", "", {}
+    elif kind == "other":
+        page, family = other.letter(rng, font_set, scale, invented)
+        pages, name, layout, plan = (page,), schema, "letter", {}
     else:
         raise UsageError(f"{kind} specimens are not there yet")
     pages = tuple(_age(rng, page, is_worn, training) for page in pages)

@@ -8,50 +8,23 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-SURNAMES = (
-    "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý Đinh Trịnh Mai Lương "
-    "Đào Hà Đoàn Tạ Cao Chu Châu Quách Thái Tô Vương Kiều Lưu Tống Lâm Nghiêm Triệu Phùng La Mạc"
-).split()
-MALE_MIDDLE = "Văn Hữu Đức Minh Quốc Gia Xuân Công Đình Thanh Tuấn Anh Quang Ngọc Trọng Bá Duy Thế".split()
-FEMALE_MIDDLE = (
-    "Thị Ngọc Thu Kim Thanh Hồng Phương Thùy Mỹ Như Bích Diệu Khánh Minh Quỳnh Ánh Hải Cẩm".split()
+from pipeline.specimens.content import (
+    CODAS,
+    FEATURE_PLACES,
+    FEATURES,
+    FEMALE_GIVEN,
+    FEMALE_MIDDLE,
+    MALE_GIVEN,
+    MALE_MIDDLE,
+    ONSETS,
+    PLACE_FIRST,
+    PLACE_LAST,
+    PROVINCES,
+    STREETS,
+    SURNAMES,
+    VOWELS,
 )
-MALE_GIVEN = (
-    "An Bình Chiến Cường Dũng Đạt Đức Giang Hải Hiếu Hòa Hoàng Hùng Huy Khoa Khôi Kiên Lâm Long Lộc Mạnh "
-    "Nam Nghĩa Nhân Phong Phúc Quân Quyết Sơn Tài Tâm Thành Thắng Thịnh Toàn Trí Trung Tú Tuấn Tùng Việt Vinh Vũ Ý"
-).split()
-FEMALE_GIVEN = (
-    "Anh Ánh Châu Chi Diễm Dung Đào Giang Hà Hạnh Hằng Hiền Hoa Hòa Huệ Hương Huyền Lan Linh Loan Ly Mai My Nga "
-    "Ngân Nhi Nhung Oanh Phượng Quyên Quỳnh Tâm Thảo Thơm Thúy Thư Trang Trinh Tuyết Uyên Vân Vy Xuân Yến"
-).split()
-PROVINCES = (
-    "Hà Nội|Hải Phòng|Đà Nẵng|Cần Thơ|Huế|TP. Hồ Chí Minh|An Giang|Bắc Ninh|Cà Mau|Cao Bằng|Đắk Lắk|Điện Biên|"
-    "Đồng Nai|Đồng Tháp|Gia Lai|Hà Tĩnh|Hưng Yên|Khánh Hòa|Lai Châu|Lạng Sơn|Lào Cai|Lâm Đồng|Nghệ An|Ninh Bình|"
-    "Phú Thọ|Quảng Ngãi|Quảng Ninh|Quảng Trị|Sơn La|Tây Ninh|Thái Nguyên|Thanh Hóa|Tuyên Quang|Vĩnh Long|"
-    "Bắc Giang|Bến Tre|Bình Dương|Bình Định|Bình Thuận|Hà Giang|Hà Nam|Hải Dương|Hòa Bình|Kiên Giang|Kon Tum|"
-    "Long An|Nam Định|Phú Yên|Quảng Nam|Sóc Trăng|Thái Bình|Tiền Giang|Trà Vinh|Vĩnh Phúc|Yên Bái"
-).split("|")
-PLACE_FIRST = (
-    "An Bình Cẩm Chánh Diên Đại Đông Đức Gia Hải Hòa Hoài Hưng Khánh Kim Lạc Liên Long Minh Mỹ Nam Nghĩa Nhơn Ninh "
-    "Phú Phước Quang Quảng Quỳnh Sơn Tam Tân Tây Thạch Thanh Thiện Thọ Thuận Thượng Tiên Trung Trường Văn Vĩnh Xuân Yên"
-).split()
-PLACE_LAST = (
-    "An Bình Cát Châu Dương Đài Định Đông Đức Giang Hà Hải Hậu Hiệp Hòa Hội Hưng Khê Khánh Lãnh Lâm Lập Lộc Lợi Long "
-    "Lương Mỹ Ngãi Nghĩa Ninh Phong Phú Phúc Phước Quý Sơn Tây Thái Thắng Thành Thịnh Thọ Thủy Tiến Trạch Trị Vân Xá"
-).split()
-STREETS = (
-    "Lê Lợi|Trần Hưng Đạo|Nguyễn Huệ|Hai Bà Trưng|Lý Thường Kiệt|Quang Trung|Nguyễn Trãi|Lê Duẩn|Hùng Vương|"
-    "Phan Chu Trinh|Phan Bội Châu|Điện Biên Phủ|Cách Mạng Tháng 8|Võ Thị Sáu|Nguyễn Văn Cừ|Lạc Long Quân|Âu Cơ|"
-    "Hoàng Diệu|Ngô Quyền|Bà Triệu|Trường Chinh|Tôn Đức Thắng|Kim Mã|Láng Hạ|Xuân Thủy|Cầu Giấy|Giải Phóng|"
-    "Nguyễn Đình Chiểu|Phạm Ngũ Lão|Bùi Thị Xuân|Tô Hiến Thành|Đinh Tiên Hoàng|Yết Kiêu|Nguyễn Tất Thành"
-).split("|")
-FEATURES = (
-    "Nốt ruồi|Sẹo chấm|Sẹo dài|Nốt ruồi nhỏ|Sẹo lồi|Vết chàm",
-    "sau đuôi mắt|dưới mép|trên đầu lông mày|trước cánh mũi|dưới cằm|sau mép|trên má|trước dái tai",
-)
-_ONSETS = ("", *"b c ch d đ g gh h k kh l m n ng nh p ph qu r s t th tr v x".split())
-_VOWELS = "a ă â e ê i o ô ơ u ư y ia iê ươ uô oa oe uy ai ao au âu ay ây eo êu iu oi ôi ơi ui ưi".split()
-_CODAS = ("", "", "", *"c ch m n ng nh p t".split())
+
 _TONES = ("", "\u0300", "\u0301", "\u0309", "\u0303", "\u0323")
 
 
@@ -123,20 +96,26 @@ class People:
 
     def feature(self) -> str:
         rng = self.rng
-        what, where = (rng.choice(choices.split("|")) for choices in FEATURES)
         distance = rng.choice(("1cm", "1,5cm", "2cm", "0,5cm", "2,5cm", "3cm"))
-        return f"{what} c: {distance} {where} {rng.choice(('trái', 'phải'))}"
+        where, side = rng.choice(FEATURE_PLACES), rng.choice(("trái", "phải"))
+        return f"{rng.choice(FEATURES)} c: {distance} {where} {side}"
 
-    def word(self, choices: tuple[str, ...] | list[str]) -> str:
+    def word(self, choices: tuple[str, ...]) -> str:
         return self.syllable() if self.rng.random() < self.invented else self.rng.choice(choices)
 
     def syllable(self) -> str:
         """A random, capitalised, writable syllable; most mean nothing."""
         rng = self.rng
-        vowels = rng.choice(_VOWELS)
+        vowels = rng.choice(VOWELS)
         at = 0 if len(vowels) == 1 else rng.choice((0, len(vowels) - 1))
         toned = unicodedata.normalize("NFC", vowels[at] + rng.choice(_TONES))
-        text = rng.choice(_ONSETS) + vowels[:at] + toned + vowels[at + 1 :] + rng.choice(_CODAS)
+        text = (
+            rng.choice(("", *ONSETS))
+            + vowels[:at]
+            + toned
+            + vowels[at + 1 :]
+            + rng.choice(("", "", "", *CODAS))
+        )
         return text[0].upper() + text[1:]
 
     def _place(self) -> str:
@@ -150,7 +129,10 @@ def number(rng: Random, sex: str, birth: date) -> str:
 
 
 def expiry(birth: date, issued: date) -> date | None:
-    """The last valid day: the birthday at 25, 40 or 60 (the next one when less than two years away); None: for life."""
+    """The last valid day: the birthday at 25, 40 or 60, the next one when less than two years away.
+
+    None: for life.
+    """
     for age in (14, 25, 40, 60):
         last = birthday(birth, age)
         if issued < birthday(birth, age - 2):

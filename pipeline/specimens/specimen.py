@@ -95,7 +95,7 @@ class Specimen:
 
 
 def shape(schema: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat paths → the schema's shape. Lines keep their order and are counted anew; an empty list has none."""
+    """Flat paths → the schema's shape. Lines keep their order and are counted anew."""
     record: dict[str, Any] = {name: [] if name == "lines" else None for name in MODELS[schema].model_fields}
     lines: dict[int, dict[str, Any]] = {}
     for path, value in values.items():

@@ -25,7 +25,7 @@ Matrix = npt.NDArray[np.float64]
 class Wear:
     """How worn a page is. Zeros and None leave it as it is.
 
-    corners    where the page's corners go, as shares of width and height: 4 × (dx, dy), from the top left clockwise
+    corners    where the page's corners go, 4 × (dx, dy) as shares of width and height, from the top left
     surround   colour of the table that a tilted page lies on
     blur       radius in thousandths of the page's width
     light      brightness at the corners of the page, 1.0 as printed; 4 values
@@ -92,7 +92,7 @@ def _spot(rng: Random) -> tuple[int, int]:
 
 
 def apply(page: Page, wear: Wear) -> Page:
-    """The worn page, with glyphs and boxes moved along. Its backdrop and runs are those of the unworn page."""
+    """The worn page, with glyphs and boxes moved along. Its backdrop and runs stay unworn."""
     image = Image.fromarray(page.pixels)
     width, height = image.size
     glyphs, boxes = page.glyphs, page.boxes
