@@ -77,7 +77,8 @@ def _raise_unfinished(generation: Generation, page: int) -> None:
         case "loop":
             reason, said = Reason.generation_loop, f"the answer began to repeat itself after {tokens} tokens"
         case "error":
-            reason, said = Reason.grammar_error, generation.message or "the engine gave no reason"
+            reason = generation.reason or Reason.grammar_error
+            said = generation.message or "the engine gave no reason"
     raise Permanent(reason, f"page {page}: {said}", tokens=tokens, output=generation.text)
 
 

@@ -26,6 +26,7 @@ class Section(BaseModel):
 class SourceSettings(Section):
     s3_endpoint: str | None = None  # None: boto3's own chain
     max_bytes: int = Field(200 * 2**20, gt=0, description="largest document, bytes")
+    max_archive_bytes: int = Field(20 * 2**30, gt=0, description="largest zip or tar, bytes")
     archive_ratio: float = Field(200.0, gt=0, description="largest unpacked / packed of an archive member")
     timeout_seconds: float = Field(60.0, gt=0)
     attempts: int = Field(4, ge=1, description="tries of one object before the document is released")
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
     render: RenderSettings = RenderSettings()
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
+    review_below: float = Field(
+        0.9, ge=0, le=1, description="a field less sure than this sends its document to review; not calibrated"
+    )
     lane: LaneSettings = LaneSettings()
 
     @classmethod

@@ -1,0 +1,95 @@
+"""The name of a result: a hash of everything that can change it.
+
+A page whose key is known is never computed again. So whatever is left out here lets an old result pass for a
+new one, and whatever is put in without need computes a million pages twice. The settings that cannot change
+what is read are therefore listed by name; a setting that nobody thought of counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pipeline.settings import Settings
+
+# Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
+FORM = 1
+
+# Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
+UNINVOLVED: Mapping[str, frozenset[str]] = {
+    "render": frozenset({"max_pages", "seconds", "memory_bytes"}),
+    "engine": frozenset({"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "warmup"}),
+}
+LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model of a job as far as results depend on it: what "auto" came to, in words."""
+
+    checkpoint_hash: str
+    max_tiles: int  # as the checkpoint was trained
+    dtype: str  # "float32" or "bfloat16"
+    device: str  # "cpu" or "cuda"; which one of several ("cuda:1") makes no difference
+
+
+def settings_key(
+    settings: Settings,
+    schema_hash: str,
+    question: str,
+    grammar: str,
+    model: ModelFacts,
+    versions: Mapping[str, str],
+) -> str:
+    """The part of a page's key that is one for the whole job, sha256 in hex.
+
+    `versions` are those of the programs that draw, cut and read pages, as `installed()` gives them.
+    """
+    return _digest(
+        {
+            "form": FORM,
+            "render": _involved(settings, "render"),
+            "engine": _involved(settings, "engine"),
+            "max_tiles": settings.tiles.max_tiles or model.max_tiles,
+            "schema": schema_hash,
+            "question": question,
+            "grammar": grammar,
+            "checkpoint": model.checkpoint_hash,
+            "dtype": model.dtype,
+            "device": model.device.partition(":")[0],
+            "versions": dict(versions),
+        }
+    )
+
+
+def page_key(sha256: str, page: int, settings_key: str) -> str:
+    """The key of page `page` (1-based) of the bytes with this sha256, under a job's `settings_key`."""
+    return _digest({"sha256": sha256, "page": page, "settings": settings_key})
+
+
+def installed() -> dict[str, str]:
+    """The versions of the libraries that a result passes through, and of Poppler ("absent" without it)."""
+    return {name: version(name) for name in LIBRARIES} | {"poppler": _poppler()}
+
+
+def _poppler() -> str:
+    try:
+        said = subprocess.run(["pdftoppm", "-v"], capture_output=True, text=True, check=True, timeout=30)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return "absent"
+    return said.stderr.partition("\n")[0].removeprefix("pdftoppm version ").strip()
+
+
+def _involved(settings: Settings, section: str) -> dict[str, Any]:
+    whole: dict[str, Any] = getattr(settings, section).model_dump(mode="json")
+    return {name: value for name, value in whole.items() if name not in UNINVOLVED[section]}
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

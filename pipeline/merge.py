@@ -1,0 +1,193 @@
+"""Pages become one record; what they disagree about is flagged, never hidden.
+
+Vintern mixes up fields between images, so pages are read one by one. A value that is printed once stands on
+one page and is null on the others. A list goes on from page to page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.records import Check, Extraction, Failure, Field, PageRecord
+from schemas.shape import Group, Node, Repeated
+
+if TYPE_CHECKING:
+    from schemas.registry import SchemaSpec
+
+REVIEW_BELOW = 0.9
+
+_Page = Mapping[str, Field]
+
+
+def document(
+    pages: Sequence[PageRecord],
+    spec: SchemaSpec,
+    *,
+    failed: Sequence[Failure] = (),
+    review_below: float = REVIEW_BELOW,
+) -> Extraction:
+    """The document that `pages` say together, with every check run. At least one page must have been read.
+
+    The state is "partial" when a page failed, else "review" when a check failed, else "done". A failed check
+    never changes a value.
+    """
+    if not pages:
+        raise ValueError("no page was read: the document has a failure, not an extraction")
+    pages = sorted(pages, key=lambda page: page.page)
+    merged = _Merged(pages)
+    fields = tuple(merged.walk(spec.shape))
+    record = record_of(spec.shape, fields)
+    checks = (
+        *merged.checks,
+        *_invalid(fields),
+        *_nothing_read(fields),
+        *_low_confidence(fields, review_below),
+        *spec.checks(record),
+    )
+    warned = any(not check.passed and check.severity != "info" for check in checks)
+    state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
+    return Extraction(state, record, fields, checks, len(pages) + len({f.page for f in failed}))
+
+
+def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:
+    """The values of `fields`, by path, as the nested record that the schema describes."""
+    by_path = {field.path: field.value for field in fields}
+    return {node.name: _value(node, node.name, by_path) for node in shape.fields}
+
+
+def _value(node: Node, path: str, values: Mapping[str, Any]) -> Any:
+    if isinstance(node, Group):
+        return {inner.name: _value(inner, f"{path}.{inner.name}", values) for inner in node.fields}
+    if isinstance(node, Repeated):
+        return [_value(node.item, f"{path}[{i}]", values) for i in range(values.get(path) or 0)]
+    return values.get(path)
+
+
+class _Merged:
+    """Walks the schema once and picks each field from the pages that have it; `checks` says what was odd."""
+
+    def __init__(self, pages: Sequence[PageRecord]) -> None:
+        self._pages: list[_Page] = [{field.path: field for field in page.fields} for page in pages]
+        self.checks: list[Check] = []
+
+    def walk(self, node: Node, path: str = "") -> Iterator[Field]:
+        if isinstance(node, Group):
+            for field in node.fields:
+                yield from self.walk(field, f"{path}.{field.name}" if path else field.name)
+        elif isinstance(node, Repeated):
+            yield from self._list(path)
+        else:
+            yield self._pick([page[path] for page in self._pages if path in page])
+
+    def _pick(self, found: Sequence[Field]) -> Field:
+        """The surest of the values that stand on any page; null only if they are null on every page."""
+        present = [field for field in found if field.raw is not None]
+        if not present:
+            return min(found, key=_confidence)
+        kept = max(present, key=_confidence)
+        others = [field for field in present if _meaning(field) != _meaning(kept)]
+        if others:
+            self.checks.append(_conflict(kept, others))
+        return kept
+
+    def _list(self, path: str) -> Iterator[Field]:
+        """All items in the order of the pages, numbered through."""
+        counts = [page[path] for page in self._pages if path in page]
+        items: list[Field] = []
+        begins: list[int] = []
+        total = 0
+        for page, count in zip(self._pages, counts, strict=True):
+            if count.value:
+                begins.append(total)
+            for i in range(count.value):
+                items += _renamed(page, f"{path}[{i}]", f"{path}[{total}]")
+                total += 1
+        yield Field(path, None, total, min(map(_confidence, counts)), "read", counts[0].page)
+        yield from items
+        self._look_at(_texts(path, total, items), begins[1:])
+
+    def _look_at(self, items: Mapping[str, Sequence[str | None]], begins: Sequence[int]) -> None:
+        """Odd items: those without a single value, and those that repeat the last one of the page before."""
+        names = list(items)
+        for name, texts in items.items():
+            if not any(texts):
+                self.checks.append(
+                    Check("line_empty", False, "warning", f"{name} was found without a single value", (name,))
+                )
+        for at in begins:
+            if items[names[at]] == items[names[at - 1]] and any(items[names[at]]):
+                said = (
+                    f"{names[at]}, the first of its page, repeats the last of the page before; both are kept"
+                )
+                self.checks.append(Check("line_repeated", False, "warning", said, (names[at - 1], names[at])))
+
+
+def _renamed(page: _Page, old: str, new: str) -> list[Field]:
+    """All fields of the item `old`, itself or below it, as those of the item `new`."""
+    return [
+        replace(field, path=new + path.removeprefix(old))
+        for path, field in page.items()
+        if path == old or path.startswith((f"{old}.", f"{old}["))
+    ]
+
+
+def _texts(path: str, total: int, items: Sequence[Field]) -> dict[str, list[str | None]]:
+    """The raw texts of each item, by the item's path."""
+    texts: dict[str, list[str | None]] = {f"{path}[{i}]": [] for i in range(total)}
+    for field in items:
+        texts[field.path[: field.path.index("]", len(path)) + 1]].append(field.raw)
+    return texts
+
+
+def _confidence(field: Field) -> float:
+    return 0.0 if field.confidence is None else field.confidence
+
+
+def _meaning(field: Field) -> Any:
+    """What two pages must agree on: the value, or the printed text where it has none."""
+    return field.raw if field.value is None else field.value
+
+
+def _conflict(kept: Field, others: Sequence[Field]) -> Check:
+    said = "; ".join(f"page {field.page} says {field.raw!r}" for field in (kept, *others))
+    return Check(
+        "page_conflict",
+        False,
+        "error",
+        f"{kept.path}: {said}; the surest, of page {kept.page}, is kept",
+        (kept.path,),
+        expected=kept.raw,
+        found="; ".join(str(field.raw) for field in others),
+    )
+
+
+def _invalid(fields: Sequence[Field]) -> Iterator[Check]:
+    for field in fields:
+        if field.problem is not None:
+            said = f"{field.path}: {field.problem}"
+            yield Check("field_invalid", False, "error", said, (field.path,), found=field.raw)
+
+
+def _nothing_read(fields: Sequence[Field]) -> Iterator[Check]:
+    if not any(field.raw for field in fields):
+        yield Check("nothing_read", False, "error", "none of the schema's values was found on any page")
+
+
+def _low_confidence(fields: Sequence[Field], below: float) -> Iterator[Check]:
+    low = sorted((field for field in fields if _confidence(field) < below), key=_confidence)
+    if low:
+        said = (
+            f"{len(low)} of {len(fields)} fields are less sure than {below:g} (not calibrated), "
+            f"the least sure is {low[0].path} at {_confidence(low[0]):.2f}"
+        )
+        yield Check(
+            "low_confidence",
+            False,
+            "warning",
+            said,
+            tuple(field.path for field in low),
+            expected=f">= {below:g}",
+            found=f"{_confidence(low[0]):.4f}",
+        )
