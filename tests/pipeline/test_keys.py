@@ -1,0 +1,105 @@
+"""Everything that can change a page's result changes its key, and nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline import keys
+from pipeline.keys import ModelFacts
+from pipeline.settings import EngineSettings, RenderSettings, Settings
+
+MODEL = ModelFacts("c" * 64, max_tiles=6, dtype="float32", device="cpu")
+GIVEN: dict[str, Any] = {
+    "settings": Settings(),
+    "schema_hash": "s" * 64,
+    "question": "Hãy đọc",
+    "grammar": "{}",
+    "model": MODEL,
+    "versions": {"pillow": "1"},
+}
+
+
+def key(**changed: Any) -> str:
+    return keys.settings_key(**{**GIVEN, **changed})
+
+
+def test_the_same_parts_give_the_same_key_of_64_hex_digits() -> None:
+    assert key() == key(settings=Settings())
+    assert len(key()) == 64 == len(bytes.fromhex(key())) * 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"schema_hash": "t" * 64},
+        {"question": "Hãy đọc."},
+        {"grammar": "{ }"},
+        {"model": replace(MODEL, checkpoint_hash="d" * 64)},
+        {"model": replace(MODEL, max_tiles=12)},
+        {"model": replace(MODEL, dtype="bfloat16")},
+        {"model": replace(MODEL, device="cuda")},
+        {"versions": {"pillow": "2"}},
+        {"versions": {"pillow": "1", "torch": "2"}},
+        {"settings": Settings(tiles={"max_tiles": 4})},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_each_part_of_a_job_is_in_its_key(changed: dict[str, Any]) -> None:
+    assert key(**changed) != key()
+
+
+def test_our_own_form_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(keys, "FORM", keys.FORM + 1)
+    assert key() != before
+
+
+def other(model: type[BaseModel], name: str) -> object:
+    """A valid value of the setting that is not its default."""
+    default = model.model_fields[name].default
+    for candidate in (True, "poppler", "compile", "cuda:7", "bfloat16", 3, 300, 1.5):
+        try:
+            made = getattr(model(**{name: candidate}), name)
+        except ValueError:
+            continue
+        if made != default and type(made) is type(default if default is not None else 1):
+            return candidate
+    raise AssertionError(f"no other value for {name}: add one to the candidates")
+
+
+SECTIONS = {"render": RenderSettings, "engine": EngineSettings}
+EACH = [(section, name) for section, model in SECTIONS.items() for name in model.model_fields]
+
+
+@pytest.mark.parametrize(("section", "name"), EACH)
+def test_a_setting_is_in_the_key_unless_it_is_named_as_uninvolved(section: str, name: str) -> None:
+    changed = Settings(**{section: {name: other(SECTIONS[section], name)}})
+    assert (key(settings=changed) == key()) == (name in keys.UNINVOLVED[section])
+
+
+def test_every_uninvolved_setting_exists() -> None:
+    for section, names in keys.UNINVOLVED.items():
+        assert names <= SECTIONS[section].model_fields.keys()
+
+
+def test_which_gpu_of_several_and_the_models_own_tiling_asked_for_by_name_change_nothing() -> None:
+    cuda = replace(MODEL, device="cuda")
+    assert key(model=cuda) == key(model=replace(MODEL, device="cuda:1"))
+    assert key(settings=Settings(tiles={"max_tiles": 6})) == key()
+
+
+def test_a_page_is_named_by_its_bytes_its_number_and_its_job() -> None:
+    given = ("a" * 64, 1, "k")
+    assert keys.page_key(*given) == keys.page_key(*given)
+    others = [("b" * 64, 1, "k"), ("a" * 64, 2, "k"), ("a" * 64, 1, "l")]
+    assert len({keys.page_key(*each) for each in [given, *others]}) == 4
+
+
+def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
+    found = keys.installed()
+    assert found.keys() == {*keys.LIBRARIES, "poppler"}
+    assert all(found.values())

@@ -1,0 +1,167 @@
+"""Pages become one record: nothing is dropped, and what they disagree about is flagged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline import grammar, merge, parse
+from pipeline.errors import Reason
+from pipeline.records import Check, Extraction, Failure, PageRecord
+from schemas.registry import SchemaSpec, resolve
+from tests.pipeline.walker import recite
+
+RECEIPT = resolve("receipt@1")
+LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
+OTHER = {"name": "Kẹo", "quantity": "1", "unit_price": "5.000", "amount": "5.000"}
+
+
+def page(
+    number: int, values: dict[str, Any], spec: SchemaSpec = RECEIPT, sure: float = 1.0, **doubts: float
+) -> PageRecord:
+    """What a page says when the model writes `values` (printed texts)."""
+    spoken = recite(grammar.answer(spec.shape, values), sure=sure, doubts=doubts)
+    return parse.page_record(spoken, spec, number)
+
+
+def named(extraction: Extraction, code: str) -> list[Check]:
+    return [check for check in extraction.checks if check.code == code]
+
+
+def values(extraction: Extraction) -> dict[str, Any]:
+    return {field.path: field.value for field in extraction.fields}
+
+
+def test_one_page_becomes_the_record_of_the_schema() -> None:
+    made = merge.document(
+        [page(1, {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE], "total": "30.000"})], RECEIPT
+    )
+    assert made.record["store"] == "Chợ Mới"
+    assert made.record["date"] == "2026-11-05"
+    assert made.record["address"] is None
+    assert made.record["lines"] == [
+        {"name": "Sữa", "quantity": "2", "unit_price": "15000", "amount": "30000"}
+    ]
+    assert made.record["total"] == "30000"
+    assert made.pages == 1
+    assert list(made.record) == [node.name for node in RECEIPT.shape.fields]
+
+
+def test_values_come_from_the_page_that_has_them_and_lists_go_on() -> None:
+    first = page(1, {"store": "Chợ Mới", "lines": [LINE]})
+    second = page(2, {"lines": [OTHER, LINE], "total": "65.000"})
+    made = merge.document([second, first], RECEIPT)
+    assert [line["name"] for line in made.record["lines"]] == ["Sữa", "Kẹo", "Sữa"]
+    assert (made.record["store"], made.record["total"]) == ("Chợ Mới", "65000")
+    of = {field.path: field for field in made.fields}
+    assert (of["store"].page, of["total"].page, of["lines[0].name"].page, of["lines[2].name"].page) == (
+        1,
+        2,
+        1,
+        2,
+    )
+    assert of["lines"].value == 3
+    assert not named(made, "page_conflict")
+
+
+def test_an_equal_value_on_two_pages_is_kept_once_with_the_higher_confidence() -> None:
+    made = merge.document(
+        [page(1, {"total": "65.000"}, **{"65.000": 0.5}), page(2, {"total": "65,000"})], RECEIPT
+    )
+    found = {field.path: field for field in made.fields}["total"]
+    assert (found.value, found.confidence, found.page) == ("65000", 1.0, 2)
+    assert not named(made, "page_conflict")
+
+
+def test_a_disagreement_keeps_the_surer_value_and_is_flagged() -> None:
+    made = merge.document(
+        [page(1, {"store": "Chợ Mới"}, **{"Chợ Mới": 0.95}), page(2, {"store": "Chợ Mái"})], RECEIPT
+    )
+    assert made.record["store"] == "Chợ Mái"
+    assert made.state == "review"
+    (check,) = named(made, "page_conflict")
+    assert not check.passed and check.fields == ("store",)
+    assert (check.expected, check.found) == ("Chợ Mái", "Chợ Mới")
+    assert "page 1 says 'Chợ Mới'" in check.message and "page 2 says 'Chợ Mái'" in check.message
+
+
+def test_an_unreadable_text_beside_a_readable_one_is_a_disagreement() -> None:
+    made = merge.document([page(1, {"date": "31/02/2026"}), page(2, {"date": "05/11/2026"})], RECEIPT)
+    assert named(made, "page_conflict")
+
+
+def test_a_line_repeated_over_the_page_break_is_kept_and_flagged() -> None:
+    made = merge.document([page(1, {"lines": [OTHER, LINE]}), page(2, {"lines": [LINE]})], RECEIPT)
+    assert len(made.record["lines"]) == 3
+    (check,) = named(made, "line_repeated")
+    assert check.fields == ("lines[1]", "lines[2]") and made.state == "review"
+    apart = merge.document([page(1, {"lines": [LINE, LINE]}), page(2, {"lines": [OTHER]})], RECEIPT)
+    assert not named(apart, "line_repeated")
+
+
+def test_a_page_without_lines_does_not_hide_a_repetition() -> None:
+    made = merge.document([page(1, {"lines": [LINE]}), page(2, {}), page(3, {"lines": [LINE]})], RECEIPT)
+    assert named(made, "line_repeated")
+
+
+def test_a_line_without_a_value_is_kept_and_flagged() -> None:
+    made = merge.document([page(1, {"store": "A", "lines": [{}, LINE]})], RECEIPT)
+    assert made.record["lines"][0] == dict.fromkeys(LINE)
+    (check,) = named(made, "line_empty")
+    assert check.fields == ("lines[0]",) and made.state == "review"
+
+
+def test_absent_everywhere_is_as_sure_as_the_least_sure_page() -> None:
+    made = merge.document([page(1, {"store": "A"}, sure=0.9), page(2, {"store": "A"}, sure=0.5)], RECEIPT)
+    of = {field.path: field for field in made.fields}
+    alone = {field.path: field for field in page(2, {"store": "A"}, sure=0.5).fields}
+    assert of["paid"].value is None
+    assert of["paid"].confidence == alone["paid"].confidence < 0.9
+
+
+def test_a_text_that_cannot_be_normalised_is_null_with_its_reason_and_goes_to_review() -> None:
+    made = merge.document([page(1, {"store": "A", "date": "31/02/2026"})], RECEIPT)
+    assert made.record["date"] is None
+    found = {field.path: field for field in made.fields}["date"]
+    assert found.raw == "31/02/2026" and found.problem
+    (check,) = named(made, "field_invalid")
+    assert check.found == "31/02/2026" and found.problem in check.message and made.state == "review"
+
+
+def test_an_unsure_field_goes_to_review_by_name() -> None:
+    unsure = page(1, {"store": "Chợ Mới"}, **{"Chợ Mới": 0.75})
+    made = merge.document([unsure], RECEIPT, review_below=0.8)
+    (check,) = named(made, "low_confidence")
+    assert made.state == "review" and check.fields == ("store",)
+    assert (check.expected, check.found) == (">= 0.8", "0.7500")
+    assert "not calibrated" in check.message
+    assert not named(merge.document([unsure], RECEIPT, review_below=0.7), "low_confidence")
+
+
+def test_a_document_on_which_nothing_was_read_goes_to_review() -> None:
+    made = merge.document([page(1, {}), page(2, {"lines": [{}]})], RECEIPT)
+    assert named(made, "nothing_read") and made.state == "review"
+    assert not named(merge.document([page(1, {"store": "A"})], RECEIPT), "nothing_read")
+
+
+def test_a_failed_page_makes_the_document_partial_whatever_else_is_wrong() -> None:
+    lost = Failure(Reason.output_truncated, "page 2: too long", 2)
+    made = merge.document([page(1, {"store": "A"})], RECEIPT, failed=[lost])
+    assert (made.state, made.pages) == ("partial", 2)
+
+
+def test_no_page_is_no_document() -> None:
+    with pytest.raises(ValueError, match="no page was read"):
+        merge.document([], RECEIPT)
+
+
+def test_a_sure_consistent_document_is_done() -> None:
+    made = merge.document([page(1, {"store": "A"})], RECEIPT)
+    assert [check for check in made.checks if not check.passed] == []
+    assert made.state == "done"
+
+
+def test_merging_again_gives_the_same() -> None:
+    pages = [page(1, {"store": "A", "lines": [LINE]}), page(2, {"store": "B", "lines": [OTHER]})]
+    assert merge.document(pages, RECEIPT) == merge.document(list(reversed(pages)), RECEIPT)
