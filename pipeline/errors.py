@@ -29,6 +29,7 @@ class Reason(StrEnum):
     archive_member = "archive_member"
     archive_damaged = "archive_damaged"
     too_many_bytes = "too_many_bytes"
+    unreadable_name = "unreadable_name"
     # the file
     empty_file = "empty_file"
     unsupported_type = "unsupported_type"

@@ -71,6 +71,8 @@ class LaneSettings(Section):
     lease_seconds: float = Field(120.0, gt=0)
     grace_seconds: float = Field(20.0, gt=0, description="time to finish or give back after SIGTERM")
     attempts: int = Field(3, ge=1, description="tries of a document before it is quarantined")
+    stall_seconds: float = Field(600.0, gt=0, description="still for so long while busy: is replaced")
+    patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store")
 
 
 class Settings(BaseSettings):
