@@ -10,5 +10,6 @@ from __future__ import annotations
 
 from pipeline.specimens.making import KINDS, make
 from pipeline.specimens.specimen import MARK, Glyphs, Page, Run, Specimen
+from pipeline.specimens.writing import write
 
-__all__ = ["KINDS", "MARK", "Glyphs", "Page", "Run", "Specimen", "make"]
+__all__ = ["KINDS", "MARK", "Glyphs", "Page", "Run", "Specimen", "make", "write"]

@@ -1,0 +1,139 @@
+"""A folder of specimens, with what stands on them in truth.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pipeline.errors import UsageError
+from pipeline.specimens import files
+from pipeline.specimens.making import KINDS, Preset, make
+from pipeline.specimens.specimen import Specimen
+
+TRUTH = "truth.jsonl"
+MOST = 1_000_000
+_USUAL = {
+    "id_card_front": ("jpeg", "jpeg", "png", "scanned-pdf", "tiff", "pdf"),
+    "id_card_back": ("jpeg", "jpeg", "png", "scanned-pdf", "tiff", "pdf"),
+    "id_card": ("scanned-pdf", "scanned-pdf", "tiff", "pdf"),
+    "receipt": ("jpeg", "jpeg", "png", "scanned-pdf", "tiff", "pdf"),
+    "invoice": ("pdf", "pdf", "scanned-pdf", "tiff", "jpeg", "png"),
+    "blank": ("jpeg", "png", "scanned-pdf", "tiff"),
+    "other": ("jpeg", "png", "scanned-pdf", "pdf", "tiff"),
+}
+
+
+def write(
+    out_dir: str | Path,
+    count: int,
+    kinds: Sequence[str],
+    seed: int,
+    *,
+    worn: bool | None = None,
+    formats: Sequence[str] = (),
+    font_set: str = "standard",
+    layouts: str | None = None,
+    blank: float = 0.0,
+) -> list[dict[str, Any]]:
+    """Writes `count` documents, the kinds by turns, and truth.jsonl; returns its lines as dicts.
+
+    worn      True or False for all, None for either by chance; a PDF with text is never worn
+    formats   those to choose from ("pdf", "scanned-pdf", "jpeg", "png", "tiff"); none: the usual ones
+    blank     chance that a value is left out
+
+    The kind "id_card" is a front, a back, or both sides in one file. The same arguments give the same bytes,
+    as long as the same fonts are installed, so repeating the command changes nothing. Raises UsageError for
+    what is not known, and when the folder holds another truth.jsonl.
+    """
+    _check(count, kinds, formats, blank)
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = _lines(folder / TRUTH)
+    lines: list[dict[str, Any]] = []
+    with (folder / f"{TRUTH}.part").open("w", encoding="utf-8") as truth:
+        for index in range(count):
+            kind = kinds[index % len(kinds)]
+            one = seed * MOST + index
+            specimen, form = _one(kind, one, worn, tuple(formats), font_set, layouts, blank)
+            name = f"{kind}-{index + 1:05d}{files.SUFFIX[form]}"
+            line = describe(specimen, name, form)
+            text = json.dumps(line, ensure_ascii=False)
+            if before and (index >= len(before) or before[index] != text):
+                raise UsageError(
+                    f"{folder / TRUTH} holds the truth of other documents: choose another folder"
+                )
+            (folder / name).write_bytes(files.encode(specimen, form))
+            truth.write(text + "\n")
+            lines.append(line)
+    if len(before) > count:
+        raise UsageError(
+            f"{folder / TRUTH} holds the truth of {len(before)} documents: choose another folder"
+        )
+    (folder / f"{TRUTH}.part").replace(folder / TRUTH)
+    return lines
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def describe(specimen: Specimen, file_name: str, form: str) -> dict[str, Any]:
+    """The line of truth.jsonl: `record` in normal forms, and of each printed value its text, page and box."""
+    return {
+        "file": file_name,
+        "kind": specimen.kind,
+        "schema": specimen.schema,
+        "format": form,
+        "pages": len(specimen.pages),
+        "layout": specimen.layout,
+        "font": specimen.font,
+        "worn": specimen.worn and form != "pdf",
+        "record": specimen.truth["record"],
+        "fields": [
+            {"path": path, **field, "box": [round(side, 5) for side in field["box"]]}
+            for path, field in specimen.truth["fields"].items()
+        ],
+    }
+
+
+def _one(
+    kind: str,
+    seed: int,
+    worn: bool | None,
+    formats: tuple[str, ...],
+    font_set: str,
+    layouts: str | None,
+    blank: float,
+) -> tuple[Specimen, str]:
+    rng = Random(f"file:{kind}:{seed}")
+    side = kind
+    if kind == "id_card":
+        single = bool(formats) and set(formats) <= set(files.ONE_PAGE)
+        chances = (4, 2, 0 if single else 4)
+        side = rng.choices(("id_card_front", "id_card_back", "id_card"), chances)[0]
+    form = rng.choice(formats or _USUAL[side])
+    is_worn = (rng.random() < 0.5 if worn is None else worn) and form != "pdf"
+    preset: Preset = "worn" if is_worn else "clean"
+    specimen = make(side, seed, preset=preset, fonts=font_set, layouts=layouts, blank=blank)
+    if len(specimen.pages) > 1 and form in files.ONE_PAGE:
+        several = [choice for choice in formats or _USUAL[side] if choice not in files.ONE_PAGE]
+        form = rng.choice(several or ["tiff"])
+    return specimen, form
+
+
+def _check(count: int, kinds: Sequence[str], formats: Sequence[str], blank: float) -> None:
+    if not 0 < count <= MOST:
+        raise UsageError(f"cannot write {count} specimens: ask for 1 to {MOST:,}")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"unknown kind of specimen {kind!r}: choose from {', '.join(KINDS)}")
+    if not kinds:
+        raise UsageError(f"no kind of specimen named: choose from {', '.join(KINDS)}")
+    for form in formats:
+        if form not in files.FORMS:
+            raise UsageError(f"unknown format {form!r}: choose from {', '.join(files.FORMS)}")
+    if not 0 <= blank <= 1:
+        raise UsageError(f"blank is a chance from 0 to 1, not {blank}")
