@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.parse import json_ready
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
+from schemas.settle import settle
 from schemas.shape import Group, Node, Repeated
 
 if TYPE_CHECKING:
@@ -37,13 +40,16 @@ def document(
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
     merged = _Merged(pages)
-    fields = tuple(merged.walk(spec.shape))
+    found = tuple(merged.walk(spec.shape))
+    settled = settle(spec.shape, {field.path: field.raw for field in found if field.raw is not None})
+    fields = tuple(_settled(field, settled.values) for field in found)
     record = record_of(spec.shape, fields)
     checks = (
         *merged.checks,
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
+        *settled.checks,
         *spec.checks(record),
     )
     warned = any(not check.passed and check.severity != "info" for check in checks)
@@ -122,6 +128,11 @@ class _Merged:
                     f"{names[at]}, the first of its page, repeats the last of the page before; both are kept"
                 )
                 self.checks.append(Check("line_repeated", False, "warning", said, (names[at - 1], names[at])))
+
+
+def _settled(field: Field, values: Mapping[str, Decimal]) -> Field:
+    """The field with the number that the whole document gives to an ambiguous text like "1.234"."""
+    return replace(field, value=json_ready(values[field.path])) if field.path in values else field
 
 
 def _renamed(page: _Page, old: str, new: str) -> list[Field]:
