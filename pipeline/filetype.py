@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; and which names promise a document or an archive."""
+"""What a file is, by its first bytes; and what its name promises, for listings that do not open it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import Literal
 Kind = Literal["pdf", "png", "jpeg", "webp", "tiff"]
 
 HEAD = 1024  # bytes that `sniff` wants: a PDF's mark may stand anywhere in them
-DOCUMENT_SUFFIXES = (".pdf", ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff")
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-# Names that promise something else, so that a listing need not fetch it to know.
-OTHER_SUFFIXES = (
-    ".txt", ".md", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".xml", ".html", ".htm", ".log", ".yaml",
-    ".yml",     ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods", ".rtf", ".eml", ".msg",
-    ".gif", ".bmp", ".svg", ".heic", ".heif", ".avif", ".mp4", ".mov", ".mp3", ".wav",
-    ".parquet", ".db", ".sqlite", ".py", ".js", ".exe", ".dll", ".so", ".rar", ".7z", ".gz", ".bz2",
-    ".xz", ".zst",
-)  # fmt: skip
 SUPPORTED = "PDF, PNG, JPEG, WebP or TIFF"
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+# Names that promise what we do not read. Every other name is fetched and judged by its bytes.
+_OTHERS = frozenset(
+    """.txt .md .json .jsonl .ndjson .csv .tsv .xml .html .htm .css .js .py .log .yaml .yml .toml .ini
+    .doc .docx .xls .xlsx .ppt .pptx .odt .ods .rtf .eml .msg .gif .bmp .svg .heic .heif .avif .ico
+    .mp3 .mp4 .mov .avi .wav .parquet .db .sqlite .exe .dll .so .bin .iso
+    .rar .7z .gz .bz2 .xz .zst .tbz2 .txz""".split()
+)
 
 
 def sniff(head: bytes) -> Kind | None:
@@ -36,4 +35,18 @@ def sniff(head: bytes) -> Kind | None:
 
 
 def is_archive(name: str) -> bool:
-    return name.lower().endswith(ARCHIVE_SUFFIXES)
+    """A zip or tar that is listed as its members. Archives are known by name only."""
+    return name.lower().endswith(_ARCHIVES)
+
+
+def promises_other(name: str) -> bool:
+    """The name says that this is no document."""
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return bool(stem and dot) and f".{suffix.lower()}" in _OTHERS
+
+
+def is_hidden(name: str) -> bool:
+    """A part of the path begins with a dot, or is what a Mac adds to archives."""
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/")) or (
+        name.startswith("__MACOSX/")
+    )

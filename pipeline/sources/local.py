@@ -1,0 +1,117 @@
+"""Files on this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import Coded, Permanent, Reason, Transient
+from pipeline.filetype import is_hidden
+from pipeline.records import DocumentRef
+from pipeline.sources import refs
+
+
+def walk(folder: str, depth: int | None = None) -> Iterator[DocumentRef]:
+    """Every file under `folder` (at most `depth` folders down), sorted by path, hidden ones left out.
+
+    Links to folders are followed, but no folder is entered twice. A folder that cannot be read is named with
+    a failure.
+    """
+    yield from _walk(folder, depth, set())
+
+
+def glob(pattern: str) -> Iterator[DocumentRef]:
+    """Files whose path matches `pattern` (absolute), sorted; see `refs.glob_regex`."""
+    start = refs.wild_start(pattern)
+    base = pattern[:start].rpartition("/")[0] or "/"
+    depth = None if "**" in pattern else pattern.removeprefix(base.rstrip("/")).count("/") - 1
+    matching = refs.glob_regex(pattern)
+    return (ref for ref in walk(base, depth) if matching.fullmatch(ref.uri))
+
+
+def single(path: str) -> DocumentRef:
+    """One file by its path."""
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        problem = translated(error, path)
+        return refs.broken(path, problem.reason, problem.message)
+    if not stat.S_ISREG(status.st_mode):
+        return refs.broken(path, Reason.unsupported_type, "not a regular file")
+    return refs.found(path, status.st_size, _etag(status))
+
+
+def etag(path: str) -> str:
+    """Changes whenever the file is written. Raises Permanent or Transient."""
+    try:
+        return _etag(Path(path).stat())
+    except OSError as error:
+        raise translated(error, path) from error
+
+
+def read(path: str, limit: int, etag: str | None) -> tuple[bytes, str]:
+    """(bytes, etag) of a regular file of at most `limit` bytes. Raises Permanent or Transient."""
+    try:
+        # A pipe in the place of a file would otherwise block the open for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Permanent(Reason.unsupported_type, f"{path} is not a regular file")
+            if etag is not None and etag != _etag(status):
+                raise Permanent(
+                    Reason.object_changed, f"{path} was written to since it was listed; run again"
+                )
+            if status.st_size > limit:
+                raise too_large(path, status.st_size, limit)
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise translated(error, path) from error
+    if len(data) != status.st_size:
+        raise Transient(
+            Reason.object_changed, f"{path} is being written: {len(data)} of {status.st_size} bytes"
+        )
+    return data, _etag(status)
+
+
+def too_large(uri: str, size: int, limit: int) -> Permanent:
+    message = f"{uri} has {size:,} bytes; at most {limit:,} are allowed (source.max_bytes)"
+    return Permanent(Reason.too_many_bytes, message, size=size, limit=limit)
+
+
+def _walk(folder: str, depth: int | None, entered: set[tuple[int, int]]) -> Iterator[DocumentRef]:
+    try:
+        status = Path(folder).stat()
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except OSError as error:
+        problem = translated(error, folder)
+        yield refs.broken(folder, problem.reason, problem.message)
+        return
+    if (status.st_dev, status.st_ino) in entered:
+        return
+    entered.add((status.st_dev, status.st_ino))
+    for name in names:
+        path = f"{folder.rstrip('/')}/{name}"
+        if is_hidden(name):
+            continue
+        if not Path(path).is_dir():
+            yield single(path)
+        elif depth != 0:
+            yield from _walk(path, None if depth is None else depth - 1, entered)
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns}-{status.st_size}"
+
+
+def translated(error: OSError, path: str) -> Coded:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return Permanent(Reason.object_missing, f"{path} does not exist")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Permanent(Reason.access_denied, f"{path} may not be read by this user")
+    if error.errno in (errno.EISDIR, errno.ENXIO):
+        return Permanent(Reason.unsupported_type, f"{path} is not a regular file")
+    return Transient(Reason.store_unreachable, f"{path} cannot be read: {error.strerror}")

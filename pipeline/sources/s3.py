@@ -1,0 +1,200 @@
+"""Objects in S3 or a store that speaks its language. Clients are made on first use, one for each process.
+
+Each operation is one attempt with one request; `retried` is the only loop, so the number of tries is the
+setting and nothing multiplies it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import IO, Any, TypeVar
+
+import boto3
+from botocore.config import Config
+
+from pipeline.errors import Reason, Transient, UsageError
+from pipeline.settings import SourceSettings
+from pipeline.sources.local import too_large
+from pipeline.sources.s3_errors import EXPECTED, translate
+
+Listed = tuple[str, int, str | None]  # key, bytes, etag
+T = TypeVar("T")
+
+_CHUNK = 2**20
+_SLOWEST = 100_000  # bytes a second; a body that comes slower than this (after timeout_seconds) is given up
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+def parse(uri: str) -> tuple[str, str]:
+    """(bucket, key or prefix) of an s3:// URI. Raises UsageError without a bucket."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise UsageError(f"{uri} names no bucket: s3://BUCKET/PREFIX")
+    return bucket, key
+
+
+def listed(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[Listed]:
+    """Every object whose key begins with `prefix`, in the store's order, a page of 1,000 in memory.
+
+    Folder markers (empty objects whose key ends in "/") are passed over. Raises Permanent or Transient.
+    """
+    uri = f"s3://{bucket}/{prefix}"
+    more: dict[str, str] = {}
+    while True:
+        page = retried(partial(_page, uri, bucket, prefix, more, settings), settings.attempts)
+        for item in page.get("Contents", ()):
+            if not (item["Key"].endswith("/") and item["Size"] == 0):
+                yield item["Key"], item["Size"], _etag(item)
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def head(bucket: str, key: str, settings: SourceSettings) -> tuple[int, str | None]:
+    """(bytes, etag) of an object. Raises Permanent or Transient."""
+    uri = f"s3://{bucket}/{key}"
+
+    def ask() -> tuple[int, str | None]:
+        try:
+            answer = _client(settings).head_object(Bucket=bucket, Key=key)
+        except EXPECTED as error:
+            raise translate(error, uri, settings.s3_endpoint) from error
+        return answer["ContentLength"], _etag(answer)
+
+    return retried(ask, settings.attempts)
+
+
+def read(bucket: str, key: str, settings: SourceSettings, etag: str | None) -> tuple[bytes, str | None]:
+    """(bytes, etag) of an object of at most `max_bytes`, of that version if `etag` is given.
+
+    A body that is cut short raises Transient. A body that does not have the MD5 its etag promises is fetched
+    again, and believed when two fetches agree (some stores' etags are no MD5). Raises Permanent or Transient.
+    """
+    uri = f"s3://{bucket}/{key}"
+    doubted: set[bytes] = set()
+
+    def once() -> tuple[bytes, str | None]:
+        parts: list[bytes] = []
+        answer = _body(uri, etag, settings, settings.max_bytes, parts.append)
+        data = b"".join(parts)
+        digest = hashlib.sha256(data).digest()
+        if not _as_promised(data, answer) and digest not in doubted:
+            doubted.add(digest)
+            raise Transient(
+                Reason.store_unreachable, f"{uri} arrived with other bytes than its etag promises"
+            )
+        return data, _etag(answer)
+
+    return retried(once, settings.attempts)
+
+
+def download(bucket: str, key: str, settings: SourceSettings, etag: str | None, into: IO[bytes]) -> None:
+    """As `read`, for an archive of at most `max_archive_bytes`, into an open file."""
+    uri = f"s3://{bucket}/{key}"
+
+    def once() -> None:
+        into.seek(0)
+        into.truncate()
+        _body(uri, etag, settings, settings.max_archive_bytes, into.write)
+
+    retried(once, settings.attempts)
+
+
+def retried(once: Callable[[], T], attempts: int) -> T:
+    """The result of `once`, tried `attempts` times in all, with growing random pauses after Transient."""
+    for attempt in range(1, attempts):
+        try:
+            return once()
+        except Transient:
+            time.sleep(random.uniform(0.05, min(8.0, 0.1 * 2**attempt)))
+    return once()
+
+
+def _page(
+    uri: str, bucket: str, prefix: str, more: dict[str, str], settings: SourceSettings
+) -> dict[str, Any]:
+    try:
+        page: dict[str, Any] = _client(settings).list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
+    except EXPECTED as error:
+        raise translate(error, uri, settings.s3_endpoint) from error
+    return page
+
+
+def _body(
+    uri: str,
+    etag: str | None,
+    settings: SourceSettings,
+    limit: int,
+    take: Callable[[bytes], Any],
+) -> dict[str, Any]:
+    """Pass the object's body to `take` piece by piece and return the response's headers.
+
+    The size is judged before the first byte, and the sum of the pieces after the last one.
+    """
+    bucket, key = parse(uri)
+    pinned = {"IfMatch": f'"{etag}"'} if etag else {}
+    started = time.monotonic()
+    got = 0
+    try:
+        answer: dict[str, Any] = _client(settings).get_object(Bucket=bucket, Key=key, **pinned)
+        size = int(answer["ContentLength"])
+        with answer["Body"] as body:
+            if size > limit:
+                raise too_large(uri, size, limit)
+            while piece := body.read(_CHUNK):
+                take(piece)
+                got += len(piece)
+                if time.monotonic() - started > settings.timeout_seconds + got / _SLOWEST:
+                    raise Transient(
+                        Reason.store_unreachable, f"{uri} comes too slowly: {got:,} of {size:,} bytes"
+                    )
+    except EXPECTED as error:
+        raise translate(error, uri, settings.s3_endpoint) from error
+    if got != size:
+        raise Transient(Reason.store_unreachable, f"{uri} was cut short: {got:,} of {size:,} bytes")
+    return answer
+
+
+def _as_promised(data: bytes, answer: dict[str, Any]) -> bool:
+    """False only if the etag looks like an MD5 and is not this body's."""
+    etag = _etag(answer) or ""
+    encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms")
+    if encrypted or not _MD5.fullmatch(etag):
+        return True
+    return hashlib.md5(data, usedforsecurity=False).hexdigest() == etag
+
+
+def _etag(answer: dict[str, Any]) -> str | None:
+    return str(answer.get("ETag", "")).strip('"') or None
+
+
+def _client(settings: SourceSettings) -> Any:
+    """The client for these settings and the credentials that the environment names now."""
+    named = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    return _made_client(settings.s3_endpoint, settings.timeout_seconds, named, os.getpid())
+
+
+@lru_cache(maxsize=4)
+def _made_client(
+    endpoint: str | None, timeout: float, environment: tuple[tuple[str, str], ...], process: int
+) -> Any:
+    """`environment` and `process` are keys of the cache only: boto3 reads its own chain."""
+    del environment, process
+    config = Config(
+        connect_timeout=min(timeout, 10.0),
+        read_timeout=timeout,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        s3={"addressing_style": "path"} if endpoint else None,
+    )
+    try:
+        return boto3.session.Session().client("s3", endpoint_url=endpoint, config=config)
+    except ValueError as error:
+        raise UsageError(
+            f"source.s3_endpoint {endpoint!r}: {error}; it should look like http://host:port"
+        ) from error
