@@ -1,69 +1,310 @@
-"""The engine (interface; the inside follows)."""
+"""The engine: many pages, each at its own point of its own answer, in one stream of work. A request's life:
+
+1. `submit` checks its tiles, builds its prompt, finds its grammar (compiled once, copied) and queues it. The
+   queue is bounded: when it is full, `submit` raises EngineFull. A bad request is answered with its reason.
+2. It is admitted when a slot of the KV cache is free. The slot holds its whole context, so that from here on
+   it cannot run out of memory, whoever else is there.
+3. Its tiles pass the vision tower, in buckets gathered across requests.
+4. Its prompt is prefilled: visual tokens in their places, and behind them what the grammar forces at once.
+5. Every decode step feeds all running requests. While the device works, the CPU computes the grammars' masks.
+6. The likeliest allowed token is chosen; its probability under the mask, and before it, comes from the same
+   logits. What the grammar forces next is appended and fed as one chunk, not decoded one by one.
+7. It ends when its grammar is complete, the model ends its turn, or the token limit is reached. A loop is
+   stopped early and tried once more, from the prompt in the cache, with a repetition penalty.
+8. It leaves at once with its text, the span, probabilities and place of every token, and its slot goes to the
+   next in the queue.
+
+`batching` says what is done next, `answer` what a token leads to, `runner` what happens on the device.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
-from pipeline.errors import VinbatchError
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from pipeline.errors import Permanent, Reason, UsageError, VinbatchError
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
+from pipeline.vintern import sampler
+from pipeline.vintern.answer import Answer
+from pipeline.vintern.batching import Batch, Shape, Work
+from pipeline.vintern.config import TILE
+from pipeline.vintern.constrain import Grammars
+from pipeline.vintern.kv_cache import KVCache, token_bytes
+from pipeline.vintern.model import Vintern
+from pipeline.vintern.pointing import Pointer
+from pipeline.vintern.runner import ROWS, Runner
+from pipeline.vintern.stats import Clock, EngineStats
 
-if TYPE_CHECKING:
-    from pipeline.vintern import Vintern
+__all__ = ["Engine", "EngineFull", "EngineStats"]
 
 
 class EngineFull(VinbatchError):
     """The queue is full: call `step` until `room` is positive, then submit again."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """What the engine has done since it was made. Times are wall seconds of `step`."""
-
-    requests: int = 0  # answered
-    failed: int = 0  # of them, with finish "error"
-    retried: int = 0  # tried a second time after a loop
-    tiles: int = 0  # through the vision tower
-    prompt_tokens: int = 0  # prefilled, forced beginnings included
-    decoded_tokens: int = 0  # chosen by the model
-    forced_tokens: int = 0  # appended because the grammar left no choice
-    steps: int = 0  # decode steps
-    vision_seconds: float = 0.0
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    start_seconds: float = 0.0  # to allot the cache, compile and warm
-
-
 class Engine:
-    """Answers requests with one model, many at a time."""
+    """Answers requests with one model, many at a time. Not for several threads."""
 
     def __init__(self, model: Vintern, settings: EngineSettings) -> None:
-        raise NotImplementedError
+        """Allots the KV cache. Raises UsageError when not even one request has room."""
+        began = time.perf_counter()
+        if settings.threads is not None and model.device.type == "cpu":
+            torch.set_num_threads(settings.threads)
+        self.model = model
+        self.settings = settings
+        on_gpu = model.device.type == "cuda"
+        slots, length = _cache_size(model, settings)
+        self._cache = KVCache(model.config.language, slots, length, model.dtype, model.device)
+        self._shape = _gpu_shape(slots) if on_gpu else _cpu_shape(slots)
+        self._batch = Batch(self._shape)
+        self._page_tiles = -(-length // model.config.tokens_per_tile) if settings.place else 0
+        self._runner = Runner(
+            model,
+            self._cache,
+            rectangle=on_gpu,
+            rows=self._shape.decode,
+            graphs=on_gpu and settings.warmup != "none",
+            compiled=on_gpu and settings.warmup == "compile",
+            page_tiles=self._page_tiles,
+        )
+        self._pointer = Pointer(slots, self._page_tiles, model.device) if settings.place else None
+        self._grammars = Grammars(model.tokenizer, model.config.language.vocab, None if on_gpu else 1)
+        self._masks = torch.zeros(slots, self._grammars.words, dtype=torch.int32, pin_memory=on_gpu)
+        self._answered: list[Generation] = []  # at submit, for the next step to hand out
+        self._ids: set[str] = set()
+        self._clock = Clock(model.device)
+        if self._runner.recorded:
+            self._runner.warm(self._shape.vision)
+        self._stats = EngineStats(start_seconds=time.perf_counter() - began)
 
     @property
     def in_flight(self) -> int:
         """Requests accepted and not yet answered."""
-        raise NotImplementedError
+        return len(self._ids)
 
     @property
     def room(self) -> int:
         """How many more requests `submit` takes before it raises EngineFull."""
-        raise NotImplementedError
+        return max(0, self.settings.max_waiting - len(self._batch.waiting) - len(self._answered))
 
     @property
     def stats(self) -> EngineStats:
-        raise NotImplementedError
+        seconds = self._clock.seconds()
+        return self._stats.plus(**{f"{phase}_seconds": spent for phase, spent in seconds.items()})
 
     def submit(self, request: Request) -> None:
-        """Queue a request. A bad one is answered by the next `step` with finish "error"; only EngineFull is raised."""
-        raise NotImplementedError
+        """Queue a request; its id is not that of another in flight.
+
+        Raises EngineFull. Whatever is wrong with the request itself is said by the next `step`, in a
+        generation that ends in "error".
+        """
+        if not self.room:
+            raise EngineFull(f"{self.settings.max_waiting} requests are waiting")
+        if request.id in self._ids:
+            raise UsageError(f"request {request.id} is already in flight")
+        self._ids.add(request.id)
+        try:
+            answer = self._answer(request)
+        except Permanent as error:
+            self._answered.append(_refusal(request, error))
+            return
+        if answer.finish is None:
+            self._batch.waiting.append(answer)
+        else:  # the grammar left nothing to say
+            self._answered.append(answer.generation(self.settings.place))
 
     def step(self) -> list[Generation]:
-        """Do the next piece of work; returns the requests that it finished (often none). Idle: returns []."""
-        raise NotImplementedError
+        """Do the next piece of work, if any; returns the answers that it finished, often none."""
+        while self._batch.waiting and self._cache.free:
+            answer = self._batch.waiting.popleft()
+            answer.slot = self._cache.take()
+            self._batch.admit(answer)
+        match self._batch.next():
+            case Work.vision:
+                self._see()
+            case Work.prefill:
+                self._prefill()
+            case Work.decode:
+                self._decode()
+        return self._leave()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Generation]:
-        """Answer all requests, each exactly once, in the order in which they finish. Reads `requests` as room permits."""
-        raise NotImplementedError
+        """Answer all requests, each exactly once, in the order in which they finish.
+
+        `requests` is read only as far as there is room. Not to be mixed with `submit`.
+        """
+        source = iter(requests)
+        more = True
+        while more or self.in_flight:
+            while more and self.room:
+                request = next(source, None)
+                if request is None:
+                    more = False
+                else:
+                    self.submit(request)
+            yield from self.step()
+
+    def _answer(self, request: Request) -> Answer:
+        """Raises Permanent with the reason why the request cannot be answered."""
+        tiles = request.tiles
+        if tiles.dtype != np.uint8 or tiles.shape[1:] != (TILE, TILE, 3):
+            raise Permanent(
+                Reason.internal_error,
+                f"tiles are {tiles.dtype} {list(tiles.shape)}, expected uint8 [n, {TILE}, {TILE}, 3]",
+            )
+        prompt = self.model.prompt_ids(request.question, len(tiles)).tolist()
+        room = self._cache.length - len(prompt)
+        if room < 1:
+            raise Permanent(
+                Reason.prompt_too_long,
+                f"the prompt has {len(prompt)} tokens with {len(tiles)} tiles, {self._cache.length} fit; "
+                "use fewer tiles",
+            )
+        answer = Answer(
+            request,
+            prompt,
+            None if request.grammar is None else self._grammars.start(request.grammar),
+            limit=min(request.max_new_tokens, self.settings.max_new_tokens, room),
+            end=self.model.tokenizer.end_of_turn,
+            bytes_of=self._grammars.bytes_of,
+            penalty=self.settings.repetition_penalty,
+        )
+        answer.tiles = self._runner.upload(torch.from_numpy(tiles))
+        return answer
+
+    def _see(self) -> None:
+        tiles = self._batch.tiles()
+        with self._clock.measure("vision"):
+            self._runner.see(tiles, self._batch.bucket(len(tiles)))
+        self._batch.saw(tiles)
+        self._stats = self._stats.plus(tiles=len(tiles))
+
+    def _prefill(self) -> None:
+        answers = self._batch.prompts()
+        fed = [(answer, len(answer.pending)) for answer in answers]
+        with self._clock.measure("prefill"):
+            chosen = self._choose(fed, self._runner.prefill(answers))
+        self._batch.prefilled(answers)
+        self._take(fed, chosen)
+        self._stats = self._stats.plus(prompt_tokens=sum(count for _, count in fed))
+
+    def _decode(self) -> None:
+        fed = self._batch.feed()
+        with self._clock.measure("decode"):
+            chosen = self._choose(fed, self._runner.decode(fed))
+        self._take(fed, chosen)
+        self._stats = self._stats.plus(steps=1)
+
+    def _choose(self, fed: Sequence[tuple[Answer, int]], hidden: Tensor) -> Tensor:
+        """The next token of each, for those whose last pending token was fed; still on the device."""
+        logits = self._runner.logits(hidden)
+        answers = [answer for answer, _ in fed]
+        masks = None
+        if any(answer.constraint for answer in answers):
+            masks = self._masks[: len(answers)]
+            # Launched work goes on meanwhile. A row that is not at its last pending token is not used.
+            self._grammars.fill([answer.constraint for answer in answers], masks)
+            masks = masks.to(self.model.device, non_blocking=True)
+        penalties = None
+        if any(answer.penalty != 1 for answer in answers):
+            penalties = sampler.Penalties(
+                [answer.penalty for answer in answers], [answer.tokens for answer in answers]
+            )
+        return sampler.choose(logits, masks, penalties)
+
+    def _take(self, fed: Sequence[tuple[Answer, int]], chosen: Tensor) -> None:
+        if self._pointer is not None:
+            self._look(fed, self._pointer)
+        for (answer, count), choice in zip(fed, sampler.choices(chosen), strict=True):
+            complete = count == len(answer.pending)
+            answer.fed(count)
+            if complete:
+                answer.take(choice)
+
+    def _look(self, fed: Sequence[tuple[Answer, int]], pointer: Pointer) -> None:
+        """Note where fed tokens looked. Of a prompt only its last token matters, and what is forced after."""
+        starts = [max(answer.cached, len(answer.prompt) - 1) for answer, _ in fed]
+        counts = [answer.cached + count - start for (answer, count), start in zip(fed, starts, strict=True)]
+        if self._runner.looked is None:
+            raise RuntimeError("the pass kept no attention")
+        shape = [counts, [answer.slot for answer, _ in fed], [answer.tile_count for answer, _ in fed]]
+        fed_places, next_places = pointer.step(
+            self._runner.looked, *torch.tensor(shape, device=self.model.device)
+        )
+        spans = np.cumsum([0, *counts])
+        found, coming = fed_places.cpu().numpy(), next_places.cpu().numpy()
+        for row, (answer, _) in enumerate(fed):
+            answer.look(starts[row], found[spans[row] : spans[row + 1]], coming[row])
+
+    def _leave(self) -> list[Generation]:
+        """Hand out what is finished; a first loop goes back to the end of its prompt instead."""
+        for answer in self._batch.running:
+            if answer.finish == "loop" and answer.attempts == 1 and self.settings.retry_penalty > 1:
+                answer.begin(self.settings.retry_penalty)
+                self._stats = self._stats.plus(retried=1)
+        generations, self._answered = self._answered, []
+        for answer in self._batch.finished():
+            self._cache.give(answer.slot)
+            generations.append(answer.generation(self.settings.place))
+        for generation in generations:
+            self._ids.remove(generation.request_id)
+            forced = int(generation.forced.sum())
+            self._stats = self._stats.plus(
+                requests=1,
+                failed=generation.finish == "error",
+                forced_tokens=forced,
+                decoded_tokens=len(generation.forced) - forced,
+            )
+        return generations
+
+
+def _refusal(request: Request, error: Permanent) -> Generation:
+    """The answer to a request that was never queued."""
+    empty = np.zeros(0, dtype=np.float32)
+    return Generation(
+        request_id=request.id,
+        text="",
+        finish="error",
+        spans=np.zeros((0, 2), dtype=np.int32),
+        probability=empty,
+        unmasked=empty,
+        forced=np.zeros(0, dtype=np.bool_),
+        prompt_tokens=0,
+        message=error.message,
+        reason=error.reason,
+    )
+
+
+def _cpu_shape(slots: int) -> Shape:
+    """Buckets of one tile and prompts one by one: a CPU gains nothing by more, and results depend on less."""
+    rows = max(ROWS, -(-2 * slots // ROWS) * ROWS)
+    return Shape(vision=(1,), prefill=1, decode=rows, chunk=rows, patience=0)
+
+
+def _gpu_shape(slots: int) -> Shape:
+    return Shape(vision=(8, 16, 32), prefill=16384, decode=2 * slots, chunk=8, patience=8)
+
+
+def _cache_size(model: Vintern, settings: EngineSettings) -> tuple[int, int]:
+    """Slots, and tokens of each: the model's whole context, so that a slot serves any request."""
+    each = token_bytes(model.config.language, model.dtype)
+    if settings.kv_tokens is not None:
+        length = min(model.context_length, settings.kv_tokens)
+        return min(settings.max_batch, settings.kv_tokens // length), length
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+    else:
+        free = psutil.virtual_memory().available
+    slots = min(settings.max_batch, free // 2 // (each * model.context_length))
+    if slots < 1:
+        raise UsageError(
+            f"the KV cache of one request needs {each * model.context_length / 2**20:.0f} MiB, and half of "
+            f"{free / 2**20:.0f} MiB are free for it; free memory or set engine.kv_tokens below the context"
+        )
+    return slots, model.context_length

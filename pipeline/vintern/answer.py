@@ -1,0 +1,171 @@
+"""One request in flight and its answer so far: what a chosen token leads to, and how the answer ends."""
+
+from __future__ import annotations
+
+import math
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from pipeline.errors import Permanent, Reason
+from pipeline.records import Generation, Request
+from pipeline.vintern.constrain import Constraint
+from pipeline.vintern.loops import LoopGuard
+from pipeline.vintern.sampler import Choice
+
+NOWHERE = np.zeros(4, dtype=np.float32)  # the place of a token that was never shown to the model
+
+
+class Answer:
+    """`pending` tokens are fed next, the first at position `cached`; `finish` is set when all is said."""
+
+    def __init__(
+        self,
+        request: Request,
+        prompt: Sequence[int],
+        constraint: Constraint | None,
+        *,
+        limit: int,
+        end: int,
+        bytes_of: Callable[[int], bytes],
+        penalty: float = 1.0,
+    ) -> None:
+        """`limit` tokens at most, forced ones included; `end` is the end-of-turn token."""
+        self.request = request
+        self.prompt = list(prompt)
+        self.limit = limit
+        self.slot = -1  # of the KV cache, while admitted
+        self.tiles: Tensor | None = None  # uint8, on the model's device
+        self.visual: Tensor | None = None  # filled tile by tile
+        self.seen = 0  # tiles already in `visual`
+        self._fresh = constraint
+        self._end = end
+        self._bytes_of = bytes_of
+        self.attempts = 0
+        self.begin(penalty)
+
+    def begin(self, penalty: float) -> None:
+        """Start, or start again: the prompt, then what the grammar forces at once."""
+        self.attempts += 1
+        self.penalty = penalty
+        self.constraint = None if self._fresh is None else self._fresh.copy()
+        self.finish: Literal["stop", "length", "loop", "error"] | None = None
+        self.error: Permanent | None = None
+        self.tokens: list[int] = []
+        self._probability: list[float] = []
+        self._unmasked: list[float] = []
+        self._forced: list[bool] = []
+        self.places: list[npt.NDArray[np.float32]] = []  # [4] each; see Generation.place
+        self._coming = NOWHERE
+        self._guard = LoopGuard(values=self.constraint is not None)
+        # The second time the cache holds the prompt: only its last token is fed again, for its logits.
+        self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
+        self.pending = self.prompt[self.cached :]
+        self._follow()
+
+    @property
+    def tile_count(self) -> int:
+        return len(self.request.tiles)
+
+    def fed(self, count: int) -> None:
+        """The first `count` pending tokens are in the cache."""
+        self.cached += count
+        del self.pending[:count]
+
+    def take(self, choice: Choice) -> None:
+        """The model chose its next token; what the grammar forces after it is appended too."""
+        if not (math.isfinite(choice.probability) and math.isfinite(choice.unmasked)):
+            self.fail(Permanent(Reason.internal_error, "the model's logits are not finite"))
+            return
+        if self.constraint is not None:
+            try:
+                self.constraint.accept(choice.token)
+            except Permanent as error:
+                self.fail(error)
+                return
+        if choice.token == self._end:
+            self.finish = "stop"
+        else:
+            self._append(choice.token, choice.probability, choice.unmasked, forced=False)
+            self._follow()
+
+    def look(self, position: int, fed: npt.NDArray[np.float32], coming: npt.NDArray[np.float32]) -> None:
+        """Where tokens fed from `position` on looked, float32 [n, 4], and where the next one comes from."""
+        for index, place in enumerate(fed, start=position - len(self.prompt)):
+            if index >= 0:
+                self.places[index] = place
+        self._coming = coming
+
+    def fail(self, error: Permanent) -> None:
+        self.finish, self.error = "error", error
+
+    def generation(self, place: bool) -> Generation:
+        """The finished answer. `place`: with where each token looked."""
+        if self.finish is None:
+            raise ValueError(f"request {self.request.id} is not finished")
+        text, spans = transcript([self._bytes_of(token) for token in self.tokens])
+        return Generation(
+            request_id=self.request.id,
+            text=text,
+            finish=self.finish,
+            spans=spans,
+            probability=np.array(self._probability, dtype=np.float32),
+            unmasked=np.array(self._unmasked, dtype=np.float32),
+            forced=np.array(self._forced, dtype=np.bool_),
+            prompt_tokens=len(self.prompt),
+            place=np.array(self.places, dtype=np.float32).reshape(-1, 4) if place else None,
+            message=self.error.message if self.error else None,
+            reason=self.error.reason if self.error else None,
+            attempts=self.attempts,
+        )
+
+    @property
+    def forced_tokens(self) -> int:
+        return sum(self._forced)
+
+    def _follow(self) -> None:
+        """Append what is forced, and see whether that is the end."""
+        if self.constraint is not None and self.finish is None:
+            try:
+                for token in self.constraint.forced():
+                    self._append(token, 1.0, math.nan, forced=True)
+            except Permanent as error:
+                self.fail(error)
+            if self.finish is None and self.constraint.complete:
+                self.finish = "stop"
+        if self.finish is None and len(self.tokens) >= self.limit:
+            self.finish = "length"
+
+    def _append(self, token: int, probability: float, unmasked: float, *, forced: bool) -> None:
+        if self.finish is not None or len(self.tokens) >= self.limit:
+            return
+        self.tokens.append(token)
+        self.pending.append(token)
+        self._probability.append(probability)
+        self._unmasked.append(unmasked)
+        self._forced.append(forced)
+        self.places.append(NOWHERE if forced else self._coming)
+        if self._guard.loops(token, self._bytes_of(token)):
+            self.finish = "loop"
+
+
+def transcript(pieces: Sequence[bytes]) -> tuple[str, npt.NDArray[np.int32]]:
+    """The text that tokens' bytes make, and the characters that each token has a part in, int32 [n, 2].
+
+    Tokens that share a character share it in their spans. Bytes that form no character become U+FFFD.
+    """
+    decoder = getincrementaldecoder("utf-8")("replace")
+    text = ""
+    spans = np.zeros((len(pieces), 2), dtype=np.int32)
+    for number, piece in enumerate(pieces):
+        characters = []
+        for byte in piece:
+            text += decoder.decode(bytes([byte]))
+            # A byte belongs to the character it completes, or to the one that is still open after it.
+            characters.append(len(text) if decoder.getstate()[0] else len(text) - 1)
+        spans[number] = (characters[0], characters[-1] + 1) if characters else (len(text), len(text))
+    return text + decoder.decode(b"", final=True), spans

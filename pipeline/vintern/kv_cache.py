@@ -1,0 +1,208 @@
+"""Keys and values of the requests in flight, and the two attentions that use them.
+
+Memory is allotted once: `slots` places of `length` tokens each, and one more that takes what padding writes.
+A request owns a slot from admission to its end, so it can never run out of memory on the way. On a CPU the
+memory is address space that the system fills page by page as tokens arrive.
+
+Each class with a `__call__` is the `Attend` of one pass over the language model. A CPU decodes token by
+token: what a token sees then has the same shape whatever shares its pass, and so the same result to the last
+bit. A GPU decodes in one rectangle, slots by columns.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.vintern.config import LanguageConfig
+
+
+class KVCache:
+    """keys and values [layers, slots + 1, length, kv_heads, head_dim]."""
+
+    def __init__(
+        self, config: LanguageConfig, slots: int, length: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.slots = slots
+        self.length = length
+        shape = (2, config.layers, slots + 1, length, config.kv_heads, config.head_dim)
+        self.keys, self.values = _zeros(shape, dtype, device)
+        self._free = list(range(slots - 1, -1, -1))
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def scratch(self) -> int:
+        """Flat place of the slot that belongs to nobody."""
+        return self.slots * self.length
+
+    def take(self) -> int:
+        """The lowest free slot: a GPU attends over all slots up to the highest one in use."""
+        return self._free.pop()
+
+    def give(self, slot: int) -> None:
+        if slot in self._free or not 0 <= slot < self.slots:
+            raise ValueError(f"slot {slot} is not in use")
+        self._free.append(slot)
+        self._free.sort(reverse=True)
+
+    def write(self, layer: int, places: Tensor, key: Tensor, value: Tensor) -> None:
+        """key and value [n, kv_heads, head_dim] to flat places int64 [n] (slot · length + position)."""
+        self.keys[layer].flatten(0, 1).index_copy_(0, places, key)
+        self.values[layer].flatten(0, 1).index_copy_(0, places, value)
+
+
+def token_bytes(config: LanguageConfig, dtype: torch.dtype) -> int:
+    """Bytes of keys and values of one token."""
+    return 2 * config.layers * config.kv_heads * config.head_dim * dtype.itemsize
+
+
+class Prefill:
+    """Attend: whole prompts [b, t], padded on the right; keys and values go to `places` int64 [b · t].
+
+    Nothing to the right of a token is looked at, so padding disturbs no one. If `page` says where the visual
+    tokens are, `looked` is filled with what the tokens `answers[row]` of each row saw of them.
+    """
+
+    def __init__(
+        self, cache: KVCache, places: Tensor, answers: Sequence[slice] = (), page: slice | None = None
+    ) -> None:
+        self.cache = cache
+        self.places = places
+        self.answers = answers
+        self.page = page
+        self.looked: list[Tensor] = []
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.cache.write(layer, self.places, *(part.transpose(1, 2).flatten(0, 1) for part in (key, value)))
+        if self.page is not None and layer == len(self.cache.keys) - 1:
+            for row, answer in enumerate(self.answers):
+                asked = torch.arange(answer.start, answer.stop, device=query.device)[None]
+                seen = key[row : row + 1, :, : answer.stop]
+                self.looked += [page_weights(query[row : row + 1, :, answer], seen, asked, self.page)[0]]
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The tokens of one request in a packed pass: `count` of them from `start`, the first at `position`."""
+
+    slot: int
+    position: int
+    start: int
+    count: int
+
+
+class DecodeByToken:
+    """Attend: packed tokens [1, n], each over its own slot. The tokens after the last part are padding."""
+
+    def __init__(
+        self, cache: KVCache, places: Tensor, parts: Sequence[Part], page: slice | None = None
+    ) -> None:
+        self.cache = cache
+        self.places = places
+        self.parts = parts
+        self.page = page
+        self.looked: list[Tensor] = []
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        heads, kv_heads = query.shape[1], key.shape[1]
+        # [1, heads, n, d] → [n, kv_heads, shared, d]: the queries of one key head are rows of one product
+        grouped = query[0].transpose(0, 1).unflatten(1, (kv_heads, heads // kv_heads))
+        out = torch.zeros_like(grouped)
+        for part in self.parts:
+            own_keys, own_values = keys[part.slot].transpose(0, 1), values[part.slot].transpose(0, 1)
+            for offset in range(part.count):
+                token, length = part.start + offset, part.position + offset + 1
+                out[token] = F.scaled_dot_product_attention(
+                    grouped[token : token + 1], own_keys[None, :, :length], own_values[None, :, :length]
+                )[0]
+            if self.page is not None and layer == len(self.cache.keys) - 1:
+                asked = part.position + torch.arange(part.count)[None]
+                rows = query[:, :, part.start : part.start + part.count]
+                seen = own_keys[None, :, : part.position + part.count]
+                self.looked += [page_weights(rows, seen, asked, self.page)[0]]
+        return out.flatten(1, 2).transpose(0, 1)[None]
+
+
+class DecodeByRectangle:
+    """Attend: packed tokens [1, n] laid out as [slots in use, columns] for one product over the cache.
+
+    cells      int64 [n]             each token's cell, row · columns + column; one past the last: padding
+    positions  int64 [rows, columns] of the token in each cell, 0 where there is none
+    length     tokens of each slot that are looked at
+    All tensors keep their place in memory from pass to pass, so that the pass can be a CUDA graph.
+    """
+
+    def __init__(
+        self,
+        cache: KVCache,
+        places: Tensor,
+        cells: Tensor,
+        positions: Tensor,
+        length: int,
+        page: slice | None = None,
+    ) -> None:
+        self.cache = cache
+        self.places = places
+        self.cells = cells
+        self.positions = positions
+        self.length = length
+        self.page = page
+        self.looked: Tensor | None = None
+        reach = torch.arange(length, device=positions.device)
+        self.mask = reach <= positions[:, None, :, None]  # [rows, 1, columns, length]
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        rows, columns = self.positions.shape
+        heads, kv_heads = query.shape[1], key.shape[1]
+        laid = query.new_zeros(rows * columns + 1, heads, query.shape[3])
+        laid.index_copy_(0, self.cells, query[0].transpose(0, 1))
+        asked = laid[:-1].view(rows, columns, heads, -1).transpose(1, 2)  # [rows, heads, columns, d]
+        seen_keys = self.cache.keys[layer, :rows, : self.length].transpose(1, 2)
+        seen_values = self.cache.values[layer, :rows, : self.length].transpose(1, 2)
+        # The heads that share a key head become rows of one product: no key is copied, any kernel serves.
+        shared = heads // kv_heads
+        mixed = F.scaled_dot_product_attention(
+            asked.unflatten(1, (kv_heads, shared)).flatten(2, 3),
+            seen_keys,
+            seen_values,
+            attn_mask=self.mask.expand(-1, shared, -1, -1).flatten(1, 2)[:, None],
+        )
+        mixed = (
+            mixed.unflatten(2, (shared, columns)).permute(0, 3, 1, 2, 4).reshape(rows * columns, heads, -1)
+        )
+        if self.page is not None and layer == len(self.cache.keys) - 1:
+            self.looked = page_weights(asked, seen_keys, self.positions, self.page)
+        out = torch.cat([mixed, mixed.new_zeros(1, *mixed.shape[1:])])[self.cells]
+        return out.transpose(0, 1)[None]
+
+
+def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) -> Tensor:
+    """How much each query attends to the visual tokens at `page`, the mean over heads: float32 [b, t, cells].
+
+    query [b, heads, t, d], keys [b, kv_heads, n, d], positions int64 [b, t]: a row sees keys up to its own.
+    """
+    shared = query.shape[1] // keys.shape[1]
+    scores = query.float() @ keys.float().repeat_interleave(shared, 1).transpose(2, 3) / query.shape[3] ** 0.5
+    beyond = torch.arange(keys.shape[2], device=query.device) > positions[:, None, :, None]
+    weights: Tensor = scores.masked_fill(beyond, -torch.inf).softmax(-1)[..., page].mean(1)
+    return weights
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # An anonymous map: zero pages that cost nothing until written. torch.zeros would write them all.
+    count = int(torch.tensor(shape).prod())
+    return torch.frombuffer(mmap.mmap(-1, count * dtype.itemsize), dtype=dtype).view(shape)

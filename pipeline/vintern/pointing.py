@@ -1,0 +1,55 @@
+"""Where on the page a token looked, from the last layer's attention over the visual tokens.
+
+The row that predicts a token looks for it, and the token's own row looks back at it; the two are averaged.
+Kept are four numbers: the strongest cell's weight, its tile, and the row and column of the centre of the 3×3
+cells around it. A box made of them says where to look; it is no evidence that a value is right.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 16  # visual tokens along a side of a tile
+CELLS = SIDE * SIDE
+
+
+class Pointer:
+    """Remembers each slot's last row between steps."""
+
+    def __init__(self, slots: int, tiles: int, device: torch.device) -> None:
+        """For pages of up to `tiles` tiles, thumbnail included."""
+        self.last = torch.zeros(slots, tiles * CELLS, device=device)
+
+    def step(self, rows: Tensor, counts: Tensor, slots: Tensor, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """rows float32 [n, cells]: what each fed token looked at, request after request.
+
+        counts, slots, tiles int64 [requests]: how many rows are a request's, its slot, its page's tiles.
+        Returns the places float32 [n, 4] of the fed tokens, and [requests, 4] of the ones to be chosen next.
+        """
+        cells = torch.arange(self.last.shape[1], device=rows.device)
+        rows = F.pad(rows, (0, len(cells) - rows.shape[1]))
+        rows = rows * (cells < (tiles * CELLS).repeat_interleave(counts)[:, None])
+        ends = counts.cumsum(0) - 1
+        before = rows.roll(1, 0)
+        before[ends - counts + 1] = self.last[slots]
+        self.last[slots] = rows[ends]
+        return peaks((before + rows) / 2), peaks(rows[ends])
+
+
+def peaks(weights: Tensor) -> Tensor:
+    """float32 [n, tiles · 256] → [n, 4]: weight, tile, row, column of the strongest cell."""
+    n = len(weights)
+    weight, cell = weights.max(1)
+    tile = cell // CELLS
+    # A border of nothing around each tile, so that every cell has eight neighbours.
+    own = weights.view(n, -1, SIDE, SIDE)[torch.arange(n, device=weights.device), tile]
+    padded = F.pad(own, (1, 1, 1, 1)).flatten(1)
+    row, column = cell % CELLS // SIDE, cell % SIDE
+    near = torch.arange(-1, 2, device=weights.device)
+    down, across = near.repeat_interleave(3), near.repeat(3)
+    around = padded.gather(1, (row[:, None] + 1 + down) * (SIDE + 2) + column[:, None] + 1 + across)
+    total = around.sum(1).clamp_min(torch.finfo(torch.float32).tiny)
+    centre = [at + (around * step).sum(1) / total for at, step in ((row, down), (column, across))]
+    return torch.stack([weight, tile.float(), *centre], 1)

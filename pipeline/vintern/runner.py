@@ -1,0 +1,193 @@
+"""What runs on the device: tiles seen, prompts prefilled, tokens decoded. `batching` says whose.
+
+On a CPU every pass has a shape that does not depend on who shares it: tiles and prompts go one by one, and
+decode passes are padded to a fixed number of rows. Matrix products of one shape compute each row in the same
+way wherever it stands, so an answer does not depend, to the last bit, on its neighbours. On a GPU shapes are
+rounded up to a few sizes, which may be recorded as CUDA graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.vintern.answer import Answer
+from pipeline.vintern.config import TILE
+from pipeline.vintern.graphs import Graphs
+from pipeline.vintern.kv_cache import DecodeByRectangle, DecodeByToken, KVCache, Part, Prefill
+from pipeline.vintern.model import Vintern
+from pipeline.vintern.pointing import CELLS
+
+ROWS = 16  # fewest rows of a matrix product; below, float32 on CPUs sums in another order
+STRIDE = 1024  # a GPU looks at so many tokens of every slot, or a multiple
+
+
+class Runner:
+    """`looked` holds, after a pass with `page`, what each fed token saw of the page, float32 [n, cells]."""
+
+    def __init__(
+        self,
+        model: Vintern,
+        cache: KVCache,
+        *,
+        rectangle: bool,
+        rows: int,
+        graphs: bool = False,
+        compiled: bool = False,
+        page_tiles: int = 0,
+    ) -> None:
+        """rectangle: decode as a GPU does. rows: of a CPU's decode step. page_tiles: 0, or watch so many."""
+        self.model = model
+        self.cache = cache
+        self.device = model.device
+        self.rectangle = rectangle
+        self.rows = rows
+        image = model.tokenizer.image
+        self.page_start = model.prompt_ids("", 1).tolist().index(image)  # the same in every prompt
+        self.page = slice(self.page_start, self.page_start + CELLS * page_tiles) if page_tiles else None
+        self.looked: Tensor | None = None
+        self._graphs = Graphs(graphs)
+        self._vision = torch.compile(model.vision, dynamic=False) if compiled else model.vision
+        self._language = torch.compile(model.language, dynamic=False) if compiled else model.language
+
+    @torch.inference_mode()
+    def upload(self, tiles: Tensor) -> Tensor:
+        """Start moving uint8 tiles to the device."""
+        if self.device.type != "cuda":
+            return tiles
+        return tiles.pin_memory().to(self.device, non_blocking=True)
+
+    @property
+    def recorded(self) -> bool:
+        """Passes are recorded as CUDA graphs."""
+        return self._graphs.enabled
+
+    @torch.inference_mode()
+    def warm(self, buckets: Sequence[int]) -> None:
+        """Compile and record the vision tower. Decode shapes are recorded when they first occur."""
+        for bucket in buckets:
+            blank = torch.zeros(bucket, TILE, TILE, 3, dtype=torch.uint8, device=self.device)
+            self._graphs.run(("vision", bucket), self._vision, blank)
+
+    @torch.inference_mode()
+    def see(self, tiles: Sequence[tuple[Answer, int]], bucket: int) -> None:
+        """Run the vision tower over tiles (answer, number), padded to `bucket`; fills `Answer.visual`."""
+        pixels = torch.stack([answer.tiles[number] for answer, number in tiles if answer.tiles is not None])
+        if len(pixels) < bucket:
+            pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, bucket - len(pixels)))
+        visual = self._graphs.run(("vision", bucket), self._vision, pixels)
+        for (answer, number), tokens in zip(tiles, visual, strict=False):
+            if answer.visual is None:
+                answer.visual = tokens.new_empty(answer.tile_count, *tokens.shape)
+            answer.visual[number] = tokens
+
+    @torch.inference_mode()
+    def prefill(self, answers: Sequence[Answer]) -> Tensor:
+        """Feed all pending tokens, from position 0; returns each answer's last hidden state, [b, hidden]."""
+        lengths = [len(answer.pending) for answer in answers]
+        longest = max(lengths)
+        ids = self._upload([answer.pending + [0] * (longest - len(answer.pending)) for answer in answers])
+        embeds = self.model.language.embed(ids)
+        for row, answer in enumerate(answers):
+            if answer.visual is not None:
+                visual = answer.visual.flatten(0, 1)
+                embeds[row, self.page_start : self.page_start + len(visual)] = visual
+                answer.visual = answer.tiles = None
+        positions = torch.arange(longest, device=self.device).expand(len(answers), -1)
+        slots = self._upload([[answer.slot] for answer in answers])
+        ends = self._upload(lengths)
+        places = torch.where(
+            positions < ends[:, None], slots * self.cache.length + positions, self.cache.scratch
+        )
+        attend = Prefill(
+            self.cache,
+            places.flatten(),
+            [slice(len(answer.prompt) - 1, length) for answer, length in zip(answers, lengths, strict=True)],
+            self.page,
+        )
+        hidden = self.model.language(embeds, positions, attend)
+        self._watched(attend.looked)
+        return hidden[torch.arange(len(answers), device=self.device), ends - 1]  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def decode(self, fed: Sequence[tuple[Answer, int]]) -> Tensor:
+        """Feed so many of each answer's pending tokens; returns each one's last hidden state, [b, hidden]."""
+        parts: list[Part] = []
+        for answer, count in fed:
+            start = parts[-1].start + parts[-1].count if parts else 0
+            parts.append(Part(answer.slot, answer.cached, start, count))
+        tokens = [token for answer, count in fed for token in answer.pending[:count]]
+        hidden = (self._decode_rectangle if self.rectangle else self._decode_by_token)(parts, tokens)
+        return hidden[self._upload([part.start + part.count - 1 for part in parts])]
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[b, hidden] → [b, vocabulary]."""
+        rows = _power(len(hidden)) if self.rectangle else -(-self.cache.slots // ROWS) * ROWS
+        return self.model.language.head(F.pad(hidden, (0, 0, 0, rows - len(hidden))))[: len(hidden)]
+
+    def _decode_by_token(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
+        padding = self.rows - len(tokens)
+        positions = [part.position + n for part in parts for n in range(part.count)]
+        slots = [part.slot for part in parts for _ in range(part.count)]
+        places = [slot * self.cache.length + at for slot, at in zip(slots, positions, strict=True)]
+        attend = DecodeByToken(
+            self.cache, torch.tensor(places + [self.cache.scratch] * padding), parts, self.page
+        )
+        embeds = self.model.language.embed(torch.tensor([*tokens, *[0] * padding]))
+        hidden = self.model.language(embeds[None], torch.tensor([positions + [0] * padding]), attend)
+        self._watched(attend.looked)
+        return hidden[0]  # type: ignore[no-any-return]
+
+    def _decode_rectangle(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
+        rows = min(_power(max(part.slot for part in parts) + 1), self.cache.slots)
+        columns = _power(max(part.count for part in parts))
+        n = max(_power(len(tokens)), rows)
+        furthest = max(part.position + part.count for part in parts)
+        length = min(-(-furthest // STRIDE) * STRIDE, self.cache.length)
+        padding = n - len(tokens)
+        positions = [part.position + at for part in parts for at in range(part.count)]
+        places = [
+            part.slot * self.cache.length + part.position + at for part in parts for at in range(part.count)
+        ]
+        cells = [part.slot * columns + at for part in parts for at in range(part.count)]
+        grid = [0] * (rows * columns)
+        for cell, position in zip(cells, positions, strict=True):
+            grid[cell] = position
+        given = self._upload(
+            [
+                *tokens, *[0] * padding,
+                *positions, *[0] * padding,
+                *places, *[self.cache.scratch] * padding,
+                *cells, *[rows * columns] * padding,
+                *grid,
+            ]
+        )  # fmt: skip
+
+        def run(given: Tensor) -> tuple[Tensor, Tensor | None]:
+            ids, positions, places, cells, grid = given.split([n, n, n, n, rows * columns])
+            attend = DecodeByRectangle(self.cache, places, cells, grid.view(rows, columns), length, self.page)
+            hidden = self._language(self.model.language.embed(ids)[None], positions[None], attend)
+            return hidden[0], attend.looked
+
+        hidden, looked = self._graphs.run((rows, columns, n, length), run, given)
+        if looked is not None:
+            self.looked = looked.flatten(0, 1)[self._upload(cells)]
+        return hidden
+
+    def _watched(self, looked: Sequence[Tensor]) -> None:
+        if self.page is not None:
+            width = self.page.stop - self.page.start
+            self.looked = torch.cat([F.pad(rows, (0, width - rows.shape[1])) for rows in looked])
+
+    def _upload(self, numbers: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
+        found = torch.tensor(numbers)
+        return found.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else found
+
+
+def _power(count: int) -> int:
+    """The smallest power of two that is not below."""
+    return 1 << (count - 1).bit_length()

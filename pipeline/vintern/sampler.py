@@ -1,0 +1,66 @@
+"""From logits to the next token and its two probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.vintern.constrain import unpack
+
+
+class Choice(NamedTuple):
+    """The chosen token, its probability among the allowed tokens, and among all (before mask and penalty)."""
+
+    token: int
+    probability: float
+    unmasked: float
+
+
+def choose(logits: Tensor, masks: Tensor | None, penalties: Penalties | None = None) -> Tensor:
+    """The likeliest allowed token of each row; of equal ones the lowest id.
+
+    logits [rows, vocabulary], masks int32 [rows, words] (`constrain.Grammars.fill`) or None. Returns float64
+    [3, rows] on the device: token, probability, unmasked. A probability that is not finite says that the
+    logits were not, or that nothing was allowed.
+    """
+    scores = plain = logits.float()
+    if penalties is not None:
+        scores = penalties.apply(plain)
+    if masks is not None:
+        scores = scores.masked_fill(~unpack(masks, scores.shape[1]), -torch.inf)
+    best, token = scores.max(-1)
+    probability = (best - scores.logsumexp(-1)).exp()
+    unmasked = (plain.gather(1, token[:, None])[:, 0] - plain.logsumexp(-1)).exp()
+    return torch.stack([token.double(), probability.double(), unmasked.double()])
+
+
+def choices(chosen: Tensor) -> list[Choice]:
+    """Fetch what `choose` returned; waits for the device."""
+    token, probability, unmasked = chosen.tolist()
+    return [Choice(int(t), p, u) for t, p, u in zip(token, probability, unmasked, strict=True)]
+
+
+class Penalties:
+    """Repetition penalty over generated tokens only, as the model card's generation from embeddings has it.
+
+    A logit of a token that was already generated is divided by the penalty where positive, else multiplied.
+    """
+
+    def __init__(self, penalties: Sequence[float], generated: Sequence[Sequence[int]]) -> None:
+        """One entry a row; a row without generated tokens, or with penalty 1, is left as it is."""
+        longest = max((len(tokens) for tokens in generated), default=0) or 1
+        # Short rows are padded with a token of their own, or token 0 at penalty 1.
+        self._tokens = torch.tensor(
+            [[*tokens, *[tokens[0] if tokens else 0] * (longest - len(tokens))] for tokens in generated]
+        )
+        self._factor = torch.tensor(
+            [p if tokens else 1.0 for p, tokens in zip(penalties, generated, strict=True)]
+        )
+
+    def apply(self, logits: Tensor) -> Tensor:
+        tokens, factor = self._tokens.to(logits.device), self._factor.to(logits.device)[:, None]
+        found = logits.gather(1, tokens)
+        return logits.scatter(1, tokens, torch.where(found > 0, found / factor, found * factor))
