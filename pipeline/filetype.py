@@ -11,12 +11,12 @@ SUPPORTED = "PDF, PNG, JPEG, WebP or TIFF"
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Names that promise what we do not read. Every other name is fetched and judged by its bytes.
-_OTHERS = frozenset(
-    """.txt .md .json .jsonl .ndjson .csv .tsv .xml .html .htm .css .js .py .log .yaml .yml .toml .ini
-    .doc .docx .xls .xlsx .ppt .pptx .odt .ods .rtf .eml .msg .gif .bmp .svg .heic .heif .avif .ico
-    .mp3 .mp4 .mov .avi .wav .parquet .db .sqlite .exe .dll .so .bin .iso
-    .rar .7z .gz .bz2 .xz .zst .tbz2 .txz""".split()
-)
+_OTHERS = frozenset({
+    "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xml", "html", "htm", "css", "js", "py", "log", "yaml",
+    "yml", "toml", "ini", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "rtf", "eml", "msg", "gif",
+    "bmp", "svg", "ico", "heic", "heif", "avif", "mp3", "mp4", "mov", "avi", "wav", "parquet", "db", "sqlite", "exe",
+    "dll", "so", "iso", "rar", "7z", "gz", "bz2", "xz", "zst", "tbz2", "txz",
+})  # fmt: skip
 
 
 def sniff(head: bytes) -> Kind | None:
@@ -42,7 +42,7 @@ def is_archive(name: str) -> bool:
 def promises_other(name: str) -> bool:
     """The name says that this is no document."""
     stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
-    return bool(stem and dot) and f".{suffix.lower()}" in _OTHERS
+    return bool(stem and dot) and suffix.lower() in _OTHERS
 
 
 def is_hidden(name: str) -> bool:
