@@ -1,10 +1,23 @@
-"""What a rule over a record says, and the running of all rules of a schema."""
+"""What a rule over a record says, and the running of all rules of a schema.
+
+A rule is a function from the record, an instance of its schema, to check results. It compares and tells; it
+changes nothing. What is absent on paper is None in the record, and a rule that needs it says nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from stdnum.exceptions import ValidationError
+from stdnum.vn import mst
+
+if TYPE_CHECKING:
+    from schemas.spec import SchemaSpec
+
+Severity = Literal["info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +26,87 @@ class CheckResult:
 
     code: str
     passed: bool
-    severity: Literal["info", "warning", "error"]
+    severity: Severity
     message: str
     fields: tuple[str, ...] = ()  # paths that it looked at
     expected: str | None = None
     found: str | None = None
 
 
-# A rule takes the record as an instance of its schema; a value that is absent on paper is None there.
+# A rule takes an instance of the schema; a rule over codes takes also the text of one QR code on its pages.
 Rule = Callable[[Any], Iterable[CheckResult]]
+CodeRule = Callable[[Any, str], Iterable[CheckResult]]
+
+
+def run(spec: SchemaSpec, record: Mapping[str, Any], codes: Sequence[str] = ()) -> tuple[CheckResult, ...]:
+    """Every check of the schema over a document's record of normalised, JSON-ready values.
+
+    `codes` are the texts of the QR codes of all its pages. Nothing that a rule does stops the others: a rule
+    that raises becomes a failed check that says so.
+    """
+    return (*spec.validate(record), *spec.checks(record), *spec.code_checks(record, codes))
+
+
+def guarded(rule: Callable[..., Iterable[CheckResult]], *arguments: object) -> Iterator[CheckResult]:
+    """The results of one rule; if it raises, a failed check in place of what it had left to say."""
+    try:
+        yield from rule(*arguments)
+    except Exception as error:  # noqa: BLE001  a user's rule may raise anything, and its document must get its row
+        name = getattr(rule, "__name__", repr(rule))
+        yield CheckResult(
+            "check_crashed", False, "error", f"the rule {name} raised {error!r}; correct the rule"
+        )
+
+
+def equal(
+    code: str,
+    fields: tuple[str, ...],
+    expected: Decimal,
+    found: Decimal,
+    what: str,
+    tolerance: Decimal = Decimal(0),
+    severity: Severity = "error",
+) -> CheckResult:
+    """Two figures compared: `what` is a sentence with {expected}, {found} and, where they differ, the gap."""
+    passed = abs(expected - found) <= tolerance
+    message = what.format(expected=figure(expected), found=figure(found))
+    if not passed:
+        message += f": they differ by {figure(abs(expected - found))}"
+    return CheckResult(code, passed, severity, message, fields, figure(expected, ""), figure(found, ""))
+
+
+def figure(value: Decimal, group: str = ",") -> str:
+    """1234.5 → "1,234.5"; `group` "" leaves the digits alone."""
+    text = format(value, f"{group}f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def tax_code(field: str, value: str | None) -> Iterator[CheckResult]:
+    """The check digit of a tax code; the 12 digits of a person's number have none."""
+    if value is None or len(value) == 12:
+        return
+    try:
+        mst.validate(value)
+        passed, said = True, "has the right check digit"
+    except ValidationError as error:
+        passed, said = False, f"is not valid ({str(error).rstrip('.').lower()})"
+    yield CheckResult(
+        "tax_code", passed, "error", f"{field}: the tax code {value} {said}", (field,), None, value
+    )
+
+
+def line_amounts(
+    lines: Sequence[Any], tolerance: Decimal = Decimal(1), path: str = "lines"
+) -> Iterator[CheckResult]:
+    """quantity × unit_price = amount on each line that has all three."""
+    for i, line in enumerate(lines):
+        if line.quantity is not None and line.unit_price is not None and line.amount is not None:
+            yield equal(
+                "line_amount",
+                tuple(f"{path}[{i}].{name}" for name in ("quantity", "unit_price", "amount")),
+                line.quantity * line.unit_price,
+                line.amount,
+                f"line {i + 1}: {figure(line.quantity)} × {figure(line.unit_price)} = {{expected}}, "
+                "the amount is {found}",
+                tolerance,
+            )

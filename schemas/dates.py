@@ -9,24 +9,23 @@ from schemas.text import tidy
 
 UNLIMITED = date.max  # "Không thời hạn": it sorts after every other expiry, and absent stays null
 
-_DAY = r"\d{1,2}"
-_NUMERIC = re.compile(rf"({_DAY}) ?[/.\-] ?({_DAY}) ?[/.\-] ?(\d{{4}})")
-_SHORT = re.compile(rf"({_DAY})[/.\-]({_DAY})[/.\-](\d{{2}})")
-_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-_WORDS = re.compile(rf"(?:.*, ?)?ngày ({_DAY}) tháng ({_DAY}) năm (\d{{4}})", re.IGNORECASE)
-_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_DAY = r"[0-9]{1,2}"
+_NUMERIC = re.compile(rf"({_DAY}) ?[/.\-] ?({_DAY}) ?[/.\-] ?([0-9]{{4}})")
+_SHORT = re.compile(rf"({_DAY})[/.\-]({_DAY})[/.\-]([0-9]{{2}})")
+_ISO = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_WORDS = re.compile(rf"(?:.*, ?)?ngày ({_DAY}) tháng ({_DAY}) năm ([0-9]{{4}})", re.IGNORECASE)
+_TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 
-_LONG = r"[Nn]gày \d{1,2} tháng \d{1,2} năm \d{4}"
-_SEPARATED = r"\d{1,2} ?[/.-] ?\d{1,2} ?[/.-] ?\d{4}"
-DATE_PATTERN = rf"{_SEPARATED}|{_LONG}|\d{{4}}-\d{{2}}-\d{{2}}|(?:\d{{1,2}}/)?\d{{4}}"
+_LONG = r"[Nn]gày [0-9]{1,2} tháng [0-9]{1,2} năm [0-9]{4}"
+_SEPARATED = r"[0-9]{1,2} ?[/.-] ?[0-9]{1,2} ?[/.-] ?[0-9]{4}"
+DATE_PATTERN = rf"{_SEPARATED}|{_LONG}|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}|(?:[0-9]{{1,2}}/)?[0-9]{{4}}"
 EXPIRY_PATTERN = rf"{DATE_PATTERN}|Không thời hạn|KHÔNG THỜI HẠN"
-_CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?"
+_CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?"
 MOMENT_PATTERN = (
-    rf"(?:{_SEPARATED}|{_LONG}|\d{{4}}-\d{{2}}-\d{{2}}) {_CLOCK}|{_CLOCK} (?:{_SEPARATED}|{_LONG})"
+    rf"(?:{_SEPARATED}|{_LONG}|[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}) {_CLOCK}|{_CLOCK} (?:{_SEPARATED}|{_LONG})"
 )
-STAMP_PATTERN = (
-    rf"(?:{_CLOCK} ?)?(?:{_SEPARATED}|\d{{1,2}}[/.-]\d{{1,2}}[/.-]\d{{2}}|{_LONG})(?: ?-? ?{_CLOCK})?"
-)
+_TWO_DIGIT_YEAR = r"[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2}"
+STAMP_PATTERN = rf"(?:{_CLOCK} ?)?(?:{_SEPARATED}|{_TWO_DIGIT_YEAR}|{_LONG})(?: ?-? ?{_CLOCK})?"
 
 
 def day(raw: str) -> date:
@@ -36,7 +35,7 @@ def day(raw: str) -> date:
         d, m, y = (int(part) for part in found.groups())
     elif found := _ISO.fullmatch(text):
         y, m, d = (int(part) for part in found.groups())
-    elif re.fullmatch(r"(?:\d{1,2}/)?\d{4}", text):
+    elif re.fullmatch(r"(?:[0-9]{1,2}/)?[0-9]{4}", text):
         raise ValueError(f"{raw!r} is not a full date: no day is printed")
     else:
         raise ValueError(f"{raw!r} is no date like 05/11/2026 or Ngày 05 tháng 11 năm 2026")

@@ -20,13 +20,13 @@ from schemas import dates, numbers
 from schemas.printed import LETTERS, Printed, text_pattern
 from schemas.text import tidy
 
-_SPACED = r"(?: ?[.-]? ?\d)"
+_SPACED = r"(?: ?[.-]? ?[0-9])"
 
 
 def tax_code(raw: str) -> str:
     """10 digits, 10 digits "-" 3 digits, or 12 digits. The check digit is left to the checks."""
     digits = re.sub(r"[ .\-]", "", tidy(raw))
-    if not digits.isdecimal() or len(digits) not in (10, 12, 13):
+    if not re.fullmatch(r"[0-9]{10}|[0-9]{12,13}", digits):
         raise ValueError(f"{raw!r} is no tax code: 10 digits, 10 + 3 for a branch, or 12 for a person")
     return f"{digits[:10]}-{digits[10:]}" if len(digits) == 13 else digits
 
@@ -34,7 +34,7 @@ def tax_code(raw: str) -> str:
 def national_id(raw: str) -> str:
     """12 digits (CCCD, căn cước) or 9 (the old CMND)."""
     digits = tidy(raw).replace(" ", "")
-    if not digits.isdecimal() or len(digits) not in (9, 12):
+    if not re.fullmatch(r"[0-9]{9}|[0-9]{12}", digits):
         raise ValueError(f"{raw!r} is no identity number: 12 digits, or 9 on an old CMND")
     return digits
 
@@ -44,9 +44,8 @@ def vat_rate(raw: str) -> str:
     text = tidy(raw).upper().replace(" ", "")
     if text in ("KCT", "KKKNT"):
         return text
-    if found := re.fullmatch(r"(KHAC:|KHÁC:)?(\d{1,2}(?:[.,]\d{1,4})?)%?", text):
-        percent = Decimal(found[2].replace(",", "."))
-        plain = format(percent.normalize(), "f")
+    if found := re.fullmatch(r"(KHAC:|KHÁC:)?([0-9]{1,2}(?:[.,][0-9]{1,4})?)%?", text):
+        plain = format(numbers.number(found[2]), "f")
         return f"KHAC:{plain}%" if found[1] else f"{plain}%"
     raise ValueError(f"{raw!r} is no VAT rate: a percentage, KCT, KKKNT or KHAC:x%")
 
@@ -74,7 +73,7 @@ def mrz(raw: str) -> str:
 
 
 _AMOUNT = (
-    r"[(-]?(?:\d{1,3}(?:[., ]\d{3})+|\d{1,15})(?:[.,]\d{1,6})?\)?"
+    r"[(-]?(?:[0-9]{1,3}(?:[., ][0-9]{3})+|[0-9]{1,15})(?:[.,][0-9]{1,6})?\)?"
     r"(?: ?(?:đồng|đ|₫|VND|VNĐ|vnđ|USD|EUR|\$|€))?"
 )
 
@@ -97,18 +96,18 @@ PersonName = Annotated[str, Printed(rf"[{LETTERS}][{LETTERS} '.-]{{0,79}}", tidy
 Money = Annotated[Decimal, Printed(_AMOUNT, numbers.money, "decimal", 40)]
 Quantity = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
 UnitPrice = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
-LineNumber = Annotated[int, Printed(r"\d{1,4}", numbers.whole, "integer", 4)]
+LineNumber = Annotated[int, Printed(r"[0-9]{1,4}", numbers.whole, "integer", 4)]
 
 VnDate = Annotated[date, Printed(dates.DATE_PATTERN, dates.day, "date", 40)]
 ExpiryDate = Annotated[date, Printed(dates.EXPIRY_PATTERN, dates.expiry, "date", 40)]
 TillDate = Annotated[date, Printed(dates.STAMP_PATTERN, dates.till_day, "date", 60)]
 
-TaxCode = Annotated[str, Printed(rf"\d{_SPACED}{{8,12}}", tax_code, "text", 40)]
-NationalId = Annotated[str, Printed(r"\d(?: ?\d){8,11}", national_id, "text", 24)]
+TaxCode = Annotated[str, Printed(rf"[0-9]{_SPACED}{{8,12}}", tax_code, "text", 40)]
+NationalId = Annotated[str, Printed(r"[0-9](?: ?[0-9]){8,11}", national_id, "text", 24)]
 VatRate = Annotated[
     str,
     Printed(
-        r"\d{1,2}(?:[.,]\d{1,4})? ?%|\d{1,2}|KCT|KKKNT|KHAC: ?\d{1,2}(?:[.,]\d{1,4})? ?%|[xX/-]",
+        r"(?:KHAC: ?|KHÁC: ?)?[0-9]{1,2}(?:[.,][0-9]{1,4})? ?%?|KCT|KKKNT|[xX/-]",
         vat_rate,
         "text",
         20,
@@ -118,7 +117,7 @@ Currency = Annotated[str, Printed(r"[A-Z]{3}|VNĐ|[ĐđVv][A-Za-zồệ ]{1,15}|
 
 FormNumber = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{0,14}", compact_upper, "text", 15)]
 Series = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{1,11}", compact_upper, "text", 12)]
-InvoiceNumber = Annotated[str, Printed(r"\d{1,10}", tidy, "text", 10)]
+InvoiceNumber = Annotated[str, Printed(r"[0-9]{1,10}", tidy, "text", 10)]
 AuthorityCode = Annotated[str, Printed(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}", tidy, "text", 40)]
 AmountInWords = Annotated[str, Printed(text_pattern(300), tidy, "text", 300)]
 # Three lines of 30, or one "<": an unreadable zone must have a way out that invents nothing.
@@ -127,7 +126,7 @@ Mrz = Annotated[str, Printed(r"[A-Z0-9<]{30} [A-Z0-9<]{30} [A-Z0-9<]{30}|<", mrz
 # What plain Python types look like on paper, so that a schema needs none of the types above.
 PLAIN: Mapping[type, Printed] = {
     str: Printed(text_pattern(200), tidy, "text", 200),
-    int: Printed(r"-?(?:\d{1,3}(?:[., ]\d{3})+|\d{1,18})", numbers.whole, "integer", 30),
+    int: Printed(r"-?(?:[0-9]{1,3}(?:[., ][0-9]{3})+|[0-9]{1,18})", numbers.whole, "integer", 30),
     float: Printed(_AMOUNT, lambda raw: float(numbers.number(raw)), "real", 40, numbers.readings),
     Decimal: Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings),
     bool: Printed("Có|Không|có|không|CÓ|KHÔNG|true|false|x|X|✓|☑|☒|☐", yes_or_no, "boolean", 8),

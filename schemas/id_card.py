@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from schemas import id_card_rules as rules
+from schemas.checks import CodeRule, Rule
 from schemas.fields import ExpiryDate, LongText, Mrz, NationalId, PersonName, Text, VnDate
 
 
 class IdCard(BaseModel):
     """Thẻ căn cước, căn cước công dân hoặc chứng minh nhân dân"""
+
+    checks: ClassVar[tuple[Rule, ...]] = (
+        rules.number,
+        rules.date_order,
+        rules.expiry,
+        rules.machine_readable_zone,
+    )
+    code_checks: ClassVar[tuple[CodeRule, ...]] = (rules.card_code,)
 
     number: NationalId | None = Field(None, title="Số")
     full_name: PersonName | None = Field(None, title="Họ và tên")

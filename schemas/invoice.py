@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, Field
 
+from schemas import invoice_rules as rules
+from schemas.checks import Rule
 from schemas.fields import (
     AmountInWords,
     AuthorityCode,
@@ -25,6 +29,8 @@ from schemas.fields import (
 class InvoiceLine(BaseModel):
     """Một dòng hàng hóa, dịch vụ"""
 
+    product: ClassVar = ("quantity", "unit_price", "amount")
+
     no: LineNumber | None = Field(None, title="STT")
     name: Text | None = Field(None, title="Tên hàng hóa, dịch vụ")
     unit: Text | None = Field(None, title="Đơn vị tính")
@@ -36,6 +42,18 @@ class InvoiceLine(BaseModel):
 
 class Invoice(BaseModel):
     """Hóa đơn giá trị gia tăng"""
+
+    checks: ClassVar[tuple[Rule, ...]] = (
+        rules.line_numbers,
+        rules.line_amounts,
+        rules.net,
+        rules.vat,
+        rules.total,
+        rules.total_in_words,
+        rules.tax_codes,
+        rules.numbering,
+        rules.vat_rates,
+    )
 
     form_no: FormNumber | None = Field(None, title="Mẫu số")
     series: Series | None = Field(None, title="Ký hiệu")

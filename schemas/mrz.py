@@ -42,7 +42,7 @@ def check_digit(text: str) -> str:
 
 
 def parse(text: str) -> Mrz:
-    """The zone from its three lines, set apart by white space. Raises ValueError where the form is not TD1."""
+    """The zone from its three lines, set apart by white space. Raises ValueError if they are not TD1."""
     lines = text.split()
     if [len(line) for line in lines] != [30, 30, 30]:
         raise ValueError(f"an MRZ is three lines of 30 characters; here are {[len(line) for line in lines]}")

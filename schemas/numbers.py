@@ -1,7 +1,7 @@
 """Printed numbers in both legal styles: 1.234,56 (dot groups) and 1,234.56 (comma groups).
 
 One separator followed by exactly three digits ("1.234") is either a group or decimals. `readings` gives both;
-`settle` in schemas/settle.py picks the one that the document's own style or its arithmetic supports.
+schemas/settle.py picks the one that the document's own style or its arithmetic supports.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Style = Literal["dot", "comma"]  # the sign that separates thousands
 _CURRENCY = re.compile(
     r"(?:^(?:vnd|vnđ|usd|eur|₫|đ|\$|€)\s*)|(?:\s*(?:vnd|vnđ|usd|eur|đồng|₫|đ|\$|€)$)", re.IGNORECASE
 )
-_PLAIN = re.compile(r"\d+")
+_PLAIN = re.compile(r"[0-9]+")
 _GROUPED = {
-    "dot": re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?"),
-    "comma": re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?"),
+    "dot": re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]+)?"),
+    "comma": re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"),
 }
-_DECIMAL = {"dot": re.compile(r"\d+,\d+"), "comma": re.compile(r"\d+\.\d+")}
+_DECIMAL = {"dot": re.compile(r"[0-9]+,[0-9]+"), "comma": re.compile(r"[0-9]+\.[0-9]+")}
 _STYLES: tuple[Style, Style] = ("dot", "comma")
 
 
@@ -35,7 +35,7 @@ def _bare(raw: str) -> tuple[int, str]:
     if text[:1] in ("-", "+"):
         sign, text = (-sign if text[0] == "-" else sign), text[1:]
     text = text.strip()
-    if re.fullmatch(r"\d{1,3}(?: \d{3})+(?:[.,]\d+)?", text):  # groups of three set apart by spaces
+    if re.fullmatch(r"[0-9]{1,3}(?: [0-9]{3})+(?:[.,][0-9]+)?", text):  # groups of three set apart by spaces
         text = text.replace(" ", "")
     return sign, text
 
@@ -44,7 +44,8 @@ def _read(text: str, style: Style) -> Decimal | None:
     """The number that `text` is in this style, None where it is none."""
     if _PLAIN.fullmatch(text) or _GROUPED[style].fullmatch(text) or _DECIMAL[style].fullmatch(text):
         group, point = (".", ",") if style == "dot" else (",", ".")
-        return Decimal(text.replace(group, "").replace(point, "."))
+        whole, _, fraction = text.replace(group, "").partition(point)
+        return Decimal(f"{whole}.{fraction}".rstrip("0").rstrip("."))  # 2.000 and 2 are one value
     return None
 
 
@@ -67,10 +68,15 @@ def readings(raw: str) -> tuple[Decimal, ...]:
     return tuple(sorted({sign * value for value in found}, key=abs, reverse=True))
 
 
-def style_of(raw: str) -> Style | None:
-    """The style that the text proves, None where it fits both or neither."""
+def style_of(raw: str, decimals: bool = True) -> Style | None:
+    """The style that the text proves, None where it fits both or neither.
+
+    `decimals` False: a single separator before three digits is known to be a group, as in amounts of money.
+    """
     text = _bare(raw)[1]
     fits = [style for style in _STYLES if _read(text, style) is not None]
+    if len(fits) == 2 and not decimals:
+        fits = [style for style in _STYLES if _GROUPED[style].fullmatch(text)]
     return fits[0] if len(fits) == 1 else None
 
 

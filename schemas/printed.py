@@ -7,6 +7,7 @@ something valid.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,3 +48,27 @@ _SOLID = r"!-\[\]-~¡-ɏẠ-ỹ‐-―‘-”•…€₫"
 def text_pattern(max_chars: int) -> str:
     """Running text of 1 to `max_chars` characters that does not start with a space."""
     return f"[{_SOLID}]" + (f"[ {_SOLID}]{{0,{max_chars - 1}}}" if max_chars > 1 else "")
+
+
+def whole_pattern(searched: str) -> str:
+    """The pattern of the whole text in which `searched` is found, as pydantic's `pattern` searches.
+
+    "^[A-Z]{2}$" → "[A-Z]{2}"; without an anchor other text may stand on that side.
+    Raises ValueError for what is not regular: look-around, back-references, anchors and word edges inside.
+    """
+    body = searched
+    start, end = body.startswith("^"), bool(re.search(r"(?<!\\)(?:\\\\)*\$$", body))
+    body = body[start : len(body) - end]
+    outside = re.sub(
+        r"\\[^bBAZzG1-9]|\[\^?\]?(?:\\.|[^\]\\])*\]", "", body
+    )  # neither plain escapes nor classes
+    if found := re.search(r"\(\?(?:[=!>(]|<[=!]|P=)|\\[bBAZzG1-9]|[\^$]", outside):
+        raise ValueError(
+            f"holds {found[0]!r}, which a printed form cannot say; write what may stand there instead"
+        )
+    try:
+        re.compile(body)
+    except re.error as error:
+        raise ValueError(f"is no regular expression of Python's re: {error}") from None
+    around = f"[ {_SOLID}]*"
+    return f"{'' if start else around}(?:{body}){'' if end else around}"

@@ -1,20 +1,35 @@
-"""From a name to a schema: "invoice@1", "invoice" (the newest), or a user's "path/to/file.py:Model"."""
+"""From a name to a schema: "invoice@1", "invoice" (the newest), or a user's "path/to/file.py:Model".
+
+A user's file needs no registration. Beside its fields a model may hold
+
+    checks: ClassVar = (add_up,)             rules over the record, see schemas/checks.py
+    code_checks: ClassVar = (agrees,)        rules over the record and the text of each QR code
+    version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
+    product: ClassVar = ("a", "b", "c")      its fields for which a × b = c, which settles numbers like 1.234
+"""
 
 from __future__ import annotations
 
+import ast
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from schemas.checks import CheckResult
 from schemas.id_card import IdCard
 from schemas.invoice import Invoice
 from schemas.receipt import Receipt
-from schemas.shape import Group, shape_of, title_of
+from schemas.shape import Printed, plain_type, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
+from schemas.spec import SchemaSpec as SchemaSpec
+from schemas.spec import class_var
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "invoice": {1: Invoice},
@@ -22,41 +37,148 @@ BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "receipt": {1: Receipt},
 }
 
-
-@dataclass(frozen=True, slots=True)
-class SchemaSpec:
-    """A schema ready for a job.
-
-    name     "invoice"; the views are named after it
-    version  1
-    title    what kind of paper, in Vietnamese
-    shape    labels and printed patterns
-    hash     sha256, hex, of everything in the schema that can change a result
-    """
-
-    name: str
-    version: int
-    title: str
-    model: type[BaseModel]
-    shape: Group
-    hash: str
-
-    def checks(self, record: Mapping[str, Any]) -> list[CheckResult]:
-        """All rules of the schema over a record of normalised JSON-ready values."""
-        return []
+_READING = "dates fields numbers printed shape text"  # our files between a printed text and its value
 
 
 def resolve(name: str) -> SchemaSpec:
-    """The schema of that name. Raises SchemaError with one line that says what is wrong."""
-    base, _, version = name.partition("@")
-    if base not in BUILT_IN:
-        raise SchemaError(f"no schema {name!r}; there are {', '.join(BUILT_IN)}, or FILE.py:Model")
-    versions = BUILT_IN[base]
-    number = int(version) if version.isdecimal() else max(versions)
-    if number not in versions:
-        raise SchemaError(f"no schema {name!r}; {base} has versions {', '.join(map(str, versions))}")
-    model = versions[number]
+    """The schema of that name. Raises SchemaError with one line that says what is wrong and what to do."""
+    path, colon, model_name = name.rpartition(":")
+    return _from_file(path, model_name) if colon else _built_in(name)
+
+
+def _built_in(name: str) -> SchemaSpec:
+    base, at, version = name.partition("@")
+    versions = BUILT_IN.get(base)
+    if versions is None:
+        known = ", ".join(f"{base}@{max(versions)}" for base, versions in BUILT_IN.items())
+        hint = f"a file's model is {name}:Model" if name.endswith(".py") else "your own is FILE.py:Model"
+        raise SchemaError(f"no schema {name!r}: there are {known}; {hint}")
+    if not at:
+        version = str(max(versions))
+    model = {str(number): model for number, model in versions.items()}.get(version)
+    if model is None:
+        raise SchemaError(f"no schema {name!r}: {base} has version {', '.join(map(str, versions))}")
+    return _spec(f"{base}@{version}", base, int(version), model)
+
+
+def _from_file(path: str, model_name: str) -> SchemaSpec:
+    file = Path(path)
+    if not file.is_file():
+        raise SchemaError(f"no schema file {path!r}; a schema is FILE.py:Model")
+    module = _load(file)
+    model = vars(module).get(model_name)
+    if model is None:
+        own = (
+            key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
+        )
+        raise SchemaError(f"{path} has no {model_name!r}; it has {', '.join(own) or 'nothing'}")
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise SchemaError(f"{path}: {model_name} is no pydantic model; derive it from pydantic.BaseModel")
+    version = vars(model).get("version", 1) if "version" in model.__class_vars__ else 1
+    if not isinstance(version, int) or version < 1:
+        raise SchemaError(f"{path}: {model_name}.version is {version!r}; it must be 1, 2, 3 …")
+    name = snake(model_name)
+    if version in BUILT_IN.get(name, ()):
+        raise SchemaError(
+            f"{path}: {model_name} would be {name}@{version}, which is built in; "
+            f"rename the class, or give it `version: ClassVar = {version + 1}`"
+        )
+    return _spec(f"{path}:{model_name}", name, version, model)
+
+
+def _load(file: Path) -> ModuleType:
+    """The file as a module of its own. Its name holds its content, so an edited file is never mistaken."""
+    content = file.read_bytes()
+    name = f"vinbatch_schema_{hashlib.sha256(bytes(file.resolve()) + content).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = spec_from_file_location(name, file)
+    if found is None or found.loader is None:
+        raise SchemaError(f"{file} is no Python file; a schema is FILE.py:Model")
+    module = module_from_spec(found)
+    sys.modules[name] = module  # pydantic looks up annotations there while the classes are made
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        where = f"{file}, line {error.lineno}" if isinstance(error, SyntaxError) else str(file)
+        said = error.msg if isinstance(error, SyntaxError) else f"{type(error).__name__}: {error}"
+        raise SchemaError(f"{where}: {' '.join(str(said).split())}") from error
+    return module
+
+
+def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> SchemaSpec:
     shape = shape_of(model)
-    return SchemaSpec(
-        base, number, title_of(model), model, shape, hashlib.sha256(repr(shape).encode()).hexdigest()
-    )
+    for rule in (*class_var(model, "checks"), *class_var(model, "code_checks")):
+        if not callable(rule):
+            raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
+    outline = repr(asdict(shape, dict_factory=_without_functions))
+    on_page = _digest(f"{name}@{version} {outline}", _own_code(_READING), _code_of(_parsers(model)))
+    whole = _digest(on_page, _own_code("*"), _code_of(_makers(model)))
+    return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+
+
+def _without_functions(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in items if not callable(value)}
+
+
+def _makers(model: type[BaseModel]) -> Iterator[object]:
+    """The model, its bases and its rules, and the same of the models in it."""
+    yield from model.__mro__
+    yield from class_var(model, "checks")
+    yield from class_var(model, "code_checks")
+    for kind, _ in _types(model):
+        if issubclass(kind, BaseModel):
+            yield from _makers(kind)
+        yield kind
+
+
+def _parsers(model: type[BaseModel]) -> Iterator[object]:
+    """What turns printed text into the model's values, at any depth."""
+    for kind, metadata in _types(model):
+        if issubclass(kind, BaseModel):
+            yield from _parsers(kind)
+        yield from (item.parse for item in metadata if isinstance(item, Printed))
+
+
+def _types(model: type[BaseModel]) -> Iterator[tuple[type, tuple[Any, ...]]]:
+    for info in model.model_fields.values():
+        kind, metadata = plain_type(info.annotation, tuple(info.metadata))
+        if get_origin(kind) is list:
+            kind, metadata = plain_type(get_args(kind)[0])
+        yield (kind if isinstance(kind, type) else str), metadata
+
+
+def _code_of(makers: Iterable[object]) -> str:
+    """The code of the files that define the makers, but for this package's and those of installed ones."""
+    modules = (sys.modules.get(getattr(maker, "__module__", "")) for maker in makers)
+    files = {file for module in modules if (file := getattr(module, "__file__", None)) and _is_a_users(file)}
+    return "\n".join(sorted(_meaning(Path(file)) for file in files))
+
+
+def _is_a_users(file: str) -> bool:
+    path = Path(file)
+    installed = "site-packages" in path.parts or path.is_relative_to(sys.base_prefix)
+    return path.suffix == ".py" and not installed and path.parent != Path(__file__).parent
+
+
+@cache
+def _own_code(names: str) -> str:
+    files = Path(__file__).parent.glob("*.py")
+    return "\n".join(_meaning(file) for file in sorted(files) if names == "*" or file.stem in names.split())
+
+
+def _meaning(source: Path) -> str:
+    """The file's code without comments, layout and docstrings: what stays equal when only these change."""
+    tree = ast.parse(source.read_bytes())
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

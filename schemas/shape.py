@@ -13,13 +13,13 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, RootModel
-from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
+from typing_extensions import TypeAliasType
 
 from schemas.fields import PLAIN
 from schemas.printed import Printed as Printed
 from schemas.printed import Sql as Sql
-from schemas.printed import text_pattern
+from schemas.printed import text_pattern, whole_pattern
 from schemas.text import tidy
 
 
@@ -35,11 +35,12 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A nested model."""
+    """A nested model. `product` names its fields (a, b, c) for which a × b = c on paper, if it says so."""
 
     name: str
     label: str
     fields: tuple[Node, ...]
+    product: tuple[str, str, str] | None = None
 
     def leaves(self, prefix: str = "") -> Iterator[tuple[str, Leaf]]:
         """Each leaf with its path; a list's leaves are named "lines[].amount"."""
@@ -77,6 +78,7 @@ _INSTEAD = {
     frozenset: "list[...]",
     bytes: "str",
     complex: "Decimal",
+    Any: "str, or the type that is printed",
     object: "str, or the type that is printed",
 }
 
@@ -86,68 +88,81 @@ class SchemaError(ValueError):
 
 
 def shape_of(model: type[BaseModel]) -> Group:
-    """The printed shape of a pydantic model.
+    """The printed shape of a pydantic model; its `ClassVar` named `product` is kept.
 
     Raises SchemaError, naming the field, for whatever has no printed form: mappings, unions of different
     types, recursion, lists of lists, two fields with one label.
     """
+    name = getattr(model, "__name__", repr(model))
     if not (isinstance(model, type) and issubclass(model, BaseModel)) or issubclass(model, RootModel):
-        raise SchemaError(
-            f"{getattr(model, '__name__', model)!s} is no pydantic model: derive it from pydantic.BaseModel"
-        )
-    return _group(model, _snake(model.__name__), title_of(model), model.__name__, ())
+        raise SchemaError(f"{name} is no pydantic model with fields; derive it from pydantic.BaseModel")
+    return _group(model, snake(name), title_of(model), name, ())
 
 
 def title_of(model: type[BaseModel]) -> str:
     """What kind of paper the model is: its title, else the first line of its docstring, else its name."""
-    own = (model.__doc__ or "").strip().splitlines() if "__doc__" in vars(model) else []
-    return model.model_config.get("title") or (own[0].strip() if own else model.__name__)
+    own = (vars(model).get("__doc__") or "").strip().splitlines()
+    return tidy(model.model_config.get("title") or (own[0] if own else model.__name__))
+
+
+def snake(name: str) -> str:
+    """DeliveryNote → delivery_note."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def plain_type(annotation: Any, metadata: tuple[Any, ...] = ()) -> tuple[Any, tuple[Any, ...]]:
-    """The type without `| None` and `Annotated`, and all metadata found on the way, inner first.
+    """The type without `| None`, `Annotated` and alias, and all metadata found on the way, inner first.
 
     A union of several types stays a union.
     """
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *found = get_args(annotation)
-            metadata = (
-                *(m for f in found for m in (f.metadata if isinstance(f, FieldInfo) else (f,))),
-                *metadata,
-            )
-            continue
-        if get_origin(annotation) in (Union, types.UnionType):
-            rest = [arm for arm in get_args(annotation) if arm is not types.NoneType]
-            if len(rest) == 1:
-                annotation = rest[0]
-                continue
-        return annotation, metadata
+            inner = (m for item in found for m in (item.metadata if isinstance(item, FieldInfo) else (item,)))
+            metadata = (*inner, *metadata)
+        elif isinstance(annotation, TypeAliasType):
+            annotation = annotation.__value__
+        elif len(arms := _arms(annotation)) == 1:
+            annotation = arms[0]
+        else:
+            return annotation, metadata
+
+
+def _arms(annotation: Any) -> list[Any]:
+    """The members of a union, None left out; nothing for any other type."""
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return []
+    return [arm for arm in get_args(annotation) if arm is not types.NoneType]
 
 
 def _group(model: type[BaseModel], name: str, label: str, where: str, trail: tuple[type, ...]) -> Group:
     if model in trail:
-        raise SchemaError(
-            f"{where}: {model.__name__} holds itself; paper has no such depth: write the levels out"
-        )
+        raise SchemaError(f"{where}: {model.__name__} holds itself, without end; write its levels out")
     try:
         model.model_rebuild()
-    except (PydanticUndefinedAnnotation, PydanticUserError) as error:
+    except (NameError, PydanticUserError) as error:
         raise SchemaError(f"{where}: {str(error).splitlines()[0]}") from None
     if not model.model_fields:
         raise SchemaError(f"{where}: {model.__name__} has no fields; add at least one")
     fields: list[Node] = []
-    owner: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for field_name, info in model.model_fields.items():
         here = f"{where}.{field_name}"
         field_label = _label(info.title or field_name, here)
-        if field_label in owner:
-            raise SchemaError(
-                f"{here} and {owner[field_label]} have one label, {field_label!r}: give each its own title"
-            )
-        owner[field_label] = here
+        if other := owners.get(field_label):
+            raise SchemaError(f"{here} and {other} have one label, {field_label!r}: give each its own title")
+        owners[field_label] = here
         fields.append(_node(info, field_name, field_label, here, (*trail, model)))
-    return Group(name, label, tuple(fields))
+    return Group(name, label, tuple(fields), _product(model, where))
+
+
+def _product(model: type[BaseModel], where: str) -> tuple[str, str, str] | None:
+    if "product" not in model.__class_vars__:
+        return None
+    names = tuple(model.product)  # type: ignore[attr-defined]
+    if len(names) != 3 or not set(names) <= set(model.model_fields):
+        raise SchemaError(f"{where}.product: {names!r} must name three fields of {model.__name__}, a × b = c")
+    return names
 
 
 def _label(text: str, where: str) -> str:
@@ -159,21 +174,16 @@ def _label(text: str, where: str) -> str:
 
 def _node(info: FieldInfo, name: str, label: str, where: str, trail: tuple[type, ...]) -> Node:
     kind, metadata = plain_type(info.annotation, tuple(info.metadata))
-    if get_origin(kind) is not list and kind is not list:
+    if kind is not list and get_origin(kind) is not list:
         return _item(kind, metadata, name, label, info.description, where, trail)
     if not get_args(kind):
         raise SchemaError(f"{where}: a list must say of what, like list[str]")
     inner, inner_metadata = plain_type(get_args(kind)[0])
-    if get_origin(inner) is list or inner is list:
+    if inner is list or get_origin(inner) is list:
         raise SchemaError(f"{where}: a list of lists has no printed form; use a list of models")
-    limit = min(
-        (m.max_length for m in metadata if getattr(m, "max_length", None) is not None), default=MAX_ITEMS
-    )
-    if limit < 1:
-        raise SchemaError(f"{where}: max_length must be at least 1")
-    return Repeated(
-        name, label, _item(inner, inner_metadata, name, label, info.description, f"{where}[]", trail), limit
-    )
+    limit = _limit(metadata, "max_length", MAX_ITEMS)
+    item = _item(inner, inner_metadata, name, label, info.description, f"{where}[]", trail)
+    return Repeated(name, label, item, max(1, limit))
 
 
 def _item(
@@ -195,20 +205,24 @@ def _printed(kind: Any, metadata: tuple[Any, ...], where: str) -> Printed:
     if declared:
         return declared[-1]
     if get_origin(kind) is Literal:
-        return _choice(get_args(kind), where)
+        return _choice(tuple(value for value in get_args(kind) if value is not None), where)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _choice(tuple(member.value for member in kind), where)
-    if get_origin(kind) in (Union, types.UnionType):
-        raise SchemaError(
-            f"{where}: a union of different types is not told apart on paper; use one type, like str"
-        )
-    if not isinstance(kind, type) or kind not in PLAIN:
-        raise SchemaError(f"{where}: {_type_name(kind)} has no printed form; use {_instead(kind)}")
-    return _constrained(PLAIN[kind], metadata, where) if kind is str else PLAIN[kind]
+    if _arms(kind):
+        raise SchemaError(f"{where}: types of a union are not told apart on paper; use one type, like str")
+    if kind is str:
+        return _constrained(PLAIN[str], metadata, where)
+    if isinstance(kind, type) and kind in PLAIN:
+        return PLAIN[kind]
+    known = "str, int, float, Decimal, bool, date, datetime, Literal[...], list[...] or a nested model"
+    said = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+    raise SchemaError(
+        f"{where}: {said} has no printed form; use {_INSTEAD.get(get_origin(kind) or kind, known)}"
+    )
 
 
 def _choice(values: tuple[Any, ...], where: str) -> Printed:
-    if not values or not all(isinstance(value, str) and value for value in values):
+    if not values or not all(isinstance(value, str) for value in values):
         raise SchemaError(f"{where}: the choices {values!r} must all be strings, as they are printed")
     known = {tidy(value).casefold(): value for value in values}
 
@@ -218,30 +232,23 @@ def _choice(values: tuple[Any, ...], where: str) -> Printed:
         except KeyError:
             raise ValueError(f"{raw!r} is none of {', '.join(values)}") from None
 
-    for value in values:
-        _label(value, where)
-    return Printed("|".join(re.escape(v) for v in values), parse, "text", max(map(len, values)))
+    pattern = "|".join(re.escape(_label(value, where)) for value in values)
+    return Printed(pattern, parse, "text", max(map(len, values)))
 
 
 def _constrained(printed: Printed, metadata: tuple[Any, ...], where: str) -> Printed:
-    """A text with the pydantic constraints that a pattern can say: pattern, max_length."""
-    longest = min((m.max_length for m in metadata if getattr(m, "max_length", None)), default=None)
-    patterns = [m.pattern for m in metadata if getattr(m, "pattern", None)]
-    if patterns:
-        return replace(printed, pattern=str(patterns[-1]), max_chars=longest or printed.max_chars)
-    return replace(printed, pattern=text_pattern(longest), max_chars=longest) if longest else printed
+    """A text under the constraints that a pattern can say: pattern and max_length."""
+    longest = _limit(metadata, "max_length", printed.max_chars)
+    patterns = [m.pattern for m in metadata if getattr(m, "pattern", None) is not None]
+    if not patterns:
+        return replace(printed, pattern=text_pattern(longest), max_chars=longest)
+    written = patterns[-1].pattern if isinstance(patterns[-1], re.Pattern) else str(patterns[-1])
+    try:
+        return replace(printed, pattern=whole_pattern(written), max_chars=longest)
+    except ValueError as error:
+        raise SchemaError(f"{where}: the pattern {written!r} {error}") from None
 
 
-def _type_name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-
-
-def _instead(kind: Any) -> str:
-    base = get_origin(kind) or kind
-    if kind is Any:
-        base = object
-    return _INSTEAD.get(base, "str, int, Decimal, date, Literal[...], list[...] or a nested model")
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+def _limit(metadata: tuple[Any, ...], name: str, default: int) -> int:
+    limits = [limit for m in metadata if (limit := getattr(m, name, None)) is not None]
+    return min(limits, default=default)

@@ -1,0 +1,217 @@
+"""The rules over a VAT invoice: arithmetic, words against digits, tax codes, numbering, rates of the day.
+
+No rule of law on rounding was found, so sums may be off by 1 đồng a line (1 cent in another currency). A miss
+never rejects an invoice: it sends it to a person.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from schemas import checks
+from schemas import vat as rates
+from schemas.checks import CheckResult, equal
+from schemas.text import unaccented
+from schemas.words import from_words
+
+if TYPE_CHECKING:
+    from schemas.invoice import Invoice, InvoiceLine
+
+_SERIES = re.compile(
+    r"[CK][0-9]{2}[TDLMNBGHXF][A-Z]{2}"
+)  # behind a form digit 1-9, which has a field of its own
+_DISCOUNT = re.compile(r"(chiet khau|giam gia)\b")
+
+
+def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
+    """The printed line numbers run 1, 2, 3 …: a gap is a line that was not read."""
+    numbers = [line.no for line in invoice.lines if line.no is not None]
+    if not numbers:
+        return
+    expected = list(range(1, len(numbers) + 1))
+    passed = numbers == expected
+    said = "run without a gap" if passed else "do not run 1, 2, 3 …: a line may be missing or doubled"
+    yield CheckResult(
+        "line_numbers",
+        passed,
+        "warning",
+        f"the line numbers {said}",
+        tuple(f"lines[{i}].no" for i, line in enumerate(invoice.lines) if line.no is not None),
+        f"1 to {len(numbers)}",
+        ", ".join(map(str, numbers)),
+    )
+
+
+def line_amounts(invoice: Invoice) -> Iterator[CheckResult]:
+    """quantity × unit price = amount on each line."""
+    yield from checks.line_amounts(invoice.lines, _unit(invoice))
+
+
+def net(invoice: Invoice) -> Iterator[CheckResult]:
+    """The amounts of the lines add up to the net.
+
+    A discount line may be printed with its sign or without it, so both sums are tried.
+    """
+    amounts = [line.amount for line in invoice.lines if line.amount is not None]
+    if invoice.net is None or not amounts or len(amounts) < len(invoice.lines):
+        return
+    plain = sum(amounts, Decimal(0))
+    reduced = plain - 2 * sum((_reduction(line) for line in invoice.lines), Decimal(0))
+    printed = invoice.net
+    expected = min((plain, reduced), key=lambda value: abs(value - printed))
+    yield equal(
+        "net",
+        ("lines", "net"),
+        expected,
+        invoice.net,
+        "the lines add up to {expected}, the net is {found}",
+        _unit(invoice) * len(amounts),
+    )
+
+
+def vat(invoice: Invoice) -> Iterator[CheckResult]:
+    """The VAT is that of the net at the invoice's rate, or else of the lines at their own rates."""
+    if invoice.vat is None:
+        return
+    tolerance = _unit(invoice) * max(1, len(invoice.lines))
+    if invoice.vat_rate is not None and invoice.net is not None:
+        yield equal(
+            "vat",
+            ("net", "vat_rate", "vat"),
+            invoice.net * rates.percent(invoice.vat_rate),
+            invoice.vat,
+            f"{invoice.vat_rate} of the net is {{expected}}, the VAT is {{found}}",
+            tolerance,
+        )
+        return
+    shares = [_line_vat(line) for line in invoice.lines]
+    if shares and None not in shares:
+        yield equal(
+            "vat",
+            ("lines", "vat"),
+            sum((share for share in shares if share is not None), Decimal(0)),
+            invoice.vat,
+            "the VAT of the lines at their rates is {expected}, the VAT is {found}",
+            tolerance,
+        )
+
+
+def total(invoice: Invoice) -> Iterator[CheckResult]:
+    """net + VAT = total. Without a printed VAT only where the rate says that none is charged."""
+    if invoice.net is None or invoice.total is None:
+        return
+    free = invoice.vat_rate is not None and rates.percent(invoice.vat_rate) == 0
+    if invoice.vat is None and not free:
+        return
+    yield equal(
+        "total",
+        ("net", "vat", "total"),
+        invoice.net + (invoice.vat or 0),
+        invoice.total,
+        "net and VAT make {expected}, the total is {found}",
+        _unit(invoice) * max(1, len(invoice.lines)),
+    )
+
+
+def total_in_words(invoice: Invoice) -> Iterator[CheckResult]:
+    """The amount in words says the same as the digits; read for đồng only."""
+    if invoice.total is None or invoice.total_in_words is None or invoice.currency not in (None, "VND"):
+        return
+    fields = ("total", "total_in_words")
+    try:
+        said = from_words(invoice.total_in_words)
+    except ValueError as error:
+        message = f"the amount in words cannot be read: {error}"
+        figure = checks.figure(invoice.total, "")
+        yield CheckResult("total_in_words", False, "warning", message, fields, figure, invoice.total_in_words)
+        return
+    yield equal(
+        "total_in_words", fields, Decimal(said), invoice.total, "the words say {expected}, the digits {found}"
+    )
+
+
+def tax_codes(invoice: Invoice) -> Iterator[CheckResult]:
+    """Check digits of both parties' tax codes."""
+    yield from checks.tax_code("seller_tax_code", invoice.seller_tax_code)
+    yield from checks.tax_code("buyer_tax_code", invoice.buyer_tax_code)
+
+
+def numbering(invoice: Invoice) -> Iterator[CheckResult]:
+    """Form digit, series, number and authority code are as the law says, and the series fits the year."""
+    if invoice.series is not None:
+        yield from _series(invoice, invoice.series)
+    if invoice.number is not None:
+        passed = len(invoice.number) <= 8
+        said = f"the number {invoice.number} has {len(invoice.number)} digits, at most 8 are allowed"
+        yield CheckResult(
+            "number", passed, "warning", said, ("number",), "at most 8", str(len(invoice.number))
+        )
+    if invoice.tax_authority_code is not None:
+        length = len(invoice.tax_authority_code)
+        said = f"the tax authority's code has {length} characters, at most 34 are allowed"
+        yield CheckResult(
+            "tax_authority_code",
+            length <= 34,
+            "warning",
+            said,
+            ("tax_authority_code",),
+            "at most 34",
+            str(length),
+        )
+
+
+def vat_rates(invoice: Invoice) -> Iterator[CheckResult]:
+    """Each VAT rate existed on the day of the invoice."""
+    printed: dict[str, list[str]] = {}
+    for path, rate in [
+        ("vat_rate", invoice.vat_rate),
+        *((f"lines[{i}].vat_rate", line.vat_rate) for i, line in enumerate(invoice.lines)),
+    ]:
+        if rate is not None:
+            printed.setdefault(rate, []).append(path)
+    day = invoice.issue_date
+    for rate, paths in printed.items():
+        passed = rates.in_force(rate, day)
+        when = f"on {day}" if day else "on any day"
+        said = f"the VAT rate {rate} was {'' if passed else 'not '}in force {when}"
+        yield CheckResult("vat_rate", passed, "warning", said, ("issue_date", *paths), None, rate)
+
+
+def _series(invoice: Invoice, printed: str) -> Iterator[CheckResult]:
+    form, series = (printed[0], printed[1:]) if printed[:1].isdigit() else (None, printed)
+    passed = _SERIES.fullmatch(series) is not None
+    said = f"the series {printed} {'has' if passed else 'does not have'} the form of C26TAA"
+    yield CheckResult(
+        "series", passed, "warning", said, ("series",), "C or K, year, type, two letters", printed
+    )
+    if form and invoice.form_no and invoice.form_no.isdigit():
+        said = f"the series begins with form {form}, the form number is {invoice.form_no}"
+        yield CheckResult(
+            "form_no", form == invoice.form_no, "warning", said, ("form_no", "series"), form, invoice.form_no
+        )
+    if passed and invoice.issue_date:
+        year = f"{invoice.issue_date:%y}"
+        said = f"the series {printed} is of 20{series[1:3]}, the invoice of {invoice.issue_date.year}"
+        yield CheckResult(
+            "series_year", series[1:3] == year, "warning", said, ("series", "issue_date"), year, series[1:3]
+        )
+
+
+def _unit(invoice: Invoice) -> Decimal:
+    """The smallest coin of the invoice's currency."""
+    return Decimal(1) if invoice.currency in (None, "VND") else Decimal("0.01")
+
+
+def _reduction(line: InvoiceLine) -> Decimal:
+    """The amount of a discount line that is printed without its sign."""
+    named = line.name is not None and _DISCOUNT.match(unaccented(line.name).casefold())
+    return line.amount if named and line.amount is not None and line.amount > 0 else Decimal(0)
+
+
+def _line_vat(line: InvoiceLine) -> Decimal | None:
+    if line.amount is None or line.vat_rate is None:
+        return None
+    return line.amount * rates.percent(line.vat_rate)

@@ -1,0 +1,67 @@
+"""The QR code of an identity card.
+
+On the 2021 form: number|old number or nothing|NAME|DDMMYYYY|Nam or Nữ|address|DDMMYYYY of issue. The payload
+of the 2024 form was not verified, so the first seven parts are read and all others kept as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from schemas.text import tidy
+
+
+@dataclass(frozen=True, slots=True)
+class CardCode:
+    """What a card's code says. A part that is empty or not in its form is None; `rest` is kept raw."""
+
+    number: str
+    old_number: str | None
+    full_name: str | None
+    date_of_birth: date | None
+    sex: str | None
+    place_of_residence: str | None
+    issue_date: date | None
+    rest: tuple[str, ...]
+
+
+def parse(text: str) -> CardCode | None:
+    """The card's code, None for some other code: fewer than seven parts, or no 12 digits in front."""
+    parts = [tidy(part) for part in text.split("|")]
+    if len(parts) < 7 or not re.fullmatch(r"[0-9]{12}", parts[0]):
+        return None
+    number, old_number, name, born, sex, address, issued, *rest = parts
+    return CardCode(
+        number=number,
+        old_number=old_number or None,
+        full_name=name or None,
+        date_of_birth=_day(born),
+        sex=sex or None,
+        place_of_residence=address or None,
+        issue_date=_day(issued),
+        rest=tuple(rest),
+    )
+
+
+def build(
+    number: str,
+    full_name: str,
+    date_of_birth: date,
+    sex: str,
+    address: str,
+    issued: date,
+    old_number: str = "",
+) -> str:
+    """The payload of the 2021 form."""
+    return "|".join(
+        (number, old_number, full_name, f"{date_of_birth:%d%m%Y}", sex, address, f"{issued:%d%m%Y}")
+    )
+
+
+def _day(text: str) -> date | None:
+    try:
+        return datetime.strptime(text, "%d%m%Y").date() if len(text) == 8 else None
+    except ValueError:
+        return None

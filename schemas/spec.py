@@ -1,0 +1,150 @@
+"""A schema ready for a job: its printed shape, its rules, and a hash of all that can change a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from schemas.checks import CheckResult, CodeRule, Rule, guarded
+from schemas.settle import Settled, settle
+from schemas.shape import Group, plain_type
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaSpec:
+    """A schema ready for a job.
+
+    name       "invoice"; the views are named after it
+    version    1
+    title      what kind of paper, in Vietnamese
+    shape      labels and printed patterns
+    hash       sha256, hex, of everything in the schema that can change a result
+    page_hash  sha256, hex, of what can change the record of a page: as `hash`, but without the rules
+    reference  what `resolve` finds it by again: "invoice@1" or "path/to/file.py:Model"
+    """
+
+    name: str
+    version: int
+    title: str
+    model: type[BaseModel]
+    shape: Group
+    hash: str
+    page_hash: str = ""
+    reference: str = ""
+
+    def validate(self, record: Mapping[str, Any]) -> list[CheckResult]:
+        """What pydantic says of the record: the model's own types, constraints and validators.
+
+        Failed checks only. A value that a validator would change stays as it was read.
+        """
+        return list(guarded(_complaints, self.model, record))
+
+    def checks(self, record: Mapping[str, Any]) -> list[CheckResult]:
+        """All rules of the schema, its `checks`, over a record of normalised JSON-ready values."""
+        rules: Sequence[Rule] = class_var(self.model, "checks")
+        subject = instance(self.model, record)
+        return [result for rule in rules for result in guarded(rule, subject)]
+
+    def code_checks(self, record: Mapping[str, Any], codes: Sequence[str]) -> list[CheckResult]:
+        """The schema's `code_checks`: the record against the text of each QR code of the document."""
+        rules: Sequence[CodeRule] = class_var(self.model, "code_checks")
+        subject = instance(self.model, record)
+        return [
+            result
+            for text in dict.fromkeys(codes)
+            for rule in rules
+            for result in guarded(rule, subject, text)
+        ]
+
+    def settle(self, printed: Mapping[str, str]) -> Settled:
+        """What ambiguous numbers of a document mean: `printed` holds each printed text by its path."""
+        return settle(self.shape, printed)
+
+
+def instance(model: type[BaseModel], record: Mapping[str, Any]) -> BaseModel:
+    """The record as an unvalidated instance with Python values; absent is None or an empty list."""
+    return model.model_construct(
+        **{
+            _input_name(info, name): _python(info.annotation, record.get(name))
+            for name, info in model.model_fields.items()
+        }
+    )
+
+
+def _python(annotation: Any, value: Any) -> Any:
+    kind, _ = plain_type(annotation)
+    if get_origin(kind) is list:
+        return [_python(get_args(kind)[0], item) for item in value or ()]
+    if value is None or not isinstance(kind, type):
+        return value
+    if issubclass(kind, BaseModel):
+        return instance(kind, value)
+    if issubclass(kind, Decimal | Enum):
+        return kind(value)
+    if issubclass(kind, datetime | date):
+        return kind.fromisoformat(value)
+    return value
+
+
+def _complaints(model: type[BaseModel], record: Mapping[str, Any]) -> Iterator[CheckResult]:
+    try:
+        model.model_validate(_present(model, record), by_name=True, by_alias=False)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            path = _path(item["loc"])
+            absent = item["type"] == "missing" or item["input"] is None
+            said = "the schema requires it, and the paper does not show it" if absent else item["msg"]
+            yield CheckResult(
+                "schema",
+                False,
+                "error",
+                f"{path or model.__name__}: {said}",
+                (path,) if path else (),
+                None,
+                None if absent or not path else str(item["input"]),
+            )
+
+
+def _present(model: type[BaseModel], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for validation. An absent one is left out where the model has a default for it."""
+    values: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        kind, _ = plain_type(info.annotation)
+        value = record.get(name)
+        if value is None:
+            if info.is_required():
+                values[name] = None
+        elif get_origin(kind) is list:
+            inner, _ = plain_type(get_args(kind)[0])
+            values[name] = [_validated_item(inner, item) for item in value]
+        else:
+            values[name] = _validated_item(kind, value)
+    return values
+
+
+def _validated_item(kind: Any, value: Any) -> Any:
+    nested = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return _present(kind, value) if nested and value is not None else _python(kind, value)
+
+
+def _path(location: Sequence[int | str]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _input_name(info: FieldInfo, name: str) -> str:
+    return info.validation_alias if isinstance(info.validation_alias, str) else name
+
+
+def class_var(model: type[BaseModel], name: str) -> tuple[Any, ...]:
+    """A tuple that the model declares as `name: ClassVar`, empty where it declares none."""
+    return tuple(getattr(model, name)) if name in model.__class_vars__ else ()
