@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.parse import json_ready
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
-from schemas.settle import settle
+from schemas import checks as rules
 from schemas.shape import Group, Node, Repeated
 
 if TYPE_CHECKING:
@@ -41,16 +41,17 @@ def document(
     pages = sorted(pages, key=lambda page: page.page)
     merged = _Merged(pages)
     found = tuple(merged.walk(spec.shape))
-    settled = settle(spec.shape, {field.path: field.raw for field in found if field.raw is not None})
+    settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
     fields = tuple(_settled(field, settled.values) for field in found)
     record = record_of(spec.shape, fields)
+    codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
     checks = (
         *merged.checks,
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
         *settled.checks,
-        *spec.checks(record),
+        *rules.run(spec, record, codes),
     )
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"

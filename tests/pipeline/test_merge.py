@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipeline import grammar, merge, parse
 from pipeline.errors import Reason
-from pipeline.records import Check, Extraction, Failure, PageRecord
+from pipeline.records import Check, Code, Extraction, Failure, PageRecord
 from schemas.registry import SchemaSpec, resolve
 from tests.pipeline.walker import recite
 
@@ -165,3 +166,39 @@ def test_a_sure_consistent_document_is_done() -> None:
 def test_merging_again_gives_the_same() -> None:
     pages = [page(1, {"store": "A", "lines": [LINE]}), page(2, {"store": "B", "lines": [OTHER]})]
     assert merge.document(pages, RECEIPT) == merge.document(list(reversed(pages)), RECEIPT)
+
+
+def test_an_ambiguous_number_is_settled_by_arithmetic_and_else_flagged() -> None:
+    weighed = {"name": "Thịt", "quantity": "1.234", "unit_price": "100000", "amount": "123.400"}
+    made = merge.document([page(1, {"store": "A", "lines": [weighed]})], RECEIPT)
+    assert made.record["lines"][0]["quantity"] == "1.234"
+    assert {field.path: field for field in made.fields}["lines[0].quantity"].raw == "1.234"
+    assert not named(made, "number_ambiguous")
+    alone = merge.document(
+        [page(1, {"store": "A", "lines": [{"name": "Thịt", "quantity": "1.234"}]})], RECEIPT
+    )
+    assert alone.record["lines"][0]["quantity"] == "1234"
+    assert named(alone, "number_ambiguous") and alone.state == "review"
+
+
+def test_the_rules_of_the_schema_are_run_over_the_whole_document() -> None:
+    wrong = merge.document(
+        [page(1, {"lines": [LINE]}), page(2, {"lines": [OTHER], "total": "36.000"})], RECEIPT
+    )
+    failed = [check for check in wrong.checks if not check.passed]
+    assert failed and wrong.state == "review"
+    assert all("total" in check.fields for check in failed)
+    assert wrong.record["total"] == "36000", "a failed check changes nothing"
+
+
+def test_the_qr_of_a_card_is_held_against_its_print() -> None:
+    card = resolve("id_card@1")
+    printed = {"number": "099199000007", "full_name": "NGUYỄN THỊ MẪU", "date_of_birth": "01/01/1999"}
+    text = "099199000007||NGUYỄN THỊ MẪU|01011999|Nữ|Thôn Mẫu|01012021"
+    other = text.replace("099199000007", "099199000008")
+    for payload, agrees in ((text, True), (other, False)):
+        read = replace(page(1, printed, card), codes=(Code("qr", payload),))
+        made = merge.document([read], card)
+        about = [check for check in made.checks if "number" in check.fields and "qr" in check.code]
+        assert about and all(check.passed for check in about) == agrees, made.checks
+        assert made.record["number"] == "099199000007"

@@ -16,13 +16,8 @@ from pipeline import parse
 from pipeline.errors import Permanent, Reason
 from pipeline.records import Code, Field, Generation
 from schemas.registry import SchemaSpec
-from schemas.shape import Group, Leaf, Node, Printed, Repeated
-from tests.pipeline.walker import compact, recite
-
-
-def spec_of(*fields: Node) -> SchemaSpec:
-    return SchemaSpec("note", 1, "Phiếu", None, Group("note", "note", fields), "0")  # type: ignore[arg-type]
-
+from schemas.shape import Group, Leaf, Printed, Repeated
+from tests.pipeline.walker import compact, recite, spec_of
 
 TEXT = Printed(".+", str, "text", 50)
 NUMBER = Printed(r"[\d.]+", lambda raw: Decimal(raw.replace(".", "")), "decimal", 20)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from pipeline import prompt
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import shape_of
+from tests.pipeline.walker import spec_of
 
 RULES = """Chép từng giá trị đúng như in trên giấy, không sửa, không suy đoán.
 Mục nào không có trên trang thì ghi null.
@@ -40,7 +41,7 @@ def test_the_demo_model_is_asked_what_it_was_trained_on(name: str) -> None:
 
 
 def _spec(model: type[BaseModel], title: str = "Phiếu xuất kho") -> SchemaSpec:
-    return SchemaSpec("note", 1, title, model, shape_of(model), "0")
+    return spec_of(*shape_of(model).fields, title=title)
 
 
 def test_tables_and_groups_are_explained_and_hints_stand_beside_their_label() -> None:

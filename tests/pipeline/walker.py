@@ -12,10 +12,12 @@ from functools import cache
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
+from pydantic import BaseModel
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from pipeline.records import Generation, Request
-from schemas.registry import BUILT_IN, resolve
+from schemas.registry import BUILT_IN, SchemaSpec, resolve
+from schemas.shape import Group, Node
 
 END = "<|im_end|>"
 _WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -40,6 +42,19 @@ def bpe() -> Tokenizer:
     )
     tokenizer.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     return tokenizer
+
+
+def spec_of(*fields: Node, title: str = "Phiếu") -> SchemaSpec:
+    """A schema of just this shape, without a model and without rules."""
+    return SchemaSpec(
+        reference="note@1",
+        name="note",
+        version=1,
+        title=title,
+        model=BaseModel,
+        shape=Group("note", "note", fields),
+        hash="0" * 64,
+    )
 
 
 @cache

@@ -1,0 +1,182 @@
+"""The way of a document, from a file on disk to its record, with a model that is told what to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import grammar, run
+from pipeline.errors import Permanent, Reason, ReplicaLost
+from pipeline.keys import ModelFacts
+from pipeline.records import Extraction, Failure, Generation, PageImage, Request
+from pipeline.run import DocumentResult, Recipe
+from pipeline.settings import Settings
+from schemas.registry import resolve
+from tests.pipeline.walker import recite, reciter
+
+RECEIPT = resolve("receipt@1")
+MODEL = ModelFacts("c" * 64, max_tiles=2, dtype="float32", device="cpu")
+RECIPE = Recipe.of(RECEIPT, Settings(), MODEL)
+LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
+FIRST = {"store": "Chợ Mới", "lines": [LINE]}
+LAST = {"lines": [{**LINE, "name": "Kẹo"}], "total": "60.000"}
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> str:
+    """A TIFF of two pages."""
+    path = tmp_path / "receipt.tiff"
+    pages = [Image.new("RGB", (400, 300), colour) for colour in ("white", "ivory")]
+    for number, image in enumerate(pages):
+        image.paste((0, 0, 0), (10 + 40 * number, 10, 30 + 40 * number, 40))
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    return str(path)
+
+
+def key(uri: str, page: int, recipe: Recipe = RECIPE) -> str:
+    import hashlib
+
+    return recipe.page_key(hashlib.sha256(Path(uri).read_bytes()).hexdigest(), page)
+
+
+def answers(uri: str, *pages: dict[str, Any]) -> dict[str, str]:
+    return {key(uri, number): grammar.answer(RECEIPT.shape, page) for number, page in enumerate(pages, 1)}
+
+
+def read(uri: str, *pages: dict[str, Any]) -> DocumentResult:
+    return run.document(uri, RECIPE, reciter(answers(uri, *pages)))
+
+
+def test_a_file_becomes_a_record(paper: str) -> None:
+    made = read(paper, FIRST, LAST)
+    assert isinstance(made.outcome, Extraction)
+    assert made.outcome.state == "done", made.outcome.checks
+    assert made.outcome.record["store"] == "Chợ Mới"
+    assert [line["name"] for line in made.outcome.record["lines"]] == ["Sữa", "Kẹo"]
+    assert made.outcome.record["total"] == "60000"
+
+
+def test_each_page_says_how_it_came_about(paper: str) -> None:
+    made = read(paper, FIRST, LAST)
+    assert [page.page for page in made.pages] == [1, 2]
+    for page in made.pages:
+        assert page.key == key(paper, page.page)
+        assert (page.width, page.height, page.renderer) == (400, 300, "pillow")
+        assert page.tiles in (1, 3)
+        assert page.output_tokens and page.prompt_tokens
+        assert page.record is not None and page.failure is None
+
+
+def test_the_engine_is_asked_with_tiles_question_and_grammar(paper: str) -> None:
+    seen: list[Request] = []
+
+    def generate(requests: Iterable[Request]) -> Iterator[Generation]:
+        for request in requests:
+            seen.append(request)
+            yield recite(grammar.answer(RECEIPT.shape, FIRST), request.id)
+
+    run.document(paper, RECIPE, generate)
+    assert len(seen) == 2
+    for request in seen:
+        assert request.tiles.dtype == np.uint8 and request.tiles.shape[1:] == (448, 448, 3)
+        assert "Phiếu thanh toán" in request.question and request.grammar == RECIPE.grammar
+        assert request.max_new_tokens == Settings().engine.max_new_tokens
+    assert not np.array_equal(seen[0].tiles, seen[1].tiles)
+
+
+def test_a_page_that_is_known_is_not_read_again(paper: str) -> None:
+    before = read(paper, FIRST, LAST)
+    known = {page.key: page for page in before.pages[:1]}
+    only_second = {key(paper, 2): answers(paper, FIRST, LAST)[key(paper, 2)]}
+    assert run.document(paper, RECIPE, reciter(only_second), known=known) == before
+    everything = {page.key: page for page in before.pages}
+    assert run.document(paper, RECIPE, reciter({}), known=everything) == before
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("length", Reason.output_truncated), ("loop", Reason.generation_loop)]
+)
+def test_one_bad_page_does_not_harm_its_neighbour(paper: str, finish: Any, reason: Reason) -> None:
+    def generate(requests: Iterable[Request]) -> Iterator[Generation]:
+        for request in requests:
+            good = recite(answers(paper, FIRST, LAST)[request.id], request.id)
+            yield replace(good, finish=finish) if request.id == key(paper, 1) else good
+
+    made = run.document(paper, RECIPE, generate)
+    assert isinstance(made.outcome, Extraction)
+    assert made.outcome.state == "partial" and made.outcome.pages == 2
+    assert made.outcome.record["total"] == "60000"
+    first, second = made.pages
+    assert first.record is None and first.failure is not None
+    assert (first.failure.reason, first.failure.page) == (reason, 1)
+    assert first.output, "what the model said is kept, to be looked at"
+    assert second.record is not None
+
+
+def test_when_every_page_fails_the_document_has_the_failure(paper: str) -> None:
+    def generate(requests: Iterable[Request]) -> Iterator[Generation]:
+        for request in requests:
+            yield replace(recite("{", request.id), finish="length")
+
+    made = run.document(paper, RECIPE, generate)
+    assert isinstance(made.outcome, Failure)
+    assert made.outcome.reason is Reason.output_truncated
+    assert len(made.pages) == 2 and made.sha256
+
+
+def test_a_missing_and_a_broken_file_end_with_a_reason(tmp_path: Path) -> None:
+    missing = run.document(str(tmp_path / "none.pdf"), RECIPE, reciter({}))
+    assert isinstance(missing.outcome, Failure) and missing.outcome.reason is Reason.object_missing
+    text = tmp_path / "text.pdf"
+    text.write_text("no PDF")
+    made = run.document(str(text), RECIPE, reciter({}))
+    assert isinstance(made.outcome, Failure) and made.outcome.reason is Reason.unsupported_type
+    assert made.sha256 and made.pages == ()
+
+
+def test_an_unforeseen_error_on_one_page_is_its_failure_with_a_traceback() -> None:
+    told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), 2)
+    assert isinstance(told, Failure)
+    assert (told.reason, told.page, told.retryable) == (Reason.internal_error, 4, False)
+    assert told.traceback and "ValueError" in told.traceback
+    assert run.failure(MemoryError(), 1).retryable
+    assert run.failure(Permanent(Reason.pdf_damaged, "bent"), 1).reason is Reason.pdf_damaged
+
+
+def test_an_answer_too_many_too_few_or_unasked_is_an_error_of_the_engine(paper: str) -> None:
+    def never(requests: Iterable[Request]) -> Iterator[Generation]:
+        list(requests)
+        return iter(())
+
+    def twice(requests: Iterable[Request]) -> Iterator[Generation]:
+        for request in requests:
+            said = recite(grammar.answer(RECEIPT.shape, FIRST), request.id)
+            yield from (said, said)
+
+    with pytest.raises(RuntimeError, match=r"no result for pages \[1, 2\] of 2"):
+        run.document(paper, RECIPE, never)
+    with pytest.raises(RuntimeError, match="answered twice, or never asked"):
+        run.document(paper, RECIPE, twice)
+
+
+def test_the_loss_of_the_engine_is_not_the_documents_failure(paper: str) -> None:
+    def dies(requests: Iterable[Request]) -> Iterator[Generation]:
+        raise ReplicaLost(Reason.worker_lost, "gone")
+
+    with pytest.raises(ReplicaLost):
+        run.document(paper, RECIPE, dies)
+
+
+def test_a_retryable_failure_speaks_for_the_document() -> None:
+    lost = run.failed_page(Failure(Reason.render_crashed, "hard", 1), "k")
+    late = run.failed_page(Failure(Reason.out_of_memory, "soft", 2, retryable=True), "k")
+    told = run.outcome([lost, late], RECIPE)
+    assert isinstance(told, Failure) and told.retryable
+    with pytest.raises(ValueError, match="must name its page"):
+        run.failed_page(Failure(Reason.pdf_damaged, "bent"), "k")
