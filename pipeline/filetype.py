@@ -12,10 +12,11 @@ SUPPORTED = "PDF, PNG, JPEG, WebP or TIFF"
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Names that promise what we do not read. Every other name is fetched and judged by its bytes.
 _OTHERS = frozenset({
-    "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xml", "html", "htm", "css", "js", "py", "log", "yaml",
-    "yml", "toml", "ini", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "rtf", "eml", "msg", "gif",
-    "bmp", "svg", "ico", "heic", "heif", "avif", "mp3", "mp4", "mov", "avi", "wav", "parquet", "db", "sqlite", "exe",
-    "dll", "so", "iso", "rar", "7z", "gz", "bz2", "xz", "zst", "tbz2", "txz",
+    "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xml", "html", "htm", "css", "js", "py",
+    "log", "yaml", "yml", "toml", "ini", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods",
+    "rtf", "eml", "msg", "gif", "bmp", "svg", "ico", "heic", "heif", "avif", "mp3", "mp4", "mov", "avi",
+    "wav", "parquet", "db", "sqlite", "exe", "dll", "so", "iso", "rar", "7z", "gz", "bz2", "xz", "zst",
+    "tbz2", "txz",
 })  # fmt: skip
 
 
