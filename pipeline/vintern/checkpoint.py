@@ -91,6 +91,6 @@ def _from_hub(repository: str) -> Path:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
             f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). By "
-            f"hand: where there is a network, run `hf download {repository} --local-dir DIR --include '*.json' "
-            f"'*.txt' '*.safetensors'`, copy DIR here, and give DIR as the model"
+            f"hand: where there is a network, run `hf download {repository} --local-dir DIR --include "
+            f"'*.json' '*.txt' '*.safetensors'`, copy DIR here, and give DIR as the model"
         ) from None

@@ -45,7 +45,8 @@ class Language(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         """int64 [...] → [..., hidden]."""
-        return self.embed_tokens(ids)  # type: ignore[no-any-return]
+        found: Tensor = self.embed_tokens(ids)
+        return found
 
     def forward(self, embeds: Tensor, positions: Tensor, attend: Attend = causal) -> Tensor:
         """embeds [b, t, hidden], positions int64 [b, t] from 0 → [b, t, hidden] after the last norm."""
@@ -53,7 +54,8 @@ class Language(nn.Module):
         hidden = embeds
         for number, layer in enumerate(self.layers):
             hidden = layer(number, hidden, rotation, attend)
-        return self.norm(hidden)  # type: ignore[no-any-return]
+        found: Tensor = self.norm(hidden)
+        return found
 
     def head(self, hidden: Tensor) -> Tensor:
         """[..., hidden] → logits [..., vocab]."""
@@ -86,7 +88,8 @@ class Layer(nn.Module):
 
     def forward(self, number: int, hidden: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         hidden = hidden + self.self_attn(number, self.input_layernorm(hidden), rotation, attend)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))  # type: ignore[no-any-return]
+        found: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
+        return found
 
 
 class Attention(nn.Module):
@@ -106,7 +109,8 @@ class Attention(nn.Module):
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         mixed = attend(number, rotate(query, rotation), rotate(key, rotation), value)
-        return self.o_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        found: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        return found
 
 
 class Mlp(nn.Module):
@@ -119,7 +123,8 @@ class Mlp(nn.Module):
         self.down_proj = nn.Linear(config.ffn, config.hidden, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))  # type: ignore[no-any-return]
+        found: Tensor = self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        return found
 
 
 class RMSNorm(nn.Module):

@@ -5,6 +5,8 @@ Parameter names are those of the published checkpoint below `vision_model.` and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,7 +45,8 @@ class Vision(nn.Module):
         hidden = self.embeddings(pixels, offsets, self.shuffle)
         for layer in self.layers:
             hidden = layer(hidden)
-        return self.mlp1(pixel_shuffle(hidden[:, 1:], rows, columns, self.shuffle))  # type: ignore[no-any-return]
+        found: Tensor = self.mlp1(pixel_shuffle(hidden[:, 1:], rows, columns, self.shuffle))
+        return found
 
 
 def normalise(tiles: Tensor) -> Tensor:
@@ -111,7 +114,8 @@ class Layer(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         hidden = hidden + self.attn(self.norm1(hidden)) * self.ls1
-        return hidden + self.mlp(self.norm2(hidden)) * self.ls2
+        found: Tensor = hidden + self.mlp(self.norm2(hidden)) * self.ls2
+        return found
 
 
 class Attention(nn.Module):
@@ -122,12 +126,13 @@ class Attention(nn.Module):
         self.heads = config.heads
         self.qkv = nn.Linear(config.hidden, 3 * config.hidden, bias=config.qkv_bias)
         self.proj = nn.Linear(config.hidden, config.hidden)
+        self.attend: Callable[[Tensor, Tensor, Tensor], Tensor] = F.scaled_dot_product_attention
 
     def forward(self, hidden: Tensor) -> Tensor:
-        query: Tensor
         query, key, value = self.qkv(hidden).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        mixed: Tensor = self.attend(query, key, value)
+        found: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
+        return found
 
 
 class Mlp(nn.Module):
@@ -137,4 +142,5 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(config.ffn, config.hidden)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(hidden)))  # type: ignore[no-any-return]
+        found: Tensor = self.fc2(F.gelu(self.fc1(hidden)))
+        return found

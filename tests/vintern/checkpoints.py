@@ -55,19 +55,23 @@ def write(
     """A checkpoint of some 300,000 parameters; weights are large enough that every part moves the logits."""
     directory.mkdir(parents=True, exist_ok=True)
     ids = _tokenizer(directory, SPECIALS["v2" if kind == "v2" else "v3_5"])
-    vision = dict(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, layer_norm_eps=1e-6
-    )
-    text = dict(
-        vocab_size=len(ids),
-        hidden_size=hidden,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=96,
-        max_position_embeddings=4096,
-        rms_norm_eps=1e-6,
-    )
+    vision = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "layer_norm_eps": 1e-6,
+    }
+    text = {
+        "vocab_size": len(ids),
+        "hidden_size": hidden,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 96,
+        "max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-6,
+    }
     torch.manual_seed(seed)
     config = InternVLConfig(
         vision_config=InternVLVisionConfig(attention_bias=True, **vision),
@@ -209,4 +213,9 @@ def _tokenizer(directory: Path, specials: list[str]) -> dict[str, int]:
     (directory / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
     (directory / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
     (directory / "added_tokens.json").write_text(json.dumps(added), encoding="utf-8")
+    decoder = {
+        number: {"content": token, "special": True, "normalized": False} for token, number in added.items()
+    }
+    config = {"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": decoder, "eos_token": "<|im_end|>"}
+    (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     return vocab | added

@@ -1,0 +1,246 @@
+"""Everything in a checkpoint is used, or the checkpoint is refused with a line that names what is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline import vintern
+from pipeline.errors import UsageError
+from pipeline.vintern import Profile
+from pipeline.vintern.config import SYSTEM
+from tests.vintern import checkpoints
+
+QKV = "vision_model.encoder.layers.1.attn.qkv.bias"
+HEAD = "language_model.lm_head.weight"
+EMBED = "language_model.model.embed_tokens.weight"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("original")
+    checkpoints.write(directory, "v2")
+    return directory
+
+
+@pytest.fixture
+def checkpoint(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "checkpoint"))
+
+
+def change(directory: Path, edit) -> None:
+    """Edit the tensors of model.safetensors."""
+    tensors = load_file(directory / "model.safetensors")
+    edit(tensors)
+    save_file(tensors, directory / "model.safetensors")
+
+
+def refusal(directory: Path, **options) -> str:
+    with pytest.raises(UsageError) as caught:
+        vintern.load(directory, device="cpu", **options)
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+def test_what_the_files_say(checkpoint):
+    model = vintern.load(checkpoint, device="cpu")
+    assert (model.max_tiles, model.context_length, model.dtype) == (6, 4096, torch.float32)
+    assert model.config.system == SYSTEM
+    assert len(model.checkpoint_hash) == 64
+
+
+def test_shards_are_one_checkpoint(checkpoint, tmp_path):
+    checkpoints.write(tmp_path / "sharded", "v2", shards=3)
+    whole, parts = vintern.load(checkpoint), vintern.load(tmp_path / "sharded")
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, parts.network.state_dict()[name]), name
+
+
+def test_the_native_layout_in_the_spelling_of_its_modules(tmp_path):
+    model = checkpoints.write(tmp_path, "native")
+    expected = vintern.load(tmp_path).network.state_dict()
+    save_file({name: t.clone() for name, t in model.state_dict().items()}, tmp_path / "model.safetensors")
+    for name, tensor in vintern.load(tmp_path).network.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_a_missing_tensor(checkpoint):
+    change(checkpoint, lambda tensors: tensors.pop(QKV))
+    assert f"{QKV} is missing" in refusal(checkpoint)
+
+
+def test_an_extra_tensor(checkpoint):
+    change(checkpoint, lambda tensors: tensors.update({"vision_model.head.weight": torch.ones(3)}))
+    assert "vision_model.head.weight is not part of this model" in refusal(checkpoint)
+
+
+def test_a_misshapen_tensor(checkpoint):
+    change(checkpoint, lambda tensors: tensors.update({QKV: torch.ones(95)}))
+    assert f"{QKV} is [95], config.json says [96]" in refusal(checkpoint)
+
+
+def test_a_tensor_of_integers(checkpoint):
+    change(checkpoint, lambda tensors: tensors.update({QKV: tensors[QKV].to(torch.int8)}))
+    assert f"{QKV} holds no floating-point numbers" in refusal(checkpoint)
+
+
+def test_a_head_that_the_config_does_not_expect(checkpoint):
+    checkpoints.edit(checkpoint, llm_config={"tie_word_embeddings": True})
+    message = refusal(checkpoint)
+    assert HEAD in message and "tie_word_embeddings" in message
+
+
+def test_a_head_that_is_not_there(checkpoint):
+    change(checkpoint, lambda tensors: tensors.pop(HEAD))
+    message = refusal(checkpoint)
+    assert f"{HEAD} is missing" in message and "tie_word_embeddings" in message
+
+
+def test_another_vocabulary_size_than_the_weights(checkpoint):
+    checkpoints.edit(checkpoint, llm_config={"vocab_size": 400})
+    assert EMBED in refusal(checkpoint)
+
+
+def test_more_tokens_than_the_vocabulary(checkpoint):
+    size = load_file(checkpoint / "model.safetensors")[EMBED].shape[0]
+    path = checkpoint / "added_tokens.json"
+    added = json.loads(path.read_text())
+    path.write_text(json.dumps({**added, "<extra>": size}))
+    assert f"{size + 1} tokens, config.json's vocab_size is {size}" in refusal(checkpoint)
+
+
+def test_a_tokenizer_without_the_image_token(checkpoint):
+    for name in ("added_tokens.json", "tokenizer_config.json"):
+        path = checkpoint / name
+        path.write_text(path.read_text().replace("<IMG_CONTEXT>", "<PICTURE>"))
+    assert "<IMG_CONTEXT>" in refusal(checkpoint)
+
+
+def test_an_image_token_id_that_is_another_token(tmp_path):
+    checkpoints.write(tmp_path, "native")
+    checkpoints.edit(tmp_path, image_token_id=7)
+    assert "image_token_id is 7" in refusal(tmp_path)
+
+
+def test_an_added_token_with_an_id_that_leaves_a_gap(checkpoint):
+    (checkpoint / "tokenizer_config.json").unlink()
+    path = checkpoint / "added_tokens.json"
+    added = json.loads(path.read_text())
+    path.write_text(json.dumps({**added, "</quad>": added["</quad>"] + 1}))
+    assert "</quad>" in refusal(checkpoint)
+
+
+def test_added_tokens_on_which_two_files_disagree(checkpoint):
+    path = checkpoint / "tokenizer_config.json"
+    path.write_text(path.read_text().replace("<quad>", "<other>"))
+    message = refusal(checkpoint)
+    assert "<quad>" in message and "<other>" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_type": "llava"}, "model_type is 'llava'"),
+        ({"template": "vicuna"}, "chat template 'vicuna'"),
+        ({"ps_version": "v1"}, "ps_version"),
+        ({"select_layer": -4}, "select_layer"),
+        ({"vision_config": {"norm_type": "rms_norm"}}, "norm_type"),
+        ({"vision_config": {"qk_normalization": True}}, "qk_normalization"),
+        ({"vision_config": {"hidden_size": None}}, "'hidden_size' is missing"),
+        ({"llm_config": {"architectures": ["LlamaForCausalLM"]}}, "LlamaForCausalLM"),
+        ({"llm_config": {"rope_scaling": {"type": "yarn"}}}, "rotary"),
+        ({"llm_config": {"num_hidden_layers": "2"}}, "num_hidden_layers"),
+    ],
+)
+def test_a_model_of_another_kind(checkpoint, changes, named):
+    checkpoints.edit(checkpoint, **changes)
+    assert named in refusal(checkpoint)
+
+
+def test_pickles_are_refused(checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    assert "pytorch_model.bin, a pickle" in refusal(checkpoint)
+
+
+def test_no_weights(checkpoint):
+    (checkpoint / "model.safetensors").unlink()
+    assert "no model.safetensors" in refusal(checkpoint)
+
+
+def test_a_shard_that_is_not_there(tmp_path):
+    checkpoints.write(tmp_path, "v2", shards=2)
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    assert "model-00002-of-00002.safetensors" in refusal(tmp_path)
+
+
+def test_an_index_that_points_elsewhere(tmp_path):
+    checkpoints.write(tmp_path, "v2", shards=2)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace("model-00002-of-00002", "../model-00002-of-00002"))
+    assert "not a file beside it" in refusal(tmp_path)
+
+
+def test_a_file_that_was_cut_short(checkpoint):
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert str(path) in refusal(checkpoint)
+
+
+def test_a_config_that_is_no_json(checkpoint):
+    (checkpoint / "config.json").write_text("{")
+    assert "is no JSON" in refusal(checkpoint)
+
+
+def test_a_directory_without_a_checkpoint(tmp_path):
+    assert "config.json is missing" in refusal(tmp_path)
+
+
+def test_a_name_that_is_nothing():
+    with pytest.raises(UsageError, match="neither a directory, nor a hub id"):
+        vintern.load("/no/such/directory")
+
+
+def test_without_a_network_a_hub_id_says_how_to_fetch_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    message = refusal("5CD-AI/Vintern-1B-v3_5")
+    assert "5CD-AI/Vintern-1B-v3_5" in message and "hf download" in message and "--local-dir" in message
+
+
+def test_an_unknown_dtype(checkpoint):
+    assert "int4" in refusal(checkpoint, dtype="int4")
+
+
+def test_a_profile_replaces_what_the_template_says(checkpoint):
+    (checkpoint / "profile.json").write_text(
+        json.dumps({"system": "Ngắn.", "max_tiles": 2, "context_length": 512})
+    )
+    model = vintern.load(checkpoint)
+    assert (model.config.system, model.max_tiles, model.context_length) == ("Ngắn.", 2, 512)
+    assert model.config.separator == "<|im_end|>"  # still that of the named template
+    given = vintern.load(checkpoint, profile=Profile(system="", separator="\n", max_tiles=1))
+    assert (given.config.system, given.config.separator, given.max_tiles) == ("", "\n", 1)
+
+
+def test_a_profile_with_an_unknown_key(checkpoint):
+    (checkpoint / "profile.json").write_text('{"sytem": ""}')
+    assert "sytem" in refusal(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "vocab.json", "merges.txt", "added_tokens.json"]
+)
+def test_the_hash_names_every_file_that_counts(checkpoint, name):
+    before = vintern.load(checkpoint).checkpoint_hash
+    (checkpoint / "README.md").write_text("a card does not count")
+    assert vintern.load(checkpoint).checkpoint_hash == before
+    path = checkpoint / name
+    if name == "model.safetensors":
+        change(checkpoint, lambda tensors: tensors[QKV].add_(1e-3))
+    else:
+        path.write_text(path.read_text() + "\n")
+    assert vintern.load(checkpoint).checkpoint_hash != before
