@@ -7,7 +7,7 @@ from typing import Literal
 
 from pipeline.errors import UsageError
 from pipeline.specimens import fonts as type_faces
-from pipeline.specimens import id_card, other, receipt, wear
+from pipeline.specimens import id_card, invoice, invoice_layout, other, receipt, wear
 from pipeline.specimens.specimen import VERSION, Page, Specimen, truth
 
 KINDS = ("id_card", "id_card_front", "id_card_back", "receipt", "invoice", "blank", "other")
@@ -58,7 +58,9 @@ def make(
         page, family = other.letter(rng, font_set, scale, invented)
         pages, name, layout, plan = (page,), schema, "letter", {}
     else:
-        raise UsageError(f"{kind} specimens are not there yet")
+        bill = invoice.plan(rng, font_set, layout_set, blank, invented)
+        pages = invoice_layout.draw(rng, bill, scale)
+        name, layout, family, plan = "invoice", bill.layout, bill.family, bill.plan
     pages = tuple(_age(rng, page, is_worn, training) for page in pages)
     return Specimen(kind, VERSION[name], layout, family, is_worn, pages, truth(name, plan, pages))
 

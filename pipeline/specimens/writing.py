@@ -53,31 +53,32 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     before = _lines(folder / TRUTH)
     lines: list[dict[str, Any]] = []
-    with (folder / f"{TRUTH}.part").open("w", encoding="utf-8") as truth:
-        for index in range(count):
-            kind = kinds[index % len(kinds)]
-            one = seed * MOST + index
-            specimen, form = _one(kind, one, worn, tuple(formats), font_set, layouts, blank)
-            name = f"{kind}-{index + 1:05d}{files.SUFFIX[form]}"
-            line = describe(specimen, name, form)
-            text = json.dumps(line, ensure_ascii=False)
-            if before and (index >= len(before) or before[index] != text):
-                raise UsageError(
-                    f"{folder / TRUTH} holds the truth of other documents: choose another folder"
-                )
-            (folder / name).write_bytes(files.encode(specimen, form))
-            truth.write(text + "\n")
-            lines.append(line)
+    for index in range(count):
+        kind = kinds[index % len(kinds)]
+        specimen, form = _one(kind, seed * MOST + index, worn, tuple(formats), font_set, layouts, blank)
+        name = f"{kind}-{index + 1:05d}{files.SUFFIX[form]}"
+        lines.append(describe(specimen, name, form))
+        if before and (index >= len(before) or before[index] != _text(lines[-1])):
+            raise UsageError(f"{folder / TRUTH} holds the truth of other documents: choose another folder")
+        _keep(folder / name, files.encode(specimen, form))
     if len(before) > count:
-        raise UsageError(
-            f"{folder / TRUTH} holds the truth of {len(before)} documents: choose another folder"
-        )
-    (folder / f"{TRUTH}.part").replace(folder / TRUTH)
+        raise UsageError(f"{folder / TRUTH} holds the truth of {len(before)} documents, not {count}")
+    _keep(folder / TRUTH, "".join(f"{_text(line)}\n" for line in lines).encode())
     return lines
 
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _text(line: dict[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False)
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Writes the file, unless it is there already: an unchanged document keeps its time of change."""
+    if not path.exists() or path.read_bytes() != data:
+        path.write_bytes(data)
 
 
 def describe(specimen: Specimen, file_name: str, form: str) -> dict[str, Any]:
