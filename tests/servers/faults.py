@@ -1,0 +1,117 @@
+"""A TCP proxy that fails on demand, to stand between a client and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Literal
+
+Fault = Literal["503", "reset", "hang", "slow", "truncate", "corrupt"]
+
+_BUSY = (
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\n\r\n"
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate</Message></Error>"
+)
+
+
+class FaultProxy:
+    """Forwards connections to 127.0.0.1:`port`. Each new connection takes the next fault from `faults`, if any.
+
+    503       answers by itself            reset     cuts the connection at the first request
+    hang      never answers                slow      lets one byte of the answer's body through every 50 ms
+    truncate  cuts half-way in the body    corrupt   flips one bit in the middle of the body
+
+    A connection carries one request, so that a fault meets exactly one request.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.faults: deque[Fault] = deque()
+        self.connections = 0
+        self._target = port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> FaultProxy:
+        self._thread.start()
+        started = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+        )
+        self._server = started.result(10)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _stop(self) -> None:
+        self._server.close()
+        serving = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        fault = self.faults.popleft() if self.faults else None
+        try:
+            await self._exchange(reader, writer, fault)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault | None
+    ) -> None:
+        request = await _message(reader)
+        if fault == "reset":
+            writer.transport.abort()
+            return
+        if fault == "hang":
+            await asyncio.Event().wait()
+        if fault == "503":
+            writer.write(_BUSY)
+            await writer.drain()
+            return
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        up_writer.write(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        head = await up_reader.readuntil(b"\r\n\r\n")
+        body = bytearray(await up_reader.read())
+        up_writer.close()
+        writer.write(head)
+        if fault == "truncate":
+            writer.write(body[: len(body) // 2])
+            await writer.drain()
+            return
+        if fault == "corrupt" and body:
+            body[len(body) // 2] ^= 1
+        if fault == "slow":
+            for byte in body:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            return
+        writer.write(body)
+        await writer.drain()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    """One request: its head, and the body that its head announces."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return head + await reader.readexactly(length)
