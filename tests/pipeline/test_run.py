@@ -18,11 +18,17 @@ from pipeline.records import Extraction, Failure, Generation, PageImage, Request
 from pipeline.run import DocumentResult, Recipe
 from pipeline.settings import Settings
 from schemas.registry import resolve
-from tests.pipeline.walker import recite, reciter
+from schemas.shape import Leaf, Printed, Repeated
+from tests.pipeline.walker import recite, reciter, spec_of
 
 RECEIPT = resolve("receipt@1")
 MODEL = ModelFacts("c" * 64, max_tiles=2, dtype="float32", device="cpu")
 RECIPE = Recipe.of(RECEIPT, Settings(), MODEL)
+SHORT = spec_of(
+    Leaf("number", "Số", Printed(r"\d{2}", str, "text", 2)),
+    Leaf("word", "Chữ", Printed("[a-z]{1,4}", str, "text", 4)),
+    Repeated("lines", "Dòng", Leaf("lines", "Dòng", Printed("[A-D]{2}", str, "text", 2)), 3),
+)
 LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
 FIRST = {"store": "Chợ Mới", "lines": [LINE]}
 LAST = {"lines": [{**LINE, "name": "Kẹo"}], "total": "60.000"}
@@ -180,3 +186,30 @@ def test_a_retryable_failure_speaks_for_the_document() -> None:
     assert isinstance(told, Failure) and told.retryable
     with pytest.raises(ValueError, match="must name its page"):
         run.failed_page(Failure(Reason.pdf_damaged, "bent"), "k")
+
+
+@pytest.mark.slow
+def test_the_real_engine_reads_a_document_and_every_answer_can_be_read(paper: str, tmp_path: Path) -> None:
+    from pipeline import vintern
+    from pipeline.vintern.engine import Engine
+    from tests.vintern import checkpoints
+
+    checkpoints.write(tmp_path / "checkpoint", "v2")
+    model = vintern.load(str(tmp_path / "checkpoint"), device="cpu")
+    settings = Settings(
+        engine={"place": True, "max_new_tokens": 400, "kv_tokens": 4096, "max_batch": 2},
+        tiles={"max_tiles": 2},
+    )
+    facts = ModelFacts(model.checkpoint_hash, model.max_tiles, "float32", "cpu")
+    recipe = Recipe.of(SHORT, settings, facts)
+    made = run.document(paper, recipe, Engine(model, settings.engine).generate)
+    assert [page.failure for page in made.pages] == [None, None]
+    assert isinstance(made.outcome, Extraction)
+    assert set(made.outcome.record) == {"number", "word", "lines"}
+    for page in made.pages:
+        assert page.record is not None and page.tiles == 1 and (page.prompt_tokens or 0) > 256
+        for field in page.record.fields:
+            assert field.confidence is not None and 0 < field.confidence <= 1
+            assert (field.box is not None) == (field.raw is not None)
+    again = run.document(paper, recipe, Engine(model, settings.engine).generate)
+    assert again == made
