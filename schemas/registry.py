@@ -5,29 +5,26 @@ A user's file needs no registration. Beside its fields a model may hold
     checks: ClassVar = (add_up,)             rules over the record, see schemas/checks.py
     code_checks: ClassVar = (agrees,)        rules over the record and the text of each QR code
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
-    product: ClassVar = ("a", "b", "c")      its fields for which a × b = c, which settles numbers like 1.234
+    product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from functools import cache
+from collections.abc import Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from schemas.fingerprint import fingerprints
 from schemas.id_card import IdCard
 from schemas.invoice import Invoice
 from schemas.receipt import Receipt
-from schemas.shape import Printed, plain_type, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
+from schemas.shape import shape_of, snake, title_of
 from schemas.spec import SchemaSpec as SchemaSpec
 from schemas.spec import class_var
 
@@ -36,8 +33,6 @@ BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "id_card": {1: IdCard},
     "receipt": {1: Receipt},
 }
-
-_READING = "dates fields numbers printed shape text"  # our files between a printed text and its value
 
 
 def resolve(name: str) -> SchemaSpec:
@@ -112,73 +107,5 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
     for rule in (*class_var(model, "checks"), *class_var(model, "code_checks")):
         if not callable(rule):
             raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
-    outline = repr(asdict(shape, dict_factory=_without_functions))
-    on_page = _digest(f"{name}@{version} {outline}", _own_code(_READING), _code_of(_parsers(model)))
-    whole = _digest(on_page, _own_code("*"), _code_of(_makers(model)))
+    whole, on_page = fingerprints(model, shape)
     return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
-
-
-def _without_functions(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: value for key, value in items if not callable(value)}
-
-
-def _makers(model: type[BaseModel]) -> Iterator[object]:
-    """The model, its bases and its rules, and the same of the models in it."""
-    yield from model.__mro__
-    yield from class_var(model, "checks")
-    yield from class_var(model, "code_checks")
-    for kind, _ in _types(model):
-        if issubclass(kind, BaseModel):
-            yield from _makers(kind)
-        yield kind
-
-
-def _parsers(model: type[BaseModel]) -> Iterator[object]:
-    """What turns printed text into the model's values, at any depth."""
-    for kind, metadata in _types(model):
-        if issubclass(kind, BaseModel):
-            yield from _parsers(kind)
-        yield from (item.parse for item in metadata if isinstance(item, Printed))
-
-
-def _types(model: type[BaseModel]) -> Iterator[tuple[type, tuple[Any, ...]]]:
-    for info in model.model_fields.values():
-        kind, metadata = plain_type(info.annotation, tuple(info.metadata))
-        if get_origin(kind) is list:
-            kind, metadata = plain_type(get_args(kind)[0])
-        yield (kind if isinstance(kind, type) else str), metadata
-
-
-def _code_of(makers: Iterable[object]) -> str:
-    """The code of the files that define the makers, but for this package's and those of installed ones."""
-    modules = (sys.modules.get(getattr(maker, "__module__", "")) for maker in makers)
-    files = {file for module in modules if (file := getattr(module, "__file__", None)) and _is_a_users(file)}
-    return "\n".join(sorted(_meaning(Path(file)) for file in files))
-
-
-def _is_a_users(file: str) -> bool:
-    path = Path(file)
-    installed = "site-packages" in path.parts or path.is_relative_to(sys.base_prefix)
-    return path.suffix == ".py" and not installed and path.parent != Path(__file__).parent
-
-
-@cache
-def _own_code(names: str) -> str:
-    files = Path(__file__).parent.glob("*.py")
-    return "\n".join(_meaning(file) for file in sorted(files) if names == "*" or file.stem in names.split())
-
-
-def _meaning(source: Path) -> str:
-    """The file's code without comments, layout and docstrings: what stays equal when only these change."""
-    tree = ast.parse(source.read_bytes())
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

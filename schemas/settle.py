@@ -1,8 +1,8 @@
 """Which of two numbers an ambiguous text like "1.234" means, decided by the whole document.
 
-In this order: arithmetic (quantity × unit price = amount, where the schema names such a `product`), then the
-style that other numbers of the document prove, then the likelier reading with a warning. The printed text is
-kept as it is; what arithmetic or style cannot decide is never decided silently.
+In this order: arithmetic (count × price = amount, where the schema names such a `product`), then the style
+that the document's other numbers prove, then the likelier reading with a warning. The printed text is kept as
+it is; what neither arithmetic nor style can decide is never decided silently.
 """
 
 from __future__ import annotations
@@ -37,20 +37,24 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
     """
     leaves = {path: leaf for path, leaf in shape.leaves() if leaf.printed.sql in _NUMERIC}
     texts = {path: text for path, text in printed.items() if _general(path) in leaves}
+    products = list(_products(shape, texts))
     style = _style(texts, leaves)
-    choices = {path: _choices(text, leaves[_general(path)], style) for path, text in texts.items()}
+    of_money = style or _style(_only_money(texts, leaves), leaves)
+    styles = dict.fromkeys(texts, style) | {
+        path: of_money for _, price, amount in products for path in (price, amount)
+    }
+    choices = {path: _choices(text, leaves[_general(path)], styles[path]) for path, text in texts.items()}
     doubtful = {path for path, choice in choices.items() if len(choice) > 1}
-    if not doubtful:
-        return Settled({}, ())
 
     values = {path: choices[path][0] for path in doubtful}
-    proved: set[str] = set()
-    for factors in _products(shape, choices):
-        if doubtful.intersection(factors) and (fit := _fit(factors, choices)) is not None:
+    decided = {path for path in doubtful if styles[path] is not None}
+    for factors in products:
+        fit = _fit(factors, choices, price_is_known=styles[factors[1]] is not None)
+        if fit is not None and doubtful.intersection(factors):
             values |= {path: value for path, value in zip(factors, fit, strict=True) if path in doubtful}
-            proved.update(factors)
-    open_ones = sorted(doubtful - proved) if style is None else []
-    return Settled(values, tuple(_warning(path, texts[path], choices[path]) for path in open_ones))
+            decided.update(factors)
+    undecided = sorted(doubtful - decided)
+    return Settled(values, tuple(_warning(path, texts[path], choices[path]) for path in undecided))
 
 
 def _general(path: str) -> str:
@@ -66,6 +70,10 @@ def _style(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> numbers.Styl
     return proofs.pop() if len(proofs) == 1 else None
 
 
+def _only_money(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> dict[str, str]:
+    return {path: text for path, text in texts.items() if leaves[_general(path)].printed.readings is None}
+
+
 def _choices(text: str, leaf: Leaf, style: numbers.Style | None) -> tuple[Decimal, ...]:
     """What the text may mean, the likeliest first; nothing where it is no number."""
     try:
@@ -78,15 +86,15 @@ def _choices(text: str, leaf: Leaf, style: numbers.Style | None) -> tuple[Decima
     return tuple(sorted(found, key=lambda value: value != likeliest)) if likeliest is not None else found
 
 
-def _products(shape: Group, choices: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """The paths (a, b, c) of each a × b = c of the document for which all three are there."""
-    prefixes = {path.rpartition(".")[0] for path in choices}
+def _products(shape: Group, texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """The paths (count, price, amount) of each product of the document of which all three are there."""
+    prefixes = {path.rpartition(".")[0] for path in texts}
     for general, (a, b, c) in _declared(shape, ""):
         for prefix in sorted(prefixes):
             if _general(prefix) == general:
                 dot = "." if prefix else ""
                 paths = (f"{prefix}{dot}{a}", f"{prefix}{dot}{b}", f"{prefix}{dot}{c}")
-                if all(choices.get(path) for path in paths):
+                if all(path in texts for path in paths):
                     yield paths
 
 
@@ -102,16 +110,19 @@ def _declared(group: Group, path: str) -> Iterator[tuple[str, tuple[str, str, st
 
 
 def _fit(
-    factors: tuple[str, str, str], choices: Mapping[str, tuple[Decimal, ...]]
+    factors: tuple[str, str, str], choices: Mapping[str, tuple[Decimal, ...]], price_is_known: bool
 ) -> tuple[Decimal, Decimal, Decimal] | None:
     """The one combination that multiplies out; None where none does, or several do equally well.
 
-    The likeliest reading of all three wins outright where it multiplies out.
+    The likeliest reading of all three wins outright. 2.000 × 45.000 = 90.000 is both 2 × 45000 and 2000 × 45:
+    then the price is read as the document's money is, because counts and weights have a way of their own.
     """
-    likeliest = tuple(choices[path][0] for path in factors)
-    fits = [(a, b, c) for a, b, c in product(*(choices[path] for path in factors)) if _multiplies(a, b, c)]
-    if likeliest in fits:
-        return likeliest
+    count, price, amount = (choices[path] for path in factors)
+    fits = [(a, b, c) for a, b, c in product(count, price, amount) if _multiplies(a, b, c)]
+    if len(fits) > 1:
+        fits = [fit for fit in fits if fit == (count[0], price[0], amount[0])] or fits
+    if len(fits) > 1 and price_is_known:
+        fits = [fit for fit in fits if fit[1:] == (price[0], amount[0])]
     return fits[0] if len(fits) == 1 else None
 
 

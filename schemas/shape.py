@@ -35,7 +35,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A nested model. `product` names its fields (a, b, c) for which a × b = c on paper, if it says so."""
+    """A nested model. `product` names its fields (count, price, amount) with count × price = amount."""
 
     name: str
     label: str
@@ -161,7 +161,9 @@ def _product(model: type[BaseModel], where: str) -> tuple[str, str, str] | None:
         return None
     names = tuple(model.product)  # type: ignore[attr-defined]
     if len(names) != 3 or not set(names) <= set(model.model_fields):
-        raise SchemaError(f"{where}.product: {names!r} must name three fields of {model.__name__}, a × b = c")
+        raise SchemaError(
+            f"{where}.product: {names!r} must name three fields of {model.__name__}: count × price = amount"
+        )
     return names
 
 

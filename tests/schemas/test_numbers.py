@@ -1,0 +1,162 @@
+"""Printed numbers: what they mean alone, and what the document makes of the ambiguous ones."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import numbers
+from schemas.registry import resolve
+from schemas.settle import settle
+
+AMOUNTS = st.decimals(min_value=0, max_value=10**14, places=2)
+
+
+def printed(value: Decimal, group: str, point: str) -> str:
+    return f"{value:,.2f}".translate(str.maketrans({",": group, ".": point}))
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ("1.234,56", "1234.56"),
+        ("1,234.56", "1234.56"),
+        ("1.234.567", "1234567"),
+        ("1,234,567", "1234567"),
+        ("1 234 567", "1234567"),
+        ("1.234", "1234"),
+        ("1,234", "1234"),
+        ("0,5", "0.5"),
+        ("0.535", "0.535"),
+        ("12.5", "12.5"),
+        ("1234.567", "1234.567"),
+        ("2.000,00", "2000"),
+        ("007", "7"),
+        ("0", "0"),
+        ("45.000đ", "45000"),
+        ("45.000 VNĐ", "45000"),
+        ("$ 12.50", "12.5"),
+        ("-1.000", "-1000"),
+        ("(1.000)", "-1000"),
+        ("−1.000 ₫", "-1000"),
+    ],
+)
+def test_a_printed_number_is_read(raw: str, value: str) -> None:
+    assert numbers.number(raw) == Decimal(value)
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "abc", "1.23.456", "1.234,56,7", "1,234.567.8", "12 34", "1..2", "--1", "1.234 5", "٣", "1e5"]
+)
+def test_what_is_no_number_is_refused_with_its_text(raw: str) -> None:
+    with pytest.raises(ValueError, match="is no number") as caught:
+        numbers.number(raw)
+    assert repr(raw) in str(caught.value)
+
+
+@given(AMOUNTS)
+def test_both_styles_give_back_the_amount(value: Decimal) -> None:
+    assert (
+        numbers.readings(printed(value, ".", ",")) == numbers.readings(printed(value, ",", ".")) == (value,)
+    )
+
+
+@given(st.integers(0, 10**15))
+def test_groups_alone_are_read_in_both_styles(value: int) -> None:
+    for group in ".,":
+        assert numbers.money(f"{value:,}".replace(",", group)) == value
+
+
+def test_three_digits_after_one_separator_have_two_readings() -> None:
+    assert numbers.readings("1.234") == (Decimal(1234), Decimal("1.234"))
+    assert numbers.readings("0.234") == (Decimal("0.234"),)
+    assert numbers.readings("1.2345") == (Decimal("1.2345"),)
+
+
+def test_decimals_in_a_whole_number_are_refused() -> None:
+    assert numbers.whole("12") == 12
+    with pytest.raises(ValueError, match="no whole number"):
+        numbers.whole("1,5")
+
+
+def receipt(*lines: tuple[str, str, str], **others: str) -> dict[str, str]:
+    cells = {
+        f"lines[{i}].{name}": text
+        for i, line in enumerate(lines)
+        for name, text in zip(("quantity", "unit_price", "amount"), line, strict=True)
+        if text
+    }
+    return cells | others
+
+
+def test_arithmetic_decides_between_weight_and_thousand() -> None:
+    found = settle(resolve("receipt").shape, receipt(("2.000", "45.000", "90.000")))
+    assert found.values == {"lines[0].quantity": Decimal(2), "lines[0].unit_price": Decimal(45000)}
+    assert found.checks == ()
+
+
+def test_arithmetic_goes_before_the_style_of_the_document() -> None:
+    found = settle(resolve("receipt").shape, receipt(("1.500", "20.000", "30.000"), total="1.030.000"))
+    assert found.values["lines[0].quantity"] == Decimal("1.5")
+
+
+@pytest.mark.parametrize(("total", "quantity"), [("1.234.567,00", "1500"), ("1,234,567.00", "1.5")])
+def test_the_documents_style_decides_where_no_arithmetic_can(total: str, quantity: str) -> None:
+    found = settle(resolve("invoice").shape, {"lines[0].quantity": "1.500", "total": total})
+    assert found.values == {"lines[0].quantity": Decimal(quantity)}
+    assert found.checks == ()
+
+
+def test_money_proves_the_style_by_its_groups() -> None:
+    found = settle(resolve("invoice").shape, {"lines[0].quantity": "1,500", "total": "45.000"})
+    assert found.values == {"lines[0].quantity": Decimal("1.5")}
+
+
+def test_what_nothing_decides_is_said() -> None:
+    found = settle(resolve("invoice").shape, {"lines[3].quantity": "1.500", "seller_name": "1.500"})
+    assert found.values == {"lines[3].quantity": Decimal(1500)}
+    (warning,) = found.checks
+    assert (warning.code, warning.passed, warning.fields) == (
+        "number_ambiguous",
+        False,
+        ("lines[3].quantity",),
+    )
+    assert "'1.500' may be 1500 or 1.5" in warning.message
+
+
+def test_contradicting_styles_prove_nothing() -> None:
+    found = settle(
+        resolve("invoice").shape, {"lines[0].quantity": "1.500", "net": "1.234,5", "total": "1,234.5"}
+    )
+    assert [check.code for check in found.checks] == ["number_ambiguous"]
+
+
+def test_two_combinations_that_multiply_out_decide_nothing() -> None:
+    texts = {"lines[0].quantity": "1.000", "lines[0].unit_price": "2.000", "lines[0].amount": "2000"}
+    found = settle(resolve("invoice").shape, texts)
+    assert {check.fields for check in found.checks} == {("lines[0].quantity",), ("lines[0].unit_price",)}
+
+
+@given(
+    st.decimals(min_value="0.001", max_value="99", places=3),
+    st.integers(1, 999).map(lambda thousands: thousands * 1000),
+    st.sampled_from(".,"),
+)
+def test_a_line_printed_in_one_style_is_settled_as_it_was_meant(
+    quantity: Decimal, price: int, group: str
+) -> None:
+    """With an amount that is the true product, whatever is returned multiplies out, or is flagged."""
+    point = "," if group == "." else "."
+    amount = round(quantity * price)
+    texts = {
+        "lines[0].quantity": str(quantity).replace(".", point),
+        "lines[0].unit_price": f"{price:,}".replace(",", group),
+        "lines[0].amount": f"{amount:,}".replace(",", group),
+    }
+    found = settle(resolve("invoice").shape, texts)
+    values = {path: found.values.get(path, numbers.number(text)) for path, text in texts.items()}
+    flagged = {path for check in found.checks for path in check.fields}
+    assert values["lines[0].quantity"] == quantity or "lines[0].quantity" in flagged
