@@ -149,7 +149,8 @@ class Answer:
         self._unmasked.append(unmasked)
         self._forced.append(forced)
         self.places.append(NOWHERE if forced else self._coming)
-        if self._guard.loops(token, self._bytes_of(token)):
+        # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
+        if self._guard.loops(token, self._bytes_of(token)) and not forced:
             self.finish = "loop"
 
 

@@ -1,0 +1,249 @@
+"""The engine's parts: text and spans, loops, penalties, places, slots, grammars."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from llguidance import LLMatcher
+from transformers import RepetitionPenaltyLogitsProcessor
+
+from pipeline.errors import Permanent, Reason
+from pipeline.settings import EngineSettings
+from pipeline.vintern import Vintern, load
+from pipeline.vintern.answer import transcript
+from pipeline.vintern.batching import Batch, Shape, Work
+from pipeline.vintern.constrain import Grammars, unpack
+from pipeline.vintern.engine import Engine
+from pipeline.vintern.kv_cache import KVCache, token_bytes
+from pipeline.vintern.loops import CYCLES, SHORTEST, VALUE, LoopGuard
+from pipeline.vintern.pointing import Pointer, peaks
+from pipeline.vintern.sampler import Penalties, choices, choose
+from tests.vintern import checkpoints
+from tests.vintern.pages import CARD, FIXED, page
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Vintern:
+    directory = tmp_path_factory.mktemp("tiny")
+    checkpoints.write(directory, "v3_5")
+    return load(directory, dtype="float32", device="cpu")
+
+
+@given(text=st.text(max_size=12), cuts=st.lists(st.integers(0, 40)), damage=st.binary(max_size=3))
+def test_spans_cover_the_text_however_it_is_cut(text: str, cuts: list[int], damage: bytes) -> None:
+    whole = text.encode("utf-8") + damage
+    edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    pieces = [whole[a:b] for a, b in pairwise(edges)]
+    said, spans = transcript(pieces)
+    assert said == whole.decode("utf-8", "replace")
+    assert all(0 <= start <= end <= len(said) for start, end in spans)
+    assert all((start < end) == bool(piece) for (start, end), piece in zip(spans, pieces, strict=True))
+    assert set().union(*(range(a, b) for a, b in spans)) == set(range(len(said)))
+
+
+def test_tokens_that_share_a_letter_share_its_span() -> None:
+    text, spans = transcript([b"N", "Ệ".encode()[:2], "Ệ".encode()[2:] + b"!", b""])
+    assert text == "NỆ!"
+    assert spans.tolist() == [[0, 1], [1, 2], [1, 3], [3, 3]]
+
+
+@given(period=st.integers(1, 40), lead=st.integers(0, 30))
+def test_a_cycle_is_a_loop_after_a_few_rounds(period: int, lead: int) -> None:
+    guard = LoopGuard(values=False)
+    assert not any(guard.loops(1000 + token, b"x") for token in range(lead))
+    told = [guard.loops(number % period, b"x") for number in range(CYCLES * period + SHORTEST)]
+    assert told.index(True) + 1 == max(CYCLES * period, SHORTEST)
+
+
+def test_an_invoice_of_many_lines_is_no_loop() -> None:
+    lines = [
+        {"STT": str(n), "Tên hàng": "Bút bi Thiên Long", "Đơn vị": "Cái", "SL": "10", "Thành tiền": "50.000"}
+        for n in range(1, 61)
+    ]
+    guard = LoopGuard(values=True)
+    text = json.dumps(lines, ensure_ascii=False, separators=(",", ":"))
+    assert not any(guard.loops(ord(letter), letter.encode()) for letter in text)
+    assert not any(
+        guard.loops(ord(letter), letter.encode()) for letter in '{"a":"' + "." * (SHORTEST - 1) + '"}'
+    )
+
+
+def test_a_value_that_does_not_end_is_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 10_000, VALUE + 1).tolist()
+    guard = LoopGuard(values=True)
+    assert not guard.loops(7, b'":"')
+    assert [guard.loops(token, b"x") for token in tokens] == [False] * VALUE + [True]
+    free = LoopGuard(values=False)
+    assert not any(free.loops(token, b"x") for token in tokens)
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Vintern:
+    """A model for which any two letters are equally likely, so that the first one allowed always wins."""
+    checkpoints.write(tmp_path, "v3_5")
+    model = load(tmp_path, dtype="float32", device="cpu")
+    head = model.language.lm_head.weight.data
+    head[: model.tokenizer.end_of_turn] = head[0].clone()
+    return model
+
+
+def test_a_loop_ends_early_and_is_tried_once_more(stuck: Vintern) -> None:
+    request = page(1, 1, LLMatcher.grammar_from_regex(r"([a-d]){900}"), 900)
+    engine = Engine(stuck, EngineSettings())
+    (answer,) = engine.generate([request])
+    assert (answer.finish, answer.attempts) == ("loop", 2)
+    assert SHORTEST <= len(answer.forced) < 100
+    assert engine.stats.retried == 1
+    (penalised,) = Engine(stuck, EngineSettings(repetition_penalty=1.2, retry_penalty=1)).generate([request])
+    assert (penalised.finish, penalised.attempts) == ("loop", 1)
+    assert answer.text == penalised.text  # the second try is a fresh one with the penalty
+    (plain,) = Engine(stuck, EngineSettings(retry_penalty=1)).generate([request])
+    assert (plain.text, plain.attempts) == ("a" * SHORTEST, 1)
+
+
+def test_a_penalty_can_end_a_loop(stuck: Vintern) -> None:
+    """The model is made to see only ones, and to prefer `a` to an end until `a` is penalised."""
+    language, end = stuck.language, stuck.tokenizer.end_of_turn
+    language.embed_tokens.weight.data.fill_(1)
+    for layer in language.layers:
+        layer.self_attn.o_proj.weight.data.zero_()
+        layer.mlp.down_proj.weight.data.zero_()
+    language.norm.weight.data.fill_(1)
+    language.lm_head.weight.data[stuck.tokenizer.encode("a")[0]] = 1
+    language.lm_head.weight.data[end] = 0.9
+    (answer,) = Engine(stuck, EngineSettings()).generate([page(1, 0, None, 300)])
+    assert (answer.text, answer.finish, answer.attempts) == ("a", "stop", 2)
+
+
+def test_what_the_grammar_forces_is_no_loop_and_needs_no_model(model: Vintern) -> None:
+    engine = Engine(model, EngineSettings())
+    requests = [page(1, 1, FIXED, 50), page(2, 1, LLMatcher.grammar_from_regex("-{120}"), 200)]
+    answers = list(engine.generate(requests))
+    assert [answer.text for answer in answers] == ["không có gì", "-" * 120]
+    assert all(answer.forced.all() and answer.finish == "stop" for answer in answers)
+    assert engine.stats.tiles == 0
+
+
+def test_the_penalty_is_transformers_own() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(3, 50)
+    generated = [[3, 3, 9, 11], [], [49]]
+    ours = Penalties([2.5, 2.5, 1.0], generated).apply(logits)
+    theirs = RepetitionPenaltyLogitsProcessor(2.5)(torch.tensor([generated[0]]), logits[:1].clone())
+    assert torch.equal(ours[:1], theirs)
+    assert torch.equal(ours[1:], logits[1:])
+
+
+def test_choose_gives_both_probabilities() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]))
+    masks = torch.tensor([[0b1110], [-1]], dtype=torch.int32)
+    first, second = choices(choose(logits, masks))
+    assert first == pytest.approx((1, 0.4, 0.2))  # of equal ones the lowest
+    assert second == pytest.approx((3, 0.4, 0.4))
+    (nothing, _) = choices(choose(logits, torch.tensor([[0], [-1]], dtype=torch.int32)))
+    assert not np.isfinite(nothing.probability)
+
+
+def test_masks_of_a_vocabulary_that_is_no_multiple_of_32(model: Vintern) -> None:
+    vocabulary = model.config.language.vocab
+    assert vocabulary % 32
+    grammars = Grammars(model.tokenizer, vocabulary, 1)
+    masks = torch.zeros(2, grammars.words, dtype=torch.int32)
+    constraint = grammars.start(LLMatcher.grammar_from_regex("[a-c]x"))
+    grammars.fill([None, constraint], masks)
+    allowed = unpack(masks, vocabulary)
+    assert allowed[0].all() and allowed.shape == (2, vocabulary)
+    assert [model.tokenizer.decode([int(i)]) for i in allowed[1].nonzero()[:, 0]] == ["a", "b", "c"]
+
+
+def test_a_constraint_refuses_and_a_copy_starts_afresh(model: Vintern) -> None:
+    grammars = Grammars(model.tokenizer, model.config.language.vocab, 1)
+    first, second = grammars.start(CARD), grammars.start(CARD)
+    with pytest.raises(Permanent) as raised:
+        first.accept(*model.tokenizer.encode("x"))
+    assert raised.value.reason == Reason.grammar_error
+    assert model.tokenizer.decode(second.forced()) == '{"Số":'
+    with pytest.raises(Permanent, match="grammar: "):
+        grammars.start("start: nonsense ((")
+
+
+def test_slots_are_given_lowest_first_and_once(model: Vintern) -> None:
+    cache = KVCache(model.config.language, 3, 64, torch.bfloat16, torch.device("cpu"))
+    assert [cache.take(), cache.take(), cache.take(), cache.free] == [0, 1, 2, 0]
+    cache.give(1)
+    cache.give(0)
+    assert cache.take() == 0
+    with pytest.raises(ValueError, match="not in use"):
+        cache.give(1)
+    assert token_bytes(model.config.language, torch.bfloat16) == 2 * 2 * 2 * 16 * 2
+    assert not cache.keys.any() and not cache.values.any()
+
+
+def test_peaks_find_the_centre_of_the_strongest_cells() -> None:
+    weights = torch.zeros(2, 2 * 256)
+    weights[0, 256 + 5 * 16 + 7], weights[0, 256 + 5 * 16 + 8] = 0.6, 0.3  # tile 1, row 5, columns 7 and 8
+    weights[1, 0] = 0.2  # a corner
+    assert torch.allclose(peaks(weights), torch.tensor([[0.6, 1, 5, 7 + 1 / 3], [0.2, 0, 0, 0]]))
+
+
+def test_a_pointer_joins_steps_and_ignores_what_is_no_page() -> None:
+    pointer = Pointer(slots=2, tiles=2, device=torch.device("cpu"))
+    rows = torch.zeros(3, 512)
+    rows[0, 3], rows[1, 20], rows[2, 300] = 0.4, 0.8, 0.9
+    counts, slots, tiles = torch.tensor([2, 1]), torch.tensor([1, 0]), torch.tensor([1, 1])
+    fed, coming = pointer.step(rows, counts, slots, tiles)
+    assert fed[1, 0] == pytest.approx(0.4)  # the mean of its own 0.8 and nothing before
+    assert fed[2, 0] == 0  # cell 300 is beyond its one tile
+    assert coming[0].tolist() == pytest.approx([0.8, 0, 1, 4])
+    fed, _ = pointer.step(torch.zeros(1, 512), torch.tensor([1]), torch.tensor([1]), torch.tensor([1]))
+    assert fed[0].tolist() == pytest.approx([0.4, 0, 1, 4])  # from the row of the step before
+
+
+class Fake:
+    """As much of an answer as batching looks at."""
+
+    finish = None
+
+    def __init__(self, tiles: int, pending: int = 1) -> None:
+        self.tile_count, self.seen, self.pending = tiles, 0, [0] * pending
+
+
+SHAPE = Shape(vision=(4, 8), prefill=100, decode=6, chunk=3, patience=2)
+
+
+def test_vision_waits_for_a_full_bucket_but_not_for_long() -> None:
+    batch = Batch(SHAPE)
+    batch.running = [Fake(1)]
+    batch.admit(Fake(3))
+    assert [batch.next() for _ in range(3)] == [Work.decode, Work.decode, Work.vision]
+    batch.admit(Fake(6))
+    assert batch.next() is Work.vision
+    tiles = batch.tiles()
+    assert len(tiles) == 8 and batch.bucket(8) == 8 and batch.bucket(3) == 4
+    batch.saw(tiles)
+    assert (len(batch.ready), len(batch.looking)) == (1, 1)
+    assert batch.next() is Work.prefill
+
+
+def test_prompts_share_a_prefill_while_they_fit() -> None:
+    batch = Batch(SHAPE)
+    batch.ready = [Fake(0, 40), Fake(0, 50), Fake(0, 10), Fake(0, 500)]
+    assert batch.prompts() == batch.ready[:2]
+    batch.prefilled(batch.prompts())
+    assert (len(batch.running), len(batch.ready)) == (2, 2)
+    batch.ready = [Fake(0, 500)]
+    assert len(batch.prompts()) == 1
+
+
+def test_everyone_is_fed_and_chunks_take_the_rest() -> None:
+    batch = Batch(SHAPE)
+    batch.running = [Fake(0, 5), Fake(0, 1), Fake(0, 4)]
+    assert [count for _, count in batch.feed()] == [3, 1, 2]
