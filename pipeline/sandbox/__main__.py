@@ -9,6 +9,7 @@ and the first one says {"confined": true} when the network is closed.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import mmap
 import os
@@ -72,5 +73,6 @@ def _say(answers: TextIO, answer: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     channel = os.fdopen(os.dup(1), "w")
+    faulthandler.enable()  # if a library crashes: where
     os.dup2(2, 1)  # a library that prints does not get into the answers
     main(json.loads(sys.argv[1]), sys.stdin, channel)

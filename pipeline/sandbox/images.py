@@ -55,6 +55,9 @@ def _damage_named() -> Iterator[None]:
     except (Permanent, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Permanent(Reason.too_many_pixels, str(error)) from error
+        message = (
+            f"the picture claims to have more than {Image.MAX_IMAGE_PIXELS:,} pixels (render.max_pixels)"
+        )
+        raise Permanent(Reason.too_many_pixels, message) from error
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, KeyError and more
         raise Permanent(Reason.image_damaged, f"{type(error).__name__}: {error}") from error

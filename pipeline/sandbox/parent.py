@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from pipeline.settings import RenderSettings
 
 _START_SECONDS = 60.0  # importing on a busy machine; not part of any page's time
 _ANSWER_BYTES = 65536  # the longest line that a child may say
+_DYING_SECONDS = 5.0  # from the end of its output to the end of the process
+_GLANCE_SECONDS = 0.05  # between two looks at how much memory a busy child uses
+_FULL = 0.75  # of the allowed memory in use before a signal ended it: then memory was the cause
 _LAST_WORDS = 400  # characters of its stderr that go into a failure
 _KEPT_CANVAS = 32 * 2**20  # bytes of shared memory that stay allotted between pages
 
@@ -52,6 +56,7 @@ class Child:
         self._commands, self._answers = self._process.stdin, self._process.stdout.fileno()
         self._ready = select.poll()  # select() cannot watch a file number over 1023
         self._ready.register(self._answers, select.POLLIN)
+        self._used = 0  # bytes of address space, as last seen
         self.served = 0  # documents opened
         self.open_document: object = None  # whatever the caller opened last
         self.pages = 0  # of that document
@@ -101,7 +106,8 @@ class Child:
     def close(self) -> None:
         if self._stderr.closed:
             return
-        self._kill()
+        if self._process.returncode is None:
+            self._kill()
         for stream in (self._process.stdin, self._process.stdout, self._stderr, self._pixels):
             if stream is not None:
                 stream.close()
@@ -124,7 +130,11 @@ class Child:
         line = b""
         deadline = time.monotonic() + seconds
         while not line.endswith(b"\n") and len(line) < _ANSWER_BYTES:
-            if not self._ready.poll(1000 * max(0.0, deadline - time.monotonic())):
+            left = deadline - time.monotonic()
+            if not self._ready.poll(1000 * max(0.0, min(left, _GLANCE_SECONDS))):
+                if left > _GLANCE_SECONDS:
+                    self._used = max(self._used, _address_space(self._process.pid))
+                    continue
                 self.close()
                 message = f"not finished after {seconds:g} s (render.seconds)"
                 raise Permanent(Reason.render_timeout, message, seconds=seconds)
@@ -143,6 +153,9 @@ class Child:
 
     def _obituary(self) -> Coded:
         """How the child died, as the error to raise."""
+        until = time.monotonic() + _DYING_SECONDS
+        while self.alive and time.monotonic() < until:
+            time.sleep(0.002)  # its end of the pipe closes a moment before it is gone
         self._kill()
         code = self._process.returncode
         size = self._stderr.seek(0, os.SEEK_END)
@@ -154,24 +167,29 @@ class Child:
             message = f"used more than {self._settings.seconds:g} s of CPU time (render.seconds)"
             return Permanent(Reason.render_timeout, message)
         if code == -signal.SIGKILL:
-            message = (
-                "the system killed the rendering process, most likely because the machine is out of memory"
-            )
+            message = "the system killed the rendering process: the machine may be out of memory"
             return Transient(Reason.render_memory, message)
-        if "memory" in words.lower() or "bad_alloc" in words:
-            return Permanent(
-                Reason.render_memory, f"the rendering process ended for want of memory; limit {limit}"
-            )
+        starved = code < 0 and self._used > _FULL * self._settings.memory_bytes
+        if starved or "memory" in words.lower() or "bad_alloc" in words:
+            message = f"the rendering process ended for want of memory, having used {self._used:,} of {limit}"
+            return Permanent(Reason.render_memory, message)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return Permanent(
-            Reason.render_crashed, f"the rendering process died ({how}): {words or 'no last words'}"
-        )
+        message = f"the rendering process died ({how}): {words or 'no last words'}"
+        return Permanent(Reason.render_crashed, message)
 
     def _kill(self) -> None:
-        """End the child and what it started. Its group is still ours as long as it was not waited for."""
-        if self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """End the child and what it started. Its group is surely ours as long as it was not waited for."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _address_space(pid: int) -> int:
+    """The most address space that the process has had, in bytes; 0 if it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return 1024 * int(status.partition("VmPeak:")[2].split()[0]) if "VmPeak:" in status else 0
 
 
 def _bare_environment() -> dict[str, str]:

@@ -26,6 +26,8 @@ class PdfiumPdf:
         except pypdfium2.PdfiumError as error:
             if error.err_code in _LOCKED:
                 raise Permanent(Reason.pdf_encrypted, "the PDF asks for a password") from error
+            if error.err_code == pypdfium2.raw.FPDF_ERR_SUCCESS:  # well-formed, and yet nothing to show
+                raise Permanent(Reason.pdf_no_pages, "the PDF has no pages") from error
             raise Permanent(Reason.pdf_damaged, f"PDFium cannot open it: {error}") from error
         self.pages = within_pages(len(self._pdf), limits)
         if self.pages < 1:

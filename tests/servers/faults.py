@@ -17,7 +17,7 @@ _BUSY = (
 
 
 class FaultProxy:
-    """Forwards connections to 127.0.0.1:`port`. Each new connection takes the next fault from `faults`, if any.
+    """Forwards connections to 127.0.0.1:`port`. Each connection takes the next fault from `faults`, if any.
 
     503       answers by itself            reset     cuts the connection at the first request
     hang      never answers                slow      lets one byte of the answer's body through every 50 ms

@@ -1,4 +1,4 @@
-"""Two real S3 servers: Ceph's RGW (access rights, races, pagination) and moto's (light). Started on first use."""
+"""Two real S3 servers, started on first use: Ceph's RGW (access, races, pagination) and moto's (light)."""
 
 from __future__ import annotations
 
