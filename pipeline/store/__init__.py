@@ -3,19 +3,21 @@
     from pipeline import store
 
     with store.open("sqlite:///vinbatch.db") as ledger:
-        job = ledger.ensure_job("june", spec, sources=["s3://bucket/june"], settings={...}, model="demo", checkpoint="…")
+        job = ledger.ensure_job("june", spec, sources=[…], settings={…}, model="demo", checkpoint=…)
         ledger.add_documents(job, refs)
         for lease in ledger.claim(job, worker="lane-0", limit=8, lease_seconds=120):
             ledger.commit(lease, extraction, pages, sha256=…)
         ledger.verify(job)
 
-A document is `pending`, then `leased` to one worker, then `done`, `review`, `partial` or `quarantined`. A lease
-ends when its time is over; the next worker gets another token, and whatever comes late under the old token is
-refused with LeaseLost and leaves nothing. Results, state and page rows are written in one transaction.
+A document is `pending`, then `leased` to one worker, then `done`, `review`, `partial` or `quarantined`. A
+lease ends when its time is over; the next worker gets another token, and whatever comes late under the
+old token is refused with LeaseLost and leaves nothing. Results, state and page rows are written in one
+transaction.
 
-This package is the only home of SQLAlchemy. SQLite serves several processes on one machine, PostgreSQL several
-machines. A connection that breaks, a busy database and a full disk are Transient: the caller tries again. Each
-writing call may be repeated after a lost answer: it then finds its own work done and changes nothing.
+This package is the only home of SQLAlchemy. SQLite serves several processes on one machine, PostgreSQL
+several machines. A connection that breaks, a busy database and a full disk are Transient: the caller
+tries again. Each writing call may be repeated after a lost answer: it then finds its own work done and
+changes nothing.
 """
 
 from pipeline.errors import LeaseLost, Unbalanced

@@ -17,7 +17,9 @@ FINISHED: tuple[State, ...] = ("done", "review", "partial")  # these have an ext
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a typed view. `path` leads to the value in the record; () stands for the list's item itself."""
+    """One column of a typed view. `path` leads to the value in the record; () stands for the list's item
+    itself.
+    """
 
     name: str
     path: tuple[str, ...]
@@ -75,6 +77,7 @@ class Lease:
     suspect   a worker died with it: it was claimed alone and is to be worked on alone
     """
 
+    job_id: int
     document_id: int
     uri: str
     etag: str | None  # as listed, or as fetched by an earlier try
@@ -169,8 +172,8 @@ class StoredExtraction:
 class Change:
     """One difference between two jobs over the same documents.
 
-    `path` is a field's path, or None where the documents themselves differ: `before` and `after` are then their
-    states, None where a job does not have the document.
+    `path` is a field's path, or None where the documents themselves differ: `before` and `after` are then
+    their states, None where a job does not have the document.
     """
 
     uri: str

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.errors import Unbalanced
 from pipeline.records import DocumentRef, Extraction, Failure, PageResult
-from pipeline.store import books, changes, export, jobs, ledger, migrate, purging, query, results
+from pipeline.store import books, changes, export, jobs, ledger, listing, migrate, purging, query, results
 from pipeline.store.database import Clock, Database
 from pipeline.store.records import (
     Added,
@@ -31,9 +31,9 @@ from schemas.registry import SchemaSpec
 def open(url: str, *, create: bool = True, clock: Clock | None = None) -> Store:
     """The store at a URL: sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE.
 
-    Makes the tables or brings older ones up to date; with create=False a store that is not there is an error.
-    `clock` replaces the database's clock in tests. Raises UsageError, in one line and without the password, for
-    a URL that cannot be used, a server that does not answer, or tables of a newer Vinbatch.
+    Makes the tables or brings older ones up to date; with create=False a store that is not there is an
+    error. `clock` replaces the database's clock in tests. Raises UsageError, in one line and without the
+    password, for a URL that cannot be used, a server that does not answer, or tables of a newer Vinbatch.
     """
     database = Database(url, clock)
     try:
@@ -91,9 +91,9 @@ class Store:
     ) -> Job:
         """The job of that name, made now or resumed. Makes the typed views of its schema.
 
-        `settings` is JSON-ready and holds whatever, besides schema and checkpoint, can change a result. Raises
-        UsageError naming the difference when the name belongs to a job with another schema, checkpoint or
-        settings. Further sources are added to the job's list.
+        `settings` is JSON-ready and holds whatever, besides schema and checkpoint, can change a result.
+        Raises UsageError naming the difference when the name belongs to a job with another schema,
+        checkpoint or settings. Further sources are added to the job's list.
         """
         return jobs.ensure(self._db, name, spec, sources, settings, model, checkpoint)
 
@@ -108,11 +108,12 @@ class Store:
     # the ledger
 
     def add_documents(self, job: Job, refs: Iterable[DocumentRef], batch: int = 1000) -> Added:
-        """Adds the documents of a listing, a batch a transaction, in bounded memory. Known ones stay as they are.
+        """Adds the documents of a listing, a batch a transaction, in bounded memory. Known ones stay as they
+        are.
 
         A ref with a failure becomes a quarantined row at once.
         """
-        return ledger.add(self._db, job, refs, batch)
+        return listing.add(self._db, job, refs, batch)
 
     def claim(
         self,
@@ -126,10 +127,10 @@ class Store:
     ) -> list[Lease]:
         """Up to `limit` documents to work on; none when nothing is due now (see `next_due`).
 
-        First takes back what vanished workers held: those documents become suspects or, after `max_losses`
-        vanished workers, are quarantined as worker_lost. With `suspects` a suspect that is due comes first and
-        comes alone, so that one deadly document takes no neighbours with it; a lane that still holds other
-        documents asks with suspects=False.
+        First takes back what vanished workers held: those documents become suspects or, after
+        `max_losses` vanished workers, are quarantined as worker_lost. With `suspects` a suspect that is
+        due comes first and comes alone, so that one deadly document takes no neighbours with it; a lane
+        that still holds other documents asks with suspects=False.
         """
         return ledger.claim(self._db, job, worker, limit, lease_seconds, max_losses, suspects)
 
@@ -142,9 +143,9 @@ class Store:
     ) -> None:
         """Gives a document back, to be tried again after `delay` seconds.
 
-        Without a failure (a lane that stops) the try is not counted. With one, the document is quarantined for
-        that reason once it has been tried `attempts` times; after worker_lost or out_of_memory it is a suspect.
-        Raises LeaseLost.
+        Without a failure (a lane that stops) the try is not counted. With one, the document is
+        quarantined for that reason once it has been tried `attempts` times; after worker_lost or
+        out_of_memory it is a suspect. Raises LeaseLost.
         """
         ledger.release(self._db, lease, failure, delay, attempts)
 
@@ -153,7 +154,9 @@ class Store:
         ledger.quarantine(self._db, lease, failure, sha256)
 
     def next_due(self, job: Job) -> float | None:
-        """Seconds until something unfinished may be claimable: 0.0 for now, None when all documents are finished."""
+        """Seconds until something unfinished may be claimable: 0.0 for now, None when all documents are
+        finished.
+        """
         return ledger.next_due(self._db, job)
 
     # results
@@ -163,7 +166,8 @@ class Store:
         results.save_page(self._db, lease, page)
 
     def known_pages(self, keys: Iterable[str]) -> dict[str, PageResult]:
-        """Pages already read under these keys, by any job and under any document's name. Failed ones are left out.
+        """Pages already read under these keys, by any job and under any document's name. Failed ones are
+        left out.
 
         `page` in the result is the number it had there; the caller sets its own.
         """
@@ -180,18 +184,19 @@ class Store:
     ) -> None:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
 
-        Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit again
-        is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of its field's type.
+        Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
+        again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
+        its field's type.
         """
         results.commit(self._db, lease, extraction, pages, sha256, etag)
 
     def documents(self, job: Job) -> Iterator[DocumentRow]:
         """All documents of a job in the order they were added, streamed."""
-        return results.documents(self._db, job)
+        return results.documents_of(self._db, job)
 
     def extractions(self, job: Job) -> Iterator[StoredExtraction]:
         """All results of a job in the order its documents were added, streamed."""
-        return results.extractions(self._db, job)
+        return results.extractions_of(self._db, job)
 
     def page_results(self, job: Job, uri: str) -> list[PageResult]:
         """The pages of one document in order, with what the model wrote."""
@@ -254,17 +259,19 @@ class Store:
 
     # reading
 
-    def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None
-    ) -> AbstractContextManager[query.Rows]:
+    def query(self, sql: str) -> AbstractContextManager[query.Rows]:
         """Runs one SELECT that cannot write, by the database's own means, and streams its rows.
 
         Raises UsageError with the database's complaint in one line.
         """
-        return query.run(self._db, sql, parameters or {})
+        return query.run(self._db, sql)
 
     def export(self, job: Job, format: str, out: Path) -> export.Exported:
-        """Writes a job's rows to files: csv, jsonl, parquet or xlsx."""
+        """Writes a job's results to files: csv, jsonl, parquet or xlsx.
+
+        csv and parquet hold one view: OUT the documents, OUT_lines beside it the lines. A file appears
+        whole or not at all. Raises UsageError for a format or a folder that is not there.
+        """
         return export.job(self._db, job, format, out)
 
     def now(self) -> datetime:

@@ -1,0 +1,191 @@
+"""A database, SQLite or PostgreSQL, as the rest of the store uses it: transactions, the clock, the
+differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.types import TypeEngine
+
+from pipeline.store import rows, url
+from pipeline.store.faults import translate
+from pipeline.store.records import View
+from pipeline.store.tables import Instant
+
+Clock = Callable[[], datetime]
+
+_SQLITE_SETTINGS = (
+    "PRAGMA journal_mode = WAL",  # readers never wait for the writer
+    "PRAGMA synchronous = NORMAL",  # a power loss may undo the last commits, never half of one
+    "PRAGMA busy_timeout = 30000",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # what is purged is overwritten
+)
+_POSTGRES_SETTINGS = (
+    "SET timezone = 'UTC'",
+    "SET lock_timeout = '60s'",
+    # A process that is stopped in the middle of a transaction must not keep its documents for ever.
+    "SET idle_in_transaction_session_timeout = '60s'",
+)
+_POSTGRES_CONNECT = {
+    "connect_timeout": 10,
+    "application_name": "vinbatch",
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+
+class Database:
+    """One store. Nothing is opened before the first transaction."""
+
+    def __init__(self, address: str, clock: Clock | None = None) -> None:
+        self.url = url.parse(address)
+        self.shown = url.mask(self.url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.views: dict[int, tuple[View, ...]] = {}  # of jobs, by id
+        self._clock = clock or (_machine_clock if self.is_sqlite else None)
+        self.engine = create_engine(
+            self.url,
+            connect_args={} if self.is_sqlite else _POSTGRES_CONNECT,
+            json_serializer=rows.dump,
+            hide_parameters=True,  # they hold what was read from documents
+            pool_size=4,
+            max_overflow=12,
+        )
+        self.writer = self.engine.execution_options(vinbatch_writes=True)
+        event.listen(self.engine, "connect", self._on_connect)
+        if self.is_sqlite:
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @property
+    def path(self) -> Path:
+        """Of the SQLite file."""
+        return Path(self.url.database or "")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is kept as a whole or not at all. Raises Transient or Permanent for the
+        database's errors.
+        """
+        with self.errors(), self.writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with self.errors(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Like `read`, and all statements see the same moment."""
+        engine = self.engine
+        if not self.is_sqlite:  # there every transaction is like this
+            engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with self.errors(), engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise translate(error, self.shown) from None
+
+    def lock(self, connection: Connection) -> None:
+        """Lets one process at a time change jobs and tables, until the transaction ends."""
+        if not self.is_sqlite:  # SQLite has one writer anyway
+            connection.execute(select(func.pg_advisory_xact_lock(0x76696E62)))
+
+    # the clock: PostgreSQL's own, because workers' clocks differ and jump; in SQLite the machine's
+
+    def now(self) -> ColumnElement[datetime]:
+        return self.later(0.0)
+
+    def later(self, seconds: float) -> ColumnElement[datetime]:
+        """That many seconds from now, as SQL."""
+        if self._clock is not None:
+            return literal(self._clock() + timedelta(seconds=seconds), Instant)
+        if seconds == 0.0:
+            return func.clock_timestamp(type_=Instant)
+        interval = func.make_interval(0, 0, 0, 0, 0, 0, float(seconds))
+        return func.clock_timestamp(type_=Instant).op("+", return_type=Instant())(interval)
+
+    def read_clock(self) -> datetime:
+        if self._clock is not None:
+            return self._clock()
+        with self.read() as connection:
+            return connection.execute(select(self.now())).scalar_one()
+
+    # what the two databases write differently
+
+    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """An INSERT that knows ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def rows(self, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
+        """The parameter "rows", a JSON list of objects, as a table: one statement and one value for many
+        rows.
+        """
+        parameter = bindparam("rows", type_=Text())
+        if self.is_sqlite:
+            item = func.json_each(parameter).table_valued("value", name="item")
+            return select(
+                *(func.json_extract(item.c.value, f"$.{n}", type_=t).label(n) for n, t in columns.items())
+            ).subquery("r")
+        return (
+            func.json_to_recordset(cast(parameter, postgresql.JSON()))
+            .table_valued(*(column(n, t) for n, t in columns.items()), name="r")
+            .render_derived(with_types=True)
+        )
+
+    def quote(self, name: str) -> str:
+        return self.engine.dialect.identifier_preparer.quote_identifier(name)
+
+    def _on_connect(self, raw: Any, _: object) -> None:
+        if self.is_sqlite:
+            raw.isolation_level = (
+                None  # transactions begin where `_begin_sqlite` says, not where the driver guesses
+            )
+        cursor = raw.cursor()
+        for statement in _SQLITE_SETTINGS if self.is_sqlite else _POSTGRES_SETTINGS:
+            cursor.execute(statement)
+        cursor.close()
+        if not self.is_sqlite:
+            raw.commit()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail at once when another one wrote in between.
+    writes = connection.get_execution_options().get("vinbatch_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _machine_clock() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,152 @@
+"""A job's results as files: csv, jsonl, parquet or xlsx."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from sqlalchemy import column, select, table
+
+from pipeline.errors import UsageError
+from pipeline.store import books, formats, results
+from pipeline.store.database import Database
+from pipeline.store.query import Rows
+from pipeline.store.records import Job, View
+
+FORMATS = ("csv", "jsonl", "parquet", "xlsx")
+_FIXED = ("document_uri", "job", "state")
+_SHEET_ROWS = 1_048_576
+_CELL_CHARACTERS = 32_767
+_EXCEL_DIGITS = 15  # more, and Excel rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The files written, each with its number of rows; `left_out` documents are quarantined or unfinished."""
+
+    files: tuple[tuple[Path, int], ...]
+    left_out: int
+
+
+def job(db: Database, job: Job, format: str, out: Path) -> Exported:
+    if format not in FORMATS:
+        raise UsageError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+    if not out.parent.is_dir():
+        raise UsageError(f"cannot write {out}: there is no folder {out.parent}")
+    if format == "jsonl":
+        files = [(out, _jsonl(db, job, out))]
+    elif format == "xlsx":
+        files = [(out, _xlsx(db, job, out))]
+    else:
+        files = []
+        for view in job.views:
+            path = out.with_name(f"{out.stem}{view.name.removeprefix(job.views[0].name)}{out.suffix}")
+            with _view(db, job, view) as rows, _whole(path) as file:
+                files.append((path, formats.write(rows, format, file)))
+    counts = books.counts(db, job)
+    return Exported(tuple(files), counts["quarantined"] + counts["pending"] + counts["leased"])
+
+
+@contextmanager
+def _view(db: Database, job: Job, view: View) -> Iterator[Rows]:
+    """The job's rows of one view, typed, in the order of the documents' URIs."""
+    fixed = _FIXED if view.list_path is None else (*_FIXED, "line")
+    kinds = {**dict.fromkeys(fixed, "text"), **{item.name: item.kind for item in view.columns}}
+    names = tuple(kinds)
+    source = table(view.name, *map(column, names))
+    order = [source.c[name] for name in ("document_uri", "line") if name in fixed]
+    query = select(source).where(source.c.job == job.name).order_by(*order).execution_options(yield_per=1000)
+    with db.snapshot() as connection:
+        found = connection.execute(query)
+        rows = (tuple(map(formats.typed, row, kinds.values())) for row in found)
+        yield Rows(names, rows, kinds)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its name only when it is complete."""
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _jsonl(db: Database, job: Job, out: Path) -> int:
+    """One line a document: its record as nested as its schema, or the reason why there is none."""
+    number = 0
+    names = list(
+        dict.fromkeys(
+            view.list_path[0] if view.list_path else item.path[0]
+            for view in job.views
+            for item in view.columns
+        )
+    )
+    with _whole(out) as file:
+        for found in results.extractions_of(db, job):
+            record = {name: found.extraction.record.get(name) for name in names}
+            _line(file, found.uri, job, found.extraction.state, None, record)
+            number += 1
+        for failure in books.failed(db, job, None):
+            if failure.failure.page is None:
+                _line(file, failure.uri, job, "quarantined", str(failure.failure.reason), None)
+                number += 1
+    return number
+
+
+def _line(file: IO[bytes], uri: str, job: Job, state: str, reason: str | None, record: Any) -> None:
+    item = {"document_uri": uri, "job": job.name, "state": state, "reason": reason, "record": record}
+    file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
+
+
+# xlsx
+
+
+def _xlsx(db: Database, job: Job, out: Path) -> int:
+    """A sheet a view; one that is full goes on in another."""
+    book, total = Workbook(write_only=True), 0
+    for number, view in enumerate(job.views):
+        with _view(db, job, view) as rows:
+            for part, batch in enumerate(formats.batches(rows, _SHEET_ROWS - 1)):
+                sheet = book.create_sheet(_title(view.name, part))
+                sheet.append(list(rows.columns))
+                for row in batch:
+                    sheet.append([_cell(sheet, value) for value in row])
+                total += len(batch) if number == 0 else 0
+    with _whole(out) as file:
+        book.save(file)
+    return total
+
+
+def _title(name: str, part: int) -> str:
+    suffix = f"_{part + 1}" if part else ""
+    return name[: 31 - len(suffix)] + suffix
+
+
+def _cell(sheet: Any, value: Any) -> Any:
+    if isinstance(value, Decimal) and len(value.as_tuple().digits) > _EXCEL_DIGITS:
+        value = formats.plain(value)
+    if value is None or isinstance(value, (bool, int, float, Decimal, date, datetime)):
+        return value
+    text = ILLEGAL_CHARACTERS_RE.sub("\ufffd", formats.plain(value))
+    if len(text) > _CELL_CHARACTERS:
+        raise UsageError(
+            f"a value of {len(text):,} characters does not fit into a cell of Excel; export csv or parquet"
+        )
+    cell = WriteOnlyCell(sheet, value="")
+    cell.value, cell.data_type = text, "s"  # text that begins with "=" stays text and is never computed
+    return cell

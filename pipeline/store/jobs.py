@@ -1,0 +1,153 @@
+"""Jobs: made once, resumed by name, never under other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from pipeline.errors import UsageError
+from pipeline.store import views
+from pipeline.store.database import Database
+from pipeline.store.records import Column, Job, View
+from pipeline.store.tables import jobs
+from schemas.registry import SchemaSpec
+
+
+def ensure(
+    db: Database,
+    name: str,
+    spec: SchemaSpec,
+    sources: Sequence[str],
+    settings: Mapping[str, Any],
+    model: str,
+    checkpoint: str,
+) -> Job:
+    with db.write() as connection:
+        db.lock(connection)
+        found = connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one_or_none()
+        if found is None:
+            _make(db, connection, name, spec, sources, settings, model, checkpoint)
+        else:
+            if differences := list(_differences(found, spec, settings, checkpoint)):
+                raise UsageError(
+                    f"job {name} was begun otherwise: {'; '.join(differences)}. "
+                    "Give this run another --job name, or the settings of the first."
+                )
+            more = [source for source in sources if source not in found["sources"]]
+            if more:
+                connection.execute(
+                    update(jobs).where(jobs.c.name == name).values(sources=[*found["sources"], *more])
+                )
+        return _job(connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one())
+
+
+def _make(
+    db: Database,
+    connection: Connection,
+    name: str,
+    spec: SchemaSpec,
+    sources: Sequence[str],
+    settings: Mapping[str, Any],
+    model: str,
+    checkpoint: str,
+) -> None:
+    wanted = views.of(spec)
+    same = select(jobs.c.views).where(jobs.c.result_view == wanted[0].name).order_by(jobs.c.id.desc())
+    older = [_views(stored) for stored in connection.execute(same).scalars()]
+    views.ensure(db, connection, wanted, older)
+    connection.execute(
+        insert(jobs).values(
+            name=name,
+            schema=f"{spec.name}@{spec.version}",
+            schema_hash=spec.hash,
+            model=model,
+            checkpoint=checkpoint,
+            settings=dict(settings),
+            sources=list(dict.fromkeys(sources)),
+            views=[_stored(view) for view in wanted],
+            result_view=wanted[0].name,
+            submitted=0,
+            created_at=db.now(),
+        )
+    )
+
+
+def _differences(
+    found: RowMapping, spec: SchemaSpec, settings: Mapping[str, Any], checkpoint: str
+) -> Iterator[str]:
+    schema = f"{spec.name}@{spec.version}"
+    if found["schema"] != schema:
+        yield f"schema was {found['schema']} and is {schema}"
+    elif found["schema_hash"] != spec.hash:
+        yield f"schema {schema} has been changed since"
+    if found["checkpoint"] != checkpoint:
+        yield f"checkpoint was {found['checkpoint'][:12]} ({found['model']}) and is {checkpoint[:12]}"
+    before, now = dict(_flat(found["settings"])), dict(_flat(settings))
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            yield f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value  # as JSON gives it back
+
+
+def find(db: Database, name: str) -> Job:
+    with db.read() as connection:
+        found = connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one_or_none()
+        if found is not None:
+            return _job(found)
+        newest = connection.execute(select(jobs.c.name).order_by(jobs.c.id.desc()).limit(10)).scalars().all()
+    there = f"the newest are {', '.join(newest)}" if newest else "there is none yet"
+    raise UsageError(f"no job {name} in {db.shown}; {there}")
+
+
+def every(db: Database) -> list[Job]:
+    with db.read() as connection:
+        return [_job(row) for row in connection.execute(select(jobs).order_by(jobs.c.id.desc())).mappings()]
+
+
+def views_of(db: Database, job_id: int) -> tuple[View, ...]:
+    """The views of a job. A job's never change, so they are read once."""
+    if job_id not in db.views:
+        with db.read() as connection:
+            stored = connection.execute(select(jobs.c.views).where(jobs.c.id == job_id)).scalar_one()
+        db.views[job_id] = _views(stored)
+    return db.views[job_id]
+
+
+def _job(row: RowMapping) -> Job:
+    return Job(
+        row["id"],
+        row["name"],
+        row["schema"],
+        row["schema_hash"],
+        row["model"],
+        row["checkpoint"],
+        row["settings"],
+        tuple(row["sources"]),
+        _views(row["views"]),
+        row["created_at"],
+    )
+
+
+def _stored(view: View) -> dict[str, Any]:
+    columns = [[column.name, column.path, column.kind] for column in view.columns]
+    return {"name": view.name, "columns": columns, "list": view.list_path}
+
+
+def _views(stored: Sequence[Mapping[str, Any]]) -> tuple[View, ...]:
+    return tuple(
+        View(
+            item["name"],
+            tuple(Column(name, tuple(path), kind) for name, path, kind in item["columns"]),
+            None if item["list"] is None else tuple(item["list"]),
+        )
+        for item in stored
+    )

@@ -1,0 +1,270 @@
+"""Who works on which document: claim, renew, release, quarantine.
+
+The state and the token are always looked at and changed by one statement. So two workers never hold one
+document, and what comes late finds that the token is another.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    RowMapping,
+    Select,
+    Text,
+    case,
+    cast,
+    false,
+    literal,
+    literal_column,
+    null,
+    select,
+    true,
+    tuple_,
+    union_all,
+    update,
+)
+
+from pipeline.errors import LeaseLost, Reason
+from pipeline.records import Failure
+from pipeline.store import rows
+from pipeline.store.database import Database
+from pipeline.store.records import Job, Lease
+from pipeline.store.tables import documents
+
+# Written into the SQL as they stand, not sent as parameters: only so can a partial index be used.
+PENDING = literal_column("'pending'", Text)
+LEASED = literal_column("'leased'", Text)
+
+_SUSPICIOUS = (Reason.worker_lost, Reason.out_of_memory)
+
+
+# claiming
+
+_CLAIMED = (
+    documents.c.id,
+    documents.c.uri,
+    documents.c.etag,
+    documents.c.attempts,
+    documents.c.losses,
+    documents.c.suspect,
+    documents.c.ready_at,
+)
+
+
+def claim(
+    db: Database,
+    job: Job,
+    worker: str,
+    limit: int,
+    lease_seconds: float,
+    max_losses: int,
+    suspects: bool,
+) -> list[Lease]:
+    if limit < 1:
+        return []
+    token = secrets.token_hex(16)
+    with db.write() as connection:
+        _take_back(db, connection, job, max_losses)
+        claimed: Sequence[RowMapping] = []
+        if suspects:
+            claimed = _pick(db, connection, job, worker, token, 1, lease_seconds, suspect=True)
+        if not claimed:
+            claimed = _pick(db, connection, job, worker, token, limit, lease_seconds, suspect=False)
+    leases = [
+        Lease(
+            job_id=job.id,
+            document_id=row["id"],
+            uri=row["uri"],
+            etag=row["etag"],
+            token=token,
+            attempt=row["attempts"],
+            expires=row["ready_at"],
+            losses=row["losses"],
+            suspect=bool(row["suspect"]),
+        )
+        for row in claimed
+    ]
+    return sorted(leases, key=lambda lease: lease.document_id)
+
+
+def _pick(
+    db: Database,
+    connection: Connection,
+    job: Job,
+    worker: str,
+    token: str,
+    limit: int,
+    lease_seconds: float,
+    *,
+    suspect: bool,
+) -> Sequence[RowMapping]:
+    due = (
+        select(documents.c.id)
+        .where(
+            documents.c.job_id == job.id,
+            documents.c.state == PENDING,
+            documents.c.suspect == (true() if suspect else false()),
+            documents.c.ready_at <= db.now(),
+        )
+        .order_by(documents.c.ready_at, documents.c.id)
+        .limit(limit)
+    )
+    statement = (
+        _of(db, due)
+        .values(
+            state="leased",
+            lease_token=token,
+            worker=worker,
+            attempts=documents.c.attempts + 1,
+            ready_at=db.later(lease_seconds),
+        )
+        .returning(*_CLAIMED)
+    )
+    return connection.execute(statement).mappings().all()
+
+
+def _take_back(db: Database, connection: Connection, job: Job, max_losses: int) -> None:
+    """Documents whose lease is over become pending again, as suspects, or are given up."""
+    over = (
+        select(documents.c.id)
+        .where(documents.c.job_id == job.id, documents.c.state == LEASED, documents.c.ready_at <= db.now())
+        .order_by(documents.c.ready_at)
+        .limit(1000)
+    )
+    losses = documents.c.losses + 1
+    given_up = losses >= max_losses
+    message = (
+        literal("lost its worker ")
+        + cast(losses, Text)
+        + literal(" times, the last was ")
+        + documents.c.worker
+    )
+    connection.execute(
+        _of(db, over).values(
+            state=case((given_up, "quarantined"), else_="pending"),
+            losses=losses,
+            suspect=True,
+            lease_token=null(),
+            reason=str(Reason.worker_lost),
+            message=message,
+            traceback=null(),
+            failed_page=null(),
+            retryable=True,
+            ready_at=db.now(),
+            finished_at=case((given_up, db.now())),
+        )
+    )
+
+
+def _of(db: Database, chosen: Select[tuple[int]]) -> Any:
+    """An UPDATE of the chosen documents, of which no two workers choose the same."""
+    if db.is_sqlite:  # it has one writer at a time, and ignores FOR UPDATE
+        return update(documents).where(documents.c.id.in_(chosen))
+    # Materialized: the plan may not run the choice a second time, with a second LIMIT.
+    picked = chosen.with_for_update(skip_locked=True).cte("chosen").prefix_with("MATERIALIZED")
+    return update(documents).where(documents.c.id == picked.c.id)
+
+
+# holding and giving back
+
+
+def renew(db: Database, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
+    if not leases:
+        return []
+    held = db.rows({"id": BigInteger(), "token": Text()})
+    statement = (
+        update(documents)
+        .where(
+            tuple_(documents.c.id, documents.c.lease_token).in_(select(held.c.id, held.c.token)),
+            documents.c.state == LEASED,
+        )
+        .values(ready_at=db.later(lease_seconds))
+        .returning(documents.c.id)
+    )
+    mine = [{"id": lease.document_id, "token": lease.token} for lease in leases]
+    with db.write() as connection:
+        kept = set(connection.execute(statement, {"rows": rows.dump(mine)}).scalars())
+    return [lease for lease in leases if lease.document_id not in kept]
+
+
+def release(db: Database, lease: Lease, failure: Failure | None, delay: float, attempts: int) -> None:
+    if failure is None:
+        _end(db, lease, ("pending",), "pending", attempts=documents.c.attempts - 1, ready_at=db.later(delay))
+        return
+    given_up = documents.c.attempts - documents.c.losses >= attempts
+    _end(
+        db,
+        lease,
+        ("pending", "quarantined"),
+        case((given_up, "quarantined"), else_="pending"),
+        **_why(failure),
+        suspect=True if failure.reason in _SUSPICIOUS else documents.c.suspect,
+        ready_at=db.later(delay),
+        finished_at=case((given_up, db.now())),
+    )
+
+
+def quarantine(db: Database, lease: Lease, failure: Failure, sha256: str | None) -> None:
+    known = {} if sha256 is None else {"sha256": sha256}
+    _end(db, lease, ("quarantined",), "quarantined", **_why(failure), **known, finished_at=db.now())
+
+
+def _why(failure: Failure) -> dict[str, Any]:
+    return {**rows.failure(failure), "failed_page": failure.page}
+
+
+def _end(db: Database, lease: Lease, outcomes: Sequence[str], state: Any, **values: Any) -> None:
+    statement = update(documents).where(*mine(lease)).values(state=state, **values).returning(documents.c.id)
+    with db.write() as connection:
+        # The same call again, after its answer was lost on the way, has nothing left to do.
+        if connection.execute(statement).first() is None and state_left_by(connection, lease) not in outcomes:
+            raise lost(lease)
+
+
+def state_left_by(connection: Connection, lease: Lease) -> str | None:
+    """The state in which this very lease left its document; None when another one has had it since."""
+    query = select(documents.c.state).where(
+        documents.c.id == lease.document_id, documents.c.lease_token == lease.token
+    )
+    state: str | None = connection.execute(query).scalar_one_or_none()
+    return state
+
+
+def mine(lease: Lease) -> tuple[Any, ...]:
+    """What must hold for a lease to count."""
+    return (
+        documents.c.id == lease.document_id,
+        documents.c.state == LEASED,
+        documents.c.lease_token == lease.token,
+    )
+
+
+def lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"{lease.uri}: this lease is over; another worker may have the document")
+
+
+def next_due(db: Database, job: Job) -> float | None:
+    ours = documents.c.job_id == job.id
+    waiting = (documents.c.state == PENDING, documents.c.state == LEASED)
+    firsts = [
+        select(documents.c.ready_at)
+        .where(ours, *condition)
+        .order_by(documents.c.ready_at)
+        .limit(1)
+        .subquery()
+        for condition in (
+            (waiting[0], documents.c.suspect == false()),
+            (waiting[0], documents.c.suspect == true()),
+            (waiting[1],),
+        )
+    ]
+    soonest = union_all(*(select(first.c.ready_at) for first in firsts))
+    with db.read() as connection:
+        due = connection.execute(soonest).scalars().all()
+        now = connection.execute(select(db.now())).scalar_one()
+    return max(0.0, (min(due) - now).total_seconds()) if due else None

@@ -1,0 +1,102 @@
+"""Makes the tables, and brings those of an older Vinbatch up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import psycopg
+from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql import column, table
+
+from pipeline.errors import UsageError
+from pipeline.store.database import Database
+from pipeline.store.tables import REVISION, metadata
+
+_OLDEST_POSTGRES = 130000
+
+
+def up(db: Database, *, create: bool) -> None:
+    """Raises UsageError, in one line, when the store cannot be opened."""
+    if db.is_sqlite:
+        _look_at_file(db, create)
+    try:
+        with db.engine.begin() as connection:
+            _look_at_server(db, connection)
+            revision = _revision(connection)
+        if revision == REVISION:
+            return
+        if revision is None and not create:
+            raise UsageError(f"there is no store at {db.shown} yet; `vinbatch run` makes it")
+        with db.writer.begin() as connection:
+            db.lock(connection)
+            if (revision := _revision(connection)) != REVISION:
+                _upgrade(db, connection, revision)
+    except SQLAlchemyError as error:
+        raise UsageError(f"cannot open the store {db.shown}: {_complaint(error)}") from None
+
+
+def _look_at_file(db: Database, create: bool) -> None:
+    if not db.path.parent.is_dir():
+        raise UsageError(f"cannot open the store {db.shown}: there is no folder {db.path.parent}")
+    if not create and not db.path.is_file():
+        raise UsageError(f"there is no store at {db.shown}; `vinbatch run` makes it")
+
+
+def _look_at_server(db: Database, connection: Connection) -> None:
+    if db.is_sqlite:
+        return
+    version = connection.execute(text("SHOW server_version_num")).scalar_one()
+    if int(version) < _OLDEST_POSTGRES:
+        raise UsageError(
+            f"the store {db.shown} runs on PostgreSQL {int(version) // 10000}; 13 or newer is needed"
+        )
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise UsageError(f"the database of {db.shown} is encoded in {encoding}; make it with ENCODING 'UTF8'")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(
+        select(column("version_num")).select_from(table("alembic_version"))
+    ).scalar_one_or_none()
+    return found
+
+
+def _upgrade(db: Database, connection: Connection, revision: str | None) -> None:
+    # Alembic takes a third of a second to import, and a store that is up to date does not need it.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "pipeline.store:migrations")
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise UsageError(
+            f"the store {db.shown} was written by a newer Vinbatch (tables {revision}); update this one"
+        )
+    if revision is None:
+        foreign = sorted(set(metadata.tables) & set(inspect(connection).get_table_names()))
+        if foreign:
+            named = ", ".join(foreign)
+            raise UsageError(
+                f"{db.shown} has tables of something else ({named}); give Vinbatch its own database"
+            )
+    command.upgrade(config, "head")
+
+
+def _complaint(error: SQLAlchemyError) -> str:
+    """What the database says, in one line. It names hosts and users, never a password."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(cause, sqlite3.Error):
+        if getattr(cause, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            return "the file is no SQLite database"
+        return f"{cause} ({getattr(cause, 'sqlite_errorname', type(cause).__name__)})"
+    if isinstance(cause, psycopg.Error):
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        return lines[0] if lines else type(cause).__name__
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""How the tables came to be, step by step; `pipeline.store.migrate` runs what is missing."""

@@ -1,0 +1,146 @@
+"""Removing what was read: by document, by age, by the person it is about."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, or_, select, update
+
+from pipeline.errors import UsageError
+from pipeline.store.database import Database
+from pipeline.store.records import Purged
+from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
+
+_BATCH = 2000  # documents removed in one transaction
+_OWNED = (checks, fields, extractions, pages)  # a document's rows, those that refer to others first
+_SHORTEST_SUBJECT = 4  # characters
+
+
+def purge(
+    db: Database, document: str | None, older_than: timedelta | None, subject: str | None, dry_run: bool
+) -> Purged:
+    if sum(given is not None for given in (document, older_than, subject)) != 1:
+        raise UsageError("say what to purge: a document, an age or a subject, and only one of them")
+    chosen = select(documents.c.id)
+    if document is not None:
+        chosen = chosen.where(documents.c.uri == document)
+    elif older_than is not None:
+        chosen = chosen.where(documents.c.finished_at < db.later(-older_than.total_seconds()))
+    else:
+        chosen = chosen.where(_mentions(subject or ""))
+    copies = () if document is None else _copies(db, document)
+    removed = {table.name: 0 for table in (documents, *_OWNED)}
+    last = 0
+    while True:
+        # The search is a transaction of its own: it may take long, and must not keep others from writing.
+        with db.read() as connection:
+            batch = chosen.where(documents.c.id > last).order_by(documents.c.id).limit(_BATCH)
+            ids = connection.execute(batch).scalars().all()
+        if not ids:
+            break
+        with db.read() if dry_run else db.write() as connection:
+            for table, number in _remove(connection, ids, dry_run).items():
+                removed[table] += number
+        last = ids[-1]
+    if not dry_run and removed["documents"]:
+        _forget(db)
+    return Purged(**removed, copies=copies)
+
+
+def _remove(connection: Connection, ids: Sequence[int], dry_run: bool) -> dict[str, int]:
+    """Rows removed, or that would be, by table."""
+    mine: list[tuple[Table, Any]] = [(table, table.c.document_id.in_(ids)) for table in _OWNED]
+    mine.append((documents, documents.c.id.in_(ids)))
+    if dry_run:
+        return {
+            table.name: connection.execute(select(func.count()).select_from(table).where(those)).scalar_one()
+            for table, those in mine
+        }
+    # The books: what is purged was never submitted.
+    jobs_hit = (
+        select(documents.c.job_id, func.count()).where(documents.c.id.in_(ids)).group_by(documents.c.job_id)
+    )
+    for job_id, number in connection.execute(jobs_hit).all():
+        submitted = jobs.c.submitted - number
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(submitted=submitted))
+    return {table.name: connection.execute(delete(table).where(those)).rowcount for table, those in mine}
+
+
+def _copies(db: Database, uri: str) -> tuple[str, ...]:
+    """Up to a hundred other URIs under which the same bytes stand in the store."""
+    same = select(documents.c.sha256).where(documents.c.uri == uri, documents.c.sha256.is_not(None))
+    query = select(documents.c.uri).where(documents.c.sha256.in_(same), documents.c.uri != uri).distinct()
+    with db.read() as connection:
+        return tuple(connection.execute(query.order_by(documents.c.uri).limit(100)).scalars())
+
+
+def _forget(db: Database) -> None:
+    """What was removed leaves the files too: SQLite's log is emptied, PostgreSQL's dead rows are cleared."""
+    tables = ", ".join(table.name for table in (documents, *_OWNED))
+    statement = "PRAGMA wal_checkpoint(TRUNCATE)" if db.is_sqlite else f"VACUUM {tables}"
+    with db.errors(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(statement)
+
+
+# finding a person
+
+
+def _mentions(subject: str) -> ColumnElement[bool]:
+    """Documents whose name, fields, codes or model output hold the subject."""
+    pattern = subject_pattern(subject)
+    in_pages = exists().where(
+        pages.c.document_id == documents.c.id,
+        or_(pages.c.output.regexp_match(pattern), pages.c.record.regexp_match(pattern)),
+    )
+    in_fields = exists().where(
+        fields.c.document_id == documents.c.id,
+        or_(fields.c.raw.regexp_match(pattern), fields.c.value.regexp_match(pattern)),
+    )
+    return or_(documents.c.uri.regexp_match(pattern), in_fields, in_pages)
+
+
+def subject_pattern(subject: str) -> str:
+    """A regular expression, for Python and PostgreSQL alike, of the ways a value stands in documents.
+
+    A number may be printed with spaces and, in an MRZ, directly after other digits. A name may be composed or
+    decomposed Unicode, in any case and, in an MRZ, without accents. Anything but a number is looked for as
+    whole words. Raises UsageError for a subject so short that it would hit many others.
+    """
+    words = unicodedata.normalize("NFC", subject).split()
+    if len("".join(words)) < _SHORTEST_SUBJECT:
+        raise UsageError(
+            f"a subject has at least {_SHORTEST_SUBJECT} characters; {len(''.join(words))} hit too many"
+        )
+    digits = "".join(words)
+    if digits.isascii() and digits.isdecimal():
+        return (
+            _BEFORE * (len(digits) < _LONG_NUMBER) + " ?".join(digits) + _AFTER * (len(digits) < _LONG_NUMBER)
+        )
+    forms = [_SPACE.join(map(_any_case, words))]
+    forms.append(_SPACE.join(_any_case(unicodedata.normalize("NFD", word)) for word in words))
+    forms.append("<+".join(map(re.escape, (_plain(word) for word in words))))
+    return f"{_BEFORE}(?:{'|'.join(dict.fromkeys(forms))}){_AFTER}"
+
+
+_LONG_NUMBER = 9  # digits: from here a number is found inside others, as it stands in an MRZ
+_SPACE = r"\s+"
+_LETTER = "0-9A-Za-zÀ-ỹ"  # not the database's idea of a letter, which depends on its locale
+_BEFORE = f"(?:^|[^{_LETTER}])"
+_AFTER = f"(?:$|[^{_LETTER}])"
+
+
+def _any_case(word: str) -> str:
+    return "".join(
+        f"[{letter.lower()}{letter.upper()}]" if letter.lower() != letter.upper() else re.escape(letter)
+        for letter in word
+    )
+
+
+def _plain(word: str) -> str:
+    """As an MRZ writes it: NGUYEN for Nguyễn."""
+    letters = unicodedata.normalize("NFD", word.replace("đ", "d").replace("Đ", "D"))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)).upper()

@@ -1,0 +1,226 @@
+"""Records as rows and back: what JSON and text columns hold."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from pipeline.errors import Reason
+from pipeline.records import Check, Code, Extraction, Failure, Field, PageRecord, PageResult
+
+Row = RowMapping | Mapping[str, Any]
+
+
+def dump(value: Any) -> str:
+    """JSON that both databases take: no NUL, no half characters, no NaN."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_cleaned(value), ensure_ascii=False, separators=(",", ":"))
+    if "\\u0000" in text or _halves(text):
+        text = json.dumps(_cleaned(value), ensure_ascii=False, separators=(",", ":"))
+    return text
+
+
+def clean(text: str) -> str:
+    """Text that both databases take: what UTF-8 or PostgreSQL cannot hold becomes U+FFFD."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if _halves(text) else text
+
+
+def _halves(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {clean(str(key)): _cleaned(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cleaned(item) for item in value]
+    return value
+
+
+def failure(error: Failure | None) -> dict[str, Any]:
+    """A failure's columns, in `documents` and in `pages`; all None without one."""
+    if error is None:
+        return dict.fromkeys(("reason", "message", "traceback", "retryable"))
+    return {
+        "reason": str(error.reason),
+        "message": clean(error.message),
+        "traceback": None if error.traceback is None else clean(error.traceback),
+        "retryable": error.retryable,
+    }
+
+
+def failure_from(row: Row, page: int | None) -> Failure:
+    return Failure(Reason(row["reason"]), row["message"], page, bool(row["retryable"]), row["traceback"])
+
+
+# fields and checks
+
+_TYPES = {str: "text", bool: "boolean", int: "integer", float: "real"}
+
+
+def field(number: int, item: Field) -> dict[str, Any]:
+    kind, value = _typed(item.value)
+    confidence = item.confidence
+    return {
+        "number": number,
+        "path": item.path,
+        "raw": item.raw,
+        "value": value,
+        "type": kind,
+        "confidence": None if confidence is None or not math.isfinite(confidence) else confidence,
+        "source": item.source,
+        "page": item.page,
+        "box": None if item.box is None else dump(item.box),
+        "problem": item.problem,
+    }
+
+
+def field_from(row: Row) -> Field:
+    box = None if row["box"] is None else _box(json.loads(row["box"]))
+    return Field(
+        row["path"],
+        row["raw"],
+        _untyped(row["type"], row["value"]),
+        row["confidence"],
+        row["source"],
+        row["page"],
+        box,
+        row["problem"],
+    )
+
+
+def _typed(value: Any) -> tuple[str | None, str | None]:
+    if value is None:
+        return None, None
+    if isinstance(value, bool):
+        return "boolean", "true" if value else "false"
+    return _TYPES.get(type(value), "text"), str(value)
+
+
+def _untyped(kind: str | None, value: str | None) -> Any:
+    if value is None:
+        return None
+    match kind:
+        case "boolean":
+            return value == "true"
+        case "integer":
+            return int(value)
+        case "real":
+            return float(value)
+    return value
+
+
+def _box(numbers: Iterable[float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = numbers
+    return left, top, right, bottom
+
+
+def check(number: int, item: Check) -> dict[str, Any]:
+    return {
+        "number": number,
+        "code": item.code,
+        "passed": item.passed,
+        "severity": item.severity,
+        "message": item.message,
+        "fields": dump(item.fields),
+        "expected": item.expected,
+        "found": item.found,
+    }
+
+
+def check_from(row: Row) -> Check:
+    return Check(
+        row["code"],
+        bool(row["passed"]),
+        row["severity"],
+        row["message"],
+        tuple(json.loads(row["fields"])),
+        row["expected"],
+        row["found"],
+    )
+
+
+# pages
+
+
+def page(item: PageResult) -> dict[str, Any]:
+    return {
+        "page": item.page,
+        "key": item.key,
+        "record": None if item.record is None else _page_record(item.record),
+        **failure(item.failure),
+        "renderer": item.renderer,
+        "width": item.width,
+        "height": item.height,
+        "tiles": item.tiles,
+        "prompt_tokens": item.prompt_tokens,
+        "output_tokens": item.output_tokens,
+        "output": item.output,
+        "attempts": item.attempts,
+    }
+
+
+def page_from(row: Row) -> PageResult:
+    return PageResult(
+        row["page"],
+        row["key"],
+        None if row["record"] is None else _page_record_from(row["record"]),
+        None if row["reason"] is None else failure_from(row, row["page"]),
+        row["renderer"],
+        row["width"],
+        row["height"],
+        row["tiles"],
+        row["prompt_tokens"],
+        row["output_tokens"],
+        row["output"],
+        row["attempts"],
+    )
+
+
+def _page_record(record: PageRecord) -> str:
+    return dump(
+        {
+            "page": record.page,
+            "fields": [
+                [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem]
+                for f in record.fields
+            ],
+            "codes": [[c.kind, c.text, c.box] for c in record.codes],
+        }
+    )
+
+
+def _page_record_from(text: str) -> PageRecord:
+    data = json.loads(text)
+    return PageRecord(
+        data["page"],
+        tuple(map(_page_field_from, data["fields"])),
+        tuple(Code(kind, text, None if box is None else _box(box)) for kind, text, box in data["codes"]),
+    )
+
+
+def _page_field_from(stored: Sequence[Any]) -> Field:
+    path, raw, value, confidence, source, page, box, problem = stored
+    return Field(path, raw, value, confidence, source, page, None if box is None else _box(box), problem)
+
+
+def extraction(
+    state: Any, record: dict[str, Any], fields: Iterable[Row], checks: Iterable[Row], pages: int
+) -> Extraction:
+    return Extraction(state, record, tuple(map(field_from, fields)), tuple(map(check_from, checks)), pages)

@@ -1,0 +1,221 @@
+"""The tables. Scripts may rely on these names; `migrations/` makes exactly what stands here, and a test says
+so.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+REVISION = "0001"  # of migrations/versions that makes these tables
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment: timestamptz, or in SQLite UTC text of fixed width, which sorts as time does."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value  # type: ignore[no-any-return]
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+class Json(TypeDecorator[Any]):
+    """JSON that SQL looks into: jsonb, or text in SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return (
+            json.dumps(value, ensure_ascii=False) if dialect.name == "sqlite" and value is not None else value
+        )
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return json.loads(value) if dialect.name == "sqlite" and value is not None else value
+
+
+Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only for "INTEGER"
+Uri = Text().with_variant(
+    Text(collation="C"), "postgresql"
+)  # in byte order, whatever the database's language
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("schema", Text, nullable=False),  # "invoice@1"
+    Column("schema_hash", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("checkpoint", Text, nullable=False),
+    Column("settings", Json, nullable=False),
+    Column("sources", Json, nullable=False),
+    Column("views", Json, nullable=False),  # the typed views as this job's schema has them
+    Column("result_view", Text, nullable=False),  # the first of them; it shows all jobs that have it here
+    Column("submitted", BigInteger, nullable=False),  # documents ever added, less those purged
+    Column("created_at", Instant, nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("uri", Uri, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),  # of the quarantine or, while pending, of the last try
+    Column("message", Text),
+    Column("traceback", Text),
+    Column("failed_page", Integer),
+    Column("retryable", Boolean),  # the reason was a passing one
+    Column("size", BigInteger),
+    Column("etag", Text),
+    Column("sha256", Text),
+    Column("pages", Integer),
+    Column("attempts", Integer, nullable=False),  # tries begun, without those given back
+    Column("losses", Integer, nullable=False),  # tries whose worker vanished
+    Column("suspect", Boolean, nullable=False),
+    Column("worker", Text),  # the last one
+    Column("lease_token", Text),  # the last one: it also tells a repeated commit from a late one
+    # When the row may be claimed (pending), or taken back (leased).
+    Column("ready_at", Instant, nullable=False),
+    Column("added_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    UniqueConstraint("job_id", "uri"),
+    CheckConstraint(
+        "state IN ('pending', 'leased', 'done', 'review', 'partial', 'quarantined')", name="state"
+    ),
+    CheckConstraint("state <> 'leased' OR lease_token IS NOT NULL", name="leased_by_somebody"),
+    CheckConstraint("state <> 'quarantined' OR reason IS NOT NULL", name="quarantined_for_a_reason"),
+    CheckConstraint("state IN ('pending', 'leased') OR finished_at IS NOT NULL", name="finished_at_a_time"),
+)
+# A claim reads the start of one of these, however many documents the job has.
+Index(
+    "ix_documents_pending",
+    documents.c.job_id,
+    documents.c.suspect,
+    documents.c.ready_at,
+    documents.c.id,
+    postgresql_where=text("state = 'pending'"),
+    sqlite_where=text("state = 'pending'"),
+)
+Index(
+    "ix_documents_leased",
+    documents.c.job_id,
+    documents.c.ready_at,
+    postgresql_where=text("state = 'leased'"),
+    sqlite_where=text("state = 'leased'"),
+)
+Index("ix_documents_state", documents.c.job_id, documents.c.state, documents.c.reason)
+
+pages = Table(
+    "pages",
+    metadata,
+    Column("document_id", Id, ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("key", Text, nullable=False),  # names everything that could change the result
+    Column("record", Text),  # JSON of the PageRecord; NULL when the page failed
+    Column("reason", Text),
+    Column("message", Text),
+    Column("traceback", Text),
+    Column("retryable", Boolean),
+    Column("renderer", Text),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("tiles", Integer),
+    Column("prompt_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("output", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("read_at", Instant, nullable=False),
+    CheckConstraint("(record IS NULL) <> (reason IS NULL)", name="record_or_reason"),
+)
+Index("ix_pages_key", pages.c.key)
+
+extractions = Table(
+    "extractions",
+    metadata,
+    Column(
+        "document_id",
+        Id,
+        ForeignKey("documents.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("record", Json, nullable=False),
+    Column("committed_at", Instant, nullable=False),
+)
+
+_of_extraction = ForeignKey("extractions.document_id", ondelete="CASCADE")
+fields = Table(
+    "fields",
+    metadata,
+    Column("document_id", Id, _of_extraction, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # from 1, in the order of the schema
+    Column("path", Text, nullable=False),
+    Column("raw", Text),
+    Column("value", Text),  # canonical text: nothing is rounded
+    Column("type", Text),  # text, integer, real or boolean; NULL where there is no value
+    Column("confidence", Float(53)),
+    Column("source", Text, nullable=False),
+    Column("page", Integer),
+    Column("box", Text),  # JSON [left, top, right, bottom]
+    Column("problem", Text),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("document_id", Id, ForeignKey("extractions.document_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("code", Text, nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("fields", Text, nullable=False),  # JSON list of paths
+    Column("expected", Text),
+    Column("found", Text),
+)

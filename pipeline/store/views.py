@@ -1,0 +1,251 @@
+"""Typed views of the results: a row a document and, for each list of a schema, a row a line.
+
+`invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
+list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`.
+Values come from `extractions.record`, where all of them stand in canonical text.
+
+In PostgreSQL money is numeric, a date is a date. SQLite has neither type. There a date is ISO text, which
+sorts and compares as it should. A decimal is an integer when it is whole and has at most 18 digits, a
+real when it has at most 15 digits (a real gives back the same 15 digits), and else stays text: so
+comparing and sorting work, sums of whole amounts are exact, and no single value is ever rounded. Sums of
+amounts with decimals are exact with decimal_sum(), which `vinbatch query` brings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sqlalchemy import Connection, inspect
+
+from pipeline.errors import Permanent, Reason
+from pipeline.store.database import Database
+from pipeline.store.records import Column, View
+from schemas.registry import SchemaSpec
+from schemas.shape import Group, Leaf, Node, Repeated
+
+_FIXED = ("document_uri", "job", "state")
+_LONGEST = 63  # bytes of a name in PostgreSQL
+
+
+def of(spec: SchemaSpec) -> tuple[View, ...]:
+    """The views of a schema version: the document's first, then one for each list."""
+    base = _shortened(f"{_snake(spec.name)}_v{spec.version}")
+    views = [View(base, tuple(_columns(spec.shape.fields, _FIXED)))]
+    names = {base}
+    for path, item in _lists(spec.shape.fields, ()):
+        name = _unique("_".join((base, *path)), names)
+        names.add(name)
+        nodes = item.fields if isinstance(item, Group) else (item,)
+        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path))
+    return tuple(views)
+
+
+def _columns(
+    nodes: Iterable[Node], taken: Sequence[str], item: Group | Leaf | None = None
+) -> Iterator[Column]:
+    """A column for each value below `nodes`, which are those of a list's `item`, if one is given."""
+    names = set(taken)
+    whole = isinstance(item, Leaf)
+    for path, node in _values(nodes, (), in_list=item is not None):
+        name = _unique("value" if whole else "_".join(path), names)
+        names.add(name)
+        yield Column(name, () if whole else path, node.printed.sql if isinstance(node, Leaf) else "json")
+
+
+def _values(
+    nodes: Iterable[Node], above: tuple[str, ...], in_list: bool
+) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """Leaves, with their paths; inside a list also the lists in it."""
+    for node in nodes:
+        path = (*above, node.name)
+        if isinstance(node, Group):
+            yield from _values(node.fields, path, in_list)
+        elif isinstance(node, Leaf) or in_list:
+            yield path, node
+
+
+def _lists(nodes: Iterable[Node], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Group | Leaf]]:
+    """Lists that do not stand inside another list; those are shown as JSON in the line's view."""
+    for node in nodes:
+        path = (*above, node.name)
+        if isinstance(node, Group):
+            yield from _lists(node.fields, path)
+        elif isinstance(node, Repeated):
+            yield path, node.item
+
+
+def _snake(name: str) -> str:
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"\W+", "_", apart).strip("_").lower() or "schema"
+
+
+def _shortened(name: str, room: int = _LONGEST) -> str:
+    return name.encode()[:room].decode("utf-8", "ignore")
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """The name, or with a number behind it if it is taken. Databases do not tell A from a."""
+    used = {other.casefold() for other in taken}
+    candidate, number = _shortened(name), 2
+    while candidate.casefold() in used:
+        candidate, number = f"{_shortened(name, _LONGEST - 4)}_{number}", number + 1
+    return candidate
+
+
+# what the columns hold
+
+
+def check(views: Iterable[View], record: Mapping[str, Any]) -> None:
+    """Raises Permanent(schema_mismatch) when a value of the record is not what its column holds.
+
+    So the casts in the views never fail, and never hide a value. The message names the field, not its value.
+    """
+    for view in views:
+        items = [record] if view.list_path is None else (_at(record, view.list_path) or [])
+        for number, item in enumerate(items):
+            for column in view.columns:
+                value = _at(item, column.path)
+                if value is not None and not _fits(value, column.kind):
+                    prefix = "" if view.list_path is None else f"{'.'.join(view.list_path)}[{number}]"
+                    path = ".".join(filter(None, (prefix, *column.path)))
+                    raise Permanent(
+                        Reason.schema_mismatch,
+                        f"field {path}: the value is not of type {column.kind}",
+                        field=path,
+                    )
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _fits(value: Any, kind: str) -> bool:
+    try:
+        match kind:
+            case "decimal":
+                return not isinstance(value, (bool, float)) and Decimal(value).is_finite()
+            case "date":
+                return isinstance(value, str) and bool(date.fromisoformat(value))
+            case "datetime":
+                return isinstance(value, str) and bool(datetime.fromisoformat(value))
+            case "integer":
+                return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+            case "real":
+                return isinstance(value, (int, float)) and not isinstance(value, bool)
+            case "boolean":
+                return isinstance(value, bool)
+            case "json":
+                return True
+    except (ValueError, TypeError, InvalidOperation):
+        return False
+    return isinstance(value, (str, int, float, bool))
+
+
+# making them
+
+
+def ensure(
+    db: Database, connection: Connection, wanted: Sequence[View], older: Sequence[Sequence[View]]
+) -> None:
+    """Makes the views of one schema version, which show all its jobs.
+
+    `older` are the views as earlier jobs of the version have them, newest first: fields that they had besides
+    stay columns, and a column whose type has changed since becomes text. What need not change is not touched.
+    """
+    before, after = _merged(older), _merged((wanted, *older))
+    there = set(inspect(connection).get_view_names())
+    for view in after.values():
+        if view == before.get(view.name) and view.name in there:
+            continue
+        if view.name in there:
+            connection.exec_driver_sql(f"DROP VIEW {db.quote(view.name)}")
+        connection.exec_driver_sql(_definition(db, view, wanted[0].name))
+
+
+def _merged(versions: Iterable[Sequence[View]]) -> dict[str, View]:
+    merged: dict[str, View] = {}
+    for views in versions:
+        for view in views:
+            merged[view.name] = _joined(merged[view.name], view) if view.name in merged else view
+    return merged
+
+
+def _joined(newer: View, older: View) -> View:
+    kinds = {column.name: column.kind for column in older.columns}
+    columns = [c if kinds.get(c.name, c.kind) == c.kind else replace(c, kind="text") for c in newer.columns]
+    known = {column.name for column in columns}
+    return replace(newer, columns=(*columns, *(c for c in older.columns if c.name not in known)))
+
+
+def _definition(db: Database, view: View, result_view: str) -> str:
+    value = _sqlite_value if db.is_sqlite else _postgres_value
+    source, line = "extractions.record", []
+    joined = "extractions JOIN documents ON documents.id = extractions.document_id"
+    joined += " JOIN jobs ON jobs.id = documents.job_id"
+    if view.list_path is not None:
+        source = "item.value"
+        if db.is_sqlite:
+            path = _sqlite_path(view.list_path)
+            joined += f", json_each(extractions.record, {path}) AS item"
+            line = ["item.key + 1 AS line"]
+        else:
+            items = f"extractions.record #> {_postgres_path(view.list_path)}"
+            array = f"CASE jsonb_typeof({items}) WHEN 'array' THEN {items} ELSE '[]' END"
+            joined += (
+                f" CROSS JOIN LATERAL jsonb_array_elements({array}) WITH ORDINALITY AS item(value, line)"
+            )
+            line = ["item.line AS line"]
+    selected = [
+        "documents.uri AS document_uri",
+        "jobs.name AS job",
+        "documents.state AS state",
+        *line,
+        *(f"{value(source, column)} AS {db.quote(column.name)}" for column in view.columns),
+    ]
+    where = f"jobs.result_view = '{result_view}'"
+    if view.list_path is not None and db.is_sqlite:
+        where += f" AND json_type(extractions.record, {_sqlite_path(view.list_path)}) = 'array'"
+    return f"CREATE VIEW {db.quote(view.name)} AS SELECT {', '.join(selected)} FROM {joined} WHERE {where}"
+
+
+_POSTGRES_TYPES = {
+    "text": "text",
+    "decimal": "numeric",
+    "date": "date",
+    "datetime": "timestamp",
+    "integer": "bigint",
+    "real": "double precision",
+    "boolean": "boolean",
+    "json": "jsonb",
+}
+
+
+def _postgres_value(source: str, column: Column) -> str:
+    return f"CAST({source} #>> {_postgres_path(column.path)} AS {_POSTGRES_TYPES[column.kind]})"
+
+
+def _sqlite_value(source: str, column: Column) -> str:
+    # Without a path it is an item of a list of plain values, which json_each has unpacked already.
+    found = f"json_extract({source}, {_sqlite_path(column.path)})" if column.path else source
+    if column.kind == "decimal":
+        digits = f"length(replace(ltrim({found}, '-'), '.', ''))"
+        return (
+            f"CASE WHEN {found} NOT GLOB '*[^-0-9]*' AND {digits} <= 18 THEN CAST({found} AS INTEGER)"
+            f" WHEN {digits} <= 15 THEN CAST({found} AS REAL) ELSE {found} END"
+        )
+    return f"CAST({found} AS TEXT)" if column.kind == "text" else found
+
+
+def _sqlite_path(path: Sequence[str]) -> str:
+    return "'$" + "".join(f'."{name}"' for name in path) + "'"
+
+
+def _postgres_path(path: Sequence[str]) -> str:
+    return "'{" + ",".join(f'"{name}"' for name in path) + "}'"
