@@ -127,7 +127,7 @@ Mrz = Annotated[str, Printed(r"[A-Z0-9<]{30} [A-Z0-9<]{30} [A-Z0-9<]{30}|<", mrz
 PLAIN: Mapping[type, Printed] = {
     str: Printed(text_pattern(200), tidy, "text", 200),
     int: Printed(r"-?(?:[0-9]{1,3}(?:[., ][0-9]{3})+|[0-9]{1,18})", numbers.whole, "integer", 30),
-    float: Printed(_AMOUNT, lambda raw: float(numbers.number(raw)), "real", 40, numbers.readings),
+    float: Printed(_AMOUNT, numbers.real, "real", 40, numbers.readings),
     Decimal: Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings),
     bool: Printed("Có|Không|có|không|CÓ|KHÔNG|true|false|x|X|✓|☑|☒|☐", yes_or_no, "boolean", 8),
     date: Printed(dates.DATE_PATTERN, dates.day, "date", 40),

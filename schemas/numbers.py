@@ -90,6 +90,11 @@ def money(raw: str) -> Decimal:
     return number(raw)
 
 
+def real(raw: str) -> float:
+    """The likeliest number in binary, for what is measured and never for money."""
+    return float(number(raw))
+
+
 def whole(raw: str) -> int:
     """A whole number. Raises ValueError where there are decimals."""
     value = number(raw)

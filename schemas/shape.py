@@ -223,19 +223,24 @@ def _printed(kind: Any, metadata: tuple[Any, ...], where: str) -> Printed:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Reads one of a few printed texts, whatever its capitals."""
+
+    values: tuple[str, ...]
+
+    def __call__(self, raw: str) -> str:
+        for value in self.values:
+            if tidy(value).casefold() == tidy(raw).casefold():
+                return value
+        raise ValueError(f"{raw!r} is none of {', '.join(self.values)}")
+
+
 def _choice(values: tuple[Any, ...], where: str) -> Printed:
     if not values or not all(isinstance(value, str) for value in values):
         raise SchemaError(f"{where}: the choices {values!r} must all be strings, as they are printed")
-    known = {tidy(value).casefold(): value for value in values}
-
-    def parse(raw: str) -> str:
-        try:
-            return str(known[tidy(raw).casefold()])
-        except KeyError:
-            raise ValueError(f"{raw!r} is none of {', '.join(values)}") from None
-
     pattern = "|".join(re.escape(_label(value, where)) for value in values)
-    return Printed(pattern, parse, "text", max(map(len, values)))
+    return Printed(pattern, Choice(tuple(str(value) for value in values)), "text", max(map(len, values)))
 
 
 def _constrained(printed: Printed, metadata: tuple[Any, ...], where: str) -> Printed:

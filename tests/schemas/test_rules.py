@@ -1,0 +1,313 @@
+"""The built-in rules: each finds its fault with its figures, and keeps quiet where a value is absent."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import checks, mrz, qr, vat
+from schemas.checks import CheckResult
+from schemas.dates import UNLIMITED
+from schemas.id_card_rules import PROVINCES, expiries
+from schemas.registry import BUILT_IN, resolve
+from schemas.words import to_words
+
+INVOICE: dict[str, Any] = {
+    "form_no": "1",
+    "series": "C26TAA",
+    "number": "00000123",
+    "issue_date": "2026-11-05",
+    "tax_authority_code": "00A1B2C3D4E5F6A7B8C9D0E1F2A3B4C5D6",
+    "seller_name": "Công ty TNHH Mẫu",
+    "seller_tax_code": "9900000016",
+    "buyer_name": "Hộ kinh doanh Mẫu",
+    "buyer_tax_code": "099199000007",
+    "currency": "VND",
+    "lines": [
+        {"no": 1, "name": "Sữa", "quantity": "2", "unit_price": "45000", "amount": "90000", "vat_rate": None},
+        {
+            "no": 2,
+            "name": "Kẹo",
+            "quantity": "1.5",
+            "unit_price": "20001",
+            "amount": "30002",
+            "vat_rate": None,
+        },
+    ],
+    "net": "120002",
+    "vat_rate": "8%",
+    "vat": "9600",
+    "total": "129602",
+    "total_in_words": "Một trăm hai mươi chín nghìn sáu trăm linh hai đồng",
+}
+RECEIPT: dict[str, Any] = {
+    "store": "Cửa hàng Mẫu",
+    "tax_code": "9900000016",
+    "date": "2026-11-05",
+    "lines": [
+        {"name": "Sữa", "quantity": "2", "unit_price": "45000", "amount": "90000"},
+        {"name": "Kẹo", "quantity": None, "unit_price": None, "amount": "10000"},
+    ],
+    "total": "100000",
+    "paid": "200000",
+    "change": "100000",
+}
+BORN, ISSUED = date(1999, 1, 1), date(2022, 3, 4)
+CARD: dict[str, Any] = {
+    "number": "079199000007",
+    "full_name": "Nguyễn Thị Hoà",
+    "date_of_birth": "1999-01-01",
+    "sex": "Nữ",
+    "nationality": "Việt Nam",
+    "place_of_residence": "Số 1, đường Hoà Bình, Hà Nội",
+    "expiry": "2024-01-01",
+    "issue_date": "2021-03-04",
+    "mrz": mrz.build("079199000007", BORN, "Nữ", date(2024, 1, 1), "Nguyễn Thị Hoà"),
+}
+CODE = qr.build(
+    "079199000007", "Nguyễn Thị Hòa", BORN, "Nữ", "Số 1 đường Hòa Bình - Hà Nội", date(2021, 3, 4)
+)
+
+
+def faults(schema: str, record: dict[str, Any], *codes: str) -> dict[str, CheckResult]:
+    """The failed checks by code."""
+    return {c.code: c for c in checks.run(resolve(schema), record, codes) if not c.passed}
+
+
+def line(n: int, **changed: Any) -> dict[str, Any]:
+    lines = [dict(item) for item in INVOICE["lines"]]
+    lines[n] |= changed
+    return {"lines": lines}
+
+
+@pytest.mark.parametrize(
+    ("schema", "record"), [("invoice", INVOICE), ("receipt", RECEIPT), ("id_card", CARD)]
+)
+def test_a_right_record_passes_and_says_what_was_compared(schema: str, record: dict[str, Any]) -> None:
+    results = checks.run(resolve(schema), record, [CODE] if schema == "id_card" else [])
+    assert [result for result in results if not result.passed] == []
+    assert len(results) >= 4
+    assert all(result.message and result.code for result in results)
+
+
+@pytest.mark.parametrize("schema", list(BUILT_IN))
+def test_an_empty_record_fails_nothing(schema: str) -> None:
+    assert faults(schema, {}, "https://example.org") == {}
+    absent = dict.fromkeys(resolve(schema).model.model_fields)
+    assert faults(schema, absent) == {}
+
+
+@pytest.mark.parametrize("name", [name for name in INVOICE if name != "lines"])
+def test_a_single_absent_value_fails_nothing(name: str) -> None:
+    assert faults("invoice", INVOICE | {name: None}) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "figures"),
+    [
+        (line(0, amount="90002"), "line_amount", ("90000", "90002")),
+        (line(0, quantity="20"), "line_amount", ("900000", "90000")),
+        ({"net": "120005"}, "net", ("120002", "120005")),
+        ({"vat": "9603"}, "vat", ("9600.16", "9603")),
+        ({"vat_rate": "10%"}, "vat", ("12000.2", "9600")),
+        ({"total": "139602"}, "total", ("129602", "139602")),
+        ({"total_in_words": "Một trăm nghìn đồng"}, "total_in_words", ("100000", "129602")),
+        ({"total_in_words": "Một trăm nghìm đồng"}, "total_in_words", ("129602", "Một trăm nghìm đồng")),
+        ({"seller_tax_code": "9900000017"}, "tax_code", (None, "9900000017")),
+        ({"buyer_tax_code": "9900000016-000"}, "tax_code", (None, "9900000016-000")),
+        ({"series": "C26XAAA"}, "series", ("C or K, year, type, two letters", "C26XAAA")),
+        ({"series": "Z26TAA"}, "series", ("C or K, year, type, two letters", "Z26TAA")),
+        ({"series": "2C26TAA"}, "form_no", ("2", "1")),
+        ({"series": "C25TAA"}, "series_year", ("26", "25")),
+        ({"number": "123456789"}, "number", ("at most 8", "9")),
+        ({"tax_authority_code": "A" * 35}, "tax_authority_code", ("at most 34", "35")),
+        ({"issue_date": "2027-01-01", "series": "C27TAA"}, "vat_rate", (None, "8%")),
+        ({"vat_rate": "7%"}, "vat_rate", (None, "7%")),
+        (line(1, no=3), "line_numbers", ("1 to 2", "1, 3")),
+    ],
+)
+def test_a_wrong_invoice_is_found_out(
+    changed: dict[str, Any], code: str, figures: tuple[str | None, str | None]
+) -> None:
+    found = faults("invoice", INVOICE | changed)
+    assert code in found
+    assert (found[code].expected, found[code].found) == figures
+    assert found[code].fields
+    assert found[code].severity in ("warning", "error")
+
+
+def test_rounding_of_a_dong_a_line_is_no_fault() -> None:
+    assert faults("invoice", INVOICE | {"net": "120003", "total": "129603", "total_in_words": None}) == {}
+    assert faults("invoice", INVOICE | line(1, amount="30001")) == {}
+
+
+def test_a_discount_line_counts_with_its_sign_or_without() -> None:
+    discount = {"no": 3, "name": "Chiết khấu thương mại", "amount": "-2"}
+    for amount in ("-20000", "20000"):
+        lines = [*INVOICE["lines"], discount | {"amount": amount}]
+        record = INVOICE | {"lines": lines, "net": "100002", "vat": "8000", "total": "108002"}
+        assert faults("invoice", record | {"total_in_words": None}) == {}
+        assert "net" in faults("invoice", record | {"net": "90000"})
+
+
+def test_vat_at_several_rates_is_summed_over_the_lines() -> None:
+    lines = [INVOICE["lines"][0] | {"vat_rate": "10%"}, INVOICE["lines"][1] | {"vat_rate": "KCT"}]
+    record = INVOICE | {
+        "lines": lines,
+        "vat_rate": None,
+        "vat": "9000",
+        "total": "129002",
+        "total_in_words": None,
+    }
+    assert faults("invoice", record) == {}
+    assert faults("invoice", record | {"vat": "9600"})["vat"].expected == "9000"
+
+
+def test_without_a_printed_vat_the_total_is_compared_only_where_none_is_charged() -> None:
+    record = INVOICE | {"vat": None, "total": "120002", "total_in_words": None}
+    assert faults("invoice", record | {"vat_rate": "KCT"}) == {}
+    assert "total" in faults("invoice", record | {"vat_rate": "KCT", "total": "120009"})
+    assert "total" not in faults("invoice", record | {"total": "999"})
+
+
+def test_cents_are_counted_in_another_currency() -> None:
+    record = INVOICE | {"currency": "USD", "net": "120002.05"}
+    assert "net" in faults("invoice", record)
+    assert "total_in_words" not in faults("invoice", record | {"total_in_words": "một"})
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12))
+def test_words_and_digits_disagree_exactly_when_they_differ(said: int, printed: int) -> None:
+    record = {"total": str(printed), "total_in_words": to_words(said).capitalize() + " đồng"}
+    assert ("total_in_words" in faults("invoice", record)) is (said != printed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "figures"),
+    [
+        ({"total": "100003"}, "total", ("100000", "100003")),
+        ({"change": "90000"}, "change", ("100000", "90000")),
+        ({"tax_code": "9900000010"}, "tax_code", (None, "9900000010")),
+        ({"lines": [RECEIPT["lines"][0] | {"quantity": "3"}]}, "line_amount", ("135000", "90000")),
+    ],
+)
+def test_a_wrong_receipt_is_found_out(
+    changed: dict[str, Any], code: str, figures: tuple[str | None, str | None]
+) -> None:
+    found = faults("receipt", RECEIPT | changed)[code]
+    assert (found.expected, found.found) == figures
+
+
+@pytest.mark.parametrize(
+    ("rate", "day", "right"),
+    [
+        ("8%", date(2022, 1, 31), False),
+        ("8%", date(2022, 2, 1), True),
+        ("8%", date(2023, 6, 30), False),
+        ("8%", date(2023, 7, 1), True),
+        ("8%", date(2026, 12, 31), True),
+        ("8%", date(2027, 1, 1), False),
+        ("8%", None, True),
+        ("7%", None, False),
+        ("10%", date(2010, 1, 1), True),
+        ("KCT", date(2026, 1, 1), True),
+        ("KHAC:5.26%", date(2026, 1, 1), True),
+    ],
+)
+def test_rates_are_dated(rate: str, day: date | None, right: bool) -> None:
+    assert vat.in_force(rate, day) is right
+
+
+@pytest.mark.parametrize(
+    ("changed", "codes"),
+    [
+        ({"number": "079198000007"}, {"number_birth_year", "mrz_number"}),
+        ({"number": "079399000007"}, {"number_birth_year", "mrz_number"}),
+        ({"number": "079099000007"}, {"number_sex", "mrz_number"}),
+        ({"number": "099199000007", "mrz": None}, {"number_province"}),
+        ({"sex": "Nam"}, {"number_sex", "mrz_sex"}),
+        ({"date_of_birth": "1999-02-01"}, {"mrz_date_of_birth", "expiry"}),
+        ({"expiry": "2024-01-02"}, {"mrz_expiry", "expiry"}),
+        ({"expiry": "2020-01-01", "mrz": None}, {"date_order", "expiry"}),
+        ({"issue_date": "2022-01-01"}, {"expiry"}),
+        ({"full_name": "Nguyễn Thị Hóa Mai"}, {"mrz_full_name"}),
+        ({"mrz": CARD["mrz"].replace("VNM1", "VNM2")}, {"mrz_check_digits"}),
+        ({"mrz": "<"}, {"mrz_form"}),
+        ({"number": "012345678", "mrz": None}, {"cmnd_expired"}),
+    ],
+)
+def test_a_wrong_card_is_found_out(changed: dict[str, Any], codes: set[str]) -> None:
+    assert set(faults("id_card", CARD | changed)) == codes
+
+
+def test_an_unusual_province_is_told_but_not_a_reason_for_review() -> None:
+    assert (
+        faults("id_card", CARD | {"number": "099199000007", "mrz": None})["number_province"].severity
+        == "info"
+    )
+    assert len(PROVINCES) == 63
+
+
+@pytest.mark.parametrize(
+    ("changed", "codes"),
+    [
+        ({"number": "079199000008"}, {"qr_number", "mrz_number"}),
+        ({"full_name": "Nguyễn Thị Hóa"}, {"qr_full_name"}),
+        ({"full_name": "NGUYỄN THỊ HOÀ"}, set()),
+        ({"sex": "Nam"}, {"qr_sex", "number_sex", "mrz_sex"}),
+        ({"issue_date": "2021-03-05"}, {"qr_issue_date"}),
+        ({"place_of_residence": "Số 2, đường Hoà Bình, Hà Nội"}, {"qr_place_of_residence"}),
+        ({"place_of_residence": None, "mrz": None, "issue_date": None}, set()),
+    ],
+)
+def test_print_is_compared_with_the_code(changed: dict[str, Any], codes: set[str]) -> None:
+    assert set(faults("id_card", CARD | changed, "https://example.org", CODE, CODE)) == codes
+
+
+def test_texts_that_differ_in_diacritics_only_say_so() -> None:
+    found = faults("id_card", CARD | {"full_name": "Nguyên Thị Hoà"}, CODE)["qr_full_name"]
+    assert found.message.endswith("they differ in diacritics only")
+    assert (found.expected, found.found) == ("Nguyễn Thị Hòa", "Nguyên Thị Hoà")
+
+
+def test_a_damaged_part_of_the_zone_accuses_nobody() -> None:
+    zone = CARD["mrz"]
+    damaged = zone[:31] + "8" + zone[32:]  # first digit of the year of birth
+    assert set(faults("id_card", CARD | {"mrz": damaged})) == {"mrz_check_digits"}
+
+
+@pytest.mark.parametrize(
+    ("born", "issued", "until"),
+    [
+        (date(1999, 1, 1), date(2016, 1, 1), date(2024, 1, 1)),
+        (date(1999, 1, 1), date(2021, 12, 31), date(2024, 1, 1)),
+        (date(1999, 1, 1), date(2022, 1, 1), date(2039, 1, 1)),
+        (date(1999, 1, 1), date(2037, 1, 1), date(2059, 1, 1)),
+        (date(2015, 5, 5), date(2024, 8, 1), date(2029, 5, 5)),
+        (date(1950, 1, 1), date(2021, 1, 1), UNLIMITED),
+        (date(1965, 1, 1), date(2023, 1, 1), UNLIMITED),
+    ],
+)
+def test_a_card_lasts_to_the_next_milestone(born: date, issued: date, until: date) -> None:
+    assert expiries(born, issued) == {until}
+    assert until in expiries(born, None)
+
+
+def test_a_birthday_on_a_leap_day_has_two_days_in_other_years() -> None:
+    assert expiries(date(2000, 2, 29), date(2021, 5, 1)) == {date(2025, 2, 28), date(2025, 3, 1)}
+
+
+def test_a_card_without_expiry() -> None:
+    old = CARD | {
+        "number": "079050000007",
+        "sex": "Nam",
+        "date_of_birth": "1950-01-01",
+        "expiry": UNLIMITED.isoformat(),
+    }
+    for expiry in (None, UNLIMITED):
+        zone = mrz.build("079050000007", date(1950, 1, 1), "Nam", expiry, "Nguyễn Thị Hoà")
+        assert faults("id_card", old | {"mrz": zone}) == {}
