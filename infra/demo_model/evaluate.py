@@ -1,0 +1,135 @@
+"""How well a checkpoint reads fresh specimens: `python -m infra.demo_model.evaluate [--model DIR]`.
+
+The product's own tiler, prompt, grammar, engine and parser; a field is right when its normalised value is the
+truth's. The seeds are never those of the training. `vinbatch eval` measures the same from files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from PIL import Image
+
+from infra.demo_model.samples import spec
+from pipeline import grammar, parse, prompt, tiles
+from pipeline.errors import Permanent
+from pipeline.records import Request
+from pipeline.settings import EngineSettings
+from pipeline.specimens import Specimen, make
+from pipeline.vintern import load
+from pipeline.vintern.engine import Engine
+
+FIRST_SEED = 10**15  # the training's seeds are below 2**48
+
+SETS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "front, clean": ("id_card", {"kind": "id_card_front", "preset": "clean"}),
+    "front, worn": ("id_card", {"kind": "id_card_front", "preset": "worn"}),
+    "front, held-out fonts and layouts": (
+        "id_card",
+        {"kind": "id_card_front", "preset": "clean", "fonts": "held-out"},
+    ),
+    "front, values left out": ("id_card", {"kind": "id_card_front", "preset": "clean", "blank": 0.25}),
+    "back, clean": ("id_card", {"kind": "id_card_back", "preset": "clean"}),
+    "back, worn": ("id_card", {"kind": "id_card_back", "preset": "worn"}),
+    "receipt, clean": ("receipt", {"kind": "receipt", "preset": "clean"}),
+    "receipt, worn": ("receipt", {"kind": "receipt", "preset": "worn"}),
+    "receipt, values left out": ("receipt", {"kind": "receipt", "preset": "clean", "blank": 0.25}),
+    "receipt, held-out fonts": ("receipt", {"kind": "receipt", "preset": "clean", "fonts": "held-out"}),
+    "blank page, asked for a card": ("id_card", {"kind": "blank"}),
+    "letter, asked for a card": ("id_card", {"kind": "other"}),
+    "letter, asked for a receipt": ("receipt", {"kind": "other", "schema": "receipt"}),
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--model", default="demo")
+    options.add_argument("--pages", type=int, default=32, help="of each set")
+    options.add_argument("--set", action="append", help="only sets whose names begin so")
+    options.add_argument("--dtype", default="auto")
+    options.add_argument("--threads", type=int)
+    options.add_argument("--misses", type=int, default=0, help="wrong values to print of each set")
+    options.add_argument("--json", help="file for the scores")
+    given = options.parse_args()
+    model = load(given.model, dtype=given.dtype)
+    engine = Engine(model, EngineSettings(max_batch=16, max_new_tokens=768, threads=given.threads))
+    scores = {}
+    for name, (schema, options_of_set) in SETS.items():
+        if given.set and not name.startswith(tuple(given.set)):
+            continue
+        began = time.time()
+        specimens = [make(seed=FIRST_SEED + number, **options_of_set) for number in range(given.pages)]
+        scores[name] = result = score(list(read(engine, specimens, schema)), given.misses)
+        print(f"{name}: {json.dumps(result, ensure_ascii=False)} ({time.time() - began:.0f} s)", flush=True)
+    if given.json:
+        with open(given.json, "w", encoding="utf-8") as file:  # noqa: PTH123
+            json.dump(
+                {"model": model.checkpoint_hash, "pages": given.pages, "scores": scores}, file, indent=1
+            )
+
+
+def read(
+    engine: Engine, specimens: list[Specimen], schema: str
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(truth, what was read) of each first page: normalised values by path, None where absent."""
+    shape = spec(schema)
+    question, rules = prompt.build(shape), grammar.compile(shape)
+
+    def requests() -> Iterator[Request]:
+        for number, specimen in enumerate(specimens):
+            image = Image.fromarray(specimen.pages[0].pixels)
+            yield Request(str(number), tiles.split(image, 1), question, rules, 768)
+
+    for generation in engine.generate(requests()):
+        specimen = specimens[int(generation.request_id)]
+        own = specimen.schema.split("@")[0] == schema
+        truth = dict(_flat(specimen.truth["record"])) if own else {}
+        try:
+            record = parse.page_record(generation, shape, 1)
+        except Permanent as error:
+            print(f"  {specimen.kind} {generation.request_id}: {error.message}")
+            yield truth, {}
+            continue
+        values = {field.path: field.value for field in record.fields}
+        yield {**dict.fromkeys(values), **truth}, values
+
+
+def score(pages: list[tuple[dict[str, Any], dict[str, Any]]], misses: int = 0) -> dict[str, float]:
+    """Share of present values that are right: all, by part, by field; share of absent ones left null."""
+    right: dict[str, list[bool]] = defaultdict(list)
+    for truth, found in pages:
+        for path, value in truth.items():
+            if path.endswith("lines"):
+                continue
+            hit = found.get(path) == value
+            if value is None:
+                right["absent"].append(hit)
+                continue
+            right["all"].append(hit)
+            right["lines" if path.startswith("lines[") else "header"].append(hit)
+            right[path.partition("].")[2] if path.startswith("lines[") else path].append(hit)
+            if not hit and misses > 0:
+                misses -= 1
+                print(f"  {path}: {value!r} read as {found.get(path)!r}")
+    return {name: round(sum(hits) / len(hits), 3) for name, hits in right.items()}
+
+
+def _flat(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, list):
+            for number, line in enumerate(value):
+                for inner, content in line.items():
+                    yield f"{name}[{number}].{inner}", content
+        else:
+            yield name, value
+
+
+if __name__ == "__main__":
+    main()
