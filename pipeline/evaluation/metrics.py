@@ -1,0 +1,168 @@
+"""The measures themselves: plain functions of numbers and texts, each tested on a case computed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+from scipy.optimize import linear_sum_assignment
+
+Z95 = 1.959963984540054  # of the normal distribution: 95% lie within
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A share with its 95% confidence interval, all 0..1."""
+
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Values whose confidence lies in [low, high): how many, how sure on average, how many of them right."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def share(part: float, whole: float) -> float | None:
+    """part / whole, None where there is nothing to have a share of."""
+    return part / whole if whole else None
+
+
+def f1(precision: float | None, recall: float | None) -> float | None:
+    """The harmonic mean; None where both are undefined, 0 where one is undefined or zero."""
+    if precision is None and recall is None:
+        return None
+    return 2 * precision * recall / (precision + recall) if precision and recall else 0.0
+
+
+def wilson(part: int, whole: int) -> Interval | None:
+    """Wilson's score interval of a share; None where `whole` is 0."""
+    if not whole:
+        return None
+    p, n, z2 = part / whole, whole, Z95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def edits(truth: str, read: str) -> int:
+    """Characters to insert, delete or replace."""
+    return Levenshtein.distance(truth, read)
+
+
+def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> tuple[Bin, ...]:
+    """Values sorted into `bins` of equal width; empty bins are left out."""
+    at = np.minimum((np.asarray(confidences, np.float64) * bins).astype(int), bins - 1)
+    sure, hits = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
+    return tuple(
+        Bin(
+            i / bins,
+            (i + 1) / bins,
+            int((at == i).sum()),
+            float(sure[at == i].mean()),
+            float(hits[at == i].mean()),
+        )
+        for i in range(bins)
+        if (at == i).any()
+    )
+
+
+def ece(bins: Iterable[Bin]) -> float | None:
+    """Expected calibration error: how far confidence and accuracy lie apart, weighed by the bins' counts."""
+    found = list(bins)
+    whole = sum(b.count for b in found)
+    return share(sum(b.count * abs(b.confidence - b.accuracy) for b in found), whole)
+
+
+def acceptable(scores: Sequence[float], right: Sequence[int], of: Sequence[int], target: float) -> int:
+    """How many of the surest items one may accept so that together they are right in at least `target`.
+
+    Item i has `right[i]` of `of[i]` fields right and is as sure as `scores[i]`. Items of one score are
+    accepted together or not at all, because a threshold cannot part them. Items without fields are no error.
+    """
+    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    sorted_scores = np.asarray(scores, np.float64)[order]
+    hits, whole = np.cumsum(np.asarray(right)[order]), np.cumsum(np.asarray(of)[order])
+    ends = np.append(sorted_scores[1:] != sorted_scores[:-1], True) if len(order) else np.zeros(0, bool)
+    good = np.flatnonzero(ends & (hits >= target * whole))
+    return int(good[-1]) + 1 if len(good) else 0
+
+
+def accept_interval(
+    scores: Sequence[float], right: Sequence[int], of: Sequence[int], documents: int, target: float
+) -> Interval | None:
+    """The share of `documents` that `acceptable` lets through, with a bootstrap interval.
+
+    Whole documents are drawn again 1,000 times (seed 0) and the threshold is chosen anew each time, so the
+    interval holds the doubt about the threshold too. Documents beyond those listed are never accepted.
+    """
+    if not documents:
+        return None
+    score, hit, whole = np.asarray(scores, np.float64), np.asarray(right), np.asarray(of)
+    dice = np.random.default_rng(0)
+    drawn = []
+    for _ in range(1000):
+        pick = dice.integers(0, documents, documents)
+        pick = pick[pick < len(score)]
+        drawn.append(acceptable(score[pick], hit[pick], whole[pick], target) / documents)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(acceptable(scores, right, of, target) / documents, float(low), float(high))
+
+
+def anls_star(truth: Any, read: Any) -> float:
+    """ANLS* of two nested values (dicts, lists in any order, texts, None): 0..1.
+
+    The measure of Peer et al., "ANLS*: A Universal Document Processing Metric": texts by normalised edit
+    distance, nothing below one half; lists by the best assignment; every leaf of either side weighs the same.
+    """
+    gained, length = _anls(truth, read)
+    return gained / length if length else 1.0
+
+
+def _anls(truth: Any, read: Any) -> tuple[float, int]:
+    """(points, leaves) of a pair."""
+    if isinstance(truth, Mapping) and isinstance(read, Mapping):
+        names = [*truth, *(name for name in read if name not in truth and not _nothing(read[name]))]
+        scores = [_anls(truth.get(name), read.get(name)) for name in names]
+        return sum(s for s, _ in scores), sum(n for _, n in scores)
+    if isinstance(truth, list) and isinstance(read, list):
+        return _anls_list(truth, read)
+    if truth is None or read is None:
+        return float(truth is None and _nothing(read)), max(_leaves(truth), _leaves(read))
+    if isinstance(truth, Mapping | list) or isinstance(read, Mapping | list):
+        return 0.0, max(_leaves(truth), _leaves(read))
+    one, other = (" ".join(str(value).lower().split()) for value in (truth, read))
+    likeness = Levenshtein.normalized_similarity(one, other)
+    return (likeness if likeness >= 0.5 else 0.0), 1
+
+
+def _anls_list(truth: list[Any], read: list[Any]) -> tuple[float, int]:
+    cells = [[_anls(a, b) for b in read] for a in truth]
+    means = np.array([[s / n if n else 1.0 for s, n in row] for row in cells]).reshape(len(truth), len(read))
+    rows, columns = linear_sum_assignment(means, maximize=True)
+    pairs = [cells[row][column] for row, column in zip(rows, columns, strict=True)]
+    alone = [a for i, a in enumerate(truth) if i not in rows] + [
+        b for i, b in enumerate(read) if i not in columns
+    ]
+    return sum(s for s, _ in pairs), sum(n for _, n in pairs) + sum(map(_leaves, alone))
+
+
+def _leaves(value: Any) -> int:
+    if isinstance(value, Mapping | list):
+        return sum(map(_leaves, value.values() if isinstance(value, Mapping) else value))
+    return 1
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or value in ({}, [], "")

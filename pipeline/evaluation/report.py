@@ -1,0 +1,284 @@
+"""How well a job read documents whose truth is known.
+
+A missing value and an invented one are counted apart: the first is seen by whoever needs it, the second is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from pipeline.evaluation import metrics
+from pipeline.evaluation.metrics import Bin, Interval
+from pipeline.evaluation.pairs import Pair, pair
+from pipeline.evaluation.truth import TrueDocument, Truth
+from pipeline.grammar import canonical
+from pipeline.records import Extraction, Field
+from schemas import text
+from schemas.shape import Group, Node, Repeated
+
+TARGET = 0.99  # field precision at which documents are let through without a person
+WORST = 12  # documents listed with all that is wrong in them
+
+
+class Read(Protocol):
+    """A document's extraction, as the store hands it out."""
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def extraction(self) -> Extraction: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FieldScore:
+    """One field over all documents.
+
+    printed       how many papers or lines show it; `missing` of them were read as null, `wrong` differently
+    read          how many values were read; `hallucinated` of them stand on no paper
+    absent        neither printed nor read
+    right         equal after normalisation; `exact` to the letter, `tone` up to the tone mark's place,
+                  `unaccented` up to all diacritics (each includes the stricter ones)
+    cer           wrong characters of all printed ones; a missing value is wrong as a whole
+    acceptable    share of readings above the confidence from which on 99% of this field's readings are right
+    """
+
+    leaf: str
+    printed: int
+    read: int
+    right: int
+    wrong: int
+    missing: int
+    hallucinated: int
+    absent: int
+    exact: int
+    tone: int
+    unaccented: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    cer: float | None
+    acceptable: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """What may pass without a person at `target` field precision.
+
+    A document passes if no check failed and its least sure field reaches `threshold`. Its fields are those that
+    are printed or read; a missing one counts against it. The threshold is chosen on these same documents.
+    """
+
+    target: float
+    threshold: float | None  # None: no document passes
+    documents: Interval | None  # of all documents of the truth, unread ones included
+    accepted: int
+    precision: Interval | None  # of the accepted documents' fields
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentScore:
+    """One document: its fields that are printed or read, how many of them are right, and what is not."""
+
+    uri: str
+    name: str
+    state: str
+    fields: int
+    right: int
+    faults: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All measures, shares 0..1, None where there is nothing to measure.
+
+    micro      over all values together; macro: the mean over fields that are printed or read somewhere
+    exact      documents with every field right, and nothing missing or invented, of all documents
+    done       documents in the state "done", of all documents; done_precision: of their fields
+    unread     documents of the truth without an extraction: in `documents`, all their values missing
+    unscored   extractions without truth, left out
+    """
+
+    schema: str
+    documents: int
+    unread: tuple[str, ...]
+    unscored: tuple[str, ...]
+    other_schema: tuple[str, ...]
+    fields: tuple[FieldScore, ...]
+    total: FieldScore
+    macro_f1: float | None
+    exact: Interval | None
+    anls: float | None
+    ece: float | None
+    bins: tuple[Bin, ...]
+    accept: Accept
+    done: Interval | None
+    done_precision: Interval | None
+    worst: tuple[DocumentScore, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values for `json.dump`."""
+        plain: dict[str, Any] = asdict(self)
+        return plain
+
+
+def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
+    """Score a job's extractions. Raises UsageError where the truth does not say which document is meant."""
+    read = {item.uri: item.extraction for item in extractions}
+    found = truth.match(list(read))
+    scored = [_Scored(uri, found[uri], read[uri], truth) for uri in read if uri in found]
+    seen = {document.name for document in found.values()}
+    unread = [
+        _Scored(None, document, None, truth) for document in truth.documents if document.name not in seen
+    ]
+    every = [*scored, *unread]
+    pairs = [each for document in every for each in document.pairs]
+    order = [path for path, _ in truth.spec.shape.leaves() if path in truth.labelled]
+    fields = tuple(_field(leaf, [each for each in pairs if each.leaf == leaf]) for leaf in order)
+    used = [field.f1 for field in fields if field.f1 is not None]
+    bins = metrics.calibration(*_confidences(pairs))
+    done = [document for document in scored if document.state == "done"]
+    return Report(
+        schema=f"{truth.spec.name}@{truth.spec.version}",
+        documents=len(every),
+        unread=tuple(document.truth.name for document in unread),
+        unscored=tuple(uri for uri in read if uri not in found),
+        other_schema=truth.other_schema,
+        fields=fields,
+        total=_field("all", pairs),
+        macro_f1=metrics.share(sum(used), len(used)),
+        exact=metrics.wilson(sum(document.exact for document in every), len(every)),
+        anls=metrics.share(sum(document.anls for document in every), len(every)),
+        ece=metrics.ece(bins),
+        bins=bins,
+        accept=_accept(scored, len(every)),
+        done=metrics.wilson(len(done), len(every)),
+        done_precision=_precision(done),
+        worst=_worst(scored),
+    )
+
+
+class _Scored:
+    """One document of the truth beside what was read of it, if anything was."""
+
+    def __init__(
+        self, uri: str | None, true: TrueDocument, extraction: Extraction | None, truth: Truth
+    ) -> None:
+        self.uri = uri
+        self.truth = true
+        self.state = extraction.state if extraction else "unread"
+        fields = {field.path: field for field in extraction.fields} if extraction else {}
+        shape, labelled = truth.spec.shape, truth.labelled
+        self.pairs = [each for each in pair(shape, true.values, fields) if each.leaf in labelled]
+        self.right = sum(each.verdict == "right" for each in self.pairs)
+        self.fields = sum(each.verdict != "absent" for each in self.pairs)
+        self.exact = extraction is not None and self.right == self.fields
+        printed = {path: _plain(value.value, value.text) for path, value in true.values.items()}
+        said = {
+            path: _plain(field.value, field.raw) for path, field in fields.items() if field.raw is not None
+        }
+        self.anls = metrics.anls_star(_tree(shape, printed, labelled), _tree(shape, said, labelled))
+        checks = extraction.checks if extraction else ()
+        failed = {c.code for c in checks if not c.passed and c.severity != "info"} - {"low_confidence"}
+        self.passes = extraction is not None and not failed and self.state != "partial"
+        self.least_sure = min((field.confidence or 0.0 for field in fields.values()), default=0.0)
+
+    @property
+    def faults(self) -> tuple[Pair, ...]:
+        return tuple(each for each in self.pairs if each.verdict not in ("right", "absent"))
+
+
+def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
+    count = {verdict: sum(each.verdict == verdict for each in pairs) for verdict in _VERDICTS}
+    printed = count["right"] + count["wrong"] + count["missing"]
+    read = count["right"] + count["wrong"] + count["hallucinated"]
+    precision, recall = metrics.share(count["right"], read), metrics.share(count["right"], printed)
+    texts = [(each.truth.text, _said(each.read)) for each in pairs if each.truth is not None]
+    alike = [text.match(truth, said) for truth, said in texts if said]
+    exact = sum(each.exact for each in pairs)
+    sure, right = _confidences(pairs)
+    passing = metrics.acceptable(sure, [int(r) for r in right], [1] * len(right), TARGET)
+    return FieldScore(
+        leaf=leaf,
+        printed=printed,
+        read=read,
+        **count,
+        exact=exact,
+        tone=sum(a in ("strict", "tone") for a in alike),
+        unaccented=sum(a is not None for a in alike),
+        precision=precision,
+        recall=recall,
+        f1=metrics.f1(precision, recall),
+        cer=metrics.share(sum(metrics.edits(*each) for each in texts), sum(len(truth) for truth, _ in texts)),
+        acceptable=metrics.share(passing, len(right)),
+    )
+
+
+_VERDICTS = ("right", "wrong", "missing", "hallucinated", "absent")
+
+
+def _said(read: Field | None) -> str:
+    return canonical(read.raw) if read is not None and read.raw is not None else ""
+
+
+def _confidences(pairs: Iterable[Pair]) -> tuple[list[float], list[bool]]:
+    """How sure each reading was, null ones included, and whether it was right."""
+    known = [
+        (each.read.confidence, each.verdict in ("right", "absent")) for each in pairs if each.read is not None
+    ]
+    kept = [(sure, right) for sure, right in known if sure is not None]
+    return [sure for sure, _ in kept], [right for _, right in kept]
+
+
+def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
+    able = sorted((document for document in scored if document.passes), key=lambda d: -d.least_sure)
+    scores = [document.least_sure for document in able]
+    right, of = [document.right for document in able], [document.fields for document in able]
+    count = metrics.acceptable(scores, right, of, TARGET)
+    return Accept(
+        target=TARGET,
+        threshold=scores[count - 1] if count else None,
+        documents=metrics.accept_interval(scores, right, of, documents, TARGET),
+        accepted=count,
+        precision=_precision(able[:count]),
+    )
+
+
+def _precision(documents: Sequence[_Scored]) -> Interval | None:
+    return metrics.wilson(sum(d.right for d in documents), sum(d.fields for d in documents))
+
+
+def _worst(scored: Sequence[_Scored]) -> tuple[DocumentScore, ...]:
+    bad = sorted((document for document in scored if document.faults), key=lambda d: -len(d.faults))
+    return tuple(
+        DocumentScore(d.uri or "", d.truth.name, d.state, d.fields, d.right, d.faults) for d in bad[:WORST]
+    )
+
+
+def _plain(value: Any, raw: str | None) -> str:
+    return str(raw if value is None else value)
+
+
+def _tree(
+    node: Node, values: Mapping[str, str], labelled: frozenset[str], path: str = "", leaf: str = ""
+) -> Any:
+    """The nested record of the labelled leaves, as ANLS* compares it."""
+    if isinstance(node, Group):
+        dot = "." if path else ""
+        return {
+            inner.name: _tree(inner, values, labelled, f"{path}{dot}{inner.name}", f"{leaf}{dot}{inner.name}")
+            for inner in node.fields
+            if any(_below(name, f"{leaf}{dot}{inner.name}") for name in labelled)
+        }
+    if isinstance(node, Repeated):
+        items = []
+        while any(_below(name, f"{path}[{len(items)}]") for name in values):
+            items.append(_tree(node.item, values, labelled, f"{path}[{len(items)}]", f"{leaf}[]"))
+        return items
+    return values.get(path)
+
+
+def _below(name: str, path: str) -> bool:
+    return name == path or name.startswith((f"{path}.", f"{path}["))
