@@ -1,0 +1,108 @@
+"""What keeps a lane within its settings: a bound on what is held, and who may run beside whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Room:
+    """A bound on an amount that is held at once (bytes, pages). First come, first served.
+
+    What is larger than the whole room is let in when nothing else is there: it passes, alone.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.peak = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, amount: int) -> None:
+        """Wait until `amount` fits. Every take is followed by one `give` of the same amount."""
+        if not self._waiting and self._fits(amount):
+            self._hold(amount)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((amount, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._admit()  # those behind it need not wait for its turn
+            else:
+                self.give(amount)  # it was let in at the moment it gave up
+            raise
+
+    def give(self, amount: int) -> None:
+        self.used -= amount
+        self._admit()
+
+    @asynccontextmanager
+    async def held(self, amount: int) -> AsyncIterator[None]:
+        await self.take(amount)
+        try:
+            yield
+        finally:
+            self.give(amount)
+
+    def _admit(self) -> None:
+        while self._waiting:
+            amount, turn = self._waiting[0]
+            if not turn.cancelled():
+                if not self._fits(amount):
+                    return
+                self._hold(amount)
+                turn.set_result(None)
+            self._waiting.popleft()
+
+    def _fits(self, amount: int) -> bool:
+        return not self.used or self.used + amount <= self.limit
+
+    def _hold(self, amount: int) -> None:
+        self.used += amount
+        self.peak = max(self.peak, self.used)
+
+
+class Company:
+    """Requests run together; a suspect, whose company lost its replica, runs alone.
+
+    So a death can be laid at one page's door, and its neighbours are not counted against.
+    """
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._together = 0
+        self._alone = False
+        self._suspects = 0
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._alone and not self._suspects)
+            self._together += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._together -= 1
+                self._changed.notify_all()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        async with self._changed:
+            self._suspects += 1
+            try:
+                await self._changed.wait_for(lambda: not self._alone and not self._together)
+                self._alone = True
+            finally:
+                self._suspects -= 1
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._alone = False
+                self._changed.notify_all()

@@ -1,0 +1,209 @@
+"""A run of a job: list the sources into the ledger while lanes work, until the ledger balances.
+
+The driver holds nothing that matters: when it dies, the ledger knows what is done, and the same command
+goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from pipeline import keys, store
+from pipeline.errors import Transient, UsageError
+from pipeline.settings import Settings
+from pipeline.store import Balance, Job, Store
+from pipeline.store.url import parse
+from schemas import registry
+from schemas.registry import SchemaSpec
+from workers import cluster
+from workers.fleet import Fleet
+from workers.lane import LaneJob, peak_bytes
+from workers.listing import Lister, Listing, patiently
+from workers.progress import Progress
+
+_TICK = 0.5  # seconds between two looks at the lanes
+_COUNT_SHARE = 0.05  # of the time may go into counting the documents in the ledger
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What a person asked for."""
+
+    sources: tuple[str, ...]
+    schema: str
+    model: str
+    settings: Settings
+    name: str | None = None  # None: derived from the three above
+    replicas: int | None = None
+    gpus_per_replica: float | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. The balance is of the whole job, whoever worked on it."""
+
+    job: str
+    balance: Balance
+    interrupted: bool
+    last: Progress
+    driver_peak_bytes: int
+    listing_failed: str | None = None  # why documents may be missing from the job
+
+    @property
+    def all_done(self) -> bool:
+        bad = self.balance.quarantined + self.balance.partial + self.balance.unfinished
+        return not bad and self.listing_failed is None
+
+
+def run(request: JobRequest, show: Callable[[Progress], None], stop: threading.Event) -> Outcome:
+    """Work until every document of the job is finished, or until `stop` is set.
+
+    Raises UsageError before anything is started where that can be known, LaneBroken when no lane can work,
+    and Unbalanced when the ledger's books do not add up at the end.
+    """
+    started = time.monotonic()
+    schema = _spec(request.schema)
+    listings = [Listing(source, request.settings.source) for source in request.sources]
+    checkpoint = _checkpoint(request.model)
+    with (
+        store.open(request.settings.store) as ledger,
+        cluster.joined(request.address, request.replicas or 1, request.settings.lane),
+    ):
+        machines = cluster.nodes()
+        if ledger.one_machine and len({machine.address for machine in machines}) > 1:
+            raise UsageError(
+                f"the store {ledger.url} is a file on one machine, the cluster has {len(machines)} machines; "
+                "give --store postgresql://… instead"
+            )
+        plan = cluster.plan(
+            machines, request.settings.lane.readers, request.replicas, request.gpus_per_replica
+        )
+        job = ledger.ensure_job(
+            request.name or default_name(request),
+            schema,
+            sources=request.sources,
+            settings=keys.involved(request.settings),
+            model=request.model,
+            checkpoint=checkpoint,
+        )
+        driver = _Driver(ledger, job, show, started)
+        with Fleet(_lane_job(request, job, checkpoint, plan), plan) as fleet:
+            lister = Lister(ledger, job, listings, request.settings.lane.patience_seconds, stop)
+            return driver.drive(fleet, lister, stop)
+
+
+def default_name(request: JobRequest) -> str:
+    """The same for the same sources, schema and model, so that the same command resumes."""
+    places = sorted(_absolute(source) for source in request.sources)
+    said = "\n".join([*places, _absolute_schema(request.schema), _absolute(request.model)])
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", request.schema.rpartition(":")[2]).strip("-").lower()
+    return f"{stem}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+
+class _Driver:
+    """The driver's side of a run: watch the lanes, count the ledger, show it."""
+
+    def __init__(self, ledger: Store, job: Job, show: Callable[[Progress], None], started: float) -> None:
+        self._ledger = ledger
+        self._job = job
+        self._show = show
+        self._started = started
+        self._counts: dict[str, int] = {}
+        self._count_at = 0.0
+
+    def drive(self, fleet: Fleet, lister: Lister, stop: threading.Event) -> Outcome:
+        """To the run's end."""
+        lister.start()
+        phase, told = "starting", False
+        while fleet.working:
+            fleet.watch(_TICK)
+            if not lister.is_alive() and not told:
+                lister.finish()
+                fleet.listed()
+                told = True
+            if stop.is_set() and phase != "stopping":
+                phase = "stopping"
+                fleet.stop()
+            elif phase == "starting" and any(report.state == "working" for report in fleet.reports()):
+                phase = "working"
+            self._show(self._progress(phase, lister.is_alive(), fleet))
+        lister.join()
+        lister.finish()
+        self._count_at = 0.0
+        last = self._progress("ended", False, fleet)
+        self._show(last)
+        balance = patiently(self._ledger.verify, self._job)
+        interrupted = stop.is_set() and bool(balance.unfinished)
+        return Outcome(self._job.name, balance, interrupted, last, peak_bytes(), lister.failed)
+
+    def _progress(self, phase: str, listing: bool, fleet: Fleet) -> Progress:
+        now = time.monotonic()
+        if now >= self._count_at:
+            with suppress(Transient):  # a busy store: the figures stay as they are
+                self._counts = self._ledger.counts(self._job)
+            took = time.monotonic() - now
+            self._count_at = now + max(_TICK, took / _COUNT_SHARE)
+        reports = tuple(fleet.reports())
+        return Progress(
+            self._job.name, phase, now - self._started, listing, dict(self._counts), reports, fleet.replaced
+        )
+
+
+def _spec(name: str) -> SchemaSpec:
+    try:
+        return registry.resolve(name)
+    except registry.SchemaError as error:
+        raise UsageError(str(error)) from error
+
+
+def _checkpoint(model: str) -> str:
+    """The hash of the model's files, found in a process of its own: the driver need not carry torch."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(_digest, model).result()
+        except BrokenProcessPool as error:
+            raise UsageError(
+                f"the checkpoint of {model!r} could not be read: its reader was killed"
+            ) from error
+
+
+def _digest(model: str) -> str:
+    from pipeline.vintern import checkpoint
+
+    return checkpoint.digest(checkpoint.locate(model))
+
+
+def _lane_job(request: JobRequest, job: Job, checkpoint: str, plan: cluster.LanePlan) -> LaneJob:
+    engine = request.settings.engine
+    if engine.threads is None:
+        engine = engine.model_copy(update={"threads": plan.threads})
+    return LaneJob(
+        name=job.name,
+        store=parse(request.settings.store).render_as_string(hide_password=False),
+        schema=_absolute_schema(request.schema),
+        model=_absolute(request.model),
+        checkpoint=checkpoint,
+        gpus=plan.gpus,
+        settings=request.settings.model_copy(update={"engine": engine}),
+    )
+
+
+def _absolute(path: str) -> str:
+    """An existing path made absolute, because a lane's processes have a working directory of their own."""
+    return str(Path(path).absolute()) if Path(path).exists() else path
+
+
+def _absolute_schema(schema: str) -> str:
+    path, colon, model = schema.rpartition(":")
+    return f"{_absolute(path)}:{model}" if colon else schema

@@ -1,0 +1,52 @@
+"""What a lane is told, and what it tells: the records between the driver and its lanes."""
+
+from __future__ import annotations
+
+import resource
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipeline.errors import VinbatchError
+from pipeline.settings import Settings
+
+
+class LaneBroken(VinbatchError):
+    """The lane cannot go on, through no document's fault; what it held is given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneJob:
+    """Everything that a lane's processes need to know of the job."""
+
+    name: str
+    store: str = field(repr=False)  # may hold a password
+    schema: str  # as registry.resolve takes it
+    model: str  # as vintern.load takes it
+    checkpoint: str  # the hash that the loaded weights must have
+    gpus: float  # of the replica; 0 for a CPU lane
+    settings: Settings = field(repr=False)
+
+
+@dataclass(slots=True)
+class LaneReport:
+    """What a lane has done since it was started. Counts only: nothing that was read."""
+
+    lane: str
+    state: str = "starting"
+    held: int = 0  # documents leased now
+    documents: Counter[str] = field(default_factory=Counter)  # by the state they ended in
+    reasons: Counter[str] = field(default_factory=Counter)  # of quarantined documents and failed pages
+    pages: int = 0  # read by the model
+    pages_known: int = 0  # found in the store, not read again
+    tokens: int = 0  # generated
+    given_back: int = 0  # documents to be tried again
+    late: int = 0  # documents that somebody else had taken over
+    reader_deaths: int = 0
+    replica_deaths: int = 0
+    trouble: str | None = None  # what the lane is waiting for, if anything is wrong
+    peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far, bytes (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

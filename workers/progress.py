@@ -1,0 +1,170 @@
+"""How far a run is: a live table on a terminal, plain lines elsewhere. Counts only, nothing that was read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+
+from workers.lane import LaneReport
+
+_LINE_SECONDS = 2.0  # between two plain lines
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, for people: counts only."""
+
+    job: str
+    phase: str  # "starting", "working", "stopping" or "ended"
+    seconds: float
+    listing: bool  # still finding documents
+    documents: dict[str, int]  # of the whole job, by state
+    reports: tuple[LaneReport, ...]
+    lanes_replaced: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.documents.values())
+
+    @property
+    def finished(self) -> int:
+        return self.total - self.documents.get("pending", 0) - self.documents.get("leased", 0)
+
+    @property
+    def pages(self) -> int:
+        return sum(report.pages for report in self.reports)
+
+    @property
+    def pages_known(self) -> int:
+        return sum(report.pages_known for report in self.reports)
+
+    @property
+    def tokens(self) -> int:
+        return sum(report.tokens for report in self.reports)
+
+    @property
+    def reasons(self) -> Counter[str]:
+        return sum((report.reasons for report in self.reports), Counter[str]())
+
+    @property
+    def troubles(self) -> list[str]:
+        return sorted({report.trouble for report in self.reports if report.trouble})
+
+
+class Reporter:
+    """Shows the progress of one run on a console; use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._rates = Rates()
+        self._line = ""
+        self._line_at = 0.0
+
+    def __enter__(self) -> Reporter:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        rates = self._rates.at(progress)
+        if self._live is not None:
+            self._live.update(panel(progress, rates), refresh=True)
+            return
+        now, said = time.monotonic(), line(progress, rates)
+        ended = progress.phase == "ended"
+        if ended or (said != self._line and now - self._line_at >= _LINE_SECONDS):
+            self._console.print(said, highlight=False, soft_wrap=True)
+            self._line, self._line_at = said, now
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Over the last minute. `left` is in seconds; None while nobody can know."""
+
+    pages: float = 0.0
+    tokens: float = 0.0
+    left: float | None = None
+
+
+class Rates:
+    """What a run does in a second, from the snapshots of the last minute."""
+
+    def __init__(self, window: float = 60.0) -> None:
+        self._window = window
+        self._seen: deque[tuple[float, int, int, int]] = deque()
+
+    def at(self, progress: Progress) -> Speed:
+        self._seen.append((progress.seconds, progress.pages, progress.tokens, progress.finished))
+        while self._seen[-1][0] - self._seen[0][0] > self._window:
+            self._seen.popleft()
+        (start, pages, tokens, finished), (end, *newest) = self._seen[0], self._seen[-1]
+        if end <= start:
+            return Speed()
+        span, rate = end - start, (newest[2] - finished) / (end - start)
+        left = (progress.total - progress.finished) / rate if rate and not progress.listing else None
+        return Speed((newest[0] - pages) / span, (newest[1] - tokens) / span, left)
+
+
+def line(progress: Progress, speed: Speed) -> str:
+    """One line for a log."""
+    parts = [
+        f"{clock(progress.seconds)} {progress.phase}",
+        f"documents {progress.finished}/{progress.total}{'+' if progress.listing else ''}{_states(progress)}",
+        f"pages {progress.pages} ({speed.pages:.1f}/s)",
+        f"tokens {progress.tokens} ({speed.tokens:.0f}/s)",
+    ]
+    if progress.pages_known:
+        parts.append(f"pages known before {progress.pages_known}")
+    if progress.reasons:
+        parts.append("failed: " + _counted(progress.reasons))
+    if speed.left is not None and progress.phase == "working":
+        parts.append(f"left {clock(speed.left)}")
+    return " · ".join([*parts, *progress.troubles])
+
+
+def panel(progress: Progress, speed: Speed) -> RenderableType:
+    """The same for a terminal."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    total = progress.total
+    table.add_row("job", f"{progress.job}  {progress.phase}  {clock(progress.seconds)}")
+    table.add_row("documents", ProgressBar(max(total, 1), progress.finished, width=40))
+    table.add_row(
+        "", f"{progress.finished} of {total}{' so far' if progress.listing else ''}{_states(progress)}"
+    )
+    known = f", {progress.pages_known} known before" if progress.pages_known else ""
+    table.add_row("pages", f"{progress.pages}  {speed.pages:.1f}/s{known}")
+    table.add_row("tokens", f"{progress.tokens}  {speed.tokens:.0f}/s")
+    lanes = Counter(report.state for report in progress.reports)
+    replaced = f", {progress.lanes_replaced} replaced" if progress.lanes_replaced else ""
+    table.add_row("lanes", _counted(lanes) + replaced)
+    if progress.reasons:
+        table.add_row("failed", _counted(progress.reasons))
+    for trouble in progress.troubles:
+        table.add_row("waiting", trouble)
+    table.add_row("left", clock(speed.left) if speed.left is not None else "")
+    return table
+
+
+def clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _states(progress: Progress) -> str:
+    ended = {state: n for state, n in progress.documents.items() if n and state not in ("pending", "leased")}
+    return f" ({_counted(ended)})" if ended else ""
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in counts.items())
