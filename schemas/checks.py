@@ -6,6 +6,7 @@ changes nothing. What is absent on paper is None in the record, and a rule that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,8 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from stdnum.exceptions import ValidationError
 from stdnum.vn import mst
 
+from schemas.text import unaccented
+
 if TYPE_CHECKING:
     from schemas.spec import SchemaSpec
+
+_DISCOUNT = re.compile(r"(chiet khau|giam gia|khuyen mai)\b")
 
 Severity = Literal["info", "warning", "error"]
 
@@ -93,6 +98,23 @@ def tax_code(field: str, value: str | None) -> Iterator[CheckResult]:
     yield CheckResult(
         "tax_code", passed, "error", f"{field}: the tax code {value} {said}", (field,), None, value
     )
+
+
+def sum_of_lines(lines: Sequence[Any], printed: Decimal) -> Decimal | None:
+    """The sum of the lines' amounts; None where there are no lines or an amount is absent.
+
+    A discount line may be printed with its sign or without it: of both sums, the one nearer to the printed.
+    """
+    if not lines or any(line.amount is None for line in lines):
+        return None
+    plain = sum((line.amount for line in lines), Decimal(0))
+    reduced = plain - 2 * sum((line.amount for line in lines if _is_unsigned_discount(line)), Decimal(0))
+    return min((plain, reduced), key=lambda value: abs(value - printed))
+
+
+def _is_unsigned_discount(line: Any) -> bool:
+    named = line.name is not None and _DISCOUNT.match(unaccented(line.name).casefold())
+    return bool(named) and line.amount > 0
 
 
 def line_amounts(

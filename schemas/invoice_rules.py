@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from schemas import checks
 from schemas import vat as rates
 from schemas.checks import CheckResult, equal
-from schemas.text import unaccented
 from schemas.words import from_words
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _SERIES = re.compile(
     r"[CK][0-9]{2}[TDLMNBGHXF][A-Z]{2}"
 )  # behind a form digit 1-9, which has a field of its own
-_DISCOUNT = re.compile(r"(chiet khau|giam gia)\b")
 
 
 def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
@@ -51,24 +49,19 @@ def line_amounts(invoice: Invoice) -> Iterator[CheckResult]:
 
 
 def net(invoice: Invoice) -> Iterator[CheckResult]:
-    """The amounts of the lines add up to the net.
-
-    A discount line may be printed with its sign or without it, so both sums are tried.
-    """
-    amounts = [line.amount for line in invoice.lines if line.amount is not None]
-    if invoice.net is None or not amounts or len(amounts) < len(invoice.lines):
+    """The amounts of the lines add up to the net."""
+    if invoice.net is None:
         return
-    plain = sum(amounts, Decimal(0))
-    reduced = plain - 2 * sum((_reduction(line) for line in invoice.lines), Decimal(0))
-    printed = invoice.net
-    expected = min((plain, reduced), key=lambda value: abs(value - printed))
+    expected = checks.sum_of_lines(invoice.lines, invoice.net)
+    if expected is None:
+        return
     yield equal(
         "net",
         ("lines", "net"),
         expected,
         invoice.net,
         "the lines add up to {expected}, the net is {found}",
-        _unit(invoice) * len(amounts),
+        _unit(invoice) * len(invoice.lines),
     )
 
 
@@ -203,12 +196,6 @@ def _series(invoice: Invoice, printed: str) -> Iterator[CheckResult]:
 def _unit(invoice: Invoice) -> Decimal:
     """The smallest coin of the invoice's currency."""
     return Decimal(1) if invoice.currency in (None, "VND") else Decimal("0.01")
-
-
-def _reduction(line: InvoiceLine) -> Decimal:
-    """The amount of a discount line that is printed without its sign."""
-    named = line.name is not None and _DISCOUNT.match(unaccented(line.name).casefold())
-    return line.amount if named and line.amount is not None and line.amount > 0 else Decimal(0)
 
 
 def _line_vat(line: InvoiceLine) -> Decimal | None:

@@ -40,9 +40,9 @@ class Printed:
 # Members of a character class: every Vietnamese letter, composed (NFC), and the basic Latin ones.
 LETTERS = "A-Za-zÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝà-ãè-êìíò-õùúýĂăĐđĨĩŨũƠơƯưẠ-ỹ"
 
-# What running text may hold: printable ASCII but the backslash, Latin letters, dashes, curly quotes, currency
-# signs. The first character is no space.
-_SOLID = r"!-\[\]-~¡-ɏẠ-ỹ‐-―‘-”•…€₫"
+# What running text may hold: printable ASCII but the backslash, Latin and Greek letters (steel is Φ10 thick),
+# dashes, curly quotes, signs of measure and money. No other script: a reader that strays into one is lost.
+_SOLID = r"!-\[\]-~¡-ɏΑ-ωẠ-ỹ‐-―‘-”•…‰′″€₫℃№™≈≤≥"
 
 
 def text_pattern(max_chars: int) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, RootModel
 from pydantic.fields import FieldInfo
-from typing_extensions import TypeAliasType
+from typing_inspection.typing_objects import is_typealiastype
 
 from schemas.fields import PLAIN
 from schemas.printed import Printed as Printed
@@ -120,7 +120,7 @@ def plain_type(annotation: Any, metadata: tuple[Any, ...] = ()) -> tuple[Any, tu
             annotation, *found = get_args(annotation)
             inner = (m for item in found for m in (item.metadata if isinstance(item, FieldInfo) else (item,)))
             metadata = (*inner, *metadata)
-        elif isinstance(annotation, TypeAliasType):
+        elif is_typealiastype(annotation):
             annotation = annotation.__value__
         elif len(arms := _arms(annotation)) == 1:
             annotation = arms[0]

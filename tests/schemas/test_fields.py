@@ -138,3 +138,20 @@ def test_no_pattern_lets_a_value_start_empty(name: str) -> None:
             assert not pattern.fullmatch(""), path
             assert not pattern.fullmatch(" "), path
             assert not pattern.fullmatch("a\n"), path
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Thép Φ10 – Ø12 (≥ 99,5%) ½″",
+        "Số 1/2A, ngõ 3, đường “Hoà Bình”…",
+        "Cà phê 100% 'Arabica' & Co. [mới] {x} ~5℃ №7",
+    ],
+)
+def test_running_text_holds_the_signs_of_trade(raw: str) -> None:
+    assert re.fullmatch(form(fields.Text).pattern, raw)
+
+
+@pytest.mark.parametrize("raw", ["发票", "chữ\tcột", "một\\hai", "ไทย", " trước"])
+def test_running_text_holds_no_other_script_and_no_control(raw: str) -> None:
+    assert not re.fullmatch(form(fields.Text).pattern, raw)

@@ -154,6 +154,13 @@ def test_a_discount_line_counts_with_its_sign_or_without() -> None:
         assert "net" in faults("invoice", record | {"net": "90000"})
 
 
+def test_a_discount_on_a_receipt() -> None:
+    lines = [*RECEIPT["lines"], {"name": "Giảm giá", "amount": "10000"}]
+    assert faults("receipt", RECEIPT | {"lines": lines, "total": "90000", "change": "110000"}) == {}
+    lines[1] = {"name": "Kẹo", "amount": None}
+    assert faults("receipt", RECEIPT | {"lines": lines, "total": "90000", "change": "110000"}) == {}
+
+
 def test_vat_at_several_rates_is_summed_over_the_lines() -> None:
     lines = [INVOICE["lines"][0] | {"vat_rate": "10%"}, INVOICE["lines"][1] | {"vat_rate": "KCT"}]
     record = INVOICE | {

@@ -10,13 +10,14 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 
 import pytest
 from pydantic import BaseModel, Field, RootModel, StringConstraints, create_model
+from typing_extensions import TypeAliasType
 
 from pipeline import grammar
-from schemas.fields import Money, TaxCode
+from schemas.fields import PLAIN, Money, TaxCode
 from schemas.printed import whole_pattern
 from schemas.registry import BUILT_IN
 from schemas.shape import MAX_ITEMS, Group, Leaf, Repeated, SchemaError, shape_of
-from schemas.spec import SchemaSpec
+from schemas.spec import SchemaSpec, instance
 
 
 class Colour(StrEnum):
@@ -238,3 +239,53 @@ def test_built_in_labels_are_as_the_model_was_trained() -> None:
         *("Cộng tiền hàng", "Thuế suất GTGT", "Tiền thuế GTGT", "Tổng cộng tiền thanh toán"),
         *("Số tiền viết bằng chữ", "Hóa đơn liên quan"),
     ]
+
+
+def test_a_record_becomes_an_instance_with_python_values() -> None:
+    record = {
+        "text": "a",
+        "whole": 3,
+        "real": 0.5,
+        "exact": "12.50",
+        "ticked": False,
+        "day": "2026-11-05",
+        "moment": "2026-11-05T14:30:00",
+        "choice": "Nam",
+        "colour": "Đỏ",
+        "plain": "Loại 1 (tốt)",
+        "tags": ["x"],
+        "lines": [{"name": "A", "amount": "1000"}, {"name": None, "amount": None}],
+        "inner": {"name": "B", "amount": "0"},
+    }
+    note = instance(Everything, record)
+    assert isinstance(note, Everything)
+    assert (note.exact, note.day, note.moment) == (
+        Decimal("12.5"),
+        date(2026, 11, 5),
+        datetime(2026, 11, 5, 14, 30),
+    )
+    assert (note.colour, note.plain, note.tags) == (Colour.red, Plain.one, ["x"])
+    assert note.lines is not None
+    assert [(line.name, line.amount) for line in note.lines] == [("A", Decimal(1000)), (None, None)]
+    assert (note.inner.amount, note.optional, note.short) == (Decimal(0), None, None)
+
+    shape = shape_of(Everything)
+    complaints = SchemaSpec("everything", 1, "", Everything, shape, "0").validate(record)
+    assert {check.fields for check in complaints} == {("short",), ("lines[1].name",)}
+
+
+def test_an_alias_is_no_name_here() -> None:
+    class Note(BaseModel):
+        total: Decimal = Field(alias="Total", gt=0)
+
+    assert leaf(Note, "total").label == "total"
+    assert instance(Note, {"total": "5"}) == Note.model_construct(Total=Decimal(5))
+    spec = SchemaSpec("note", 1, "", Note, shape_of(Note), "0")
+    assert spec.validate({"total": "5"}) == []
+    assert [check.fields for check in spec.validate({"total": "-5"})] == [("total",)]
+
+
+def test_an_alias_of_a_type_is_that_type() -> None:
+    amount = TypeAliasType("amount", Annotated[Decimal | None, Field(gt=0)])
+    note = create_model("Note", total=(amount, None), parts=(list[amount], ...))
+    assert leaf(note, "total").printed == leaf(note, "parts[]").printed == PLAIN[Decimal]
