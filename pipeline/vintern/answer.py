@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
+from copy import copy, deepcopy
 from typing import Literal
 
 import numpy as np
@@ -56,16 +57,25 @@ class Answer:
         self.finish: Literal["stop", "length", "loop", "error"] | None = None
         self.error: Permanent | None = None
         self.tokens: list[int] = []
-        self._probability: list[float] = []
-        self._unmasked: list[float] = []
-        self._forced: list[bool] = []
+        self.probability: list[float] = []
+        self.unmasked: list[float] = []
+        self.forced: list[bool] = []
         self.places: list[npt.NDArray[np.float32]] = []  # [4] each; see Generation.place
         self._coming = NOWHERE
-        self._guard = LoopGuard(values=self.constraint is not None)
+        self.guard = LoopGuard(values=self.constraint is not None)
         # The second time the cache holds the prompt: only its last token is fed again, for its logits.
         self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
         self.pending = self.prompt[self.cached :]
         self._follow()
+
+    def fork(self) -> Answer:
+        """A copy that goes its own way from here; it has the same slot."""
+        twin = copy(self)
+        twin.constraint = None if self.constraint is None else self.constraint.copy()
+        twin.guard = deepcopy(self.guard)
+        for name in ("tokens", "pending", "probability", "unmasked", "forced", "places"):
+            setattr(twin, name, list(getattr(self, name)))
+        return twin
 
     @property
     def tile_count(self) -> int:
@@ -113,19 +123,15 @@ class Answer:
             text=text,
             finish=self.finish,
             spans=spans,
-            probability=np.array(self._probability, dtype=np.float32),
-            unmasked=np.array(self._unmasked, dtype=np.float32),
-            forced=np.array(self._forced, dtype=np.bool_),
+            probability=np.array(self.probability, dtype=np.float32),
+            unmasked=np.array(self.unmasked, dtype=np.float32),
+            forced=np.array(self.forced, dtype=np.bool_),
             prompt_tokens=len(self.prompt),
             place=np.array(self.places, dtype=np.float32).reshape(-1, 4) if place else None,
             message=self.error.message if self.error else None,
             reason=self.error.reason if self.error else None,
             attempts=self.attempts,
         )
-
-    @property
-    def forced_tokens(self) -> int:
-        return sum(self._forced)
 
     def _follow(self) -> None:
         """Append what is forced, and see whether that is the end."""
@@ -145,12 +151,12 @@ class Answer:
             return
         self.tokens.append(token)
         self.pending.append(token)
-        self._probability.append(probability)
-        self._unmasked.append(unmasked)
-        self._forced.append(forced)
+        self.probability.append(probability)
+        self.unmasked.append(unmasked)
+        self.forced.append(forced)
         self.places.append(NOWHERE if forced else self._coming)
         # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
-        if self._guard.loops(token, self._bytes_of(token)) and not forced:
+        if self.guard.loops(token, self._bytes_of(token)) and not forced:
             self.finish = "loop"
 
 

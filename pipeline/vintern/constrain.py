@@ -54,6 +54,9 @@ class Grammars:
         self._tokenizer = LLTokenizer(
             tokenizer.backend.to_str(), n_vocab=vocabulary, eos_token=tokenizer.end_of_turn
         )
+        self._known = tokenizer.size
+        added = tokenizer.backend.get_added_tokens_decoder()
+        self._special = {number for number, token in added.items() if token.special}
         self._executor = LLExecutor(threads)
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
@@ -71,10 +74,11 @@ class Grammars:
         return Constraint(matcher.deep_copy())
 
     def bytes_of(self, token: int) -> bytes:
-        """The bytes that a token stands for; none for a special token."""
-        if self._tokenizer.is_special_token(token):
+        """The bytes that a token stands for; none for a special token and for padding of the vocabulary."""
+        if token >= self._known or token in self._special:
             return b""
-        return bytes(self._tokenizer.decode_bytes([token]))
+        # llguidance leaves out the byte FF, which no text in UTF-8 has.
+        return bytes(self._tokenizer.decode_bytes([token])) or b"\xff"
 
     def fill(self, constraints: Sequence[Constraint | None], masks: Tensor) -> None:
         """Write each constraint's mask to its row of `masks`, int32 [rows, words] on the CPU: 1 is allowed.

@@ -30,7 +30,7 @@ from torch import Tensor
 from pipeline.errors import Permanent, Reason, UsageError, VinbatchError
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
-from pipeline.vintern import sampler
+from pipeline.vintern import beam, sampler
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.batching import Batch, Shape, Work
 from pipeline.vintern.config import TILE
@@ -60,6 +60,8 @@ class Engine:
         self.settings = settings
         on_gpu = model.device.type == "cuda"
         slots, length = _cache_size(model, settings)
+        if settings.beams > 1 and (settings.place or slots < settings.beams):
+            raise UsageError(f"{settings.beams} beams need place off and as many slots ({slots} here)")
         self._cache = KVCache(model.config.language, slots, length, model.dtype, model.device)
         self._shape = _gpu_shape(slots) if on_gpu else _cpu_shape(slots)
         self._batch = Batch(self._shape)
@@ -121,6 +123,9 @@ class Engine:
 
     def step(self) -> list[Generation]:
         """Do the next piece of work, if any; returns the answers that it finished, often none."""
+        if self.settings.beams > 1:
+            self._search()
+            return self._leave()
         while self._batch.waiting and self._cache.free:
             answer = self._batch.waiting.popleft()
             answer.slot = self._cache.take()
@@ -201,6 +206,27 @@ class Engine:
         self._take(fed, chosen)
         self._stats = self._stats.plus(steps=1)
 
+    def _search(self) -> None:
+        """Answer the next waiting request by beam search, from beginning to end."""
+        if not self._batch.waiting:
+            return
+        answer = self._batch.waiting.popleft()
+        answer.slot = self._cache.take()
+        self._batch.admit(answer)
+        while self._batch.looking:
+            self._see()
+        with self._clock.measure("decode"):
+            found = beam.search(
+                answer,
+                self.settings.beams,
+                self._runner,
+                self._cache,
+                self._grammars,
+                self.model.tokenizer.end_of_turn,
+            )
+        self._batch.prefilled([answer])
+        self._batch.running[-1] = found
+
     def _choose(self, fed: Sequence[tuple[Answer, int]], hidden: Tensor) -> Tensor:
         """The next token of each, for those whose last pending token was fed; still on the device."""
         logits = self._runner.logits(hidden)
@@ -245,7 +271,8 @@ class Engine:
     def _leave(self) -> list[Generation]:
         """Hand out what is finished; a first loop goes back to the end of its prompt instead."""
         for answer in self._batch.running:
-            if answer.finish == "loop" and answer.attempts == 1 and self.settings.retry_penalty > 1:
+            again = self.settings.retry_penalty > 1 and self.settings.beams == 1
+            if again and answer.finish == "loop" and answer.attempts == 1:
                 answer.begin(self.settings.retry_penalty)
                 self._stats = self._stats.plus(retried=1)
         generations, self._answered = self._answered, []

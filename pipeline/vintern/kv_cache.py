@@ -53,6 +53,11 @@ class KVCache:
         self._free.append(slot)
         self._free.sort(reverse=True)
 
+    def copy(self, source: int, target: int, count: int) -> None:
+        """The first `count` tokens of one slot to another."""
+        for kept in (self.keys, self.values):
+            kept[:, target, :count] = kept[:, source, :count]
+
     def write(self, layer: int, places: Tensor, key: Tensor, value: Tensor) -> None:
         """key and value [n, kv_heads, head_dim] to flat places int64 [n] (slot · length + position)."""
         self.keys[layer].flatten(0, 1).index_copy_(0, places, key)

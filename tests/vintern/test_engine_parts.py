@@ -164,6 +164,13 @@ def test_masks_of_a_vocabulary_that_is_no_multiple_of_32(model: Vintern) -> None
     assert [model.tokenizer.decode([int(i)]) for i in allowed[1].nonzero()[:, 0]] == ["a", "b", "c"]
 
 
+def test_every_token_has_the_bytes_that_the_tokenizer_decodes(model: Vintern) -> None:
+    grammars = Grammars(model.tokenizer, model.config.language.vocab, 1)
+    for token in range(model.config.language.vocab):
+        assert grammars.bytes_of(token).decode("utf-8", "replace") == model.tokenizer.decode([token])
+    assert grammars.bytes_of(model.config.language.vocab) == b""
+
+
 def test_a_constraint_refuses_and_a_copy_starts_afresh(model: Vintern) -> None:
     grammars = Grammars(model.tokenizer, model.config.language.vocab, 1)
     first, second = grammars.start(CARD), grammars.start(CARD)
