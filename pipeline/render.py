@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 
 import numpy as np
@@ -79,7 +80,7 @@ class Renderer:
                 page = self._page(document, number, renderer)
             except Coded as error:
                 deaths, last = (deaths + 1 if error.reason in _FATAL else 0), error
-                yield Failure.of(error, number)
+                yield replace(Failure.of(error, number), traceback=error.details.get("last_words"))
             else:
                 deaths = 0
                 yield page
@@ -98,16 +99,21 @@ class Renderer:
         self.close()
 
     def _open(self, document: Document) -> tuple[str, int]:
-        """(renderer, pages): the first renderer that opens the document; else the first one's complaint."""
-        first: Permanent | None = None
+        """(renderer, pages): the first renderer that opens the document.
+
+        If none does, raises what the first one complained of; but one that can tell that there are no pages
+        knows more than one that cannot open the file.
+        """
+        complaint: Permanent | None = None
         for renderer in self._renderers(document):
             try:
                 return renderer, self._opened(document, renderer)[1]
             except Permanent as error:
-                first = first or error
+                if complaint is None or error.reason is Reason.pdf_no_pages:
+                    complaint = error
                 if error.reason not in _OPEN_ELSEWHERE:
                     break
-        raise first or Permanent(Reason.internal_error, "no renderer for this document")
+        raise complaint or Permanent(Reason.internal_error, "no renderer for this document")
 
     def _page(self, document: Document, number: int, renderer: str) -> PageImage:
         """The page as `renderer` draws it, or as another does where this one fails or shows nothing."""

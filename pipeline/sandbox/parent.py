@@ -174,8 +174,7 @@ class Child:
             message = f"the rendering process ended for want of memory, having used {self._used:,} of {limit}"
             return Permanent(Reason.render_memory, message)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        message = f"the rendering process died ({how}): {words or 'no last words'}"
-        return Permanent(Reason.render_crashed, message)
+        return Permanent(Reason.render_crashed, f"the rendering process died ({how})", last_words=words)
 
     def _kill(self) -> None:
         """End the child and what it started. Its group is surely ours as long as it was not waited for."""

@@ -21,14 +21,13 @@ class PdfiumPdf:
     def __init__(self, data: mmap.mmap, limits: Limits) -> None:
         self._limits = limits
         self._bytes = (ctypes.c_ubyte * len(data)).from_buffer(data)
-        try:
-            self._pdf = pypdfium2.PdfDocument(self._bytes)
-        except pypdfium2.PdfiumError as error:
-            if error.err_code in _LOCKED:
-                raise Permanent(Reason.pdf_encrypted, "the PDF asks for a password") from error
-            if error.err_code == pypdfium2.raw.FPDF_ERR_SUCCESS:  # well-formed, and yet nothing to show
-                raise Permanent(Reason.pdf_no_pages, "the PDF has no pages") from error
-            raise Permanent(Reason.pdf_damaged, f"PDFium cannot open it: {error}") from error
+        # Opened by hand: pypdfium2 repeats an old error for a PDF without pages.
+        opened = pypdfium2.raw.FPDF_LoadMemDocument64(self._bytes, len(data), None)
+        if not opened:
+            if pypdfium2.raw.FPDF_GetLastError() in _LOCKED:
+                raise Permanent(Reason.pdf_encrypted, "the PDF asks for a password")
+            raise Permanent(Reason.pdf_damaged, "PDFium cannot open it")
+        self._pdf = pypdfium2.PdfDocument(opened)
         self.pages = within_pages(len(self._pdf), limits)
         if self.pages < 1:
             raise Permanent(Reason.pdf_no_pages, "the PDF has no pages")
