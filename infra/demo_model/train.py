@@ -31,6 +31,8 @@ from infra.demo_model.reader import Reader, targets, write_config
 HERE = Path(__file__).parent
 SAVE_SECONDS = 180
 LOG_SECONDS = 30
+REPLAY_AFTER = 60  # pages of the kind drawn since
+MOST_KEPT = 240
 
 
 def main() -> None:
@@ -92,7 +94,7 @@ class Run:
         by_kind = torch.tensor([weights["forced"], weights["decided"], weights["value"]], device=self.device)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        start = began = saved = logged = time.time()
+        began = saved = logged = scored = time.time()
         first = self.step
         sums: dict[str, list[float]] = defaultdict(list)
         for batch in _batches(self.plan, self.step, workers, seed + self.step):
@@ -111,17 +113,22 @@ class Run:
             now = time.time()
             if now - logged > LOG_SECONDS:
                 means = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
-                self._log(now - start, stage=batch["stage"], rate=round(share, 3), **means)
+                self._log(now - began, stage=batch["stage"], rate=round(share, 3), **means)
                 sums.clear()
                 logged = now
             if now - saved > SAVE_SECONDS:
                 self.seconds += now - began
                 began = saved = now
                 self.save()
-                self._log(now - start, heldout=heldout.score(self.averaged(), self.plan["heldout"]["pages"]))
+            if now - scored > self.plan["heldout"]["seconds"]:
+                scored = now
+                self._log(now - began, heldout=self._score())
         self.seconds += time.time() - began
         self.save()
-        self._log(time.time() - start, heldout=heldout.score(self.averaged(), self.plan["heldout"]["pages"]))
+        self._log(0.0, heldout=self._score())
+
+    def _score(self) -> dict[str, dict[str, float]]:
+        return heldout.score(self.averaged(), self.plan["heldout"]["pages"])
 
     def _stop(self, number: int, frame: object) -> None:  # noqa: ARG002
         self.stopped = True
@@ -186,7 +193,7 @@ class Run:
     def _log(self, seconds: float, **what: Any) -> None:
         entry = {
             "time": datetime.now().strftime("%H:%M:%S"),
-            "seconds": round(self.seconds + seconds % SAVE_SECONDS),
+            "seconds": round(self.seconds + seconds),
             "step": self.step,
             "seen": dict(self.seen),
             **what,
@@ -223,8 +230,9 @@ def _draw(queue: Any, plan: dict[str, Any], step: int, stride: int, seed: int) -
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends us
     rng = random.Random(seed)
     spare: list[samples.Crop] = []
+    shown: dict[str, list[samples.PageSample]] = defaultdict(list)
     while True:
-        queue.put(batch(plan, stage_at(plan, step), rng, spare))
+        queue.put(batch(plan, stage_at(plan, step), rng, spare, shown))
         step += stride
 
 
@@ -238,9 +246,13 @@ def stage_at(plan: dict[str, Any], step: int) -> dict[str, Any]:
 
 
 def batch(
-    plan: dict[str, Any], stage: dict[str, Any], rng: random.Random, spare: list[samples.Crop]
+    plan: dict[str, Any],
+    stage: dict[str, Any],
+    rng: random.Random,
+    spare: list[samples.Crop],
+    shown: dict[str, list[samples.PageSample]],
 ) -> dict[str, Any]:
-    """One batch of a stage. `spare` holds crops of pages that were drawn before."""
+    """One batch of a stage. `spare` holds crops of pages, `shown` pages by kind, all drawn before."""
     sizes = plan["batch"]
     if rng.random() < stage["crops"]:
         side, count = sizes["crop_side"], sizes["crops"]
@@ -260,11 +272,16 @@ def batch(
     pick = rng.choices(list(kinds), list(kinds.values()))[0]
     kind, _, schema = pick.partition("?")
     schema = schema or ("receipt" if kind == "receipt" else "id_card")
+    old = shown[pick]
     pages = []
-    for _ in range(sizes["pages"]):
+    if len(old) > REPLAY_AFTER:
+        pages = [old.pop(0) for _ in range(round(sizes["replayed"] * sizes["pages"]))]
+    for _ in range(sizes["pages"] - len(pages)):
         share, chance = stage["absent"]
         blank = chance if rng.random() < share else 0.0
         pages.append(samples.page(kind, schema, rng.getrandbits(48), blank=blank))
+        old.append(pages[-1])
+    del old[:-MOST_KEPT]
     side = sizes["crop_side"]
     if len(spare) < 400:
         for sample in pages:

@@ -20,8 +20,8 @@ from pipeline.vintern import tokenizer
 PLAN = {
     "rates": {"adamw": 1e-3, "muon": 2e-3, "vision": 1.0, "warm_up": 1, "mean_keeps": 0.5},
     "weights": {"value": 1.0, "decided": 1.0, "forced": 0.05, "auxiliary": 0.3},
-    "batch": {"crops": 3, "crop_side": 4, "pages": 1},
-    "heldout": {"pages": 1},
+    "batch": {"crops": 3, "crop_side": 4, "pages": 1, "replayed": 0.5},
+    "heldout": {"pages": 1, "seconds": 1000},
     "stage": [
         {"name": "one", "steps": 1, "crops": 1.0},
         {"name": "two", "crops": 0.0, "absent": [0.5, 0.5], "pages": {"id_card_front": 1.0}},
