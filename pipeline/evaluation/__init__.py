@@ -1,8 +1,9 @@
-"""How well a job reads: truth in, measures out.
+"""How well a job reads: truth in, measures out. In the order of use:
 
-truth = load("truth.jsonl", spec)
-report = evaluate(store.extractions(job), truth)
-page.write(report, Path("report.html"), settings)
+truth.load(path, spec)            what stands on the papers
+evaluate(extractions, truth)      the Report: `as_json`, and its dataclasses
+summary.headline, rows, figures   the report in words and cells, for a terminal
+page.write(report, out, settings) the report as one HTML file with the worst pages
 """
 
 from pipeline.evaluation.report import Report, evaluate

@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from scipy.optimize import linear_sum_assignment
 
@@ -85,16 +86,16 @@ def ece(bins: Iterable[Bin]) -> float | None:
     return share(sum(b.count * abs(b.confidence - b.accuracy) for b in found), whole)
 
 
-def acceptable(scores: Sequence[float], right: Sequence[int], of: Sequence[int], target: float) -> int:
+def acceptable(scores: npt.ArrayLike, right: npt.ArrayLike, of: npt.ArrayLike, target: float) -> int:
     """How many of the surest items one may accept so that together they are right in at least `target`.
 
     Item i has `right[i]` of `of[i]` fields right and is as sure as `scores[i]`. Items of one score are
     accepted together or not at all, because a threshold cannot part them. Items without fields are no error.
     """
-    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
-    sorted_scores = np.asarray(scores, np.float64)[order]
+    given = np.asarray(scores, np.float64)
+    order = np.argsort(-given, kind="stable")
     hits, whole = np.cumsum(np.asarray(right)[order]), np.cumsum(np.asarray(of)[order])
-    ends = np.append(sorted_scores[1:] != sorted_scores[:-1], True) if len(order) else np.zeros(0, bool)
+    ends = np.append(given[order][1:] != given[order][:-1], True) if len(order) else np.zeros(0, bool)
     good = np.flatnonzero(ends & (hits >= target * whole))
     return int(good[-1]) + 1 if len(good) else 0
 

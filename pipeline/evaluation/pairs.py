@@ -57,7 +57,7 @@ def pair(shape: Group, truth: Mapping[str, TrueValue], fields: Mapping[str, Fiel
     """Every leaf of a document, each value on either side exactly once. `fields` may hold other paths too."""
     leaves = dict(shape.leaves())
     read = {path: field for path, field in fields.items() if general(path) in leaves}
-    paths = [(path, path) for path in leaves if "[]" not in path]
+    paths: list[tuple[str | None, str | None]] = [(path, path) for path in leaves if "[]" not in path]
     for name in dict.fromkeys(found[1] for path in (*truth, *read) if (found := _FIRST.match(path))):
         paths += _lines(name, truth, read, leaves)
     return [_judged(leaves, truth.get(a or ""), read.get(b or ""), a, b) for a, b in paths]

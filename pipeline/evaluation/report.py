@@ -1,6 +1,6 @@
 """How well a job read documents whose truth is known.
 
-A missing value and an invented one are counted apart: the first is seen by whoever needs it, the second is not.
+A missing value and an invented one are counted apart: who needs the first sees it, the second nobody sees.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class FieldScore:
 class Accept:
     """What may pass without a person at `target` field precision.
 
-    A document passes if no check failed and its least sure field reaches `threshold`. Its fields are those that
-    are printed or read; a missing one counts against it. The threshold is chosen on these same documents.
+    A document passes if no check failed and its least sure field reaches `threshold`. Its fields are those
+    that are printed or read; a missing one counts against it. The threshold is chosen on these documents.
     """
 
     target: float
@@ -273,7 +273,7 @@ def _tree(
             if any(_below(name, f"{leaf}{dot}{inner.name}") for name in labelled)
         }
     if isinstance(node, Repeated):
-        items = []
+        items: list[Any] = []
         while any(_below(name, f"{path}[{len(items)}]") for name in values):
             items.append(_tree(node.item, values, labelled, f"{path}[{len(items)}]", f"{leaf}[]"))
         return items

@@ -1,7 +1,8 @@
 """What stands on the papers, in the forms in which people keep it.
 
     truth.jsonl       ours: {"file", "schema", "record", "fields": [{"path", "raw", …}]}
-    any other .jsonl  flat: {"file", "total", …}; Donut and CORD: {"file_name", "ground_truth": "{\\"gt_parse\\": …}"}
+    metadata.jsonl    Donut and CORD: {"file_name", "ground_truth": "{\\"gt_parse\\": {…}}"}
+    any other .jsonl  flat: {"file", "total", …}
     a folder          SROIE: one JSON object for each image, named like it (also as .txt)
     a .csv            a column with the file's name, and one for each field
 
@@ -128,19 +129,14 @@ def _jsonl(path: Path) -> Iterator[_Row]:
         elif "record" in row:
             yield place, name, row.get("schema"), _Ours(row["record"], row.get("fields", []))
         else:
-            yield (
-                place,
-                name,
-                row.get("schema"),
-                {k: v for k, v in row.items() if k not in (*_NAMES, "schema")},
-            )
+            yield place, name, row.get("schema"), row
 
 
 def _csv(path: Path) -> Iterator[_Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in (reader := csv.DictReader(file)):
             place = f"{path}, line {reader.line_num}"
-            yield place, _document(row, place), None, {k: v for k, v in row.items() if k and k not in _NAMES}
+            yield place, _document(row, place), None, {k: v for k, v in row.items() if k}
 
 
 def _folder(path: Path) -> Iterator[_Row]:
@@ -162,9 +158,9 @@ def _object(text: str, place: str) -> dict[str, Any]:
 
 
 def _document(row: Mapping[str, Any], place: str) -> str:
-    for name in _NAMES:
-        if row.get(name):
-            return str(row[name])
+    for key, value in row.items():
+        if key and key.casefold() in _NAMES and value:
+            return str(value)
     raise UsageError(f"{place} does not name its document: give it one of {', '.join(_NAMES)}")
 
 
@@ -195,11 +191,8 @@ def _leaves(
     folded = {key.casefold(): value for key, value in given.items()}
     for node in group.fields:
         path = f"{prefix}{node.name}"
-        found = [
-            folded[key]
-            for key in (path.casefold(), node.name.casefold(), node.label.casefold())
-            if key in folded
-        ]
+        names = (path, node.name, node.label, f"{prefix}{node.label}")
+        found = [folded[name.casefold()] for name in names if name.casefold() in folded]
         if found:
             yield from _node(node, path, found[0], place)
         else:
