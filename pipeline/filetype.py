@@ -41,9 +41,9 @@ def is_archive(name: str) -> bool:
 
 
 def promises_other(name: str) -> bool:
-    """The name says that this is no document."""
+    """The name says that this is neither a document nor an archive."""
     stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
-    return bool(stem and dot) and suffix.lower() in _OTHERS
+    return bool(stem and dot) and suffix.lower() in _OTHERS and not is_archive(name)
 
 
 def is_hidden(name: str) -> bool:

@@ -66,7 +66,7 @@ def pages(
 
 
 def endless(page: int, count: int = 3, depth: int = 30) -> bytes:
-    """`count` pages of text; `page` draws a form that draws another one twice, and so on: 2^depth drawings."""
+    """`count` pages of text; `page` draws a form that draws another twice, and so on, 2^depth in all."""
     first = 4 + 2 * count
     form = b"/Type/XObject/Subtype/Form/BBox[0 0 600 900]"
     forms = [
