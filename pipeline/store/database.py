@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    ClauseElement,
     ColumnElement,
     Connection,
+    CursorResult,
+    Dialect,
+    Float,
     FromClause,
     Table,
     Text,
@@ -76,6 +80,8 @@ class Database:
             max_overflow=12,
         )
         self.writer = self.engine.execution_options(vinbatch_writes=True)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._prepared: dict[Callable[[Database], ClauseElement], Prepared] = {}
         event.listen(self.engine, "connect", self._on_connect)
         if self.is_sqlite:
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -118,6 +124,19 @@ class Database:
         except SQLAlchemyError as error:
             raise translate(error, self.shown) from None
 
+    @contextmanager
+    def single(self) -> Iterator[Connection]:
+        """For one statement that is a transaction of its own, and saves PostgreSQL two ways."""
+        engine = self.writer if self.is_sqlite else self._autocommit
+        with self.errors(), engine.begin() as connection:
+            yield connection
+
+    def prepared(self, build: Callable[[Database], ClauseElement]) -> Prepared:
+        """The statement that `build` makes, put into words once for this database."""
+        if build not in self._prepared:
+            self._prepared[build] = Prepared(build(self), self.engine.dialect)
+        return self._prepared[build]
+
     def lock(self, connection: Connection) -> None:
         """Lets one process at a time change jobs and tables, until the transaction ends."""
         if not self.is_sqlite:  # SQLite has one writer anyway
@@ -137,6 +156,23 @@ class Database:
         interval = func.make_interval(0, 0, 0, 0, 0, 0, float(seconds))
         return func.clock_timestamp(type_=Instant).op("+", return_type=Instant())(interval)
 
+    def moment(self, name: str) -> ColumnElement[datetime]:
+        """A moment in a prepared statement; `moments` gives the parameter of that name."""
+        if self._clock is not None:
+            return bindparam(name, type_=Instant())
+        seconds = func.make_interval(0, 0, 0, 0, 0, 0, bindparam(name, type_=Float(53)))
+        return func.clock_timestamp(type_=Instant).op("+", return_type=Instant())(seconds)
+
+    def moments(self, **seconds: float) -> dict[str, Any]:
+        """Parameters for moments that many seconds from now."""
+        if self._clock is None:
+            return dict(seconds)
+        now, dialect = self._clock(), self.engine.dialect
+        return {
+            name: Instant().process_bind_param(now + timedelta(seconds=later), dialect)
+            for name, later in seconds.items()
+        }
+
     def read_clock(self) -> datetime:
         if self._clock is not None:
             return self._clock()
@@ -149,19 +185,17 @@ class Database:
         """An INSERT that knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
-    def rows(self, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
-        """The parameter "rows", a JSON list of objects, as a table: one statement and one value for many
-        rows.
-        """
-        parameter = bindparam("rows", type_=Text())
+    def rows(self, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
+        """The parameter of that name, a JSON list of objects, as a table: one value for many rows."""
+        parameter = bindparam(name, type_=Text())
         if self.is_sqlite:
-            item = func.json_each(parameter).table_valued("value", name="item")
+            item = func.json_each(parameter).table_valued("value", name=f"{name}_item")
             return select(
                 *(func.json_extract(item.c.value, f"$.{n}", type_=t).label(n) for n, t in columns.items())
-            ).subquery("r")
+            ).subquery(name)
         return (
             func.json_to_recordset(cast(parameter, postgresql.JSON()))
-            .table_valued(*(column(n, t) for n, t in columns.items()), name="r")
+            .table_valued(*(column(n, t) for n, t in columns.items()), name=name)
             .render_derived(with_types=True)
         )
 
@@ -181,7 +215,28 @@ class Database:
             raw.commit()
 
 
+class Prepared:
+    """A statement in the database's own words: to build it each time would cost more than to run it.
+
+    Parameters are given as the driver takes them: JSON and, in SQLite, moments as text.
+    """
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._fixed = dict(compiled.params)
+        self._order = compiled.positiontup if compiled.positional else None
+
+    def run(self, connection: Connection, **values: Any) -> CursorResult[Any]:
+        values = {**self._fixed, **values}
+        if self._order is None:
+            return connection.exec_driver_sql(self._sql, values)
+        return connection.exec_driver_sql(self._sql, tuple(values[name] for name in self._order))
+
+
 def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
     # A transaction that reads first and writes later would fail at once when another one wrote in between.
     writes = connection.get_execution_options().get("vinbatch_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     RowMapping,
     Select,
@@ -176,7 +177,7 @@ def _of(db: Database, chosen: Select[tuple[int]]) -> Any:
 def renew(db: Database, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
     if not leases:
         return []
-    held = db.rows({"id": BigInteger(), "token": Text()})
+    held = db.rows("leases", {"id": BigInteger(), "token": Text()})
     statement = (
         update(documents)
         .where(
@@ -188,7 +189,7 @@ def renew(db: Database, leases: Sequence[Lease], lease_seconds: float) -> list[L
     )
     mine = [{"id": lease.document_id, "token": lease.token} for lease in leases]
     with db.write() as connection:
-        kept = set(connection.execute(statement, {"rows": rows.dump(mine)}).scalars())
+        kept = set(connection.execute(statement, {"leases": rows.dump(mine)}).scalars())
     return [lease for lease in leases if lease.document_id not in kept]
 
 
@@ -219,7 +220,12 @@ def _why(failure: Failure) -> dict[str, Any]:
 
 
 def _end(db: Database, lease: Lease, outcomes: Sequence[str], state: Any, **values: Any) -> None:
-    statement = update(documents).where(*mine(lease)).values(state=state, **values).returning(documents.c.id)
+    statement = (
+        update(documents)
+        .where(*held_by(lease.document_id, lease.token))
+        .values(state=state, **values)
+        .returning(documents.c.id)
+    )
     with db.write() as connection:
         # The same call again, after its answer was lost on the way, has nothing left to do.
         if connection.execute(statement).first() is None and state_left_by(connection, lease) not in outcomes:
@@ -235,13 +241,9 @@ def state_left_by(connection: Connection, lease: Lease) -> str | None:
     return state
 
 
-def mine(lease: Lease) -> tuple[Any, ...]:
-    """What must hold for a lease to count."""
-    return (
-        documents.c.id == lease.document_id,
-        documents.c.state == LEASED,
-        documents.c.lease_token == lease.token,
-    )
+def held_by(document: Any, token: Any) -> tuple[ColumnElement[bool], ...]:
+    """What must be true of a document for a lease to count."""
+    return documents.c.id == document, documents.c.state == LEASED, documents.c.lease_token == token
 
 
 def lost(lease: Lease) -> LeaseLost:

@@ -68,7 +68,7 @@ def _digest(text: str) -> str:
 
 def _insert(db: Database, connection: Connection, job: Job, items: dict[str, dict[str, Any]]) -> set[str]:
     """Adds those that are not there yet; returns their URIs."""
-    source = db.rows(_ADDED)
+    source = db.rows("refs", _ADDED)
     broken = source.c.reason.is_not(None)
     values = {
         "job_id": literal(job.id),
@@ -87,7 +87,7 @@ def _insert(db: Database, connection: Connection, job: Job, items: dict[str, dic
         .on_conflict_do_nothing(index_elements=["job_id", "uri"])
         .returning(documents.c.uri)
     )
-    new = set(connection.execute(statement, {"rows": rows.dump(list(items.values()))}).scalars())
+    new = set(connection.execute(statement, {"refs": rows.dump(list(items.values()))}).scalars())
     if new:
         submitted = jobs.c.submitted + len(new)
         connection.execute(update(jobs).where(jobs.c.id == job.id).values(submitted=submitted))
@@ -96,11 +96,11 @@ def _insert(db: Database, connection: Connection, job: Job, items: dict[str, dic
 
 def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dict[str, Any]]) -> list[str]:
     """Known documents that are now listed with another etag; pending ones take it on."""
-    source = db.rows({"uri": Text(), "size": BigInteger(), "etag": Text()})
+    source = db.rows("refs", {"uri": Text(), "size": BigInteger(), "etag": Text()})
     other = and_(
         documents.c.job_id == job.id, documents.c.uri == source.c.uri, documents.c.etag != source.c.etag
     )
-    parameters = {"rows": rows.dump(items)}
+    parameters = {"refs": rows.dump(items)}
     found = (
         connection.execute(select(documents.c.uri).join_from(documents, source, other), parameters)
         .scalars()

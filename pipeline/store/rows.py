@@ -1,4 +1,4 @@
-"""Records as rows and back: what JSON and text columns hold."""
+"""Records as rows and back. Rows go out as one JSON list; what is nested in it becomes JSON text."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def field(number: int, item: Field) -> dict[str, Any]:
         "confidence": None if confidence is None or not math.isfinite(confidence) else confidence,
         "source": item.source,
         "page": item.page,
-        "box": None if item.box is None else dump(item.box),
+        "box": item.box,
         "problem": item.problem,
     }
 
@@ -138,7 +138,7 @@ def check(number: int, item: Check) -> dict[str, Any]:
         "passed": item.passed,
         "severity": item.severity,
         "message": item.message,
-        "fields": dump(item.fields),
+        "fields": item.fields,
         "expected": item.expected,
         "found": item.found,
     }
@@ -193,17 +193,11 @@ def page_from(row: Row) -> PageResult:
     )
 
 
-def _page_record(record: PageRecord) -> str:
-    return dump(
-        {
-            "page": record.page,
-            "fields": [
-                [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem]
-                for f in record.fields
-            ],
-            "codes": [[c.kind, c.text, c.box] for c in record.codes],
-        }
-    )
+def _page_record(record: PageRecord) -> dict[str, Any]:
+    fields = [
+        [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
+    ]
+    return {"page": record.page, "fields": fields, "codes": [[c.kind, c.text, c.box] for c in record.codes]}
 
 
 def _page_record_from(text: str) -> PageRecord:

@@ -11,7 +11,19 @@ from typing import Any
 
 from pipeline.errors import Unbalanced
 from pipeline.records import DocumentRef, Extraction, Failure, PageResult
-from pipeline.store import books, changes, export, jobs, ledger, listing, migrate, purging, query, results
+from pipeline.store import (
+    books,
+    changes,
+    export,
+    jobs,
+    ledger,
+    listing,
+    migrate,
+    purging,
+    query,
+    results,
+    writing,
+)
 from pipeline.store.database import Clock, Database
 from pipeline.store.records import (
     Added,
@@ -163,7 +175,7 @@ class Store:
 
     def save_page(self, lease: Lease, page: PageResult) -> None:
         """Keeps a page as soon as it is read, so that no crash makes it be read again. Raises LeaseLost."""
-        results.save_page(self._db, lease, page)
+        writing.page(self._db, lease, page)
 
     def known_pages(self, keys: Iterable[str]) -> dict[str, PageResult]:
         """Pages already read under these keys, by any job and under any document's name. Failed ones are
@@ -188,7 +200,7 @@ class Store:
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
         its field's type.
         """
-        results.commit(self._db, lease, extraction, pages, sha256, etag)
+        writing.document(self._db, lease, extraction, pages, sha256, etag)
 
     def documents(self, job: Job) -> Iterator[DocumentRow]:
         """All documents of a job in the order they were added, streamed."""
