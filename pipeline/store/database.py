@@ -1,9 +1,8 @@
-"""A database, SQLite or PostgreSQL, as the rest of the store uses it: transactions, the clock, the
-differences.
-"""
+"""A database, SQLite or PostgreSQL, as the store uses it: transactions, the clock, the differences."""
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from pipeline.store import rows, url
@@ -222,7 +222,7 @@ class Prepared:
     """
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
+        compiled = typing.cast(SQLCompiler, statement.compile(dialect=dialect))
         self._sql = str(compiled)
         self._fixed = dict(compiled.params)
         self._order = compiled.positiontup if compiled.positional else None
