@@ -125,7 +125,8 @@ class Run:
                 self._log(now - began, heldout=self._score())
         self.seconds += time.time() - began
         self.save()
-        self._log(0.0, heldout=self._score())
+        if not self.stopped:
+            self._log(0.0, heldout=self._score())
 
     def _score(self) -> dict[str, dict[str, float]]:
         return heldout.score(self.averaged(), self.plan["heldout"]["pages"])

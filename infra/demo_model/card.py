@@ -1,0 +1,129 @@
+"""The model card: `python -m infra.demo_model.card --run NAME --scores FILE --machine TEXT --origin TEXT`.
+
+Every figure in it comes from the run's state, from the scores that `evaluate --json` wrote, and from the
+checkpoint itself, so that the card cannot tell of another model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.errors import UsageError
+from pipeline.vintern import load
+
+HERE = Path(__file__).parent
+PARTS = ("all", "header", "lines", "absent")
+
+TEXT = """# The demo model
+
+A small Vintern (InternViT, pixel shuffle, projector, Qwen2) of {parameters:,} parameters that reads
+**specimens only**: the invented cards and receipts that `vinbatch specimens` draws. **It must not be used on
+real documents.** It has never seen one, and on anything that looks different it will be wrong unawares.
+
+It is here so that a newcomer sees the whole way from pixels to rows work, and so that the tests read pixels
+truly. For real documents give the published weights: `--model 5CD-AI/Vintern-1B-v3_5`.
+
+| | |
+|---|---|
+| checkpoint hash | `{hash}` |
+| format | published layout (`internvl_chat`), bfloat16, {megabytes:.1f} MB, one tile of 448×448 a page |
+| trained on | {machine} |
+| time | {minutes:.0f} minutes, {steps:,} steps |
+| seen | {pages:,} pages ({kinds}), {crops:,} crops of 112×112; up to 40% of pages twice |
+| began with | {origin} |
+| reads | `id_card@1` (one side a page), `receipt@1` with up to 5 lines. Not `invoice@1` |
+
+## What it reads
+
+{count} fresh specimens of each set, seeds never trained on; a value is right when its normal form is exactly
+the truth's. "absent": values that are not on the page and came out null. By
+`python -m infra.demo_model.evaluate`: the product's tiler, prompt, grammar, engine and parser, in {dtype},
+from pixels.
+
+| set | all | header | lines | absent |
+|---|---|---|---|---|
+{table}
+
+By field, front, clean: {fields}.
+
+![loss and held-out scores over time](curve.png)
+
+The curve's scores were taken while training, on a few pages of each set.
+
+## How it was trained
+
+`infra/demo_model/curriculum.toml` says what it is shown, `python -m infra.demo_model.train` shows it. Besides
+the answer's loss, an auxiliary head had to name the characters in each 28-pixel cell from the visual token
+alone; it is not shipped. Part of the pages had values left out, were blank, or were another kind of paper, so
+that it says null instead of inventing.
+
+## Limits
+
+Specimens are clean compared with life: few type faces, no emblem, hologram, face, finger or fold; tilt stays
+below about two degrees. Scores fall on layouts that it has not seen (see the table). Nothing is claimed about
+photographs, handwriting, other papers, or people's real names.
+"""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--run", required=True)
+    options.add_argument("--runs", type=Path, default=HERE / "runs")
+    options.add_argument("--scores", type=Path, required=True)
+    options.add_argument("--machine", required=True)
+    options.add_argument("--origin", required=True, help="the weights that training began with")
+    options.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
+    given = options.parse_args()
+    run = given.runs / given.run
+    (given.checkpoint / "README.md").write_text(
+        card(run, given.scores, given.checkpoint, given.machine, given.origin), encoding="utf-8"
+    )
+    shutil.copyfile(run / "curve.png", given.checkpoint / "curve.png")
+
+
+def card(run: Path, scores: Path, checkpoint: Path, machine: str, origin: str) -> str:
+    """The text; raises UsageError when the scores are of another checkpoint."""
+    model = load(checkpoint, device="cpu")
+    measured = json.loads(scores.read_text(encoding="utf-8"))
+    if measured["model"] != model.checkpoint_hash:
+        raise UsageError(f"{scores} holds the scores of another checkpoint: evaluate this one first")
+    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    seen: dict[str, int] = dict(state["seen"])
+    crops = seen.pop("crops", 0)
+    front = measured["scores"].get("front, clean", {})
+    return TEXT.format(
+        parameters=sum(parameter.numel() for parameter in model.network.parameters()),
+        hash=model.checkpoint_hash,
+        megabytes=(checkpoint / "model.safetensors").stat().st_size / 1e6,
+        machine=machine,
+        minutes=state["seconds"] / 60,
+        steps=state["step"],
+        pages=sum(seen.values()),
+        kinds=", ".join(
+            f"{name} {count:,}" for name, count in sorted(seen.items(), key=lambda item: -item[1])
+        ),
+        crops=crops,
+        origin=origin,
+        count=measured["pages"],
+        dtype=measured["dtype"],
+        table="\n".join(_row(name, parts) for name, parts in measured["scores"].items()),
+        fields=", ".join(f"{name} {share:.0%}" for name, share in front.items() if name not in PARTS),
+    )
+
+
+def _row(name: str, parts: dict[str, Any]) -> str:
+    return (
+        f"| {name} | " + " | ".join(f"{parts[part]:.1%}" if part in parts else "–" for part in PARTS) + " |"
+    )
+
+
+if __name__ == "__main__":
+    main()
