@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 from workers.lane import LaneReport
 
-_LINE_SECONDS = 2.0  # between two plain lines
+_LINE_SECONDS = (2.0, 30.0)  # between two plain lines: when something happened, when nothing did
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,8 @@ class Reporter:
         self._console = console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._rates = Rates()
-        self._line = ""
-        self._line_at = 0.0
+        self._told: object = None
+        self._told_at = 0.0
 
     def __enter__(self) -> Reporter:
         if self._live is not None:
@@ -78,11 +82,12 @@ class Reporter:
         if self._live is not None:
             self._live.update(panel(progress, rates), refresh=True)
             return
-        now, said = time.monotonic(), line(progress, rates)
-        ended = progress.phase == "ended"
-        if ended or (said != self._line and now - self._line_at >= _LINE_SECONDS):
-            self._console.print(said, highlight=False, soft_wrap=True)
-            self._line, self._line_at = said, now
+        now = time.monotonic()
+        figures = (progress.phase, progress.documents, progress.pages, progress.tokens, progress.troubles)
+        pause = _LINE_SECONDS[figures == self._told]
+        if progress.phase == "ended" or now - self._told_at >= pause:
+            self._console.print(line(progress, rates), highlight=False, soft_wrap=True, markup=False)
+            self._told, self._told_at = figures, now
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,223 @@
+"""Commands that look into the ledger and put it right: status, failures, retry, diff, purge."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workers.cli import options
+from workers.cli.options import JobName, Json, StoreUrl
+
+if TYPE_CHECKING:
+    from pipeline.store import FailedItem, Job, Store
+
+_SHOWN = 20  # failed documents in the table; --json has them all
+_AGE = re.compile(r"(\d+)([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def status(
+    job: Annotated[str | None, typer.Option("--job", help="[default: every job of the store]")] = None,
+    store: StoreUrl = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Balance the books; exit 3 if they do not.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """How far jobs are."""
+    with options.opened(store) as ledger:
+        jobs = [ledger.find_job(job)] if job is not None else ledger.jobs()
+        rows = [_status(ledger, one, verify) for one in jobs]
+    if as_json:
+        typer.echo(json.dumps(rows[0] if job is not None else rows, ensure_ascii=False, indent=2))
+        return
+    _table(
+        ("job", "schema", "model", "documents", "done", "review", "partial", "quarantined", "unfinished"),
+        [
+            (
+                row["job"],
+                row["schema"],
+                row["model"],
+                *(row[state] for state in ("submitted", "done", "review", "partial", "quarantined")),
+                row["pending"] + row["leased"],
+            )
+            for row in rows
+        ],
+    )
+    if verify:
+        typer.echo("the books balance")
+
+
+def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:
+    counts = ledger.counts(job)
+    if verify:
+        books = ledger.verify(job)
+        counts = {state: getattr(books, state) for state in counts}
+    return {
+        "job": job.name,
+        "schema": job.schema,
+        "model": job.model,
+        "sources": list(job.sources),
+        "submitted": sum(counts.values()),
+        **counts,
+    }
+
+
+def failures(job: JobName, store: StoreUrl = None, as_json: Json = False) -> None:
+    """What failed, by reason, and the command that repeats each document alone."""
+    with options.opened(store) as ledger:
+        found = ledger.find_job(job)
+        groups = ledger.failures(found)
+        if as_json:
+            _stream(found, groups, ledger.failed(found))
+            return
+        if not groups:
+            typer.echo(f"nothing failed in job {job}")
+            return
+        _table(
+            ("reason", "documents", "pages", "example"),
+            [(group.reason, group.documents, group.pages, group.example) for group in groups],
+        )
+        for number, item in enumerate(ledger.failed(found)):
+            if number == _SHOWN:
+                typer.echo("… and more: --json has them all")
+                break
+            page = f", page {item.failure.page}" if item.failure.page is not None else ""
+            typer.echo(f"\n{item.uri}{page}: {item.failure.reason}: {item.failure.message}")
+            typer.echo(
+                f"  tried {item.attempts} times, last by {item.worker or 'nobody'}; to repeat it alone:"
+            )
+            typer.echo(f"  {_repeat(found, item)}")
+
+
+def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
+    """One JSON document, written item by item: there may be a million."""
+    head = {"job": job.name, "reasons": [asdict(group) for group in groups]}
+    out = sys.stdout
+    out.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "items": [')
+    for number, item in enumerate(items):
+        told = {
+            "uri": item.uri,
+            "page": item.failure.page,
+            "reason": str(item.failure.reason),
+            "message": item.failure.message,
+            "attempts": item.attempts,
+            "losses": item.losses,
+            "worker": item.worker,
+            "at": item.at.isoformat(),
+            "traceback": item.failure.traceback,
+            "repeat": _repeat(job, item),
+        }
+        out.write((",\n" if number else "\n") + json.dumps(told, ensure_ascii=False))
+    out.write("\n]}\n")
+
+
+def _repeat(job: Job, item: FailedItem) -> str:
+    """The command that reads this one document again, into a store of its own."""
+    job_flags = ("--schema", job.schema, "--model", job.model)
+    return shlex.join(
+        ("vinbatch", "run", item.uri, *job_flags, "--store", "sqlite:///alone.db", "--job", "alone")
+    )
+
+
+def retry(
+    job: JobName,
+    store: StoreUrl = None,
+    reason: Annotated[str | None, typer.Option(help="All documents that failed for this reason.")] = None,
+    document: Annotated[str | None, typer.Option(metavar="URI", help="This document.")] = None,
+) -> None:
+    """Put failed documents back, to be read by the next run."""
+    _one_of(reason=reason, document=document)
+    with options.opened(store) as ledger:
+        count = ledger.retry(ledger.find_job(job), reason=reason, document=document)
+    typer.echo(f"{count} documents of job {job} are pending again; the run's own command reads them")
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="JOB_A")],
+    after: Annotated[str, typer.Argument(metavar="JOB_B")],
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> None:
+    """What differs between two jobs over the same documents, field by field."""
+    with options.opened(store) as ledger:
+        count = 0
+        for change in ledger.diff(ledger.find_job(before), ledger.find_job(after)):
+            count += 1
+            if as_json:
+                typer.echo(json.dumps(asdict(change), ensure_ascii=False))
+            else:
+                what = change.path or "(the document)"
+                typer.echo(f"{change.uri} {what}: {_said(change.before)} → {_said(change.after)}")
+        if not as_json:
+            typer.echo(f"{count} differences")
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def purge(
+    store: StoreUrl = None,
+    document: Annotated[str | None, typer.Option(metavar="URI", help="This document, in all jobs.")] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="All finished so long ago: 90d, 12h, 8w.")
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(metavar="VALUE", help="All that mention this name or number; - reads it from stdin."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove documents with everything that was read from them, for good."""
+    _one_of(document=document, older_than=older_than, subject=subject)
+    if subject == "-":
+        subject = sys.stdin.readline().rstrip("\n")
+    with options.opened(store) as ledger:
+        gone = ledger.purge(
+            document=document,
+            older_than=_age(older_than) if older_than is not None else None,
+            subject=subject,
+            dry_run=dry_run,
+        )
+    told = ", ".join(
+        f"{getattr(gone, what)} {what}" for what in ("documents", "pages", "extractions", "fields", "checks")
+    )
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {told}")
+    for copy in gone.copies:
+        typer.echo(f"the same bytes are still there as {copy}")
+
+
+def _age(text: str) -> timedelta:
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no age: write 90d, 12h or 8w", param_hint="--older-than")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _one_of(**flags: str | None) -> None:
+    if sum(value is not None for value in flags.values()) != 1:
+        names = " and ".join("--" + name.replace("_", "-") for name in flags)
+        raise typer.BadParameter(f"give exactly one of {names}")
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row))
+    Console().print(table)
+
+
+COMMANDS = (status, failures, retry, diff, purge)

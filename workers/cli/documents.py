@@ -1,0 +1,135 @@
+"""Commands that read documents: specimens, plan, run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.errors import UsageError
+from workers.cli import options
+from workers.cli.options import S3Endpoint, Sources, StoreUrl
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workers.job import Outcome
+
+
+def specimens(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    count: Annotated[int, typer.Option(min=1, help="How many documents.")] = 12,
+    kind: Annotated[
+        str, typer.Option(help="Kinds by turns, comma-separated: invoice, id_card, receipt, …")
+    ] = "id_card",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+) -> None:
+    """Write synthetic documents whose truth is known, and truth.jsonl beside them."""
+    from pipeline import specimens as making
+
+    written = making.write(out, count, [name.strip() for name in kind.split(",")], seed)
+    typer.echo(f"{len(written)} specimens and their truth are in {out}")
+
+
+def plan(
+    sources: Sources,
+    schema: Annotated[
+        str | None, typer.Option(help="See whether it can be used: NAME@VERSION, NAME or FILE.py:Model.")
+    ] = None,
+    s3_endpoint: S3Endpoint = None,
+) -> None:
+    """Count documents and pages, and name what would be skipped and why. No model, no store."""
+    from rich.console import Console
+
+    from workers import survey
+
+    spec = options.schema(schema) if schema is not None else None
+    settings = options.settings(s3_endpoint=s3_endpoint)
+    found = survey.look(sources, settings, Console(stderr=True))
+    if spec is not None:
+        typer.echo(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
+    for line in found.lines():
+        typer.echo(line)
+
+
+def run(
+    sources: Sources,
+    schema: Annotated[str, typer.Option(help="NAME@VERSION, NAME (the newest) or FILE.py:Model.")],
+    model: Annotated[str, typer.Option(help="demo, a Hugging Face hub id, or a directory.")],
+    store: StoreUrl = None,
+    job: Annotated[str | None, typer.Option(help="[default: derived from sources, schema and model]")] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Copies of the model [default: one a GPU; else one a machine]")
+    ] = None,
+    gpus_per_replica: Annotated[
+        float | None, typer.Option(min=0, help="May be a fraction; 0 keeps the model on the CPU.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join [default: a Ray of its own on this machine]")
+    ] = None,
+    s3_endpoint: S3Endpoint = None,
+) -> None:
+    """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
+    from rich.console import Console
+
+    from workers import job as jobs
+    from workers.progress import Reporter
+
+    request = jobs.JobRequest(
+        sources=tuple(sources),
+        schema=schema,
+        model=model,
+        settings=options.settings(store, s3_endpoint),
+        name=job,
+        replicas=replicas,
+        gpus_per_replica=gpus_per_replica,
+        address=address,
+    )
+    console = Console(stderr=True)
+    with Reporter(console) as reporter:
+        outcome = jobs.run(request, reporter.show, _stop_on_signal(console))
+    _tell(outcome, Console())
+    raise typer.Exit(130 if outcome.interrupted else 0 if outcome.all_done else 3)
+
+
+def _stop_on_signal(console: Console) -> threading.Event:
+    """Set by the first Ctrl-C or SIGTERM; a second one ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        console.print("stopping: what is being read is finished or given back; once more to stop at once")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def _tell(outcome: Outcome, console: Console) -> None:
+    """The balance of the whole job, and what to type next."""
+    if not outcome.balance.submitted:
+        raise UsageError(f"job {outcome.job}: there is no document in its sources")
+    books = outcome.balance
+    ended = ("done", books.done), ("review", books.review), ("partial", books.partial)
+    left = ("quarantined", books.quarantined), ("pending", books.pending), ("leased", books.leased)
+    sums = " + ".join(f"{number} {name}" for name, number in (*ended, *left))
+    lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
+    last = outcome.last
+    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
+    if outcome.listing_failed is not None:
+        lines.append(outcome.listing_failed)
+    if books.quarantined or books.partial:
+        lines.append(f"what failed and why: vinbatch failures --job {outcome.job}")
+    if books.unfinished:
+        lines.append("the same command goes on where this one stopped")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+COMMANDS = (plan, run, specimens)

@@ -1,0 +1,62 @@
+"""Flags that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.store import Store
+    from schemas.registry import SchemaSpec
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE…", help="s3://BUCKET/PREFIX, folder, glob, file, manifest (JSONL, CSV), zip or tar."
+    ),
+]
+JobName = Annotated[str, typer.Option("--job", help="Name of the job.")]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="sqlite:///FILE.db or postgresql://… [default: VINBATCH_STORE, else sqlite:///vinbatch.db]",
+    ),
+]
+S3Endpoint = Annotated[
+    str | None, typer.Option("--s3-endpoint", metavar="URL", help="An S3 server other than Amazon's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+def settings(store: str | None = None, s3_endpoint: str | None = None) -> Settings:
+    """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
+    from pipeline.settings import load
+
+    flags: dict[str, object] = {}
+    if store is not None:
+        flags["store"] = store
+    if s3_endpoint is not None:
+        flags["source"] = {"s3_endpoint": s3_endpoint}
+    return load(**flags)
+
+
+def opened(store: str | None) -> Store:
+    """The store as it is, for commands that read what a run has made."""
+    from pipeline import store as stores
+
+    return stores.open(settings(store).store, create=False)
+
+
+def schema(name: str) -> SchemaSpec:
+    """Raises UsageError."""
+    from pipeline.errors import UsageError
+    from schemas import registry
+
+    try:
+        return registry.resolve(name)
+    except registry.SchemaError as error:
+        raise UsageError(str(error)) from error

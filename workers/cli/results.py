@@ -1,0 +1,85 @@
+"""Commands that give out what was read: query, export, eval."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workers.cli import options
+from workers.cli.options import JobName, StoreUrl
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT.")],
+    store: StoreUrl = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+) -> None:
+    """Run one SELECT, read-only, and print its rows."""
+    from pipeline.store import formats
+
+    with options.opened(store) as ledger, ledger.query(sql) as rows:
+        formats.write(rows, format, sys.stdout.buffer)
+
+
+def export(
+    job: JobName,
+    format: Annotated[str, typer.Option("--format", help="csv, jsonl, parquet or xlsx.")],
+    out: Annotated[Path, typer.Option(help="File to write; lists of lines go into a second one beside it.")],
+    store: StoreUrl = None,
+) -> None:
+    """Write a job's rows to files."""
+    with options.opened(store) as ledger:
+        written = ledger.export(ledger.find_job(job), format, out)
+    for path, rows in written.files:
+        typer.echo(f"{path}: {rows} rows")
+    if written.left_out:
+        typer.echo(f"{written.left_out} documents have no result and are left out", err=True)
+
+
+def evaluate(
+    job: JobName,
+    truth: Annotated[Path, typer.Option(help="truth.jsonl, metadata.jsonl, a CSV or a folder of JSON.")],
+    store: StoreUrl = None,
+    schema: Annotated[
+        str | None, typer.Option(help="FILE.py:Model, where the job's schema is not built in.")
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="PATH", help="All measures as JSON.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="A page with pictures and the worst.")
+    ] = None,
+) -> None:
+    """Score a job against documents whose truth is known."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline import evaluation
+    from pipeline.evaluation import page, summary
+
+    settings = options.settings(store)
+    with options.opened(store) as ledger:
+        found = ledger.find_job(job)
+        spec = options.schema(schema or found.schema)
+        report = evaluation.evaluate(ledger.extractions(found), evaluation.load(truth, spec))
+    table = Table(*summary.HEADS)
+    for row in summary.rows(report):
+        table.add_row(*row)
+    Console().print(table)
+    typer.echo(summary.scope(report))
+    for what, figure in summary.figures(report):
+        typer.echo(f"{what}: {figure}")
+    typer.echo(summary.headline(report))
+    if json_path is not None:
+        told = json.dumps(report.as_json(), ensure_ascii=False, indent=2)
+        json_path.write_text(told + "\n", encoding="utf-8")
+    if html is not None:
+        page.write(report, html, settings)
+
+
+evaluate.__name__ = "eval"  # the command's name; the built-in keeps its own in this file
+COMMANDS = (query, export, evaluate)

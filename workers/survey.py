@@ -1,0 +1,117 @@
+"""What a job would find: documents and pages counted, and what would be skipped and why, without a model."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.status import Status
+
+from pipeline import sources
+from pipeline.errors import Coded
+from pipeline.records import DocumentRef, Failure
+from pipeline.render import Renderer
+from pipeline.settings import Settings
+
+_THREADS = 4  # each with a document of its own and a child process that opens it
+_NAMED = 20  # documents that are named for what is wrong with them
+
+
+@dataclass
+class Survey:
+    """The counts so far."""
+
+    documents: int = 0
+    pages: int = 0
+    listed_bytes: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)  # by reason
+    named: list[tuple[str, Failure]] = field(default_factory=list)
+
+    def add(self, ref: DocumentRef, pages: int | Failure) -> None:
+        self.documents += 1
+        self.listed_bytes += ref.size or 0
+        if isinstance(pages, int):
+            self.pages += pages
+            return
+        self.skipped[str(pages.reason)] += 1
+        if len(self.named) < _NAMED:
+            self.named.append((ref.uri, pages))
+
+    def lines(self) -> Iterator[str]:
+        yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB"
+        yield f"pages      {self.pages}"
+        if not self.skipped:
+            yield "skipped    none"
+            return
+        reasons = ", ".join(f"{reason} {number}" for reason, number in self.skipped.most_common())
+        yield f"skipped    {self.skipped.total()}: {reasons}"
+        for uri, why in self.named:
+            yield f"  {uri}: {why.reason}: {why.message}"
+        if self.skipped.total() > len(self.named):
+            yield f"  … and {self.skipped.total() - len(self.named)} more"
+
+
+def look(places: Sequence[str], settings: Settings, console: Console) -> Survey:
+    """Open every document of these sources. Raises UsageError for a source that does not exist."""
+    survey = Survey()
+    counter = _PageCounter(settings)
+    with ThreadPoolExecutor(_THREADS) as pool, Status("", console=console) as status:
+        coming: deque[tuple[DocumentRef, Future[int | Failure]]] = deque()
+        try:
+            for ref in _listed(places, settings):
+                coming.append((ref, pool.submit(counter.pages, ref)))
+                if len(coming) > 2 * _THREADS:
+                    _take(coming, survey, status)
+            while coming:
+                _take(coming, survey, status)
+        finally:
+            counter.close()
+    return survey
+
+
+def _take(coming: deque[tuple[DocumentRef, Future[int | Failure]]], survey: Survey, status: Status) -> None:
+    ref, pages = coming.popleft()
+    survey.add(ref, pages.result())
+    status.update(f"{survey.documents} documents, {survey.pages} pages, {survey.skipped.total()} skipped")
+
+
+def _listed(places: Sequence[str], settings: Settings) -> Iterator[DocumentRef]:
+    """As a job lists them: a source that does not let itself be listed is an entry with a failure."""
+    for place in places:
+        try:
+            yield from sources.list_documents([place], settings.source)
+        except Coded as error:
+            yield DocumentRef(place, failure=Failure.of(error))
+
+
+class _PageCounter:
+    """Counts pages, with one renderer a thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own = threading.local()
+        self._renderers: list[Renderer] = []
+
+    def pages(self, ref: DocumentRef) -> int | Failure:
+        if ref.failure is not None:
+            return ref.failure
+        try:
+            document = sources.fetch(ref.uri, self._settings.source, ref.etag)
+            return self._renderer().page_count(document)
+        except Coded as error:
+            return Failure.of(error)
+
+    def close(self) -> None:
+        for renderer in self._renderers:
+            renderer.close()
+
+    def _renderer(self) -> Renderer:
+        if not hasattr(self._own, "renderer"):
+            self._own.renderer = Renderer(self._settings.render)
+            self._renderers.append(self._own.renderer)
+        renderer: Renderer = self._own.renderer
+        return renderer
