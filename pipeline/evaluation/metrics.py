@@ -106,7 +106,8 @@ def accept_interval(
     """The share of `documents` that `acceptable` lets through, with a bootstrap interval.
 
     Whole documents are drawn again 1,000 times (seed 0) and the threshold is chosen anew each time, so the
-    interval holds the doubt about the threshold too. Documents beyond those listed are never accepted.
+    interval holds the doubt about the threshold too; where every draw comes to the same, Wilson's interval
+    stands in. Documents beyond those listed are never accepted.
     """
     if not documents:
         return None
@@ -118,7 +119,8 @@ def accept_interval(
         pick = pick[pick < len(score)]
         drawn.append(acceptable(score[pick], hit[pick], whole[pick], target) / documents)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(acceptable(scores, right, of, target) / documents, float(low), float(high))
+    count = acceptable(scores, right, of, target)
+    return Interval(count / documents, float(low), float(high)) if low < high else wilson(count, documents)
 
 
 def anls_star(truth: Any, read: Any) -> float:

@@ -162,7 +162,7 @@ def test_whatever_the_grammar_lets_through_can_be_read(seed: int, name: str) -> 
     by_path = {field.path: field for field in record.fields}
     assert len(by_path) == len(record.fields)
     for field in record.fields:
-        assert field.confidence is not None and 0 < field.confidence <= 1
+        assert field.confidence is not None and 0 <= field.confidence <= 1
         if field.raw is not None:
             assert (field.value is None) == (field.problem is not None)
     written = json.loads(made.text)
