@@ -84,7 +84,8 @@ def plan(rng: Random, fonts: str, layouts: str, blank: float, invented: float) -
 
 
 def draw(rng: Random, slip: Slip, scale: float) -> Page:
-    height = rng.randint(760, 940)
+    most_lines = 12 + slip.wares * (1 if slip.layout == "columns" else 2)
+    height = max(rng.randint(690, 860), 40 + 34 * most_lines)  # short paper, so that a tile shows large type
     white = rng.randint(240, 255)
     canvas = Canvas(WIDTH, height, scale, tint([(white, white, white - rng.randint(0, 12))] * 4))
     return _Till(rng, slip, canvas, height).print()
