@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -40,13 +40,17 @@ class ModelFacts:
 
 def settings_key(
     settings: Settings,
-    schema_hash: str,
+    paths: Sequence[str],
     question: str,
     grammar: str,
     model: ModelFacts,
     versions: Mapping[str, str],
 ) -> str:
     """The part of a page's key that is one for the whole job, sha256 in hex.
+
+    Of the schema it holds the question, the grammar and the `paths` of its fields: all that the model is told
+    and that a page's texts are filed under. How texts are normalised and what rules say is worked out anew
+    whenever pages are merged: changing it reads no page again.
 
     `versions` are those of the programs that draw, cut and read pages, as `installed()` gives them.
     """
@@ -56,7 +60,7 @@ def settings_key(
             "render": _involved(settings, "render"),
             "engine": _involved(settings, "engine"),
             "max_tiles": settings.tiles.max_tiles or model.max_tiles,
-            "schema": schema_hash,
+            "paths": list(paths),
             "question": question,
             "grammar": grammar,
             "checkpoint": model.checkpoint_hash,
@@ -65,6 +69,16 @@ def settings_key(
             "versions": dict(versions),
         }
     )
+
+
+def involved(settings: Settings) -> dict[str, Any]:
+    """Every setting that can change a result, JSON-ready: what a job begins and must be resumed with."""
+    return {
+        "render": _involved(settings, "render"),
+        "engine": _involved(settings, "engine"),
+        "max_tiles": settings.tiles.max_tiles,
+        "review_below": settings.review_below,
+    }
 
 
 def page_key(sha256: str, page: int, settings_key: str) -> str:

@@ -2,24 +2,28 @@
 
 Vintern mixes up fields between images, so pages are read one by one. A value that is printed once stands on
 one page and is null on the others. A list goes on from page to page.
+
+Printed texts are normalised here once more, so that pages read long ago follow the schema as it is now.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.parse import json_ready
+from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
 from schemas import checks as rules
-from schemas.shape import Group, Node, Repeated
+from schemas.shape import Group, Leaf, Node, Repeated
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
 
 REVIEW_BELOW = 0.9
+_INDEX = re.compile(r"\[\d+\]")
 
 _Page = Mapping[str, Field]
 
@@ -39,7 +43,7 @@ def document(
     if not pages:
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
-    merged = _Merged(pages)
+    merged = _Merged([_as_now(page, dict(spec.shape.leaves())) for page in pages])
     found = tuple(merged.walk(spec.shape))
     settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
     fields = tuple(_settled(field, settled.values) for field in found)
@@ -75,8 +79,8 @@ def _value(node: Node, path: str, values: Mapping[str, Any]) -> Any:
 class _Merged:
     """Walks the schema once and picks each field from the pages that have it; `checks` says what was odd."""
 
-    def __init__(self, pages: Sequence[PageRecord]) -> None:
-        self._pages: list[_Page] = [{field.path: field for field in page.fields} for page in pages]
+    def __init__(self, pages: Sequence[_Page]) -> None:
+        self._pages = pages
         self.checks: list[Check] = []
 
     def walk(self, node: Node, path: str = "") -> Iterator[Field]:
@@ -129,6 +133,17 @@ class _Merged:
                     f"{names[at]}, the first of its page, repeats the last of the page before; both are kept"
                 )
                 self.checks.append(Check("line_repeated", False, "warning", said, (names[at - 1], names[at])))
+
+
+def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
+    """The page's fields by path, with the values that the schema gives to their texts today."""
+    fields: dict[str, Field] = {}
+    for field in page.fields:
+        if field.raw is not None:
+            value, problem = normal(leaves[_INDEX.sub("[]", field.path)], field.raw)
+            field = replace(field, value=value, problem=problem)
+        fields[field.path] = field
+    return fields
 
 
 def _settled(field: Field, values: Mapping[str, Decimal]) -> Field:

@@ -52,11 +52,20 @@ def page_record(
 
 
 def normal(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
-    """The normalised, JSON-ready value of a printed text and None, or None and what is wrong with it."""
+    """The normalised, JSON-ready value of a printed text and None, or None and what is wrong with it.
+
+    Raises Permanent(schema_mismatch) where the schema's own code breaks instead of saying what is wrong.
+    """
     try:
         value = leaf.printed.parse(raw)
     except (ValueError, ArithmeticError) as error:
         return None, str(error) or type(error).__name__
+    except Exception as error:
+        raise Permanent(
+            Reason.schema_mismatch,
+            f"the schema's own reading of {leaf.label!r} failed on {raw!r}: {error!r}; "
+            "it should raise ValueError for a text that it cannot read",
+        ) from error
     return json_ready(value), None
 
 
@@ -154,20 +163,10 @@ class _Reader:
             raise self._mismatch(f"the value of {path}")
         start = self._at
         raw = self._string()
-        value, problem = self._normal(leaf, raw, path)
+        value, problem = normal(leaf, raw)
         confidence = self._confidence(self._deciding(since, self._at))
         box = self._box(start + 1, self._at - 1)
         return Field(path, raw, value, confidence, "read", self._page, box, problem)
-
-    def _normal(self, leaf: Leaf, raw: str, path: str) -> tuple[Any, str | None]:
-        try:
-            return normal(leaf, raw)
-        except Exception as error:
-            raise Permanent(
-                Reason.schema_mismatch,
-                f"page {self._page}: the schema's own reading of {path} failed on {raw!r}: {error!r}; "
-                "it should raise ValueError for a text that it cannot read",
-            ) from error
 
     def _deciding(self, start: int, end: int) -> set[int]:
         """The tokens that hold any of the characters start..end."""

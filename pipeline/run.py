@@ -52,7 +52,8 @@ class Recipe:
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts) -> Recipe:
         """Raises UsageError for a schema that no grammar can hold to, naming the field."""
         question, rules = prompt.build(spec), grammar.compile(spec)
-        key = keys.settings_key(settings, spec.hash, question, rules, model, keys.installed())
+        paths = [path for path, _ in spec.shape.leaves()]
+        key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         return cls(spec, settings, question, rules, settings.tiles.max_tiles or model.max_tiles, key)
 
     def page_key(self, sha256: str, page: int) -> str:
@@ -205,7 +206,10 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
     failures = [page.failure for page in pages if page.failure is not None]
     if records:
         below = recipe.settings.review_below
-        return merge.document(records, recipe.spec, failed=failures, review_below=below)
+        try:
+            return merge.document(records, recipe.spec, failed=failures, review_below=below)
+        except Coded as error:
+            return Failure.of(error)
     if not failures:
         return Failure(Reason.pdf_no_pages, "the document has no pages")
     return min(failures, key=lambda why: not why.retryable)

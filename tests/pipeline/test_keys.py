@@ -15,7 +15,7 @@ from pipeline.settings import EngineSettings, RenderSettings, Settings
 MODEL = ModelFacts("c" * 64, max_tiles=6, dtype="float32", device="cpu")
 GIVEN: dict[str, Any] = {
     "settings": Settings(),
-    "schema_hash": "s" * 64,
+    "paths": ["number", "lines[].amount"],
     "question": "Hãy đọc",
     "grammar": "{}",
     "model": MODEL,
@@ -35,7 +35,8 @@ def test_the_same_parts_give_the_same_key_of_64_hex_digits() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"schema_hash": "t" * 64},
+        {"paths": ["number", "lines[].sum"]},
+        {"paths": ["lines[].amount", "number"]},
         {"question": "Hãy đọc."},
         {"grammar": "{ }"},
         {"model": replace(MODEL, checkpoint_hash="d" * 64)},
@@ -103,3 +104,12 @@ def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
     found = keys.installed()
     assert found.keys() == {*keys.LIBRARIES, "poppler"}
     assert all(found.values())
+
+
+def test_what_a_job_must_be_resumed_with_is_what_can_change_its_results() -> None:
+    usual = keys.involved(Settings())
+    assert usual == keys.involved(
+        Settings(render={"seconds": 99}, engine={"max_batch": 2}, lane={"readers": 2})
+    )
+    for changed in ({"render": {"dpi": 300}}, {"tiles": {"max_tiles": 3}}, {"review_below": 0.5}):
+        assert keys.involved(Settings(**changed)) != usual

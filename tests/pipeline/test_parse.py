@@ -182,7 +182,7 @@ def test_a_schema_whose_own_reading_breaks_fails_its_page_and_is_named() -> None
     def breaks(raw: str) -> str:
         return {}[raw]
 
-    with pytest.raises(Permanent, match=r"own reading of a failed on 'x': KeyError") as caught:
+    with pytest.raises(Permanent, match=r"own reading of 'A' failed on 'x': KeyError") as caught:
         fields(recite('{"A":"x"}'), spec_of(Leaf("a", "A", Printed(".+", breaks, "text", 9))))
     assert caught.value.reason is Reason.schema_mismatch
 

@@ -188,6 +188,10 @@ def test_a_retryable_failure_speaks_for_the_document() -> None:
         run.failed_page(Failure(Reason.pdf_damaged, "bent"), "k")
 
 
+def test_a_rule_that_changes_reads_no_page_again() -> None:
+    assert Recipe.of(replace(RECEIPT, hash="f" * 64), Settings(), MODEL).key == RECIPE.key
+
+
 @pytest.mark.slow
 def test_the_real_engine_reads_a_document_and_every_answer_can_be_read(paper: str, tmp_path: Path) -> None:
     from pipeline import vintern
