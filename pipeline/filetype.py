@@ -9,6 +9,8 @@ Kind = Literal["pdf", "png", "jpeg", "webp", "tiff"]
 HEAD = 1024  # bytes that `sniff` wants: a PDF's mark may stand anywhere in them
 SUPPORTED = "PDF, PNG, JPEG, WebP or TIFF"
 
+TRUTHS = ("truth.jsonl", "metadata.jsonl")  # what is known of the documents in a folder, for `vinbatch eval`
+
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Names that promise what we do not read. Every other name is fetched and judged by its bytes.
 _OTHERS = frozenset({
@@ -46,8 +48,8 @@ def promises_other(name: str) -> bool:
     return bool(stem and dot) and suffix.lower() in _OTHERS and not is_archive(name)
 
 
-def is_hidden(name: str) -> bool:
-    """A part of the path begins with a dot, or is what a Mac adds to archives."""
-    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/")) or (
-        name.startswith("__MACOSX/")
-    )
+def is_passed_over(name: str) -> bool:
+    """No document and meant to be none: hidden, what a Mac adds to archives, the truth beside specimens."""
+    parts = name.split("/")
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
+    return hidden or parts[0] == "__MACOSX" or parts[-1] in TRUTHS

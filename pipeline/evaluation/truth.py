@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
+from pipeline.filetype import TRUTHS
 from pipeline.evaluation.pairs import general
 from pipeline.grammar import canonical
 from pipeline.parse import normal
@@ -87,7 +88,7 @@ def load(path: str | Path, spec: SchemaSpec) -> Truth:
     """Read a truth file or folder. Raises UsageError naming the file, the line and what is wrong there."""
     where = Path(path)
     if where.is_dir():
-        ours = [where / name for name in ("truth.jsonl", "metadata.jsonl") if (where / name).is_file()]
+        ours = [where / name for name in TRUTHS if (where / name).is_file()]
         rows = _jsonl(ours[0]) if ours else _folder(where)
     elif not where.is_file():
         raise UsageError(f"no truth at {where}: give a .jsonl, a .csv or a folder")

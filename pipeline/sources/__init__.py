@@ -6,7 +6,8 @@
     s3_errors.py   every exception of boto3, as one of ours
 
 A URI is `s3://bucket/key`, an absolute path, or `ARCHIVE!/member`. What is found but cannot be a document is
-named with a failure, never left out in silence; only hidden files and folders are passed over.
+named with a failure, never left out in silence; only hidden files and folders, and the truth beside
+specimens (truth.jsonl, metadata.jsonl), are passed over.
 """
 
 from pipeline.sources.fetching import fetch

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import IO, Protocol, cast
 
 from pipeline.errors import Permanent, Reason
-from pipeline.filetype import is_archive, is_hidden
+from pipeline.filetype import is_archive, is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import refs
@@ -63,7 +63,7 @@ class _Zip:
     def refs(self) -> Iterator[DocumentRef]:
         seen: set[str] = set()
         for info in self._zip.filelist:
-            if not info.is_dir() and not is_hidden(info.filename):
+            if not info.is_dir() and not is_passed_over(info.filename):
                 yield _ref(self._uri, info.filename, info.file_size, self._etag, self._problem(info), seen)
 
     def read(self, name: str) -> bytes:
@@ -110,7 +110,7 @@ class _Tar:
             while place < len(self._infos) or self._read_on():
                 info = self._infos[place]
                 place += 1
-                if not info.isdir() and not is_hidden(info.name):
+                if not info.isdir() and not is_passed_over(info.name):
                     problem = None if info.isreg() else "it is a link or a device, not a file"
                     yield _ref(self._uri, info.name, info.size, self._etag, problem, seen)
         except _DAMAGE as error:

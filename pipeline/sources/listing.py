@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.errors import Coded, Permanent, Reason, UsageError
-from pipeline.filetype import is_archive, is_hidden
+from pipeline.filetype import is_archive, is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import fetching, local, manifests, refs, s3
@@ -86,7 +86,7 @@ def _objects(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[s3.
         first = next(literal, None)
         if first is not None:
             yield first
-            yield from (item for item in literal if not is_hidden(item[0].removeprefix(prefix)))
+            yield from (item for item in literal if not is_passed_over(item[0].removeprefix(prefix)))
             return
         start = refs.wild_start(prefix)
         if start is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import Coded, Permanent, Reason, Transient
-from pipeline.filetype import is_hidden
+from pipeline.filetype import is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.sources import refs
 
@@ -95,7 +95,7 @@ def _walk(folder: str, depth: int | None, entered: set[tuple[int, int]]) -> Iter
     entered.add((status.st_dev, status.st_ino))
     for name in names:
         path = f"{folder.rstrip('/')}/{name}"
-        if is_hidden(name):
+        if is_passed_over(name):
             continue
         if not Path(path).is_dir():
             yield single(path)
