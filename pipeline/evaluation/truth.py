@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.filetype import TRUTHS
 from pipeline.evaluation.pairs import general
+from pipeline.filetype import TRUTHS
 from pipeline.grammar import canonical
 from pipeline.parse import normal
 from schemas.shape import Group, Leaf, Node, Repeated
