@@ -35,7 +35,7 @@ truly. For real documents give the published weights: `--model 5CD-AI/Vintern-1B
 | format | published layout (`internvl_chat`), bfloat16, {megabytes:.1f} MB, one tile of 448×448 a page |
 | trained on | {machine} |
 | time | {minutes:.0f} minutes, {steps:,} steps |
-| seen | {pages:,} pages ({kinds}), {crops:,} crops of 112×112; up to 40% of pages twice |
+| seen | {pages:,} pages ({kinds}), {crops:,} crops of 112×112; up to half of the pages twice |
 | began with | {origin} |
 | reads | `id_card@1` (one side a page), `receipt@1` with up to 5 lines. Not `invoice@1` |
 

@@ -10,29 +10,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import signal
 import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.multiprocessing as processes
 from safetensors.torch import load_file
 
-from infra.demo_model import alphabet, curve, heldout, samples
+from infra.demo_model import alphabet, curve, heldout
+from infra.demo_model.batches import stream
+from infra.demo_model.learning import Aside, learn
 from infra.demo_model.optimise import Optimiser
-from infra.demo_model.reader import Reader, targets, write_config
+from infra.demo_model.reader import Reader, write_config
 
 HERE = Path(__file__).parent
 SAVE_SECONDS = 180
 LOG_SECONDS = 30
-REPLAY_AFTER = 60  # pages of the kind drawn since
-MOST_KEPT = 240
 
 
 def main() -> None:
@@ -52,6 +49,7 @@ def main() -> None:
     )
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--workers", type=int, default=1, help="processes that draw samples")
+    options.add_argument("--learners", type=int, choices=(1, 2), default=1, help="processes that learn (CPU)")
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
@@ -59,7 +57,7 @@ def main() -> None:
     torch.manual_seed(given.seed)
     plan = tomllib.loads(given.curriculum.read_text(encoding="utf-8"))
     run = Run(given.runs / given.run, plan, given.device, given.init)
-    run.train(_moment(given.until), given.decay * 60, given.steps, given.workers, given.seed)
+    run.train(_moment(given.until), given.decay * 60, given.steps, given.workers, given.learners, given.seed)
 
 
 class Run:
@@ -87,17 +85,24 @@ class Run:
             self._restore()
 
     def train(
-        self, until: float | None, decay_seconds: float, steps: int | None, workers: int, seed: int
+        self,
+        until: float | None,
+        decay_seconds: float,
+        steps: int | None,
+        workers: int = 1,
+        learners: int = 1,
+        seed: int = 1,
     ) -> None:
         """Steps until the moment `until` or `steps` in all, saving on the way."""
         weights = self.plan["weights"]
-        by_kind = torch.tensor([weights["forced"], weights["decided"], weights["value"]], device=self.device)
+        aside = Aside(self.reader, self.directory, weights) if learners > 1 else None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         began = saved = logged = scored = time.time()
         first = self.step
         sums: dict[str, list[float]] = defaultdict(list)
-        for batch in _batches(self.plan, self.step, workers, seed + self.step):
+        source = stream(self.plan, self.step, workers, seed + self.step)
+        for batch in source:
             now = time.time()
             late = until is not None and now >= until
             if self.stopped or late or (steps is not None and self.step >= steps):
@@ -105,11 +110,18 @@ class Run:
             share = min(1.0, (self.step - first + 1) / self.plan["rates"]["warm_up"])
             if until is not None:
                 share *= min(1.0, max(0.02, (until - now) / decay_seconds))
-            for name, value in self._learn(batch, by_kind, weights["auxiliary"]).items():
+            other = next(source) if aside else None
+            if aside and other:
+                aside.begin(other)
+            logs = [learn(self.reader, batch, weights)]
+            if aside:
+                logs.append(aside.finish())
+            for name, value in (entry for log in logs for entry in log.items()):
                 sums[name].append(value)
             sums["gradient"].append(self.optimiser.step(share))
             self.step += 1
-            self.seen[batch["kind"]] += len(batch["pixels"])
+            for done in (batch, other) if other else (batch,):
+                self.seen[done["kind"]] += len(done["pixels"])
             now = time.time()
             if now - logged > LOG_SECONDS:
                 means = {name: round(sum(values) / len(values), 4) for name, values in sums.items()}
@@ -123,6 +135,9 @@ class Run:
             if now - scored > self.plan["heldout"]["seconds"]:
                 scored = now
                 self._log(now - began, heldout=self._score())
+        source.close()
+        if aside:
+            aside.end()
         self.seconds += time.time() - began
         self.save()
         if not self.stopped:
@@ -133,33 +148,6 @@ class Run:
 
     def _stop(self, number: int, frame: object) -> None:  # noqa: ARG002
         self.stopped = True
-
-    def _learn(self, batch: dict[str, Any], by_kind: torch.Tensor, aux_weight: float) -> dict[str, float]:
-        """Gradients of one batch; returns what is logged."""
-        reader = self.reader
-        pixels = torch.from_numpy(batch["pixels"]).to(self.device)
-        cells = torch.from_numpy(batch["cells"]).long().to(self.device)
-        if batch["kind"] == "crops":
-            visual = reader.look(pixels, torch.from_numpy(batch["offsets"]).to(self.device))
-            loss, right = reader.aux_loss(visual, cells)
-            loss.backward()
-            return {"crop_loss": loss.item(), "crop_right": float(right)}
-        visual = reader.look(pixels, None)
-        aux, right = reader.aux_loss(visual, cells)
-        wanted = targets(reader.tokenizer, batch["answers"]).to(self.device)
-        told = reader.answer_loss(visual, batch["question"], wanted, by_kind)
-        (told["loss"] + aux_weight * aux).backward()
-        kind = batch["kind"]
-        return {
-            "page_cells_right": right.item(),
-            "decided_loss": float(told["decided_loss"]),
-            "skeleton_loss": float(told["skeleton_loss"]),
-            **{
-                f"{name} {kind}": float(told[name])
-                for name in ("value_loss", "value_right")
-                if not told[name].isnan()
-            },
-        }
 
     def averaged(self) -> Reader:
         """A reader with the running mean of the weights."""
@@ -204,98 +192,6 @@ class Run:
         with (self.directory / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         curve.draw(self.directory / "log.jsonl", self.directory / "curve.png")
-
-
-def _batches(plan: dict[str, Any], step: int, workers: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Batches without end, drawn by `workers` processes that count the steps among themselves."""
-    context = processes.get_context("spawn")
-    queue: Any = context.Queue(3 * workers)
-    running = [
-        context.Process(
-            target=_draw, args=(queue, plan, step + number, workers, seed * 1000 + number), daemon=True
-        )
-        for number in range(workers)
-    ]
-    for process in running:
-        process.start()
-    try:
-        while True:
-            yield queue.get()
-    finally:
-        for process in running:
-            process.terminate()
-
-
-def _draw(queue: Any, plan: dict[str, Any], step: int, stride: int, seed: int) -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends us
-    rng = random.Random(seed)
-    spare: list[samples.Crop] = []
-    shown: dict[str, list[samples.PageSample]] = defaultdict(list)
-    while True:
-        queue.put(batch(plan, stage_at(plan, step), rng, spare, shown))
-        step += stride
-
-
-def stage_at(plan: dict[str, Any], step: int) -> dict[str, Any]:
-    stages: list[dict[str, Any]] = plan["stage"]
-    for stage in stages[:-1]:
-        if step < stage["steps"]:
-            return stage
-        step -= stage["steps"]
-    return stages[-1]
-
-
-def batch(
-    plan: dict[str, Any],
-    stage: dict[str, Any],
-    rng: random.Random,
-    spare: list[samples.Crop],
-    shown: dict[str, list[samples.PageSample]],
-) -> dict[str, Any]:
-    """One batch of a stage. `spare` holds crops of pages, `shown` pages by kind, all drawn before."""
-    sizes = plan["batch"]
-    if rng.random() < stage["crops"]:
-        side, count = sizes["crop_side"], sizes["crops"]
-        wanted = count // 3
-        while len(spare) < wanted:
-            kind, schema = rng.choice(
-                (("id_card_front", "id_card"), ("id_card_back", "id_card"), ("receipt", "receipt"))
-            )
-            whole = samples.page(kind, schema, rng.getrandbits(48), blank=0.0).crop
-            spare.extend(samples.cut(whole, side))
-        rng.shuffle(spare)
-        crops = [spare.pop() for _ in range(wanted)]
-        crops += [samples.dense(rng, side) for _ in range(count - wanted)]
-        pixels, cells, offsets = samples.stack(crops)
-        return {"kind": "crops", "stage": stage["name"], "pixels": pixels, "cells": cells, "offsets": offsets}
-    kinds = stage["pages"]
-    pick = rng.choices(list(kinds), list(kinds.values()))[0]
-    kind, _, schema = pick.partition("?")
-    schema = schema or ("receipt" if kind == "receipt" else "id_card")
-    old = shown[pick]
-    pages = []
-    if len(old) > REPLAY_AFTER:
-        pages = [old.pop(0) for _ in range(round(sizes["replayed"] * sizes["pages"]))]
-    for _ in range(sizes["pages"] - len(pages)):
-        share, chance = stage["absent"]
-        blank = chance if rng.random() < share else 0.0
-        pages.append(samples.page(kind, schema, rng.getrandbits(48), blank=blank))
-        old.append(pages[-1])
-    del old[:-MOST_KEPT]
-    side = sizes["crop_side"]
-    if len(spare) < 400:
-        for sample in pages:
-            spare.extend(samples.cut(sample.crop, side))
-    pixels, cells, _ = samples.stack([sample.crop for sample in pages])
-    return {
-        "kind": pick,
-        "stage": stage["name"],
-        "pixels": pixels,
-        "cells": cells,
-        "question": pages[0].question,
-        "answers": [sample.answer for sample in pages],
-    }
 
 
 def _moment(clock: str | None) -> float | None:
