@@ -71,7 +71,7 @@ class LaneSettings(Section):
     lease_seconds: float = Field(120.0, gt=0)
     grace_seconds: float = Field(20.0, gt=0, description="time to finish or give back after SIGTERM")
     attempts: int = Field(3, ge=1, description="tries of a document before it is quarantined")
-    stall_seconds: float = Field(600.0, gt=0, description="still for so long while busy: is replaced")
+    stall_seconds: float = Field(1800.0, gt=0, description="still for so long while busy: is replaced")
     patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store")
 
 
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
     review_below: float = Field(
-        0.9, ge=0, le=1, description="a field less sure than this sends its document to review; not calibrated"
+        0.9, ge=0, le=1, description="a field less sure than this sends its document to review (uncalibrated)"
     )
     lane: LaneSettings = LaneSettings()
 
