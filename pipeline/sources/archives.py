@@ -10,6 +10,7 @@ import io
 import stat
 import struct
 import tarfile
+import tempfile
 import weakref
 import zipfile
 import zlib
@@ -44,8 +45,11 @@ class Archive(Protocol):
 def open_archive(uri: str, file: IO[bytes], etag: str | None, settings: SourceSettings) -> Archive:
     """The archive in `file`, which now belongs to it. Raises Permanent if it is neither a zip nor a tar."""
     try:
-        kind: type[_Zip] | type[_Tar] = _Zip if uri.lower().endswith(".zip") else _Tar
-        archive = kind(uri, file, etag, settings)
+        if uri.lower().endswith(".zip"):
+            archive: Archive = _Zip(uri, file, etag, settings)
+        else:
+            file = _gunzipped(file, settings)
+            archive = _Tar(uri, file, etag, settings)
     except _DAMAGE as error:
         file.close()
         raise Permanent(Reason.archive_damaged, f"{uri} cannot be opened: {_said(error)}") from error
@@ -56,7 +60,7 @@ def open_archive(uri: str, file: IO[bytes], etag: str | None, settings: SourceSe
 class _Zip:
     def __init__(self, uri: str, file: IO[bytes], etag: str | None, settings: SourceSettings) -> None:
         self._uri, self._etag, self._settings = uri, etag, settings
-        self._zip = zipfile.ZipFile(cast(IO[bytes], _Bounded(file, _DIRECTORY, float("inf"))))
+        self._zip = zipfile.ZipFile(cast(IO[bytes], _Bounded(file, _DIRECTORY)))
         if len(self._zip.filelist) > _MEMBERS:
             raise ValueError(f"more than {_MEMBERS:,} members")
 
@@ -99,7 +103,7 @@ class _Tar:
 
     def __init__(self, uri: str, file: IO[bytes], etag: str | None, settings: SourceSettings) -> None:
         self._uri, self._etag, self._settings = uri, etag, settings
-        self._tar = tarfile.open(fileobj=_unpacked(file, settings), mode="r:")  # noqa: SIM115
+        self._tar = tarfile.open(fileobj=_Bounded(file, settings.max_bytes + _SMALL), mode="r:")  # noqa: SIM115
         self._infos: list[tarfile.TarInfo] = []  # those read so far
         self._by_name: dict[str, tarfile.TarInfo] = {}
 
@@ -157,22 +161,18 @@ class _Tar:
 
 
 class _Bounded(io.BufferedIOBase):
-    """A file that refuses to be read into a bomb: neither much at once nor beyond `end`."""
+    """An archive's file that refuses to be read by the gigabyte because a header says so."""
 
-    def __init__(self, file: IO[bytes], at_once: int, end: float) -> None:
-        self._file, self._at_once, self._end = file, at_once, end
+    def __init__(self, file: IO[bytes], at_once: int) -> None:
+        self._file, self._at_once = file, at_once
 
     def read(self, size: int | None = -1, /) -> bytes:
-        size = -1 if size is None else size
-        if size > self._at_once:
-            raise ValueError(f"a header asks for {size:,} bytes at once")
-        if self._file.tell() + size > self._end:
-            raise ValueError(f"it unpacks to more than {self._end:,.0f} bytes (source.archive_ratio)")
-        return self._file.read(size if size >= 0 else self._at_once)
+        wanted = self._at_once if size is None or size < 0 else size
+        if wanted > self._at_once:
+            raise ValueError(f"a header asks for {wanted:,} bytes at once")
+        return self._file.read(wanted)
 
     def seek(self, place: int, whence: int = io.SEEK_SET, /) -> int:
-        if place > self._end:
-            raise ValueError(f"it unpacks to more than {self._end:,.0f} bytes (source.archive_ratio)")
         return self._file.seek(place, whence)
 
     def tell(self) -> int:
@@ -182,17 +182,31 @@ class _Bounded(io.BufferedIOBase):
         return True
 
 
-def _unpacked(file: IO[bytes], settings: SourceSettings) -> _Bounded:
-    """The bytes of a .tar, unpacked on the way if it is a .tar.gz."""
+def _gunzipped(file: IO[bytes], settings: SourceSettings) -> IO[bytes]:
+    """The same file, or if it is a .tar.gz its unpacked bytes in a nameless temporary file.
+
+    The checksum of a .gz stands at its end: only when all of it was unpacked may any member be believed.
+    """
     packed = file.seek(0, io.SEEK_END)
     file.seek(0)
     zipped = file.read(2) == b"\x1f\x8b"
     file.seek(0)
-    at_once = settings.max_bytes + _SMALL
     if not zipped:
-        return _Bounded(file, at_once, float("inf"))
-    end = max(64 * _SMALL, settings.archive_ratio * packed)
-    return _Bounded(cast(IO[bytes], gzip.GzipFile(fileobj=file)), at_once, end)
+        return file
+    limit = min(settings.max_archive_bytes, max(_SMALL, int(settings.archive_ratio * packed)))
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115  (handed to the caller)
+    try:
+        with file, gzip.GzipFile(fileobj=file) as source:
+            while piece := source.read(_SMALL):
+                unpacked.write(piece)
+                if unpacked.tell() > limit:
+                    which = "source.archive_ratio, source.max_archive_bytes"
+                    raise ValueError(f"it unpacks to more than {limit:,} bytes ({which})")
+    except BaseException:
+        unpacked.close()
+        raise
+    unpacked.seek(0)
+    return unpacked
 
 
 def _ref(

@@ -85,8 +85,9 @@ def _objects(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[s3.
         literal = s3.listed(bucket, prefix, settings)
         first = next(literal, None)
         if first is not None:
-            yield first
-            yield from (item for item in literal if not is_passed_over(item[0].removeprefix(prefix)))
+            for item in chain([first], literal):
+                if item[0] == prefix or not is_passed_over(item[0].removeprefix(prefix)):
+                    yield item
             return
         start = refs.wild_start(prefix)
         if start is not None:

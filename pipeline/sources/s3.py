@@ -26,7 +26,8 @@ from pipeline.sources.s3_errors import EXPECTED, translate
 Listed = tuple[str, int, str | None]  # key, bytes, etag
 T = TypeVar("T")
 
-_CHUNK = 2**20
+_FIRST_READ, _LARGEST_READ = 64, 2**16  # bytes; growing, so that a trickle is noticed soon
+_CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")
 _SLOWEST = 100_000  # bytes a second; a body that comes slower than this (after timeout_seconds) is given up
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -73,19 +74,16 @@ def head(bucket: str, key: str, settings: SourceSettings) -> tuple[int, str | No
 def read(bucket: str, key: str, settings: SourceSettings, etag: str | None) -> tuple[bytes, str | None]:
     """(bytes, etag) of an object of at most `max_bytes`, of that version if `etag` is given.
 
-    A body that is cut short raises Transient. A body that does not have the MD5 its etag promises is fetched
-    again, and believed when two fetches agree (some stores' etags are no MD5). Raises Permanent or Transient.
+    A body that is cut short, or that does not have the MD5 which its etag promises, is fetched again. Raises
+    Permanent or Transient.
     """
     uri = f"s3://{bucket}/{key}"
-    doubted: set[bytes] = set()
 
     def once() -> tuple[bytes, str | None]:
         parts: list[bytes] = []
         answer = _body(uri, etag, settings, settings.max_bytes, parts.append)
         data = b"".join(parts)
-        digest = hashlib.sha256(data).digest()
-        if not _as_promised(data, answer) and digest not in doubted:
-            doubted.add(digest)
+        if not _as_promised(data, answer):
             raise Transient(
                 Reason.store_unreachable, f"{uri} arrived with other bytes than its etag promises"
             )
@@ -140,16 +138,17 @@ def _body(
     bucket, key = parse(uri)
     pinned = {"IfMatch": f'"{etag}"'} if etag else {}
     started = time.monotonic()
-    got = 0
+    got, chunk = 0, _FIRST_READ
     try:
         answer: dict[str, Any] = _client(settings).get_object(Bucket=bucket, Key=key, **pinned)
         size = int(answer["ContentLength"])
         with answer["Body"] as body:
             if size > limit:
                 raise too_large(uri, size, limit)
-            while piece := body.read(_CHUNK):
+            while piece := body.read(chunk):  # returns when all of `chunk` is there, however slowly it comes
                 take(piece)
                 got += len(piece)
+                chunk = min(2 * chunk, _LARGEST_READ)
                 if time.monotonic() - started > settings.timeout_seconds + got / _SLOWEST:
                     raise Transient(
                         Reason.store_unreachable, f"{uri} comes too slowly: {got:,} of {size:,} bytes"
@@ -162,10 +161,14 @@ def _body(
 
 
 def _as_promised(data: bytes, answer: dict[str, Any]) -> bool:
-    """False only if the etag looks like an MD5 and is not this body's."""
+    """False if the etag is an MD5 and not this body's.
+
+    An object stored in parts or encrypted with KMS has another kind of etag; boto3 itself has compared the
+    checksum of one that was stored with a checksum.
+    """
     etag = _etag(answer) or ""
-    encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms")
-    if encrypted or not _MD5.fullmatch(etag):
+    other_kind = "aws:kms" in str(answer.get("ServerSideEncryption")) or any(map(answer.get, _CHECKSUMS))
+    if other_kind or not _MD5.fullmatch(etag):
         return True
     return hashlib.md5(data, usedforsecurity=False).hexdigest() == etag
 

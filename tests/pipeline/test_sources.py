@@ -306,12 +306,13 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, kind: str) -> None:
     path = tmp_path / kind
     make_zip(path, members) if kind == "in.zip" else make_tar(path, members, "w:gz")
     found = listed(path)
-    assert found[0].failure is None
     assert any(ref.failure and "source.archive_ratio" in ref.failure.message for ref in found)
-    assert fetch(f"{path}!/small.pdf", SETTINGS).data == b"x"
-    with pytest.raises(Permanent) as caught:
+    with pytest.raises(Permanent, match="archive_ratio") as caught:
         fetch(f"{path}!/bomb.pdf", SETTINGS)
-    assert caught.value.reason in (Reason.archive_member, Reason.archive_damaged)
+    if kind == "in.zip":  # the other members are harmless; a .gz is one whole
+        assert [bool(ref.failure) for ref in found] == [False, True, False]
+        assert caught.value.reason is Reason.archive_member
+        assert fetch(f"{path}!/small.pdf", SETTINGS).data == b"x"
 
 
 def test_a_member_larger_than_allowed(tmp_path: Path) -> None:
