@@ -26,23 +26,27 @@ from pipeline.vintern.engine import Engine
 
 FIRST_SEED = 10**15  # the training's seeds are below 2**48
 
-SETS: Mapping[str, tuple[str, dict[str, Any]]] = {
+UNSEEN_TYPE = {"preset": "clean", "fonts": "held-out", "layouts": "standard"}
+UNSEEN = {"preset": "clean", "fonts": "held-out", "layouts": "held-out"}
+LEFT_OUT = {"preset": "clean", "blank": 0.25}
+SETS: Mapping[str, tuple[str, dict[str, Any]]] = {  # name: (schema, how it is made)
     "front, clean": ("id_card", {"kind": "id_card_front", "preset": "clean"}),
     "front, worn": ("id_card", {"kind": "id_card_front", "preset": "worn"}),
-    "front, held-out fonts and layouts": (
-        "id_card",
-        {"kind": "id_card_front", "preset": "clean", "fonts": "held-out"},
-    ),
-    "front, values left out": ("id_card", {"kind": "id_card_front", "preset": "clean", "blank": 0.25}),
+    "front, held-out fonts": ("id_card", {"kind": "id_card_front", **UNSEEN_TYPE}),
+    "front, held-out fonts and layouts": ("id_card", {"kind": "id_card_front", **UNSEEN}),
+    "front, values left out": ("id_card", {"kind": "id_card_front", **LEFT_OUT}),
     "back, clean": ("id_card", {"kind": "id_card_back", "preset": "clean"}),
     "back, worn": ("id_card", {"kind": "id_card_back", "preset": "worn"}),
+    "back, values left out": ("id_card", {"kind": "id_card_back", **LEFT_OUT}),
     "receipt, clean": ("receipt", {"kind": "receipt", "preset": "clean"}),
     "receipt, worn": ("receipt", {"kind": "receipt", "preset": "worn"}),
-    "receipt, values left out": ("receipt", {"kind": "receipt", "preset": "clean", "blank": 0.25}),
-    "receipt, held-out fonts": ("receipt", {"kind": "receipt", "preset": "clean", "fonts": "held-out"}),
+    "receipt, held-out fonts": ("receipt", {"kind": "receipt", **UNSEEN_TYPE}),
+    "receipt, values left out": ("receipt", {"kind": "receipt", **LEFT_OUT}),
     "blank page, asked for a card": ("id_card", {"kind": "blank"}),
     "letter, asked for a card": ("id_card", {"kind": "other"}),
+    "receipt, asked for a card": ("id_card", {"kind": "receipt"}),
     "letter, asked for a receipt": ("receipt", {"kind": "other", "schema": "receipt"}),
+    "card, asked for a receipt": ("receipt", {"kind": "id_card_front"}),
 }
 
 

@@ -78,6 +78,7 @@ def _work(
     directory: Path, shared: list[Tensor], gradients: list[Tensor], weights: dict[str, float], pipe: Any
 ) -> None:
     torch.set_num_threads(1)
+    os.setsid()  # Linux may share the cores out by session: a learner is a job of its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends us
     reader = Reader(directory).bfloat16()
     for weight, given in zip(reader.parameters(), shared, strict=True):

@@ -48,7 +48,7 @@ def test_three_steps_then_two_more(tmp_path):
     assert (again.step, again.seen) == (3, run.seen)
     for old, new in zip(run.optimiser.masters, again.optimiser.masters, strict=True):
         assert torch.equal(old, new)
-    again.train(until=None, decay_seconds=1, steps=5, workers=1, seed=1)
+    again.train(until=None, decay_seconds=1, steps=5, workers=1, learners=2, seed=1)
     assert again.step == 5
 
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
