@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
+from workers.lane import LaneBroken
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _LOCAL_ADDRESS = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's outer address without a word
+_STARTS = 3  # of a Ray of our own
 _SPARE_BYTES = 128 * 2**20  # of the object store, beside what lanes hold
 
 
@@ -49,43 +50,61 @@ def joined(address: str | None, lanes: int, settings: LaneSettings) -> Iterator[
     """Inside this block Ray is connected: to `address`, to the cluster of a submitted job (RAY_ADDRESS), or
     to a Ray of our own that ends with the block.
 
-    Raises UsageError when there is no cluster at `address`.
+    Raises UsageError when there is no cluster at `address`, LaneBroken when no Ray can be started here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the user's home
     import ray
 
-    logging.getLogger("ray").setLevel(
-        logging.CRITICAL
-    )  # dead workers are reported by the lane that lost them
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address and address != "local":
-        try:
-            ray.init(address=address, **common)
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UsageError(f"no Ray cluster answers at {address}: {first}") from None
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
-    directory = tempfile.mkdtemp(prefix="vinbatch-")  # short: sockets lie in it
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # dead workers are told by the lane that lost them
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    directory = tempfile.mkdtemp(prefix="vinbatch-") if address == "local" else None  # short: for sockets
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=lanes * settings.bytes_in_flight + _SPARE_BYTES,
-            runtime_env={"env_vars": {"PYTHONPATH": str(CHECKOUT)}},
-            _node_ip_address=_LOCAL_ADDRESS,
-            _temp_dir=directory,
-            **common,
-        )
+        if directory is None:
+            _join(address)
+        else:
+            _start(directory, lanes * settings.bytes_in_flight + _SPARE_BYTES)
         yield
     finally:
         ray.shutdown()
-        shutil.rmtree(directory, ignore_errors=True)
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"no Ray cluster answers at {address}: {_first_line(error)}") from error
+
+
+def _start(directory: str, object_store_bytes: int) -> None:
+    """A Ray on this machine alone; tried again where a busy machine is too slow for Ray's own patience."""
+    import ray
+
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=object_store_bytes,
+                runtime_env={"env_vars": {"PYTHONPATH": str(CHECKOUT)}},
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                _node_ip_address=_LOCAL_ADDRESS,
+                _temp_dir=directory,
+            )
+            return
+        except Exception as error:  # Ray raises no narrower one
+            ray.shutdown()
+            if attempt == _STARTS:
+                raise LaneBroken(f"no Ray could be started on this machine: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def nodes() -> list[Node]:
@@ -132,6 +151,6 @@ def plan(
     # A lane wants a core for its replica and one for each reader, and makes do with its share of the smallest
     # machine that must hold some.
     hosts = [(machine.cpus, slot) for machine, slot in zip(machines, slots, strict=True) if slot]
-    crowd = max(slot for _, slot in hosts) if share else -(-lanes // len(hosts))
-    portion = min(cpus for cpus, _ in hosts) / crowd
+    crowd = -(-lanes // len(hosts))  # of CPU lanes on one machine; of GPU lanes there are as many as slots
+    portion = min(cpus / (slot if share else crowd) for cpus, slot in hosts)
     return LanePlan(lanes, math.floor(100 * min(portion, 1 + readers)) / 100, share, max(1, int(portion)))

@@ -1,0 +1,130 @@
+"""A real Ray head with its job server, started on first use and shared by all tests of a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_RAY = Path(sys.executable).with_name("ray")
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """A running head. `address` is for `--address`, `jobs` for `ray job submit`."""
+
+    address: str
+    jobs: str
+    pid: int
+
+    def actors(self, kind: str) -> list[psutil.Process]:
+        """The living processes of an actor class ("Replica"), oldest first."""
+        return actors(self.pid, kind)
+
+
+def actors(ancestor: int, kind: str) -> list[psutil.Process]:
+    """Actor processes below a process: Ray names them ray::Replica, ray::Scheduler.work and the like."""
+    found = []
+    for process in psutil.Process(ancestor).children(recursive=True):
+        try:
+            title = process.cmdline()[0] if process.cmdline() else ""
+        except psutil.Error:
+            continue
+        if title.partition("::")[2].partition(".")[0] == kind:
+            found.append(process)
+    return sorted(found, key=lambda process: process.create_time())
+
+
+@pytest.fixture(scope="session")
+def ray_head() -> Iterator[RayHead]:
+    """One head for the whole session; jobs that join it leave nothing behind but their logs."""
+    with _head(cpus=8) as head:
+        yield head
+
+
+@contextmanager
+def _head(cpus: int) -> Iterator[RayHead]:
+    directory = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
+    port, dashboard = _free_port(), _free_port()
+    command = [
+        str(_RAY), "start", "--head", "--block", "--disable-usage-stats",
+        "--node-ip-address=127.0.0.2", f"--port={port}",
+        "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--temp-dir={directory}", f"--num-cpus={cpus}", f"--object-store-memory={400 * 2**20}",
+    ]  # fmt: skip
+    # What lanes would have on a machine of their own: S3 keys that moto takes, one thread a process.
+    environment = os.environ | {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "PYTHONPATH": str(CHECKOUT),
+        "OMP_NUM_THREADS": "1",
+        "AWS_ACCESS_KEY_ID": "moto",
+        "AWS_SECRET_ACCESS_KEY": "moto-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=directory
+        )
+        try:
+            jobs = f"http://127.0.0.1:{dashboard}"
+            try:
+                _wait_until_up(f"{jobs}/api/jobs/", process)
+            except RuntimeError as error:
+                log.seek(0)
+                raise RuntimeError(f"{error}\n{log.read()[-3000:]}") from None
+            yield RayHead(f"127.0.0.2:{port}", jobs, process.pid)
+        finally:
+            _end(process)
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"ray start ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"no job server at {url} after {seconds} s")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The head with all that it started, and nothing else on the machine."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for member in psutil.wait_procs(family, timeout=5)[1]:
+        member.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
