@@ -3,16 +3,14 @@
     python -m infra.benchmarks.baseline --count 40 --json baseline.json
 
 Fresh specimens of each kind are written as files, as `vinbatch specimens` does. Both readers get every file
-through the product's renderer, both results are merged and scored by the product. The demo model reads in a
-real job of the command line. Times are wall clock, one document after the other for Tesseract.
+through the product's renderer, both results are merged and scored by the product; the demo model goes the
+product's whole way, in this process. Times are wall clock, one document after the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,9 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.benchmarks import tesseract
-from pipeline import evaluation, merge, render, sources, specimens
+from pipeline import evaluation, merge, render, run, sources, specimens
+from pipeline.keys import ModelFacts
 from pipeline.records import Extraction, Failure
 from pipeline.settings import RenderSettings, SourceSettings
+from pipeline.settings import load as load_settings
+from pipeline.vintern import load
+from pipeline.vintern.engine import Engine
 from schemas import registry
 from schemas.spec import SchemaSpec
 
@@ -80,17 +82,28 @@ def by_tesseract(folder: Path, files: Sequence[str], spec: SchemaSpec) -> list[R
     return found
 
 
-def by_job(folder: Path, spec: SchemaSpec, model: str, store_url: str, job: str) -> list[Read]:
-    """What a job of the command line reads; exit code 3, some documents quarantined, is a result too."""
-    from pipeline import store
+class Model:
+    """A checkpoint with its engine, reading documents one after the other by `pipeline.run.document`."""
 
-    command = [sys.executable, "-m", "workers.cli", "run", str(folder), "--schema", spec.reference]
-    command += ["--model", model, "--store", store_url, "--job", job]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode not in (0, 3):
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
-    with store.open(store_url, create=False) as ledger:
-        return [Read(item.uri, item.extraction) for item in ledger.extractions(ledger.find_job(job))]
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.settings = load_settings()
+        self.vintern = load(name, dtype=self.settings.engine.dtype, device=self.settings.engine.device)
+        self.engine = Engine(self.vintern, self.settings.engine)
+
+    def read(self, folder: Path, files: Sequence[str], spec: SchemaSpec) -> list[Read]:
+        """Every file; one that no page could be read of is left out."""
+        vintern = self.vintern
+        kind = str(vintern.dtype).removeprefix("torch.")
+        facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, kind, vintern.device.type)
+        recipe = run.Recipe.of(spec, self.settings, facts)
+        found = []
+        for name in files:
+            uri = str((folder / name).resolve())
+            outcome = run.document(uri, recipe, self.engine.generate).outcome
+            if isinstance(outcome, Extraction):
+                found.append(Read(uri, outcome))
+        return found
 
 
 def scored(
@@ -113,7 +126,7 @@ def scored(
     )
 
 
-def measure(kinds: Sequence[str], count: int, seed: int, model: str | None, home: Path) -> list[Row]:
+def measure(kinds: Sequence[str], count: int, seed: int, model: Model | None, home: Path) -> list[Row]:
     rows = []
     for kind in kinds:
         spec = registry.resolve(KINDS[kind])
@@ -126,8 +139,8 @@ def measure(kinds: Sequence[str], count: int, seed: int, model: str | None, home
             rows.append(scored("Tesseract", kind, papers, reads, truth, time.perf_counter() - start))
             if model is not None:
                 start = time.perf_counter()
-                reads = by_job(folder, spec, model, f"sqlite:///{home}/store.db", folder.name)
-                rows.append(scored(model, kind, papers, reads, truth, time.perf_counter() - start))
+                reads = model.read(folder, [line["file"] for line in lines], spec)
+                rows.append(scored(model.name, kind, papers, reads, truth, time.perf_counter() - start))
     return rows
 
 
@@ -162,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", default=",".join(KINDS), help="comma-separated")
     parser.add_argument("--seed", type=int, default=990_001, help="not one that was trained on")
     parser.add_argument(
-        "--model", default="demo", help="what `vinbatch run --model` takes; none: Tesseract alone"
+        "--model", default="demo", help="demo, a directory or a hub id; none: Tesseract alone"
     )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     given = parser.parse_args(arguments)
@@ -170,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"unknown kinds {', '.join(sorted(unknown))}: choose from {', '.join(KINDS)}")
     with tempfile.TemporaryDirectory() as home:
-        model = None if given.model == "none" else given.model
+        model = None if given.model == "none" else Model(given.model)
         rows = measure(kinds, given.count, given.seed, model, Path(home))
     show(rows, Console(width=130))
     if given.json:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.benchmarks import baseline, tesseract
+from infra.benchmarks import tesseract
 from schemas import registry
 
 
@@ -66,6 +66,8 @@ def test_wares_end_in_three_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_the_command_writes_a_row_for_each_paper(tmp_path: Path) -> None:
+    from infra.benchmarks import baseline  # with torch, which the other tests here do without
+
     out = tmp_path / "baseline.json"
     baseline.main(["--count", "1", "--kinds", "receipt", "--model", "none", "--json", str(out)])
     rows = json.loads(out.read_text("utf-8"))["rows"]
