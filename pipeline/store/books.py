@@ -49,7 +49,7 @@ def _counts(connection: Connection, job: Job) -> dict[str, int]:
         .where(documents.c.job_id == job.id)
         .group_by(documents.c.state)
     )
-    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    found = {row[0]: row[1] for row in connection.execute(query)}
     return {state: found.get(state, 0) for state in STATES}
 
 

@@ -8,14 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from sqlalchemy import column, select, table
 
 from pipeline.errors import UsageError
@@ -26,9 +21,6 @@ from pipeline.store.records import Job, View
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
 _FIXED = ("document_uri", "job", "state")
-_SHEET_ROWS = 1_048_576
-_CELL_CHARACTERS = 32_767
-_EXCEL_DIGITS = 15  # more, and Excel rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,40 +105,15 @@ def _line(file: IO[bytes], uri: str, job: Job, state: str, reason: str | None, r
     file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
 
 
-# xlsx
-
-
 def _xlsx(db: Database, job: Job, out: Path) -> int:
-    """A sheet a view; one that is full goes on in another."""
-    book, total = Workbook(write_only=True), 0
-    for number, view in enumerate(job.views):
+    """A sheet a view. Returns the number of documents."""
+    from pipeline.store import xlsx
+
+    book = xlsx.Book()
+    written = []
+    for view in job.views:
         with _view(db, job, view) as rows:
-            for part, batch in enumerate(formats.batches(rows, _SHEET_ROWS - 1)):
-                sheet = book.create_sheet(_title(view.name, part))
-                sheet.append(list(rows.columns))
-                for row in batch:
-                    sheet.append([_cell(sheet, value) for value in row])
-                total += len(batch) if number == 0 else 0
+            written.append(book.add(view.name, rows))
     with _whole(out) as file:
         book.save(file)
-    return total
-
-
-def _title(name: str, part: int) -> str:
-    suffix = f"_{part + 1}" if part else ""
-    return name[: 31 - len(suffix)] + suffix
-
-
-def _cell(sheet: Any, value: Any) -> Any:
-    if isinstance(value, Decimal) and len(value.as_tuple().digits) > _EXCEL_DIGITS:
-        value = formats.plain(value)
-    if value is None or isinstance(value, (bool, int, float, Decimal, date, datetime)):
-        return value
-    text = ILLEGAL_CHARACTERS_RE.sub("\ufffd", formats.plain(value))
-    if len(text) > _CELL_CHARACTERS:
-        raise UsageError(
-            f"a value of {len(text):,} characters does not fit into a cell of Excel; export csv or parquet"
-        )
-    cell = WriteOnlyCell(sheet, value="")
-    cell.value, cell.data_type = text, "s"  # text that begins with "=" stays text and is never computed
-    return cell
+    return written[0]

@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import pickle
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import islice
 from typing import IO, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,8 +20,6 @@ from pipeline.store.query import Rows, number
 
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 _BATCH = 1000  # rows
-_PARQUET_BATCH = 10_000
-_SCALE = 6  # decimals of a Parquet decimal, at least
 
 
 def write(rows: Rows, format: str, out: IO[bytes]) -> int:
@@ -34,7 +28,7 @@ def write(rows: Rows, format: str, out: IO[bytes]) -> int:
         "table": _table,
         "csv": _csv,
         "json": _json,
-        "parquet": parquet,
+        "parquet": _parquet,
     }
     if format not in writers:
         raise UsageError(f"no format {format!r}; there are {', '.join(QUERY_FORMATS)}")
@@ -118,90 +112,13 @@ def _json_value(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, dict, list, type(None))) else plain(value)
 
 
-# Parquet
+def _parquet(rows: Rows, out: IO[bytes]) -> int:
+    from pipeline.store import parquet
+
+    return parquet.write(rows, out)
 
 
-def parquet(rows: Rows, out: IO[bytes]) -> int:
-    """Column types are known only when all rows were seen, so these wait in a temporary file meanwhile."""
-    columns = [_Column(name, rows.kinds.get(name)) for name in rows.columns]
-    total = 0
-    with tempfile.TemporaryFile() as waiting:
-        for batch in batches(rows, _PARQUET_BATCH):
-            for column, values in zip(columns, zip(*batch, strict=True), strict=True):
-                column.look(values)
-            pickle.dump(batch, waiting)
-            total += len(batch)
-        waiting.seek(0)
-        schema = pa.schema([(column.name, column.type()) for column in columns])
-        with pq.ParquetWriter(out, schema) as writer:
-            for _ in range(-(-total // _PARQUET_BATCH)):
-                parts = zip(columns, zip(*pickle.load(waiting), strict=True), strict=True)
-                arrays = [
-                    pa.array(map(column.value, values), schema.field(i).type)
-                    for i, (column, values) in enumerate(parts)
-                ]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-    return total
-
-
-class _Column:
-    """A column whose type follows from its values, and from `kind` if all of them are of that kind."""
-
-    def __init__(self, name: str, kind: str | None) -> None:
-        self.name = name
-        self._convert = _CONVERTERS.get(kind or "")
-        self._types: set[type] = set()
-        self._converted: set[type] = set()
-        self._scale = self._whole = 0  # digits after and before the point, at most
-
-    def look(self, values: Sequence[Any]) -> None:
-        for value in values:
-            if value is None:
-                continue
-            self._types.add(type(value))
-            if self._convert is not None:
-                try:
-                    value = self._convert(value)
-                except (ValueError, TypeError, InvalidOperation):
-                    self._convert = None
-                else:
-                    self._converted.add(type(value))
-            if isinstance(value, (Decimal, int, float)):
-                self._measure(Decimal(str(value)))
-
-    def _measure(self, value: Decimal) -> None:
-        if value.is_finite():
-            _, digits, exponent = value.as_tuple()
-            self._scale = max(self._scale, -int(exponent))
-            self._whole = max(self._whole, len(digits) + int(exponent))
-
-    def type(self) -> pa.DataType:
-        seen = self._converted if self._convert else self._types
-        if seen == {bool}:
-            return pa.bool_()
-        if seen == {int} and self._whole <= 18:
-            return pa.int64()
-        if seen and seen <= {int, float} and float in seen:
-            return pa.float64()
-        if seen and seen <= {int, Decimal} and self._scale + self._whole <= 76:
-            # Wider than needed, so that the files of different jobs have the same type as a rule.
-            scale = max(self._scale, _SCALE) if self._whole + _SCALE <= 38 else self._scale
-            return pa.decimal128(38, scale) if self._whole + scale <= 38 else pa.decimal256(76, scale)
-        if seen == {date}:
-            return pa.date32()
-        if seen == {datetime}:
-            return pa.timestamp("us")
-        return pa.string()
-
-    def value(self, value: Any) -> Any:
-        if value is None:
-            return None
-        if self._convert is not None:
-            value = self._convert(value)
-        kind = self.type()
-        if pa.types.is_string(kind):
-            return plain(value)
-        return Decimal(value) if pa.types.is_decimal(kind) else value
+# types
 
 
 def _decimal(value: Any) -> Decimal:
@@ -210,7 +127,7 @@ def _decimal(value: Any) -> Decimal:
     return Decimal(str(value))
 
 
-_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "decimal": _decimal,
     "date": lambda value: value if isinstance(value, date) else date.fromisoformat(value),
     "datetime": lambda value: value if isinstance(value, datetime) else datetime.fromisoformat(value),
@@ -220,5 +137,5 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 
 def typed(value: Any, kind: str) -> Any:
     """A view's value in its type, also from SQLite, which has neither decimals nor dates."""
-    convert = _CONVERTERS.get(kind)
+    convert = CONVERTERS.get(kind)
     return value if value is None or convert is None else convert(value)

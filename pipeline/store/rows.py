@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from sqlalchemy import RowMapping
 
 from pipeline.errors import Reason
 from pipeline.records import Check, Code, Extraction, Failure, Field, PageRecord, PageResult
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 Row = RowMapping | Mapping[str, Any]
 
@@ -27,10 +30,8 @@ def dump(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that both databases take: what UTF-8 or PostgreSQL cannot hold becomes U+FFFD."""
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if _halves(text) else text
+    """Text that both databases take: NUL and half characters become U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _halves(text: str) -> bool:

@@ -1,0 +1,57 @@
+"""Each test runs on SQLite and on PostgreSQL, on a store of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pipeline import store
+from pipeline.store import Store
+from tests.servers.postgres import PostgresServer
+from tests.store.samples import Clock
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
+    store.open(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_store(postgres_server: PostgresServer) -> str:
+    url = postgres_server.create_database()
+    store.open(url).close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "store.db")
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    address: str = request.getfixturevalue("postgres_store")
+    with psycopg.connect(address, autocommit=True) as connection:
+        views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
+        for (name,) in views:
+            connection.execute(f'DROP VIEW "{name}"')
+        connection.execute("TRUNCATE jobs, documents, pages, extractions, fields, checks")
+    return address
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(url: str, clock: Clock) -> Iterator[Store]:
+    """An empty store whose time is the test's clock."""
+    with store.open(url, clock=clock) as opened:
+        yield opened

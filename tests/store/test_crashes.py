@@ -1,0 +1,218 @@
+"""A process that dies at any line, an answer that is lost, a server that goes away, a disk that is full."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from pipeline import store
+from pipeline.errors import Permanent, Reason, Transient
+from pipeline.records import Failure
+from pipeline.store import Store
+from tests.servers.postgres import PostgresServer
+from tests.store import samples
+from tests.store.samples import finish, invoice, page, refs
+
+
+class Died(BaseException):
+    """Stands for the end of the process."""
+
+
+@contextmanager
+def dying_at(ledger: Store, statement: int) -> Iterator[None]:
+    """The process dies before its n-th statement, or before the end of its transaction."""
+    seen = 0
+
+    def count(*_: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == statement:
+            raise Died
+
+    engine = ledger._db.engine
+    for name in ("before_cursor_execute", "commit"):
+        event.listen(engine, name, count)
+    try:
+        yield
+    finally:
+        for name in ("before_cursor_execute", "commit"):
+            event.remove(engine, name, count)
+
+
+def _commit(ledger: Store, lease: store.Lease) -> None:
+    ledger.commit(lease, invoice(), [page()], sha256="ab")
+
+
+def _release(ledger: Store, lease: store.Lease) -> None:
+    ledger.release(lease, Failure(Reason.worker_lost, "gone"))
+
+
+def _add(ledger: Store, lease: store.Lease) -> None:
+    ledger.add_documents(ledger.find_job("june"), refs("a", "b", "c"))
+
+
+def _retry(ledger: Store, lease: store.Lease) -> None:
+    ledger.quarantine(lease, Failure(Reason.pdf_damaged, "bad"))
+    ledger.retry(ledger.find_job("june"), reason="pdf_damaged")
+
+
+def _purge(ledger: Store, lease: store.Lease) -> None:
+    ledger.purge(document="/in/a")
+
+
+@pytest.mark.parametrize("work", [_commit, _release, _add, _retry, _purge])
+def test_death_at_any_statement_leaves_the_books_balanced(
+    ledger: Store, work: Callable[[Store, store.Lease], None]
+) -> None:
+    job = samples.job(ledger)
+    for statement in range(1, 40):
+        ledger.purge(document="/in/a")
+        ledger.add_documents(job, refs("a"))
+        [lease] = ledger.claim(job, "w", 1, 60)
+        try:
+            with dying_at(ledger, statement):
+                work(ledger, lease)
+        except Died:
+            balance = ledger.verify(job)
+            assert balance.done == 0 or work is _commit
+        else:
+            assert statement > 1
+            break
+    else:
+        pytest.fail("never got to the end")
+    ledger.verify(job)
+
+
+def test_a_lost_answer_is_recognised(ledger: Store) -> None:
+    """The commit is in the database and the connection dies before it says so."""
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b"))
+    lease, other = ledger.claim(job, "w", 2, 60)
+    finish(ledger, other)
+
+    def after_commit(connection: Any) -> None:
+        connection.connection.commit()
+        raise Died
+
+    event.listen(ledger._db.engine, "commit", after_commit)
+    with pytest.raises(Died):
+        finish(ledger, lease)
+    event.remove(ledger._db.engine, "commit", after_commit)
+    assert ledger.counts(job)["done"] == 2
+    finish(ledger, lease)
+    assert len(list(ledger.extractions(job))) == 2
+    ledger.verify(job)
+
+
+@pytest.mark.slow
+def test_a_server_that_restarts_is_a_passing_failure() -> None:
+    with PostgresServer(durable=True) as server, store.open(server.create_database()) as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, refs("a", "b"))
+        a, b = ledger.claim(job, "w", 2, 600)
+        finish(ledger, a)
+        server.stop("immediate")
+        for call in (
+            lambda: finish(ledger, b),
+            lambda: ledger.claim(job, "w", 1, 60),
+            lambda: ledger.renew([b], 60),
+            lambda: ledger.balance(job),
+            lambda: list(ledger.extractions(job)),
+        ):
+            with pytest.raises(Transient) as caught:
+                call()
+            assert caught.value.reason == Reason.ledger_unreachable
+            again = pickle.loads(pickle.dumps(caught.value))
+            assert (again.reason, again.message) == (caught.value.reason, caught.value.message)
+        server.start()
+        with (
+            pytest.raises(Transient),
+            _killed(ledger),
+        ):  # a session that is ended in the middle of a statement
+            finish(ledger, b)
+        finish(ledger, b)
+        assert ledger.verify(job).done == 2
+
+
+@contextmanager
+def _killed(ledger: Store) -> Iterator[None]:
+    def kill(connection: Any, *_: Any) -> None:
+        pid = connection.connection.driver_connection.info.backend_pid
+        with psycopg.connect(ledger._db.url.render_as_string(False).replace("+psycopg", "")) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+
+    event.listen(ledger._db.engine, "before_cursor_execute", kill)
+    try:
+        yield
+    finally:
+        event.remove(ledger._db.engine, "before_cursor_execute", kill)
+
+
+def test_a_full_disk_is_a_passing_failure_that_says_so(tmp_path: Path) -> None:
+    with store.open(f"sqlite:///{tmp_path / 'full.db'}") as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, refs(*(str(number) for number in range(50))))
+        leases = ledger.claim(job, "w", 50, 600)
+
+        def bound(raw: Any, *_: Any) -> None:
+            raw.execute("PRAGMA max_page_count = 32")
+
+        event.listen(ledger._db.engine, "checkout", bound)
+        done = 0
+        with pytest.raises(Transient, match=r"disk under sqlite:.* is full") as caught:
+            for lease in leases:
+                finish(ledger, lease)
+                done += 1
+        assert caught.value.reason == Reason.disk_full
+        assert 0 < done < 50
+        assert ledger.verify(job).done == done
+        event.remove(ledger._db.engine, "checkout", bound)
+        ledger.close()
+        for lease in leases:
+            finish(ledger, lease)
+        assert ledger.verify(job).done == 50
+
+
+def test_a_locked_database_is_a_passing_failure(tmp_path: Path) -> None:
+    with (
+        store.open(f"sqlite:///{tmp_path / 'a.db'}") as one,
+        store.open(f"sqlite:///{tmp_path / 'a.db'}") as two,
+    ):
+        job = samples.job(one)
+
+        def impatient(raw: Any, *_: Any) -> None:
+            raw.execute("PRAGMA busy_timeout = 10")
+
+        event.listen(two._db.engine, "checkout", impatient)
+        with one._db.write(), pytest.raises(Transient, match="locked") as caught:
+            two.claim(job, "w", 1, 60)
+        assert caught.value.reason == Reason.ledger_busy
+
+
+def test_other_errors_tell_no_values(ledger: Store) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a"))
+    [lease] = ledger.claim(job, "w", 1, 60)
+    doubled = invoice("secret-7")
+    with pytest.raises(Permanent) as caught, ledger._db.write() as connection:
+        connection.exec_driver_sql("INSERT INTO checks (document_id, number) VALUES (1, 'secret-7')")
+    assert caught.value.reason == Reason.internal_error
+    assert "secret" not in caught.value.message
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    finish(ledger, lease, doubled)
+
+
+def test_a_store_reopens_in_another_process(url: str) -> None:
+    with store.open(url) as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, refs("a"))
+        with pickle.loads(pickle.dumps(ledger)) as again:
+            assert again.find_job("june") == job
+            assert pickle.loads(pickle.dumps(again.claim(job, "w", 1, 60)))[0].uri == "/in/a"

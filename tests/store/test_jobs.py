@@ -1,0 +1,160 @@
+"""A job is resumed under its own settings or refused; the books and the ways to look into them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.errors import Reason, Unbalanced, UsageError
+from pipeline.records import Failure
+from pipeline.store import FailureGroup, Store
+from schemas.registry import resolve
+from tests.store import samples
+from tests.store.samples import INVOICE, Clock, failed_page, finish, invoice, page, refs
+
+SETTINGS = {"render": {"dpi": 200}, "engine": {"max_new_tokens": 2048}}
+
+
+def test_the_same_job_is_resumed_with_more_sources(ledger: Store) -> None:
+    first = samples.job(ledger)
+    again = samples.job(ledger, sources=["in", "more"], model="the same weights elsewhere")
+    assert (again.id, again.sources, again.model) == (first.id, ("in", "more"), "demo")
+    assert ledger.find_job("june") == again
+    assert [found.name for found in ledger.jobs()] == ["june"]
+    assert (again.schema, again.schema_hash, again.settings) == ("invoice@1", INVOICE.hash, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"settings": {**SETTINGS, "render": {"dpi": 300}}}, "render.dpi was 200 and is 300"),
+        ({"settings": {"render": {"dpi": 200}}}, "engine.max_new_tokens was 2048 and is None"),
+        ({"checkpoint": "d" * 64}, "checkpoint was cccccccccccc (demo) and is dddddddddddd"),
+        ({"spec": resolve("receipt")}, "schema was invoice@1 and is receipt@1"),
+        ({"spec": replace(INVOICE, hash="0" * 64)}, "schema invoice@1 has been changed since"),
+    ],
+)
+def test_the_same_name_with_other_settings_is_refused(ledger: Store, changes: dict, named: str) -> None:
+    samples.job(ledger)
+    with pytest.raises(UsageError) as caught:
+        samples.job(ledger, **changes)
+    assert f"job june was begun otherwise: {named}." in caught.value.message
+
+
+def test_an_unknown_job_is_told_with_those_that_exist(ledger: Store) -> None:
+    with pytest.raises(UsageError, match=r"no job june in .*; there is none yet"):
+        ledger.find_job("june")
+    samples.job(ledger, "july")
+    with pytest.raises(UsageError, match="the newest are july"):
+        ledger.find_job("june")
+
+
+def _mixed(ledger: Store) -> None:
+    """Documents a to f: done, review, partial, quarantined twice, pending."""
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs(*"abcdef"))
+    a, b, c, d, e = ledger.claim(job, "w", 5, 60)
+    finish(ledger, a)
+    finish(ledger, b, invoice(state="review"))
+    ledger.commit(c, invoice(pages=2, state="partial"), [page(1), failed_page(2)], sha256="ab")
+    ledger.quarantine(d, Failure(Reason.pdf_damaged, "no xref", traceback="Traceback …"), sha256="cd")
+    ledger.quarantine(e, Failure(Reason.generation_loop, "page 3 went round", page=3))
+
+
+def test_the_balance_counts_every_document(ledger: Store) -> None:
+    _mixed(ledger)
+    job = ledger.find_job("june")
+    balance = ledger.verify(job)
+    assert (balance.submitted, balance.unfinished) == (6, 1)
+    assert (balance.done, balance.review, balance.partial, balance.quarantined) == (1, 1, 1, 2)
+    assert (balance.pending, balance.leased, balance.balanced) == (1, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (
+            "DELETE FROM extractions WHERE document_id = (SELECT id FROM documents WHERE uri = '/in/a')",
+            "/in/a: is done",
+        ),
+        (
+            "UPDATE documents SET state = 'pending' WHERE uri = '/in/b'",
+            "/in/b: is pending and has an extraction",
+        ),
+        ("DELETE FROM pages WHERE page = 2", "/in/c: has 1 page rows"),
+        ("DELETE FROM documents WHERE uri = '/in/f'", "6 documents were submitted, 5 are there"),
+    ],
+)
+def test_what_does_not_add_up_is_named(ledger: Store, damage: str, told: str) -> None:
+    _mixed(ledger)
+    job = ledger.find_job("june")
+    with ledger._db.write() as connection:
+        connection.exec_driver_sql(damage)
+    with pytest.raises(Unbalanced, match="job june: 1 differences") as caught:
+        ledger.verify(job)
+    assert told in caught.value.message
+    assert ledger.balance(job).difference_count == len(ledger.balance(job).differences) == 1
+
+
+def test_failures_are_grouped_and_listed(ledger: Store) -> None:
+    _mixed(ledger)
+    job = ledger.find_job("june")
+    assert ledger.failures(job) == [
+        FailureGroup("generation_loop", 1, 1, "/in/c"),
+        FailureGroup("pdf_damaged", 1, 0, "/in/d"),
+    ]
+    c, d, e = ledger.failed(job)
+    assert (c.uri, c.failure) == ("/in/c", failed_page(2).failure)
+    assert d.failure == Failure(Reason.pdf_damaged, "no xref", traceback="Traceback …")
+    assert (e.failure.page, e.worker, e.attempts) == (3, "w", 1)
+    assert [item.uri for item in ledger.failed(job, "pdf_damaged")] == ["/in/d"]
+
+
+def test_retry_by_reason_takes_documents_and_pages(ledger: Store, clock: Clock) -> None:
+    _mixed(ledger)
+    job = ledger.find_job("june")
+    assert ledger.retry(job, reason="generation_loop") == 2
+    assert ledger.retry(job, reason="generation_loop") == 0
+    assert ledger.page_results(job, "/in/c") == [page(1)]  # what was read is not read again
+    leases = ledger.claim(job, "w", 9, 60)
+    assert [(lease.uri, lease.attempt) for lease in leases] == [("/in/c", 1), ("/in/e", 1), ("/in/f", 1)]
+    for lease in leases:
+        finish(ledger, lease)
+    assert ledger.verify(job).done == 4
+
+
+def test_retry_of_one_document(ledger: Store) -> None:
+    _mixed(ledger)
+    job = ledger.find_job("june")
+    assert ledger.retry(job, document="/in/d") == 1
+    for uri, told in {"/in/a": "is done", "/in/d": "is pending", "/in/z": "has no document /in/z"}.items():
+        with pytest.raises(UsageError, match=told):
+            ledger.retry(job, document=uri)
+    with pytest.raises(UsageError, match="'no_such' is no reason code"):
+        ledger.retry(job, reason="no_such")
+    with pytest.raises(UsageError, match="either a reason or a document"):
+        ledger.retry(job)
+    ledger.verify(job)
+
+
+def test_diff_tells_what_changed_field_by_field(ledger: Store) -> None:
+    june, july = samples.job(ledger, "june"), samples.job(ledger, "july", checkpoint="d" * 64)
+    ledger.add_documents(june, refs("a", "b", "c", "é"))
+    ledger.add_documents(july, refs("é", "c", "b", "d"))
+    for job, totals in (
+        (june, {"a": "1", "b": "2", "c": "3", "é": "4"}),
+        (july, {"b": "2", "c": None, "d": "5", "é": "6"}),
+    ):
+        for lease in ledger.claim(job, "w", 9, 60):
+            total = totals[lease.uri.removeprefix("/in/")]
+            finish(ledger, lease, invoice(total=total, state="done" if total else "review"))
+    found = [(change.uri, change.path, change.before, change.after) for change in ledger.diff(june, july)]
+    assert found == [
+        ("/in/a", None, "done", None),
+        ("/in/c", None, "done", "review"),
+        ("/in/c", "total", "3", None),
+        ("/in/d", None, None, "done"),
+        ("/in/é", "total", "4", "6"),
+    ]
+    assert list(ledger.diff(june, june)) == []

@@ -1,0 +1,95 @@
+"""Several processes at one ledger, as lanes are: nothing is done twice, and a killed one costs nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from multiprocessing.queues import Queue
+
+import pytest
+
+from pipeline import store
+from pipeline.errors import LeaseLost, Transient
+from tests.store import samples
+from tests.store.samples import finish, invoice, refs
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+def claim_all(ledger: store.Store, name: str, claimed: Queue[tuple[str, str]]) -> None:
+    """Claims, commits and tells what it claimed, until nothing is left."""
+    job = ledger.find_job("june")
+    while leases := ledger.claim(job, name, random.randint(1, 4), 600):
+        for lease in leases:
+            claimed.put((name, lease.uri))
+            finish(ledger, lease, invoice(lease.uri))
+
+
+@pytest.mark.slow
+def test_processes_share_the_work_without_doubles(url: str) -> None:
+    with store.open(url) as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, refs(*(f"{number:03}" for number in range(200))))
+        claimed: Queue[tuple[str, str]] = _SPAWN.Queue()
+        workers = [_SPAWN.Process(target=claim_all, args=(ledger, f"w{n}", claimed)) for n in range(3)]
+        for worker in workers:
+            worker.start()
+        seen = [claimed.get(timeout=120) for _ in range(200)]
+        for worker in workers:
+            worker.join(60)
+            assert worker.exitcode == 0
+        assert claimed.empty()
+        assert set(Counter(uri for _, uri in seen).values()) == {1}
+        assert len({name for name, _ in seen}) > 1
+        assert ledger.verify(job).done == 200
+
+
+def work_for_ever(ledger: store.Store, name: str) -> None:
+    """As a lane does: what is lost or refused is somebody else's."""
+    job = ledger.find_job("june")
+    while True:
+        for lease in ledger.claim(job, name, 4, 0.5, max_losses=1000):
+            try:
+                ledger.save_page(lease, samples.page(1, lease.uri))
+                ledger.commit(lease, invoice(lease.uri), [samples.page(1, lease.uri)], sha256="ab")
+            except LeaseLost:
+                continue
+
+
+@pytest.mark.slow
+def test_killed_processes_lose_and_double_nothing(url: str) -> None:
+    generator = random.Random(7)
+    with store.open(url) as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, refs(*(f"{number:04}" for number in range(600))))
+        workers = []
+        deadline = time.monotonic() + 120
+        kills = 0
+        while ledger.counts(job)["done"] < 600:
+            assert time.monotonic() < deadline, ledger.balance(job)
+            while len(workers) < 2:
+                workers.append(_SPAWN.Process(target=work_for_ever, args=(ledger, f"w{kills}")))
+                workers[-1].start()
+            time.sleep(generator.uniform(0.5, 1.5))
+            if kills < 5:
+                victim = workers.pop(generator.randrange(2))
+                os.kill(victim.pid or 0, signal.SIGKILL)
+                victim.join()
+                kills += 1
+                try:
+                    ledger.verify(job)
+                except Transient:
+                    continue
+        for worker in workers:
+            worker.kill()
+            worker.join()
+        assert kills >= 1
+        assert ledger.verify(job).done == 600
+        results = list(ledger.extractions(job))
+        assert {found.uri: found.extraction for found in results} == {
+            f"/in/{number:04}": invoice(f"/in/{number:04}") for number in range(600)
+        }
