@@ -92,6 +92,10 @@ class Reader:
     def peak_bytes(self) -> int:
         return peak_bytes()
 
+    def end(self) -> None:
+        """End the child process; the actor's own death ends it too."""
+        self._renderer.close()
+
 
 def recipe(job: LaneJob, model: ModelFacts) -> run.Recipe:
     """The job's recipe, made anew in each process. Raises UsageError."""

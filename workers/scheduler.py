@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from pipeline import store
-from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError
+from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError, VinbatchError
 from pipeline.store import Job, Lease
 from workers.crew import ReaderLost, Readers, ReaderSeat, ReplicaSeat, start_reader, start_replica
 from workers.document import Lane, Way
@@ -64,12 +64,16 @@ class Scheduler:
             self._report.state = "working"
             chores = [self._chore(self._renew()), self._chore(self._watch(lane))]
             await self._claim_all(lane)
-            await self._give_back()
+        except VinbatchError as error:
+            self._broken = error
         finally:
-            self._report.state = "ended"
+            self._stopping = True
+            self._report.state = "stopping"
+            await self._give_back()
             for chore in chores:
                 chore.cancel()
             await asyncio.to_thread(self._store.close)
+            self._report.state = "ended"
         if self._broken is not None:
             raise self._broken
         return self._report
@@ -111,6 +115,7 @@ class Scheduler:
         pause = _PAUSES[0]
         while not self._stopping and self._broken is None:
             self._changed.clear()
+            listed = self._listed  # before the look at the ledger: what comes in between is then seen
             wanted = self._wanted()
             leases = await self._claim(wanted)
             for lease in leases:
@@ -119,7 +124,7 @@ class Scheduler:
                 await self._change(None)
                 continue
             due = await self._ledger(self._store.next_due, self._ledger_job)
-            if due is None and self._listed and not self._held:
+            if due is None and listed and not self._held:
                 return
             pause = _PAUSES[0] if leases else min(2 * pause, _PAUSES[1])
             await self._change(pause * random.uniform(0.8, 1.2))
@@ -157,7 +162,8 @@ class Scheduler:
 
     def _ended(self, document: int, task: asyncio.Task[None]) -> None:
         self._drawn(document)
-        if self._held[document][1] is task:  # not when it was lost and is claimed again
+        failed = not task.cancelled() and task.exception() is not None  # then it is still to be given back
+        if self._held[document][1] is task and not failed:  # another, when it was lost and is claimed again
             del self._held[document]
             self._report.held = len(self._held)
         self._note_end(task)
@@ -179,25 +185,26 @@ class Scheduler:
 
     async def _give_back(self) -> None:
         """What is with the model has the grace time to be finished; all else goes back at once."""
-        grace = self._settings.grace_seconds
         if self._broken is None:
-            await self._release(list(self._undrawn))
+            await self._release(self._undrawn)
             if self._held:
-                await asyncio.wait(
-                    [task for _, task in self._held.values()], timeout=grace * (1 - _GIVE_BACK_SHARE)
-                )
-        await self._release(list(self._held))
+                tasks = [task for _, task in self._held.values()]
+                await asyncio.wait(tasks, timeout=self._settings.grace_seconds * (1 - _GIVE_BACK_SHARE))
+        await self._release(self._held)
 
-    async def _release(self, documents: list[int]) -> None:
-        for document in documents:
-            if document not in self._held:
-                continue
-            lease, task = self._held[document]
+    async def _release(self, documents: Iterable[int]) -> None:
+        given = [self._held[document] for document in documents if document in self._held]
+        for _, task in given:
             task.cancel()
-            await asyncio.wait([task])
-            # Where the store is away too, the lease runs out by itself.
-            with contextlib.suppress(LeaseLost, StoreAway):
-                await self._ledger(self._store.release, lease)
+        if given:
+            await asyncio.wait([task for _, task in given])
+        await asyncio.gather(*(self._release_one(lease) for lease, _ in given))
+
+    async def _release_one(self, lease: Lease) -> None:
+        # Where the store is away, the lease runs out by itself.
+        with contextlib.suppress(LeaseLost, StoreAway):
+            await self._ledger(self._store.release, lease)
+        self._held.pop(lease.document_id, None)
 
     async def _renew(self) -> None:
         """Lengthen the leases well before they end; drop the work whose lease is lost."""

@@ -1,0 +1,205 @@
+"""A lane without Ray: the real path, reader and store, and a model that answers by rote."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import run, store
+from pipeline.errors import Reason, ReplicaLost
+from pipeline.keys import ModelFacts
+from pipeline.records import DocumentRef, Failure, Generation, Request
+from pipeline.settings import Settings, load
+from pipeline.store import Job, Lease, Store
+from workers.crew import ReaderLost, Readers
+from workers.document import Lane, Way
+from workers.lane import LaneJob, LaneReport
+from workers.reader import DrawnPage, Fetched, Reader, recipe
+
+FACTS = ModelFacts("c" * 64, max_tiles=1, dtype="float32", device="cpu")
+SCHEMA = '''
+from pydantic import BaseModel, Field
+
+
+class Slip(BaseModel):
+    """Phiếu"""
+
+    number: str | None = Field(None, title="Số", pattern=r"[0-9]{2}")
+'''
+
+
+def answer(request_id: str, text: str = '{"Số":"12"}', finish: str = "stop") -> Generation:
+    """A generation with one token a character, all of them sure."""
+    n = len(text)
+    return Generation(
+        request_id=request_id,
+        text=text,
+        finish=finish,  # type: ignore[arg-type]
+        spans=np.array([(i, i + 1) for i in range(n)], np.int32).reshape(n, 2),
+        probability=np.ones(n, np.float32),
+        unmasked=np.ones(n, np.float32),
+        forced=np.zeros(n, np.bool_),
+        prompt_tokens=300,
+    )
+
+
+class RoteReplica:
+    """Answers every request alike; the colour of a page's first pixel says what becomes of it.
+
+    red pages kill the replica, always; blue ones kill it once; what is beside them is lost with them
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.answered = 0
+        self.deaths = 0
+        self.most_beside = 0
+        self._running: set[asyncio.Future[None]] = set()
+        self._killed_by_blue = False
+
+    async def generate(self, request: Request) -> Generation:
+        colour = tuple(int(value) for value in request.tiles[0, 0, 0])
+        red, blue = _near(colour, (255, 0, 0)), _near(colour, (0, 0, 255))
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._running.add(lost)
+        self.most_beside = max(self.most_beside, len(self._running))
+        try:
+            await asyncio.wait([lost], timeout=self.seconds or 0.001)
+            if (red or (blue and not self._killed_by_blue)) and not lost.done():
+                self._killed_by_blue |= blue
+                self.deaths += 1
+                for other in self._running:
+                    other.set_result(None)
+            if lost.done():
+                raise ReplicaLost(Reason.worker_lost, "the replica died")
+        finally:
+            self._running.discard(lost)
+        self.answered += 1
+        return answer(request.id)
+
+    async def health(self) -> Any:
+        raise ReplicaLost(Reason.worker_lost, "it has no process")
+
+
+def _near(colour: tuple[int, ...], other: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) < 16 for a, b in zip(colour, other, strict=True))  # JPEG in a PDF is not exact
+
+
+class InProcessReader:
+    """The reader itself, in a thread; `deadly` pages kill it as often as the number says (0: on opening)."""
+
+    def __init__(self, job: LaneJob, deadly: dict[int, int]) -> None:
+        self._reader = Reader(job)
+        self._reader.load(FACTS)
+        self._deadly = deadly
+        self._chosen: list[int] = []
+        self.deaths = 0
+
+    async def fetch(self, uri: str, etag: str | None) -> tuple[Fetched, Any]:
+        return await asyncio.to_thread(self._reader.fetch, uri, etag)
+
+    async def open(self, document: Any) -> int:
+        self._die(0)
+        return await asyncio.to_thread(self._reader.open, document)
+
+    async def choose(self, numbers: Sequence[int]) -> None:
+        self._chosen = list(numbers)
+        self._reader.choose(numbers)
+
+    async def draw(self, request_id: str) -> tuple[DrawnPage | Failure, Any]:
+        self._die(self._chosen.pop(0))
+        return await asyncio.to_thread(self._reader.draw, request_id)
+
+    async def close(self) -> None:
+        self._reader.close()
+
+    async def peak_bytes(self) -> int:
+        return 0
+
+    def end(self) -> None:
+        self._reader.end()
+
+    def _die(self, page: int) -> None:
+        if self._deadly.get(page, 0):
+            self._deadly[page] -= 1
+            self.deaths += 1
+            raise ReaderLost(Reason.worker_lost, "the reader died")
+
+
+@dataclass
+class Bench:
+    """A store with one job, and lanes over it."""
+
+    folder: Path
+    settings: Settings
+    ledger: Store
+    job: Job
+    lane_job: LaneJob
+    deadly: dict[int, int] = field(default_factory=dict)
+    replica: RoteReplica = field(default_factory=RoteReplica)
+
+    def picture(self, name: str, colour: tuple[int, int, int] = (200, 200, 200)) -> str:
+        path = self.folder / name
+        Image.new("RGB", (448, 448), colour).save(path)
+        return str(path)
+
+    def pdf(self, name: str, colours: Sequence[tuple[int, int, int]]) -> str:
+        first, *others = [Image.new("RGB", (448, 448), colour) for colour in colours]
+        first.save(self.folder / name, save_all=True, append_images=others, resolution=200, quality=100)
+        return str(self.folder / name)
+
+    def add(self, *uris: str) -> None:
+        self.ledger.add_documents(self.job, [DocumentRef(uri) for uri in uris])
+
+    def claim(self, limit: int = 100) -> list[Lease]:
+        return self.ledger.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
+
+    def lane(self) -> Lane:
+        reader: Any = InProcessReader(self.lane_job, self.deadly)
+        replica: Any = self.replica
+        rules: run.Recipe = recipe(self.lane_job, FACTS)
+        return Lane(rules, self.ledger, asyncio.to_thread, Readers([reader]), replica, LaneReport("lane-0"))
+
+    @staticmethod
+    def end(lane: Lane) -> None:
+        for seat in lane.readers.seats:
+            seat.end()  # type: ignore[attr-defined]
+
+    def work(self, leases: Sequence[Lease]) -> LaneReport:
+        """Walk these documents side by side, to their ends."""
+
+        async def walk() -> LaneReport:
+            lane = self.lane()
+            ways = [Way(lane, lease, lambda: None).walk() for lease in leases]
+            try:
+                await asyncio.wait_for(asyncio.gather(*ways), 60)
+            finally:
+                self.end(lane)
+            assert (lane.pages.used, lane.page_bytes.used, lane.document_bytes.used) == (0, 0, 0)
+            return lane.report
+
+        return asyncio.run(walk())
+
+    def states(self) -> dict[str, tuple[str, str | None]]:
+        return {Path(row.uri).name: (row.state, row.reason) for row in self.ledger.documents(self.job)}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.chdir(tmp_path)  # away from anybody's vinbatch.toml
+    (tmp_path / "slip.py").write_text(SCHEMA, encoding="utf-8")
+    url = f"sqlite:///{tmp_path / 'rows.db'}"
+    settings = load(store=url, render={"seconds": 60}, lane={"attempts": 2, "lease_seconds": 60})
+    lane_job = LaneJob("job", url, f"{tmp_path / 'slip.py'}:Slip", "rote", FACTS.checkpoint_hash, 0, settings)
+    with store.open(url) as ledger:
+        spec = recipe(lane_job, FACTS).spec
+        job = ledger.ensure_job("job", spec, sources=["x"], settings={}, model="rote", checkpoint="c")
+        yield Bench(tmp_path, settings, ledger, job, lane_job)
+        ledger.verify(job)

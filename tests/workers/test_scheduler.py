@@ -1,0 +1,229 @@
+"""The lane's own loop: claim, renew, give back, end. Processes are stand-ins; ledger and path are real."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.errors import Reason, Transient
+from tests.workers.conftest import FACTS, Bench
+from workers.document import Lane
+from workers.lane import LaneBroken, LaneReport
+from workers.reader import recipe
+from workers.scheduler import Scheduler
+
+
+class BenchScheduler(Scheduler):
+    """A scheduler whose readers and replica are the bench's."""
+
+    def __init__(self, bench: Bench, **changes: Any) -> None:
+        lane = bench.settings.lane.model_copy(update=changes)
+        settings = bench.settings.model_copy(update={"lane": lane})
+        job = bench.lane_job
+        super().__init__("lane-0", type(job)(**{**_fields(job), "settings": settings}))
+        self._bench = bench
+
+    async def _start(self) -> Lane:
+        lane, rules = self._bench.lane(), recipe(self._job, FACTS)
+        self.lane = Lane(rules, self._store, self._ledger, lane.readers, lane.replica, self._report)
+        return self.lane
+
+    def live(self, meanwhile: Callable[[], Any] | None = None) -> LaneReport:
+        """Its whole life; `meanwhile` is a coroutine function that runs beside it."""
+
+        async def work() -> LaneReport:
+            task = asyncio.create_task(self.work())
+            if meanwhile is None:
+                await self.listed()
+            else:
+                await meanwhile()
+            return await asyncio.wait_for(task, 60)
+
+        try:
+            return asyncio.run(work())
+        finally:
+            self._bench.end(self.lane)
+
+
+def _fields(job: Any) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in job.__slots__}
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_a_lane_works_until_nothing_is_left(bench: Bench) -> None:
+    bench.add(*(bench.picture(f"{number}.png", (number, 1, 1)) for number in range(12)))
+    report = BenchScheduler(bench).live()
+    assert report.documents == {"done": 12} and report.pages == 12 and report.held == 0
+
+
+def test_it_waits_for_the_listing(bench: Bench) -> None:
+    scheduler = BenchScheduler(bench)
+
+    async def list_slowly() -> None:
+        await until(lambda: scheduler._report.state == "working")
+        await asyncio.sleep(0.2)
+        bench.add(bench.picture("late.png"))
+        await scheduler.listed()
+
+    assert scheduler.live(list_slowly).documents == {"done": 1}
+
+
+def test_it_waits_for_what_another_lane_holds_and_takes_it_over(bench: Bench) -> None:
+    bench.add(bench.picture("orphan.png"))
+    bench.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=1.0)
+    started = time.monotonic()
+    assert BenchScheduler(bench).live().documents == {"done": 1}
+    assert time.monotonic() - started >= 0.9
+
+
+def test_leases_are_renewed(bench: Bench) -> None:
+    bench.replica.seconds = 60.0
+    bench.add(bench.picture("slow.png"))
+    scheduler = BenchScheduler(bench, lease_seconds=4.0, grace_seconds=0.1)
+    ends: list[float] = []
+
+    async def watch() -> None:
+        await until(lambda: bench.replica.most_beside)
+        renew = scheduler._store.renew
+
+        def noted(leases: Any, seconds: float) -> Any:
+            lost = renew(leases, seconds)
+            ends.append(bench.ledger.next_due(bench.job) or 0.0)  # seconds until the lease is over
+            return lost
+
+        scheduler._store.renew = noted  # type: ignore[method-assign]
+        await until(lambda: len(ends) == 2)
+        await scheduler.stop()
+
+    assert scheduler.live(watch).late == 0
+    assert min(ends) > 4.0 * 2 / 3  # it had a third of its time left, and has nearly all of it again
+
+
+def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
+    bench.replica.seconds = 30.0
+    bench.add(bench.picture("lost.png"))
+    scheduler = BenchScheduler(bench, lease_seconds=0.6)
+
+    async def steal() -> None:
+        await until(lambda: scheduler._held)
+        [(lease, _)] = scheduler._held.values()
+        bench.ledger.release(lease)  # as if it had run out
+        assert bench.ledger.claim(bench.job, "thief", 1, 60)
+        await until(lambda: not scheduler._held)
+        await scheduler.stop()
+
+    report = scheduler.live(steal)
+    assert report.late == 1 and not report.documents
+    assert bench.states()["lost.png"][0] == "leased"
+
+
+def test_stop_finishes_what_the_model_has_and_gives_the_rest_back(bench: Bench) -> None:
+    bench.replica.seconds = 0.5
+    bench.add(*(bench.picture(f"{number:02}.png", (number, 1, 1)) for number in range(30)))
+    scheduler = BenchScheduler(bench, grace_seconds=20, pages_in_flight=4)
+
+    async def stop() -> None:
+        await until(lambda: scheduler._report.pages >= 2)
+        await scheduler.stop()
+
+    report = scheduler.live(stop)
+    counts = bench.ledger.counts(bench.job)
+    assert counts["leased"] == 0 and counts["pending"] >= 5
+    assert counts["done"] == report.documents["done"] == report.pages
+    assert all(row.attempts == 0 for row in bench.ledger.documents(bench.job) if row.state == "pending")
+
+
+def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
+    bench.replica.seconds = 60.0
+    bench.add(bench.picture("slow.png"))
+    scheduler = BenchScheduler(bench, grace_seconds=0.4)
+
+    async def stop() -> None:
+        await until(lambda: bench.replica.most_beside)
+        await scheduler.stop()
+
+    started = time.monotonic()
+    scheduler.live(stop)
+    assert bench.states() == {"slow.png": ("pending", None)}
+    assert time.monotonic() - started < 30
+
+
+def test_a_suspect_is_worked_on_alone(bench: Bench) -> None:
+    uris = [bench.picture(f"{number}.png", (number, 1, 1)) for number in range(6)]
+    bench.add(*uris)
+    bench.ledger.claim(bench.job, "a lane that dies", 3, lease_seconds=0.01)
+    time.sleep(0.05)
+    scheduler = BenchScheduler(bench)
+    beside: list[int] = []
+    begin = scheduler._begin
+
+    def watched(lane: Lane, lease: Any) -> None:
+        begin(lane, lease)
+        if any(held.suspect for held, _ in scheduler._held.values()):
+            beside.append(len(scheduler._held))
+
+    scheduler._begin = watched  # type: ignore[method-assign]
+    assert scheduler.live().documents == {"done": 6}
+    assert beside == [1, 1, 1]
+
+
+def test_a_lane_that_cannot_work_gives_everything_back_and_says_why(bench: Bench) -> None:
+    bench.add(bench.picture("one.png"))
+
+    async def generate(request: object) -> None:
+        raise LaneBroken("no process stays alive")
+
+    bench.replica.generate = generate  # type: ignore[method-assign, assignment]
+    with pytest.raises(LaneBroken, match="no process stays alive"):
+        BenchScheduler(bench).live()
+    assert bench.states() == {"one.png": ("pending", None)}
+
+
+def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
+    bench.add(bench.picture("one.png"))
+    scheduler = BenchScheduler(bench)
+    troubles: list[str | None] = []
+
+    async def interrupt() -> None:
+        await until(lambda: scheduler._report.state == "working")
+        store, failures = scheduler._store, iter(range(3))
+        commit = store.commit
+
+        def failing(*arguments: Any, **named: Any) -> None:
+            if next(failures, None) is not None:
+                raise Transient(Reason.store_unreachable, "the server has gone away")
+            troubles.append(scheduler._report.trouble)
+            commit(*arguments, **named)
+
+        store.commit = failing  # type: ignore[method-assign]
+        await scheduler.listed()
+
+    assert scheduler.live(interrupt).documents == {"done": 1}
+    assert troubles == ["the server has gone away"]
+
+
+def test_a_store_that_stays_away_ends_the_lane(bench: Bench) -> None:
+    bench.add(bench.picture("one.png"))
+    scheduler = BenchScheduler(bench, patience_seconds=0.3)
+
+    async def interrupt() -> None:
+        await until(lambda: scheduler._report.state == "working")
+
+        def failing(*arguments: Any, **named: Any) -> None:
+            raise Transient(Reason.store_unreachable, "the server has gone away")
+
+        scheduler._store.next_due = failing  # type: ignore[method-assign]
+        await scheduler.listed()
+
+    with pytest.raises(LaneBroken, match=r"did not answer for 0.3 s: the server has gone away"):
+        scheduler.live(interrupt)
+    assert bench.ledger.counts(bench.job)["leased"] == 0
