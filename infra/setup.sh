@@ -12,7 +12,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 app_packages=(
   poppler-utils poppler-data                                     # the second PDF renderer
   fonts-dejavu-core fonts-liberation2 fonts-noto-core            # what specimens are printed in
-  fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-inter fonts-crosextra-carlito
+  fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-crosextra-carlito
 )
 test_packages=(radosgw ceph-mon ceph-osd)                        # a real S3 server
 
