@@ -81,13 +81,20 @@ def write(directory: Path) -> int:
 
 
 def plain_tokens() -> list[str]:
-    """Added tokens that are ordinary text: parts of the chat template, lines of prompts, keys, `null`."""
+    """Added tokens that are ordinary text: parts of the chat template, lines of prompts, keys, `null`.
+
+    A text of which every character is also a name for a byte (such as "Ngày" without a space) is left out:
+    byte-level decoders take it for those bytes. It is spelled in letters instead.
+    """
     tokens = ["system\n", "user\n", "assistant\n", "null", SYSTEM]
     for name in SCHEMAS:
         spec = registry.resolve(name)
         tokens += [f'"{key}":' for key in _keys(spec.shape)]
         tokens += prompt.build(spec).split("\n")
-    return list(dict.fromkeys(tokens))
+    names_of_bytes = set(ByteLevel.alphabet())
+    return [
+        token for token in dict.fromkeys(tokens) if token.isascii() or not names_of_bytes.issuperset(token)
+    ]
 
 
 def _keys(group: Group) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from infra.demo_model import samples
-from infra.demo_model.reader import DECIDED, FORCED, VALUE, Reader, targets
+from infra.demo_model.reader import FORCED, Reader, targets
 from pipeline.specimens import make
 
 SETS: dict[str, tuple[str, dict[str, Any]]] = {  # name: (schema, how it is made)
@@ -51,7 +51,7 @@ def _score(reader: Reader, pages: list[samples.PageSample]) -> dict[str, float]:
         chosen = reader.answer_logits(visual, some[0].question, wanted).argmax(-1)
         for row in range(len(some)):
             _count(reader, wanted.ids[row].tolist(), wanted.kinds[row].tolist(), chosen[row].tolist(), right)
-    present = [hit for field, hits in right.items() if field not in ("absent", "invented") for hit in hits]
+    present = [hit for field, hits in right.items() if field != "absent" for hit in hits]
     means = {field: sum(hits) / len(hits) for field, hits in sorted(right.items())}
     return {
         "all": sum(present) / max(1, len(present)),
@@ -63,14 +63,20 @@ def _count(
     reader: Reader, ids: list[int], kinds: list[int], chosen: list[int], right: dict[str, list[bool]]
 ) -> None:
     """Walks over one answer: from one key to the next, were all tokens of the value chosen?"""
-    field, hits, present = None, [], False
-    null = reader.tokenizer.backend.token_to_id("null")
+    words = reader.tokenizer
+    field, skeleton = "", ""
+    hits: list[bool] = []
+    present = False
     for token, kind, choice in zip(ids, kinds, chosen, strict=True):
-        text = reader.tokenizer.backend.id_to_token(token) if token >= 0 else None
-        if kind == FORCED and (token < 0 or token == reader.tokenizer.end_of_turn or text.endswith('":')):
-            if field is not None and hits:
+        text = words.backend.decode([token]) if token >= 0 else ""
+        if kind != FORCED:
+            skeleton = ""
+            if text not in ("[", "]", "{", ","):
+                hits.append(token == choice)
+                present = present or text != "null"
+            continue
+        skeleton += text
+        if skeleton.endswith('":') or token == words.end_of_turn:
+            if hits:
                 right[field if present else "absent"].append(all(hits))
-            field, hits, present = (text[1:-2] if token >= 0 and text.endswith('":') else None), [], False
-        elif field is not None and kind in (DECIDED, VALUE) and text not in "[]{,":
-            hits.append(token == choice)
-            present = present or token != null
+            field, hits, present = skeleton.split('"')[-2] if '"' in skeleton else "", [], False

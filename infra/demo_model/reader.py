@@ -7,6 +7,7 @@ model's loss stays on a plateau for a very long time: it cannot tell what it is 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,20 +141,21 @@ def targets(tokenizer: tokenizers.Tokenizer, answers: Iterable[str], multiple: i
     )
 
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(:?)')  # in compact JSON; followed by a colon it is a key
+
+
 def _kinds(tokenizer: tokenizers.Tokenizer, answer: str) -> tuple[list[int], list[int]]:
+    of_character = [FORCED] * len(answer)
+    for string in _STRING.finditer(answer):
+        if not string[1]:
+            start, end = string.span()
+            of_character[start:end] = [DECIDED, *[VALUE] * (end - start - 2), DECIDED]
     encoding = tokenizer.backend.encode(answer, add_special_tokens=False)
     kinds = []
-    inside = False  # a value's quotes
     for token, (start, _) in zip(encoding.tokens, encoding.offsets, strict=True):
-        if token == '"' and answer[start - 1] != "\\":
-            inside = not inside
-            kinds.append(DECIDED)
-        elif inside:
-            kinds.append(VALUE)
-        elif token in ("null", "[", "]") or (token in "{," and answer[max(0, start - 1)] in "[}"):
-            kinds.append(DECIDED)
-        else:
-            kinds.append(FORCED)
+        more = token in ("[", "]") or (token in ("{", ",") and start > 0 and answer[start - 1] in "[}")
+        decided = of_character[start] == FORCED and (token == "null" or more)
+        kinds.append(DECIDED if decided else of_character[start])
     return [*encoding.ids, tokenizer.end_of_turn], [*kinds, FORCED]
 
 

@@ -67,6 +67,8 @@ def test_three_steps_then_two_more(tmp_path):
 def test_every_letter_key_and_line_of_a_prompt_is_one_token(words):
     for letter in alphabet.TEXT:
         assert len(words.encode(letter)) == 1, letter
+    for token in alphabet.plain_tokens():
+        assert words.decode(words.encode(token)) == token  # and not the bytes that its characters stand for
     for name in alphabet.SCHEMAS:
         question = samples.question(name)
         assert len(words.encode(question)) == 2 * question.count("\n") + 1
@@ -76,14 +78,14 @@ def test_every_letter_key_and_line_of_a_prompt_is_one_token(words):
 
 
 def test_what_the_grammar_forces_is_told_from_what_is_read(words):
-    answer = '{"Số":"09","Ngày cấp":null,"Hàng hóa":[{"SL":"2"},{"SL":null}]}'
+    answer = '{"Số":"09","Ngày cấp":null,"Ngày":"\\":","Hàng hóa":[{"SL":"2"},{"SL":null}]}'
     found = targets(words, [answer], multiple=1)
     kinds = dict.fromkeys((FORCED, DECIDED, VALUE), "")
     for token, kind in zip(found.ids[0].tolist(), found.kinds[0].tolist(), strict=True):
         kinds[kind] += words.backend.decode([token], skip_special_tokens=False)
-    assert kinds[VALUE] == "092"
-    assert kinds[DECIDED] == '""null[{"",null]'
-    assert kinds[FORCED] == '{"Số":,"Ngày cấp":,"Hàng hóa":"SL":}{"SL":}}<|im_end|>'
+    assert kinds[VALUE] == '09\\":2'
+    assert kinds[DECIDED] == '""null""[{"",null]'
+    assert kinds[FORCED] == '{"Số":,"Ngày cấp":,"Ngày":,"Hàng hóa":"SL":}{"SL":}}<|im_end|>'
 
 
 def test_a_page_knows_what_stands_in_each_cell():
