@@ -3,9 +3,9 @@
     python -m infra.benchmarks.prepare [--files 6] [--rounds 3] [--dpi 200] [--max-tiles 6] [--json OUT]
 
 Ours: drawn by PDFium in the sandboxed child, tiled as uint8; normalising is left to the device. The model
-card's: pdf2image with PNG, then its loader (tiles as PIL images, each made float32, normalised, stacked). Both
-get the same bytes and take turns, file by file; CPU time counts this process and all its children. Given the
-same image, both cut the same tiles: the run checks it first. The figure is pages per core-second.
+card's: pdf2image with PNG, then its loader (PIL tiles, each made float32, normalised, stacked). Both get the
+same bytes and take turns, file by file; CPU time counts this process and all its children. Given the same
+image, both cut the same tiles: the run checks it first. The figure is pages per core-second.
 """
 
 from __future__ import annotations

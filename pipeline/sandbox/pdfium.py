@@ -12,6 +12,7 @@ import pypdfium2.raw
 from pipeline.errors import Permanent, Reason
 from pipeline.sandbox.drawer import Limits, within_pages, within_pixels
 
+_HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
 _LOCKED = (pypdfium2.raw.FPDF_ERR_PASSWORD, pypdfium2.raw.FPDF_ERR_SECURITY)
 
 
@@ -35,7 +36,7 @@ class PdfiumPdf:
             self._pdf.init_forms()  # without this, what was typed into a form stays invisible
 
     def draw(self, number: int, canvas: mmap.mmap) -> tuple[int, int]:
-        scale = self._limits.dpi / 72
+        scale = self._limits.dpi / 72 * _HAIR_LESS
         try:
             page = self._pdf[number - 1]
         except pypdfium2.PdfiumError as error:
