@@ -74,9 +74,8 @@ def main() -> None:
         print(f"{name}: {json.dumps(result, ensure_ascii=False)} ({time.time() - began:.0f} s)", flush=True)
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump(
-                {"model": model.checkpoint_hash, "pages": given.pages, "scores": scores}, file, indent=1
-            )
+            facts = {"model": model.checkpoint_hash, "dtype": str(model.dtype).removeprefix("torch.")}
+            json.dump({**facts, "pages": given.pages, "scores": scores}, file, indent=1)
 
 
 def read(
