@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -59,10 +59,8 @@ def _view(db: Database, job: Job, view: View) -> Iterator[Rows]:
     source = table(view.name, *map(column, names))
     order = [source.c[name] for name in ("document_uri", "line") if name in fixed]
     query = select(source).where(source.c.job == job.name).order_by(*order).execution_options(yield_per=1000)
-    with db.snapshot() as connection:
-        found = connection.execute(query)
-        rows = (tuple(map(formats.typed, row, kinds.values())) for row in found)
-        yield Rows(names, rows, kinds)
+    with db.snapshot() as connection, closing(connection.execute(query)) as found:
+        yield Rows(names, (tuple(map(formats.typed, row, kinds.values())) for row in found), kinds)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pipeline.errors import Permanent, Reason, Transient, VinbatchError
+from pipeline.errors import Permanent, Reason, Transient, UsageError, VinbatchError
 
 _UNREACHABLE = ("08", "57P")  # connection exceptions; shutdown, crash, "starting up"
 _BUSY = (
@@ -63,6 +63,8 @@ def _postgres(cause: psycopg.Error, disconnected: bool, store: str) -> VinbatchE
     lost = isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) and not state
     if disconnected or lost or state.startswith(_UNREACHABLE):
         return Transient(Reason.ledger_unreachable, f"the store {store} does not answer ({name})")
+    if isinstance(cause, psycopg.errors.DependentObjectsStillExist):
+        return UsageError(f"{store}: {cause.diag.message_primary}; drop those, then run again")
     where = cause.diag.constraint_name or cause.diag.table_name or ""
     return Permanent(
         Reason.internal_error, f"the store {store} refused a statement ({name} {where})".rstrip()

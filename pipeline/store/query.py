@@ -71,9 +71,11 @@ def _postgres(db: Database, sql: str, kinds: dict[str, str]) -> Iterator[Rows]:
         with engine.connect() as connection:
             # A pager that waits must not be taken for a dead worker.
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-            streamed = {"stream_results": True, "max_row_buffer": _BATCH}
+            # no_parameters: a "%" in the query is a "%"
+            streamed = {"stream_results": True, "max_row_buffer": _BATCH, "no_parameters": True}
             found = connection.exec_driver_sql(sql, execution_options=streamed)
-            yield Rows(tuple(found.keys()), (tuple(row) for row in found), kinds)
+            with closing(found):
+                yield Rows(tuple(found.keys()), (tuple(row) for row in found), kinds)
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.Error) and (error.orig.sqlstate or "")[:2] in _COMPLAINTS:
             raise UsageError(f"the query failed: {error.orig.diag.message_primary}") from None

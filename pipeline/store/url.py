@@ -47,7 +47,7 @@ def mask(url: URL) -> str:
         drivername=url.get_backend_name() if "+" in url.drivername else url.drivername,
         query={key: "***" if "pass" in key.lower() else value for key, value in url.query.items()},
     )
-    return shown.render_as_string(hide_password=True)
+    return shown.render_as_string(hide_password=True).replace("=%2A%2A%2A", "=***")
 
 
 def shown(url: str) -> str:

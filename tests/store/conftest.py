@@ -40,7 +40,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     with psycopg.connect(address, autocommit=True) as connection:
         views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
         for (name,) in views:
-            connection.execute(f'DROP VIEW "{name}"')
+            connection.execute(f'DROP VIEW IF EXISTS "{name}" CASCADE')
         connection.execute("TRUNCATE jobs, documents, pages, extractions, fields, checks")
     return address
 

@@ -1,0 +1,206 @@
+"""Opening a store: URLs, what is wrong with them in one line, migrations that make exactly the tables."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from pipeline import store
+from pipeline.errors import UsageError
+from pipeline.store import tables
+from pipeline.store.database import Database
+from tests.servers.postgres import PostgresServer
+from tests.store import samples
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", "not a database URL"),
+        ("vinbatch.db", "not a database URL"),
+        ("postgresql://u:s3cret@host:port/db", "not a database URL"),
+        ("mysql://u:s3cret@host/db", "mysql://u:***@host/db is of a kind that is not known"),
+        ("postgresql+asyncpg://u:s3cret@host/db", "of a kind that is not known"),
+        ("postgresql://u:s3cret@host", "names no database"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite://relative.db", "three slashes"),
+        ("sqlite:////no/such/folder/a.db", "there is no folder /no/such/folder"),
+        ("postgresql://u:s3cret@127.0.0.1:1/db", "Connection refused"),
+        ("postgresql://u@127.0.0.1:1/db?password=s3cret", "Connection refused"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_one_line_without_password(url: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        store.open(url)
+    assert told in caught.value.message
+    assert "\n" not in caught.value.message and "s3cret" not in caught.value.message
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_passwords_are_never_shown(postgres_server: PostgresServer) -> None:
+    assert (
+        store.shown("postgresql://u:s3cret@h/d?sslpassword=s3cret")
+        == "postgresql://u:***@h/d?sslpassword=***"
+    )
+    assert store.shown("nonsense s3cret") == "(not a database URL)"
+    url = postgres_server.url("no_such_database").replace("vinbatch@", "vinbatch:s3cret@")
+    with pytest.raises(UsageError, match='database "no_such_database" does not exist') as caught:
+        store.open(url)
+    assert "s3cret" not in caught.value.message
+    with store.open(postgres_server.create_database().replace("vinbatch@", "vinbatch:s3cret@")) as ledger:
+        assert "s3cret" not in f"{ledger!r} {ledger.url}" and "***" in ledger.url
+
+
+def test_create_false_wants_a_store_that_is_there(tmp_path: Path, postgres_url: str) -> None:
+    with pytest.raises(UsageError, match=r"there is no store at sqlite:.*`vinbatch run` makes it"):
+        store.open(f"sqlite:///{tmp_path / 'a.db'}", create=False)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match=r"there is no store at postgresql:.* yet"):
+        store.open(postgres_url, create=False)
+    store.open(postgres_url).close()
+    store.open(postgres_url.replace("postgresql://", "postgres://"), create=False).close()
+
+
+def test_a_relative_path_is_the_same_file_in_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with store.open("sqlite:///a b%é.db") as ledger:
+        assert Database("sqlite:///a b%é.db").path == tmp_path / "a b%é.db"
+        monkeypatch.chdir("/")
+        import pickle
+
+        pickle.loads(pickle.dumps(ledger)).close()
+        with ledger.query("SELECT count(*) FROM jobs") as rows:
+            assert list(rows) == [(0,)]
+
+
+def test_what_is_no_store_is_told(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    (tmp_path / "text.db").write_text(
+        "This is not a database, though it is long enough to be taken for one. " * 20
+    )
+    with pytest.raises(UsageError, match="the file is no SQLite database"):
+        store.open(f"sqlite:///{tmp_path / 'text.db'}")
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE documents (id int)")
+    with pytest.raises(UsageError, match=r"tables of something else \(documents\)"):
+        store.open(f"sqlite:///{tmp_path / 'other.db'}")
+    latin = postgres_server.create_database("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(UsageError, match="encoded in LATIN1"):
+        store.open(latin)
+
+
+def test_tables_of_a_newer_vinbatch_are_left_alone(url: str) -> None:
+    with store.open(url) as ledger, ledger._db.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    try:
+        with pytest.raises(UsageError, match=r"written by a newer Vinbatch \(tables 9999\)"):
+            store.open(url)
+    finally:
+        with closing(Database(url)) as database, database.write() as connection:
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{tables.REVISION}'")
+
+
+def test_a_migration_that_fails_leaves_nothing(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alembic import command
+
+    upgrade = command.upgrade
+
+    def fails(*arguments: object) -> None:
+        upgrade(*arguments)  # type: ignore[arg-type]
+        raise UsageError("the power went")
+
+    for url in (f"sqlite:///{tmp_path / 'a.db'}", postgres_url):
+        with monkeypatch.context() as patched:
+            patched.setattr(command, "upgrade", fails)
+            with pytest.raises(UsageError, match="the power went"):
+                store.open(url)
+        store.open(url).close()
+
+
+def test_the_migrations_make_exactly_the_tables(url: str, postgres_url: str, tmp_path: Path) -> None:
+    with closing(Database(url)) as database, database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    made = postgres_url if url.startswith("postgresql") else f"sqlite:///{tmp_path / 'made.db'}"
+    engine = create_engine(Database(made).url)
+    tables.metadata.create_all(engine)
+    engine.dispose()
+    assert _described(url) == _described(made)
+
+
+def _described(url: str) -> set[tuple[object, ...]]:
+    """Tables, columns, constraints and indexes as the database itself describes them."""
+    if url.startswith("sqlite"):
+        with sqlite3.connect(Database(url).path) as connection:
+            sql = "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE tbl_name NOT LIKE 'alembic%'"
+            # The order of a table's constraints is of no importance.
+            return {
+                (name, *sorted(part.strip(" ,()") for part in made.splitlines()))
+                for name, made in connection.execute(sql)
+            }
+    described: set[tuple[object, ...]] = set()
+    with psycopg.connect(url) as connection:
+        for sql in (
+            "SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name"
+            " FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND table_name <> 'alembic_version'",
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace AND conname NOT LIKE 'alembic%'",
+            "SELECT indexname, indexdef FROM pg_indexes"
+            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+        ):
+            described |= set(connection.execute(sql).fetchall())
+    return described
+
+
+def test_the_revision_is_the_newest_migration() -> None:
+    folder = Path(store.__file__).parent / "migrations"
+    assert ScriptDirectory(folder).get_heads() == [tables.REVISION]
+
+
+def test_claims_do_not_look_at_the_whole_job(ledger: store.Store) -> None:
+    """By the databases' own plans, so that a million documents cost as little as a thousand."""
+    job = samples.job(ledger)
+    ledger.add_documents(job, samples.refs(*map(str, range(3000))))
+    ledger.claim(job, "w", 10, 60)
+    with ledger._db.write() as connection:
+        connection.exec_driver_sql("ANALYZE")
+    seen: list[tuple[str, object]] = []
+
+    from sqlalchemy import event
+
+    def remember(connection: object, cursor: object, sql: str, parameters: object, *_: object) -> None:
+        if sql.startswith(("UPDATE documents", "WITH chosen", "SELECT")):
+            seen.append((sql, parameters))
+
+    event.listen(ledger._db.engine, "before_cursor_execute", remember)
+    ledger.claim(job, "w", 10, 60)
+    ledger.next_due(job)
+    event.remove(ledger._db.engine, "before_cursor_execute", remember)
+    assert len(seen) >= 4
+    explain = "EXPLAIN QUERY PLAN " if ledger.one_machine else "EXPLAIN "
+    with ledger._db.write() as connection:
+        for sql, parameters in seen:
+            plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + sql, parameters))
+            assert "Seq Scan on documents" not in plan and "SCAN documents\n" not in plan + "\n", plan
+            if "ready_at" in sql:
+                assert "ix_documents_" in plan, plan
+
+
+def test_the_template_is_not_the_store(url: str, tmp_path: Path) -> None:
+    """The fixture's own promise: nothing of another test is in this one's store."""
+    with store.open(url, create=False) as ledger:
+        assert ledger.jobs() == []
+    shutil.rmtree(tmp_path, ignore_errors=True)

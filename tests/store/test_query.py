@@ -1,0 +1,193 @@
+"""Queries cannot write, whatever they say; answers in each format; exports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import store
+from pipeline.errors import Reason, UsageError
+from pipeline.records import Failure
+from pipeline.store import Store, formats
+from tests.store import samples
+from tests.store.samples import finish, invoice, refs
+
+LONG_SUM = "1234567890123456.78"
+
+
+@pytest.fixture
+def filled(ledger: Store) -> Store:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b", "c"))
+    a, b, c = ledger.claim(job, "w", 3, 60)
+    finish(ledger, a, invoice("=1+1", total="1100000.50"))
+    finish(ledger, b, invoice("\x1b[31mđỏ\n", total=LONG_SUM, state="review"))
+    ledger.quarantine(c, Failure(Reason.pdf_damaged, "bad"))
+    return ledger
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM documents",
+        "UPDATE jobs SET name = 'x'",
+        "INSERT INTO jobs (name) VALUES ('x')",
+        "DROP TABLE checks",
+        "DROP VIEW invoice_v1",
+        "CREATE TABLE t (a int)",
+        "SELECT 1; DELETE FROM documents",
+        "COMMIT; DELETE FROM documents",
+        "WITH gone AS (DELETE FROM documents RETURNING 1) SELECT * FROM gone",
+        "SELECT nextval('jobs_id_seq')",
+        "PRAGMA query_only = OFF",
+        "ATTACH DATABASE '/tmp/other.db' AS other",
+        "SET TRANSACTION READ WRITE",
+        "VACUUM",
+        "SELEC 1",
+        "SELECT * FROM no_such_table",
+        "",
+    ],
+)
+def test_a_query_cannot_write(filled: Store, sql: str) -> None:
+    def everything() -> list[object]:
+        with filled._db.read() as connection:
+            return [
+                connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all()
+                for table in ("jobs", "documents", "pages", "extractions", "fields", "checks")
+            ]
+
+    before = everything()
+    with pytest.raises(UsageError, match=r"^the query failed: .+") as caught, filled.query(sql) as rows:
+        list(rows)
+    assert "\n" not in caught.value.message
+    assert everything() == before
+
+
+def test_a_query_reads_while_others_write(filled: Store) -> None:
+    job = filled.find_job("june")
+    with filled.query("SELECT uri FROM documents ORDER BY uri;") as rows:
+        first = next(iter(rows))
+        filled.add_documents(job, refs("new"))
+        assert [first, *rows] == [("/in/a",), ("/in/b",), ("/in/c",)]
+    with filled.query("SELECT 'a:b %s %(x)s' AS text") as rows:
+        assert list(rows) == [("a:b %s %(x)s",)]
+
+
+def _written(ledger: Store, format: str, sql: str) -> bytes:
+    out = io.BytesIO()
+    with ledger.query(sql) as rows:
+        formats.write(rows, format, out)
+    return out.getvalue()
+
+
+VIEW = "SELECT number, issue_date, total, vat_rate FROM invoice_v1 ORDER BY document_uri"
+
+
+def test_csv_and_json_keep_every_digit(filled: Store) -> None:
+    read = list(csv.DictReader(io.StringIO(_written(filled, "csv", VIEW).decode())))
+    assert read[0]["number"] == "=1+1" and read[0]["issue_date"] == "2026-05-01" and read[0]["vat_rate"] == ""
+    assert Decimal(read[0]["total"]) == Decimal("1100000.5") and read[1]["total"] == LONG_SUM
+    parsed = json.loads(_written(filled, "json", VIEW))
+    assert [row["total"] for row in parsed] == [1100000.5, LONG_SUM]
+    assert parsed[0]["issue_date"] == "2026-05-01" and parsed[0]["vat_rate"] is None
+    assert json.loads(_written(filled, "json", "SELECT uri FROM documents WHERE uri = 'no'")) == []
+
+
+def test_a_table_does_not_steer_the_terminal(filled: Store) -> None:
+    text = _written(filled, "table", VIEW).decode()
+    assert "\x1b" not in text and "đỏ" in text and "=1+1" in text
+    assert "no rows (uri)" in _written(filled, "table", "SELECT uri FROM documents WHERE uri = 'no'").decode()
+
+
+def test_parquet_has_decimals_and_dates(filled: Store) -> None:
+    table = pq.read_table(io.BytesIO(_written(filled, "parquet", VIEW + ", number")))
+    assert table.schema.field("total").type == pa.decimal128(38, 6)
+    assert table.schema.field("issue_date").type == pa.date32()
+    assert table.schema.field("number").type == pa.string()
+    assert table.column("total").to_pylist() == [Decimal("1100000.5"), Decimal(LONG_SUM)]
+    assert table.column("issue_date").to_pylist() == [date(2026, 5, 1)] * 2
+    counted = pq.read_table(io.BytesIO(_written(filled, "parquet", "SELECT count(*) AS n FROM documents")))
+    assert counted.schema.field("n").type == pa.int64() and counted.to_pylist() == [{"n": 3}]
+    empty = pq.read_table(io.BytesIO(_written(filled, "parquet", VIEW.replace("ORDER", "WHERE 1 = 0 ORDER"))))
+    assert empty.num_rows == 0 and empty.column_names == ["number", "issue_date", "total", "vat_rate"]
+
+
+def test_an_unknown_format_is_told(filled: Store) -> None:
+    with pytest.raises(UsageError, match="no format 'pdf'; there are table, csv, json, parquet"):
+        _written(filled, "pdf", VIEW)
+
+
+def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
+    job = filled.find_job("june")
+    exported = filled.export(job, "csv", tmp_path / "out.csv")
+    assert [(path.name, number) for path, number in exported.files] == [("out.csv", 2), ("out_lines.csv", 4)]
+    assert exported.left_out == 1
+    lines = list(csv.DictReader((tmp_path / "out_lines.csv").read_text(encoding="utf-8").splitlines()))
+    assert (lines[0]["document_uri"], lines[0]["line"], lines[0]["name"]) == ("/in/a", "1", "Bút")
+
+    filled.export(job, "jsonl", tmp_path / "out.jsonl")
+    documents = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert [(found["document_uri"], found["state"], found["reason"]) for found in documents] == [
+        ("/in/a", "done", None),
+        ("/in/b", "review", None),
+        ("/in/c", "quarantined", "pdf_damaged"),
+    ]
+    assert documents[1]["record"]["total"] == LONG_SUM and documents[1]["record"]["lines"][0]["name"] == "Bút"
+    assert list(documents[0]["record"])[:2] == ["form_no", "series"]  # in the order of the schema
+
+    filled.export(job, "parquet", tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.schema.field("issue_date").type == pa.date32()
+    assert table.column("total").to_pylist() == [Decimal("1100000.5"), Decimal(LONG_SUM)]
+    assert pq.read_schema(tmp_path / "out_lines.parquet").field("line").type == pa.int64()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".db")[0] == "out.csv"
+
+
+def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
+    exported = filled.export(filled.find_job("june"), "xlsx", tmp_path / "out.xlsx")
+    assert exported.files == ((tmp_path / "out.xlsx", 2),)
+    book = openpyxl.load_workbook(tmp_path / "out.xlsx")
+    assert book.sheetnames == ["invoice_v1", "invoice_v1_lines"]
+    header, first, second = book["invoice_v1"].iter_rows()
+    columns = [cell.value for cell in header]
+    number, total, day = (columns.index(name) for name in ("number", "total", "issue_date"))
+    assert (first[number].value, first[number].data_type) == ("=1+1", "s")
+    assert "đỏ" in second[number].value and "\x1b" not in second[number].value
+    assert first[total].value == 1100000.5 and second[total].value == LONG_SUM
+    assert first[day].value.date() == date(2026, 5, 1)
+
+
+def test_an_export_appears_whole_or_not_at_all(filled: Store, tmp_path: Path) -> None:
+    job = filled.find_job("june")
+    with pytest.raises(UsageError, match="there is no folder"):
+        filled.export(job, "csv", tmp_path / "no" / "out.csv")
+    with pytest.raises(UsageError, match="no format 'pdf'; there are csv, jsonl, parquet, xlsx"):
+        filled.export(job, "pdf", tmp_path / "out.pdf")
+    (tmp_path / "out.jsonl").write_text("older")
+    with filled._db.write() as connection:
+        connection.exec_driver_sql("UPDATE fields SET type = 'integer', value = 'x'")
+    with pytest.raises(ValueError, match="invalid literal"):
+        filled.export(job, "jsonl", tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == "older"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
+
+
+def test_a_store_that_may_only_be_read_can_be_queried(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with store.open(f"sqlite:///{path}") as ledger:
+        samples.job(ledger)
+    path.chmod(0o444)
+    with (
+        store.open(f"sqlite:///{path}", create=False) as ledger,
+        ledger.query("SELECT name FROM jobs") as rows,
+    ):
+        assert list(rows) == [("june",)]

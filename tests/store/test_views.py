@@ -1,0 +1,201 @@
+"""Typed views: exact money, dates, identity numbers as text, for any schema a person writes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.store import Store
+from pipeline.store.records import Column
+from pipeline.store.views import of
+from schemas.registry import SchemaSpec, resolve
+from schemas.shape import shape_of
+from tests.store import samples
+from tests.store.samples import finish, invoice, page, refs
+
+
+def spec_of(model: type[BaseModel], name: str | None = None, hash: str = "1" * 64) -> SchemaSpec:
+    return SchemaSpec(name or model.__name__, 1, model.__name__, model, shape_of(model), hash)
+
+
+def rows(ledger: Store, sql: str) -> list[tuple[Any, ...]]:
+    with ledger.query(sql) as found:
+        return list(found)
+
+
+def commit(ledger: Store, name: str, spec: SchemaSpec, record: dict[str, Any]) -> None:
+    job = samples.job(ledger, name, spec)
+    ledger.add_documents(job, refs(name))
+    [lease] = ledger.claim(job, "w", 1, 60)
+    from pipeline.records import Extraction
+
+    ledger.commit(lease, Extraction("done", record, (), (), 1), [page()], sha256="ab")
+
+
+def test_the_built_in_schemas_have_the_promised_views() -> None:
+    names = {view.name for schema in ("invoice", "id_card", "receipt") for view in of(resolve(schema))}
+    assert names == {"invoice_v1", "invoice_v1_lines", "id_card_v1", "receipt_v1", "receipt_v1_lines"}
+
+
+def test_an_invoice_is_a_row_with_types(ledger: Store) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a"))
+    finish(ledger, ledger.claim(job, "w", 1, 60)[0], invoice("007"))
+    [row] = rows(
+        ledger, "SELECT document_uri, job, state, number, seller_tax_code, issue_date, total FROM invoice_v1"
+    )
+    money, day = (1100000, "2026-05-01") if ledger.one_machine else (Decimal(1100000), date(2026, 5, 1))
+    assert row == ("/in/a", "june", "done", "007", "9900000016", day, money)
+    lines = rows(ledger, "SELECT line, no, quantity, amount FROM invoice_v1_lines ORDER BY line")
+    quantity = 2.5 if ledger.one_machine else Decimal("2.5")
+    assert lines == [(1, 1, quantity, 1000000), (2, 2, None, None)]
+
+
+MONEY = [
+    "0", "-5", "1100000.50", "0.1", "999999999999999999", "-1000000000000000000000", "123456789012.345",
+    "1234567890123.4567", "0.30", "12345678901234567890.12",
+]  # fmt: skip
+
+
+def test_money_is_never_rounded_and_compares_as_numbers(ledger: Store) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs(*(f"{n:02}" for n in range(len(MONEY)))))
+    for lease, total in zip(ledger.claim(job, "w", 99, 60), MONEY, strict=True):
+        finish(ledger, lease, invoice(total=total))
+    found = [row[0] for row in rows(ledger, "SELECT total FROM invoice_v1 ORDER BY document_uri")]
+    assert [Decimal(str(value)) for value in found] == [Decimal(text) for text in MONEY]
+    if not ledger.one_machine:
+        assert all(isinstance(value, Decimal) for value in found)
+    above = rows(ledger, "SELECT count(*) FROM invoice_v1 WHERE total > 200000 AND total < 1e18")
+    # In SQLite a decimal of more than 15 digits is text, which is greater than any number.
+    assert above == [(3 if ledger.one_machine else 4,)]
+    total = "decimal_sum(total)" if ledger.one_machine else "sum(total)"
+    [(added,)] = rows(ledger, f"SELECT {total} FROM invoice_v1")
+    assert Decimal(str(added)) == sum(map(Decimal, MONEY))
+
+
+class Party(BaseModel):
+    name: str | None = None
+    line: int | None = None
+
+
+class Goods(BaseModel):
+    what: str | None = None
+    marks: list[str] = []
+
+
+class DeliveryNote(BaseModel):
+    """Phiếu giao hàng"""
+
+    state: str | None = None
+    buyer: Party | None = None
+    buyer_name: str | None = None
+    order: int | None = None
+    weight: float | None = None
+    urgent: bool | None = None
+    at: datetime | None = None
+    seals: list[str] = []
+    goods: list[Goods] = []
+
+
+NOTE = {
+    "state": "mới",
+    "buyer": {"name": "An", "line": 7},
+    "buyer_name": "Bình",
+    "order": 12,
+    "weight": 1.5,
+    "urgent": True,
+    "at": "2026-05-01T08:30:00",
+    "seals": ["x", "y"],
+    "goods": [{"what": "Gạo", "marks": ["1", "2"]}, {"what": None, "marks": []}],
+}
+
+
+def test_any_schema_has_views(ledger: Store) -> None:
+    spec = spec_of(DeliveryNote)
+    commit(ledger, "notes", spec, NOTE)
+    [row] = rows(ledger, "SELECT * FROM delivery_note_v1")
+    with ledger.query("SELECT * FROM delivery_note_v1") as found:
+        assert found.columns == (
+            "document_uri", "job", "state", "state_2", "buyer_name", "buyer_line", "buyer_name_2", "order",
+            "weight", "urgent", "at",
+        )  # fmt: skip
+    at = "2026-05-01T08:30:00" if ledger.one_machine else datetime(2026, 5, 1, 8, 30)
+    assert row == ("/in/notes", "notes", "done", "mới", "An", 7, "Bình", 12, 1.5, True, at)
+    assert rows(ledger, "SELECT line, value FROM delivery_note_v1_seals") == [(1, "x"), (2, "y")]
+    marks = '["1","2"]' if ledger.one_machine else ["1", "2"]
+    assert rows(ledger, "SELECT line, what, marks FROM delivery_note_v1_goods WHERE what IS NOT NULL") == [
+        (1, "Gạo", marks)
+    ]
+
+
+def test_absent_lists_give_no_lines(ledger: Store) -> None:
+    spec = spec_of(DeliveryNote)
+    for name, goods in (("a", None), ("b", [])):
+        commit(ledger, name, spec, {"goods": goods})
+    commit(ledger, "c", spec, {})
+    assert rows(ledger, "SELECT count(*) FROM delivery_note_v1") == [(3,)]
+    assert rows(ledger, "SELECT * FROM delivery_note_v1_goods") == []
+
+
+class Slip(BaseModel):
+    number: str | None = None
+    day: date | None = None
+
+
+class ChangedSlip(BaseModel):
+    number: str | None = None
+    day: str | None = None
+    extra: int | None = None
+
+
+def test_a_schema_that_changes_keeps_its_older_jobs_readable(ledger: Store) -> None:
+    commit(ledger, "first", spec_of(Slip, "Slip"), {"number": "1", "day": "2026-05-01"})
+    commit(
+        ledger, "second", spec_of(ChangedSlip, "Slip", "2" * 64), {"number": "2", "day": "mai", "extra": 3}
+    )
+    commit(ledger, "third", spec_of(Slip, "Slip"), {"number": "3", "day": "2026-05-03"})
+    assert rows(ledger, 'SELECT job, number, "day", extra FROM slip_v1 ORDER BY job') == [
+        ("first", "1", "2026-05-01", None),
+        ("second", "2", "mai", 3),
+        ("third", "3", "2026-05-03", None),
+    ]
+
+
+def test_names_that_are_too_long_or_alike_are_told_apart() -> None:
+    long = "x" * 70
+    model = type(
+        "Long",
+        (BaseModel,),
+        {"__annotations__": {long + "a": str | None, long + "b": str | None, "Job": str | None}},
+    )
+    [view] = of(spec_of(model, "Phiếu " + "é" * 40))
+    assert len(view.name.encode()) <= 63 and view.name.startswith("phiếu_é")
+    names = [column.name for column in view.columns]
+    assert len(set(names)) == 3 and all(len(name.encode()) <= 63 for name in names)
+    assert view.columns[2] == Column("Job_2", ("Job",), "text")
+
+
+def test_a_view_of_the_persons_own_is_not_in_the_way(ledger: Store) -> None:
+    samples.job(ledger)
+    with ledger._db.write() as connection:
+        connection.exec_driver_sql("CREATE VIEW mine AS SELECT total FROM invoice_v1")
+    samples.job(ledger, "july")
+    assert rows(ledger, "SELECT * FROM mine") == []
+
+
+def test_the_registry_finds_a_schema_in_a_file(ledger: Store, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from pydantic import BaseModel, Field\n"
+        "class WeighSlip(BaseModel):\n"
+        "    '''Phiếu cân'''\n"
+        "    net: int | None = Field(None, title='Khối lượng')\n"
+    )
+    commit(ledger, "weighed", resolve(f"{file}:WeighSlip"), {"net": 40})
+    [view] = {view.name for view in ledger.find_job("weighed").views}
+    assert rows(ledger, f"SELECT job, net FROM {view}") == [("weighed", 40)]
