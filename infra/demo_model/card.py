@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.vintern import load
 
 HERE = Path(__file__).parent
-PARTS = ("all", "header", "lines", "absent")
+PARTS = ("all", "header", "lines", "rows", "absent")
 
 TEXT = """# The demo model
 
@@ -42,12 +42,12 @@ truly. For real documents give the published weights: `--model 5CD-AI/Vintern-1B
 ## What it reads
 
 {count} fresh specimens of each set, seeds never trained on; a value is right when its normal form is exactly
-the truth's. "absent": values that are not on the page and came out null. By
-`python -m infra.demo_model.evaluate`: the product's tiler, prompt, grammar, engine and parser, in {dtype},
-from pixels.
+the truth's. "rows": pages with as many lines as there are; "absent": values not on the page that came out
+null. By `python -m infra.demo_model.evaluate`: the product's tiler, prompt, grammar, engine and parser, in
+{dtype}, from pixels.
 
-| set | all | header | lines | absent |
-|---|---|---|---|---|
+| set | all | header | lines | rows | absent |
+|---|---|---|---|---|---|
 {table}
 
 By field, front, clean: {fields}.

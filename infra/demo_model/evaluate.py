@@ -101,23 +101,37 @@ def read(
             yield truth, {}
             continue
         values = {field.path: field.value for field in record.fields}
-        yield {**dict.fromkeys(values), **truth}, values
+        header = dict.fromkeys(path for path in values if not path.startswith("lines["))
+        yield {**header, **truth}, values
 
 
 def score(pages: list[tuple[dict[str, Any], dict[str, Any]]], misses: int = 0) -> dict[str, float]:
-    """Share of present values that are right: all, by part, by field; share of absent ones left null."""
+    """Share of present values that are right: all, by part, by field; share of absent ones left null.
+
+    "rows": share of pages with as many lines as there are. A line that is not there is no absent value.
+    """
     right: dict[str, list[bool]] = defaultdict(list)
     for truth, found in pages:
+        rows = [
+            len({path.split("]")[0] for path in paths if path.startswith("lines[")})
+            for paths in (truth, found)
+        ]
+        if any(rows):
+            right["rows"].append(rows[0] == rows[1])
         for path, value in truth.items():
-            if path.endswith("lines"):
+            if path == "lines":
                 continue
             hit = found.get(path) == value
             if value is None:
                 right["absent"].append(hit)
                 continue
-            right["all"].append(hit)
-            right["lines" if path.startswith("lines[") else "header"].append(hit)
-            right[path.partition("].")[2] if path.startswith("lines[") else path].append(hit)
+            in_line = path.startswith("lines[")
+            for name in (
+                "all",
+                "lines" if in_line else "header",
+                path.partition("].")[2] if in_line else path,
+            ):
+                right[name].append(hit)
             if not hit and misses > 0:
                 misses -= 1
                 print(f"  {path}: {value!r} read as {found.get(path)!r}")

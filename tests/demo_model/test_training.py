@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from infra.demo_model import alphabet, samples, train
+from infra.demo_model.evaluate import score
 from infra.demo_model.export import export
 from infra.demo_model.reader import DECIDED, FORCED, VALUE, targets
 from pipeline import grammar, vintern
@@ -123,3 +124,25 @@ def test_the_shipped_checkpoint_has_the_tokens_of_todays_prompts():
     assert model.max_tiles == 1
     tokens = model.tokenizer.backend.get_added_tokens_decoder().values()
     assert set(alphabet.plain_tokens()) <= {token.content for token in tokens}
+
+
+def test_scores_count_values_rows_and_absent_ones_apart():
+    truth = {
+        "number": "1",
+        "date": None,
+        "total": "9",
+        "lines": [],
+        "lines[0].name": "a",
+        "lines[1].name": "b",
+    }
+    found = {"number": "1", "date": "x", "total": "8", "lines": 1, "lines[0].name": "a"}
+    assert score([(truth, found)]) == {
+        "rows": 0.0,
+        "all": 0.5,
+        "header": 0.5,
+        "number": 1.0,
+        "absent": 0.0,
+        "total": 0.0,
+        "lines": 0.5,
+        "name": 0.5,
+    }
