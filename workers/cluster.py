@@ -84,13 +84,17 @@ def _start(directory: str, object_store_bytes: int) -> None:
     """A Ray on this machine alone; tried again where a busy machine is too slow for Ray's own patience."""
     import ray
 
+    # Its workers inherit this. A runtime environment would do too, but the workers that Ray starts ahead of
+    # time have none, and would stand idle beside those that do.
+    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+
     for attempt in range(1, _STARTS + 1):
         try:
             ray.init(
                 address="local",
                 include_dashboard=False,
                 object_store_memory=object_store_bytes,
-                runtime_env={"env_vars": {"PYTHONPATH": str(CHECKOUT)}},
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
                 _node_ip_address=_LOCAL_ADDRESS,

@@ -11,11 +11,8 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from pipeline import keys, store
@@ -23,6 +20,7 @@ from pipeline.errors import Transient, UsageError
 from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
 from pipeline.store.url import parse
+from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from schemas import registry
 from schemas.registry import SchemaSpec
 from workers import cluster
@@ -168,20 +166,8 @@ def _spec(name: str) -> SchemaSpec:
 
 
 def _checkpoint(model: str) -> str:
-    """The hash of the model's files, found in a process of its own: the driver need not carry torch."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(_digest, model).result()
-        except BrokenProcessPool as error:
-            raise UsageError(
-                f"the checkpoint of {model!r} could not be read: its reader was killed"
-            ) from error
-
-
-def _digest(model: str) -> str:
-    from pipeline.vintern import checkpoint
-
-    return checkpoint.digest(checkpoint.locate(model))
+    """The hash of the model's files. Raises UsageError where there is no such model."""
+    return checkpoints.digest(checkpoints.locate(model))
 
 
 def _lane_job(request: JobRequest, job: Job, checkpoint: str, plan: cluster.LanePlan) -> LaneJob:

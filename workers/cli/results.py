@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -53,10 +54,12 @@ def evaluate(
     html: Annotated[
         Path | None, typer.Option(metavar="PATH", help="A page with pictures and the worst.")
     ] = None,
+    show: Annotated[
+        int, typer.Option(min=0, help="Documents to print value by value beside their truth.")
+    ] = 0,
 ) -> None:
     """Score a job against documents whose truth is known."""
-    from rich.console import Console
-    from rich.table import Table
+    from itertools import islice
 
     from pipeline import evaluation
     from pipeline.evaluation import page, summary
@@ -65,11 +68,11 @@ def evaluate(
     with options.opened(store) as ledger:
         found = ledger.find_job(job)
         spec = options.schema(schema or found.schema)
-        report = evaluation.evaluate(ledger.extractions(found), evaluation.load(truth, spec))
-    table = Table(*summary.HEADS)
-    for row in summary.rows(report):
-        table.add_row(*row)
-    Console().print(table)
+        true = evaluation.load(truth, spec)
+        for name, pairs in islice(evaluation.beside(ledger.extractions(found), true), show):
+            _table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
+        report = evaluation.evaluate(ledger.extractions(found), true)
+    _table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
     typer.echo(summary.scope(report))
     for what, figure in summary.figures(report):
         typer.echo(f"{what}: {figure}")
@@ -79,6 +82,18 @@ def evaluate(
         json_path.write_text(told + "\n", encoding="utf-8")
     if html is not None:
         page.write(report, html, settings)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*heads, title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
 
 
 evaluate.__name__ = "eval"  # the command's name; the built-in keeps its own in this file
