@@ -5,7 +5,7 @@ A missing value and an invented one are counted apart: who needs the first sees 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -158,6 +158,16 @@ def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
         done_precision=_precision(done),
         worst=_worst(scored),
     )
+
+
+def beside(extractions: Iterable[Read], truth: Truth) -> Iterator[tuple[str, tuple[Pair, ...]]]:
+    """Each document that has both, by its name in the truth: what was read beside what is printed."""
+    read = {item.uri: item.extraction for item in extractions}
+    found = truth.match(list(read))
+    for uri in read:
+        if uri in found:
+            scored = _Scored(uri, found[uri], read[uri], truth)
+            yield found[uri].name, tuple(each for each in scored.pairs if each.verdict != "absent")
 
 
 class _Scored:

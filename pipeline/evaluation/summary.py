@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from pipeline.evaluation.metrics import Interval
+from pipeline.evaluation.pairs import Pair
 from pipeline.evaluation.report import FieldScore, Report
 
 HEADS = (
     "Field", "Printed", "Right", "Wrong", "Missing", "Invented", "Exact", "Tone", "Unaccented",
     "Precision", "Recall", "F1", "CER", "Acceptable",
 )  # fmt: skip
+
+BRIEF_HEADS = ("Field", "Right", "Wrong", "Missing", "Invented", "F1", "CER")  # for a terminal of 80 columns
+
+
+def brief_rows(report: Report) -> list[tuple[str, ...]]:
+    """As `rows`, under `BRIEF_HEADS`: "Right" says of how many printed ones."""
+    return [
+        (
+            score.leaf,
+            f"{score.right}/{score.printed}",
+            *map(str, (score.wrong, score.missing, score.hallucinated)),
+            percent(score.f1),
+            percent(score.cer),
+        )
+        for score in (*report.fields, report.total)
+    ]
+
+
+def pair_row(each: Pair) -> tuple[str, str, str, str]:
+    """A value: its path, what was read, what is printed, and the verdict where it is not right."""
+    read = each.read.raw if each.read is not None and each.read.raw is not None else "–"
+    printed = each.truth.text if each.truth is not None else "–"
+    return each.path, read, printed, "" if each.verdict == "right" else each.verdict
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:

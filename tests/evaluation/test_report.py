@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.evaluation import Report, Truth, evaluate, load, page, summary
+from pipeline.evaluation import Report, Truth, beside, evaluate, load, page, summary
 from pipeline.evaluation.report import FieldScore
 from tests.evaluation.papers import RECEIPT, Paper, read
 
@@ -167,6 +167,7 @@ def test_the_report_is_json_a_table_a_sentence_and_a_page(tmp_path: Path) -> Non
     table = summary.rows(report)
     assert all(len(row) == len(summary.HEADS) for row in table)
     assert [row[0] for row in table] == ["store", "total", "all"]
+    assert summary.brief_rows(report)[0] == ("store", "1/2", "1", "0", "0", "50.0%", "175.0%")
     assert summary.headline(report).startswith(
         "50.0% (95% interval 0.0% to 100.0%) of the documents may pass"
     )
@@ -181,6 +182,17 @@ def test_the_report_is_json_a_table_a_sentence_and_a_page(tmp_path: Path) -> Non
     assert "data:image/jpeg;base64," in text and "<svg" in text
     assert "&lt;b&gt;Chợ&lt;/b&gt;" in text and "<b>Chợ</b>" not in text
     assert summary.headline(report) in text and "$" not in text
+
+
+def test_a_document_is_shown_beside_its_truth(tmp_path: Path) -> None:
+    paper = read("/a.png", {"store": "Chơ", "change": "1"})
+    [(name, pairs)] = beside([paper], truth_of(tmp_path, a={"store": "Chợ", "paid": "5", "change": None}))
+    assert name == "a.png"
+    assert [summary.pair_row(each) for each in pairs] == [
+        ("store", "Chơ", "Chợ", "wrong"),
+        ("paid", "–", "5", "missing"),
+        ("change", "1", "–", "hallucinated"),
+    ]
 
 
 def test_nothing_to_score_is_said_plainly(tmp_path: Path) -> None:
