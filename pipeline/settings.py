@@ -33,7 +33,9 @@ class SourceSettings(Section):
 
 
 class RenderSettings(Section):
-    renderer: Literal["pdfium", "poppler"] = "pdfium"  # the other one is tried when this one cannot open a file
+    renderer: Literal["pdfium", "poppler"] = (
+        "pdfium"  # the other one is tried when this one cannot open a file
+    )
     dpi: int = Field(200, ge=36, le=600)
     max_pages: int = Field(5000, ge=1)
     max_pixels: int = Field(64_000_000, ge=1, description="pixels of one page, before and after decoding")
@@ -49,13 +51,18 @@ class EngineSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     max_batch: int = Field(16, ge=1, description="requests decoded together")
-    kv_tokens: int | None = Field(None, ge=256, description="size of the KV cache in tokens; None: from free memory")
+    kv_tokens: int | None = Field(
+        None, ge=256, description="size of the KV cache in tokens; None: from free memory"
+    )
     max_new_tokens: int = Field(2048, ge=1)
     max_waiting: int = Field(32, ge=1, description="requests accepted but not yet running")
     threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
     place: bool = Field(False, description="keep where on the page each token looked")
     retry_penalty: float = Field(
-        1.2, ge=1.0, le=10.0, description="repetition penalty of the second try after a loop; 1.0: no second try"
+        1.2,
+        ge=1.0,
+        le=10.0,
+        description="repetition penalty of the second try after a loop; 1.0: no second try",
     )
     repetition_penalty: float = Field(1.0, ge=1.0, le=10.0, description="over generated tokens; 1.0: none")
     beams: int = Field(1, ge=1, le=16, description="1: greedy; the model card uses 3, one request at a time")
