@@ -13,6 +13,8 @@ from enum import Enum
 
 from pipeline.vintern.answer import Answer
 
+ROWS = 16  # fewest rows of a CPU's matrix product; below, float32 sums in another order
+
 
 class Work(Enum):
     vision = "vision"
@@ -29,6 +31,16 @@ class Shape:
     decode: int  # tokens fed in one decode step
     chunk: int  # of them, of one request
     patience: int  # decode steps that tiles wait for a full bucket
+
+    @classmethod
+    def for_cpu(cls, slots: int) -> Shape:
+        """One tile, one prompt at a time: a CPU gains nothing by more, and results depend on less."""
+        rows = max(ROWS, -(-2 * slots // ROWS) * ROWS)
+        return cls(vision=(1,), prefill=1, decode=rows, chunk=rows, patience=0)
+
+    @classmethod
+    def for_gpu(cls, slots: int) -> Shape:
+        return cls(vision=(8, 16, 32), prefill=16384, decode=2 * slots, chunk=8, patience=8)
 
 
 class Batch:

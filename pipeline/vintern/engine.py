@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
@@ -35,10 +34,10 @@ from pipeline.vintern.answer import Answer
 from pipeline.vintern.batching import Batch, Shape, Work
 from pipeline.vintern.config import TILE
 from pipeline.vintern.constrain import Grammars
-from pipeline.vintern.kv_cache import KVCache, token_bytes
+from pipeline.vintern.kv_cache import KVCache, cache_size
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import Pointer
-from pipeline.vintern.runner import ROWS, Runner
+from pipeline.vintern.runner import Runner
 from pipeline.vintern.stats import Clock, EngineStats
 
 __all__ = ["Engine", "EngineFull", "EngineStats"]
@@ -59,11 +58,18 @@ class Engine:
         self.model = model
         self.settings = settings
         on_gpu = model.device.type == "cuda"
-        slots, length = _cache_size(model, settings)
+        slots, length = cache_size(
+            model.config.language,
+            model.context_length,
+            model.dtype,
+            model.device,
+            settings.max_batch,
+            settings.kv_tokens,
+        )
         if settings.beams > 1 and (settings.place or slots < settings.beams):
             raise UsageError(f"{settings.beams} beams need place off and as many slots ({slots} here)")
         self._cache = KVCache(model.config.language, slots, length, model.dtype, model.device)
-        self._shape = _gpu_shape(slots) if on_gpu else _cpu_shape(slots)
+        self._shape = Shape.for_gpu(slots) if on_gpu else Shape.for_cpu(slots)
         self._batch = Batch(self._shape)
         self._page_tiles = -(-length // model.config.tokens_per_tile) if settings.place else 0
         self._runner = Runner(
@@ -306,32 +312,3 @@ def _refusal(request: Request, error: Permanent) -> Generation:
         message=error.message,
         reason=error.reason,
     )
-
-
-def _cpu_shape(slots: int) -> Shape:
-    """Buckets of one tile and prompts one by one: a CPU gains nothing by more, and results depend on less."""
-    rows = max(ROWS, -(-2 * slots // ROWS) * ROWS)
-    return Shape(vision=(1,), prefill=1, decode=rows, chunk=rows, patience=0)
-
-
-def _gpu_shape(slots: int) -> Shape:
-    return Shape(vision=(8, 16, 32), prefill=16384, decode=2 * slots, chunk=8, patience=8)
-
-
-def _cache_size(model: Vintern, settings: EngineSettings) -> tuple[int, int]:
-    """Slots, and tokens of each: the model's whole context, so that a slot serves any request."""
-    each = token_bytes(model.config.language, model.dtype)
-    if settings.kv_tokens is not None:
-        length = min(model.context_length, settings.kv_tokens)
-        return min(settings.max_batch, settings.kv_tokens // length), length
-    if model.device.type == "cuda":
-        free = torch.cuda.mem_get_info(model.device)[0]
-    else:
-        free = psutil.virtual_memory().available
-    slots = min(settings.max_batch, free // 2 // (each * model.context_length))
-    if slots < 1:
-        raise UsageError(
-            f"the KV cache of one request needs {each * model.context_length / 2**20:.0f} MiB, and half of "
-            f"{free / 2**20:.0f} MiB are free for it; free memory or set engine.kv_tokens below the context"
-        )
-    return slots, model.context_length

@@ -15,10 +15,12 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.errors import UsageError
 from pipeline.vintern.config import LanguageConfig
 
 
@@ -67,6 +69,34 @@ class KVCache:
 def token_bytes(config: LanguageConfig, dtype: torch.dtype) -> int:
     """Bytes of keys and values of one token."""
     return 2 * config.layers * config.kv_heads * config.head_dim * dtype.itemsize
+
+
+def cache_size(
+    config: LanguageConfig,
+    context: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    requests: int,
+    tokens: int | None,
+) -> tuple[int, int]:
+    """Slots, at most `requests`, and tokens of each: the whole context, so that a slot serves any request.
+
+    `tokens` bounds them all together; None: half of the free memory does. Raises UsageError when not even one
+    slot fits.
+    """
+    if tokens is not None:
+        length = min(context, tokens)
+        return min(requests, tokens // length), length
+    each = token_bytes(config, dtype) * context
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
+    slots = min(requests, free // 2 // each)
+    if slots < 1:
+        raise UsageError(
+            f"the KV cache of one request needs {each / 2**20:.0f} MiB, and it may have half of the "
+            f"{free / 2**20:.0f} MiB that are free; free memory or set engine.kv_tokens below the context"
+        )
+    return slots, context
 
 
 class Prefill:

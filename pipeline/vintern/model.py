@@ -91,7 +91,7 @@ def load(
 ) -> Vintern:
     """Load a checkpoint from a directory, a hub id or `demo`.
 
-    dtype "auto" is bfloat16 on a GPU and float32 on a CPU (where results must repeat exactly); device "auto"
+    dtype "auto" is bfloat16 on a GPU and on a CPU that multiplies it in hardware, else float32; device "auto"
     is the GPU where there is one. `profile` replaces what the checkpoint's files leave open, such as the
     system message. Raises UsageError, one line, for everything that is not as it must be.
     """
@@ -111,7 +111,7 @@ def load(
 
 def _dtype(dtype: str | torch.dtype, device: str) -> torch.dtype:
     known = {
-        "auto": torch.float32 if device.startswith("cpu") else torch.bfloat16,
+        "auto": torch.bfloat16 if not device.startswith("cpu") or _multiplies_bfloat16() else torch.float32,
         "float32": torch.float32,
         "bfloat16": torch.bfloat16,
     }
@@ -120,6 +120,14 @@ def _dtype(dtype: str | torch.dtype, device: str) -> torch.dtype:
     if isinstance(dtype, torch.dtype) and dtype in known.values():
         return dtype
     raise UsageError(f"dtype {dtype!r} is not supported; choose one of {', '.join(known)}")
+
+
+def _multiplies_bfloat16() -> bool:
+    """This CPU has matrix or vector units for bfloat16 (AMX, AVX-512 BF16); emulated, it would be slower."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
 def _same_vocabulary(config: Config, tokenizer: Tokenizer, directory: Path) -> None:

@@ -8,20 +8,22 @@ rounded up to a few sizes, which may be recorded as CUDA graphs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.vintern.answer import Answer
+from pipeline.vintern.batching import ROWS
 from pipeline.vintern.config import TILE
 from pipeline.vintern.graphs import Graphs
 from pipeline.vintern.kv_cache import DecodeByRectangle, DecodeByToken, KVCache, Part, Prefill
+from pipeline.vintern.language import Attend
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import CELLS
 
-ROWS = 16  # fewest rows of a matrix product; below, float32 on CPUs sums in another order
+SHAPES = 256  # compiled at most: slots × columns × tokens × length, of which a job meets some dozen
 STRIDE = 1024  # a GPU looks at so many tokens of every slot, or a multiple
 
 
@@ -50,8 +52,12 @@ class Runner:
         self.page = slice(self.page_start, self.page_start + CELLS * page_tiles) if page_tiles else None
         self.looked: Tensor | None = None
         self._graphs = Graphs(graphs)
-        self._vision = torch.compile(model.vision, dynamic=False) if compiled else model.vision
-        self._language = torch.compile(model.language, dynamic=False) if compiled else model.language
+        self._vision: Callable[[Tensor], Tensor] = model.vision
+        self._language: Callable[[Tensor, Tensor, Attend], Tensor] = model.language
+        if compiled:
+            torch._dynamo.config.recompile_limit = SHAPES
+            self._vision = torch.compile(model.vision, dynamic=False, fullgraph=True)
+            self._language = torch.compile(model.language, dynamic=False, fullgraph=True)
 
     @torch.inference_mode()
     def upload(self, tiles: Tensor) -> Tensor:
