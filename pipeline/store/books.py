@@ -107,6 +107,12 @@ def _wrong(job: Job) -> Iterator[tuple[Any, str, Select[tuple[str, Any]]]]:
     )
 
 
+def settle(db: Database, job: Job) -> None:
+    """Waits until all that was committed so far is on the disk."""
+    with db.write(durable=True) as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job.id).values(submitted=jobs.c.submitted))
+
+
 # failures
 
 
@@ -189,7 +195,7 @@ def retry(db: Database, job: Job, reason: str | None, document: str | None) -> i
 
 
 def _put_back(db: Database, chosen: Select[tuple[int]]) -> int:
-    with db.write() as connection:
+    with db.write(durable=True) as connection:
         # FOR UPDATE: two people who ask at once put each document back once
         query = (
             chosen.limit(_BATCH) if db.is_sqlite else chosen.limit(_BATCH).with_for_update(skip_locked=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,6 @@ from sqlalchemy import (
     ClauseElement,
     ColumnElement,
     Connection,
-    CursorResult,
     Dialect,
     Float,
     FromClause,
@@ -40,14 +40,19 @@ from pipeline.store.tables import Instant
 
 Clock = Callable[[], datetime]
 
+# A commit is not forced to the disk, which would cost more than all the rest. A loss of power, or of
+# PostgreSQL itself, may undo the last half second, never half of a transaction: those documents are leased
+# or pending again, and are read again. What a person is told is done goes by `write(durable=True)`, which
+# forces all before it too.
 _SQLITE_SETTINGS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
-    "PRAGMA synchronous = NORMAL",  # a power loss may undo the last commits, never half of one
+    "PRAGMA synchronous = NORMAL",
     "PRAGMA busy_timeout = 30000",
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",  # what is purged is overwritten
 )
 _POSTGRES_SETTINGS = (
+    "SET synchronous_commit = off",
     "SET timezone = 'UTC'",
     "SET lock_timeout = '60s'",
     # A process that is stopped in the middle of a transaction must not keep its documents for ever.
@@ -95,11 +100,15 @@ class Database:
         return Path(self.url.database or "")
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that is kept as a whole or not at all. Raises Transient or Permanent for the
-        database's errors.
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """A transaction that is kept as a whole or not at all; `durable` waits until it is on the disk.
+
+        Raises Transient or Permanent for the database's errors, as all transactions here do.
         """
-        with self.errors(), self.writer.begin() as connection:
+        engine = self.writer.execution_options(vinbatch_durable=True) if durable else self.writer
+        with self.errors(), engine.begin() as connection:
+            if durable and not self.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
             yield connection
 
     @contextmanager
@@ -121,7 +130,7 @@ class Database:
     def errors(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise translate(error, self.shown) from None
 
     @contextmanager
@@ -227,19 +236,30 @@ class Prepared:
         self._fixed = dict(compiled.params)
         self._order = compiled.positiontup if compiled.positional else None
 
-    def run(self, connection: Connection, **values: Any) -> CursorResult[Any]:
+    def run(self, connection: Connection, **values: Any) -> Sequence[Any] | None:
+        """Runs it; returns its first row, None when there is none."""
         values = {**self._fixed, **values}
         if self._order is None:
-            return connection.exec_driver_sql(self._sql, values)
-        return connection.exec_driver_sql(self._sql, tuple(values[name] for name in self._order))
+            found = connection.exec_driver_sql(self._sql, values)
+            return found.first() if found.returns_rows else None
+        # SQLite answers quicker than SQLAlchemy can wrap a question; its errors are translated like others.
+        raw = connection.connection.cursor()
+        raw.execute(self._sql, tuple(values[name] for name in self._order))
+        row: Sequence[Any] | None = raw.fetchone()
+        raw.close()
+        return row
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
         return
+    synchronous = "FULL" if options.get("vinbatch_durable") else "NORMAL"
+    if connection.info.get("synchronous", "NORMAL") != synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+        connection.info["synchronous"] = synchronous
     # A transaction that reads first and writes later would fail at once when another one wrote in between.
-    writes = connection.get_execution_options().get("vinbatch_writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("vinbatch_writes") else "BEGIN")
 
 
 def _machine_clock() -> datetime:

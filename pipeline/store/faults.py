@@ -24,8 +24,10 @@ _BUSY = (
 _FULL = ("53100", "53200")
 
 
-def translate(error: SQLAlchemyError, store: str) -> VinbatchError:
+def translate(error: SQLAlchemyError | sqlite3.Error, store: str) -> VinbatchError:
     """What the caller of the store gets instead of `error`; `store` is the URL without its password."""
+    if isinstance(error, sqlite3.Error):
+        return _sqlite(error, store)
     if isinstance(error, PoolTimeout):
         return Transient(Reason.ledger_busy, f"the store {store} has no free connection")
     if not isinstance(error, DBAPIError):

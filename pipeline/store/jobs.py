@@ -24,7 +24,7 @@ def ensure(
     model: str,
     checkpoint: str,
 ) -> Job:
-    with db.write() as connection:
+    with db.write(durable=True) as connection:
         db.lock(connection)
         found = connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one_or_none()
         if found is None:

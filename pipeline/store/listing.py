@@ -34,7 +34,7 @@ def add(db: Database, job: Job, refs: Iterable[DocumentRef], batch: int) -> Adde
     uris: list[str] = []
     for chunk in _batches(refs, batch):
         items = {item["uri"]: item for item in map(_added, chunk)}
-        with db.write() as connection:
+        with db.write(durable=True) as connection:
             new = _insert(db, connection, job, items)
             old = [item for uri, item in items.items() if uri not in new]
             other = _changed(db, connection, job, old) if old else []

@@ -42,7 +42,7 @@ def purge(
             ids = connection.execute(batch).scalars().all()
         if not ids:
             break
-        with db.read() if dry_run else db.write() as connection:
+        with db.read() if dry_run else db.write(durable=True) as connection:
             for table, number in _remove(connection, ids, dry_run).items():
                 removed[table] += number
         last = ids[-1]

@@ -225,7 +225,8 @@ class Store:
         return books.balance(self._db, job)
 
     def verify(self, job: Job) -> Balance:
-        """The balance; raises Unbalanced naming documents when the books do not add up."""
+        """The balance of what is safe on the disk. Raises Unbalanced, naming documents, if it is off."""
+        books.settle(self._db, job)
         found = self.balance(job)
         if not found.balanced:
             named = "; ".join(d.message for d in found.differences[:10])

@@ -48,7 +48,7 @@ def page(db: Database, lease: Lease, result: PageResult) -> None:
             pages=rows.dump([rows.page(result)]),
             **db.moments(now=0),
         )
-        if saved.first() is None:
+        if saved is None:
             raise lost(lease)
 
 
@@ -89,11 +89,9 @@ def document(
         "checks": rows.dump([rows.check(number, item) for number, item in enumerate(extraction.checks, 1)]),
         **db.moments(now=0),
     }
+    finish = db.prepared(_finish if db.is_sqlite else _finish_with_parts)
     with db.single() as connection:
-        if (
-            db.prepared(_finish if db.is_sqlite else _finish_with_parts).run(connection, **values).first()
-            is None
-        ):
+        if finish.run(connection, **values) is None:
             _compare(connection, lease, extraction)
         elif db.is_sqlite:
             for part in _PARTS_ALONE:

@@ -16,6 +16,7 @@ from pipeline import store
 from pipeline.errors import Permanent, Reason, Transient
 from pipeline.records import Failure
 from pipeline.store import Store
+from pipeline.store.database import Prepared
 from tests.servers.postgres import PostgresServer
 from tests.store import samples
 from tests.store.samples import finish, invoice, page, refs
@@ -36,12 +37,20 @@ def dying_at(ledger: Store, statement: int) -> Iterator[None]:
         if seen == statement:
             raise Died
 
+    run = Prepared.run
+
+    def counted(*arguments: Any, **values: Any) -> Any:
+        count()
+        return run(*arguments, **values)
+
     engine = ledger._db.engine
+    Prepared.run = counted  # type: ignore[method-assign]
     for name in ("before_cursor_execute", "commit"):
         event.listen(engine, name, count)
     try:
         yield
     finally:
+        Prepared.run = run  # type: ignore[method-assign]
         for name in ("before_cursor_execute", "commit"):
             event.remove(engine, name, count)
 

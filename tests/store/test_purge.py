@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from pipeline.errors import LeaseLost, UsageError
 from pipeline.store import Purged, Store
-from pipeline.store.purging import subject_pattern
 from tests.store import samples
 from tests.store.samples import Clock, finish, invoice, page, refs
 
@@ -66,22 +66,28 @@ def test_a_person_is_removed_wherever_they_stand(ledger: Store) -> None:
     ledger.verify(job)
 
 
-@pytest.mark.parametrize("subject", ["Nguyễn Thị Mẫu", "nguyễn thị mẫu", "099199000007", "a.b+c@mail.vn"])
-@pytest.mark.parametrize(
-    ("text", "there"),
-    [
-        ("Bà NGUYỄN THỊ MẪU, sinh năm 1999; 099199000007", True),
-        ("Nguyễn  Thị\nMẫu 099 199 000 007", True),
-        (MRZ, True),
-        ("Nguyễn Thị Mẫuu; Nguyen Thi Mau; 09919900000; aXb+c@mail.vn; a.bc@mail.vn", False),
-    ],
-)
-def test_the_ways_a_subject_is_written(ledger: Store, subject: str, text: str, there: bool) -> None:
+NAME, NUMBER, MAIL = "nguyễn thị Mẫu", "099199000007", "a.b+c@mail.vn"
+
+
+def test_the_ways_a_subject_is_written(ledger: Store) -> None:
     job = samples.job(ledger)
     ledger.add_documents(job, refs("a"))
     [lease] = ledger.claim(job, "w", 1, 60)
-    ledger.save_page(lease, page(text=text if "@" not in subject or not there else f"<{subject.upper()}>"))
-    assert ledger.purge(subject=subject, dry_run=True).documents == there
+    for text, found in (
+        ("Bà NGUYỄN THỊ MẪU, sinh năm 1999", {NAME}),
+        ("Nguye\u0302\u0303n  Thi\u0323\nMâ\u0303u", {NAME}),
+        (MRZ, {NAME, NUMBER}),
+        ("099 199 000 007", {NUMBER}),
+        ("<A.B+C@Mail.VN>", {MAIL}),
+        ("Nguyễn Thị Mẫuu; Nguyen Thi Mau; 09919900000; aXb+c@mail.vn; a.bc@mail.vn", set()),
+    ):
+        ledger.save_page(lease, page(text=unicodedata.normalize("NFD", text) if "\u0302" in text else text))
+        asked = {
+            subject
+            for subject in (NAME, NUMBER, MAIL)
+            if ledger.purge(subject=subject, dry_run=True).documents
+        }
+        assert asked == found, text
 
 
 def test_a_purge_must_say_what(ledger: Store) -> None:
@@ -105,7 +111,3 @@ def test_nothing_is_left_in_the_file(sqlite_template: Path, tmp_path: Path) -> N
         ledger.purge(document="/in/a")
         left = b"".join(file.read_bytes() for file in tmp_path.iterdir())
         assert b"SECRET-OF-A" not in left and b"of-b" in left
-
-
-def test_patterns_have_no_way_to_run_for_ever() -> None:
-    assert subject_pattern("0" * 12) == " ?".join("0" * 12)
