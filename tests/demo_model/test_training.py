@@ -53,8 +53,9 @@ def test_three_steps_then_two_more(tmp_path):
     assert again.step == 5
 
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in entries] == [3, 5]
-    assert set(entries[-1]["heldout"]["front clean"]) >= {"all", "Số", "Họ và tên"}
+    scored = [entry for entry in entries if "heldout" in entry]  # a slow machine logs losses too
+    assert [entry["step"] for entry in scored] == [3, 5]
+    assert set(scored[-1]["heldout"]["front clean"]) >= {"all", "Số", "Họ và tên"}
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
 
     digest = export(tmp_path / "run", tmp_path / "checkpoint")
