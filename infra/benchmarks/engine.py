@@ -330,7 +330,7 @@ class Transformers:
 
 
 class Masks(LogitsProcessor):  # type: ignore[misc]
-    """The engine's masks for `generate`: where the grammar forces tokens, only the next of them is allowed."""
+    """The engine's masks for `generate`; where the grammar forces tokens, only the next one is allowed."""
 
     def __init__(self, grammars: Grammars, group: Sequence[Request]) -> None:
         self.grammars = grammars

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from llguidance import LLExecutor, LLMatcher, LLTokenizer
 from torch import Tensor
@@ -95,6 +96,9 @@ class Grammars:
 
 def unpack(masks: Tensor, vocabulary: int) -> Tensor:
     """int32 [rows, words] → bool [rows, vocabulary], True where the token is allowed."""
+    if masks.device.type == "cpu":
+        bytes_ = masks.contiguous().numpy().view(np.uint8)
+        return torch.from_numpy(np.unpackbits(bytes_, axis=1, count=vocabulary, bitorder="little")).bool()
     bits = masks[:, :, None] >> torch.arange(32, dtype=torch.int32, device=masks.device)
     return (bits & 1).bool().flatten(1)[:, :vocabulary]
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pipeline.vintern.constrain import unpack
 
+FORBIDDEN = 1e30  # taken from the logit of a token that the mask forbids
+
 
 class Choice(NamedTuple):
     """The chosen token, its probability among the allowed tokens, and among all (before mask and penalty)."""
@@ -30,11 +32,15 @@ def choose(logits: Tensor, masks: Tensor | None, penalties: Penalties | None = N
     if penalties is not None:
         scores = penalties.apply(plain)
     if masks is not None:
-        scores = scores.masked_fill(~unpack(masks, scores.shape[1]), -torch.inf)
+        # Added, not filled in: on a CPU that is several times quicker for a large vocabulary.
+        forbidden = unpack(masks, scores.shape[1]).float().sub_(1)
+        scores = torch.add(scores, forbidden, alpha=FORBIDDEN)
     best, token = scores.max(-1)
-    probability = (best - scores.logsumexp(-1)).exp()
-    unmasked = (plain.gather(1, token[:, None])[:, 0] - plain.logsumexp(-1)).exp()
-    return torch.stack([token.double(), probability.double(), unmasked.double()])
+    probability, unmasked = (
+        kind.softmax(-1).gather(1, token[:, None])[:, 0].double() for kind in (scores, plain)
+    )
+    probability = torch.where(best > -FORBIDDEN / 2, probability, torch.nan)
+    return torch.stack([token.double(), probability, unmasked])
 
 
 def choices(chosen: Tensor) -> list[Choice]:
