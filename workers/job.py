@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import keys, store
 from pipeline.errors import Transient, UsageError
@@ -24,11 +25,14 @@ from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from schemas import registry
 from schemas.registry import SchemaSpec
 from workers import cluster
-from workers.fleet import Fleet
-from workers.lane import LaneJob, peak_bytes
+from workers.lane import LaneJob, LaneReport
 from workers.listing import Lister, Listing, patiently
 from workers.progress import Progress
 
+if TYPE_CHECKING:
+    from workers.fleet import Fleet
+
+_HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
 _TICK = 0.5  # seconds between two looks at the lanes
 _COUNT_SHARE = 0.05  # of the time may go into counting the documents in the ledger
 
@@ -55,7 +59,6 @@ class Outcome:
     balance: Balance
     interrupted: bool
     last: Progress
-    driver_peak_bytes: int
     listing_failed: str | None = None  # why documents may be missing from the job
 
     @property
@@ -73,20 +76,8 @@ def run(request: JobRequest, show: Callable[[Progress], None], stop: threading.E
     started = time.monotonic()
     schema = _spec(request.schema)
     listings = [Listing(source, request.settings.source) for source in request.sources]
-    checkpoint = _checkpoint(request.model)
-    with (
-        store.open(request.settings.store) as ledger,
-        cluster.joined(request.address, request.replicas or 1, request.settings.lane),
-    ):
-        machines = cluster.nodes()
-        if ledger.one_machine and len({machine.address for machine in machines}) > 1:
-            raise UsageError(
-                f"the store {ledger.url} is a file on one machine, the cluster has {len(machines)} machines; "
-                "give --store postgresql://… instead"
-            )
-        plan = cluster.plan(
-            machines, request.settings.lane.readers, request.replicas, request.gpus_per_replica
-        )
+    checkpoint = checkpoints.digest(checkpoints.locate(request.model))
+    with store.open(request.settings.store) as ledger:
         job = ledger.ensure_job(
             request.name or default_name(request),
             schema,
@@ -95,10 +86,28 @@ def run(request: JobRequest, show: Callable[[Progress], None], stop: threading.E
             model=request.model,
             checkpoint=checkpoint,
         )
-        driver = _Driver(ledger, job, show, started)
-        with Fleet(_lane_job(request, job, checkpoint, plan), plan) as fleet:
-            lister = Lister(ledger, job, listings, request.settings.lane.patience_seconds, stop)
-            return driver.drive(fleet, lister, stop)
+        with Lister(ledger, job, listings, request.settings.lane.patience_seconds, stop) as lister:
+            driver = _Driver(ledger, job, lister, show, started)
+            if not driver.nothing_to_do(_HEAD_START):
+                _work(request, ledger, job, driver, stop)
+            return driver.outcome(interrupted=stop.is_set())
+
+
+def _work(request: JobRequest, ledger: Store, job: Job, driver: _Driver, stop: threading.Event) -> None:
+    """Have lanes, until they end."""
+    from workers.fleet import Fleet  # with Ray, which a run that finds everything done need not wait for
+
+    lane = request.settings.lane
+    with cluster.joined(request.address, request.replicas or 1, lane):
+        machines = cluster.nodes()
+        if ledger.one_machine and len({machine.address for machine in machines}) > 1:
+            raise UsageError(
+                f"the store {ledger.url} is a file on one machine, the cluster has {len(machines)} machines; "
+                "give --store postgresql://… instead"
+            )
+        plan = cluster.plan(machines, lane.readers, request.replicas, request.gpus_per_replica)
+        with Fleet(_lane_job(request, job, plan), plan) as fleet:
+            driver.drive(fleet, stop)
 
 
 def default_name(request: JobRequest) -> str:
@@ -112,22 +121,35 @@ def default_name(request: JobRequest) -> str:
 class _Driver:
     """The driver's side of a run: watch the lanes, count the ledger, show it."""
 
-    def __init__(self, ledger: Store, job: Job, show: Callable[[Progress], None], started: float) -> None:
+    def __init__(
+        self, ledger: Store, job: Job, lister: Lister, show: Callable[[Progress], None], started: float
+    ) -> None:
         self._ledger = ledger
         self._job = job
+        self._lister = lister
         self._show = show
         self._started = started
         self._counts: dict[str, int] = {}
         self._count_at = 0.0
+        self._reports: tuple[LaneReport, ...] = ()
+        self._replaced = 0
 
-    def drive(self, fleet: Fleet, lister: Lister, stop: threading.Event) -> Outcome:
-        """To the run's end."""
-        lister.start()
+    def nothing_to_do(self, seconds: float) -> bool:
+        """Whether the listing is complete within this time and everything in it is finished already."""
+        self._lister.join(seconds)
+        if self._lister.is_alive():
+            return False
+        self._lister.finish()
+        counts = patiently(self._ledger.counts, self._job)
+        return not counts["pending"] and not counts["leased"]
+
+    def drive(self, fleet: Fleet, stop: threading.Event) -> None:
+        """To the end of all lanes."""
         phase, told = "starting", False
         while fleet.working:
             fleet.watch(_TICK)
-            if not lister.is_alive() and not told:
-                lister.finish()
+            if not self._lister.is_alive() and not told:
+                self._lister.finish()
                 fleet.listed()
                 told = True
             if stop.is_set() and phase != "stopping":
@@ -135,26 +157,34 @@ class _Driver:
                 fleet.stop()
             elif phase == "starting" and any(report.state == "working" for report in fleet.reports()):
                 phase = "working"
-            self._show(self._progress(phase, lister.is_alive(), fleet))
-        lister.join()
-        lister.finish()
+            self._reports, self._replaced = tuple(fleet.reports()), fleet.replaced
+            self._show(self._progress(phase))
+
+    def outcome(self, *, interrupted: bool) -> Outcome:
+        self._lister.join()
+        self._lister.finish()
         self._count_at = 0.0
-        last = self._progress("ended", False, fleet)
+        last = self._progress("ended")
         self._show(last)
         balance = patiently(self._ledger.verify, self._job)
-        interrupted = stop.is_set() and bool(balance.unfinished)
-        return Outcome(self._job.name, balance, interrupted, last, peak_bytes(), lister.failed)
+        unfinished = bool(balance.unfinished) or self._lister.cut_short
+        return Outcome(self._job.name, balance, interrupted and unfinished, last, self._lister.failed)
 
-    def _progress(self, phase: str, listing: bool, fleet: Fleet) -> Progress:
+    def _progress(self, phase: str) -> Progress:
         now = time.monotonic()
         if now >= self._count_at:
             with suppress(Transient):  # a busy store: the figures stay as they are
                 self._counts = self._ledger.counts(self._job)
             took = time.monotonic() - now
             self._count_at = now + max(_TICK, took / _COUNT_SHARE)
-        reports = tuple(fleet.reports())
         return Progress(
-            self._job.name, phase, now - self._started, listing, dict(self._counts), reports, fleet.replaced
+            job=self._job.name,
+            phase=phase,
+            seconds=now - self._started,
+            listing=self._lister.is_alive(),
+            documents=dict(self._counts),
+            reports=self._reports,
+            lanes_replaced=self._replaced,
         )
 
 
@@ -165,12 +195,7 @@ def _spec(name: str) -> SchemaSpec:
         raise UsageError(str(error)) from error
 
 
-def _checkpoint(model: str) -> str:
-    """The hash of the model's files. Raises UsageError where there is no such model."""
-    return checkpoints.digest(checkpoints.locate(model))
-
-
-def _lane_job(request: JobRequest, job: Job, checkpoint: str, plan: cluster.LanePlan) -> LaneJob:
+def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
     engine = request.settings.engine
     if engine.threads is None:
         engine = engine.model_copy(update={"threads": plan.threads})
@@ -179,7 +204,7 @@ def _lane_job(request: JobRequest, job: Job, checkpoint: str, plan: cluster.Lane
         store=parse(request.settings.store).render_as_string(hide_password=False),
         schema=_absolute_schema(request.schema),
         model=_absolute(request.model),
-        checkpoint=checkpoint,
+        checkpoint=job.checkpoint,
         gpus=plan.gpus,
         settings=request.settings.model_copy(update={"engine": engine}),
     )

@@ -34,7 +34,7 @@ class Listing:
 
 
 class Lister(threading.Thread):
-    """Lists the sources into the ledger while the lanes work on what is there already."""
+    """A thread that lists the sources into the ledger; it ends with its block."""
 
     def __init__(
         self,
@@ -50,8 +50,18 @@ class Lister(threading.Thread):
         self._listings = listings
         self._patience = patience
         self._stop_asked = stop
+        self._left = threading.Event()
         self._error: BaseException | None = None
         self.failed: str | None = None  # why some documents may not be in the ledger
+        self.cut_short = False  # by a stop
+
+    def __enter__(self) -> Lister:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self.join()
 
     def run(self) -> None:
         try:
@@ -77,14 +87,15 @@ class Lister(threading.Thread):
                 patiently(self._ledger.add_documents, self._job, [broken])
                 return
             except Transient as error:
-                if time.monotonic() > until or self._stop_asked.wait(pause):
+                if time.monotonic() > until or self._stop_asked.is_set() or self._left.wait(pause):
                     self.failed = f"{listing.source} was not listed to its end: {error.message}"
                     return
                 pause = min(2 * pause, 30.0)
 
     def _until_stop(self, refs: Iterable[DocumentRef]) -> Iterator[DocumentRef]:
         for ref in refs:
-            if self._stop_asked.is_set():
+            if self._stop_asked.is_set() or self._left.is_set():
+                self.cut_short = True
                 return
             yield ref
 

@@ -73,8 +73,10 @@ class Replica:
         return Health(len(self._waiting), still, self._tokens, peak_bytes())
 
     def _load(self) -> tuple[ModelFacts, Engine]:
+        # Read when torch is imported. Threads that wait must sleep: the readers beside want the cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if self._settings.threads is not None:
-            os.environ["OMP_NUM_THREADS"] = str(self._settings.threads)  # read when torch is imported
+            os.environ["OMP_NUM_THREADS"] = str(self._settings.threads)
         from pipeline import vintern
         from pipeline.vintern.engine import Engine
 
