@@ -52,8 +52,11 @@ class Vision(nn.Module):
 def normalise(tiles: Tensor) -> Tensor:
     """uint8 [n, height, width, 3] → float32 [n, 3, height, width], of mean 0 and variance 1 on ImageNet."""
     pixels = tiles.permute(0, 3, 1, 2).float() / 255
-    mean = torch.tensor(MEAN, device=tiles.device)[:, None, None]
-    std = torch.tensor(STD, device=tiles.device)[:, None, None]
+    # Filled on the device: a copy from the host could not be recorded as a CUDA graph.
+    mean, std = (
+        torch.cat([torch.full((1, 1, 1), value, device=tiles.device) for value in kind])
+        for kind in (MEAN, STD)
+    )
     return (pixels - mean) / std
 
 
