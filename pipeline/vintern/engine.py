@@ -186,7 +186,8 @@ class Engine:
             bytes_of=self._grammars.bytes_of,
             penalty=self.settings.repetition_penalty,
         )
-        answer.tiles = self._runner.upload(torch.from_numpy(tiles))
+        # Ray's arrays are read-only, which torch does not have; they are copied.
+        answer.tiles = self._runner.upload(torch.from_numpy(np.require(tiles, requirements=["C", "W"])))
         return answer
 
     def _see(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,13 @@ def test_logits_that_are_no_numbers_end_the_request_not_the_engine(
     broken.language.norm.weight.data.fill_(torch.nan)
     answer = run(Engine(broken, EngineSettings()), pages[:1])[pages[0].id]
     assert (answer.finish, answer.reason) == ("error", Reason.internal_error)
+
+
+def test_tiles_may_be_read_only_as_ray_hands_them_over(model: Vintern, pages: list[Request], alone) -> None:
+    tiles = pages[0].tiles.copy()
+    tiles.flags.writeable = False
+    (answer,) = Engine(model, EngineSettings()).generate([replace(pages[0], tiles=tiles)])
+    assert same(answer, alone[pages[0].id])
 
 
 def test_the_queue_is_bounded(model: Vintern, pages: list[Request]) -> None:
