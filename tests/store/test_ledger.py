@@ -70,6 +70,16 @@ def test_two_workers_never_hold_one_document(ledger: Store) -> None:
     assert ledger.counts(job)["leased"] == 5
 
 
+def test_a_worker_that_is_stuck_in_its_claim_holds_up_nobody(postgres_url: str) -> None:
+    with store.open(postgres_url) as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, refs("a", "b"))
+        with ledger._db.write() as stuck:
+            stuck.exec_driver_sql("SELECT 1 FROM documents WHERE uri = '/in/a' FOR UPDATE")
+            assert [lease.uri for lease in ledger.claim(job, "w", 2, 60)] == ["/in/b"]
+        assert [lease.uri for lease in ledger.claim(job, "w", 2, 60)] == ["/in/a"]
+
+
 def test_jobs_do_not_take_each_others_documents(ledger: Store) -> None:
     june, july = samples.job(ledger, "june"), samples.job(ledger, "july")
     ledger.add_documents(june, refs("a"))
@@ -127,6 +137,20 @@ def test_a_late_worker_is_refused_and_leaves_nothing(ledger: Store, clock: Clock
         finish(ledger, late, invoice("late"))
     assert [found.extraction.record["number"] for found in ledger.extractions(job)] == ["new"]
     ledger.verify(job)
+
+
+def test_a_lease_that_was_taken_back_is_over_although_nobody_has_the_document(
+    ledger: Store, clock: Clock
+) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a"))
+    [late] = ledger.claim(job, "w1", 1, 60)
+    clock.pass_(61)
+    assert ledger.claim(job, "w2", 1, 60, suspects=False) == []
+    for failure in (None, UNREACHABLE):
+        with pytest.raises(LeaseLost):
+            ledger.release(late, failure)
+    assert ledger.claim(job, "w2", 1, 60)[0].losses == 1
 
 
 def test_an_overdue_lease_that_nobody_took_still_counts(ledger: Store, clock: Clock) -> None:
