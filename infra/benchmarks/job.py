@@ -105,18 +105,19 @@ def _mark(marks: dict[str, float], database: Path, now: float) -> None:
         return
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.2)) as connection:
-            listed, leased, rows, left = connection.execute(
+            listed, leased, left, rows = connection.execute(
                 "SELECT count(*), count(CASE WHEN state = 'leased' THEN 1 END), "
-                "(SELECT count(*) FROM extractions), "
-                "count(CASE WHEN state IN ('pending', 'leased') THEN 1 END) FROM documents"
+                "count(CASE WHEN state IN ('pending', 'leased') THEN 1 END), "
+                "(SELECT count(*) FROM extractions) FROM documents"
             ).fetchone()
     except sqlite3.OperationalError:  # the tables are being made
         return
     for name, reached in (
         ("first document listed", listed),
-        ("first document claimed", leased or rows),
-        ("first row", rows),
-        ("last row", listed and not left),
+        ("first document claimed", leased or left < listed),
+        ("first document finished", left < listed),
+        ("first row of values", rows),
+        ("last document finished", listed and not left),
     ):
         if reached:
             marks.setdefault(name, now)
@@ -135,9 +136,10 @@ def _look(root: int, seen: dict[int, tuple[str, Seen]]) -> int:
             memory, times = process.memory_full_info(), process.cpu_times()
         except psutil.Error:
             continue
-        name = next((name for part, name in _NAMES if part in command), command[:40] or "ended")
-        one = seen.setdefault(process.pid, (name, Seen()))[1]
-        seen[process.pid] = (name, one)  # a Ray worker gets its name when it gets its actor
+        before, one = seen.get(process.pid, ("other", Seen()))
+        # A Ray worker gets its name with its actor, and has none when it ends.
+        name = next((name for part, name in _NAMES if part in command), before)
+        seen[process.pid] = (name, one)
         one.resident = max(one.resident, memory.rss)
         one.unshared = max(one.unshared, memory.uss)
         one.cpu_seconds = times.user + times.system

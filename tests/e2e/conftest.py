@@ -72,7 +72,7 @@ class Command:
         return found
 
 
-def finish(process: subprocess.Popen[str], code: int = 0, seconds: float = 240) -> tuple[str, str]:
+def finish(process: subprocess.Popen[str], code: int = 0, seconds: float = 600) -> tuple[str, str]:
     with process:
         try:
             out, err = process.communicate(timeout=seconds)
@@ -83,7 +83,7 @@ def finish(process: subprocess.Popen[str], code: int = 0, seconds: float = 240) 
     return out, err
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
     """Until `condition` is true; returns what it gave."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

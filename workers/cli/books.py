@@ -179,12 +179,13 @@ def purge(
 ) -> None:
     """Remove documents with everything that was read from them, for good."""
     _one_of(document=document, older_than=older_than, subject=subject)
+    age = _age(older_than) if older_than is not None else None
     if subject == "-":
         subject = sys.stdin.readline().rstrip("\n")
     with options.opened(store) as ledger:
         gone = ledger.purge(
             document=document,
-            older_than=_age(older_than) if older_than is not None else None,
+            older_than=age,
             subject=subject,
             dry_run=dry_run,
         )

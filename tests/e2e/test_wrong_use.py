@@ -1,0 +1,93 @@
+"""What a person did wrong is one clear line on standard error and exit code 2; nothing is started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Command, write_slips
+from workers.cli import main
+
+RUN = ("--schema", "receipt@1", "--model", "MODEL", "--store", "sqlite:///rows.db")
+
+
+@pytest.fixture
+def says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Standard error of a command that must be wrong, typed in a folder with one picture."""
+    write_slips(tmp_path / "in", pictures=1)
+    monkeypatch.chdir(tmp_path)
+
+    def type_it(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["vinbatch", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capfd.readouterr()
+        assert left.value.code == 2, out + err
+        assert out == "" and "Traceback" not in err
+        return err
+
+    return type_it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "in", *RUN, "--schema", "invoise@1"), "no schema 'invoise@1'"),
+        (("run", "in", *RUN, "--schema", "receipt@9"), "receipt has version 1"),
+        (("run", "in", *RUN, "--schema", "mine.py:Slip"), "no schema file 'mine.py'"),
+        (("run", "nowhere", *RUN), "nowhere does not exist"),
+        (("run", "in/*.pdf", *RUN), "no file matches"),
+        (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
+        (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
+        (("run", "in", *RUN, "--store", "mysql://u:secret@h/db"), "is of a kind that is not known"),
+        (("run", "in", *RUN, "--store", "postgresql://u:secret@127.0.0.1:1/db"), "127.0.0.1"),
+        (("status", "--job", "x", "--store", "sqlite:///none.db"), "none.db"),
+        (("query", "SELECT 1", "--store", "sqlite:///none.db"), "none.db"),
+        (("plan", "nowhere"), "nowhere does not exist"),
+        (("specimens", "--out", "made", "--kind", "passport"), "unknown kind of specimen"),
+    ],
+)
+def test_one_line(says: Callable[..., str], model: Path, arguments: tuple[str, ...], said: str) -> None:
+    err = says(*(str(model) if argument == "MODEL" else argument for argument in arguments))
+    assert said in err and len(err.splitlines()) == 1
+    assert "secret" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "in", "--colour"), "--colour"),
+        (("run", "--schema", "receipt"), "SOURCE"),
+        (("run", "in", *RUN, "--replicas", "0"), "--replicas"),
+        (("run", "in", *RUN, "--gpus-per-replica", "half"), "--gpus-per-replica"),
+        (("retry", "--job", "x"), "exactly one of --reason and --document"),
+        (("purge", "--older-than", "long"), "90d"),
+        (("purge", "--older-than", "1d", "--subject", "x"), "exactly one of"),
+        (("harvest",), "harvest"),
+    ],
+)
+def test_wrong_flags(says: Callable[..., str], arguments: tuple[str, ...], said: str) -> None:
+    assert said in says(*arguments)
+
+
+def test_bad_settings_are_named(
+    says: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VINBATCH_RENDER__DPI", "9000")
+    (tmp_path / "vinbatch.toml").write_text("[lane]\nreader = 3\n", encoding="utf-8")
+    err = says("plan", "in")
+    assert "render.dpi" in err and "lane.reader" in err
+
+
+def test_help_imports_nothing_heavy(vinbatch: Command) -> None:
+    vinbatch.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    process = vinbatch.start("--help")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and "eval" in out
+    imported = {line.rpartition("|")[2].strip() for line in err.splitlines()}
+    assert not imported & {"ray", "torch", "boto3", "sqlalchemy", "numpy", "pyarrow"}
