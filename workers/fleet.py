@@ -15,12 +15,15 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from pipeline.errors import UsageError, VinbatchError
+from workers import cluster
 from workers.cluster import LanePlan
 from workers.lane import LaneBroken, LaneJob, LaneReport
 from workers.scheduler import Scheduler
 
 _RESTARTS = 5  # of a lane that got nothing done in between
 _LONGEST_PAUSE = 30.0  # seconds before a lane is started again
+_LOOK_SECONDS = 10.0  # between two looks at the cluster's machines
+_NO_MACHINE_SECONDS = 60.0
 _STOP_SPARE = 10.0  # seconds beyond the grace time, for the lane to end and say so
 
 
@@ -52,6 +55,7 @@ class Fleet:
         ]
         self._listed = False
         self._stop_at: float | None = None
+        self._look_at = self._machines_at = time.monotonic()
 
     def __enter__(self) -> Fleet:
         for berth in self._berths:
@@ -113,9 +117,21 @@ class Fleet:
             for berth in self._living():  # its leases run out by themselves
                 ray.kill(berth.scheduler)
                 berth.work = None
+        self._look_for_machines()
         broken = [berth for berth in self._berths if berth.barren >= _RESTARTS]
         if len(broken) == len(self._berths):
             raise LaneBroken(f"no lane stays alive; the last one ended with: {broken[-1].why}")
+
+    def _look_for_machines(self) -> None:
+        """Lanes without a machine would be waited for without end. Raises LaneBroken."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        if cluster.nodes():
+            self._machines_at = now
+        elif now - self._machines_at > _NO_MACHINE_SECONDS:
+            raise LaneBroken(f"the Ray cluster has had no living machine for {_NO_MACHINE_SECONDS:g} s")
 
     def _living(self) -> Iterator[_Berth]:
         return (berth for berth in self._berths if berth.work is not None)

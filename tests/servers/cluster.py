@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +54,30 @@ def actors(ancestor: int, kind: str) -> list[psutil.Process]:
 @pytest.fixture(scope="session")
 def ray_head() -> Iterator[RayHead]:
     """One head for the whole session; jobs that join it leave nothing behind but their logs."""
-    with _head(cpus=8) as head:
-        yield head
+    with ExitStack() as stack:
+        for last in (False, False, True):
+            try:
+                yield stack.enter_context(_head(cpus=8))
+                return
+            except _NotUp:  # a busy machine: Ray's own patience with its processes is short
+                if last:
+                    raise
+
+
+class _NotUp(RuntimeError):
+    """The head did not come up."""
 
 
 @contextmanager
 def _head(cpus: int) -> Iterator[RayHead]:
     directory = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
-    port, dashboard = _free_port(), _free_port()
+    port, dashboard, *agents = (_free_port() for _ in range(6))
     command = [
         str(_RAY), "start", "--head", "--block", "--disable-usage-stats",
         "--node-ip-address=127.0.0.2", f"--port={port}",
         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--dashboard-agent-grpc-port={agents[0]}", f"--dashboard-agent-listen-port={agents[1]}",
+        f"--runtime-env-agent-port={agents[2]}", f"--metrics-export-port={agents[3]}",
         f"--temp-dir={directory}", f"--num-cpus={cpus}", f"--object-store-memory={400 * 2**20}",
     ]  # fmt: skip
     # What lanes would have on a machine of their own: S3 keys that moto takes, one thread a process.
@@ -85,27 +98,33 @@ def _head(cpus: int) -> Iterator[RayHead]:
         try:
             jobs = f"http://127.0.0.1:{dashboard}"
             try:
-                _wait_until_up(f"{jobs}/api/jobs/", process)
-            except RuntimeError as error:
+                _wait_until_up(jobs, process)
+            except _NotUp as error:
                 log.seek(0)
-                raise RuntimeError(f"{error}\n{log.read()[-3000:]}") from None
+                raise _NotUp(f"{error}\n{log.read()[-3000:]}") from None
             yield RayHead(f"127.0.0.2:{port}", jobs, process.pid)
         finally:
             _end(process)
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait_until_up(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], seconds: float = 150) -> None:
+    """Until the job server answers and the head's own node is alive."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"ray start ended with {process.returncode}")
+            raise _NotUp(f"ray start ended with {process.returncode}")
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(f"{jobs}/api/jobs/", timeout=5):
+                pass
+            with urllib.request.urlopen(f"{jobs}/nodes?view=summary", timeout=5) as answer:
+                nodes = json.load(answer)["data"]["summary"]
+            if nodes and all(node["raylet"]["state"] == "ALIVE" for node in nodes):
                 return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise RuntimeError(f"no job server at {url} after {seconds} s")
+        except (urllib.error.URLError, OSError, KeyError):
+            pass
+        time.sleep(0.2)
+    raise _NotUp(f"no living node and job server at {jobs} after {seconds} s")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
