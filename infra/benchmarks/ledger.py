@@ -7,8 +7,8 @@ and 12 checks.
 one process    of a job with that many documents, 2,000 claimed (8 at a time), their pages saved and the
                documents committed, one transaction each, per second; and the time to balance the books
 lanes          claim 8 documents, commit each, until the job is done; documents per second of all lanes
---kills N      lanes that read for 20 ms a page are killed at random, N times: pages read twice, and the time
-               from a kill until another lane has the document
+--kills N      lanes that read for 20 ms a page are killed at random, N times: pages begun twice, and the
+               time from a kill until another lane has the document
 """
 
 from __future__ import annotations
@@ -209,8 +209,8 @@ def reading_lane(ledger: Store, name: str, told: Any) -> None:
                 known = ledger.known_pages(keys)
                 for number, key in enumerate(keys, 1):
                     if key not in known:
-                        time.sleep(READING)
                         told.put((time.time(), "read", name, key))
+                        time.sleep(READING)
                         read = page(key, result)
                         known[key] = PageResult(number, key, read.record, None)
                         ledger.save_page(lease, known[key])

@@ -47,7 +47,9 @@ WRITES = (
     "WITH gone AS (DELETE FROM documents RETURNING 1) SELECT * FROM gone",
     "SELECT nextval('jobs_id_seq')",
     "PRAGMA query_only = OFF",
-    "ATTACH DATABASE '/tmp/other.db' AS other",
+    "ATTACH DATABASE 'FOLDER/other.db' AS other",
+    "VACUUM INTO 'FOLDER/other.db'",
+    "COPY documents TO 'FOLDER/other.db'",
     "SET TRANSACTION READ WRITE",
     "VACUUM",
     "SELEC 1",
@@ -56,7 +58,7 @@ WRITES = (
 )
 
 
-def test_a_query_cannot_write(filled: Store) -> None:
+def test_a_query_cannot_write(filled: Store, tmp_path: Path) -> None:
     def everything() -> list[object]:
         with filled._db.read() as connection:
             return [
@@ -65,11 +67,11 @@ def test_a_query_cannot_write(filled: Store) -> None:
             ]
 
     before = everything()
-    for sql in WRITES:
+    for sql in (text.replace("FOLDER", str(tmp_path)) for text in WRITES):
         with pytest.raises(UsageError, match=r"^the query failed: .+") as caught, filled.query(sql) as rows:
             list(rows)
         assert "\n" not in caught.value.message
-        assert everything() == before, sql
+        assert everything() == before and not (tmp_path / "other.db").exists(), sql
 
 
 def test_a_query_reads_while_others_write(filled: Store) -> None:
