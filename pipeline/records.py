@@ -92,7 +92,7 @@ class PreparedPage:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One page for the engine. `question` is the user turn without the image; None grammar means free text."""
+    """One page for the engine. `question` is the user turn without the image; no grammar: free text."""
 
     id: str
     tiles: Pixels
@@ -109,7 +109,7 @@ class Generation:
     probability  float32 [n]   of the token under the grammar's mask; 1.0 where forced
     unmasked     float32 [n]   of the token before the mask; NaN where forced and not computed
     forced       bool [n]      the grammar left no choice
-    place        float32 [n, 4] or None: where the token looked. The strongest cell's share of the last layer's
+    place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
     """
 
@@ -129,7 +129,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value with its evidence. `path` is like "lines[2].amount"; `value` is JSON-ready, None if absent."""
+    """One value with its evidence. `path` is like "lines[2].amount"; `value` is JSON-ready, None: absent."""
 
     path: str
     raw: str | None  # as printed
@@ -152,7 +152,7 @@ class PageRecord:
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """The row of a page: a record or a failure, and how it came about. `key` names everything that could change it."""
+    """The row of a page: a record or a failure, and how it came about. `key` names all that can change it."""
 
     page: int
     key: str

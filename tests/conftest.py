@@ -7,7 +7,4 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # Each of these modules owns one kind of server.
-pytest_plugins: list[str] = []
-for name in ("s3", "postgres", "cluster"):
-    if os.path.exists(os.path.join(os.path.dirname(__file__), "servers", f"{name}.py")):
-        pytest_plugins.append(f"tests.servers.{name}")
+pytest_plugins = ["tests.servers.s3", "tests.servers.postgres", "tests.servers.cluster"]
