@@ -6,18 +6,23 @@ BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt pyproject.toml
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test quick lint clean
+# make drills kills readers, replicas, drivers and databases of running jobs
+
+.PHONY: demo test drills quick lint clean
 demo: .venv/.ready-app
 	@infra/demo.sh
 
 test: .venv/.ready-test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not drill"
+
+drills: .venv/.ready-test
+	$(BIN)/python -m pytest -m drill
 
 quick: .venv/.ready-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not drill"
 
 lint: .venv/.ready-test
 	$(BIN)/ruff format --check .

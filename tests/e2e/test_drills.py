@@ -17,7 +17,7 @@ from tests.e2e.conftest import WHAT_WAS_READ, Command, finish, wait_for, write_s
 from tests.servers.cluster import RayHead
 from tests.servers.postgres import PostgresServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # `make drills` runs those marked drill
 
 PICTURES, BOOKS, PAGES_EACH = 30, 4, 3
 PAGES = PICTURES + BOOKS * PAGES_EACH
@@ -102,6 +102,7 @@ def drill(vinbatch: Command, folder: Path, arguments: tuple[object, ...]) -> Dri
     return Drill(vinbatch, folder, arguments, f"sqlite:///{vinbatch.folder / 'rows.db'}")
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("victim", ["Reader", "Replica", "Scheduler"])
 def test_a_process_of_the_lane_is_killed(
     victim: str, drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
@@ -118,6 +119,7 @@ def test_a_process_of_the_lane_is_killed(
     assert read <= PAGES + 2 * 6
 
 
+@pytest.mark.drill
 def test_the_driver_is_killed(drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]) -> None:
     process = drill.start()
     drill.wait_until_in_the_middle()
@@ -130,7 +132,7 @@ def test_the_driver_is_killed(drill: Drill, ray_head: RayHead, undisturbed: list
     assert drill.rows() == undisturbed
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.drill)])
 def test_an_interrupted_run_gives_back_and_the_same_command_goes_on(
     number: signal.Signals, drill: Drill, undisturbed: list[dict[str, Any]]
 ) -> None:
@@ -144,6 +146,7 @@ def test_an_interrupted_run_gives_back_and_the_same_command_goes_on(
     assert drill.rows() == undisturbed
 
 
+@pytest.mark.drill
 def test_two_runs_at_once_share_the_work(drill: Drill, undisturbed: list[dict[str, Any]]) -> None:
     both = [drill.start(), drill.start()]
     read = [drill.end(process) for process in both]
@@ -151,6 +154,7 @@ def test_two_runs_at_once_share_the_work(drill: Drill, undisturbed: list[dict[st
     assert drill.rows() == undisturbed
 
 
+@pytest.mark.drill
 def test_postgres_is_stopped_and_started(
     vinbatch: Command, folder: Path, arguments: tuple[object, ...], undisturbed: list[dict[str, Any]]
 ) -> None:
