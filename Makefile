@@ -1,12 +1,11 @@
 # make demo   sets everything up and reads some documents
 # make test   sets everything up and runs every check
 # make quick  the checks that take under 90 seconds together
+# make drills kills readers, replicas, drivers and databases of running jobs
 
 BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt pyproject.toml
 export RAY_USAGE_STATS_ENABLED := 0
-
-# make drills kills readers, replicas, drivers and databases of running jobs
 
 .PHONY: demo test drills quick lint clean
 demo: .venv/.ready-app
