@@ -6,7 +6,9 @@ import logging
 import math
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,15 +62,30 @@ def joined(address: str | None, lanes: int, settings: LaneSettings) -> Iterator[
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     directory = tempfile.mkdtemp(prefix="vinbatch-") if address == "local" else None  # short: for sockets
     try:
-        if directory is None:
-            _join(address)
-        else:
-            _start(directory, lanes * settings.bytes_in_flight + _SPARE_BYTES)
+        with _own_signals():
+            if directory is None:
+                _join(address)
+            else:
+                _start(directory, lanes * settings.bytes_in_flight + _SPARE_BYTES)
         yield
     finally:
         ray.shutdown()
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray puts handlers of its own in place, which end the process; afterwards those of before are back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _join(address: str) -> None:
