@@ -31,7 +31,7 @@ def test_a_folder_becomes_rows_on_a_ray_of_its_own(vinbatch: Command, model: Pat
     process = vinbatch.start(*job)
     out, err = finish(process)
     assert "job slips: 8 documents" in out
-    assert "working" in err and "\x1b" not in err  # plain lines where there is no terminal
+    assert "ended · documents 8/8" in err and "\x1b" not in err  # plain lines where there is no terminal
     left = [
         p.info["cmdline"]
         for p in psutil.process_iter(["cmdline"])

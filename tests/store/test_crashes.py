@@ -127,6 +127,7 @@ def test_a_server_that_restarts_is_a_passing_failure() -> None:
         ledger.add_documents(job, refs("a", "b"))
         a, b = ledger.claim(job, "w", 2, 600)
         finish(ledger, a)
+        ledger.add_documents(job, refs("c"))  # waits for the disk, and all before it with it
         server.stop("immediate")
         for call in (
             lambda: finish(ledger, b),

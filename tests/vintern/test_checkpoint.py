@@ -48,7 +48,7 @@ def refusal(directory: Path, **options) -> str:
 
 
 def test_what_the_files_say(checkpoint):
-    model = vintern.load(checkpoint, device="cpu")
+    model = vintern.load(checkpoint, device="cpu", dtype="float32")
     assert (model.max_tiles, model.context_length, model.dtype) == (6, 4096, torch.float32)
     assert model.config.system == SYSTEM
     assert len(model.checkpoint_hash) == 64
