@@ -179,6 +179,7 @@ def test_other_papers_hold_no_field(kind: str, schema: str) -> None:
     assert all(value in (None, []) for value in specimen.truth["record"].values())
 
 
+@pytest.mark.slow
 def test_held_out_means_other_fonts_and_layouts() -> None:
     for kind in ("id_card_front", "receipt"):
         seen = {(s.font, s.layout[-1]) for s in (make(kind, n, preset="clean") for n in range(8))}
@@ -233,11 +234,10 @@ def test_what_does_not_exist_is_refused_by_name() -> None:
 
 def test_a_font_that_draws_two_letters_alike_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian 12's Carlito draws Ậ without its circumflex; such a specimen would not show its truth."""
-    drawn = type_faces._drawn
+    drawn, path = type_faces._drawn, type_faces.find("Lato-Regular.ttf")
     monkeypatch.setattr(
         type_faces, "_drawn", lambda font, letter: drawn(font, "Ạ" if letter == "Ậ" else letter)
     )
-    path = type_faces.find("Lato-Regular.ttf")
     assert type_faces._lacking.__wrapped__(path) == "Ậ"
 
 

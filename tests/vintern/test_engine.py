@@ -149,6 +149,7 @@ def test_two_hundred_pages_equal_the_slow_way(model: Vintern) -> None:
     assert different <= 1
 
 
+@pytest.mark.slow
 def test_bfloat16_chooses_the_best_within_its_rounding(
     model: Vintern, pages: list[Request], tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def force(model: Vintern, request: Request, tokens: list[int]) -> torch.Tensor:
     return logits[len(prompt) - 1 : -1].float().log_softmax(-1)
 
 
+@pytest.mark.slow
 def test_decoding_in_a_rectangle_as_on_a_gpu_says_the_same(
     model: Vintern, pages: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:

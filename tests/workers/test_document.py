@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.workers.conftest import Bench, RoteReplica
 
 GREY, RED, BLUE = (200, 200, 200), (255, 0, 0), (0, 0, 255)
@@ -52,6 +54,7 @@ def test_what_kills_the_replica_is_found_alone_and_its_neighbours_are_read(bench
     assert item.attempts == 1 and item.worker == "lane-0"
 
 
+@pytest.mark.slow
 def test_one_death_is_held_against_nobody(bench: Bench) -> None:
     bench.replica.seconds = 0.2
     bench.add(bench.picture("unlucky.png", BLUE), bench.picture("beside.png"))
@@ -60,6 +63,7 @@ def test_one_death_is_held_against_nobody(bench: Bench) -> None:
     assert bench.replica.deaths == 1 and report.pages == 2
 
 
+@pytest.mark.slow
 def test_a_page_that_kills_its_reader_twice_is_left_out(bench: Bench) -> None:
     bench.deadly[2] = 2
     bench.add(bench.pdf("three.pdf", [GREY, (90, 90, 90), (30, 30, 30)]))

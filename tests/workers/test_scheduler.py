@@ -77,6 +77,7 @@ def test_it_waits_for_the_listing(bench: Bench) -> None:
     assert scheduler.live(list_slowly).documents == {"done": 1}
 
 
+@pytest.mark.slow
 def test_it_waits_for_what_another_lane_holds_and_takes_it_over(bench: Bench) -> None:
     bench.add(bench.picture("orphan.png"))
     bench.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=1.0)
@@ -85,6 +86,7 @@ def test_it_waits_for_what_another_lane_holds_and_takes_it_over(bench: Bench) ->
     assert time.monotonic() - started >= 0.9
 
 
+@pytest.mark.slow
 def test_leases_are_renewed(bench: Bench) -> None:
     bench.replica.seconds = 60.0
     bench.add(bench.picture("slow.png"))
@@ -188,6 +190,7 @@ def test_a_lane_that_cannot_work_gives_everything_back_and_says_why(bench: Bench
     assert bench.states() == {"one.png": ("pending", None)}
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
     scheduler = BenchScheduler(bench)
@@ -211,6 +214,7 @@ def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
     assert troubles == ["the server has gone away"]
 
 
+@pytest.mark.slow
 def test_a_store_that_stays_away_ends_the_lane(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
     scheduler = BenchScheduler(bench, patience_seconds=0.3)
