@@ -5,8 +5,11 @@ Real SQLite and real PostgreSQL with its data forced to the disk (the server tha
 and 12 checks.
 
 one process    of a job with that many documents, 2,000 claimed (8 at a time), their pages saved and the
-               documents committed, one transaction each, per second; and the time to balance the books
-lanes          claim 8 documents, commit each, until the job is done; documents per second of all lanes
+               documents committed, one transaction each, per second; and the time to count the states and
+               to balance the books
+--most-done    the same in a job of which all other documents are done already
+lanes          claim 8 documents, commit each, until the job is done; documents per second of all lanes,
+               also of the first and of the last tenth by the time that the ledger gives each
 --kills N      lanes that read for 20 ms a page are killed at random, N times: pages begun twice, and the
                time from a kill until another lane has the document
 """
@@ -16,73 +19,37 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import random
 import resource
-import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from infra.benchmarks.ledger_kills import kills
+from infra.benchmarks.ledger_stub import extraction, finish_most, new_job, page, patiently
 from pipeline import store
-from pipeline.errors import LeaseLost, Transient
-from pipeline.records import Check, DocumentRef, Extraction, Field, PageRecord, PageResult
 from pipeline.store import Store
-from schemas.registry import resolve
 from tests.servers.postgres import PostgresServer
 
 SPAWN = multiprocessing.get_context("spawn")
 CLAIMED = 8  # documents a claim
-LEASE = 2.0  # seconds, where lanes are killed
-READING = 0.02  # seconds a page, there
-
-
-def extraction(number: int) -> Extraction:
-    record = {
-        "number": str(number),
-        "issue_date": "2026-05-01",
-        "seller_name": "Công ty Trách nhiệm hữu hạn Mẫu",
-        "total": "1100000",
-        "lines": [{"no": 1, "name": "Bút bi", "quantity": "2", "unit_price": "500000", "amount": "1000000"}],
-    }
-    box = (0.1, 0.2, 0.3, 0.4)
-    fields = tuple(
-        Field(f"field_{i}", "Công ty Mẫu, phố Mẫu", "Công ty Mẫu, phố Mẫu", 0.97, "read", 1, box)
-        for i in range(25)
-    )
-    checks = tuple(Check(f"check_{i}", True, "info", "the figures agree", ("total",)) for i in range(12))
-    return Extraction("done", record, fields, checks, 1)
-
-
-def page(key: str, result: Extraction) -> PageResult:
-    text = json.dumps(result.record, ensure_ascii=False)
-    return PageResult(1, key, PageRecord(1, result.fields), None, "pdfium", 1654, 2339, 7, 1900, 250, text)
-
-
-def new_job(url: str, documents: int) -> tuple[Store, store.Job, float]:
-    """An opened store with a job; also the documents added per second."""
-    ledger = store.open(url)
-    job = ledger.ensure_job(
-        "bench", resolve("invoice"), sources=[], settings={}, model="stub", checkpoint="0"
-    )
-    start = time.perf_counter()
-    ledger.add_documents(job, (DocumentRef(f"s3://bench/{n:08}.pdf", 10, "e") for n in range(documents)))
-    return ledger, job, documents / (time.perf_counter() - start)
 
 
 # one process
 
 
-def one_process(url: str, documents: int, count: int = 2000) -> dict[str, float]:
+def one_process(url: str, documents: int, most_done: bool, count: int = 2000) -> dict[str, float]:
     """Claims, saves and commits `count` of the job's documents."""
     ledger, job, added = new_job(url, documents)
     with ledger:
+        if most_done:
+            finish_most(url, ledger, job, left=count)
         start = time.perf_counter()
         leases = [
             lease for _ in range(count // CLAIMED) for lease in ledger.claim(job, "bench", CLAIMED, 3600)
@@ -96,8 +63,10 @@ def one_process(url: str, documents: int, count: int = 2000) -> dict[str, float]
             lambda lease: ledger.commit(lease, result, [page(lease.uri, result)], sha256="0" * 64),
         )
         start = time.perf_counter()
+        ledger.counts(job)
+        counted = time.perf_counter() - start
         ledger.verify(job)
-        verified = time.perf_counter() - start
+        verified = time.perf_counter() - start - counted
     return {
         "added": added,
         "claimed": claimed,
@@ -105,6 +74,7 @@ def one_process(url: str, documents: int, count: int = 2000) -> dict[str, float]
         "pages_saved_per_core_second": saved.core_second,
         "documents_committed": committed.second,
         "documents_committed_per_core_second": committed.core_second,
+        "count_s": counted,
         "verify_s": verified,
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
@@ -152,14 +122,6 @@ def lane(ledger: Store, name: str, ready: Any, go: Any) -> None:
             patiently(lambda lease=lease, done=done: ledger.commit(lease, result, [done], sha256="0" * 64))
 
 
-def patiently(call: Callable[[], Any]) -> Any:
-    while True:
-        try:
-            return call()
-        except Transient:
-            time.sleep(0.05)
-
-
 def many_lanes(url: str, count: int, documents: int) -> dict[str, float]:
     ledger, job, added = new_job(url, documents)
     with ledger:
@@ -171,98 +133,23 @@ def many_lanes(url: str, count: int, documents: int) -> dict[str, float]:
             ready.acquire()
         start = time.perf_counter()
         go.set()
-        rates = list(progress(ledger, job, documents))
-        seconds = time.perf_counter() - start
         for process in lanes:
             process.join()
+        seconds = time.perf_counter() - start
         assert ledger.verify(job).done == documents
-    tenth = max(1, len(rates) // 10)
+        tenth = documents // 10
+        with ledger.query("SELECT finished_at FROM documents ORDER BY finished_at") as rows:
+            ends = [datetime.fromisoformat(str(at)).timestamp() for (at,) in rows]
     return {
         "added": added,
         "documents": documents / seconds,
-        "first_tenth": statistics.mean(rates[:tenth]),
-        "last_tenth": statistics.mean(rates[-tenth:]),
+        "first_tenth": tenth / (ends[tenth] - ends[0]),
+        "last_tenth": tenth / (ends[-1] - ends[-1 - tenth]),
     }
 
 
-def progress(ledger: Store, job: store.Job, documents: int) -> Iterator[float]:
-    """Documents per second between looks, until all are done."""
-    before, then = 0, time.perf_counter()
-    while before < documents:
-        time.sleep(0.5 if documents <= 20_000 else 5.0)
-        done, now = ledger.counts(job)["done"], time.perf_counter()
-        yield (done - before) / (now - then)
-        before, then = done, now
-
-
-# kills
-
-
-def reading_lane(ledger: Store, name: str, told: Any) -> None:
-    """Reads three pages a document, tells of each document that it takes and of each page that it reads."""
-    job, result = ledger.find_job("bench"), extraction(1)
-    while True:
-        for lease in patiently(lambda: ledger.claim(job, name, 2, LEASE, max_losses=10**6)):
-            told.put((time.time(), "took", name, lease.uri))
-            try:
-                keys = [f"{lease.uri}-{n}" for n in (1, 2, 3)]
-                known = ledger.known_pages(keys)
-                for number, key in enumerate(keys, 1):
-                    if key not in known:
-                        told.put((time.time(), "read", name, key))
-                        time.sleep(READING)
-                        read = page(key, result)
-                        known[key] = PageResult(number, key, read.record, None)
-                        ledger.save_page(lease, known[key])
-                pages = [known[key] for key in keys]
-                three = Extraction("done", result.record, result.fields, result.checks, 3)
-                ledger.commit(lease, three, pages, sha256="0" * 64)
-                told.put((time.time(), "done", name, lease.uri))
-            except LeaseLost:
-                continue
-
-
-def kills(url: str, count: int) -> dict[str, float]:
-    ledger, job, _ = new_job(url, 20 * count + 200)
-    told, names, lanes, killed = SPAWN.Queue(), iter(range(10**6)), {}, {}
-    events: list[tuple[float, str, str, str]] = []
-    generator = random.Random(1)
-    with ledger:
-        while len(killed) < count:
-            while len(lanes) < 3:
-                name = f"lane-{next(names)}"
-                lanes[name] = SPAWN.Process(target=reading_lane, args=(ledger, name, told))
-                lanes[name].start()
-            time.sleep(generator.uniform(0.5, 1.5))
-            while not told.empty():
-                events.append(told.get())
-            victim = generator.choice([name for name in lanes if any(e[2] == name for e in events)] or [""])
-            if victim:
-                process = lanes.pop(victim)
-                os.kill(process.pid or 0, signal.SIGKILL)
-                killed[victim] = time.time()
-                process.join()
-        while ledger.counts(job)["leased"] and time.time() < max(killed.values()) + 3 * LEASE:
-            time.sleep(0.1)
-        for process in lanes.values():
-            process.kill()
-            process.join()
-        while not told.empty():
-            events.append(told.get())
-        ledger.verify(job)
-    read = [uri for _, what, _, uri in events if what == "read"]
-    over = []
-    for name, at in killed.items():
-        held = {uri for _, what, who, uri in events if who == name and what == "took"}
-        held -= {uri for _, what, who, uri in events if who == name and what == "done"}
-        over += [when - at for when, what, who, uri in events if what == "took" and uri in held and when > at]
-    return {
-        "kills": count,
-        "pages_read": len(read),
-        "read_twice_percent": 100 * (len(read) - len(set(read))) / len(read),
-        "takeover_median_s": statistics.median(over) if over else float("nan"),
-        "takeover_worst_s": max(over, default=float("nan")),
-    }
+def shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main() -> None:
@@ -270,7 +157,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--documents", type=int, default=10_000, help="size of the job")
-    arguments.add_argument("--lanes", default="1,4,16")
+    arguments.add_argument("--most-done", action="store_true", help="and of these all but 2,000 done already")
+    arguments.add_argument("--lanes", default="1,4,16", help="numbers of lanes; none: only one process")
     arguments.add_argument("--kills", type=int, default=0)
     arguments.add_argument("--postgres", help="URL of an empty database of a server that is there already")
     arguments.add_argument("--json", type=Path)
@@ -287,7 +175,7 @@ def main() -> None:
             return given.postgres if server is None else server.create_database()
 
         runs: list[tuple[str, Callable[[str], dict[str, float]]]] = [
-            ("one process", lambda url: one_process(url, given.documents))
+            ("one process", lambda url: one_process(url, given.documents, given.most_done))
         ]
         for lanes in map(int, filter(None, given.lanes.split(","))):
             runs.append((f"{lanes} lanes", lambda url, lanes=lanes: many_lanes(url, lanes, given.documents)))
@@ -298,7 +186,9 @@ def main() -> None:
                 figures = run(fresh(kind))
                 found[f"{kind}, {name}"] = figures
                 print(
-                    f"{kind}, {name}: " + ", ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+                    f"{kind}, {name}: "
+                    + ", ".join(f"{key} {shown(value)}" for key, value in figures.items()),
+                    flush=True,
                 )
     if given.json:
         given.json.write_text(json.dumps(found, indent=1))
