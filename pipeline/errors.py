@@ -6,7 +6,8 @@
     ├── Unbalanced          the ledger's books do not add up; the message names the documents
     ├── Transient           try again, with a bound: the network, a busy store, a lost worker
     │   └── ReplicaLost     the process that held the model died
-    └── Permanent           trying again cannot help: the document is quarantined
+    ├── Permanent           trying again cannot help: the document is quarantined
+    └── NoRoom              the document is larger than the room that was made for it
 
 Every error keeps its fields through pickling, because Ray carries errors between processes.
 """
@@ -101,6 +102,10 @@ class ReplicaLost(Transient):
 
 class Permanent(Coded):
     """The same bytes and settings will fail again."""
+
+
+class NoRoom(Coded):
+    """Nothing was fetched: the document has details["size"] bytes. Make that much room, then ask again."""
 
 
 def _rebuild(kind: type[Coded], reason: Reason, message: str, details: dict[str, Any]) -> Coded:

@@ -41,12 +41,13 @@ class Room:
         self._admit()
 
     @asynccontextmanager
-    async def held(self, amount: int) -> AsyncIterator[None]:
+    async def held(self, amount: int) -> AsyncIterator[Share]:
         await self.take(amount)
+        share = Share(self, amount)
         try:
-            yield
+            yield share
         finally:
-            self.give(amount)
+            self.give(share.amount)
 
     def _admit(self) -> None:
         while self._waiting:
@@ -64,6 +65,26 @@ class Room:
     def _hold(self, amount: int) -> None:
         self.used += amount
         self.peak = max(self.peak, self.used)
+
+
+class Share:
+    """What somebody holds of a room."""
+
+    def __init__(self, room: Room, amount: int) -> None:
+        self._room = room
+        self.amount = amount
+
+    async def become(self, amount: int) -> None:
+        """Hold another amount from now on. For more than before all is given back first: who waits for more
+        while holding some might wait for ever.
+        """
+        if amount > self.amount:
+            given, self.amount = self.amount, 0
+            self._room.give(given)
+            await self._room.take(amount)
+        else:
+            self._room.give(self.amount - amount)
+        self.amount = amount
 
 
 class Company:

@@ -170,9 +170,9 @@ class ReaderSeat(Seat):
     async def load(self, actor: Actor) -> None:
         await actor.load.remote(await self._replica.facts())
 
-    async def fetch(self, uri: str, etag: str | None) -> tuple[Fetched, Ref]:
+    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Ref]:
         """What is known of the bytes, and the document by reference: it outlives its reader."""
-        fetched, [document] = await self.call("fetch", uri, etag, limit=self._stall_seconds)
+        fetched, [document] = await self.call("fetch", uri, etag, room, limit=self._stall_seconds)
         return fetched, document
 
     async def open(self, document: Ref) -> int:
@@ -213,8 +213,8 @@ class Readers:
         finally:
             self._free.put_nowait(seat)
 
-    async def fetch(self, uri: str, etag: str | None) -> tuple[Fetched, Ref]:
-        return await next(self._round).fetch(uri, etag)
+    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Ref]:
+        return await next(self._round).fetch(uri, etag, room)
 
 
 def start_replica(job: LaneJob) -> Actor:

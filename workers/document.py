@@ -16,10 +16,11 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from pipeline import run
-from pipeline.errors import Coded, LeaseLost, Permanent, ReplicaLost, UsageError
+from pipeline.errors import Coded, LeaseLost, NoRoom, Permanent, ReplicaLost, UsageError
 from pipeline.records import Extraction, Failure, Generation, PageResult
+from pipeline.sources import Limits
 from pipeline.store import Lease, Store
-from workers.bounds import Company, Room
+from workers.bounds import Company, Room, Share
 from workers.crew import ReaderLost, Readers, ReaderSeat, Ref, ReplicaSeat
 from workers.lane import LaneBroken, LaneReport
 from workers.reader import DrawnPage, Fetched
@@ -30,6 +31,7 @@ Ledger = Callable[
 
 _DEATHS = 2  # of a process that had only this page to work on: then the page is held to have killed it
 _KEYS = 512  # asked of the store at once
+_UNLISTED = 8 * 2**20  # bytes of room for a document whose size is not listed, until it is known
 _RETRY_SECONDS = 1.0  # before a document is tried again; doubles with each try
 
 
@@ -102,10 +104,12 @@ class Way:
     async def _draw(self, held: AsyncExitStack, group: asyncio.TaskGroup) -> None:
         """Fetch the document and have every page drawn; each goes on to the model by itself."""
         lane, lease = self._lane, self._lease
-        self._fetched, document = await lane.readers.fetch(lease.uri, lease.etag)
-        await held.enter_async_context(lane.once(self._fetched.sha256))
         deaths: Counter[int] = Counter()
-        async with lane.document_bytes.held(self._fetched.size):
+        expected = _UNLISTED if lease.size is None else lease.size
+        Limits(lane.recipe.settings.source.max_bytes).judge(lease.uri, lease.size or 0)
+        async with lane.document_bytes.held(expected) as room:
+            self._fetched, document = await self._fetch(room)
+            await held.enter_async_context(lane.once(self._fetched.sha256))
             while True:
                 at = 0
                 try:
@@ -118,6 +122,19 @@ class Way:
                     deaths[at] += 1
                     if deaths[at] >= _DEATHS:
                         await self._deadly(at, error)
+
+    async def _fetch(self, room: Share) -> tuple[Fetched, Ref]:
+        """The bytes, when there is room for as many as the document really has."""
+        while True:
+            try:
+                fetched, document = await self._lane.readers.fetch(
+                    self._lease.uri, self._lease.etag, room.amount
+                )
+            except NoRoom as error:
+                await room.become(error.details["size"])
+            else:
+                await room.become(fetched.size)
+                return fetched, document
 
     async def _missing(self, reader: ReaderSeat, document: Ref) -> list[int]:
         """Open the document; the pages that nobody has read yet, which the reader will draw next."""

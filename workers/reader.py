@@ -54,9 +54,9 @@ class Reader:
         self._recipe = recipe(self._job, model)
 
     @ray.method(concurrency_group="fetch", num_returns=2)
-    def fetch(self, uri: str, etag: str | None) -> tuple[Fetched, Document]:
-        """A document's bytes. Raises Transient or Permanent."""
-        document = sources.fetch(uri, self._settings.source, etag)
+    def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Document]:
+        """A document's bytes, `room` of them at most. Raises Transient, Permanent or NoRoom."""
+        document = sources.fetch(uri, self._settings.source, etag, room)
         return Fetched(document.sha256, document.etag, len(document.data)), document
 
     @ray.method(concurrency_group="draw")

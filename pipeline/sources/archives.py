@@ -23,7 +23,7 @@ from pipeline.filetype import is_archive, is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import refs
-from pipeline.sources.local import too_large
+from pipeline.sources.limits import Limits
 
 _SMALL = 2**20  # bytes; below this no ratio is judged: a nearly empty picture packs very well
 _MEMBERS = 250_000  # all of them are held in memory while the archive is open
@@ -38,8 +38,8 @@ class Archive(Protocol):
     def refs(self) -> Iterator[DocumentRef]:
         """Each member that is a file, in the archive's order; hidden ones left out."""
 
-    def read(self, name: str) -> bytes:
-        """The bytes of a member. Raises Permanent."""
+    def read(self, name: str, limits: Limits) -> bytes:
+        """The bytes of a member. Raises Permanent, or NoRoom."""
 
 
 def open_archive(uri: str, file: IO[bytes], etag: str | None, settings: SourceSettings) -> Archive:
@@ -70,7 +70,7 @@ class _Zip:
             if not info.is_dir() and not is_passed_over(info.filename):
                 yield _ref(self._uri, info.filename, info.file_size, self._etag, self._problem(info), seen)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limits: Limits) -> bytes:
         uri = f"{self._uri}!/{name}"
         try:
             info = self._zip.getinfo(name)
@@ -79,8 +79,7 @@ class _Zip:
         problem = self._problem(info)
         if problem:
             raise Permanent(Reason.archive_member, f"{uri}: {problem}")
-        if info.file_size > self._settings.max_bytes:
-            raise too_large(uri, info.file_size, self._settings.max_bytes)
+        limits.judge(uri, info.file_size)
         try:
             return self._zip.read(info)  # stops at file_size and checks the CRC
         except _DAMAGE as error:
@@ -122,7 +121,7 @@ class _Tar:
                 f"{self._uri}!/", Reason.archive_damaged, f"unreadable from here on: {_said(error)}"
             )
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limits: Limits) -> bytes:
         uri = f"{self._uri}!/{name}"
         try:
             info = self._find(name)
@@ -130,8 +129,7 @@ class _Tar:
                 raise Permanent(Reason.object_missing, f"{uri} is not in the archive")
             if not info.isreg():
                 raise Permanent(Reason.archive_member, f"{uri}: it is a link or a device, not a file")
-            if info.size > self._settings.max_bytes:
-                raise too_large(uri, info.size, self._settings.max_bytes)
+            limits.judge(uri, info.size)
             member = self._tar.extractfile(info)
             data = member.read() if member is not None else b""
         except _DAMAGE as error:

@@ -14,22 +14,25 @@ from pipeline.records import Document
 from pipeline.settings import SourceSettings
 from pipeline.sources import local, s3
 from pipeline.sources.archives import Archive, open_archive
+from pipeline.sources.limits import Limits
 
 
-def fetch(uri: str, settings: SourceSettings, etag: str | None = None) -> Document:
+def fetch(uri: str, settings: SourceSettings, etag: str | None = None, room: int | None = None) -> Document:
     """The bytes of a document, with their sha256 and the etag they had.
 
-    With `etag` (as listed) the very version that was listed, else object_changed. Tried `settings.attempts`
-    times where the network or the server fails. Raises Permanent or Transient with the reason.
+    With `etag` (as listed) the very version that was listed, else object_changed. With `room` (bytes) a
+    larger document raises NoRoom before a byte of it is fetched. Tried `settings.attempts` times where the
+    network or the server fails. Raises Permanent or Transient with the reason.
     """
+    limits = Limits(settings.max_bytes, room)
     archive, member = split_member(uri)
     if member:
         etag = etag or etag_now(archive, settings)
-        data, found = opened_archive(archive, etag, settings).read(member), etag
+        data, found = opened_archive(archive, etag, settings).read(member, limits), etag
     elif uri.startswith("s3://"):
-        data, found = s3.read(*s3.parse(uri), settings, etag)
+        data, found = s3.read(*s3.parse(uri), settings, etag, limits)
     else:
-        data, found = s3.retried(lambda: local.read(uri, settings.max_bytes, etag), settings.attempts)
+        data, found = s3.retried(lambda: local.read(uri, limits, etag), settings.attempts)
     if not data:
         raise Permanent(Reason.empty_file, f"{uri} has no bytes")
     return Document(uri, data, hashlib.sha256(data).hexdigest(), found)

@@ -12,6 +12,7 @@ from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.filetype import is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.sources import refs
+from pipeline.sources.limits import Limits
 
 
 def walk(folder: str, depth: int | None = None) -> Iterator[DocumentRef]:
@@ -52,8 +53,8 @@ def etag(path: str) -> str:
         raise translated(error, path) from error
 
 
-def read(path: str, limit: int, etag: str | None) -> tuple[bytes, str]:
-    """(bytes, etag) of a regular file of at most `limit` bytes. Raises Permanent or Transient."""
+def read(path: str, limits: Limits, etag: str | None) -> tuple[bytes, str]:
+    """(bytes, etag) of a regular file within `limits`. Raises Permanent or Transient."""
     try:
         # A pipe in the place of a file would otherwise block the open for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -64,9 +65,8 @@ def read(path: str, limit: int, etag: str | None) -> tuple[bytes, str]:
                 raise Permanent(
                     Reason.object_changed, f"{path} was written to since it was listed; run again"
                 )
-            if status.st_size > limit:
-                raise too_large(path, status.st_size, limit)
-            data = file.read(limit + 1)
+            limits.judge(path, status.st_size)
+            data = file.read(status.st_size + 1)
     except OSError as error:
         raise translated(error, path) from error
     if len(data) != status.st_size:
@@ -74,11 +74,6 @@ def read(path: str, limit: int, etag: str | None) -> tuple[bytes, str]:
             Reason.object_changed, f"{path} is being written: {len(data)} of {status.st_size} bytes"
         )
     return data, _etag(status)
-
-
-def too_large(uri: str, size: int, limit: int) -> Permanent:
-    message = f"{uri} has {size:,} bytes; at most {limit:,} are allowed (source.max_bytes)"
-    return Permanent(Reason.too_many_bytes, message, size=size, limit=limit)
 
 
 def _walk(folder: str, depth: int | None, entered: set[tuple[int, int]]) -> Iterator[DocumentRef]:

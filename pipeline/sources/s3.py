@@ -20,7 +20,7 @@ from botocore.config import Config
 
 from pipeline.errors import Reason, Transient, UsageError
 from pipeline.settings import SourceSettings
-from pipeline.sources.local import too_large
+from pipeline.sources.limits import Limits
 from pipeline.sources.s3_errors import EXPECTED, translate
 
 Listed = tuple[str, int, str | None]  # key, bytes, etag
@@ -71,8 +71,10 @@ def head(bucket: str, key: str, settings: SourceSettings) -> tuple[int, str | No
     return retried(ask, settings.attempts)
 
 
-def read(bucket: str, key: str, settings: SourceSettings, etag: str | None) -> tuple[bytes, str | None]:
-    """(bytes, etag) of an object of at most `max_bytes`, of that version if `etag` is given.
+def read(
+    bucket: str, key: str, settings: SourceSettings, etag: str | None, limits: Limits
+) -> tuple[bytes, str | None]:
+    """(bytes, etag) of an object within `limits`, of that version if `etag` is given.
 
     A body that is cut short, or that does not have the MD5 which its etag promises, is fetched again. Raises
     Permanent or Transient.
@@ -81,7 +83,7 @@ def read(bucket: str, key: str, settings: SourceSettings, etag: str | None) -> t
 
     def once() -> tuple[bytes, str | None]:
         parts: list[bytes] = []
-        answer = _body(uri, etag, settings, settings.max_bytes, parts.append)
+        answer = _body(uri, etag, settings, limits, parts.append)
         data = b"".join(parts)
         if not _as_promised(data, answer):
             raise Transient(
@@ -99,7 +101,7 @@ def download(bucket: str, key: str, settings: SourceSettings, etag: str | None, 
     def once() -> None:
         into.seek(0)
         into.truncate()
-        _body(uri, etag, settings, settings.max_archive_bytes, into.write)
+        _body(uri, etag, settings, Limits(settings.max_archive_bytes), into.write)
 
     retried(once, settings.attempts)
 
@@ -128,7 +130,7 @@ def _body(
     uri: str,
     etag: str | None,
     settings: SourceSettings,
-    limit: int,
+    limits: Limits,
     take: Callable[[bytes], Any],
 ) -> dict[str, Any]:
     """Pass the object's body to `take` piece by piece and return the response's headers.
@@ -143,8 +145,7 @@ def _body(
         answer: dict[str, Any] = _client(settings).get_object(Bucket=bucket, Key=key, **pinned)
         size = int(answer["ContentLength"])
         with answer["Body"] as body:
-            if size > limit:
-                raise too_large(uri, size, limit)
+            limits.judge(uri, size)
             while piece := body.read(chunk):  # returns when all of `chunk` is there, however slowly it comes
                 take(piece)
                 got += len(piece)

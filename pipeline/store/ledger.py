@@ -50,6 +50,7 @@ _CLAIMED = (
     documents.c.id,
     documents.c.uri,
     documents.c.etag,
+    documents.c.size,
     documents.c.attempts,
     documents.c.losses,
     documents.c.suspect,
@@ -87,6 +88,7 @@ def claim(
             expires=row["ready_at"],
             losses=row["losses"],
             suspect=bool(row["suspect"]),
+            size=row["size"],
         )
         for row in claimed
     ]

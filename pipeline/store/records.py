@@ -75,6 +75,7 @@ class Lease:
     attempt   which try of the document this is, from 1; tries given back without a failure are not counted
     losses    how often a worker vanished while it held this document
     suspect   a worker died with it: it was claimed alone and is to be worked on alone
+    size      bytes, as listed
     """
 
     job_id: int
@@ -86,6 +87,7 @@ class Lease:
     expires: datetime
     losses: int = 0
     suspect: bool = False
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ class InProcessReader:
         self._chosen: list[int] = []
         self.deaths = 0
 
-    async def fetch(self, uri: str, etag: str | None) -> tuple[Fetched, Any]:
-        return await asyncio.to_thread(self._reader.fetch, uri, etag)
+    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Any]:
+        return await asyncio.to_thread(self._reader.fetch, uri, etag, room)
 
     async def open(self, document: Any) -> int:
         self._die(0)

@@ -1,0 +1,163 @@
+"""A lane's bounds hold before bytes are fetched, however slow its source or its model is.
+
+VINBATCH_PAGES=3000 pytest tests/workers/test_rooms.py --timeout 0      the long document as long as it gets
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import zipfile
+from typing import Any
+
+import pytest
+
+from pipeline import sources
+from pipeline.errors import NoRoom, Permanent, Reason
+from pipeline.records import DocumentRef
+from pipeline.settings import SourceSettings
+from tests.workers.conftest import Bench, InProcessReader
+from workers.bounds import Room
+from workers.document import Lane, Way
+from workers.reader import Fetched
+
+PAGES = int(os.environ.get("VINBATCH_PAGES", "120"))
+
+
+class Watched(InProcessReader):
+    """Notes how many bytes are fetched or waiting to be drawn at once."""
+
+    now = most = fetches = 0
+
+    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Any]:
+        Watched.fetches += 1
+        Watched.now += room
+        Watched.most = max(Watched.most, Watched.now)
+        try:
+            await asyncio.sleep(0.02)  # a slow store
+            return await super().fetch(uri, etag, room)
+        finally:
+            Watched.now -= room
+
+
+@pytest.fixture
+def watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr("tests.workers.conftest.InProcessReader", Watched)
+    for figure in ("now", "most", "fetches"):
+        monkeypatch.setattr(Watched, figure, 0)
+    return bench
+
+
+def with_settings(bench: Bench, *, source: dict[str, Any] | None = None, **lane: Any) -> None:
+    changed = bench.settings.model_copy(
+        update={
+            "lane": bench.settings.lane.model_copy(update=lane),
+            "source": bench.settings.source.model_copy(update=source or {}),
+        }
+    )
+    job = bench.lane_job
+    fields = {name: getattr(job, name) for name in job.__slots__}
+    bench.settings, bench.lane_job = changed, type(job)(**{**fields, "settings": changed})
+
+
+def add_listed(bench: Bench, *uris: str) -> None:
+    listed = [ref for uri in uris for ref in sources.list_documents([uri], SourceSettings())]
+    bench.ledger.add_documents(bench.job, listed)
+
+
+def test_what_is_fetched_at_once_is_bounded_by_the_sizes_in_the_listing(watched: Bench) -> None:
+    uris = [watched.pdf(f"{number}.pdf", [(number, 9, 9)]) for number in range(12)]
+    sizes = [ref.size or 0 for uri in uris for ref in sources.list_documents([uri], SourceSettings())]
+    with_settings(watched, bytes_in_flight=2 * 3 * max(sizes))
+    add_listed(watched, *uris)
+    report = watched.work(watched.claim())
+    assert report.documents == {"done": 12} and Watched.fetches == 12
+    assert max(sizes) < Watched.most <= 3 * max(sizes)  # several at once, and no more than there is room for
+
+
+def test_a_size_that_is_not_listed_or_not_true_is_found_out_before_the_bytes_come(
+    watched: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.document._UNLISTED", 100)
+    unlisted, lied = watched.pdf("unlisted.pdf", [(1, 9, 9)]), watched.pdf("lied.pdf", [(2, 9, 9)])
+    watched.ledger.add_documents(watched.job, [DocumentRef(unlisted), DocumentRef(lied, size=10)])
+    assert watched.work(watched.claim()).documents == {"done": 2}
+    assert Watched.fetches == 4  # each was asked for again, with room for what it has
+
+
+def test_a_file_over_the_limit_is_refused_with_its_figure_and_never_fetched(watched: Bench) -> None:
+    add_listed(watched, watched.pdf("large.pdf", [(1, 9, 9)]))
+    watched.add(watched.pdf("unlisted.pdf", [(1, 9, 9)]))
+    with_settings(watched, source={"max_bytes": 500})
+    watched.work(watched.claim())
+    assert watched.states() == dict.fromkeys(("large.pdf", "unlisted.pdf"), ("quarantined", "too_many_bytes"))
+    assert Watched.fetches == 1  # to learn the size that is not listed
+    for failed in watched.ledger.failed(watched.job):
+        assert "at most 500 are allowed (source.max_bytes)" in failed.failure.message
+
+
+def test_the_source_says_what_has_no_room_without_fetching_it(bench: Bench) -> None:
+    path = bench.folder / "box.zip"
+    with zipfile.ZipFile(path, "w") as box:
+        box.writestr("a.png", b"x" * 1000)
+    (bench.folder / "a.pdf").write_bytes(b"x" * 1000)
+    for uri in (f"{path}!/a.png", str(bench.folder / "a.pdf")):
+        with pytest.raises(NoRoom, match="has 1,000 bytes; there is room for 999") as caught:
+            sources.fetch(uri, SourceSettings(), room=999)
+        assert caught.value.details["size"] == 1000
+        assert len(sources.fetch(uri, SourceSettings(), room=1000).data) == 1000
+        with pytest.raises(Permanent) as refused:
+            sources.fetch(uri, SourceSettings(max_bytes=500), room=499)
+        assert refused.value.reason is Reason.too_many_bytes
+
+
+@pytest.mark.slow
+def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
+    """With a slow model: the drawn pages wait in their room, not in memory."""
+    import pypdfium2
+
+    pdf, stream = pypdfium2.PdfDocument.new(), io.BytesIO()
+    for _ in range(PAGES):
+        pdf.new_page(100, 100)
+    pdf.save(stream)
+    pdf.close()
+    (bench.folder / "long.pdf").write_bytes(stream.getvalue())
+    tile = 448 * 448 * 3
+    with_settings(bench, pages_in_flight=16, bytes_in_flight=2 * 5 * tile)
+    bench.replica.seconds = 0.2
+    add_listed(bench, str(bench.folder / "long.pdf"))
+
+    async def walk() -> Lane:
+        lane = bench.lane()
+        try:
+            [lease] = bench.claim()
+            await asyncio.wait_for(Way(lane, lease, lambda: None).walk(), 600)
+        finally:
+            bench.end(lane)
+        return lane
+
+    lane = asyncio.run(walk())
+    assert lane.report.documents == {"done": 1} and lane.report.pages == PAGES
+    assert lane.page_bytes.peak == 5 * tile and bench.replica.most_beside == 5  # as many as may, no more
+    assert lane.pages.peak <= 16
+
+
+def test_a_share_that_grows_gives_back_before_it_waits() -> None:
+    """Two that grow into a room which holds only one of them: both come through."""
+
+    async def use() -> int:
+        room = Room(10)
+
+        async def grow() -> None:
+            async with room.held(5) as share:
+                await asyncio.sleep(0)
+                await share.become(10)
+                assert room.used == 10
+                await share.become(3)
+
+        await asyncio.wait_for(asyncio.gather(grow(), grow()), 5)
+        assert room.used == 0
+        return room.peak
+
+    assert asyncio.run(use()) == 10
