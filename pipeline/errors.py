@@ -25,6 +25,7 @@ class Reason(StrEnum):
     object_missing = "object_missing"
     object_changed = "object_changed"
     access_denied = "access_denied"
+    bucket_missing = "bucket_missing"
     store_unreachable = "store_unreachable"
     manifest_line = "manifest_line"
     archive_member = "archive_member"

@@ -78,6 +78,9 @@ class LaneSettings(Section):
     lease_seconds: float = Field(120.0, gt=0)
     grace_seconds: float = Field(20.0, gt=0, description="time to finish or give back after SIGTERM")
     attempts: int = Field(3, ge=1, description="tries of a document before it is quarantined")
+    refusals: int = Field(
+        100, ge=1, description="documents in a row that their source refuses, before the lane stops"
+    )
     stall_seconds: float = Field(1800.0, gt=0, description="still for so long while busy: is replaced")
     patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store")
 

@@ -7,6 +7,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pipeline.errors import Reason
+from pipeline.records import Failure
+from workers.lane import SourceRefuses
+
+_REFUSALS = (Reason.access_denied, Reason.bucket_missing)
+
 
 class Room:
     """A bound on an amount that is held at once (bytes, pages). First come, first served.
@@ -85,6 +91,28 @@ class Share:
         else:
             self._room.give(self.amount - amount)
         self.amount = amount
+
+
+class Brake:
+    """Stops a lane whose documents are all refused: one wrong key would quarantine a million of them."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._row = 0
+
+    def fetched(self) -> None:
+        """A document was let through."""
+        self._row = 0
+
+    def failed(self, why: Failure) -> None:
+        """Raises SourceRefuses when this is one too many with nothing fetched in between."""
+        if why.reason not in _REFUSALS:
+            return
+        self._row += 1
+        if self._row >= self._limit:
+            refused = f"{self._row} documents in a row were refused (lane.refusals), the last: {why.message}"
+            again = f"when that is mended, vinbatch retry --reason {why.reason} puts them back"
+            raise SourceRefuses(f"{refused}; {again}")
 
 
 class Company:

@@ -20,7 +20,7 @@ from pipeline.errors import Coded, LeaseLost, NoRoom, Permanent, ReplicaLost, Us
 from pipeline.records import Extraction, Failure, Generation, PageResult
 from pipeline.sources import Limits
 from pipeline.store import Lease, Store
-from workers.bounds import Company, Room, Share
+from workers.bounds import Brake, Company, Room, Share
 from workers.crew import ReaderLost, Readers, ReaderSeat, Ref, ReplicaSeat
 from workers.lane import LaneBroken, LaneReport
 from workers.reader import DrawnPage, Fetched
@@ -54,6 +54,7 @@ class Lane:
         # Two halves: a document that holds its bytes must not wait for room that only it can give back.
         self.document_bytes = Room(bounds.bytes_in_flight // 2)
         self.page_bytes = Room(bounds.bytes_in_flight // 2)
+        self.brake = Brake(bounds.refusals)
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:
@@ -133,6 +134,7 @@ class Way:
             except NoRoom as error:
                 await room.become(error.details["size"])
             else:
+                self._lane.brake.fetched()
                 await room.become(fetched.size)
                 return fetched, document
 
@@ -246,6 +248,7 @@ class Way:
         else:
             lane.report.documents["quarantined"] += 1
             lane.report.reasons[str(why.reason)] += 1
+        lane.brake.failed(why)
 
     def _key(self, number: int) -> str:
         if self._fetched is None:

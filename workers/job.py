@@ -60,6 +60,7 @@ class Outcome:
     interrupted: bool
     last: Progress
     listing_failed: str | None = None  # why documents may be missing from the job
+    refused: str | None = None  # why lanes stopped before the end
 
     @property
     def all_done(self) -> bool:
@@ -168,7 +169,10 @@ class _Driver:
         self._show(last)
         balance = patiently(self._ledger.verify, self._job)
         unfinished = bool(balance.unfinished) or self._lister.cut_short
-        return Outcome(self._job.name, balance, interrupted and unfinished, last, self._lister.failed)
+        refused = next((report.refused for report in self._reports if report.refused), None)
+        return Outcome(
+            self._job.name, balance, interrupted and unfinished, last, self._lister.failed, refused
+        )
 
     def _progress(self, phase: str) -> Progress:
         now = time.monotonic()

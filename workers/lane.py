@@ -14,6 +14,10 @@ class LaneBroken(VinbatchError):
     """The lane cannot go on, through no document's fault; what it held is given back."""
 
 
+class SourceRefuses(LaneBroken):
+    """Document after document is refused by its source: the rest is better left as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaneJob:
     """Everything that a lane's processes need to know of the job."""
@@ -43,6 +47,7 @@ class LaneReport:
     late: int = 0  # documents that somebody else had taken over
     reader_deaths: int = 0
     replica_deaths: int = 0
+    refused: str | None = None  # why the lane stopped before the end
     trouble: str | None = None  # what the lane is waiting for, if anything is wrong
     peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
 

@@ -18,7 +18,7 @@ from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError, Vinba
 from pipeline.store import Job, Lease
 from workers.crew import ReaderLost, Readers, ReaderSeat, ReplicaSeat, start_reader, start_replica
 from workers.document import Lane, Way
-from workers.lane import LaneBroken, LaneJob, LaneReport, peak_bytes
+from workers.lane import LaneBroken, LaneJob, LaneReport, SourceRefuses, peak_bytes
 from workers.reader import FETCHES, recipe
 
 T = TypeVar("T")
@@ -51,7 +51,8 @@ class Scheduler:
         self._broken: BaseException | None = None
 
     async def work(self) -> LaneReport:
-        """Until every document of the job is finished, by whomever, or until `stop`.
+        """Until every document of the job is finished, by whomever, until `stop`, or until the source refuses
+        one document after the other.
 
         Raises UsageError when the model or the schema cannot be used here, LaneBroken when processes die as
         they start or the store stays away.
@@ -174,9 +175,13 @@ class Scheduler:
         return task
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._broken = self._broken or task.exception()
-            self._changed.set()
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, SourceRefuses):
+            self._report.refused = self._report.refused or error.message
+            self._stopping = True
+        elif error is not None:
+            self._broken = self._broken or error
+        self._changed.set()
 
     async def _change(self, seconds: float | None) -> None:
         """Until something happens to the lane, or some time has passed."""
@@ -205,6 +210,7 @@ class Scheduler:
         with contextlib.suppress(LeaseLost, StoreAway):
             await self._ledger(self._store.release, lease)
         self._held.pop(lease.document_id, None)
+        self._report.held = len(self._held)
 
     async def _renew(self) -> None:
         """Lengthen the leases well before they end; drop the work whose lease is lost."""

@@ -96,7 +96,7 @@ def _objects(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[s3.
                 if matching.fullmatch(item[0]):
                     yield item
     except Permanent as error:
-        if error.reason is Reason.object_missing:
+        if error.reason in (Reason.object_missing, Reason.bucket_missing):
             raise UsageError(error.message) from error
         raise
 

@@ -84,7 +84,7 @@ def _answered(error: boto.ClientError, where: str) -> Coded:
     if code == "RequestTimeTooSkewed":
         return Permanent(Reason.access_denied, f"{where}: this machine's clock is wrong ({code})")
     if code == "NoSuchBucket":
-        return Permanent(Reason.object_missing, f"{where}: the bucket does not exist")
+        return Permanent(Reason.bucket_missing, f"{where}: the bucket does not exist")
     if status == 404 or code in ("NoSuchKey", "404", "NotFound"):
         return Permanent(Reason.object_missing, f"{where} does not exist")
     if status == 412 or code in ("PreconditionFailed", "412"):

@@ -306,7 +306,7 @@ def test_every_exception_of_botocore_has_its_place() -> None:
     [
         (404, "NoSuchKey", Permanent, Reason.object_missing),
         (404, "404", Permanent, Reason.object_missing),
-        (404, "NoSuchBucket", Permanent, Reason.object_missing),
+        (404, "NoSuchBucket", Permanent, Reason.bucket_missing),
         (403, "AccessDenied", Permanent, Reason.access_denied),
         (403, "SignatureDoesNotMatch", Permanent, Reason.access_denied),
         (403, "RequestTimeTooSkewed", Permanent, Reason.access_denied),

@@ -145,6 +145,11 @@ class Bench:
     deadly: dict[int, int] = field(default_factory=dict)
     replica: RoteReplica = field(default_factory=RoteReplica)
 
+    def use(self, settings: Settings) -> None:
+        """Other settings, for the lanes to come."""
+        job = {name: getattr(self.lane_job, name) for name in self.lane_job.__slots__}
+        self.settings, self.lane_job = settings, LaneJob(**{**job, "settings": settings})
+
     def picture(self, name: str, colour: tuple[int, int, int] = (200, 200, 200)) -> str:
         path = self.folder / name
         Image.new("RGB", (448, 448), colour).save(path)

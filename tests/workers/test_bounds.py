@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.bounds import Company, Room
+from pipeline.errors import Reason
+from pipeline.records import Failure
+from workers.bounds import Brake, Company, Room
+from workers.lane import SourceRefuses
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,3 +107,15 @@ def test_a_suspect_that_is_cancelled_while_it_waits_blocks_nobody() -> None:
             pass
 
     asyncio.run(use())
+
+
+def test_the_brake_counts_refusals_with_nothing_fetched_between() -> None:
+    brake = Brake(3)
+    denied, damaged = Failure(Reason.access_denied, "403"), Failure(Reason.pdf_damaged, "broken")
+    for why in (denied, damaged, denied):
+        brake.failed(why)  # what is wrong with one file is neither a refusal nor a success
+    brake.fetched()
+    for why in (denied, denied, damaged):
+        brake.failed(why)
+    with pytest.raises(SourceRefuses, match=r"3 documents in a row were refused .*the last: 403"):
+        brake.failed(denied)

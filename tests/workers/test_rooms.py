@@ -50,15 +50,11 @@ def watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def with_settings(bench: Bench, *, source: dict[str, Any] | None = None, **lane: Any) -> None:
-    changed = bench.settings.model_copy(
-        update={
-            "lane": bench.settings.lane.model_copy(update=lane),
-            "source": bench.settings.source.model_copy(update=source or {}),
-        }
-    )
-    job = bench.lane_job
-    fields = {name: getattr(job, name) for name in job.__slots__}
-    bench.settings, bench.lane_job = changed, type(job)(**{**fields, "settings": changed})
+    changes: dict[str, Any] = {
+        "lane": bench.settings.lane.model_copy(update=lane),
+        "source": bench.settings.source.model_copy(update=source or {}),
+    }
+    bench.use(bench.settings.model_copy(update=changes))
 
 
 def add_listed(bench: Bench, *uris: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import Reason, Transient
+from tests.servers.s3 import S3Server
 from tests.workers.conftest import FACTS, Bench
 from workers.document import Lane
 from workers.lane import LaneBroken, LaneReport
@@ -231,3 +233,28 @@ def test_a_store_that_stays_away_ends_the_lane(bench: Bench) -> None:
     with pytest.raises(LaneBroken, match=r"did not answer for 0.3 s: the server has gone away"):
         scheduler.live(interrupt)
     assert bench.ledger.counts(bench.job)["leased"] == 0
+
+
+def test_a_lane_whose_source_refuses_everything_stops_and_leaves_the_rest(
+    bench: Bench, moto: S3Server
+) -> None:
+    gone = moto.bucket({"one.png": Path(bench.picture("one.png")).read_bytes()})
+    bench.add(*(f"s3://there-is-no-such-bucket/{number}.png" for number in range(40)))
+    source = bench.settings.source.model_copy(update={"s3_endpoint": moto.endpoint})
+    bench.use(bench.settings.model_copy(update={"source": source}))
+    report = BenchScheduler(bench, refusals=6).live()
+    assert report.refused is not None and report.refused.startswith("6 documents in a row were refused")
+    assert "the bucket does not exist" in report.refused and "--reason bucket_missing" in report.refused
+    counts = bench.ledger.counts(bench.job)
+    assert (
+        counts["leased"] == 0 and 6 <= counts["quarantined"] <= 6 + 5
+    )  # those on their way were refused too
+    assert all(row.attempts == 0 for row in bench.ledger.documents(bench.job) if row.state == "pending")
+
+    moto.client().create_bucket(Bucket="there-is-no-such-bucket")
+    for number in range(40):
+        copied = {"Bucket": gone, "Key": "one.png"}
+        moto.client().copy_object(Bucket="there-is-no-such-bucket", Key=f"{number}.png", CopySource=copied)
+    assert bench.ledger.retry(bench.job, reason="bucket_missing") == counts["quarantined"]
+    assert BenchScheduler(bench).live().refused is None
+    assert bench.ledger.counts(bench.job)["done"] == 40
