@@ -124,6 +124,8 @@ def _tell(outcome: Outcome, console: Console) -> None:
     lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
     if outcome.listing_failed is not None:
         lines.append(outcome.listing_failed)
+    if outcome.refused is not None:
+        lines.append(outcome.refused)
     if books.quarantined or books.partial:
         lines.append(f"what failed and why: vinbatch failures --job {outcome.job}")
     if books.unfinished:
