@@ -27,6 +27,7 @@ class Shape:
     """What suits the device."""
 
     vision: tuple[int, ...]  # tiles seen together: the sizes of the buckets, ascending
+    mixed: bool  # tiles of several requests are seen together
     prefill: int  # tokens prefilled together, padding included; a longer prompt goes alone
     decode: int  # tokens fed in one decode step
     chunk: int  # of them, of one request
@@ -34,13 +35,13 @@ class Shape:
 
     @classmethod
     def for_cpu(cls, slots: int) -> Shape:
-        """One tile, one prompt at a time: a CPU gains nothing by more, and results depend on less."""
+        """The tiles of one page, one prompt at a time: more gains little, and results depend on less."""
         rows = max(ROWS, -(-2 * slots // ROWS) * ROWS)
-        return cls(vision=(1,), prefill=1, decode=rows, chunk=rows, patience=0)
+        return cls(vision=(1, 2, 3, 4), mixed=False, prefill=1, decode=rows, chunk=rows, patience=0)
 
     @classmethod
     def for_gpu(cls, slots: int) -> Shape:
-        return cls(vision=(8, 16, 32), prefill=16384, decode=2 * slots, chunk=8, patience=8)
+        return cls(vision=(8, 16, 32), mixed=True, prefill=16384, decode=2 * slots, chunk=8, patience=8)
 
 
 class Batch:
@@ -86,7 +87,8 @@ class Batch:
 
     def tiles(self) -> list[tuple[Answer, int]]:
         """The next tiles to see, oldest request first: (answer, number of the tile), at most a bucket."""
-        unseen = [(answer, tile) for answer in self.looking for tile in range(answer.seen, answer.tile_count)]
+        looking = self.looking if self.shape.mixed else self.looking[:1]
+        unseen = [(answer, tile) for answer in looking for tile in range(answer.seen, answer.tile_count)]
         return unseen[: self.shape.vision[-1]]
 
     def bucket(self, tiles: int) -> int:

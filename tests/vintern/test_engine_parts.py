@@ -223,7 +223,7 @@ class Fake:
         self.tile_count, self.seen, self.pending = tiles, 0, [0] * pending
 
 
-SHAPE = Shape(vision=(4, 8), prefill=100, decode=6, chunk=3, patience=2)
+SHAPE = Shape(vision=(4, 8), mixed=True, prefill=100, decode=6, chunk=3, patience=2)
 
 
 def test_vision_waits_for_a_full_bucket_but_not_for_long() -> None:
