@@ -17,7 +17,7 @@ from workers.cli.options import S3Endpoint, Sources, StoreUrl
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workers.job import Outcome
+    from workers.job import JobRequest, Outcome
 
 
 def specimens(
@@ -74,26 +74,35 @@ def run(
     s3_endpoint: S3Endpoint = None,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
+    from workers.job import JobRequest
+
+    outcome = read(
+        JobRequest(
+            sources=tuple(sources),
+            schema=schema,
+            model=model,
+            settings=options.settings(store, s3_endpoint),
+            name=job,
+            replicas=replicas,
+            gpus_per_replica=gpus_per_replica,
+            address=address,
+        )
+    )
+    raise typer.Exit(130 if outcome.interrupted else 0 if outcome.all_done else 3)
+
+
+def read(request: JobRequest) -> Outcome:
+    """Run a job with its progress on standard error, and print how it ended."""
     from rich.console import Console
 
     from workers import job as jobs
     from workers.progress import Reporter
 
-    request = jobs.JobRequest(
-        sources=tuple(sources),
-        schema=schema,
-        model=model,
-        settings=options.settings(store, s3_endpoint),
-        name=job,
-        replicas=replicas,
-        gpus_per_replica=gpus_per_replica,
-        address=address,
-    )
     console = Console(stderr=True)
     with Reporter(console) as reporter:
         outcome = jobs.run(request, reporter.show, _stop_on_signal(console))
     _tell(outcome, Console())
-    raise typer.Exit(130 if outcome.interrupted else 0 if outcome.all_done else 3)
+    return outcome
 
 
 def _stop_on_signal(console: Console) -> threading.Event:

@@ -6,12 +6,16 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.errors import UsageError
 from workers.cli import options
-from workers.cli.options import JobName, StoreUrl
+from workers.cli.options import JobName, S3Endpoint, StoreUrl
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 
 def query(
@@ -42,12 +46,19 @@ def export(
 
 
 def evaluate(
-    job: JobName,
     truth: Annotated[Path, typer.Option(help="truth.jsonl, metadata.jsonl, a CSV or a folder of JSON.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE…]", help="Documents to read first, with --schema and --model."),
+    ] = None,
+    job: Annotated[str | None, typer.Option(help="A job that is there, or a name for the new one.")] = None,
     store: StoreUrl = None,
     schema: Annotated[
-        str | None, typer.Option(help="FILE.py:Model, where the job's schema is not built in.")
+        str | None,
+        typer.Option(help="As in `run`; of a job that is there only where it is not built in."),
     ] = None,
+    model: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
+    s3_endpoint: S3Endpoint = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="PATH", help="All measures as JSON.")
     ] = None,
@@ -58,13 +69,17 @@ def evaluate(
         int, typer.Option(min=0, help="Documents to print value by value beside their truth.")
     ] = 0,
 ) -> None:
-    """Score a job against documents whose truth is known."""
+    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first."""
     from itertools import islice
 
     from pipeline import evaluation
     from pipeline.evaluation import page, summary
 
-    settings = options.settings(store)
+    settings = options.settings(store, s3_endpoint)
+    if sources:
+        job = _read_first(sources, schema, model, truth, settings, job)
+    elif job is None or model is not None:
+        raise UsageError("eval wants --job with a job that is there, or SOURCE with --schema and --model")
     with options.opened(store) as ledger:
         found = ledger.find_job(job)
         spec = options.schema(schema or found.schema)
@@ -82,6 +97,30 @@ def evaluate(
         json_path.write_text(told + "\n", encoding="utf-8")
     if html is not None:
         page.write(report, html, settings)
+
+
+def _read_first(
+    sources: Sequence[str],
+    schema: str | None,
+    model: str | None,
+    truth: Path,
+    settings: Settings,
+    job: str | None,
+) -> str:
+    """The name of the job that has read them."""
+    if schema is None or model is None:
+        raise UsageError("to read SOURCE first, eval wants --schema and --model, as run does")
+    from pipeline import evaluation
+    from workers.cli.documents import read
+    from workers.job import JobRequest
+
+    evaluation.load(truth, options.schema(schema))  # what is wrong with it is said before all is read
+    outcome = read(
+        JobRequest(sources=tuple(sources), schema=schema, model=model, settings=settings, name=job)
+    )
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    return outcome.job
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> None:
