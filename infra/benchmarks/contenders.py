@@ -1,4 +1,4 @@
-"""Who is measured beside the engine: transformers in this process, vLLM in one of its own."""
+"""Who is measured beside the engine: transformers and vLLM, each in a process of its own as people run it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import Tensor
 from transformers import InternVLForConditionalGeneration, LogitsProcessor, LogitsProcessorList
 
 from pipeline.records import Request
-from pipeline.vintern import Vintern
+from pipeline.vintern import Vintern, load
 from pipeline.vintern.constrain import Grammars, unpack
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.vision import normalise
@@ -129,6 +131,36 @@ class Masks(LogitsProcessor):  # type: ignore[misc]
         elif not self.constraints[row].complete:
             self.constraints[row].accept(token)
             self.forced[row] = self.constraints[row].forced()
+
+
+class Apart:
+    """`Transformers` in a process of its own, without what the engine sets for its process."""
+
+    def __init__(self, directory: Path, dtype: str, device: str, threads: int) -> None:
+        self._process = ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=_load, initargs=(directory, dtype, device, threads)
+        )
+
+    def run(self, work: Sequence[Request], batch: int) -> Measured:
+        return self._process.submit(_run, work, batch).result()
+
+    def __enter__(self) -> Apart:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.shutdown()
+
+
+_loaded: list[Transformers] = []  # in that process
+
+
+def _load(directory: Path, dtype: str, device: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    _loaded.append(Transformers(directory, load(directory, dtype=dtype, device=device)))
+
+
+def _run(work: Sequence[Request], batch: int) -> Measured:
+    return _loaded[0].run(work, batch)
 
 
 class Vllm:

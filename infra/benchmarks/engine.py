@@ -42,7 +42,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.benchmarks import random_checkpoint
-from infra.benchmarks.contenders import Measured, Ours, Transformers, Vllm
+from infra.benchmarks.contenders import Apart, Measured, Ours, Vllm
 from pipeline import prompt
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
@@ -134,7 +134,7 @@ def compare(
     engine = Engine(
         model, EngineSettings(max_batch=options.batch, max_waiting=options.pages, warmup=options.warmup)
     )
-    theirs = Transformers(directory, model)
+    theirs = processes.enter_context(Apart(directory, options.dtype, options.device, torch.get_num_threads()))
     contenders: dict[str, Run] = {
         "engine": Ours(engine).run,
         "transformers, batched": lambda work: theirs.run(work, options.batch),

@@ -49,7 +49,9 @@ def one_process(url: str, documents: int, most_done: bool, count: int = 2000) ->
     ledger, job, added = new_job(url, documents)
     with ledger:
         if most_done:
-            finish_most(url, ledger, job, left=count)
+            [lease] = ledger.claim(job, "bench", 1, 3600)
+            ledger.commit(lease, extraction(1), [page(lease.uri, extraction(1))], sha256="0" * 64)
+            finish_most(url, ledger, left=count)
         start = time.perf_counter()
         leases = [
             lease for _ in range(count // CLAIMED) for lease in ledger.claim(job, "bench", CLAIMED, 3600)
