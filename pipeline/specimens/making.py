@@ -39,6 +39,8 @@ def make(
     font_set = fonts or "standard"
     layout_set = layouts or font_set
     type_faces.check_set(font_set)
+    if layout_set not in receipt.LAYOUTS:
+        raise UsageError(f"unknown layouts {layout_set!r}: choose one of {', '.join(receipt.LAYOUTS)}")
     rng = Random(f"{kind}:{seed}:{preset}:{font_set}:{layout_set}")
     training = preset == "training"
     is_worn = preset == "worn" or (preset in ("standard", "training") and rng.random() < 0.5)

@@ -50,6 +50,10 @@ def says(
         (("query", "SELECT 1", "--store", "sqlite:///none.db"), "none.db"),
         (("plan", "nowhere"), "nowhere does not exist"),
         (("specimens", "--out", "made", "--kind", "passport"), "unknown kind of specimen"),
+        (("specimens", "--out", "made", "--layouts", "baroque"), "unknown layouts 'baroque'"),
+        (("eval", "--truth", "truth.jsonl"), "eval wants --job"),
+        (("eval", "in", "--truth", "truth.jsonl"), "eval wants --schema and --model"),
+        (("eval", "in", "--truth", "truth.jsonl", *RUN), "truth.jsonl"),
     ],
 )
 def test_one_line(says: Callable[..., str], model: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -27,12 +27,37 @@ def specimens(
         str, typer.Option(help="Kinds by turns, comma-separated: invoice, id_card, receipt, …")
     ] = "id_card",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    worn: Annotated[
+        bool | None, typer.Option("--worn/--clean", help="Turned, blurred, shaded … [default: some are]")
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", help="pdf, scanned-pdf, jpeg, png, tiff [default: the usual ones]")
+    ] = "",
+    fonts: Annotated[
+        str, typer.Option(help="standard, or held-out from the demo model's training.")
+    ] = "standard",
+    layouts: Annotated[str | None, typer.Option(help="The same of layouts [default: as the fonts]")] = None,
+    blank: Annotated[float, typer.Option(min=0, max=1, help="Chance that a value is left out.")] = 0.0,
 ) -> None:
     """Write synthetic documents whose truth is known, and truth.jsonl beside them."""
     from pipeline import specimens as making
 
-    written = making.write(out, count, [name.strip() for name in kind.split(",")], seed)
+    written = making.write(
+        out,
+        count,
+        _names(kind),
+        seed,
+        worn=worn,
+        formats=_names(format),
+        font_set=fonts,
+        layouts=layouts,
+        blank=blank,
+    )
     typer.echo(f"{len(written)} specimens and their truth are in {out}")
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 def plan(
