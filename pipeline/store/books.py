@@ -174,9 +174,11 @@ def retry(db: Database, job: Job, reason: str | None, document: str | None) -> i
     if (reason is None) == (document is None):
         raise UsageError("say which documents to try again: either a reason or a document")
     failed_page = exists().where(pages.c.document_id == documents.c.id, pages.c.reason.is_not(None))
-    chosen = select(documents.c.id).where(documents.c.job_id == job.id)
+    chosen = select(documents.c.id).where(
+        documents.c.job_id == job.id, documents.c.state.in_(("quarantined", "partial"))
+    )
     if document is not None:
-        chosen = chosen.where(documents.c.uri == document, documents.c.state.in_(("quarantined", "partial")))
+        chosen = chosen.where(documents.c.uri == document)
     else:
         _known(reason)
         this_page = failed_page.where(pages.c.reason == reason)

@@ -7,7 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Connection, Text, and_, case, false, literal, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Text,
+    bindparam,
+    case,
+    exists,
+    false,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.types import TypeEngine
 
 from pipeline.errors import Reason
@@ -96,21 +109,22 @@ def _insert(db: Database, connection: Connection, job: Job, items: dict[str, dic
 
 def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dict[str, Any]]) -> list[str]:
     """Known documents that are now listed with another etag; pending ones take it on."""
-    source = db.rows("refs", {"uri": Text(), "size": BigInteger(), "etag": Text()})
-    other = and_(
+    source = db.rows("refs", {"uri": Text(), "etag": Text()})
+    # Not a join: SQLite would look through all of the job's documents for each batch.
+    other = exists().where(
         documents.c.job_id == job.id, documents.c.uri == source.c.uri, documents.c.etag != source.c.etag
     )
-    parameters = {"refs": rows.dump(items)}
-    found = (
-        connection.execute(select(documents.c.uri).join_from(documents, source, other), parameters)
-        .scalars()
-        .all()
-    )
+    found = set(connection.execute(select(source.c.uri).where(other), {"refs": rows.dump(items)}).scalars())
     if found:
+        theirs = (documents.c.job_id == job.id, documents.c.uri == bindparam("found"))
         connection.execute(
             update(documents)
-            .where(other, documents.c.state == "pending")
-            .values(etag=source.c.etag, size=source.c.size),
-            parameters,
+            .where(*theirs, documents.c.state == "pending")
+            .values(etag=bindparam("new_etag"), size=bindparam("new_size")),
+            [
+                {"found": item["uri"], "new_etag": item["etag"], "new_size": item["size"]}
+                for item in items
+                if item["uri"] in found
+            ],
         )
-    return list(found)
+    return [item["uri"] for item in items if item["uri"] in found]

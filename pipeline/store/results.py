@@ -6,12 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    Table,
-    select,
-)
+from sqlalchemy import BigInteger, Connection, RowMapping, Table, func, literal_column, select
 
 from pipeline.records import PageResult
 from pipeline.store import rows
@@ -87,9 +82,16 @@ def extractions_of(db: Database, job: Job) -> Iterator[StoredExtraction]:
 
 def _batches(db: Database, job: Job, *, finished: bool) -> Iterator[Sequence[RowMapping]]:
     """Documents in the order of their ids; each batch is read on its own, so that nothing is held open."""
-    last = 0
+    ours = documents.c.job_id == job.id
+    with db.read() as connection:
+        [ends] = connection.execute(select(func.min(documents.c.id), func.max(documents.c.id)).where(ours))
+    if ends[0] is None:
+        return
+    last, end = ends[0] - 1, ends[1]
+    # With "+" no index of the job's documents is used: SQLite would sort all of them for each batch.
+    chosen = literal_column("+documents.job_id", BigInteger) == job.id
     while True:
-        query = select(documents).where(documents.c.job_id == job.id, documents.c.id > last)
+        query = select(documents).where(chosen, documents.c.id > last, documents.c.id <= end)
         if finished:
             query = query.where(documents.c.state.in_(FINISHED))
         with db.read() as connection:
