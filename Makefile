@@ -2,12 +2,13 @@
 # make test   sets everything up and runs every check
 # make quick  the checks that take under 90 seconds together
 # make drills kills readers, replicas, drivers and databases of running jobs
+# make long   10,000 broken files, a job of a million documents, a document of 3,000 pages
 
 BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt pyproject.toml
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test drills quick lint clean
+.PHONY: demo test drills long quick lint clean
 demo: .venv/.ready-app
 	@infra/demo.sh
 
@@ -16,6 +17,10 @@ test: .venv/.ready-test lint
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill
+
+long: .venv/.ready-test
+	VINBATCH_MUTANTS=10000 VINBATCH_DOCUMENTS=1000000 VINBATCH_PAGES=3000 $(BIN)/python -m pytest --timeout 0 \
+		tests/pipeline/test_fuzz.py tests/workers/test_million.py tests/workers/test_rooms.py
 
 quick: .venv/.ready-test
 	$(BIN)/ruff format --check .

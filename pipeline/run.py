@@ -12,6 +12,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -221,7 +222,10 @@ def failure(error: Exception, page: int | None = None) -> Failure:
         return Failure.of(error, page)
     kind = Transient if isinstance(error, MemoryError) else Permanent
     reason = Reason.out_of_memory if isinstance(error, MemoryError) else Reason.internal_error
-    told = Failure.of(kind(reason, f"{type(error).__name__}: {error}"), page)
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in at)
+    # Not the error's own words, which may repeat what was read: those stand in the traceback.
+    told = Failure.of(kind(reason, f"{type(error).__name__}{where}; failures --json has all of it"), page)
     return Failure(
         told.reason, told.message, page, told.retryable, "".join(traceback.format_exception(error))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +152,8 @@ def test_an_unforeseen_error_on_one_page_is_its_failure_with_a_traceback() -> No
     assert isinstance(told, Failure)
     assert (told.reason, told.page, told.retryable) == (Reason.internal_error, 4, False)
     assert told.traceback and "ValueError" in told.traceback
+    assert re.match(r"ValueError at \w+\.py:\d+;", told.message)
+    assert "Nguyễn" not in run.failure(KeyError("Nguyễn")).message  # it may hold what was read
     assert run.failure(MemoryError(), 1).retryable
     assert run.failure(Permanent(Reason.pdf_damaged, "bent"), 1).reason is Reason.pdf_damaged
 

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from workers.cli import books, documents, results
+from workers.cli import books, documents, results, secrecy
 
 app = typer.Typer(
     name="vinbatch",
@@ -30,6 +30,7 @@ def main() -> None:
     """Run the command of `sys.argv` and leave with its exit code."""
     from pipeline.errors import UsageError, VinbatchError
 
+    secrecy.hide_password()
     try:
         app(prog_name="vinbatch")
     except KeyboardInterrupt:
