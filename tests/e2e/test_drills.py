@@ -102,8 +102,7 @@ def drill(vinbatch: Command, folder: Path, arguments: tuple[object, ...]) -> Dri
     return Drill(vinbatch, folder, arguments, f"sqlite:///{vinbatch.folder / 'rows.db'}")
 
 
-@pytest.mark.drill
-@pytest.mark.parametrize("victim", ["Reader", "Replica", "Scheduler"])
+@pytest.mark.parametrize("victim", ["Reader", "Replica", pytest.param("Scheduler", marks=pytest.mark.drill)])
 def test_a_process_of_the_lane_is_killed(
     victim: str, drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
 ) -> None:
@@ -119,7 +118,6 @@ def test_a_process_of_the_lane_is_killed(
     assert read <= PAGES + 2 * 6
 
 
-@pytest.mark.drill
 def test_the_driver_is_killed(drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]) -> None:
     process = drill.start()
     drill.wait_until_in_the_middle()
@@ -146,7 +144,6 @@ def test_an_interrupted_run_gives_back_and_the_same_command_goes_on(
     assert drill.rows() == undisturbed
 
 
-@pytest.mark.drill
 def test_two_runs_at_once_share_the_work(drill: Drill, undisturbed: list[dict[str, Any]]) -> None:
     both = [drill.start(), drill.start()]
     read = [drill.end(process) for process in both]
