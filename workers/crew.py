@@ -137,6 +137,7 @@ class ReplicaSeat(Seat):
         self._facts: ModelFacts | None = None
 
     async def load(self, actor: Actor) -> None:
+        await actor.outlive_notice.remote()
         self._facts = await actor.load.remote()
 
     async def facts(self) -> ModelFacts:
@@ -168,6 +169,7 @@ class ReaderSeat(Seat):
         self._replica = replica
 
     async def load(self, actor: Actor) -> None:
+        await actor.outlive_notice.remote()
         await actor.load.remote(await self._replica.facts())
 
     async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Ref]:

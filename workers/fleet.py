@@ -54,6 +54,7 @@ class Fleet:
             for number in range(plan.lanes)
         ]
         self._listed = False
+        self._finished = False  # a lane found that no document is left
         self._stop_at: float | None = None
         self._look_at = self._machines_at = time.monotonic()
 
@@ -68,7 +69,13 @@ class Fleet:
 
     @property
     def working(self) -> bool:
-        """Whether any lane is alive or will be started again."""
+        """Whether any lane is alive or will be started again.
+
+        When one lane found everything finished, those that have not begun are not waited for: there may be
+        no machine for them any more.
+        """
+        if self._finished:
+            return any(berth.report and berth.report.state != "starting" for berth in self._living())
         return any(berth.work is not None or self._to_start(berth) for berth in self._berths)
 
     @property
@@ -175,11 +182,19 @@ class Fleet:
         except RayError as error:
             berth.why = f"{type(error).__name__}: the lane's scheduler died"
         berth.work = None
-        if berth.why:
+        told = not berth.why and berth.report is not None and berth.report.told_to_end
+        if told:
+            berth.why = "it was told to end (SIGTERM)"
+        if not berth.why:
+            self._finished |= self._stop_at is None and berth.report is not None and not berth.report.refused
+        else:
             report = berth.report
             fruitful = report is not None and bool(report.pages or report.pages_known or report.documents)
-            berth.barren = 0 if fruitful else berth.barren + 1
-            berth.start_at = time.monotonic() + min(2.0**berth.barren - 1, _LONGEST_PAUSE)
+            berth.barren = 0 if fruitful or told else berth.barren + 1
+            pause = min(2.0**berth.barren - 1, _LONGEST_PAUSE)
+            if told:  # the machine will be gone by then, or stays after all
+                pause = self._job.settings.lane.grace_seconds
+            berth.start_at = time.monotonic() + pause
             if report is not None:
                 berth.past.append(report)
                 berth.report = None

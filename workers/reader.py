@@ -13,6 +13,7 @@ from pipeline.keys import ModelFacts
 from pipeline.records import Document, Failure, PageImage, PreparedPage, Request
 from pipeline.render import Renderer
 from schemas import registry
+from workers import notice
 from workers.lane import LaneJob, peak_bytes
 
 FETCHES = 4  # downloads that go on at once in one reader, beside the drawing
@@ -48,6 +49,10 @@ class Reader:
         self._renderer = Renderer(job.settings.render)
         self._document: Document | None = None
         self._pages: Iterator[PageImage | Failure] = iter(())
+
+    def outlive_notice(self) -> None:
+        """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
+        notice.outlived()
 
     def load(self, model: ModelFacts) -> None:
         """Make ready for the job's schema and model. Raises UsageError when this machine cannot."""

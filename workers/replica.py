@@ -15,6 +15,7 @@ from pipeline.errors import Reason, ReplicaLost, UsageError
 from pipeline.keys import ModelFacts
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
+from workers import notice
 from workers.lane import peak_bytes
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class Replica:
         self._broken: ReplicaLost | None = None
         self._tokens = 0
         self._alive_at = time.monotonic()
+
+    async def outlive_notice(self) -> None:
+        """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
+        notice.outlived()
 
     async def load(self) -> ModelFacts:
         """Load the checkpoint and start the engine. Raises UsageError for a model that cannot be used."""

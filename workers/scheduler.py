@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pipeline import store
 from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError, VinbatchError
 from pipeline.store import Job, Lease
+from workers import notice
 from workers.crew import ReaderLost, Readers, ReaderSeat, ReplicaSeat, start_reader, start_replica
 from workers.document import Lane, Way
 from workers.lane import LaneBroken, LaneJob, LaneReport, SourceRefuses, peak_bytes
@@ -51,12 +52,16 @@ class Scheduler:
         self._broken: BaseException | None = None
 
     async def work(self) -> LaneReport:
-        """Until every document of the job is finished, by whomever, until `stop`, or until the source refuses
-        one document after the other.
+        """Until every document of the job is finished, by whomever, until `stop` or SIGTERM, or until the
+        source refuses one document after the other.
 
         Raises UsageError when the model or the schema cannot be used here, LaneBroken when processes die as
         they start or the store stays away.
         """
+        with notice.heard(self._told_to_end):
+            return await self._work()
+
+    async def _work(self) -> LaneReport:
         self._store = await asyncio.to_thread(store.open, self._job.store, create=False)
         self._ledger_job: Job = await self._ledger(self._store.find_job, self._job.name)
         chores: list[asyncio.Task[None]] = []
@@ -86,6 +91,13 @@ class Scheduler:
 
     async def stop(self) -> None:
         """Claim nothing more; finish or give back what is held within the grace time."""
+        self._stop()
+
+    def _told_to_end(self) -> None:
+        self._report.told_to_end = True
+        self._stop()
+
+    def _stop(self) -> None:
         self._stopping = True
         self._report.state = "stopping"
         self._changed.set()
