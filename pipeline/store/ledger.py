@@ -41,6 +41,7 @@ from pipeline.store.tables import documents
 PENDING = literal_column("'pending'", Text)
 LEASED = literal_column("'leased'", Text)
 
+_LONGEST = 600.0  # seconds that a document is held or kept waiting, unless a lane's leases are longer
 _SUSPICIOUS = (Reason.worker_lost, Reason.out_of_memory)
 
 
@@ -77,6 +78,8 @@ def claim(
             claimed = _pick(db, connection, job, worker, token, 1, lease_seconds, suspect=True)
         if not claimed:
             claimed = _pick(db, connection, job, worker, token, limit, lease_seconds, suspect=False)
+        if not claimed:
+            _mend_clock(db, connection, job, max(_LONGEST, 2 * lease_seconds))
     leases = [
         Lease(
             job_id=job.id,
@@ -162,6 +165,22 @@ def _take_back(db: Database, connection: Connection, job: Job, max_losses: int) 
             finished_at=case((given_up, db.now())),
         )
     )
+
+
+def _mend_clock(db: Database, connection: Connection, job: Job, longest: float) -> None:
+    """What would be due later than anybody sets it is due now: the clock was put back meanwhile."""
+    for state in (PENDING, LEASED):
+        late = (
+            select(documents.c.id)
+            .where(
+                documents.c.job_id == job.id,
+                documents.c.state == state,
+                documents.c.suspect.in_((false(), true())),  # so that the index on pending ones is used
+                documents.c.ready_at > db.later(longest),
+            )
+            .limit(1000)
+        )
+        connection.execute(_of(db, late).values(ready_at=db.now()))
 
 
 def _of(db: Database, chosen: Select[tuple[int]]) -> Any:

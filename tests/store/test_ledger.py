@@ -315,6 +315,25 @@ def test_a_result_must_have_each_page_once(ledger: Store) -> None:
     assert ledger.counts(job)["leased"] == 1
 
 
+def test_a_clock_that_is_put_back_keeps_nobody_waiting(ledger: Store, clock: Clock) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b", "c"))
+    [held] = ledger.claim(job, "died", 1, 60)
+    clock.pass_(-7200)
+    taken = [lease.uri for _ in range(4) for lease in ledger.claim(job, "w", 3, 60)]
+    assert sorted(taken) == ["/in/a", "/in/b", "/in/c"]
+    with pytest.raises(LeaseLost):
+        finish(ledger, held)
+
+
+def test_a_lease_or_delay_of_usual_length_is_left_alone(ledger: Store) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b"))
+    _, delayed = ledger.claim(job, "w1", 2, 600)
+    ledger.release(delayed, UNREACHABLE, delay=90)
+    assert [ledger.claim(job, "w2", 2, 1) for _ in range(3)] == [[], [], []]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

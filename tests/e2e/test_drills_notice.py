@@ -1,0 +1,32 @@
+"""A lane is told that its machine will soon be gone: it gives back, and nothing waits for a lease to run out."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import wait_for
+from tests.e2e.test_drills import PAGES, Drill, arguments, drill, folder, undisturbed  # noqa: F401
+from tests.servers.cluster import RayHead
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def test_a_lane_that_is_told_to_end_gives_back(
+    drill: Drill,  # noqa: F811
+    ray_head: RayHead,
+    undisturbed: list[dict[str, Any]],  # noqa: F811
+) -> None:
+    drill.command.environment |= {"VINBATCH_LANE__GRACE_SECONDS": "8", "VINBATCH_LANE__LEASE_SECONDS": "3600"}
+    process = drill.start()
+    drill.wait_until_in_the_middle()
+    lane = [found for kind in ("Reader", "Replica", "Scheduler") for found in ray_head.actors(kind)]
+    for member in lane:
+        member.send_signal(signal.SIGTERM)
+    wait_for(lambda: not drill.count("SELECT count(*) FROM documents WHERE state = 'leased'"))
+    assert drill.unfinished()
+    assert drill.end(process) <= PAGES + 6  # another lane went on
+    assert drill.count("SELECT count(*) FROM documents WHERE losses > 0 OR attempts > 1") == 0
+    assert drill.rows() == undisturbed
