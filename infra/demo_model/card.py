@@ -1,6 +1,6 @@
 """The model card: `python -m infra.demo_model.card --run NAME --scores FILE --machine TEXT --origin TEXT`.
 
-Every figure in it comes from the run's state, from the scores that `evaluate --json` wrote, and from the
+Every figure in it comes from the run's state, from the scores that `scores --json` wrote, and from the
 checkpoint itself, so that the card cannot tell of another model.
 """
 
@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.vintern import load
 
 HERE = Path(__file__).parent
-PARTS = ("all", "header", "lines", "rows", "absent")
+PARTS = ("all", "header", "lines", "absent")
 
 TEXT = """# The demo model
 
@@ -41,13 +41,12 @@ truly. For real documents give the published weights: `--model 5CD-AI/Vintern-1B
 
 ## What it reads
 
-{count} fresh specimens of each set, seeds never trained on; a value is right when its normal form is exactly
-the truth's. "rows": pages with as many lines as there are; "absent": values not on the page that came out
-null. By `python -m infra.demo_model.evaluate`: the product's tiler, prompt, grammar, engine and parser, in
-{dtype}, from pixels.
+{count} fresh specimens of each set, seeds never trained on, from files through the real command line
+(`python -m infra.demo_model.scores`), in {dtype}; a value is right when its normal form equals the truth's.
+"lines": the values in lists; "absent": values of the header that are not on the page and came out null.
 
-| set | all | header | lines | rows | absent |
-|---|---|---|---|---|---|
+| set | all | header | lines | absent |
+|---|---|---|---|---|
 {table}
 
 By field, front, clean: {fields}.
@@ -112,7 +111,7 @@ def card(run: Path, scores: Path, checkpoint: Path, machine: str, origin: str) -
         ),
         crops=crops,
         origin=origin,
-        count=measured["pages"],
+        count=measured["documents"],
         dtype=measured["dtype"],
         table="\n".join(_row(name, parts) for name, parts in measured["scores"].items()),
         fields=", ".join(f"{name} {share:.0%}" for name, share in front.items() if name not in PARTS),

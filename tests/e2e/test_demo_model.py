@@ -22,5 +22,5 @@ def test_it_reads_specimens_that_it_never_saw(vinbatch: Command, kind: str) -> N
     assert "8 documents with truth" in said
     scores = json.loads((vinbatch.folder / "scores.json").read_text())
     assert scores["documents"] == 8
-    assert scores["total"]["recall"] >= 0.85
+    assert scores["total"]["recall"] >= 0.88
     assert (vinbatch.folder / "page.html").read_text().count("<img") >= 1
