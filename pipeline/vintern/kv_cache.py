@@ -149,23 +149,27 @@ class DecodeByToken:
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
-        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        # [slots, kv_heads, length, d]
+        keys, values = self.cache.keys[layer].transpose(1, 2), self.cache.values[layer].transpose(1, 2)
         heads, kv_heads = query.shape[1], key.shape[1]
         # [1, heads, n, d] → [n, kv_heads, shared, d]: the queries of one key head are rows of one product
         grouped = query[0].transpose(0, 1).unflatten(1, (kv_heads, heads // kv_heads))
-        out = torch.zeros_like(grouped)
+        mixed = []
         for part in self.parts:
-            own_keys, own_values = keys[part.slot].transpose(0, 1), values[part.slot].transpose(0, 1)
+            own = slice(part.slot, part.slot + 1)
             for offset in range(part.count):
                 token, length = part.start + offset, part.position + offset + 1
-                out[token] = F.scaled_dot_product_attention(
-                    grouped[token : token + 1], own_keys[None, :, :length], own_values[None, :, :length]
-                )[0]
+                mixed.append(
+                    F.scaled_dot_product_attention(
+                        grouped[token : token + 1], keys[own, :, :length], values[own, :, :length]
+                    )
+                )
             if self.page is not None and layer == len(self.cache.keys) - 1:
                 asked = part.position + torch.arange(part.count)[None]
                 rows = query[:, :, part.start : part.start + part.count]
-                seen = own_keys[None, :, : part.position + part.count]
+                seen = keys[own, :, : part.position + part.count]
                 self.looked += [page_weights(rows, seen, asked, self.page)[0]]
+        out = torch.cat([*mixed, torch.zeros_like(grouped[len(mixed) :])])
         return out.flatten(1, 2).transpose(0, 1)[None]
 
 
