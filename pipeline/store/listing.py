@@ -108,7 +108,10 @@ def _insert(db: Database, connection: Connection, job: Job, items: dict[str, dic
 
 
 def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dict[str, Any]]) -> list[str]:
-    """Known documents that are now listed with another etag; pending ones take it on."""
+    """Known documents that are now listed with another etag; pending ones take it on.
+
+    Those that were given up because they had been replaced are pending again: what is there now can be read.
+    """
     source = db.rows("refs", {"uri": Text(), "etag": Text()})
     # Not a join: SQLite would look through all of the job's documents for each batch.
     other = exists().where(
@@ -117,14 +120,31 @@ def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dic
     found = set(connection.execute(select(source.c.uri).where(other), {"refs": rows.dump(items)}).scalars())
     if found:
         theirs = (documents.c.job_id == job.id, documents.c.uri == bindparam("found"))
+        seen = [
+            {"found": item["uri"], "new_etag": item["etag"], "new_size": item["size"]}
+            for item in items
+            if item["uri"] in found
+        ]
+        again = update(documents).where(
+            *theirs, documents.c.state == "quarantined", documents.c.reason == Reason.object_changed
+        )
+        connection.execute(
+            again.values(
+                state="pending",
+                attempts=0,
+                losses=0,
+                suspect=False,
+                lease_token=None,
+                **rows.failure(None),
+                ready_at=db.now(),
+                finished_at=None,
+            ),
+            seen,
+        )
         connection.execute(
             update(documents)
             .where(*theirs, documents.c.state == "pending")
             .values(etag=bindparam("new_etag"), size=bindparam("new_size")),
-            [
-                {"found": item["uri"], "new_etag": item["etag"], "new_size": item["size"]}
-                for item in items
-                if item["uri"] in found
-            ],
+            seen,
         )
     return [item["uri"] for item in items if item["uri"] in found]

@@ -53,6 +53,20 @@ def test_an_object_that_was_replaced_is_told(ledger: Store) -> None:
     assert {row.uri: row.etag for row in ledger.documents(job)} == {"/in/a": "etag-a", "/in/b": "new"}
 
 
+def test_a_replaced_object_is_read_again_once_it_is_listed_again(ledger: Store) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b"))
+    for lease, reason in zip(ledger.claim(job, "w", 2, 60), ("object_changed", "pdf_damaged"), strict=True):
+        ledger.quarantine(lease, Failure(Reason(reason), "no"))
+    ledger.add_documents(job, refs("a", "b"))  # still the etag of which nobody knows an object
+    assert ledger.claim(job, "w", 2, 60) == []
+    ledger.add_documents(job, [DocumentRef(f"/in/{name}", 11, "new") for name in "ab"])
+    [again] = ledger.claim(job, "w", 2, 60)
+    assert (again.uri, again.etag, again.attempt) == ("/in/a", "new", 1)
+    finish(ledger, again)
+    assert ledger.verify(job).quarantined == 1
+
+
 def test_names_that_a_database_cannot_hold_are_kept_as_near_as_can_be(ledger: Store) -> None:
     job = samples.job(ledger)
     ledger.add_documents(
