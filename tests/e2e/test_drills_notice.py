@@ -1,4 +1,4 @@
-"""A lane is told that its machine will soon be gone: it gives back, and nothing waits for a lease to run out."""
+"""A lane is told that its machine will soon be gone: it gives back, and nobody waits for its lease."""
 
 from __future__ import annotations
 
