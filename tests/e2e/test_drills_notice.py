@@ -1,4 +1,4 @@
-"""A lane is told that its machine will soon be gone: it gives back, and nobody waits for its lease."""
+"""A lane is told that its machine will soon be gone: it gives back, and its leases need not run out."""
 
 from __future__ import annotations
 
