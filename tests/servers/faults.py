@@ -17,7 +17,9 @@ _BUSY = (
 
 
 class FaultProxy:
-    """Forwards connections to 127.0.0.1:`port`. Each connection takes the next fault from `faults`, if any.
+    """Forwards connections to 127.0.0.1:`port`. Each connection takes the next of `faults`, if any is left.
+
+    None lets a connection through. `met` are the faults that connections have taken.
 
     503       answers by itself            reset     cuts the connection at the first request
     hang      never answers                slow      lets one byte of the answer's body through every 50 ms
@@ -27,7 +29,8 @@ class FaultProxy:
     """
 
     def __init__(self, port: int) -> None:
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | None] = deque()
+        self.met: list[Fault] = []
         self.connections = 0
         self._target = port
         self._loop = asyncio.new_event_loop()
@@ -64,6 +67,8 @@ class FaultProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         fault = self.faults.popleft() if self.faults else None
+        if fault is not None:
+            self.met.append(fault)
         try:
             await self._exchange(reader, writer, fault)
         except (ConnectionError, asyncio.IncompleteReadError):
