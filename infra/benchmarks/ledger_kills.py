@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
-import signal
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pickle import UnpicklingError
 from typing import Any
 
 from infra.benchmarks.ledger_stub import extraction, new_job, page, patiently
@@ -18,6 +19,7 @@ from pipeline.store import Store
 SPAWN = multiprocessing.get_context("spawn")
 LEASE = 2.0  # seconds
 READING = 0.02  # seconds a page
+Event = tuple[float, str, str, str]  # when, what, which lane, which document or page
 
 
 def reading_lane(ledger: Store, name: str, told: Any) -> None:
@@ -25,13 +27,13 @@ def reading_lane(ledger: Store, name: str, told: Any) -> None:
     job, result = ledger.find_job("bench"), extraction(1)
     while True:
         for lease in patiently(lambda: ledger.claim(job, name, 2, LEASE, max_losses=10**6)):
-            told.put((time.time(), "took", name, lease.uri))
+            told.send((time.time(), "took", name, lease.uri))
             try:
                 keys = [f"{lease.uri}-{n}" for n in (1, 2, 3)]
                 known = ledger.known_pages(keys)
                 for number, key in enumerate(keys, 1):
                     if key not in known:
-                        told.put((time.time(), "read", name, key))
+                        told.send((time.time(), "read", name, key))
                         time.sleep(READING)
                         read = page(key, result)
                         known[key] = PageResult(number, key, read.record, None)
@@ -39,45 +41,47 @@ def reading_lane(ledger: Store, name: str, told: Any) -> None:
                 pages = [known[key] for key in keys]
                 three = Extraction("done", result.record, result.fields, result.checks, 3)
                 ledger.commit(lease, three, pages, sha256="0" * 64)
-                told.put((time.time(), "done", name, lease.uri))
+                told.send((time.time(), "done", name, lease.uri))
             except LeaseLost:
                 continue
 
 
 def kills(url: str, count: int) -> dict[str, float]:
     ledger, job, _ = new_job(url, 20 * count + 200)
-    told, names, lanes, killed = SPAWN.Queue(), iter(range(10**6)), {}, {}
-    events: list[tuple[float, str, str, str]] = []
+    names, events = iter(range(10**6)), list[Event]()
+    lanes: dict[str, tuple[Any, Any]] = {}  # process and the pipe of what it tells: a shared one could be
+    killed: dict[str, float] = {}  # killed together with its lock
     generator = random.Random(1)
     with ledger:
         while len(killed) < count:
             while len(lanes) < 3:
                 name = f"lane-{next(names)}"
-                lanes[name] = SPAWN.Process(target=reading_lane, args=(ledger, name, told))
-                lanes[name].start()
+                told, tell = SPAWN.Pipe(duplex=False)
+                lanes[name] = SPAWN.Process(target=reading_lane, args=(ledger, name, tell)), told
+                lanes[name][0].start()
+                tell.close()
             time.sleep(generator.uniform(0.5, 1.5))
-            while not told.empty():
-                events.append(told.get())
-            victim = generator.choice([name for name in lanes if any(e[2] == name for e in events)] or [""])
-            if victim:
-                process = lanes.pop(victim)
-                os.kill(process.pid or 0, signal.SIGKILL)
+            for _, told in lanes.values():
+                events += heard(told)
+            if busy := [name for name in lanes if any(event[2] == name for event in events)]:
+                victim = generator.choice(busy)
                 killed[victim] = time.time()
-                process.join()
-        while ledger.counts(job)["leased"] and time.time() < max(killed.values()) + 3 * LEASE:
+                events += ended(*lanes.pop(victim))
+        until = time.time() + 3 * LEASE
+        while ledger.counts(job)["leased"] and time.time() < until:
             time.sleep(0.1)
-        for process in lanes.values():
-            process.kill()
-            process.join()
-        while not told.empty():
-            events.append(told.get())
+        for process, told in lanes.values():
+            events += ended(process, told)
         ledger.verify(job)
+    events.sort()
     read = [uri for _, what, _, uri in events if what == "read"]
     over = []
     for name, at in killed.items():
         held = {uri for _, what, who, uri in events if who == name and what == "took"}
         held -= {uri for _, what, who, uri in events if who == name and what == "done"}
-        over += [when - at for when, what, who, uri in events if what == "took" and uri in held and when > at]
+        for uri in held:
+            taken = (when for when, what, _, other in events if (what, other) == ("took", uri) and when > at)
+            over += [when - at for when in taken][:1]  # the lane that took it may have been killed too
     return {
         "kills": count,
         "pages_read": len(read),
@@ -85,3 +89,17 @@ def kills(url: str, count: int) -> dict[str, float]:
         "takeover_median_s": statistics.median(over) if over else float("nan"),
         "takeover_worst_s": max(over, default=float("nan")),
     }
+
+
+def heard(told: Any) -> Iterator[Event]:
+    """What a lane has told until now; of one that was killed, until its death."""
+    with suppress(EOFError, UnpicklingError):
+        while told.poll():
+            yield told.recv()
+
+
+def ended(process: Any, told: Any) -> Iterator[Event]:
+    process.kill()
+    process.join()
+    yield from heard(told)
+    told.close()
