@@ -46,7 +46,10 @@ def export(run: Path, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copyfile(run / name, out / name)
-    tensors = {name: tensor.bfloat16().contiguous() for name, tensor in weights.published(reader.network)}
+    tensors = {
+        name: tensor.bfloat16().contiguous()
+        for name, tensor in weights.published(reader.network, reader.config.language)
+    }
     save_file(tensors, out / checkpoint.SINGLE, metadata={"format": "pt"})
     return load(out, device="cpu").checkpoint_hash
 

@@ -102,27 +102,26 @@ def cache_size(
 class Prefill:
     """Attend: whole prompts [b, t], padded on the right; keys and values go to `places` int64 [b · t].
 
-    Nothing to the right of a token is looked at, so padding disturbs no one. If `page` says where the visual
-    tokens are, `looked` is filled with what the tokens `answers[row]` of each row saw of them.
+    Nothing to the right of a token is looked at, so padding disturbs no one. The last layer is asked for the
+    tokens at `asked` int64 [b, m] alone; if `page` says where the visual tokens are, it fills `looked`
+    float32 [b, m, cells] with what they saw of them.
     """
 
-    def __init__(
-        self, cache: KVCache, places: Tensor, answers: Sequence[slice] = (), page: slice | None = None
-    ) -> None:
+    def __init__(self, cache: KVCache, places: Tensor, asked: Tensor, page: slice | None = None) -> None:
         self.cache = cache
         self.places = places
-        self.answers = answers
+        self.asked = asked
         self.page = page
-        self.looked: list[Tensor] = []
+        self.looked: Tensor | None = None
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.cache.write(layer, self.places, *(part.transpose(1, 2).flatten(0, 1) for part in (key, value)))
-        if self.page is not None and layer == len(self.cache.keys) - 1:
-            for row, answer in enumerate(self.answers):
-                asked = torch.arange(answer.start, answer.stop, device=query.device)[None]
-                seen = key[row : row + 1, :, : answer.stop]
-                self.looked += [page_weights(query[row : row + 1, :, answer], seen, asked, self.page)[0]]
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+        if layer < len(self.cache.keys) - 1:
+            return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+        if self.page is not None:
+            self.looked = page_weights(query, key, self.asked, self.page)
+        mask = torch.arange(key.shape[2], device=key.device) <= self.asked[:, None, :, None]
+        return F.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,27 +148,27 @@ class DecodeByToken:
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
-        # [slots, kv_heads, length, d]
-        keys, values = self.cache.keys[layer].transpose(1, 2), self.cache.values[layer].transpose(1, 2)
+        # of each slot [1, kv_heads, length, d]
+        keys, values = (kept[layer].transpose(1, 2).split(1) for kept in (self.cache.keys, self.cache.values))
         heads, kv_heads = query.shape[1], key.shape[1]
-        # [1, heads, n, d] → [n, kv_heads, shared, d]: the queries of one key head are rows of one product
-        grouped = query[0].transpose(0, 1).unflatten(1, (kv_heads, heads // kv_heads))
+        # [1, heads, n, d] → n of [1, kv_heads, shared, d]: the queries of one key head are rows of a product
+        grouped = query[0].transpose(0, 1).unflatten(1, (kv_heads, heads // kv_heads)).split(1)
         mixed = []
         for part in self.parts:
-            own = slice(part.slot, part.slot + 1)
+            own_keys, own_values = keys[part.slot], values[part.slot]
             for offset in range(part.count):
-                token, length = part.start + offset, part.position + offset + 1
+                length = part.position + offset + 1
                 mixed.append(
                     F.scaled_dot_product_attention(
-                        grouped[token : token + 1], keys[own, :, :length], values[own, :, :length]
+                        grouped[part.start + offset], own_keys[:, :, :length], own_values[:, :, :length]
                     )
                 )
             if self.page is not None and layer == len(self.cache.keys) - 1:
                 asked = part.position + torch.arange(part.count)[None]
                 rows = query[:, :, part.start : part.start + part.count]
-                seen = keys[own, :, : part.position + part.count]
+                seen = own_keys[:, :, : part.position + part.count]
                 self.looked += [page_weights(rows, seen, asked, self.page)[0]]
-        out = torch.cat([*mixed, torch.zeros_like(grouped[len(mixed) :])])
+        out = torch.cat([*mixed, *[torch.zeros_like(mixed[0])] * (len(grouped) - len(mixed))])
         return out.flatten(1, 2).transpose(0, 1)[None]
 
 
@@ -231,12 +230,13 @@ def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) ->
     """How much each query attends to the visual tokens at `page`, the mean over heads: float32 [b, t, cells].
 
     query [b, heads, t, d], keys [b, kv_heads, n, d], positions int64 [b, t]: a row sees keys up to its own.
+    Of cells beyond the n keys nothing is seen.
     """
     shared = query.shape[1] // keys.shape[1]
     scores = query.float() @ keys.float().repeat_interleave(shared, 1).transpose(2, 3) / query.shape[3] ** 0.5
     beyond = torch.arange(keys.shape[2], device=query.device) > positions[:, None, :, None]
-    weights: Tensor = scores.masked_fill(beyond, -torch.inf).softmax(-1)[..., page].mean(1)
-    return weights
+    weights = scores.masked_fill(beyond, -torch.inf).softmax(-1)[..., page].mean(1)
+    return F.pad(weights, (0, page.stop - page.start - weights.shape[2]))
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

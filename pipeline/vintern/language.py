@@ -2,7 +2,8 @@
 
 How queries meet keys is not decided here but by the `Attend` that the caller hands in: plain causal
 attention (`causal`, below), or one that keeps keys and values in a cache (`kv_cache.py`). Parameter names are
-those of the published checkpoint below `language_model.model.` and `language_model.lm_head.`.
+those of the published checkpoint below `language_model.model.` and `language_model.lm_head.`, except that
+weights which multiply the same states are one: `qkv_proj` and `gate_up_proj`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ class Attend(Protocol):
     """Attention of one layer.
 
     query [b, heads, t, head_dim], key and value [b, kv_heads, t, head_dim], all of the tokens of this pass,
-    query and key already rotated to their positions. Returns [b, heads, t, head_dim]. An implementation with
-    a cache writes key and value there and attends over what it holds of that row.
+    query and key already rotated to their positions; in the last layer, query only of the tokens that were
+    asked for. Returns what query is like. An implementation with a cache writes key and value there and
+    attends over what it holds of that row.
     """
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor: ...
@@ -48,12 +50,19 @@ class Language(nn.Module):
         found: Tensor = self.embed_tokens(ids)
         return found
 
-    def forward(self, embeds: Tensor, positions: Tensor, attend: Attend = causal) -> Tensor:
-        """embeds [b, t, hidden], positions int64 [b, t] from 0 → [b, t, hidden] after the last norm."""
+    def forward(
+        self, embeds: Tensor, positions: Tensor, attend: Attend = causal, asked: Tensor | None = None
+    ) -> Tensor:
+        """embeds [b, t, hidden], positions int64 [b, t] from 0 → [b, t, hidden] after the last norm.
+
+        asked int64 [b, m]: only these of the t tokens are returned, [b, m, hidden], and `attend` knows it.
+        """
         rotation = rotary(positions, self.config.head_dim, self.config.rope_theta, embeds.dtype)
         hidden = embeds
-        for number, layer in enumerate(self.layers):
+        *others, last = self.layers
+        for number, layer in enumerate(others):
             hidden = layer(number, hidden, rotation, attend)
+        hidden = last(len(others), hidden, rotation, attend, asked)
         found: Tensor = self.norm(hidden)
         return found
 
@@ -66,18 +75,18 @@ class Language(nn.Module):
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [b, 1, t, head_dim] of rotary positions, computed in float32."""
+    """Cosine and signed sine [b, 1, t, head_dim] of rotary positions, computed in float32."""
     steps = torch.arange(0, head_dim, 2, dtype=torch.int64, device=positions.device).float() / head_dim
     angles = positions[:, None, :, None].float() * (1.0 / theta**steps)
-    angles = torch.cat([angles, angles], -1)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    cosine, sine = angles.cos(), angles.sin()
+    return torch.cat([cosine, cosine], -1).to(dtype), torch.cat([-sine, sine], -1).to(dtype)
 
 
 def rotate(states: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (i, i + head_dim / 2) of [b, heads, t, head_dim] by its position's angle."""
     cosine, sine = rotation
     first, second = states.chunk(2, -1)
-    return states * cosine + torch.cat([-second, first], -1) * sine
+    return torch.addcmul(states * cosine, torch.cat([second, first], -1), sine)
 
 
 class Layer(nn.Module):
@@ -88,8 +97,19 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden, config.eps)
         self.mlp = Mlp(config)
 
-    def forward(self, number: int, hidden: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
-        hidden = hidden + self.self_attn(number, self.input_layernorm(hidden), rotation, attend)
+    def forward(
+        self,
+        number: int,
+        hidden: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        attend: Attend,
+        asked: Tensor | None = None,
+    ) -> Tensor:
+        """asked int64 [b, m]: the tokens that go on from here; all of them are seen."""
+        mixed = self.self_attn(number, self.input_layernorm(hidden), rotation, attend, asked)
+        if asked is not None:
+            hidden = hidden.take_along_dim(asked[:, :, None], 1)
+        hidden = hidden + mixed
         found: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
         return found
 
@@ -100,17 +120,29 @@ class Attention(nn.Module):
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.head_dim = config.head_dim
-        self.q_proj = nn.Linear(config.hidden, config.heads * config.head_dim)
-        self.k_proj = nn.Linear(config.hidden, config.kv_heads * config.head_dim)
-        self.v_proj = nn.Linear(config.hidden, config.kv_heads * config.head_dim)
+        self.heads = [config.heads, config.kv_heads, config.kv_heads]
+        self.qkv_proj = nn.Linear(config.hidden, sum(self.heads) * config.head_dim)
         self.o_proj = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
 
-    def forward(self, number: int, hidden: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
-        query, key, value = (
-            projection(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
+    def forward(
+        self,
+        number: int,
+        hidden: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        attend: Attend,
+        asked: Tensor | None = None,
+    ) -> Tensor:
+        heads, kv_heads, _ = self.heads
+        turned, value = (
+            self.qkv_proj(hidden)
+            .unflatten(-1, (-1, self.head_dim))
+            .transpose(1, 2)
+            .split([heads + kv_heads, kv_heads], 1)
         )
-        mixed = attend(number, rotate(query, rotation), rotate(key, rotation), value)
+        query, key = rotate(turned, rotation).split([heads, kv_heads], 1)
+        if asked is not None:
+            query = query.take_along_dim(asked[:, None, :, None], 2)
+        mixed = attend(number, query, key, value)
         found: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return found
 
@@ -120,12 +152,12 @@ class Mlp(nn.Module):
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden, config.ffn, bias=False)
-        self.up_proj = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.gate_up_proj = nn.Linear(config.hidden, 2 * config.ffn, bias=False)
         self.down_proj = nn.Linear(config.ffn, config.hidden, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        found: Tensor = self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        gate, up = self.gate_up_proj(hidden).chunk(2, -1)
+        found: Tensor = self.down_proj(F.silu(gate) * up)
         return found
 
 

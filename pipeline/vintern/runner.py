@@ -108,15 +108,19 @@ class Runner:
         places = torch.where(
             positions < ends[:, None], slots * self.cache.length + positions, self.cache.scratch
         )
-        attend = Prefill(
-            self.cache,
-            places.flatten(),
-            [slice(len(answer.prompt) - 1, length) for answer, length in zip(answers, lengths, strict=True)],
-            self.page,
+        # The last token of each prompt and those that are forced after it, the last of them again as padding.
+        counts = [length - len(answer.prompt) + 1 for answer, length in zip(answers, lengths, strict=True)]
+        asked = self._upload(
+            [
+                [min(length - count + n, length - 1) for n in range(max(counts))]
+                for count, length in zip(counts, lengths, strict=True)
+            ]
         )
-        hidden = self.model.language(embeds, positions, attend)
-        self._watched(attend.looked)
-        return hidden[torch.arange(len(answers), device=self.device), ends - 1]  # type: ignore[no-any-return]
+        attend = Prefill(self.cache, places.flatten(), asked, self.page)
+        hidden = self.model.language(embeds, positions, attend, asked)
+        if attend.looked is not None:
+            self.looked = torch.cat([rows[:count] for rows, count in zip(attend.looked, counts, strict=True)])
+        return hidden[:, -1]  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def decode(self, fed: Sequence[tuple[Answer, int]]) -> Tensor:
@@ -145,7 +149,8 @@ class Runner:
         )
         embeds = self.model.language.embed(torch.tensor([*tokens, *[0] * padding]))
         hidden = self.model.language(embeds[None], torch.tensor([positions + [0] * padding]), attend)
-        self._watched(attend.looked)
+        if attend.looked:
+            self.looked = torch.cat(attend.looked)
         return hidden[0]  # type: ignore[no-any-return]
 
     def _decode_rectangle(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
@@ -183,11 +188,6 @@ class Runner:
         if looked is not None:
             self.looked = looked.flatten(0, 1)[self._upload(cells)]
         return hidden
-
-    def _watched(self, looked: Sequence[Tensor]) -> None:
-        if self.page is not None:
-            width = self.page.stop - self.page.start
-            self.looked = torch.cat([F.pad(rows, (0, width - rows.shape[1])) for rows in looked])
 
     def _upload(self, numbers: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
         found = torch.tensor(numbers)

@@ -1,7 +1,8 @@
 """Published and native tensors ↔ our modules: each tensor is used exactly once, or the checkpoint refused.
 
-Our names are the published ones with shorter prefixes. The native layout (transformers' own InternVL classes)
-names them differently and splits the vision tower's `qkv` into three. It has two spellings: that of the files
+Our names are the published ones with shorter prefixes; what the language model multiplies with the same
+states is one tensor here, several there. The native layout (transformers' own InternVL classes) names them
+differently and splits the vision tower's `qkv` too. It has two spellings: that of the files
 which `save_pretrained` writes, and that of the modules in memory (files written by other means).
 """
 
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.errors import UsageError
-from pipeline.vintern.config import Config, Layout
+from pipeline.vintern.config import Config, LanguageConfig, Layout
 
 # (ours, theirs): prefixes, the first that fits wins
 PUBLISHED = (
@@ -48,20 +49,31 @@ NATIVE_LAYER = (  # inside vision.layers.N.
     ("ls1", "lambda_1"),
     ("ls2", "lambda_2"),
     ("attn.proj.", "attention.projection_layer."),
-    ("attn.qkv.", "attention.qkv."),  # stands for q_proj, k_proj, v_proj: see `sources`
+    ("attn.qkv.", "attention.qkv_proj."),
 )
+STACKED = {  # ours along dimension 0
+    ".qkv_proj.": (".q_proj.", ".k_proj.", ".v_proj."),
+    ".gate_up_proj.": (".gate_proj.", ".up_proj."),
+}
 
 
 def sources(name: str, layout: Layout) -> list[str]:
     """The checkpoint's tensors that make our parameter `name`; several are stacked along dimension 0."""
     theirs = _swap(name, PUBLISHED if layout == "published" else NATIVE)
-    if layout == "published" or not name.startswith("vision.layers."):
-        return [theirs]
-    stem, number, rest = theirs.split(".layer.")[0], *theirs.split(".layer.")[1].split(".", 1)
-    theirs = f"{stem}.layer.{number}.{_swap(rest, (*NATIVE_LAYER, ('', '')))}"
-    if ".attention.qkv." not in theirs:
-        return [theirs]
-    return [theirs.replace(".qkv.", f".{part}_proj.") for part in "qkv"]
+    if layout == "native" and name.startswith("vision.layers."):
+        stem, number, rest = theirs.split(".layer.")[0], *theirs.split(".layer.")[1].split(".", 1)
+        theirs = f"{stem}.layer.{number}.{_swap(rest, (*NATIVE_LAYER, ('', '')))}"
+    for whole, parts in STACKED.items():
+        if whole in theirs:
+            return [theirs.replace(whole, part) for part in parts]
+    return [theirs]
+
+
+def _rows(name: str, total: int, parts: int, config: LanguageConfig) -> list[int]:
+    """How many of the rows of our parameter `name` each of its parts has."""
+    if name.startswith("language.") and ".qkv_proj." in name:
+        return [heads * config.head_dim for heads in (config.heads, config.kv_heads, config.kv_heads)]
+    return [total // parts] * parts
 
 
 def load_into(
@@ -85,11 +97,15 @@ def load_into(
             if missing:
                 problems.append(f"{missing[0]} is missing" + _about_head(missing[0], config))
                 continue
-            rows = parameter.shape[0] // len(parts)
-            shape = [rows, *parameter.shape[1:]]
-            wrong = [part for part in parts if shards.shape(part) != shape]
+            wrong = [
+                f"{part} is {shards.shape(part)}, config.json says {[rows, *parameter.shape[1:]]}"
+                for part, rows in zip(
+                    parts, _rows(name, parameter.shape[0], len(parts), config.language), strict=True
+                )
+                if shards.shape(part) != [rows, *parameter.shape[1:]]
+            ]
             if wrong:
-                problems.append(f"{wrong[0]} is {shards.shape(wrong[0])}, config.json says {shape}")
+                problems.append(wrong[0])
                 continue
             tensors = [shards.read(part) for part in parts]
             odd = [
@@ -108,10 +124,12 @@ def load_into(
     module.load_state_dict(found, assign=True)
 
 
-def published(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def published(module: nn.Module, config: LanguageConfig) -> Iterator[tuple[str, Tensor]]:
     """Our parameters under their published names, to be saved."""
     for name, parameter in module.named_parameters():
-        yield sources(name, "published")[0], parameter.detach()
+        parts = sources(name, "published")
+        rows = _rows(name, parameter.shape[0], len(parts), config)
+        yield from zip(parts, parameter.detach().split(rows), strict=True)
 
 
 class _Shards:

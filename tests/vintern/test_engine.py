@@ -171,9 +171,12 @@ def test_bfloat16_chooses_the_best_within_its_rounding(
 def force(model: Vintern, request: Request, tokens: list[int]) -> torch.Tensor:
     """float32 log probabilities [tokens, vocab] before each of `tokens`."""
     prompt = model.prompt_ids(request.question, len(request.tiles))
-    ids = torch.cat([prompt, torch.tensor(tokens, dtype=torch.int64)])
-    logits = model.logits(ids[None], torch.from_numpy(request.tiles))[0]
-    return logits[len(prompt) - 1 : -1].float().log_softmax(-1)
+    # Apart from the prompt: random weights may say an image token, which has no tile.
+    visual = model.vision(torch.from_numpy(request.tiles)) if len(request.tiles) else None
+    said = model.language.embed(torch.tensor(tokens, dtype=torch.int64))
+    embeds = torch.cat([model.embed(prompt, visual), said])
+    hidden = model.language(embeds[None], torch.arange(len(embeds))[None])[0]
+    return model.language.head(hidden[len(prompt) - 1 : -1]).float().log_softmax(-1)
 
 
 @pytest.mark.slow
