@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import wait_for
-from tests.e2e.test_drills import PAGES, Drill, arguments, drill, folder, undisturbed  # noqa: F401
+from tests.e2e.drills.conftest import PAGES, Drill
 from tests.servers.cluster import RayHead
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_a_lane_that_is_told_to_end_gives_back(
-    drill: Drill,  # noqa: F811
+    drill: Drill,
     ray_head: RayHead,
-    undisturbed: list[dict[str, Any]],  # noqa: F811
+    undisturbed: list[dict[str, Any]],
 ) -> None:
     drill.command.environment |= {"VINBATCH_LANE__GRACE_SECONDS": "8", "VINBATCH_LANE__LEASE_SECONDS": "3600"}
     process = drill.start()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Command, finish
-from tests.e2e.test_drills import PAGES, Drill, arguments, folder, undisturbed  # noqa: F401
+from tests.e2e.drills.conftest import PAGES, Drill
 
 pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(1200)]
 
@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def on_disk(vinbatch: Command, folder: Path, arguments: tuple[object, ...], disk: Path) -> Drill:  # noqa: F811
+def on_disk(vinbatch: Command, folder: Path, arguments: tuple[object, ...], disk: Path) -> Drill:
     return Drill(vinbatch, (folder, *arguments), f"sqlite:///{disk / 'rows.db'}")
 
 
@@ -54,7 +54,7 @@ def fill(disk: Path) -> Path:
 def test_a_run_waits_for_room(
     on_disk: Drill,
     disk: Path,
-    undisturbed: list[dict[str, Any]],  # noqa: F811
+    undisturbed: list[dict[str, Any]],
 ) -> None:
     process = on_disk.start()
     on_disk.wait_until_in_the_middle()
@@ -71,7 +71,7 @@ def test_a_run_waits_for_room(
 def test_a_run_that_has_no_patience_ends_and_the_same_command_goes_on(
     on_disk: Drill,
     disk: Path,
-    undisturbed: list[dict[str, Any]],  # noqa: F811
+    undisturbed: list[dict[str, Any]],
 ) -> None:
     on_disk.command.environment["VINBATCH_LANE__PATIENCE_SECONDS"] = "2"
     process = on_disk.start()

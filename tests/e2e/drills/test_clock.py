@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Command
-from tests.e2e.test_drills import Drill, arguments, folder, undisturbed  # noqa: F401
+from tests.e2e.drills.conftest import Drill
 
 pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(1200)]
 
@@ -17,10 +17,10 @@ CLOCKS = Path(__file__).with_name("clocks")
 
 def test_the_clock_jumps(
     vinbatch: Command,
-    folder: Path,  # noqa: F811
+    folder: Path,
     model: Path,
     slip: str,
-    undisturbed: list[dict[str, Any]],  # noqa: F811
+    undisturbed: list[dict[str, Any]],
 ) -> None:
     off = vinbatch.folder / "off"
 

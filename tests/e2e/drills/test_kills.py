@@ -1,0 +1,85 @@
+"""Processes die in mid-job; afterwards the books balance and the rows are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Command, wait_for
+from tests.e2e.drills.conftest import PAGES, Drill
+from tests.servers.cluster import RayHead
+from tests.servers.postgres import PostgresServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # `make drills` runs those marked drill
+
+
+@pytest.mark.parametrize("victim", ["Reader", "Replica", pytest.param("Scheduler", marks=pytest.mark.drill)])
+def test_a_process_of_the_lane_is_killed_twice(
+    victim: str, drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
+) -> None:
+    process = drill.start()
+    for pages in (2, 8):
+        drill.wait_until_in_the_middle(pages)
+        [killed] = wait_for(lambda: ray_head.actors(victim))
+        killed.kill()
+        wait_for(lambda gone=killed: not gone.is_running() or gone.status() == "zombie")
+    read = drill.end(process)
+    assert drill.rows() == undisturbed
+    # What was in the model's hands is read again; what was saved is not.
+    assert read <= PAGES + 2 * 6
+
+
+def test_the_driver_is_killed_twice(
+    drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
+) -> None:
+    for pages in (2, 12):
+        process = drill.start()
+        drill.wait_until_in_the_middle(pages)
+        process.kill()
+        process.communicate()
+        wait_for(lambda: not ray_head.actors("Scheduler"))  # its lanes end with it
+    saved = drill.count("SELECT count(*) FROM pages")
+    assert drill.unfinished()
+    assert drill.end(drill.start()) == PAGES - saved
+    assert drill.rows() == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.drill)])
+def test_an_interrupted_run_gives_back_and_the_same_command_goes_on(
+    number: signal.Signals, drill: Drill, undisturbed: list[dict[str, Any]]
+) -> None:
+    process = drill.start()
+    drill.wait_until_in_the_middle()
+    process.send_signal(number)
+    first = drill.end(process, code=130)
+    assert drill.count("SELECT count(*) FROM documents WHERE state = 'leased'") == 0
+    assert drill.unfinished()
+    assert first + drill.end(drill.start()) == PAGES
+    assert drill.rows() == undisturbed
+
+
+def test_two_runs_at_once_share_the_work(drill: Drill, undisturbed: list[dict[str, Any]]) -> None:
+    both = [drill.start(), drill.start()]
+    read = [drill.end(process) for process in both]
+    assert sum(read) == PAGES
+    assert drill.rows() == undisturbed
+
+
+@pytest.mark.drill
+def test_postgres_is_stopped_and_started(
+    vinbatch: Command, folder: Path, arguments: tuple[object, ...], undisturbed: list[dict[str, Any]]
+) -> None:
+    with PostgresServer() as server:
+        drill = Drill(vinbatch, (folder, *arguments), server.create_database())
+        process = drill.start()
+        for pages, stop in ((2, "fast"), (12, "immediate")):
+            drill.wait_until_in_the_middle(pages)
+            server.stop(stop)
+            time.sleep(2)
+            server.start()
+        drill.end(process)
+        assert drill.rows() == undisturbed
