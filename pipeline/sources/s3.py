@@ -12,6 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import lru_cache, partial
 from typing import IO, Any, TypeVar
 
@@ -76,20 +77,15 @@ def read(
 ) -> tuple[bytes, str | None]:
     """(bytes, etag) of an object within `limits`, of that version if `etag` is given.
 
-    A body that is cut short, or that does not have the MD5 which its etag promises, is fetched again. Raises
-    Permanent or Transient.
+    A body that is cut short, or that does not have the checksum which was stored with it or the MD5 which its
+    etag promises, is fetched again. Raises Permanent or Transient.
     """
     uri = f"s3://{bucket}/{key}"
 
     def once() -> tuple[bytes, str | None]:
         parts: list[bytes] = []
         answer = _body(uri, etag, settings, limits, parts.append)
-        data = b"".join(parts)
-        if not _as_promised(data, answer):
-            raise Transient(
-                Reason.store_unreachable, f"{uri} arrived with other bytes than its etag promises"
-            )
-        return data, _etag(answer)
+        return b"".join(parts), _etag(answer)
 
     return retried(once, settings.attempts)
 
@@ -140,14 +136,15 @@ def _body(
     bucket, key = parse(uri)
     pinned = {"IfMatch": f'"{etag}"'} if etag else {}
     started = time.monotonic()
-    got, chunk = 0, _FIRST_READ
+    got, chunk, md5 = 0, _FIRST_READ, hashlib.md5(usedforsecurity=False)
     try:
         answer: dict[str, Any] = _client(settings).get_object(Bucket=bucket, Key=key, **pinned)
         size = int(answer["ContentLength"])
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:  # as its own context manager it leaves boto3's checksum out
             limits.judge(uri, size)
             while piece := body.read(chunk):  # returns when all of `chunk` is there, however slowly it comes
                 take(piece)
+                md5.update(piece)
                 got += len(piece)
                 chunk = min(2 * chunk, _LARGEST_READ)
                 if time.monotonic() - started > settings.timeout_seconds + got / _SLOWEST:
@@ -158,11 +155,13 @@ def _body(
         raise translate(error, uri, settings.s3_endpoint) from error
     if got != size:
         raise Transient(Reason.store_unreachable, f"{uri} was cut short: {got:,} of {size:,} bytes")
+    if not _as_promised(md5.hexdigest(), answer):
+        raise Transient(Reason.store_unreachable, f"{uri} arrived with other bytes than its etag promises")
     return answer
 
 
-def _as_promised(data: bytes, answer: dict[str, Any]) -> bool:
-    """False if the etag is an MD5 and not this body's.
+def _as_promised(md5: str, answer: dict[str, Any]) -> bool:
+    """False if the etag is an MD5 and not this one of the body.
 
     An object stored in parts or encrypted with KMS has another kind of etag; boto3 itself has compared the
     checksum of one that was stored with a checksum.
@@ -171,7 +170,7 @@ def _as_promised(data: bytes, answer: dict[str, Any]) -> bool:
     other_kind = "aws:kms" in str(answer.get("ServerSideEncryption")) or any(map(answer.get, _CHECKSUMS))
     if other_kind or not _MD5.fullmatch(etag):
         return True
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == etag
+    return md5 == etag
 
 
 def _etag(answer: dict[str, Any]) -> str | None:

@@ -222,11 +222,14 @@ def test_archives_and_manifests_in_a_bucket(rgw: S3Server) -> None:
 # A network that fails
 
 
-@pytest.fixture
-def bad_network(moto: S3Server, fault_proxy: FaultProxy) -> Iterator[tuple[FaultProxy, str, SourceSettings]]:
-    """A proxy, a bucket of three objects stored without checksums, and settings that go through the proxy."""
+@pytest.fixture(params=["when_required", "when_supported"], ids=["etag", "checksum"])
+def bad_network(
+    request: pytest.FixtureRequest, moto: S3Server, fault_proxy: FaultProxy
+) -> Iterator[tuple[FaultProxy, str, SourceSettings]]:
+    """A proxy, a bucket of three objects stored without or with checksums, and settings that go through the
+    proxy."""
     client = boto3.client(
-        "s3", endpoint_url=moto.endpoint, config=Config(request_checksum_calculation="when_required")
+        "s3", endpoint_url=moto.endpoint, config=Config(request_checksum_calculation=request.param)
     )
     bucket = moto.bucket()
     for n in range(3):
@@ -255,6 +258,16 @@ def test_a_lasting_fault_ends_after_the_allowed_tries(
         fetch(f"s3://{bucket}/1.pdf", settings)
     assert caught.value.reason is Reason.store_unreachable
     assert proxy.connections == settings.attempts
+
+
+def test_an_archive_that_arrives_corrupt_is_fetched_again(
+    bad_network: tuple[FaultProxy, str, SourceSettings],
+) -> None:
+    proxy, bucket, settings = bad_network
+    proxy.faults.extend(["corrupt"])
+    into = io.BytesIO()
+    s3.download(bucket, "1.pdf", settings, None, into)
+    assert into.getvalue() == b"B" * 5000
 
 
 def test_a_body_that_trickles_is_given_up(bad_network: tuple[FaultProxy, str, SourceSettings]) -> None:
