@@ -18,7 +18,7 @@ from pipeline.errors import UsageError, VinbatchError
 from workers import cluster
 from workers.cluster import LanePlan
 from workers.lane import LaneBroken, LaneJob, LaneReport
-from workers.scheduler import Scheduler
+from workers.scheduler import Scheduler, StoreAway
 
 _RESTARTS = 5  # of a lane that got nothing done in between
 _LONGEST_PAUSE = 30.0  # seconds before a lane is started again
@@ -39,6 +39,7 @@ class _Berth:
     report: LaneReport | None = None
     past: list[LaneReport] = field(default_factory=list)  # of the lanes that were here before
     barren: int = 0  # deaths in a row with nothing done
+    away: bool = False  # the lane here ended because the store stayed away, and none has worked since
     start_at: float = 0.0
     why: str = ""
 
@@ -125,9 +126,10 @@ class Fleet:
                 ray.kill(berth.scheduler)
                 berth.work = None
         self._look_for_machines()
-        broken = [berth for berth in self._berths if berth.barren >= _RESTARTS]
-        if len(broken) == len(self._berths):
-            raise LaneBroken(f"no lane stays alive; the last one ended with: {broken[-1].why}")
+        broken = [berth for berth in self._berths if berth.barren >= _RESTARTS or berth.away]
+        if len(broken) == len(self._berths):  # one lane alone may have lost its way to the store
+            why = next(berth.why for berth in broken if berth.why)  # a lane that was just started has none
+            raise LaneBroken(f"no lane stays alive; the last one ended with: {why}")
 
     def _look_for_machines(self) -> None:
         """Lanes without a machine would be waited for without end. Raises LaneBroken."""
@@ -165,7 +167,9 @@ class Fleet:
             if not ready:
                 return
             try:
-                berth.report = ray.get(berth.asked)
+                report: LaneReport = ray.get(berth.asked)
+                berth.report = report
+                berth.away &= report.state != "working"
             except RayError:  # the lane has died: seen at its work in the next round
                 return
         berth.asked = berth.scheduler.report.remote()
@@ -178,6 +182,7 @@ class Fleet:
             if isinstance(error.cause, UsageError):
                 raise error.cause from error
             known = isinstance(error.cause, VinbatchError)
+            berth.away = isinstance(error.cause, StoreAway) and self._stop_at is None
             berth.why = error.cause.message if known else str(error).strip().splitlines()[-1]
         except RayError as error:
             berth.why = f"{type(error).__name__}: the lane's scheduler died"

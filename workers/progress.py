@@ -130,6 +130,8 @@ def line(progress: Progress, speed: Speed) -> str:
         parts.append(f"pages known before {progress.pages_known}")
     if progress.reasons:
         parts.append("failed: " + _counted(progress.reasons))
+    if progress.lanes_replaced:
+        parts.append(f"lanes replaced {progress.lanes_replaced}")
     if speed.left is not None and progress.phase == "working":
         parts.append(f"left {clock(speed.left)}")
     return " · ".join([*parts, *progress.troubles])

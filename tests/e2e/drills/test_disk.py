@@ -80,6 +80,7 @@ def test_a_run_that_has_no_patience_ends_and_the_same_command_goes_on(
     _, err = finish(process, 3)
     last = err.strip().splitlines()[-1]
     assert last.startswith("vinbatch: ") and SAID in last
+    assert "replaced" not in err  # another lane would only wait as long again
     ballast.unlink()
     on_disk.end(on_disk.start())
     assert on_disk.rows() == undisturbed
