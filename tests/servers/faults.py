@@ -33,6 +33,7 @@ class FaultProxy:
         self.met: list[Fault] = []
         self.connections = 0
         self._target = port
+        self._never = asyncio.Event()  # keeps those who wait for it from being collected
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -84,7 +85,7 @@ class FaultProxy:
             writer.transport.abort()
             return
         if fault == "hang":
-            await asyncio.Event().wait()
+            await self._never.wait()
         if fault == "503":
             writer.write(_BUSY)
             await writer.drain()
