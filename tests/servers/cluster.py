@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,20 @@ class RayHead:
     def actors(self, kind: str) -> list[psutil.Process]:
         """The living processes of an actor class ("Replica"), oldest first."""
         return actors(self.pid, kind)
+
+
+@dataclass(frozen=True)
+class SecondNode:
+    """A node that is not the head, as the process that started it."""
+
+    pid: int
+
+    def vanish(self) -> None:
+        """SIGKILL of its raylet and of all processes that belong to it, as when a machine is gone."""
+        starter = psutil.Process(self.pid)
+        for process in [starter, *starter.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def actors(ancestor: int, kind: str) -> list[psutil.Process]:
@@ -69,6 +83,29 @@ class _NotUp(RuntimeError):
 
 
 @contextmanager
+def second_node() -> Iterator[tuple[RayHead, SecondNode]]:
+    """A cluster of a head and another node, with room for one lane each."""
+    with _head(cpus=2) as head, tempfile.TemporaryDirectory(prefix="ray") as directory:
+        agents = [_free_port() for _ in range(4)]
+        command = [
+            str(_RAY), "start", "--block", "--disable-usage-stats", f"--address={head.address}",
+            "--node-ip-address=127.0.0.3", f"--dashboard-agent-grpc-port={agents[0]}",
+            f"--dashboard-agent-listen-port={agents[1]}", f"--runtime-env-agent-port={agents[2]}",
+            f"--metrics-export-port={agents[3]}", f"--temp-dir={directory}", "--num-cpus=2",
+            f"--object-store-memory={200 * 2**20}",
+        ]  # fmt: skip
+        with tempfile.TemporaryFile("w+") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd=directory
+            )
+            try:
+                _wait_until_up(head.jobs, process, nodes=2)
+                yield head, SecondNode(process.pid)
+            finally:
+                _end(process)
+
+
+@contextmanager
 def _head(cpus: int) -> Iterator[RayHead]:
     directory = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
     port, dashboard, *agents = (_free_port() for _ in range(6))
@@ -80,20 +117,9 @@ def _head(cpus: int) -> Iterator[RayHead]:
         f"--runtime-env-agent-port={agents[2]}", f"--metrics-export-port={agents[3]}",
         f"--temp-dir={directory}", f"--num-cpus={cpus}", f"--object-store-memory={400 * 2**20}",
     ]  # fmt: skip
-    # What lanes would have on a machine of their own: S3 keys that moto takes, one thread a process.
-    environment = os.environ | {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "disabled",
-        "PYTHONPATH": str(CHECKOUT),
-        "OMP_NUM_THREADS": "1",
-        "AWS_ACCESS_KEY_ID": "moto",
-        "AWS_SECRET_ACCESS_KEY": "moto-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=directory
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd=directory
         )
         try:
             jobs = f"http://127.0.0.1:{dashboard}"
@@ -108,8 +134,22 @@ def _head(cpus: int) -> Iterator[RayHead]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], seconds: float = 150) -> None:
-    """Until the job server answers and the head's own node is alive."""
+def _environment() -> dict[str, str]:
+    """What lanes would have on a machine of their own: S3 keys that moto takes, one thread a process."""
+    return os.environ | {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "PYTHONPATH": str(CHECKOUT),
+        "OMP_NUM_THREADS": "1",
+        "AWS_ACCESS_KEY_ID": "moto",
+        "AWS_SECRET_ACCESS_KEY": "moto-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], seconds: float = 150, nodes: int = 1) -> None:
+    """Until the job server answers and so many nodes are alive."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -118,8 +158,8 @@ def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], seconds: float =
             with urllib.request.urlopen(f"{jobs}/api/jobs/", timeout=5):
                 pass
             with urllib.request.urlopen(f"{jobs}/nodes?view=summary", timeout=5) as answer:
-                nodes = json.load(answer)["data"]["summary"]
-            if nodes and all(node["raylet"]["state"] == "ALIVE" for node in nodes):
+                found = json.load(answer)["data"]["summary"]
+            if len(found) >= nodes and all(node["raylet"]["state"] == "ALIVE" for node in found):
                 return
         except (urllib.error.URLError, OSError, KeyError):
             pass

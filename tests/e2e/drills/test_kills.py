@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Command, wait_for
 from tests.e2e.drills.conftest import PAGES, Drill
-from tests.servers.cluster import RayHead
+from tests.servers.cluster import RayHead, second_node
 from tests.servers.postgres import PostgresServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # `make drills` runs those marked drill
@@ -82,4 +82,26 @@ def test_postgres_is_stopped_and_started(
             time.sleep(2)
             server.start()
         drill.end(process)
+        assert drill.rows() == undisturbed
+
+
+@pytest.mark.drill
+def test_a_whole_node_vanishes(
+    vinbatch: Command,
+    folder: Path,
+    model: Path,
+    slip: str,
+    postgres_url: str,
+    undisturbed: list[dict[str, Any]],
+) -> None:
+    """There is no machine for its lane any more: the one that is left does all, and the run ends."""
+    with second_node() as (head, second):
+        cluster = ("--schema", slip, "--model", model, "--address", head.address)
+        drill = Drill(vinbatch, (folder, *cluster), postgres_url)
+        process = drill.start()
+        workers = "SELECT count(DISTINCT worker) FROM documents WHERE state = 'leased'"
+        wait_for(lambda: drill.count(workers) == 2)
+        second.vanish()
+        drill.end(process)
+        assert drill.count("SELECT count(*) FROM documents WHERE losses > 0")  # taken over
         assert drill.rows() == undisturbed
