@@ -1,7 +1,7 @@
 # make demo   sets everything up and reads some documents
 # make test   sets everything up and runs every check
 # make quick  the checks that take under 90 seconds together
-# make drills kills readers, replicas, drivers and databases of running jobs
+# make drills kills, stops and starves what running jobs stand on: processes, nodes, databases, disks, S3
 # make long   10,000 broken files, a job of a million documents, a document of 3,000 pages
 
 BIN := .venv/bin
