@@ -162,13 +162,14 @@ def _rounds(minutes: float, seed: int, home: Path, server: PostgresServer | None
             this.wrong.append("its rows are not those of the undisturbed run")
         differed += bool(this.wrong)
         print(
-            f"round {number}: {', '.join(this.struck) or 'nothing: it was over before'} · {this.read} pages "
-            f"read of {PAGES} · " + ("; ".join(this.wrong) or "the books balance, the rows are equal"),
+            f"round {number}: {', '.join(this.struck) or 'nothing: it was over before'} · read "
+            f"{this.read} of {PAGES} pages by its own count · "
+            + ("; ".join(this.wrong) or "the books balance, the rows are equal"),
             flush=True,
         )
     struck, read = sum(len(this.struck) for this in past), sum(this.read for this in past)
     print(
-        f"{len(past)} rounds, {struck} blows, {read} pages read of {len(past) * PAGES}: "
+        f"{len(past)} rounds, {struck} blows, {read} of {len(past) * PAGES} pages read by their own count: "
         + (
             f"{differed} rounds DIFFERED"
             if differed
