@@ -36,7 +36,7 @@ def test_a_process_of_the_lane_is_killed_twice(
 def test_the_driver_is_killed_twice(
     drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
 ) -> None:
-    for pages in (2, 12):
+    for pages in (2, 5):  # the books come first, so that some of a book's pages are saved
         process = drill.start()
         drill.wait_until_in_the_middle(pages)
         process.kill()
