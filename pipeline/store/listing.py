@@ -110,7 +110,7 @@ def _insert(db: Database, connection: Connection, job: Job, items: dict[str, dic
 def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dict[str, Any]]) -> list[str]:
     """Known documents that are now listed with another etag; pending ones take it on.
 
-    Those that were given up because they had been replaced are pending again: what is there now can be read.
+    Those that were given up are pending again: what is there now may be readable.
     """
     source = db.rows("refs", {"uri": Text(), "etag": Text()})
     # Not a join: SQLite would look through all of the job's documents for each batch.
@@ -125,9 +125,7 @@ def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dic
             for item in items
             if item["uri"] in found
         ]
-        again = update(documents).where(
-            *theirs, documents.c.state == "quarantined", documents.c.reason == Reason.object_changed
-        )
+        again = update(documents).where(*theirs, documents.c.state == "quarantined")
         connection.execute(
             again.values(
                 state="pending",
