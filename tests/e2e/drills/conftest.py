@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ class Drill:
         }
 
     def start(self) -> subprocess.Popen[str]:
-        return self.command.start(*self._arguments)
+        self._process = self.command.start(*self._arguments)
+        return self._process
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> int:
         """Wait for it; returns how many pages it read."""
@@ -48,9 +50,20 @@ class Drill:
 
     def wait_until_in_the_middle(self, pages: int = 2) -> None:
         """Until so many pages are kept, and then a random moment: no two runs of a drill are alike."""
-        wait_for(lambda: self.count("SELECT count(*) FROM pages") >= pages)
+        self.wait_for(lambda: self.count("SELECT count(*) FROM pages") >= pages)
         time.sleep(random.uniform(0, _PAGE_SECONDS))
         assert self.unfinished(), "it was over before anything could be done to it"
+
+    def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """Until `condition` is true while the command runs; fails at once when it has ended."""
+
+        def met() -> Any:
+            ended = self._process.poll() is not None
+            if not (found := condition()) and ended:
+                raise AssertionError(f"ended with {self._process.returncode}\n{self._process.communicate()}")
+            return found
+
+        return wait_for(met)
 
     def last_waiting(self) -> str:
         """The document that will be taken last: nobody has fetched it yet."""

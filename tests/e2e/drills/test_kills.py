@@ -24,7 +24,7 @@ def test_a_process_of_the_lane_is_killed_twice(
     process = drill.start()
     for pages in (2, 8):
         drill.wait_until_in_the_middle(pages)
-        [killed] = wait_for(lambda: ray_head.actors(victim))
+        [killed] = drill.wait_for(lambda: ray_head.actors(victim))
         killed.kill()
         wait_for(lambda gone=killed: not gone.is_running() or gone.status() == "zombie")
     read = drill.end(process)
@@ -100,7 +100,7 @@ def test_a_whole_node_vanishes(
         drill = Drill(vinbatch, (folder, *cluster), postgres_url)
         process = drill.start()
         workers = "SELECT count(DISTINCT worker) FROM documents WHERE state = 'leased'"
-        wait_for(lambda: drill.count(workers) == 2)
+        drill.wait_for(lambda: drill.count(workers) == 2)
         second.vanish()
         drill.end(process)
         assert drill.count("SELECT count(*) FROM documents WHERE losses > 0")  # taken over

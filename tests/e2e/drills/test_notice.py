@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import wait_for
 from tests.e2e.drills.conftest import PAGES, Drill
 from tests.servers.cluster import RayHead
 
@@ -25,7 +24,7 @@ def test_a_lane_that_is_told_to_end_gives_back(
     lane = [found for kind in ("Reader", "Replica", "Scheduler") for found in ray_head.actors(kind)]
     for member in lane:
         member.send_signal(signal.SIGTERM)
-    wait_for(lambda: not drill.count("SELECT count(*) FROM documents WHERE state = 'leased'"))
+    drill.wait_for(lambda: not drill.count("SELECT count(*) FROM documents WHERE state = 'leased'"))
     assert drill.unfinished()
     assert drill.end(process) <= PAGES + 6  # another lane went on
     assert drill.count("SELECT count(*) FROM documents WHERE losses > 0 OR attempts > 1") == 0

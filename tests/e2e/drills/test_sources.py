@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Command, wait_for
+from tests.e2e.conftest import Command
 from tests.e2e.drills.conftest import PAGES, Drill
 from tests.servers.faults import Fault, FaultProxy
 from tests.servers.s3 import S3Server
@@ -53,8 +53,10 @@ def test_the_object_store_is_away_for_longer_than_documents_are_tried(
     s3_drill.wait_until_in_the_middle()
     away: list[Fault] = ["503"] * 10_000
     fault_proxy.faults.extend(away)
-    wait_for(lambda: s3_drill.count("SELECT count(*) FROM documents WHERE reason = 'store_unreachable'") > 3)
-    wait_for(lambda: s3_drill.count("SELECT count(*) FROM documents WHERE state = 'quarantined'"))
+    s3_drill.wait_for(
+        lambda: s3_drill.count("SELECT count(*) FROM documents WHERE reason = 'store_unreachable'") > 3
+    )
+    s3_drill.wait_for(lambda: s3_drill.count("SELECT count(*) FROM documents WHERE state = 'quarantined'"))
     fault_proxy.faults.clear()
     s3_drill.end(process, code=3)
     job = ("--job", "drill", "--store", s3_drill.store)
