@@ -290,7 +290,7 @@ class Engine:
                 self._stats = self._stats.plus(retried=1)
         generations, self._answered = self._answered, []
         for answer in self._batch.finished():
-            self._cache.give(answer.slot)
+            self._cache.give(answer.slot, wipe=answer.cached if answer.finish == "error" else 0)
             generations.append(answer.generation(self.settings.place))
         for generation in generations:
             self._ids.remove(generation.request_id)

@@ -49,7 +49,13 @@ class KVCache:
         """The lowest free slot: a GPU attends over all slots up to the highest one in use."""
         return self._free.pop()
 
-    def give(self, slot: int) -> None:
+    def give(self, slot: int, wipe: int = 0) -> None:
+        """Hand a slot back, its first `wipe` tokens zero.
+
+        What is left in it is masked for whoever has it next, but zero times what is no number is no number.
+        """
+        self.keys[:, slot, :wipe] = 0
+        self.values[:, slot, :wipe] = 0
         if slot in self._free or not 0 <= slot < self.slots:
             raise ValueError(f"slot {slot} is not in use")
         self._free.append(slot)
@@ -135,7 +141,14 @@ class Part:
 
 
 class DecodeByToken:
-    """Attend: packed tokens [1, n], each over its own slot. The tokens after the last part are padding."""
+    """Attend: packed tokens [1, n], each over its own slot. The tokens after the last part are padding.
+
+    The requests' first tokens are one call where their slots are neighbours, then their second ones, as far
+    as they have any: each token is a row of its own. A call looks at whole blocks of keys, of which those
+    beyond a row's token weigh nothing: that does not change a bit of it.
+    """
+
+    BLOCK = 512  # keys at once in PyTorch's kernel for CPUs (FlashAttentionKernel.cpp); others are as exact
 
     def __init__(
         self, cache: KVCache, places: Tensor, parts: Sequence[Part], page: slice | None = None
@@ -145,31 +158,39 @@ class DecodeByToken:
         self.parts = parts
         self.page = page
         self.looked: list[Tensor] = []
+        self._calls: list[tuple[slice, Tensor, Tensor]] = []
+        self._back = torch.zeros(len(places), dtype=torch.int64)
+        rows = 0
+        for turn in range(max(part.count for part in parts)):
+            for run in _neighbours([part for part in parts if part.count > turn]):
+                tokens = torch.tensor([part.start + turn for part in run])
+                lengths = torch.tensor([part.position + turn + 1 for part in run])
+                reach = min(-(-int(lengths.max()) // self.BLOCK) * self.BLOCK, cache.length)
+                beyond = torch.arange(reach) >= lengths[:, None, None, None]
+                mask = torch.zeros(beyond.shape, dtype=cache.keys.dtype).masked_fill_(beyond, -torch.inf)
+                self._calls.append((slice(run[0].slot, run[0].slot + len(run)), tokens, mask))
+                self._back[tokens] = torch.arange(rows, rows := rows + len(run))
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
-        # of each slot [1, kv_heads, length, d]
-        keys, values = (kept[layer].transpose(1, 2).split(1) for kept in (self.cache.keys, self.cache.values))
         heads, kv_heads = query.shape[1], key.shape[1]
-        # [1, heads, n, d] → n of [1, kv_heads, shared, d]: the queries of one key head are rows of a product
-        grouped = query[0].transpose(0, 1).unflatten(1, (kv_heads, heads // kv_heads)).split(1)
+        asked = query[0].transpose(0, 1)  # [n, heads, d]
         mixed = []
-        for part in self.parts:
-            own_keys, own_values = keys[part.slot], values[part.slot]
-            for offset in range(part.count):
-                length = part.position + offset + 1
-                mixed.append(
-                    F.scaled_dot_product_attention(
-                        grouped[part.start + offset], own_keys[:, :, :length], own_values[:, :, :length]
-                    )
-                )
-            if self.page is not None and layer == len(self.cache.keys) - 1:
-                asked = part.position + torch.arange(part.count)[None]
+        for slots, tokens, mask in self._calls:
+            keys, values = (
+                kept[layer, slots, : mask.shape[3]].transpose(1, 2)
+                for kept in (self.cache.keys, self.cache.values)
+            )
+            # [slots, kv_heads, shared, d]: the queries of one key head are rows of a product
+            grouped = asked[tokens].unflatten(1, (kv_heads, heads // kv_heads))
+            mixed.append(F.scaled_dot_product_attention(grouped, keys, values, mask))
+        if self.page is not None and layer == len(self.cache.keys) - 1:
+            for part in self.parts:
+                positions = part.position + torch.arange(part.count)[None]
                 rows = query[:, :, part.start : part.start + part.count]
-                seen = own_keys[:, :, : part.position + part.count]
-                self.looked += [page_weights(rows, seen, asked, self.page)[0]]
-        out = torch.cat([*mixed, *[torch.zeros_like(mixed[0])] * (len(grouped) - len(mixed))])
-        return out.flatten(1, 2).transpose(0, 1)[None]
+                seen = self.cache.keys[layer, part.slot, None, : part.position + part.count].transpose(1, 2)
+                self.looked += [page_weights(rows, seen, positions, self.page)[0]]
+        return torch.cat(mixed).flatten(1, 2)[self._back].transpose(0, 1)[None]
 
 
 class DecodeByRectangle:
@@ -224,6 +245,17 @@ class DecodeByRectangle:
             self.looked = page_weights(asked, seen_keys, self.positions, self.page)
         out = torch.cat([mixed, mixed.new_zeros(1, *mixed.shape[1:])])[self.cells]
         return out.transpose(0, 1)[None]
+
+
+def _neighbours(parts: Sequence[Part]) -> list[list[Part]]:
+    """Parts of adjacent slots together, in the order of slots."""
+    runs: list[list[Part]] = []
+    for part in sorted(parts, key=lambda part: part.slot):
+        if runs and runs[-1][-1].slot + 1 == part.slot:
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    return runs
 
 
 def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) -> Tensor:

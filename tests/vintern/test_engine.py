@@ -277,6 +277,20 @@ def test_logits_that_are_no_numbers_end_the_request_not_the_engine(
     assert (answer.finish, answer.reason) == ("error", Reason.internal_error)
 
 
+def test_what_is_no_number_ends_with_its_request(model: Vintern, pages: list[Request], alone) -> None:
+    """The next one in its slot is shorter, and does not see what is left there."""
+    short, *_, long = sorted(pages, key=lambda request: len(request.tiles))
+    engine = Engine(model, EngineSettings(max_batch=1))
+    first = model.vision.embeddings.class_embedding.data
+    sound = first.clone()
+    try:
+        first.fill_(torch.nan)
+        assert run(engine, [replace(long, grammar=None)])[long.id].finish == "error"
+    finally:
+        first.copy_(sound)
+    assert same(run(engine, [short])[short.id], alone[short.id])
+
+
 def test_tiles_may_be_read_only_as_ray_hands_them_over(model: Vintern, pages: list[Request], alone) -> None:
     tiles = pages[0].tiles.copy()
     tiles.flags.writeable = False
