@@ -6,6 +6,9 @@ Ours: drawn by PDFium in the sandboxed child, tiled as uint8; normalising is lef
 card's: pdf2image with PNG, then its loader (PIL tiles, each made float32, normalised, stacked). Both get the
 same bytes and take turns, file by file; CPU time counts this process and all its children. Given the same
 image, both cut the same tiles: the run checks it first. The figure is pages per core-second.
+
+Then pages that are one scan, which keep its pixels, beside the same scans with a dot on them, which are
+drawn at --dpi.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pdf2image
 import psutil
 from PIL import Image
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
 
 from pipeline import sources, specimens, tiles
 from pipeline.filetype import sniff
@@ -64,7 +69,32 @@ def main() -> None:
                         spent[row, name][1] += pages
             for key, (seconds, pages) in spent.items():
                 cost[key].append(seconds / pages)
-    _report(cost, options)
+        scans = {str(dpi): _scans(renderer, documents, dpi, options) for dpi in (100, 150, 200)}
+    _report(cost, scans, options)
+
+
+def _scans(
+    renderer: Renderer, documents: Sequence[tuple[str, Document]], dpi: int, options: argparse.Namespace
+) -> dict[str, float]:
+    """Median CPU milliseconds a page of scans of `dpi`: as they are, and with a dot."""
+    page = Image.open(io.BytesIO(next(document.data for form, document in documents if form == "png")))
+    page = page.convert("RGB").resize([side * dpi // 200 for side in page.size])  # type: ignore[arg-type]
+    picture = io.BytesIO()
+    page.save(picture, "JPEG", quality=85)
+    spent = defaultdict[str, list[float]](list)
+    for _ in range(10 * options.rounds):
+        for name in ("own pixels", "drawn"):
+            data = io.BytesIO()
+            pdf = Canvas(data, pagesize=[side * 72 / dpi for side in page.size])
+            pdf.drawImage(ImageReader(picture), 0, 0, *[side * 72 / dpi for side in page.size])
+            if name == "drawn":
+                pdf.circle(9, 9, 1)
+            pdf.save()
+            document = Document("scan.pdf", data.getvalue(), "", None)
+            before = _cpu_seconds()
+            _ours(renderer, document, options.max_tiles)
+            spent[name].append(1000 * (_cpu_seconds() - before))
+    return {name: statistics.median(each) for name, each in spent.items()}
 
 
 def _ours(renderer: Renderer, document: Document, max_tiles: int) -> int:
@@ -140,7 +170,11 @@ def _documents(count: int) -> list[tuple[str, Document]]:
     return documents
 
 
-def _report(cost: dict[tuple[str, str], list[float]], options: argparse.Namespace) -> None:
+def _report(
+    cost: dict[tuple[str, str], list[float]],
+    scans: dict[str, dict[str, float]],
+    options: argparse.Namespace,
+) -> None:
     rows = {}
     print(f"{'':12} {'ours':>18} {'model card':>18}   ratio")
     print(f"{'':12} {'pages/core-second':>18} {'pages/core-second':>18}")
@@ -148,8 +182,12 @@ def _report(cost: dict[tuple[str, str], list[float]], options: argparse.Namespac
         ours, theirs = (1 / statistics.median(cost[form, way]) for way in ("ours", "model card"))
         rows[form] = {"ours": ours, "model_card": theirs, "ratio": ours / theirs}
         print(f"{form:12} {ours:18.2f} {theirs:18.2f} {ours / theirs:6.1f}×")
+    for dpi, each in scans.items():
+        figures = ", ".join(f"{name} {spent:.0f} ms" for name, spent in each.items())
+        print(f"a scan of {dpi} dpi: {figures}, {each['drawn'] / each['own pixels']:.1f}×")
     if options.json:
-        Path(options.json).write_text(json.dumps({"options": vars(options), "rows": rows}, indent=1))
+        found = {"options": vars(options), "rows": rows, "scans": scans}
+        Path(options.json).write_text(json.dumps(found, indent=1))
 
 
 def _options() -> argparse.Namespace:

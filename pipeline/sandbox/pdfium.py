@@ -10,6 +10,7 @@ import pypdfium2
 import pypdfium2.raw
 
 from pipeline.errors import Permanent, Reason
+from pipeline.sandbox import scan
 from pipeline.sandbox.drawer import Limits, within_pages, within_pixels
 
 _HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
@@ -44,9 +45,15 @@ class PdfiumPdf:
         try:
             width, height = page.get_size()
             size = within_pixels(width * scale, height * scale, self._limits)
+            picture = scan.find(page, size)
+            if picture is not None:
+                size = picture.size
             pixels = (ctypes.c_ubyte * (size[0] * size[1] * 3)).from_buffer(canvas)
-            onto = functools.partial(pypdfium2.PdfBitmap.new_native, buffer=pixels)
-            page.render(scale=scale, rev_byteorder=True, bitmap_maker=onto).close()
+            if picture is not None:
+                picture.draw(page, pixels)
+            else:
+                onto = functools.partial(pypdfium2.PdfBitmap.new_native, buffer=pixels)
+                page.render(scale=scale, rev_byteorder=True, bitmap_maker=onto).close()
         finally:
             page.close()
         return size
