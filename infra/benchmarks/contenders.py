@@ -62,7 +62,7 @@ class Transformers:
             directory, dtype=ours.dtype, attn_implementation="sdpa"
         ).to(ours.device)
         self.model.eval()
-        self.grammars = Grammars(ours.tokenizer, ours.config.language.vocab, 1)
+        self.grammars = Grammars(ours.tokenizer, ours.config.language.vocab)
 
     def run(self, work: Sequence[Request], batch: int) -> Measured:
         began, spent = time.perf_counter(), time.process_time()

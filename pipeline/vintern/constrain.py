@@ -48,9 +48,12 @@ class Constraint:
 
 
 class Grammars:
-    """Compiles grammars for one tokenizer and vocabulary, and computes masks."""
+    """Compiles grammars for one tokenizer and vocabulary, and computes masks.
 
-    def __init__(self, tokenizer: Tokenizer, vocabulary: int, threads: int | None = None) -> None:
+    pool: by a thread for each core, for a GPU's many rows. To wake them takes longer than a CPU's few rows.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: int, *, pool: bool = False) -> None:
         self.words = (vocabulary + 31) // 32  # of a mask, 32 tokens each
         self._tokenizer = LLTokenizer(
             tokenizer.backend.to_str(), n_vocab=vocabulary, eos_token=tokenizer.end_of_turn
@@ -58,7 +61,7 @@ class Grammars:
         self._known = tokenizer.size
         added = tokenizer.backend.get_added_tokens_decoder()
         self._special = {number for number, token in added.items() if token.special}
-        self._executor = LLExecutor(threads)
+        self._executor = LLExecutor() if pool else None
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
     def start(self, grammar: str) -> Constraint:
@@ -90,7 +93,10 @@ class Grammars:
             if constraint is None:
                 masks[row] = -1
         rows = [(found.matcher, row) for row, found in enumerate(constraints) if found is not None]
-        if rows:
+        if self._executor is None:
+            for matcher, row in rows:
+                matcher.unsafe_compute_mask_ptr(masks[row].data_ptr(), self.words * 4)
+        elif rows:
             self._executor.unsafe_compute_mask_ptr(rows, masks.data_ptr(), self.words * 4, len(masks))
 
 

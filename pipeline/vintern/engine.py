@@ -88,7 +88,7 @@ class Engine:
             page_tiles=self._page_tiles,
         )
         self._pointer = Pointer(slots, self._page_tiles, model.device) if settings.place else None
-        self._grammars = Grammars(model.tokenizer, model.config.language.vocab, None if on_gpu else 1)
+        self._grammars = Grammars(model.tokenizer, model.config.language.vocab, pool=on_gpu)
         self._masks = torch.zeros(slots, self._grammars.words, dtype=torch.int32, pin_memory=on_gpu)
         self._answered: list[Generation] = []  # at submit, for the next step to hand out
         self._ids: set[str] = set()

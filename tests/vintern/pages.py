@@ -49,7 +49,7 @@ class Slow:
 @torch.inference_mode()
 def answer_slowly(model: Vintern, request: Request, penalty: float = 1.0) -> Slow:
     """Greedy under the grammar's masks; every token, forced or not, is chosen from a whole forward pass."""
-    grammars = Grammars(model.tokenizer, model.config.language.vocab, 1)
+    grammars = Grammars(model.tokenizer, model.config.language.vocab)
     constraint = None if request.grammar is None else grammars.start(request.grammar)
     ids = model.prompt_ids(request.question, len(request.tiles))
     visual = model.vision(torch.from_numpy(request.tiles)) if len(request.tiles) else None

@@ -152,10 +152,11 @@ def test_choose_gives_both_probabilities() -> None:
     assert not np.isfinite(nothing.probability)
 
 
-def test_masks_of_a_vocabulary_that_is_no_multiple_of_32(model: Vintern) -> None:
+@pytest.mark.parametrize("pool", [False, True])
+def test_masks_of_a_vocabulary_that_is_no_multiple_of_32(model: Vintern, pool: bool) -> None:
     vocabulary = model.config.language.vocab
     assert vocabulary % 32
-    grammars = Grammars(model.tokenizer, vocabulary, 1)
+    grammars = Grammars(model.tokenizer, vocabulary, pool=pool)
     masks = torch.zeros(2, grammars.words, dtype=torch.int32)
     constraint = grammars.start(LLMatcher.grammar_from_regex("[a-c]x"))
     grammars.fill([None, constraint], masks)
@@ -165,14 +166,14 @@ def test_masks_of_a_vocabulary_that_is_no_multiple_of_32(model: Vintern) -> None
 
 
 def test_every_token_has_the_bytes_that_the_tokenizer_decodes(model: Vintern) -> None:
-    grammars = Grammars(model.tokenizer, model.config.language.vocab, 1)
+    grammars = Grammars(model.tokenizer, model.config.language.vocab)
     for token in range(model.config.language.vocab):
         assert grammars.bytes_of(token).decode("utf-8", "replace") == model.tokenizer.decode([token])
     assert grammars.bytes_of(model.config.language.vocab) == b""
 
 
 def test_a_constraint_refuses_and_a_copy_starts_afresh(model: Vintern) -> None:
-    grammars = Grammars(model.tokenizer, model.config.language.vocab, 1)
+    grammars = Grammars(model.tokenizer, model.config.language.vocab)
     first, second = grammars.start(CARD), grammars.start(CARD)
     with pytest.raises(Permanent) as raised:
         first.accept(*model.tokenizer.encode("x"))
