@@ -169,10 +169,10 @@ def transcript(pieces: Sequence[bytes]) -> tuple[str, npt.NDArray[np.int32]]:
     text = ""
     spans = np.zeros((len(pieces), 2), dtype=np.int32)
     for number, piece in enumerate(pieces):
-        characters = []
-        for byte in piece:
-            text += decoder.decode(bytes([byte]))
-            # A byte belongs to the character it completes, or to the one that is still open after it.
-            characters.append(len(text) if decoder.getstate()[0] else len(text) - 1)
-        spans[number] = (characters[0], characters[-1] + 1) if characters else (len(text), len(text))
-    return text + decoder.decode(b"", final=True), spans
+        start = len(text)  # of a character that is still open, too
+        text += decoder.decode(piece)
+        still_open = bool(piece and decoder.getstate()[0])
+        spans[number] = start, len(text) + still_open
+    rest = decoder.decode(b"", final=True)  # what was still open may be several characters: each is U+FFFD
+    spans[spans[:, 1] > len(text), 1] = len(text) + len(rest)
+    return text + rest, spans

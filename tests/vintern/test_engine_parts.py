@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 from transformers import RepetitionPenaltyLogitsProcessor
@@ -37,8 +37,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Vintern:
 
 
 @given(text=st.text(max_size=12), cuts=st.lists(st.integers(0, 40)), damage=st.binary(max_size=3))
+@example(text="", cuts=[], damage=b"\xed\xa0")  # which are two characters
+@example(text="â", cuts=[1], damage=b"")
 def test_spans_cover_the_text_however_it_is_cut(text: str, cuts: list[int], damage: bytes) -> None:
-    whole = text.encode("utf-8") + damage
+    whole = damage + text.encode("utf-8") + damage
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
     pieces = [whole[a:b] for a, b in pairwise(edges)]
     said, spans = transcript(pieces)
