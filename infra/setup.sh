@@ -11,6 +11,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 app_packages=(
   poppler-utils poppler-data                                     # the second PDF renderer
+  g++                                                            # compiles the engine's own CPU kernels
   fonts-dejavu-core fonts-liberation2 fonts-noto-core            # what specimens are printed in
   fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-crosextra-carlito
 )

@@ -23,7 +23,9 @@ FORM = 2
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
 UNINVOLVED: Mapping[str, frozenset[str]] = {
     "render": frozenset({"max_pages", "seconds", "memory_bytes"}),
-    "engine": frozenset({"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "warmup"}),
+    "engine": frozenset(
+        {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
+    ),
 }
 LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")
 

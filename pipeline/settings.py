@@ -66,6 +66,10 @@ class EngineSettings(Section):
     )
     repetition_penalty: float = Field(1.0, ge=1.0, le=10.0, description="over generated tokens; 1.0: none")
     beams: int = Field(1, ge=1, le=16, description="1: greedy; the model card uses 3, one request at a time")
+    kernels: bool = Field(
+        True,
+        description="CPU: our own, compiled at the first start (a second), where the processor suits them",
+    )
     warmup: Literal["none", "graphs", "compile"] = Field(
         "none", description="GPU: record CUDA graphs (seconds) or also compile (minutes) at start"
     )

@@ -37,6 +37,8 @@ class LaneReport:
 
     lane: str
     state: str = "starting"
+    engine: str | None = None  # what its replica computes with, in words
+    start_seconds: float = 0.0  # of its replica
     held: int = 0  # documents leased now
     documents: Counter[str] = field(default_factory=Counter)  # by the state they ended in
     reasons: Counter[str] = field(default_factory=Counter)  # of quarantined documents and failed pages

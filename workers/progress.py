@@ -54,6 +54,15 @@ class Progress:
         return sum((report.reasons for report in self.reports), Counter[str]())
 
     @property
+    def engines(self) -> dict[str, float]:
+        """What lanes compute with, and the seconds of the slowest start with it."""
+        slowest: dict[str, float] = {}
+        for report in self.reports:
+            if report.engine:
+                slowest[report.engine] = max(report.start_seconds, slowest.get(report.engine, 0.0))
+        return slowest
+
+    @property
     def troubles(self) -> list[str]:
         return sorted({report.trouble for report in self.reports if report.trouble})
 
@@ -65,6 +74,7 @@ class Reporter:
         self._console = console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._rates = Rates()
+        self._engines_told: set[str] = set()
         self._told: object = None
         self._told_at = 0.0
 
@@ -82,12 +92,19 @@ class Reporter:
         if self._live is not None:
             self._live.update(panel(progress, rates), refresh=True)
             return
+        for engine, seconds in progress.engines.items():
+            if engine not in self._engines_told:
+                self._say(f"{clock(progress.seconds)} engine: {_ready(engine, seconds)}")
+                self._engines_told.add(engine)
         now = time.monotonic()
         figures = (progress.phase, progress.documents, progress.pages, progress.tokens, progress.troubles)
         pause = _LINE_SECONDS[figures == self._told]
         if progress.phase == "ended" or now - self._told_at >= pause:
-            self._console.print(line(progress, rates), highlight=False, soft_wrap=True, markup=False)
+            self._say(line(progress, rates))
             self._told, self._told_at = figures, now
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +171,8 @@ def panel(progress: Progress, speed: Speed) -> RenderableType:
     lanes = Counter(report.state for report in progress.reports)
     replaced = f", {progress.lanes_replaced} replaced" if progress.lanes_replaced else ""
     table.add_row("lanes", _counted(lanes) + replaced)
+    for engine, seconds in progress.engines.items():
+        table.add_row("engine", _ready(engine, seconds))
     if progress.reasons:
         table.add_row("failed", _counted(progress.reasons))
     for trouble in progress.troubles:
@@ -166,6 +185,10 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _ready(engine: str, seconds: float) -> str:
+    return f"{engine}; ready in {seconds:.1f} s"
 
 
 def _states(progress: Progress) -> str:

@@ -32,6 +32,8 @@ class Health:
     still_seconds: float
     tokens: int  # generated so far
     peak_bytes: int  # largest resident memory of the process
+    engine: str  # what it computes with, in words
+    start_seconds: float  # to load the checkpoint and start the engine
 
 
 class Replica:
@@ -49,6 +51,7 @@ class Replica:
         self._broken: ReplicaLost | None = None
         self._tokens = 0
         self._alive_at = time.monotonic()
+        self._engine, self._start_seconds = "", 0.0
 
     async def outlive_notice(self) -> None:
         """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
@@ -75,9 +78,12 @@ class Replica:
             raise self._broken
         busy = bool(self._waiting)
         still = time.monotonic() - self._alive_at if busy else 0.0
-        return Health(len(self._waiting), still, self._tokens, peak_bytes())
+        return Health(
+            len(self._waiting), still, self._tokens, peak_bytes(), self._engine, self._start_seconds
+        )
 
     def _load(self) -> tuple[ModelFacts, Engine]:
+        began = time.monotonic()
         # Read when torch is imported. Threads that wait must sleep: the readers beside want the cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if self._settings.threads is not None:
@@ -92,6 +98,7 @@ class Replica:
                 f"the model {self._model!r} cannot be loaded on {self._settings.device}: {error}"
             ) from error
         engine = Engine(model, self._settings)
+        self._engine, self._start_seconds = engine.about, time.monotonic() - began
         return (
             ModelFacts(
                 checkpoint_hash=model.checkpoint_hash,

@@ -241,14 +241,16 @@ class Scheduler:
         """Keep the report up to date; a replica that stands still is replaced."""
         peaks = self._report.peak_bytes
         while True:
-            await asyncio.sleep(_HEALTH_SECONDS)
             peaks["scheduler"] = peak_bytes()
             self._report.replica_deaths = lane.replica.deaths
             self._report.reader_deaths = sum(seat.deaths for seat in lane.readers.seats)
             with contextlib.suppress(ReplicaLost, ReaderLost):  # whoever has work there sees to it
-                peaks["replica"] = (await lane.replica.health()).peak_bytes
+                health = await lane.replica.health()
+                peaks["replica"] = health.peak_bytes
+                self._report.engine, self._report.start_seconds = health.engine, health.start_seconds
                 for number, seat in enumerate(lane.readers.seats):
                     peaks[f"reader {number}"] = await seat.peak_bytes()
+            await asyncio.sleep(_HEALTH_SECONDS)
 
     async def _ledger(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Call the store in a thread; while it is away, wait and try again. Its calls may be repeated."""

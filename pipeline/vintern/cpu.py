@@ -1,4 +1,4 @@
-"""What a CPU needs to be quick: its weights in the order in which it multiplies, and memory that it keeps."""
+"""What a CPU needs to be quick: weights in the order in which it multiplies, kept memory, our own kernels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import ctypes
 
 import torch
 from torch import Tensor, nn
+
+from pipeline.vintern import kernels as compiled
+from pipeline.vintern import language, vision
+from pipeline.vintern.kernels import Kernels, KernelsMissing, Norm
+from pipeline.vintern.model import Vintern
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3), in glibc's malloc.h
 _KEPT = 2**30  # bytes; more than any tensor of a pass
@@ -22,6 +27,27 @@ def keep_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _KEPT)) and bool(mallopt(_TRIM_THRESHOLD, _KEPT))
+
+
+def kernels(model: Vintern, wanted: bool) -> Kernels:
+    """Our own kernels, from now on used by the model too.
+
+    Raises KernelsMissing where they are not wanted or cannot be had.
+    """
+    if not wanted:
+        raise KernelsMissing("engine.kernels is off")
+    found = compiled.load(model.config, model.dtype)
+    for module in list(model.network.modules()):
+        if isinstance(module, vision.Attention) and found.long_queries:
+            module.attend = found.full
+        elif isinstance(module, language.Attention):
+            module.rotate = found.rotate
+        elif isinstance(module, language.Mlp):
+            module.gate = found.gate
+        for name, part in module.named_children():
+            if isinstance(part, language.RMSNorm):
+                setattr(module, name, Norm(part, found))
+    return found
 
 
 def pack(network: nn.Module) -> None:

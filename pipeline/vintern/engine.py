@@ -34,6 +34,7 @@ from pipeline.vintern.answer import Answer
 from pipeline.vintern.batching import Batch, Shape, Work
 from pipeline.vintern.config import TILE
 from pipeline.vintern.constrain import Grammars
+from pipeline.vintern.kernels import KernelsMissing
 from pipeline.vintern.kv_cache import KVCache, cache_size
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import Pointer
@@ -56,14 +57,20 @@ class Engine:
         Raises UsageError when not even one request has room.
         """
         began = time.perf_counter()
+        self.model = model
+        self.settings = settings
         on_gpu = model.device.type == "cuda"
+        kernels, self.about = None, f"{str(model.dtype).removeprefix('torch.')} on {model.device}"
         if not on_gpu:
             cpu.keep_memory()
             cpu.pack(model.network)
             if settings.threads is not None:
                 torch.set_num_threads(settings.threads)
-        self.model = model
-        self.settings = settings
+            try:
+                kernels = cpu.kernels(model, settings.kernels)
+                self.about += f", {torch.get_num_threads()} threads, own kernels"
+            except KernelsMissing as error:
+                self.about += f", {torch.get_num_threads()} threads, without own kernels: {error}"
         slots, length = cache_size(
             model.config.language,
             model.context_length,
@@ -86,6 +93,7 @@ class Engine:
             graphs=on_gpu and settings.warmup != "none",
             compiled=on_gpu and settings.warmup == "compile",
             page_tiles=self._page_tiles,
+            kernels=kernels,
         )
         self._pointer = Pointer(slots, self._page_tiles, model.device) if settings.place else None
         self._grammars = Grammars(model.tokenizer, model.config.language.vocab, pool=on_gpu)
@@ -255,6 +263,8 @@ class Engine:
             penalties = sampler.Penalties(
                 [answer.penalty for answer in answers], [answer.tokens for answer in answers]
             )
+        if self._runner.kernels is not None and penalties is None:
+            return self._runner.kernels.choose(logits, masks)
         return sampler.choose(logits, masks, penalties)
 
     def _take(self, fed: Sequence[tuple[Answer, int]], chosen: Tensor) -> None:

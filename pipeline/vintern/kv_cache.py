@@ -1,4 +1,4 @@
-"""Keys and values of the requests in flight, and the two attentions that use them.
+"""Keys and values of the requests in flight, and the attentions that use them.
 
 Memory is allotted once: `slots` places of `length` tokens each, and one more that takes what padding writes.
 A request owns a slot from admission to its end, so it can never run out of memory on the way. On a CPU the
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pipeline.errors import UsageError
 from pipeline.vintern.config import LanguageConfig
+from pipeline.vintern.kernels import Kernels, Span
 
 
 class KVCache:
@@ -109,8 +110,8 @@ class Prefill:
     """Attend: whole prompts [b, t], padded on the right; keys and values go to `places` int64 [b · t].
 
     Nothing to the right of a token is looked at, so padding disturbs no one. The last layer is asked for the
-    tokens at `asked` int64 [b, m] alone; if `page` says where the visual tokens are, it fills `looked`
-    float32 [b, m, cells] with what they saw of them.
+    tokens at `asked` int64 [b, m] alone; if `page` says where the visual tokens are, it fills `looked` with
+    what they saw of them, float32 [m, cells] for each prompt.
     """
 
     def __init__(self, cache: KVCache, places: Tensor, asked: Tensor, page: slice | None = None) -> None:
@@ -118,14 +119,14 @@ class Prefill:
         self.places = places
         self.asked = asked
         self.page = page
-        self.looked: Tensor | None = None
+        self.looked: list[Tensor] = []
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.cache.write(layer, self.places, *(part.transpose(1, 2).flatten(0, 1) for part in (key, value)))
         if layer < len(self.cache.keys) - 1:
             return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
         if self.page is not None:
-            self.looked = page_weights(query, key, self.asked, self.page)
+            self.looked = list(page_weights(query, key, self.asked, self.page))
         mask = torch.arange(key.shape[2], device=key.device) <= self.asked[:, None, :, None]
         return F.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
 
@@ -185,12 +186,49 @@ class DecodeByToken:
             grouped = asked[tokens].unflatten(1, (kv_heads, heads // kv_heads))
             mixed.append(F.scaled_dot_product_attention(grouped, keys, values, mask))
         if self.page is not None and layer == len(self.cache.keys) - 1:
-            for part in self.parts:
-                positions = part.position + torch.arange(part.count)[None]
-                rows = query[:, :, part.start : part.start + part.count]
-                seen = self.cache.keys[layer, part.slot, None, : part.position + part.count].transpose(1, 2)
-                self.looked += [page_weights(rows, seen, positions, self.page)[0]]
+            self.looked = _looked(self.cache.keys[layer], query, self.parts, self.page)
         return torch.cat(mixed).flatten(1, 2)[self._back].transpose(0, 1)[None]
+
+
+class InPlace:
+    """Attend by our own kernels: tokens [1, n] of requests, each over its own slot, where its keys lie.
+
+    It serves prompts and decode steps alike. Of a prompt the last layer is asked for its last tokens alone:
+    those are then the `asked` parts. A token's bits do not depend on what else is in the pass.
+    """
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        cache: KVCache,
+        places: Tensor,
+        parts: Sequence[Part],
+        asked: Sequence[Part] | None = None,
+        page: slice | None = None,
+    ) -> None:
+        self.kernels = kernels
+        self.cache = cache
+        self.places = places
+        self.page = page
+        self.looked: list[Tensor] = []
+        self._asked = parts if asked is None else asked
+        self._spans, self._last = (
+            [Span(p.start, p.count, p.slot * cache.length, p.position + 1, 1) for p in those]
+            for those in (parts, self._asked)
+        )
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        last = layer == len(self.cache.keys) - 1
+        if last and self.page is not None:
+            self.looked = _looked(self.cache.keys[layer], query, self._asked, self.page)
+        mixed = self.kernels.attend(
+            query[0].transpose(0, 1),
+            self.cache.keys[layer].flatten(0, 1),
+            self.cache.values[layer].flatten(0, 1),
+            self._last if last else self._spans,
+        )
+        return mixed.transpose(0, 1)[None]
 
 
 class DecodeByRectangle:
@@ -256,6 +294,17 @@ def _neighbours(parts: Sequence[Part]) -> list[list[Part]]:
         else:
             runs.append([part])
     return runs
+
+
+def _looked(keys: Tensor, query: Tensor, parts: Sequence[Part], page: slice) -> list[Tensor]:
+    """What each part's tokens see of the page: query [1, heads, n, d], keys [slots, length, kv_heads, d]."""
+    found = []
+    for part in parts:
+        positions = part.position + torch.arange(part.count)[None]
+        rows = query[:, :, part.start : part.start + part.count]
+        seen = keys[part.slot, None, : part.position + part.count].transpose(1, 2)
+        found.append(page_weights(rows, seen, positions, page)[0])
+    return found
 
 
 def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) -> Tensor:

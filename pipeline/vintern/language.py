@@ -8,6 +8,7 @@ weights which multiply the same states are one: `qkv_proj` and `gate_up_proj`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -89,6 +90,12 @@ def rotate(states: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     return torch.addcmul(states * cosine, torch.cat([second, first], -1), sine)
 
 
+def gate(both: Tensor) -> Tensor:
+    """[..., 2 · ffn] → silu of the first half times the second, [..., ffn]."""
+    first, second = both.chunk(2, -1)
+    return F.silu(first) * second
+
+
 class Layer(nn.Module):
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -123,6 +130,7 @@ class Attention(nn.Module):
         self.heads = [config.heads, config.kv_heads, config.kv_heads]
         self.qkv_proj = nn.Linear(config.hidden, sum(self.heads) * config.head_dim)
         self.o_proj = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
+        self.rotate: Callable[[Tensor, tuple[Tensor, Tensor]], Tensor] = rotate
 
     def forward(
         self,
@@ -139,7 +147,7 @@ class Attention(nn.Module):
             .transpose(1, 2)
             .split([heads + kv_heads, kv_heads], 1)
         )
-        query, key = rotate(turned, rotation).split([heads, kv_heads], 1)
+        query, key = self.rotate(turned, rotation).split([heads, kv_heads], 1)
         if asked is not None:
             query = query.take_along_dim(asked[:, None, :, None], 2)
         mixed = attend(number, query, key, value)
@@ -154,10 +162,10 @@ class Mlp(nn.Module):
         super().__init__()
         self.gate_up_proj = nn.Linear(config.hidden, 2 * config.ffn, bias=False)
         self.down_proj = nn.Linear(config.ffn, config.hidden, bias=False)
+        self.gate: Callable[[Tensor], Tensor] = gate
 
     def forward(self, hidden: Tensor) -> Tensor:
-        gate, up = self.gate_up_proj(hidden).chunk(2, -1)
-        found: Tensor = self.down_proj(F.silu(gate) * up)
+        found: Tensor = self.down_proj(self.gate(self.gate_up_proj(hidden)))
         return found
 
 

@@ -1,9 +1,9 @@
 """What runs on the device: tiles seen, prompts prefilled, tokens decoded. `batching` says whose.
 
-On a CPU every pass has a shape that does not depend on who shares it: tiles and prompts go one by one, and
-decode passes are padded to a fixed number of rows. Matrix products of one shape compute each row in the same
-way wherever it stands, so an answer does not depend, to the last bit, on its neighbours. On a GPU shapes are
-rounded up to a few sizes, which may be recorded as CUDA graphs.
+On a CPU an answer does not depend, to the last bit, on its neighbours: tiles and prompts go one by one, and
+matrix products compute each row in the same way wherever it stands. In float32 that holds for products of one
+shape, so decode passes are padded to a fixed number of rows; in bfloat16 it was found to hold for any number.
+On a GPU shapes are rounded up to a few sizes, which may be recorded as CUDA graphs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pipeline.vintern.answer import Answer
 from pipeline.vintern.batching import ROWS
 from pipeline.vintern.config import TILE
 from pipeline.vintern.graphs import Graphs
-from pipeline.vintern.kv_cache import DecodeByRectangle, DecodeByToken, KVCache, Part, Prefill
+from pipeline.vintern.kernels import Kernels
+from pipeline.vintern.kv_cache import DecodeByRectangle, DecodeByToken, InPlace, KVCache, Part, Prefill
 from pipeline.vintern.language import Attend
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import CELLS
@@ -40,13 +41,18 @@ class Runner:
         graphs: bool = False,
         compiled: bool = False,
         page_tiles: int = 0,
+        kernels: Kernels | None = None,
     ) -> None:
-        """rectangle: decode as a GPU does. rows: of a CPU's decode step. page_tiles: 0, or watch so many."""
+        """rectangle: decode as a GPU does. rows: of a CPU's decode step. page_tiles: 0, or watch so many.
+
+        kernels: those that the model uses too.
+        """
         self.model = model
         self.cache = cache
         self.device = model.device
         self.rectangle = rectangle
         self.rows = rows
+        self.kernels = kernels
         image = model.tokenizer.image
         self.page_start = model.prompt_ids("", 1).tolist().index(image)  # the same in every prompt
         self.page = slice(self.page_start, self.page_start + CELLS * page_tiles) if page_tiles else None
@@ -116,9 +122,16 @@ class Runner:
                 for count, length in zip(counts, lengths, strict=True)
             ]
         )
-        attend = Prefill(self.cache, places.flatten(), asked, self.page)
+        if self.kernels is not None and self.kernels.long_queries and len(answers) == 1:
+            slot, length, count = answers[0].slot, longest, counts[0]
+            whole, end = Part(slot, 0, 0, length), Part(slot, length - count, 0, count)
+            attend: Prefill | InPlace = InPlace(
+                self.kernels, self.cache, places.flatten(), [whole], [end], self.page
+            )
+        else:
+            attend = Prefill(self.cache, places.flatten(), asked, self.page)
         hidden = self.model.language(embeds, positions, attend, asked)
-        if attend.looked is not None:
+        if attend.looked:
             self.looked = torch.cat([rows[:count] for rows, count in zip(attend.looked, counts, strict=True)])
         return hidden[:, -1]  # type: ignore[no-any-return]
 
@@ -136,16 +149,19 @@ class Runner:
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """[b, hidden] → [b, vocabulary]."""
-        rows = _power(len(hidden)) if self.rectangle else -(-self.cache.slots // ROWS) * ROWS
+        rows = _power(len(hidden)) if self.rectangle else self._padded(len(hidden), self.cache.slots)
         return self.model.language.head(F.pad(hidden, (0, 0, 0, rows - len(hidden))))[: len(hidden)]
 
     def _decode_by_token(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
-        padding = self.rows - len(tokens)
+        padding = self._padded(len(tokens), self.rows) - len(tokens)
         positions = [part.position + n for part in parts for n in range(part.count)]
         slots = [part.slot for part in parts for _ in range(part.count)]
         places = [slot * self.cache.length + at for slot, at in zip(slots, positions, strict=True)]
-        attend = DecodeByToken(
-            self.cache, torch.tensor(places + [self.cache.scratch] * padding), parts, self.page
+        given = torch.tensor(places + [self.cache.scratch] * padding)
+        attend = (
+            DecodeByToken(self.cache, given, parts, self.page)
+            if self.kernels is None
+            else InPlace(self.kernels, self.cache, given, parts, page=self.page)
         )
         embeds = self.model.language.embed(torch.tensor([*tokens, *[0] * padding]))
         hidden = self.model.language(embeds[None], torch.tensor([positions + [0] * padding]), attend)
@@ -188,6 +204,10 @@ class Runner:
         if looked is not None:
             self.looked = looked.flatten(0, 1)[self._upload(cells)]
         return hidden
+
+    def _padded(self, count: int, most: int) -> int:
+        """Rows of a CPU's products for `count` tokens of at most `most`."""
+        return -(-most // ROWS) * ROWS if self.model.dtype == torch.float32 else count
 
     def _upload(self, numbers: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
         found = torch.tensor(numbers)

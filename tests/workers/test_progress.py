@@ -43,5 +43,19 @@ def test_plain_lines_only_when_something_happened() -> None:
     assert len(out.getvalue().splitlines()) == 1
 
 
+def test_what_the_lanes_compute_with_is_said_once() -> None:
+    out = io.StringIO()
+    now = progress(1, 1, 1)
+    with Reporter(Console(file=out, width=40)) as reporter:
+        reporter.show(now)
+        for engine, seconds in (("float32 on cpu", 2.0), ("float32 on cpu", 3.0), ("bfloat16 on cuda", 9.04)):
+            now.reports[0].engine, now.reports[0].start_seconds = engine, seconds
+            reporter.show(now)
+    assert out.getvalue().splitlines()[1:] == [
+        "0:01 engine: float32 on cpu; ready in 2.0 s",
+        "0:01 engine: bfloat16 on cuda; ready in 9.0 s",
+    ]
+
+
 def test_clock() -> None:
     assert [clock(s) for s in (0, 59.9, 60, 3600)] == ["0:00", "0:59", "1:00", "1:00:00"]
