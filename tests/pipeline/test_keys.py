@@ -62,7 +62,7 @@ def test_our_own_form_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def other(model: type[BaseModel], name: str) -> object:
     """A valid value of the setting that is not its default."""
     default = model.model_fields[name].default
-    for candidate in (True, "poppler", "compile", "cuda:7", "bfloat16", 3, 300, 1.5):
+    for candidate in (True, False, "poppler", "compile", "cuda:7", "bfloat16", 3, 300, 1.5):
         try:
             made = getattr(model(**{name: candidate}), name)
         except ValueError:
