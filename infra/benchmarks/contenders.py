@@ -30,6 +30,7 @@ from pipeline.vintern.vision import normalise
 class Measured:
     """One run. `texts` by request; None where a contender does not tell."""
 
+    pages: int
     seconds: float
     cpu_seconds: float
     tokens: int
@@ -45,6 +46,7 @@ class Ours:
         began, spent = time.perf_counter(), time.process_time()
         answers = list(self.engine.generate(work))
         return Measured(
+            len(work),
             time.perf_counter() - began,
             time.process_time() - spent,
             sum(len(answer.forced) for answer in answers),
@@ -71,6 +73,7 @@ class Transformers:
             group = work[start : start + batch]
             said |= dict(zip([request.id for request in group], self._generate(group), strict=True))
         return Measured(
+            len(work),
             time.perf_counter() - began,
             time.process_time() - spent,
             sum(len(ids) for ids in said.values()),
@@ -206,7 +209,7 @@ class Vllm:
                 "schema": self._schema,
             }
             print(json.dumps(order), file=self._process.stdin, flush=True)
-            return Measured(**self._heard())
+            return Measured(len(work), **self._heard())
 
     def _heard(self) -> Any:
         assert self._process.stdout

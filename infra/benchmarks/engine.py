@@ -138,7 +138,7 @@ def compare(
     contenders: dict[str, Run] = {
         "engine": Ours(engine).run,
         "transformers, batched": lambda work: theirs.run(work, options.batch),
-        "transformers, one by one": lambda work: theirs.run(work, 1),
+        "transformers, one by one": lambda work: theirs.run(work[: options.single], 1),
     }
     if options.vllm:
         vllm = processes.enter_context(Vllm(options.vllm, directory, model, card(), options.batch))
@@ -158,7 +158,7 @@ def side_by_side(contenders: dict[str, Run], engine: Engine, options: argparse.N
             measured[name].append(run(work))
     after, ours = engine.stats, measured["engine"]
     return {
-        "rows": {name: _row(runs, ours, options.pages) for name, runs in measured.items()},
+        "rows": {name: _row(runs, ours) for name, runs in measured.items()},
         "phases": {
             phase: getattr(after, f"{phase}_seconds") - getattr(before, f"{phase}_seconds")
             for phase in ("vision", "prefill", "decode")
@@ -170,23 +170,24 @@ def side_by_side(contenders: dict[str, Run], engine: Engine, options: argparse.N
     }
 
 
-def _row(runs: Sequence[Measured], ours: Sequence[Measured], count: int) -> dict[str, Any]:
+def _row(runs: Sequence[Measured], ours: Sequence[Measured]) -> dict[str, Any]:
     def times_faster(kind: str) -> float:
         """Run by run, so that what disturbed one run of all does not count."""
         return statistics.median(
-            getattr(one, kind) / getattr(mine, kind) for one, mine in zip(runs, ours, strict=True)
+            getattr(one, kind) / one.pages / (getattr(mine, kind) / mine.pages)
+            for one, mine in zip(runs, ours, strict=True)
         )
 
     same = [
-        one.texts[key] == text
+        text == mine.texts[key]
         for one, mine in zip(runs, ours, strict=True)
-        for key, text in (mine.texts or {}).items()
-        if one.texts is not None
+        if one.texts is not None and mine.texts is not None
+        for key, text in one.texts.items()
     ]
     seconds = statistics.median(run.seconds for run in runs)
     return {
         "seconds": seconds,
-        "pages_per_second": count / seconds,
+        "pages_per_second": runs[0].pages / seconds,
         "engine_is_times_faster": times_faster("seconds"),
         "cpu_seconds": statistics.median(run.cpu_seconds for run in runs),
         "engine_is_times_faster_cpu": times_faster("cpu_seconds"),
@@ -313,7 +314,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="requests together; default 8, on a GPU 32")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of a CPU; default: as torch decides")
-    parser.add_argument("--warmup", default="none", choices=["none", "graphs", "compile"], help="of a GPU")
+    parser.add_argument("--single", type=int, help="pages one by one; default: all, on a GPU 4")
+    parser.add_argument("--warmup", choices=["none", "graphs", "compile"], help="of a GPU; default: graphs")
     parser.add_argument("--vllm", help="the Python of an environment with vLLM")
     parser.add_argument("--keep", help="leave the checkpoint in this directory")
     parser.add_argument("--json", help="write all figures there")
@@ -322,6 +324,8 @@ def _options() -> argparse.Namespace:
     options.size = options.size or ("full" if on_gpu else "mid")
     options.pages = options.pages or (64 if on_gpu else 8)
     options.batch = options.batch or (32 if on_gpu else 8)
+    options.single = options.single or (4 if on_gpu else options.pages)
+    options.warmup = options.warmup or ("graphs" if on_gpu else "none")
     return options
 
 

@@ -90,6 +90,7 @@ class Engine:
             self._cache,
             rectangle=on_gpu,
             rows=self._shape.decode,
+            any_rows=not on_gpu and cpu.any_rows(model, self._shape.decode),
             graphs=on_gpu and settings.warmup != "none",
             compiled=on_gpu and settings.warmup == "compile",
             page_tiles=self._page_tiles,

@@ -1,9 +1,9 @@
 """What runs on the device: tiles seen, prompts prefilled, tokens decoded. `batching` says whose.
 
 On a CPU an answer does not depend, to the last bit, on its neighbours: tiles and prompts go one by one, and
-matrix products compute each row in the same way wherever it stands. In float32 that holds for products of one
-shape, so decode passes are padded to a fixed number of rows; in bfloat16 it was found to hold for any number.
-On a GPU shapes are rounded up to a few sizes, which may be recorded as CUDA graphs.
+matrix products of one shape compute each row in the same way wherever it stands. So decode passes are padded
+to a fixed number of rows, except where a product's number of rows changes no bit either. On a GPU shapes are
+rounded up to a few sizes, which may be recorded as CUDA graphs.
 """
 
 from __future__ import annotations
@@ -38,20 +38,23 @@ class Runner:
         *,
         rectangle: bool,
         rows: int,
+        any_rows: bool = False,
         graphs: bool = False,
         compiled: bool = False,
         page_tiles: int = 0,
         kernels: Kernels | None = None,
     ) -> None:
-        """rectangle: decode as a GPU does. rows: of a CPU's decode step. page_tiles: 0, or watch so many.
+        """rectangle: decode as a GPU does. page_tiles: 0, or watch so many.
 
-        kernels: those that the model uses too.
+        rows: of a CPU's decode step; any_rows: fewer give the same bits (`cpu.any_rows`). kernels: those that
+        the model uses too.
         """
         self.model = model
         self.cache = cache
         self.device = model.device
         self.rectangle = rectangle
         self.rows = rows
+        self.any_rows = any_rows
         self.kernels = kernels
         image = model.tokenizer.image
         self.page_start = model.prompt_ids("", 1).tolist().index(image)  # the same in every prompt
@@ -207,7 +210,7 @@ class Runner:
 
     def _padded(self, count: int, most: int) -> int:
         """Rows of a CPU's products for `count` tokens of at most `most`."""
-        return -(-most // ROWS) * ROWS if self.model.dtype == torch.float32 else count
+        return count if self.any_rows else -(-most // ROWS) * ROWS
 
     def _upload(self, numbers: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
         found = torch.tensor(numbers)

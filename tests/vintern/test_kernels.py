@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pipeline.settings import EngineSettings
-from pipeline.vintern import Vintern, kernels, language, load, sampler
+from pipeline.vintern import Vintern, cpu, kernels, language, load, sampler
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.kernels import Kernels, KernelsMissing, Span
 from tests.vintern import checkpoints
@@ -172,14 +172,16 @@ def test_the_next_token_is_that_of_the_sampler(ours: Kernels, vocabulary: int) -
 
 @needs_them
 @pytest.mark.slow
-@pytest.mark.parametrize("long_queries", [True, False])
+@pytest.mark.parametrize("amx", [False, True])
 def test_an_engine_with_them_says_the_same_alone_and_in_company(
-    model: Vintern, monkeypatch: pytest.MonkeyPatch, long_queries: bool
+    model: Vintern, monkeypatch: pytest.MonkeyPatch, amx: bool
 ) -> None:
-    """Bit for bit; prompts by our attention, and by PyTorch's (`long_queries` off, as where there is AMX)."""
+    """Bit for bit; also as where there is AMX: prompts by PyTorch's attention, products padded."""
     found = kernels.load(model.config, model.dtype)
-    found.long_queries = long_queries
     monkeypatch.setattr(kernels, "load", lambda *_: found)
+    if amx:
+        found.long_queries = False
+        monkeypatch.setattr(cpu, "any_rows", lambda *_: False)
     pages = [page(number, (1, 2, 0, 1, 3)[number % 5], GRAMMARS[number % 5], 30) for number in range(8)]
     engine = Engine(model, EngineSettings(max_batch=4))
     assert engine.about.endswith("own kernels")
