@@ -15,7 +15,10 @@ app_packages=(
   fonts-dejavu-core fonts-liberation2 fonts-noto-core            # what specimens are printed in
   fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-crosextra-carlito
 )
-test_packages=(radosgw ceph-mon ceph-osd)                        # a real S3 server
+test_packages=(
+  radosgw ceph-mon ceph-osd                                      # a real S3 server
+  tesseract-ocr tesseract-ocr-vie                                # what the demo model is compared with
+)
 
 python=${PYTHON:-}
 if [ -z "$python" ]; then

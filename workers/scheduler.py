@@ -46,6 +46,7 @@ class Scheduler:
         self._report = LaneReport(name)
         self._held: dict[int, tuple[Lease, asyncio.Task[None]]] = {}  # by document
         self._undrawn: set[int] = set()  # documents that are with the readers
+        self._waiting: dict[object, str] = {}  # calls that the store has not answered, and what it said
         self._listed = False
         self._stopping = False
         self._changed = asyncio.Event()
@@ -254,19 +255,24 @@ class Scheduler:
 
     async def _ledger(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Call the store in a thread; while it is away, wait and try again. Its calls may be repeated."""
-        since, pause = time.monotonic(), _PAUSES[0]
-        while True:
-            try:
-                answer = await asyncio.to_thread(call, *arguments, **named)
-            except Transient as error:
-                limit = (
-                    self._settings.grace_seconds / 2 if self._stopping else self._settings.patience_seconds
-                )
-                if time.monotonic() - since > limit:
-                    raise StoreAway(f"the store did not answer for {limit:g} s: {error.message}") from error
-                self._report.trouble = error.message
-            else:
-                self._report.trouble = None
-                return answer
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _PAUSES[1])
+        since, pause, this = time.monotonic(), _PAUSES[0], object()
+        try:
+            while True:
+                try:
+                    return await asyncio.to_thread(call, *arguments, **named)
+                except Transient as error:
+                    limit = (
+                        self._settings.grace_seconds / 2
+                        if self._stopping
+                        else self._settings.patience_seconds
+                    )
+                    if time.monotonic() - since > limit:
+                        raise StoreAway(
+                            f"the store did not answer for {limit:g} s: {error.message}"
+                        ) from error
+                    self._report.trouble = self._waiting[this] = error.message
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _PAUSES[1])
+        finally:
+            self._waiting.pop(this, None)
+            self._report.trouble = next(iter(self._waiting.values()), None)
