@@ -253,6 +253,10 @@ class Scheduler:
                     peaks[f"reader {number}"] = await seat.peak_bytes()
             await asyncio.sleep(_HEALTH_SECONDS)
 
+    def _patience(self) -> float:
+        """Seconds that the store may be away."""
+        return self._settings.grace_seconds / 2 if self._stopping else self._settings.patience_seconds
+
     async def _ledger(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Call the store in a thread; while it is away, wait and try again. Its calls may be repeated."""
         since, pause, this = time.monotonic(), _PAUSES[0], object()
@@ -261,12 +265,7 @@ class Scheduler:
                 try:
                     return await asyncio.to_thread(call, *arguments, **named)
                 except Transient as error:
-                    limit = (
-                        self._settings.grace_seconds / 2
-                        if self._stopping
-                        else self._settings.patience_seconds
-                    )
-                    if time.monotonic() - since > limit:
+                    if time.monotonic() - since > (limit := self._patience()):
                         raise StoreAway(
                             f"the store did not answer for {limit:g} s: {error.message}"
                         ) from error

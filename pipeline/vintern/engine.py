@@ -67,10 +67,10 @@ class Engine:
             if settings.threads is not None:
                 torch.set_num_threads(settings.threads)
             try:
-                kernels = cpu.kernels(model, settings.kernels)
-                self.about += f", {torch.get_num_threads()} threads, own kernels"
+                kernels, by = cpu.kernels(model, settings.kernels), "own kernels"
             except KernelsMissing as error:
-                self.about += f", {torch.get_num_threads()} threads, without own kernels: {error}"
+                by = f"without own kernels: {error}"
+            self.about += f", {torch.get_num_threads()} threads, {by}"
         slots, length = cache_size(
             model.config.language,
             model.context_length,

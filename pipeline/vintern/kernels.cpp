@@ -23,22 +23,20 @@ constexpr float LOG2_E = 1.442695041f;
 
 // ---- registers of 16
 
-inline __m512 load16(const bf16* from) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)), 16));
+inline __m512 widened(__m256i values) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
 }
+
+inline __m512 load16(const bf16* from) { return widened(_mm256_loadu_si256((const __m256i*)from)); }
 
 inline void store16(bf16* to, __m512 values) {
     _mm256_storeu_si256((__m256i*)to, (__m256i)_mm512_cvtneps_pbh(values));
 }
 
-inline __m512 load16_of(__mmask16 some, const bf16* from) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, from)), 16));
-}
+inline __m512 load16_of(__mmask16 some, const bf16* from) { return widened(_mm256_maskz_loadu_epi16(some, from)); }
 
 // What a bfloat16 would keep of it: PyTorch rounds after each operation, and so do we where it matters.
-inline __m512 rounded(__m512 values) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values)), 16));
-}
+inline __m512 rounded(__m512 values) { return widened((__m256i)_mm512_cvtneps_pbh(values)); }
 
 // 2^x to 3e-6 relative, exact for whole x; what is no number stays none. A minimax polynomial of 2^f - 1 over
 // 0 ≤ f < 1 without a constant term (fitted by linear programming).
