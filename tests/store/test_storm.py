@@ -89,7 +89,7 @@ def storm(ledger: Store, seed: int, operations: int) -> None:
 def test_a_storm_leaves_the_books_balanced(url: str) -> None:
     with store.open(url) as ledger:
         jobs = [samples.job(ledger, name) for name in ("june", "july")]
-        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 40)) for seed in range(3)]
+        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 20)) for seed in range(3)]
         for process in processes:
             process.start()
         for process in processes:
