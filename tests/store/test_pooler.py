@@ -89,7 +89,8 @@ def test_no_session_is_left_other_than_it_was(pooled_url: str, pgbouncer: Pgboun
 def test_a_small_storm_through_a_pooler(pooled_url: str) -> None:
     with store.open(pooled_url) as ledger:
         jobs = [samples.job(ledger, name) for name in ("june", "july")]
-        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 20)) for seed in range(2)]
+        together = _SPAWN.Barrier(2)
+        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 20, together)) for seed in range(2)]
         for process in processes:
             process.start()
         for process in processes:

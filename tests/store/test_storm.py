@@ -37,8 +37,11 @@ def until_answered(call: Callable[..., Any], *arguments: Any, **named: Any) -> A
     raise AssertionError("the store was busy for good")
 
 
-def storm(ledger: Store, seed: int, operations: int) -> None:
-    """Any calls in any order, as many lanes and several people would make them."""
+def storm(ledger: Store, seed: int, operations: int, together: Any) -> None:
+    """Any calls in any order, as many lanes and several people would make them.
+
+    At each fourth one all processes meet at the barrier `together`, and remove the same documents.
+    """
     chance = random.Random(seed)
     jobs = [ledger.find_job(name) for name in ("june", "july")]
 
@@ -69,7 +72,7 @@ def storm(ledger: Store, seed: int, operations: int) -> None:
         ledger.purge(document=f"/in/{chance.randrange(60)}")
 
     def purge_old(_: store.Job) -> None:
-        ledger.purge(older_than=timedelta(seconds=chance.choice([0.0, 1.0])))
+        ledger.purge(older_than=timedelta(0))
 
     def retry(job: store.Job) -> None:
         ledger.retry(job, reason="pdf_damaged")
@@ -81,15 +84,20 @@ def storm(ledger: Store, seed: int, operations: int) -> None:
         ledger.repair(job)  # of books that are in order, it changes nothing
 
     kinds = [add, work, work, work, purge_one, purge_old, retry, look]
-    for _ in range(operations):
-        until_answered(chance.choice(kinds), chance.choice(jobs))
+    for number in range(operations):
+        if number % 4 == 3:
+            together.wait(120)
+            until_answered(purge_old, jobs[0])
+        else:
+            until_answered(chance.choice(kinds), chance.choice(jobs))
 
 
 @pytest.mark.slow
 def test_a_storm_leaves_the_books_balanced(url: str) -> None:
     with store.open(url) as ledger:
         jobs = [samples.job(ledger, name) for name in ("june", "july")]
-        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 20)) for seed in range(3)]
+        together = _SPAWN.Barrier(3)
+        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 24, together)) for seed in range(3)]
         for process in processes:
             process.start()
         for process in processes:
