@@ -18,6 +18,7 @@ app_packages=(
 test_packages=(
   radosgw ceph-mon ceph-osd                                      # a real S3 server
   tesseract-ocr tesseract-ocr-vie                                # what the demo model is compared with
+  pgbouncer                                                      # a pooler before PostgreSQL
 )
 
 python=${PYTHON:-}
