@@ -32,6 +32,7 @@ from pipeline.store.records import (
     Job,
     Lease,
     Purged,
+    State,
     StoredExtraction,
 )
 from pipeline.store.store import Store, open
@@ -49,6 +50,7 @@ __all__ = [
     "LeaseLost",
     "Purged",
     "Rows",
+    "State",
     "Store",
     "StoredExtraction",
     "Unbalanced",

@@ -34,7 +34,7 @@ from pipeline.errors import LeaseLost, Reason
 from pipeline.records import Failure
 from pipeline.store import rows
 from pipeline.store.database import Database
-from pipeline.store.records import Job, Lease
+from pipeline.store.records import Job, Lease, State
 from pipeline.store.tables import documents
 
 # Written into the SQL as they stand, not sent as parameters: only so can a partial index be used.
@@ -214,12 +214,12 @@ def renew(db: Database, leases: Sequence[Lease], lease_seconds: float) -> list[L
     return [lease for lease in leases if lease.document_id not in kept]
 
 
-def release(db: Database, lease: Lease, failure: Failure | None, delay: float, attempts: int) -> None:
+def release(db: Database, lease: Lease, failure: Failure | None, delay: float, attempts: int) -> State:
     if failure is None:
-        _end(db, lease, ("pending",), "pending", attempts=documents.c.attempts - 1, ready_at=db.later(delay))
-        return
+        values = {"attempts": documents.c.attempts - 1, "ready_at": db.later(delay)}
+        return _end(db, lease, ("pending",), "pending", **values)
     given_up = documents.c.attempts - documents.c.losses >= attempts
-    _end(
+    return _end(
         db,
         lease,
         ("pending", "quarantined"),
@@ -231,34 +231,37 @@ def release(db: Database, lease: Lease, failure: Failure | None, delay: float, a
     )
 
 
-def quarantine(db: Database, lease: Lease, failure: Failure, sha256: str | None) -> None:
+def quarantine(db: Database, lease: Lease, failure: Failure, sha256: str | None) -> State:
     known = {} if sha256 is None else {"sha256": sha256}
-    _end(db, lease, ("quarantined",), "quarantined", **_why(failure), **known, finished_at=db.now())
+    return _end(db, lease, ("quarantined",), "quarantined", **_why(failure), **known, finished_at=db.now())
 
 
 def _why(failure: Failure) -> dict[str, Any]:
     return {**rows.failure(failure), "failed_page": failure.page}
 
 
-def _end(db: Database, lease: Lease, outcomes: Sequence[str], state: Any, **values: Any) -> None:
+def _end(db: Database, lease: Lease, outcomes: Sequence[State], state: Any, **values: Any) -> State:
     statement = (
         update(documents)
         .where(*held_by(lease.document_id, lease.token))
         .values(state=state, **values)
-        .returning(documents.c.id)
+        .returning(documents.c.state)
     )
     with db.write() as connection:
+        left: State | None = connection.execute(statement).scalar_one_or_none()
         # The same call again, after its answer was lost on the way, has nothing left to do.
-        if connection.execute(statement).first() is None and state_left_by(connection, lease) not in outcomes:
+        left = left or state_left_by(connection, lease)
+        if left is None or left not in outcomes:
             raise lost(lease)
+        return left
 
 
-def state_left_by(connection: Connection, lease: Lease) -> str | None:
+def state_left_by(connection: Connection, lease: Lease) -> State | None:
     """The state in which this very lease left its document; None when another one has had it since."""
     query = select(documents.c.state).where(
         documents.c.id == lease.document_id, documents.c.lease_token == lease.token
     )
-    state: str | None = connection.execute(query).scalar_one_or_none()
+    state: State | None = connection.execute(query).scalar_one_or_none()
     return state
 
 

@@ -35,6 +35,7 @@ from pipeline.store.records import (
     Job,
     Lease,
     Purged,
+    State,
     StoredExtraction,
 )
 from schemas.registry import SchemaSpec
@@ -152,18 +153,18 @@ class Store:
 
     def release(
         self, lease: Lease, failure: Failure | None = None, *, delay: float = 0.0, attempts: int = 3
-    ) -> None:
-        """Gives a document back, to be tried again after `delay` seconds.
+    ) -> State:
+        """Gives a document back, to be tried again after `delay` seconds; returns the state it is left in.
 
         Without a failure (a lane that stops) the try is not counted. With one, the document is
-        quarantined for that reason once it has been tried `attempts` times; after worker_lost or
-        out_of_memory it is a suspect. Raises LeaseLost.
+        quarantined for that reason once it has been tried `attempts` times (see `Lease.tries`); after
+        worker_lost or out_of_memory it is a suspect. Raises LeaseLost.
         """
-        ledger.release(self._db, lease, failure, delay, attempts)
+        return ledger.release(self._db, lease, failure, delay, attempts)
 
-    def quarantine(self, lease: Lease, failure: Failure, *, sha256: str | None = None) -> None:
-        """Ends a document with a reason. Its saved pages stay. Raises LeaseLost."""
-        ledger.quarantine(self._db, lease, failure, sha256)
+    def quarantine(self, lease: Lease, failure: Failure, *, sha256: str | None = None) -> State:
+        """Ends a document with a reason, and returns its state. Its saved pages stay. Raises LeaseLost."""
+        return ledger.quarantine(self._db, lease, failure, sha256)
 
     def next_due(self, job: Job) -> float | None:
         """Seconds until something unfinished may be claimable: 0.0 for now, None when all documents are
@@ -193,14 +194,15 @@ class Store:
         *,
         sha256: str,
         etag: str | None = None,
-    ) -> None:
+    ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
+        Returns the state.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
         its field's type.
         """
-        writing.document(self._db, lease, extraction, pages, sha256, etag)
+        return writing.document(self._db, lease, extraction, pages, sha256, etag)
 
     def documents(self, job: Job) -> Iterator[DocumentRow]:
         """All documents of a job in the order they were added, streamed."""
