@@ -19,8 +19,8 @@ from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from tests.workers.conftest import Bench, InProcessReader
 from workers.bounds import Room
-from workers.document import Lane, Way
-from workers.reader import Fetched
+from workers.document import Attempt, Lane
+from workers.reader import Fetched, TooLarge
 
 PAGES = int(os.environ.get("VINBATCH_PAGES", "120"))
 
@@ -30,15 +30,15 @@ class Watched(InProcessReader):
 
     now = most = fetches = 0
 
-    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Any]:
+    async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
         Watched.fetches += 1
-        Watched.now += room
+        Watched.now += most
         Watched.most = max(Watched.most, Watched.now)
         try:
             await asyncio.sleep(0.02)  # a slow store
-            return await super().fetch(uri, etag, room)
+            return await super().fetch(uri, etag, most)
         finally:
-            Watched.now -= room
+            Watched.now -= most
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
         lane = bench.lane()
         try:
             [lease] = bench.claim()
-            await asyncio.wait_for(Way(lane, lease, lambda: None).walk(), 600)
+            await asyncio.wait_for(Attempt(lane, lease, lambda: None).complete(), 600)
         finally:
             bench.end(lane)
         return lane
