@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -106,7 +106,8 @@ class Attempt:
         expected = _UNLISTED if lease.size is None else lease.size
         Limits(lane.recipe.settings.source.max_bytes).judge(lease.uri, lease.size or 0)
         async with lane.document_bytes.held(expected) as budget:
-            self._fetched = fetched = await self._fetch(budget)
+            fetched = await self._fetch(budget)
+            self._fetched = replace(fetched, document=None)  # the bytes are held only while pages are drawn
             await held.enter_async_context(lane.once(fetched.sha256))
             async with lane.readers.one() as reader:
                 pages = await _count(reader, fetched)
@@ -138,21 +139,21 @@ class Attempt:
     async def _draw_page(
         self, reader: ReaderSeat, fetched: Fetched, reading: Reading, number: int, group: asyncio.TaskGroup
     ) -> None:
+        """Draw a page as soon as the lane may hold another, and leave it to a task to have it answered."""
         lane = self._lane
-        await lane.pages.take(1)
-        try:
+        with ExitStack() as held:
+            await lane.pages.take(1)
+            held.callback(lane.pages.give, 1)
             drawn = await self._drawn_page(reader, fetched, reading, number)
-            if drawn is not None:
-                await lane.page_bytes.take(drawn[0].size)
-        except BaseException:
-            lane.pages.give(1)
-            raise
-        if drawn is None:
-            lane.pages.give(1)
-            return
-        page, request = drawn
-        task = group.create_task(self._answer(reading, number, request))
-        task.add_done_callback(lambda _: self._give_back(page.size))
+            if drawn is None:
+                return
+            page, request = drawn
+            await lane.page_bytes.take(page.size)
+            held.callback(lane.page_bytes.give, page.size)
+            task = group.create_task(self._answer(reading, number, request))
+            until_answered = held.pop_all()
+            # Not in the task itself: one that is cancelled before it begins would give nothing back.
+            task.add_done_callback(lambda _: until_answered.close())
 
     async def _drawn_page(
         self, reader: ReaderSeat, fetched: Fetched, reading: Reading, number: int
@@ -173,10 +174,6 @@ class Attempt:
             return None
         reading.drawn(number, page.page)
         return page, request
-
-    def _give_back(self, size: int) -> None:
-        self._lane.pages.give(1)
-        self._lane.page_bytes.give(size)
 
     async def _answer(self, reading: Reading, number: int, request: Ref) -> None:
         """Have the model answer a page, whatever becomes of replicas, and keep the result."""

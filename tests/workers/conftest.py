@@ -93,12 +93,18 @@ def _near(colour: tuple[int, ...], other: tuple[int, int, int]) -> bool:
     return all(abs(a - b) < 16 for a, b in zip(colour, other, strict=True))  # JPEG in a PDF is not exact
 
 
-class HeldReader(Reader):
-    """The reader itself, where a reference is the document."""
+class Reference:
+    """What a Ray reference is to a document's bytes: they are held while it lives."""
 
-    def _get(self, reference: Any) -> Document:
-        assert isinstance(reference, Document)
-        return reference
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+
+class HeldReader(Reader):
+    """The reader itself, without Ray."""
+
+    def _get(self, reference: Reference) -> Document:
+        return reference.document
 
 
 class InProcessReader:
@@ -114,7 +120,10 @@ class InProcessReader:
 
     async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
         fetched, document = await asyncio.to_thread(self._reader.fetch, uri, etag, most)
-        return replace(fetched, document=document) if isinstance(fetched, Fetched) else fetched
+        if isinstance(fetched, TooLarge):
+            return fetched
+        assert document is not None
+        return replace(fetched, document=Reference(document))
 
     async def count(self, fetched: Fetched) -> int:
         self._die(0)

@@ -16,7 +16,15 @@ from PIL import Image
 from pipeline import run
 from pipeline.reading import Commit, Quarantine
 from pipeline.records import Failure, Generation, Request
-from tests.workers.conftest import FACTS, Bench, HeldReader, InProcessReader, RoteReplica, answer
+from tests.workers.conftest import (
+    FACTS,
+    Bench,
+    HeldReader,
+    InProcessReader,
+    Reference,
+    RoteReplica,
+    answer,
+)
 from workers.reader import DrawnPage, Fetched, TooLarge, recipe
 
 GREY, RED, BLUE = (200, 200, 200), (255, 0, 0), (0, 0, 255)
@@ -190,8 +198,8 @@ def test_a_reader_answers_for_any_page_of_any_document_in_any_order(bench: Bench
         size = Path(path).stat().st_size
         assert reader.fetch(path, None, size - 1) == (TooLarge(size), None)
         found, document = reader.fetch(path, None, size)
-        assert isinstance(found, Fetched) and found.size == size
-        fetched[name] = replace(found, document=document)
+        assert isinstance(found, Fetched) and found.size == size and document is not None
+        fetched[name] = replace(found, document=Reference(document))
     try:
         for name, page in (("one.pdf", 3), ("two.pdf", 2), ("one.pdf", 1), ("one.pdf", 2), ("two.pdf", 1)):
             drawn, request = reader.draw(fetched[name], page, f"{name} {page}")
