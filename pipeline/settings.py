@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     review_below: float = Field(
         0.9, ge=0, le=1, description="a field less sure than this sends its document to review (uncalibrated)"
     )
+    query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()
 
     @classmethod

@@ -32,6 +32,7 @@ from pipeline.store.records import (
     Job,
     Lease,
     Purged,
+    Repair,
     State,
     StoredExtraction,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Purged",
+    "Repair",
     "Rows",
     "State",
     "Store",

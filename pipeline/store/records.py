@@ -105,6 +105,14 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """One kind of thing that was put right in the books of a job, in words, and how many there were."""
+
+    message: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """The books of a job: submitted = done + review + partial + quarantined + pending + leased.
 

@@ -35,22 +35,25 @@ from pipeline.store.records import (
     Job,
     Lease,
     Purged,
+    Repair,
     State,
     StoredExtraction,
 )
 from schemas.registry import SchemaSpec
 
 
-def open(url: str, *, create: bool = True, clock: Clock | None = None) -> Store:
+def open(url: str, *, create: bool = True, proven: bool = False, clock: Clock | None = None) -> Store:
     """The store at a URL: sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE.
 
     Makes the tables or brings older ones up to date; with create=False a store that is not there is an
     error. `clock` replaces the database's clock in tests. Raises UsageError, in one line and without the
-    password, for a URL that cannot be used, a server that does not answer, or tables of a newer Vinbatch.
+    password, for a URL that cannot be used, a server that does not answer, or tables of a newer Vinbatch;
+    Transient for a database that is busy. `proven` says that somebody has opened this very store before, a
+    lane's driver for one: then a server that does not answer is Transient too, and worth waiting for.
     """
     database = Database(url, clock)
     try:
-        migrate.up(database, create=create)
+        migrate.up(database, create=create, proven=proven)
     except BaseException:
         database.close()
         raise
@@ -154,16 +157,19 @@ class Store:
     def release(
         self, lease: Lease, failure: Failure | None = None, *, delay: float = 0.0, attempts: int = 3
     ) -> State:
-        """Gives a document back, to be tried again after `delay` seconds; returns the state it is left in.
+        """Gives a document back, to be tried again after `delay` seconds; returns the state it is in now.
 
         Without a failure (a lane that stops) the try is not counted. With one, the document is
-        quarantined for that reason once it has been tried `attempts` times (see `Lease.tries`); after
-        worker_lost or out_of_memory it is a suspect. Raises LeaseLost.
+        quarantined for that reason once it has been tried `attempts` times; after worker_lost or
+        out_of_memory it is a suspect. Raises LeaseLost.
         """
         return ledger.release(self._db, lease, failure, delay, attempts)
 
     def quarantine(self, lease: Lease, failure: Failure, *, sha256: str | None = None) -> State:
-        """Ends a document with a reason, and returns its state. Its saved pages stay. Raises LeaseLost."""
+        """Ends a document with a reason; returns the state it is in now. Its saved pages stay.
+
+        Raises LeaseLost.
+        """
         return ledger.quarantine(self._db, lease, failure, sha256)
 
     def next_due(self, job: Job) -> float | None:
@@ -196,7 +202,8 @@ class Store:
         etag: str | None = None,
     ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
-        Returns the state.
+
+        Returns the state that the document is in now.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
@@ -235,6 +242,14 @@ class Store:
             raise Unbalanced(f"job {job.name}: {found.difference_count} differences in the ledger: {named}")
         return found
 
+    def repair(self, job: Job) -> list[Repair]:
+        """Puts right what can be worked out from what is there, and says what it did; nothing is made up.
+
+        Documents whose result is not whole are pending again, results that belong to no finished document
+        go, and the documents are counted anew. Lanes may work meanwhile.
+        """
+        return books.repair(self._db, job)
+
     def failures(self, job: Job) -> list[FailureGroup]:
         """Failures by reason, the most frequent first."""
         return books.failures(self._db, job)
@@ -268,18 +283,19 @@ class Store:
         Exactly one of: `document`, a URI; `older_than`, finished that long ago; `subject`, a value such as a
         person's number or name, looked for in fields, in what the model wrote, in codes and in file names, as
         a whole word and without regard to case. With dry_run nothing is removed. A document that somebody
-        works on is left with a UsageError.
+        works on is removed too: that worker's lease is lost.
         """
         return purging.purge(self._db, document, older_than, subject, dry_run)
 
     # reading
 
-    def query(self, sql: str) -> AbstractContextManager[query.Rows]:
-        """Runs one SELECT that cannot write, by the database's own means, and streams its rows.
+    def query(self, sql: str, *, seconds: float = 300.0) -> AbstractContextManager[query.Rows]:
+        """Runs one SELECT that cannot write, by the database's own means.
 
-        Raises UsageError with the database's complaint in one line.
+        Its rows are read to the end before the first is handed out, so a reader that pauses holds up nobody.
+        Raises UsageError with the database's complaint in one line, or when they take more than `seconds`.
         """
-        return query.run(self._db, sql)
+        return query.run(self._db, sql, seconds)
 
     def export(self, job: Job, format: str, out: Path) -> export.Exported:
         """Writes a job's results to files: csv, jsonl, parquet or xlsx.
@@ -295,4 +311,4 @@ class Store:
 
 
 def _reopen(url: str) -> Store:
-    return open(url, create=False)
+    return open(url, create=False, proven=True)

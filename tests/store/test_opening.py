@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -145,9 +146,10 @@ def _described(url: str) -> set[tuple[object, ...]]:
     if url.startswith("sqlite"):
         with sqlite3.connect(Database(url).path) as connection:
             sql = "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE tbl_name NOT LIKE 'alembic%'"
-            # The order of a table's constraints is of no importance.
+            # The order of a table's columns and constraints is of no importance; a column that a migration
+            # has added stands in the line of the one before.
             return {
-                (name, *sorted(part.strip(" ,()") for part in made.splitlines()))
+                (name, *sorted(part.strip(" \t,()") for part in re.split(r"\n|, (?=\w+ TEXT)", made)))
                 for name, made in connection.execute(sql)
             }
     described: set[tuple[object, ...]] = set()

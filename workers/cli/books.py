@@ -30,11 +30,16 @@ def status(
     verify: Annotated[
         bool, typer.Option("--verify", help="Balance the books; exit 3 if they do not.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put right what can be worked out from what is there.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """How far jobs are."""
     with options.opened(store) as ledger:
         jobs = [ledger.find_job(job)] if job is not None else ledger.jobs()
+        for one in jobs if repair else ():
+            _repair(ledger, one)
         rows = [_status(ledger, one, verify) for one in jobs]
     if as_json:
         typer.echo(json.dumps(rows[0] if job is not None else rows, ensure_ascii=False, indent=2))
@@ -54,6 +59,13 @@ def status(
     )
     if verify:
         typer.echo("the books balance")
+
+
+def _repair(ledger: Store, job: Job) -> None:
+    """Said on standard error, so that --json stays JSON."""
+    done = [step.message for step in ledger.repair(job)]
+    for line in done or ["there was nothing to put right"]:
+        typer.echo(f"job {job.name}: {line}", err=True)
 
 
 def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:

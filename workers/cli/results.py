@@ -26,7 +26,8 @@ def query(
     """Run one SELECT, read-only, and print its rows."""
     from pipeline.store import formats
 
-    with options.opened(store) as ledger, ledger.query(sql) as rows:
+    seconds = options.settings(store).query_seconds
+    with options.opened(store) as ledger, ledger.query(sql, seconds=seconds) as rows:
         formats.write(rows, format, sys.stdout.buffer)
 
 
