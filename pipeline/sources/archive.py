@@ -35,7 +35,7 @@ def member_ref(
 ) -> DocumentRef:
     """The member's ref, with a failure for what must not or cannot be opened."""
     uri = f"{archive}!/{name}"
-    if is_passed_over(name):
+    if is_passed_over(name) and not climbs(name):
         return refs.passed_over(uri)
     if name in seen:
         return refs.broken(f"{uri}#{len(seen)}", Reason.archive_member, "a second member of this name", size)

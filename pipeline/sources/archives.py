@@ -15,6 +15,7 @@ from pipeline.errors import Permanent, Reason
 from pipeline.settings import SourceSettings
 from pipeline.sources import gzips
 from pipeline.sources.archive import Archive, said
+from pipeline.sources.local import translated
 from pipeline.sources.tars import Tar
 from pipeline.sources.zips import DAMAGE, Zip
 
@@ -37,6 +38,9 @@ def open_archive(uri: str, file: IO[bytes], etag: str | None, settings: SourceSe
     except DAMAGE as error:
         file.close()
         raise Permanent(Reason.archive_damaged, f"{uri} cannot be opened: {said(error)}") from error
+    except OSError as error:  # of this machine's disk
+        file.close()
+        raise translated(error, uri) from error
     weakref.finalize(archive, file.close)
     return archive
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pipeline.errors import Permanent, Reason
 from pipeline.records import Document
 from pipeline.settings import SourceSettings
-from pipeline.sources import places
+from pipeline.sources import local, places
 from pipeline.sources.archives import Archive, open_archive
 from pipeline.sources.limits import Limits
 from pipeline.sources.refs import split_member
@@ -31,6 +31,8 @@ def fetch(uri: str, settings: SourceSettings, etag: str | None = None, room: int
         etag = etag or place.etag(archive, settings)
         try:
             data, found = opened_archive(archive, etag, settings).read(member, limits), etag
+        except OSError as error:
+            raise local.translated(error, archive) from error
         finally:  # whatever came of it: the bytes of a file that is written in its place are of no version
             place.still(archive, etag, settings)
     else:

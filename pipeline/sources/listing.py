@@ -9,7 +9,7 @@ from pipeline.errors import Coded, Reason, UsageError
 from pipeline.filetype import is_archive
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import fetching, manifests, places, refs
+from pipeline.sources import fetching, local, manifests, places, refs
 
 
 def list_documents(
@@ -63,9 +63,6 @@ def _expanded(found: Iterable[DocumentRef], settings: SourceSettings) -> Iterato
 def _members(ref: DocumentRef, settings: SourceSettings) -> Iterator[DocumentRef]:
     try:
         archive = fetching.opened_archive(ref.uri, ref.etag, settings)
-    except Coded as error:
-        yield refs.broken(ref.uri, error.reason, error.message, ref.size)
-    else:
         members = archive.refs()
         first = next(members, None)
         if first is None:
@@ -73,6 +70,11 @@ def _members(ref: DocumentRef, settings: SourceSettings) -> Iterator[DocumentRef
         else:
             yield first
             yield from members
+    except OSError as error:
+        problem = local.translated(error, ref.uri)
+        yield refs.broken(ref.uri, problem.reason, problem.message, ref.size)
+    except Coded as error:
+        yield refs.broken(ref.uri, error.reason, error.message, ref.size)
 
 
 def _member(archive: str, uri: str, settings: SourceSettings) -> Iterator[DocumentRef]:

@@ -134,10 +134,13 @@ def _etag(status: os.stat_result) -> str:
 
 
 def translated(error: OSError, path: str) -> Coded:
+    """What the operating system said of a file, or of an archive's copy on this machine's disk."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
         return Permanent(Reason.object_missing, f"{path} does not exist")
     if error.errno in (errno.EACCES, errno.EPERM):
         return Permanent(Reason.access_denied, f"{path} may not be read by this user")
     if error.errno in (errno.EISDIR, errno.ENXIO):
         return Permanent(Reason.unsupported_type, f"{path} is not a regular file")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Transient(Reason.disk_full, f"{path} cannot be unpacked: this machine's disk is full (TMPDIR)")
     return Transient(Reason.store_unreachable, f"{path} cannot be read: {error.strerror}")

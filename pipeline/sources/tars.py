@@ -23,11 +23,29 @@ from pipeline.sources.positional import Positional
 from pipeline.sources.refs import broken
 
 _BLOCK = tarfile.BLOCKSIZE
-_HEADER = 2**17  # bytes of one header with its long names
-_SCAN = 2**20  # bytes looked through at once
+_SCAN = 2**20  # bytes looked through at once, and of one header with its long names
 _MAGIC, _MAGIC_AT = b"ustar", 257
 _PLACES = 1000  # damaged ones, before an archive is given up
 _BAD = (tarfile.TarError, ValueError, EOFError, RuntimeError, struct.error, OverflowError, LookupError)
+
+
+class _Header(tarfile.TarInfo):
+    """A header whose pax records must be whole. Python 3.11.7 takes as many as it understands and goes on,
+    with a wrong name."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE) and tar.fileobj:
+            place = tar.fileobj.tell()
+            records = tar.fileobj.read(self.size)
+            tar.fileobj.seek(place)
+            begin = 0
+            while begin < len(records) and records[begin]:
+                length = int(records[begin : records.find(b" ", begin, begin + 9)])
+                begin += length
+                if length < len("5 x=\n") or records[begin - 1 : begin] != b"\n":
+                    raise ValueError("its pax records are damaged")
+        member: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return member
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +110,7 @@ class Tar:
         view = Positional(self._file, max(_SCAN, member.size))
         view.seek(member.offset)
         reader = _reader(view, member.offset, dict(member.globals))
-        info = tarfile.TarInfo.fromtarfile(reader)
+        info = _Header.fromtarfile(reader)
         if (info.name, info.size, info.offset_data) != (member.name, member.size, member.data):
             raise ValueError(f"another header stands at byte {member.offset:,}")
         file = reader.extractfile(info)
@@ -118,7 +136,7 @@ class Tar:
         start = self._headers.offset
         self._view.seek(start)
         try:
-            self._keep(tarfile.TarInfo.fromtarfile(self._headers), start)
+            self._keep(_Header.fromtarfile(self._headers), start)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             self._closed = True
             self._headers.offset = self._after_zeros(start)

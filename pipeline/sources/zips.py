@@ -17,14 +17,12 @@ from pipeline.sources.limits import Limits
 from pipeline.sources.positional import Positional
 from pipeline.sources.refs import broken
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, ValueError, NotImplementedError,
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError,
           RuntimeError, LookupError, OverflowError)  # fmt: skip
 _SMALL = 2**20  # bytes; below this no ratio is judged: a nearly empty picture packs very well
 _PIECE = 2**20  # bytes unpacked at once
-_METHODS = (
-    zipfile.ZIP_STORED,
-    zipfile.ZIP_DEFLATED,
-)  # bzip2 and LZMA are C code, and LZMA asks for gigabytes
+# Not bzip2 and LZMA: they are C code, and a header can make LZMA ask for gigabytes.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UTF8, _ENCRYPTED, _SIZES_AFTER = 0x800, 0x1, 0x8  # bits of a member's flags
 _UNICODE_PATH = 0x7075
 
