@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -126,21 +127,23 @@ def _as_utf8(file: IO[bytes]) -> IO[bytes]:
     file.seek(0)
     if mark not in (b"\xff\xfe", b"\xfe\xff"):
         return file
-    return io.BufferedReader(_Recoded(io.TextIOWrapper(file, "utf-16", errors="replace", newline="")))
+    return io.BufferedReader(_Recoded(file))
 
 
 class _Recoded(io.RawIOBase):
-    """Text as UTF-8 bytes, piece by piece."""
+    """UTF-16 as UTF-8, piece by piece."""
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text = text
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
         self._rest = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._rest = self._rest or self._text.read(4096).encode("utf-8", "replace")
+        while not self._rest and (raw := self._file.read(8192)):
+            self._rest = self._decoder.decode(raw).encode("utf-8", "replace")
         piece = self._rest[: len(buffer)]
         self._rest = self._rest[len(piece) :]
         buffer[: len(piece)] = piece
@@ -177,7 +180,8 @@ def _json_entry(text: str, names: Sequence[str]) -> Entry | str:
 def _separated(uri: str, file: IO[bytes]) -> Iterator[tuple[int, Entry | str]]:
     """As `_json_lines`; the first line says what separates, and what the columns are."""
     lines = _lines(file)
-    first = next(lines, None)
+    while (first := next(lines, None)) is not None and first.problem:
+        yield first.number, first.problem
     if first is None:
         return
     said = re.fullmatch(r"sep=(.)\s*", first.text)  # a line that only Excel knows
@@ -216,8 +220,8 @@ def _between(line: str) -> str:
     if "\t" in line:
         return "\t"
     cells = split[";"]
-    named = not isinstance(cells, str) and len(cells) > 1 and _DOCUMENT.search(cells[0])
-    return ";" if named and "," not in line else ","
+    several = "," not in line and not isinstance(cells, str) and len(cells) > 1
+    return ";" if several and (_DOCUMENT.search(cells[0]) or _are_words(cells)) else ","
 
 
 def _records(lines: Iterator[_Line], between: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -244,7 +248,7 @@ def _records(lines: Iterator[_Line], between: str) -> Iterator[tuple[int, list[s
 
 def _cells(text: str, between: str) -> list[str] | str:
     try:
-        return next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between))
+        return next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between), [])
     except csv.Error as error:
         return _one_line(error)
 
@@ -254,10 +258,13 @@ def _columns(uri: str, cells: Sequence[str]) -> tuple[str, ...] | None:
     plain = tuple(_plain(cell) for cell in cells)
     if {*plain} & {*_URIS}:
         return plain
-    words = [cell.strip() for cell in cells if cell.strip()]
-    if all(_WORDS.fullmatch(word) for word in words) and not _is_beside(uri, cells[0].strip()):
-        raise _Form(f"no column is headed {_NAMES}; found {', '.join(words)[:200]}")
+    if _are_words(cells) and not _is_beside(uri, cells[0].strip()):
+        raise _Form(f"no column is headed {_NAMES}; found {', '.join(cells).strip()[:200]}")
     return None
+
+
+def _are_words(cells: Sequence[str]) -> bool:
+    return all(_WORDS.fullmatch(cell.strip()) for cell in cells if cell.strip())
 
 
 def _is_beside(manifest: str, name: str) -> bool:

@@ -8,6 +8,7 @@ import os
 import struct
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 import zlib
 from collections import Counter, deque
@@ -405,8 +406,13 @@ def test_a_member_that_lies_about_its_size_is_cut_or_refused(tmp_path: Path) -> 
     place = data.index(b"PK\1\2")
     data[place + 24 : place + 28] = struct.pack("<I", 100)
     path = written(tmp_path / "a.zip", bytes(data))
-    with pytest.raises(Permanent) as caught:
-        fetch(f"{path}!/1.pdf", SETTINGS)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Permanent) as caught:
+            fetch(f"{path}!/1.pdf", SETTINGS)
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()
     assert caught.value.reason is Reason.archive_damaged
 
 
