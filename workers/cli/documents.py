@@ -12,7 +12,7 @@ import typer
 
 from pipeline.errors import UsageError
 from workers.cli import options
-from workers.cli.options import S3Endpoint, Sources, StoreUrl
+from workers.cli.options import S3Endpoint, Sources, StoreUrl, TrustManifests
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +66,7 @@ def plan(
         str | None, typer.Option(help="See whether it can be used: NAME@VERSION, NAME or FILE.py:Model.")
     ] = None,
     s3_endpoint: S3Endpoint = None,
+    trust_manifests: TrustManifests = False,
 ) -> None:
     """Count documents and pages, and name what would be skipped and why. No model, no store."""
     from rich.console import Console
@@ -73,7 +74,7 @@ def plan(
     from workers import survey
 
     spec = options.schema(schema) if schema is not None else None
-    settings = options.settings(s3_endpoint=s3_endpoint)
+    settings = options.settings(s3_endpoint=s3_endpoint, trust_manifests=trust_manifests)
     found = survey.look(sources, settings, Console(stderr=True))
     if spec is not None:
         typer.echo(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
@@ -97,6 +98,7 @@ def run(
         str | None, typer.Option(help="Ray cluster to join [default: a Ray of its own on this machine]")
     ] = None,
     s3_endpoint: S3Endpoint = None,
+    trust_manifests: TrustManifests = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest
@@ -106,7 +108,7 @@ def run(
             sources=tuple(sources),
             schema=schema,
             model=model,
-            settings=options.settings(store, s3_endpoint),
+            settings=options.settings(store, s3_endpoint, trust_manifests=trust_manifests),
             name=job,
             replicas=replicas,
             gpus_per_replica=gpus_per_replica,
