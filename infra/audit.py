@@ -2,9 +2,10 @@
 
     python -m infra.audit          `make audit`
 
-It asks about the locks, torch, and whatever torch's build brought into this environment. Exit codes: 0 nothing
-is known, 1 something is, and each is a line; 2 the data could not be had, so that nothing was checked.
-OSV_URL names another server that speaks OSV's interface, such as a mirror behind a firewall.
+It asks about the locks, torch, and what torch's build brought into this environment. Exit codes (make turns
+each but 0 into its own 2): 0 nothing is known, 1 something is, each a line; 2 the data could not be had, so
+that nothing was checked. OSV_URL names another server that speaks OSV's interface, such as a mirror behind
+a firewall.
 """
 
 from __future__ import annotations
@@ -67,18 +68,12 @@ def _query(name: str, version: str, token: str) -> dict[str, Any]:
 
 
 def _ask(url: str, question: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(
-        url,
-        json.dumps(question).encode(),
-        {"Content-Type": "application/json", "User-Agent": "vinbatch-audit"},
-    )
+    headers = {"Content-Type": "application/json", "User-Agent": "vinbatch-audit"}
     try:
+        request = urllib.request.Request(url, json.dumps(question).encode(), headers)
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             found = json.load(answer)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # URLError and HTTPError are OSErrors, a garbled answer a ValueError
+    except (OSError, ValueError) as error:  # ValueError: a garbled answer, or no URL
         raise NoData(f"{url}: {error}") from None
     if not isinstance(found, dict):
         raise NoData(f"{url} did not answer with an object")

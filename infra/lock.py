@@ -6,9 +6,9 @@ infra/requirements.lock holds what a job needs, infra/requirements-test.lock wha
     python -m infra.lock --upgrade     the newest version of everything but torch
 
 The locks are for all machines: they are resolved for Python 3.11 and 3.12 and every platform at once, and
-name neither an index nor a local file. Torch stands in infra/constraints.txt by its plain version, without hashes,
-because each machine takes the build that fits its GPU; that build's own metadata names the CUDA packages and
-the Triton it was made with, and they are left to it.
+name neither an index nor a local file. Torch stands in infra/constraints.txt by its plain version, without
+hashes, because each machine takes the build that fits its GPU; that build's own metadata names the CUDA
+packages and the Triton it was made with, and they are left to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every package is pinned, for every machine alike; known vulnerabilities are found, or it says it could not look."""
+"""Every package is pinned, for every machine alike; `make audit` finds what is known, or says it cannot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from infra import lock
-from tests.e2e.conftest import CHECKOUT
 
 LOCKS = (lock.LOCK, lock.TEST_LOCK)
 NOT_OURS = {"pip", "vinbatch"}  # a virtual environment's own, and this checkout
@@ -36,7 +35,7 @@ def test_every_installed_package_is_pinned() -> None:
 
 
 def test_every_dependency_is_in_its_lock() -> None:
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((lock.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
     def names(requirements: list[str]) -> set[str]:
         return {lock.normalised(one.split("[")[0].split(">")[0]) for one in requirements}
@@ -93,7 +92,7 @@ def osv() -> Iterator[str]:
 def audit(url: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "infra.audit"]
     return subprocess.run(
-        command, cwd=CHECKOUT, env={"OSV_URL": url}, capture_output=True, text=True, timeout=60
+        command, cwd=lock.ROOT, env={"OSV_URL": url}, capture_output=True, text=True, timeout=60
     )
 
 
