@@ -25,14 +25,15 @@ QUERY_FORMATS = ("table", "csv", "json", "parquet")
 _BATCH = 1000  # rows
 
 
-def write(rows: Rows, format: str, out: IO[bytes], *, raw: bool = False) -> int:
+def write(rows: Rows, format: str, out: IO[bytes], *, raw: bool = False, shown: bool = False) -> int:
     """Writes all rows in one of QUERY_FORMATS, text as UTF-8; returns how many there were.
 
-    `raw` CSV has every cell to the letter, and is not for spreadsheets; the others are exact in any case.
+    `raw` CSV has every cell to the letter, and is not for spreadsheets; `shown` CSV goes to a person's
+    terminal, and no cell leaves its line. The others are exact in any case.
     """
     writers: dict[str, Callable[[Rows, IO[bytes]], int]] = {
         "table": _table,
-        "csv": partial(_csv, raw=raw),
+        "csv": partial(_csv, raw=raw, shown=shown),
         "json": _json,
         "parquet": _parquet,
     }
@@ -94,13 +95,17 @@ _COMPUTED = re.compile(rf"'*(?:[\s{HIDDEN}]*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
-def _csv(rows: Rows, out: IO[bytes], *, raw: bool) -> int:
+def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool) -> int:
     text, total = _text(out), 0
     writer = csv.writer(text, lineterminator="\n")
-    said = str if raw else harmless
-    writer.writerow(map(said, rows.columns))
+
+    def cell(value: Any) -> str:
+        said = plain(value) if raw else harmless(plain(value))
+        return printable(said) if shown else said
+
+    writer.writerow(map(cell, rows.columns))
     for row in rows:
-        writer.writerow([said(plain(value)) for value in row])
+        writer.writerow(map(cell, row))
         total += 1
     text.detach()
     return total

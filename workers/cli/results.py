@@ -38,7 +38,7 @@ def query(
         raise UsageError("parquet is not text: send it to a file (vinbatch query … --format parquet > FILE)")
 
     with options.opened(store) as ledger, ledger.query(sql) as rows:
-        formats.write(rows, format, screen.data(), raw=raw)
+        formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
 
 
 def export(
