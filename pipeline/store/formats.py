@@ -95,9 +95,23 @@ _COMPUTED = re.compile(rf"'*(?:[\s{HIDDEN}]*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
+class _Lines:
+    """Ends each of the writer's rows with a line feed alone.
+
+    The writer itself is told CR LF, because before Python 3.13 it quotes no line end but its own, and a
+    carriage return in a cell would be the end of a row.
+    """
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+
+    def write(self, row: str) -> None:
+        self._out.write(row.removesuffix("\r\n") + "\n")
+
+
 def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool) -> int:
     text, total = _text(out), 0
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(_Lines(text), lineterminator="\r\n")
 
     def cell(value: Any) -> str:
         said = plain(value) if raw else harmless(plain(value))

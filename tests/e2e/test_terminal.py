@@ -132,6 +132,7 @@ def test_every_command_has_its_case() -> None:
     assert {command.__name__ for command in commands} == CASES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name]])
 def test_a_command_is_not_steered(terminal: Terminal, hostile: str, tmp_path: Path, name: str) -> None:
     truth(tmp_path)
@@ -146,6 +147,7 @@ def test_a_command_is_not_steered(terminal: Terminal, hostile: str, tmp_path: Pa
         assert r"\x1b" in shown or r"\u001b" in shown  # it was there to be shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
