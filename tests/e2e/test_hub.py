@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,9 +73,33 @@ def test_a_job_keeps_its_commit(typed: Command, hub: Hub, slip: str) -> None:
     assert not [path for path in hub.log if NEW in path]
 
     assert "checkpoint was" in typed.fails(*run, f"{REPOSITORY}@main")  # asked for by name, it is another
-    typed(*("run", "in", "--schema", slip, "--job", "two", "--model", f"{REPOSITORY}@v1"))
-    jobs = typed.rows("SELECT name, model FROM jobs ORDER BY name", typed.environment["VINBATCH_STORE"])
-    assert [job["model"] for job in jobs] == [f"{REPOSITORY}@{OLD}"] * 2
+
+
+def located(typed: Command, model: str) -> Path:
+    """Where a process like a lane's finds it."""
+    code = f"from pipeline.vintern import checkpoint; print(checkpoint.locate({model!r}))"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **typed.environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return Path(found.stdout.strip())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("revision", "commit"), [("", OLD), ("@main", OLD), ("@v2", NEW), (f"@{NEW}", NEW)])
+def test_a_revision_is_one_commit(typed: Command, hub: Hub, revision: str, commit: str) -> None:
+    hub.refs["v2"] = NEW
+    found = located(typed, REPOSITORY + revision)
+    assert checkpoint.digest(found) == checkpoint.digest(hub.commits[commit])
+    assert checkpoint.pinned(REPOSITORY + revision, found) == f"{REPOSITORY}@{commit}"
+    assert not fetched(typed.folder) & {"pytorch_model.bin", "modeling_internvl_chat.py"}
+    hub.refs.clear()
+    typed.environment["HF_HUB_OFFLINE"] = "1"
+    assert located(typed, f"{REPOSITORY}@{commit}") == found  # a lane whose network is gone
 
 
 def refused(typed: Command, slip: str, model: str) -> str:
@@ -87,7 +113,8 @@ def test_a_broken_download_goes_on(typed: Command, hub: Hub, slip: str) -> None:
     said = refused(typed, slip, REPOSITORY)
     assert "cannot fetch" in said and "goes on with what has come" in said
     hub.break_after, hub.ranges[:] = None, []
-    typed("run", "in", "--schema", slip, "--job", "one", "--model", REPOSITORY)
+    found = located(typed, REPOSITORY)
+    assert checkpoint.digest(found) == checkpoint.digest(hub.commits[OLD])
     starts = [int(asked.split()[1]) for asked in hub.ranges if asked.startswith("model.safetensors")]
     assert starts and min(starts) >= size // 20  # not from the beginning
 
