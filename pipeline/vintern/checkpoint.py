@@ -130,7 +130,7 @@ def _from_hub(repository: str, revision: str | None) -> Path:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
             f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). The "
-            "same command again goes on with what has come. By hand: where there is a network, run "
+            "same command again fetches what is missing. By hand: where there is a network, run "
             f"`{_by_hand(repository, revision)}`, copy DIR here, and give DIR as the model"
         ) from None
 

@@ -26,7 +26,8 @@ class Hub:
     commits: dict[str, Path]
     refs: dict[str, str]
     url: str = ""
-    break_after: int | None = None  # bytes of the next weights file that are sent before the line goes dead
+    break_after: int | None = None  # bytes of weights that are sent before the line breaks
+    mends: bool = True  # whether a client that asks for the rest gets it, or finds the line dead
     log: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
 
@@ -122,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         cut = self.serves.break_after
         if cut is not None and name.endswith(".safetensors"):
             self.wfile.write(data[:cut])
+            self.serves.break_after = None if self.serves.mends else 0
             self.close_connection = True
             return
         self.wfile.write(data)
