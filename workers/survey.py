@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console  # noqa: TID251  (the type alone)
 from rich.status import Status
 
 from pipeline import sources
