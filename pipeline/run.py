@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from pipeline import barcodes, grammar, keys, merge, parse, prompt, render, sources, tiles
+from pipeline import grammar, keys, merge, parse, prompt, render, sources, tiles
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.keys import ModelFacts
 from pipeline.records import (
@@ -150,10 +150,9 @@ def prepare(image: PageImage, max_tiles: int) -> PreparedPage | Failure:
     height, width, _ = image.pixels.shape
     try:
         cut = tiles.split(Image.fromarray(image.pixels), max_tiles)
-        codes = barcodes.read(image.pixels)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
-    return PreparedPage(image.page, cut, width, height, image.renderer, codes)
+    return PreparedPage(image.page, cut, width, height, image.renderer, image.codes)
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
