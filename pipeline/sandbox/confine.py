@@ -115,6 +115,6 @@ def _programs() -> Iterator[str]:
     """Poppler's programs, where they are installed."""
     for folder in os.get_exec_path():
         for name in PROGRAMS:
-            place = Path(folder, name)
-            if place.is_file():
-                yield str(place.resolve())
+            place = os.path.join(folder, name)  # noqa: PTH118
+            if os.path.isfile(place):  # noqa: PTH113  (False also where we may not look)
+                yield os.path.realpath(place)
