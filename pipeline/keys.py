@@ -22,12 +22,12 @@ FORM = 2
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
 UNINVOLVED: Mapping[str, frozenset[str]] = {
-    "render": frozenset({"max_pages", "seconds", "memory_bytes"}),
+    "render": frozenset({"max_pages", "seconds", "memory_bytes", "require_sandbox"}),
     "engine": frozenset(
         {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
     ),
 }
-LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")
+LIBRARIES = ("llguidance", "pillow", "pypdfium2", "torch", "zxing-cpp")
 
 
 @dataclass(frozen=True, slots=True)

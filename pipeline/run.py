@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from pipeline import barcodes, sources, tiles
+from pipeline import sources, tiles
 from pipeline.errors import Coded
 from pipeline.reading import Commit, Reading, Verdict, failure, no_result
 from pipeline.recipe import Recipe
@@ -97,10 +97,9 @@ def prepare(image: PageImage, max_tiles: int) -> PreparedPage | Failure:
     height, width, _ = image.pixels.shape
     try:
         cut = tiles.split(Image.fromarray(image.pixels), max_tiles)
-        codes = barcodes.read(image.pixels)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
-    return PreparedPage(image.page, cut, width, height, image.renderer, codes)
+    return PreparedPage(image.page, cut, width, height, image.renderer, image.codes)
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:

@@ -62,7 +62,7 @@ def draw(uri: str, settings: Settings) -> list[Pixels]:
         document = sources.fetch(uri, settings.source)
         with render.Renderer(settings.render) as renderer:
             count = renderer.page_count(document)
-            images = list(renderer.pages(document, range(1, min(count, _SHOWN) + 1)))
+            images = list(renderer.pages(document, range(1, min(count, _SHOWN) + 1), codes=False))
     except Coded:
         return []
     return [image.pixels for image in images if isinstance(image, PageImage)]

@@ -66,7 +66,7 @@ def _repair(ledger: Store, job: Job) -> None:
     """Said on standard error, so that --json stays JSON."""
     done = [step.message for step in ledger.repair(job)]
     for line in done or ["there was nothing to put right"]:
-        typer.echo(f"job {job.name}: {line}", err=True)
+        screen.say(f"job {job.name}: {line}", err=True)
 
 
 def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:
