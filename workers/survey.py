@@ -12,13 +12,16 @@ from rich.console import Console
 from rich.status import Status
 
 from pipeline import sources
-from pipeline.errors import Coded
+from pipeline.errors import Coded, Reason
 from pipeline.records import DocumentRef, Failure
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 
 _THREADS = 4  # each with a document of its own and a child process that opens it
 _NAMED = 20  # documents that are named for what is wrong with them
+
+
+_UNSEEN = {Reason.access_denied, Reason.bucket_missing, Reason.store_unreachable}
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Survey:
     listed_bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
     named: list[tuple[str, Failure]] = field(default_factory=list)
+    unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
     def add(self, ref: DocumentRef, pages: int | Failure) -> None:
         self.documents += 1
@@ -38,6 +42,7 @@ class Survey:
             self.pages += pages
             return
         self.skipped[str(pages.reason)] += 1
+        self.unseen += pages.reason in _UNSEEN
         if len(self.named) < _NAMED:
             self.named.append((ref.uri, pages))
 

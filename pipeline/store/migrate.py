@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import column, table
 
-from pipeline.errors import UsageError
+from pipeline.errors import Unavailable, UsageError
 from pipeline.store.database import Database
 from pipeline.store.tables import REVISION, metadata
 
@@ -17,7 +17,7 @@ _OLDEST_POSTGRES = 130000
 
 
 def up(db: Database, *, create: bool) -> None:
-    """Raises UsageError, in one line, when the store cannot be opened."""
+    """Raises, in one line, UsageError for a store that cannot be used and Unavailable when none answers."""
     if db.is_sqlite:
         _look_at_file(db, create)
     try:
@@ -33,7 +33,7 @@ def up(db: Database, *, create: bool) -> None:
             if (revision := _revision(connection)) != REVISION:
                 _upgrade(db, connection, revision)
     except SQLAlchemyError as error:
-        raise UsageError(f"cannot open the store {db.shown}: {_complaint(error)}") from None
+        raise Unavailable(f"cannot open the store {db.shown}: {_complaint(error)}") from None
 
 
 def _look_at_file(db: Database, create: bool) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline.errors import Unavailable, UsageError
 
 DEMO = Path(__file__).resolve().parents[2] / "infra" / "demo_model" / "checkpoint"
 INDEX = "model.safetensors.index.json"
@@ -29,7 +29,10 @@ TEXT_FILES = (  # read where they exist; together with the weights they decide e
 
 
 def locate(name: str | Path) -> Path:
-    """The directory of `name`; a hub id is downloaded (or found in the cache). Raises UsageError."""
+    """The directory of `name`; a hub id is downloaded (or found in the cache).
+
+    Raises UsageError, and Unavailable when the hub does not give it.
+    """
     if str(name) == "demo":
         if not (DEMO / "config.json").is_file():
             raise UsageError(f"the demo model is not in this checkout ({DEMO})")
@@ -89,7 +92,7 @@ def _from_hub(repository: str) -> Path:
         return Path(snapshot_download(repository, allow_patterns=[*TEXT_FILES, "*.safetensors"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(
+        raise Unavailable(
             f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). By "
             f"hand: where there is a network, run `hf download {repository} --local-dir DIR --include "
             f"'*.json' '*.txt' '*.safetensors'`, copy DIR here, and give DIR as the model"

@@ -67,7 +67,10 @@ def plan(
     ] = None,
     s3_endpoint: S3Endpoint = None,
 ) -> None:
-    """Count documents and pages, and name what would be skipped and why. No model, no store."""
+    """Count documents and pages, and name what would be skipped and why. No model, no store.
+
+    Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
+    """
     from rich.console import Console
 
     from workers import survey
@@ -79,6 +82,8 @@ def plan(
         typer.echo(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
         typer.echo(line)
+    if found.unseen:
+        raise typer.Exit(3)
 
 
 def run(
@@ -125,7 +130,7 @@ def read(request: JobRequest) -> Outcome:
 
     console = Console(stderr=True)
     with Reporter(console) as reporter:
-        outcome = jobs.run(request, reporter.show, _stop_on_signal(console))
+        outcome = jobs.run(request, reporter.show, reporter.tell, _stop_on_signal(console))
     _tell(outcome, Console())
     return outcome
 
