@@ -2,6 +2,7 @@
 
     VinbatchError
     ├── UsageError          the person asked for something impossible (exit code 2)
+    ├── Unavailable         the model or the store is not there now (exit code 4)
     ├── LeaseLost           another worker has the document now; leave it alone and claim the next
     ├── Unbalanced          the ledger's books do not add up; the message names the documents
     ├── Transient           try again, with a bound: the network, a busy store, a lost worker
@@ -79,6 +80,10 @@ class VinbatchError(Exception):
 
 class UsageError(VinbatchError):
     """Wrong use of the command line, a setting, a schema or a checkpoint; nothing was started."""
+
+
+class Unavailable(VinbatchError):
+    """What a command stands on is not there now: the model's hub or the store. Nothing was started."""
 
 
 class LeaseLost(VinbatchError):

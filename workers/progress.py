@@ -95,16 +95,17 @@ class Reporter:
             return
         for engine, seconds in progress.engines.items():
             if engine not in self._engines_told:
-                self._say(f"{clock(progress.seconds)} engine: {_ready(engine, seconds)}")
+                self.tell(f"{clock(progress.seconds)} engine: {_ready(engine, seconds)}")
                 self._engines_told.add(engine)
         now = time.monotonic()
         figures = (progress.phase, progress.documents, progress.pages, progress.tokens, progress.troubles)
         pause = _LINE_SECONDS[figures == self._told]
         if progress.phase == "ended" or now - self._told_at >= pause:
-            self._say(line(progress, rates))
+            self.tell(line(progress, rates))
             self._told, self._told_at = figures, now
 
-    def _say(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """One line for a person, above what is shown."""
         self._console.print(cell(text), soft_wrap=True)
 
 

@@ -21,6 +21,9 @@ _THREADS = 4  # each with a document of its own and a child process that opens i
 _NAMED = 20  # documents that are named for what is wrong with them
 
 
+_UNSEEN = {Reason.access_denied, Reason.bucket_missing, Reason.store_unreachable}
+
+
 @dataclass
 class Survey:
     """The counts so far."""
@@ -32,6 +35,7 @@ class Survey:
     named: list[tuple[str, Failure]] = field(default_factory=list)
     passed_over: int = 0  # hidden things and the like; they are no documents
     passed_over_named: list[str] = field(default_factory=list)
+    unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
     def add(self, ref: DocumentRef, pages: int | Failure) -> None:
         if isinstance(pages, Failure) and pages.reason is Reason.passed_over:
@@ -44,6 +48,7 @@ class Survey:
             self.pages += pages
             return
         self.skipped[str(pages.reason)] += 1
+        self.unseen += pages.reason in _UNSEEN
         if len(self.named) < _NAMED:
             self.named.append((ref.uri, pages))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from pipeline.errors import UsageError
+from pipeline.errors import Unavailable, UsageError
 from pipeline.printable import command
 
 DEMO = Path(__file__).resolve().parents[2] / "infra" / "demo_model" / "checkpoint"
@@ -51,7 +51,10 @@ def check(name: str | Path) -> None:
 
 
 def locate(name: str | Path) -> Path:
-    """The directory of `name`; a hub model is downloaded (or found in the cache). Raises UsageError."""
+    """The directory of `name`; a hub model is downloaded (or found in the cache).
+
+    Raises UsageError, and Unavailable when the hub does not give it.
+    """
     check(name)
     if str(name) == "demo":
         return DEMO
@@ -128,7 +131,7 @@ def _from_hub(repository: str, revision: str | None) -> Path:
         )
     except (OSError, ValueError, client_errors) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(
+        raise Unavailable(
             f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). The "
             "same command again fetches what is missing. By hand: where there is a network, run "
             f"`{_by_hand(repository, revision)}`, copy DIR here, and give DIR as the model"

@@ -457,7 +457,7 @@ def test_an_etag_that_is_no_md5_has_its_setting(
     (stored_with_checksum,) = {s3._as_promised("", boto_answer(settings, bucket))}
     once = settings.model_copy(update={"attempts": 1})
     if not stored_with_checksum:
-        with pytest.raises(Transient, match='source.checksum = "stored"') as caught:
+        with pytest.raises(Transient, match=r'source\.checksum = "stored"') as caught:
             fetch(f"s3://{bucket}/1.pdf", once)
         assert caught.value.reason is Reason.checksum_mismatch
     for policy in ("stored", "none"):

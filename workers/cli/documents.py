@@ -68,7 +68,10 @@ def plan(
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
 ) -> None:
-    """Count documents and pages, and name what would be skipped and why. No model, no store."""
+    """Count documents and pages, and name what would be skipped and why. No model, no store.
+
+    Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
+    """
     from workers import survey
 
     spec = options.schema(schema) if schema is not None else None
@@ -78,6 +81,8 @@ def plan(
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
         screen.say(line)
+    if found.unseen:
+        raise typer.Exit(3)
 
 
 def run(
@@ -122,7 +127,7 @@ def read(request: JobRequest) -> Outcome:
     from workers.progress import Reporter
 
     with Reporter(screen.console(err=True)) as reporter:
-        outcome = jobs.run(request, reporter.show, _stop_on_signal())
+        outcome = jobs.run(request, reporter.show, reporter.tell, _stop_on_signal())
     _tell(outcome)
     return outcome
 
