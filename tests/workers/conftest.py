@@ -23,7 +23,7 @@ from workers.document import Lane, Way
 from workers.lane import LaneJob, LaneReport
 from workers.reader import DrawnPage, Fetched, Reader, recipe
 
-FACTS = ModelFacts("c" * 64, max_tiles=1, dtype="float32", device="cpu")
+FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
 SCHEMA = '''
 from pydantic import BaseModel, Field
 
