@@ -82,7 +82,6 @@ class EngineSettings(Section):
         description="repetition penalty of the second try after a loop; 1.0: no second try",
     )
     repetition_penalty: float = Field(1.0, ge=1.0, le=10.0, description="over generated tokens; 1.0: none")
-    beams: int = Field(1, ge=1, le=16, description="1: greedy; the model card uses 3, one request at a time")
     kernels: bool = Field(
         True,
         description="CPU: our own, compiled at the first start (a second), where the processor suits them",

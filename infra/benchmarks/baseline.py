@@ -95,8 +95,7 @@ class Model:
     def read(self, folder: Path, files: Sequence[str], spec: SchemaSpec) -> list[Read]:
         """Every file; one that no page could be read of is left out."""
         vintern = self.vintern
-        kind = str(vintern.dtype).removeprefix("torch.")
-        facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, kind, vintern.device.type)
+        facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, self.engine.backend.numerics)
         recipe = Recipe.of(spec, self.settings, facts)
         found = []
         for name in files:

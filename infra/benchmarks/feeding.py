@@ -79,12 +79,7 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
     settings = load_settings()
     vintern = load(model, dtype=settings.engine.dtype, device=settings.engine.device)
     engine = Engine(vintern, settings.engine)
-    facts = ModelFacts(
-        vintern.checkpoint_hash,
-        vintern.max_tiles,
-        str(vintern.dtype).removeprefix("torch."),
-        vintern.device.type,
-    )
+    facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, engine.backend.numerics)
     recipe = Recipe.of(registry.resolve(f"{options.kind}@1"), settings, facts)
     rates: dict[str, list[float]] = {"prepare": [], "alone": [], "job": []}
     for number in range(options.runs):

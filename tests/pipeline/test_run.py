@@ -25,7 +25,7 @@ from tests.pipeline import papers
 from tests.pipeline.walker import recite, reciter, spec_of
 
 RECEIPT = resolve("receipt@1")
-MODEL = ModelFacts("c" * 64, max_tiles=2, dtype="float32", device="cpu")
+MODEL = ModelFacts("c" * 64, max_tiles=2, numerics="cpu float32")
 RECIPE = Recipe.of(RECEIPT, Settings(), MODEL)
 SHORT = spec_of(
     Leaf("number", "Số", Printed(r"\d{2}", str, "text", 2)),
@@ -219,7 +219,7 @@ def test_the_real_engine_reads_a_document_and_every_answer_can_be_read(paper: st
         engine={"place": True, "max_new_tokens": 400, "kv_tokens": 4096, "max_batch": 2},
         tiles={"max_tiles": 2},
     )
-    facts = ModelFacts(model.checkpoint_hash, model.max_tiles, "float32", "cpu")
+    facts = ModelFacts(model.checkpoint_hash, model.max_tiles, "cpu float32")
     recipe = Recipe.of(SHORT, settings, facts)
     made = run.document(paper, recipe, Engine(model, settings.engine).generate)
     assert [page.failure for page in made.pages] == [None, None]

@@ -24,7 +24,7 @@ from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport
 from workers.reader import DrawnPage, Fetched, Reader, TooLarge, recipe
 
-FACTS = ModelFacts("c" * 64, max_tiles=1, dtype="float32", device="cpu")
+FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
 SCHEMA = '''
 from pydantic import BaseModel, Field
 
