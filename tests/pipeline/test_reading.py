@@ -30,7 +30,7 @@ from schemas.shape import Leaf, Printed
 from tests.pipeline.walker import compact, recite, spec_of
 
 SLIP = spec_of(Leaf("number", "Số", Printed(r"\d{2}", str, "text", 2)))
-RECIPE = Recipe.of(SLIP, Settings(), ModelFacts("c" * 64, max_tiles=1, dtype="float32", device="cpu"))
+RECIPE = Recipe.of(SLIP, Settings(), ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32"))
 LOST = Transient(Reason.worker_lost, "it died")
 
 
