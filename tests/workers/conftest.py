@@ -18,6 +18,7 @@ from pipeline.keys import ModelFacts
 from pipeline.records import DocumentRef, Failure, Generation, Request
 from pipeline.settings import Settings, load
 from pipeline.store import Job, Lease, Store
+from tests.servers.starting import PATIENCE
 from workers.crew import ReaderLost, Readers
 from workers.document import Lane, Way
 from workers.lane import LaneJob, LaneReport
@@ -184,7 +185,7 @@ class Bench:
             lane = self.lane()
             ways = [Way(lane, lease, lambda: None).walk() for lease in leases]
             try:
-                await asyncio.wait_for(asyncio.gather(*ways), 60)
+                await asyncio.wait_for(asyncio.gather(*ways), PATIENCE)
             finally:
                 self.end(lane)
             assert (lane.pages.used, lane.page_bytes.used, lane.document_bytes.used) == (0, 0, 0)

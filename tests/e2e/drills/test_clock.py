@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import Command
 from tests.e2e.drills.conftest import Drill
 
-pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill]
 
 CLOCKS = Path(__file__).with_name("clocks")
 
