@@ -7,12 +7,15 @@ import signal
 import socket
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.servers import postgres, s3, starting
 from tests.servers.postgres import PostgresServer
@@ -143,3 +146,9 @@ def test_ceph_comes_up_when_its_monitor_stands_still_at_first(monkeypatch: pytes
 def test_what_a_program_says_when_it_fails_is_told() -> None:
     with pytest.raises(NotUp, match=r"false ended with 1"):
         s3._do(["false"])
+
+
+@settings(max_examples=2)
+@given(st.integers())
+def test_an_example_may_take_its_time(number: int) -> None:
+    time.sleep(0.3)  # hypothesis' own bound is 0.2
