@@ -127,6 +127,7 @@ def report(past: list[Round]) -> list[str]:
         f"rounds with anything wrong {sum(bool(each.wrong) for each in past)}",
         f"{calls} model calls for {pages} pages: {calls / max(1, pages):.3f} a page, "
         f"{calls - pages} pages read again",
+        f"runs that ended before anything was read or struck: {sum(each.unstarted for each in past)}",
         f"exit codes after Ray's own were killed: {_told(endings) or 'all 0'}",
         f"processes left {'some time' if left else ''} after the end of a run: {_told(left) or 'none'}",
     ]
