@@ -20,6 +20,8 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -149,6 +151,7 @@ def main() -> int:
     options = parser.parse_args()
     kills = options.kills if options.kills is not None else math.inf
     minutes = options.minutes if options.minutes is not None else 10.0 if kills == math.inf else math.inf
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the servers end too
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         postgres = stack.enter_context(PostgresServer()) if options.store == "postgres" else None
