@@ -29,7 +29,10 @@ _TITLES = {
     "autoscaler": "autoscaler/_private/monitor.py",
 }
 # With these the whole Ray of the run ends, or may: the command is typed again, as when the driver is killed.
-RAYS_OWN = ("gcs", "raylet", "dashboard agent", "runtime env agent")
+# The last three only where `ray start --block` holds them together.
+RAYS_OWN = (
+    "gcs", "raylet", "dashboard agent", "runtime env agent", "dashboard", "log monitor", "autoscaler",
+)  # fmt: skip
 # The lane that holds documents is gone without giving them back.
 COSTS_A_LEASE = ("scheduler", "driver", "notice", *RAYS_OWN)
 OF_THE_RUN = (*_TITLES, "driver", "notice")  # notice: SIGTERM to a scheduler
