@@ -3,11 +3,17 @@
 import os
 import secrets
 
+from hypothesis import HealthCheck, settings
+
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # The token of whoever types the commands; clusters of the tests ask for it.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Each of these modules owns one kind of server.
 pytest_plugins = [

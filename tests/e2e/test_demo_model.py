@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("kind", ["id_card", "receipt"])

@@ -35,7 +35,7 @@ def run(script: str, folder: Path, environment: dict[str, str]) -> str:
         env=os.environ | {"PATH": f"{VINBATCH.parent}:{os.environ['PATH']}"} | environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
     )
     assert found.returncode in (0, 3), f"{script}\n{found.stdout}\n{found.stderr}"
     assert "Traceback" not in found.stderr

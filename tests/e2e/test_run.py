@@ -18,7 +18,7 @@ from tests.e2e.conftest import CHECKOUT, Command, finish, write_slips
 from tests.servers.cluster import RayHead
 from tests.servers.s3 import S3Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_folder_becomes_rows_on_a_ray_of_its_own(vinbatch: Command, model: Path, slip: str) -> None:
@@ -92,7 +92,7 @@ def test_a_submitted_job(
             sys.executable, "-m", "workers.cli", "run", str(folder),
             "--schema", slip, "--model", str(model), "--job", "submitted", "--store", postgres_url,
         ],
-        capture_output=True, text=True, timeout=240,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "job submitted: 2 documents" in done.stdout

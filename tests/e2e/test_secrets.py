@@ -93,7 +93,6 @@ def short() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_run_with_failures_tells_nothing(
     vinbatch: Command, model: Path, moto: S3Server, postgres_url: str, short: Path
 ) -> None:

@@ -99,8 +99,9 @@ def test_no_mutant_escapes() -> None:
             except Coded as error:
                 assert error.reason in KNOWN and pages == 0, error
                 outcomes[error.reason] += 1
-            # Opening and drawing, by both renderers, each within the limit; and slack for a busy machine.
-            assert time.monotonic() - began < (2 + 2 * max(pages, 1)) * (SECONDS + 1) + 20, number
+            # Opening and drawing, by both renderers, each within the limit; and slack for the two processes
+            # that may be started for it, each within its own minute, on a busy machine.
+            assert time.monotonic() - began < (2 + 2 * max(pages, 1)) * (SECONDS + 1) + 120, number
             for child in renderer._children.values():
                 if child.alive:
                     assert psutil.Process(child._process.pid).memory_info().vms <= MEMORY, number

@@ -187,7 +187,7 @@ def test_too_many_pages() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pdfium", "poppler"])
 def test_a_page_that_never_ends_takes_only_itself(name: str) -> None:
-    settings = RenderSettings(dpi=72, seconds=1.5, renderer=name)
+    settings = RenderSettings(dpi=72, seconds=4, renderer=name)  # for good pages on a busy machine
     with Renderer(settings) as renderer:
         pages = list(renderer.pages(papers.document(papers.endless(page=2))))
         group = child_pid(renderer, name)
@@ -240,7 +240,7 @@ def test_a_crash_in_the_middle_of_a_page_takes_only_the_page() -> None:
         paper = papers.document(papers.endless(page=2))
         items = renderer.pages(paper)
         first = next(items)
-        killer = threading.Timer(0.3, os.kill, (child_pid(renderer), signal.SIGSEGV))
+        killer = threading.Timer(1.0, os.kill, (child_pid(renderer), signal.SIGSEGV))
         killer.start()
         second, third = next(items), next(items)
         killer.join()
@@ -254,7 +254,7 @@ def test_a_child_that_the_system_kills_is_worth_another_try() -> None:
     with Renderer(RenderSettings(dpi=72)) as renderer:
         paper = papers.document(papers.endless(page=1, count=1))
         renderer.page_count(paper)
-        killer = threading.Timer(0.3, os.kill, (child_pid(renderer), signal.SIGKILL))
+        killer = threading.Timer(1.0, os.kill, (child_pid(renderer), signal.SIGKILL))
         killer.start()
         (page,) = renderer.pages(paper)
         killer.join()
@@ -362,9 +362,9 @@ def test_a_child_whose_parent_vanishes_ends() -> None:
         print(renderer._children["pdfium"]._process.pid, flush=True)
         os.kill(os.getpid(), 9)
     """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     pid = int(done.stdout)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and _running(pid):
         time.sleep(0.02)
     assert not _running(pid)

@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import pickle
+import socket
 import threading
 import tracemalloc
 import zipfile
@@ -24,7 +25,7 @@ from pipeline.settings import SourceSettings
 from pipeline.sources import fetch, list_documents, s3
 from pipeline.sources.s3_errors import translate
 from tests.servers.faults import Fault, FaultProxy
-from tests.servers.s3 import S3Server, free_port
+from tests.servers.s3 import S3Server
 from workers.bounds import Brake
 from workers.lane import SourceRefuses
 
@@ -187,8 +188,10 @@ def test_who_may_not_read_is_told_so(rgw: S3Server, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_endpoint_where_nobody_is() -> None:
-    settings = SourceSettings(s3_endpoint=f"http://127.0.0.1:{free_port()}", attempts=2)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody else can listen on this port, and this one does not
+        port = silent.getsockname()[1]
+        settings = SourceSettings(s3_endpoint=f"http://127.0.0.1:{port}", attempts=2)
         patch.setenv("AWS_ACCESS_KEY_ID", "a")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "b")
         with pytest.raises(Transient) as caught:
@@ -244,7 +247,12 @@ def bad_network(
     bucket = moto.bucket()
     for n in range(3):
         client.put_object(Bucket=bucket, Key=f"{n}.pdf", Body=bytes([65 + n]) * 5000)
-    yield fault_proxy, bucket, SourceSettings(s3_endpoint=fault_proxy.endpoint, attempts=4, timeout_seconds=1)
+    yield fault_proxy, bucket, SourceSettings(s3_endpoint=fault_proxy.endpoint, attempts=4)
+
+
+def impatient(settings: SourceSettings) -> SourceSettings:
+    """Long enough for an honest answer on a busy machine, short enough to wait for one that never comes."""
+    return settings.model_copy(update={"timeout_seconds": 3})
 
 
 @pytest.mark.parametrize("fault", ["503", "reset", "truncate", "corrupt", "hang"])
@@ -253,7 +261,7 @@ def test_a_passing_fault_is_survived(
 ) -> None:
     proxy, bucket, settings = bad_network
     proxy.faults.extend([fault])
-    document = fetch(f"s3://{bucket}/1.pdf", settings)
+    document = fetch(f"s3://{bucket}/1.pdf", impatient(settings) if fault == "hang" else settings)
     assert document.data == b"B" * 5000
     assert proxy.connections == 2
 
@@ -283,7 +291,7 @@ def test_an_archive_that_arrives_corrupt_is_fetched_again(
 def test_a_body_that_trickles_is_given_up(bad_network: tuple[FaultProxy, str, SourceSettings]) -> None:
     proxy, bucket, settings = bad_network
     proxy.faults.extend(["slow"])
-    once = settings.model_copy(update={"attempts": 1})
+    once = impatient(settings).model_copy(update={"attempts": 1})
     with pytest.raises(Transient) as caught:
         fetch(f"s3://{bucket}/1.pdf", once)
     assert caught.value.reason is Reason.store_unreachable

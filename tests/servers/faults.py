@@ -8,6 +8,8 @@ from collections import deque
 from types import TracebackType
 from typing import Literal
 
+from tests.servers.starting import PATIENCE
+
 Fault = Literal["503", "reset", "hang", "slow", "truncate", "corrupt"]
 
 _BUSY = (
@@ -46,16 +48,16 @@ class FaultProxy:
         started = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
         )
-        self._server = started.result(10)
+        self._server = started.result(PATIENCE)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         self._loop.close()
 
     async def _stop(self) -> None:

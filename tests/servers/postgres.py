@@ -6,7 +6,6 @@ import importlib.util
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,9 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.servers.starting import PATIENCE, STARTS, NotUp, free_port
+
 _NOBODY = 65534  # PostgreSQL refuses to run as root
 # Nothing here must outlive the tests, so nothing is forced to the disk.
 _QUICK = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+_WAITING = ("-w", "-t", f"{PATIENCE:.0f}")
 
 
 class PostgresServer:
@@ -31,13 +33,21 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="pg"))
         self._data = self._folder / "data"
         self._settings = "" if durable else _QUICK
-        self.port = _free_port()
+        self.port = free_port()
         if os.geteuid() == 0:
             os.chown(self._folder, _NOBODY, _NOBODY)
         self._run("initdb", "-A", "trust", "-U", "vinbatch", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
 
     def __enter__(self) -> PostgresServer:
-        self.start()
+        for attempt in range(1, STARTS + 1):
+            try:
+                self.start()
+                break
+            except NotUp:  # such as when somebody took the port before it did
+                if attempt == STARTS:
+                    self.__exit__()
+                    raise
+                self.port = free_port()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,12 +56,12 @@ class PostgresServer:
 
     def start(self) -> None:
         options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self._folder} {self._settings}"
-        self._run("pg_ctl", "-w", "-t", "60", "-l", str(self._folder / "log"), "-o", options, "start")
+        self._run("pg_ctl", *_WAITING, "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
         """`fast` ends every session, `immediate` is as a crash. Nothing happens when it is not running."""
         if (self._data / "postmaster.pid").exists():
-            self._run("pg_ctl", "-w", "-m", mode, "stop")
+            self._run("pg_ctl", *_WAITING, "-m", mode, "stop")
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://vinbatch@127.0.0.1:{self.port}/{database}"
@@ -80,7 +90,10 @@ class PostgresServer:
         if done.returncode:
             log = self._folder / "log"
             said = log.read_text(errors="replace")[-2000:] if log.exists() else ""
-            raise RuntimeError(f"{program} {' '.join(arguments)} ended with {done.returncode}\n{said}")
+            raise NotUp(
+                f"{program} {' '.join(arguments)} ended with {done.returncode}; it may take {PATIENCE:g} s. "
+                f"The server's log ends:\n{said or '(it wrote nothing)'}"
+            )
 
 
 def _binaries() -> Path:
@@ -92,12 +105,6 @@ def _binaries() -> Path:
     if not folders:
         raise RuntimeError(f"no initdb beside {found.origin}")
     return folders[0].parent
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

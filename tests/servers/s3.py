@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,8 +18,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.servers.faults import FaultProxy
+from tests.servers.starting import PATIENCE, STARTS, NotUp, Served, free_port, served
 
 _PROGRAMS = ("ceph-mon", "ceph-osd", "ceph", "radosgw", "radosgw-admin", "monmaptool")
 
@@ -74,8 +74,8 @@ class S3Server:
 @pytest.fixture(scope="session")
 def rgw_server() -> Iterator[S3Server]:
     """Ceph's RGW with one monitor and one in-memory OSD."""
-    with _rgw() as server:
-        yield server
+    with Ceph() as ceph:
+        yield ceph.server
 
 
 @pytest.fixture(scope="session")
@@ -115,70 +115,147 @@ def _adopted(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 
 @contextmanager
 def _moto() -> Iterator[S3Server]:
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with tempfile.TemporaryFile() as log, _running(command, log):
-        _wait_for_port(port, log)
-        yield S3Server(f"http://127.0.0.1:{port}", "moto", "moto-secret", "other", "other-secret")
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with served("moto", command) as server:
+        port = server.until_it_listens()
+        found = S3Server(f"http://127.0.0.1:{port}", "moto", "moto-secret", "other", "other-secret")
+        server.until("it answers a signed request", lambda: _answers(found))
+        yield found
+
+
+class Ceph:
+    """RGW, one monitor, one in-memory OSD. `stop` and `start` are the gateway's, and keep the objects."""
+
+    def __init__(self) -> None:
+        missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+        if missing:
+            raise NotUp(
+                f"{', '.join(missing)} not found: on Debian `make test` installs radosgw, ceph-mon, ceph-osd"
+            )
+        self._port = 0  # the gateway's own choice when it starts first, and the same ever after
+        self._keys = {name: (f"{name}key", f"{name}secret{uuid.uuid4().hex}") for name in ("owner", "other")}
+        self._gateway: ExitStack | None = None
+
+    def __enter__(self) -> Ceph:
+        with ExitStack() as stack:
+            for attempt in range(1, STARTS + 1):
+                try:
+                    self._home = stack.enter_context(_cluster())
+                    break
+                except NotUp:  # such as when somebody took the monitor's port before it did
+                    if attempt == STARTS:
+                        raise
+            self._stack = stack.pop_all()
+        try:
+            self.start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._stack.close()
+
+    @property
+    def server(self) -> S3Server:
+        return S3Server(f"http://127.0.0.1:{self._port}", *self._keys["owner"], *self._keys["other"])
+
+    def start(self) -> None:
+        """Until the gateway answers a signed request of each of its users. Nothing happens when it runs."""
+        if self._gateway is not None:
+            return
+        first = not self._port
+        place = ("--rgw-frontends", f"beast endpoint=127.0.0.1:{self._port}")
+        with ExitStack() as stack:
+            command = _ceph(self._home, "radosgw", "-d", "-n", "client.rgw", *place)
+            gateway = stack.enter_context(served("radosgw", command))
+            self._port = gateway.until_it_listens()
+            for name, (access, secret) in self._keys.items() if first else ():
+                new = ("--uid", name, "--display-name", name, "--access-key", access, "--secret-key", secret)
+                _do(_ceph(self._home, "radosgw-admin", "user", "create", *new))
+            gateway.until("it answers a signed request", lambda: _answers(self.server))
+            self._gateway = stack.pop_all()
+
+    def stop(self) -> None:
+        """Kill the gateway, as a crash does. Nothing happens when it is not running."""
+        if self._gateway is not None:
+            self._gateway.close()
+            self._gateway = None
 
 
 @contextmanager
-def _rgw() -> Iterator[S3Server]:
-    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
-    if missing:
-        pytest.fail(
-            f"{', '.join(missing)} not found: `make test` installs radosgw, ceph-mon and ceph-osd on Debian"
-        )
+def _cluster() -> Iterator[Path]:
+    """A monitor and an OSD that a gateway can work on; the folder with their `ceph.conf`."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rgw")))
-        log = stack.enter_context((home / "log").open("w+b"))
-        monitor, port = free_port(), free_port()
-        fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
-        (home / "ceph.conf").write_text(_ceph_conf(home, fsid, monitor, port))
         for name in ("mon", "osd", "rgw", "run"):
             (home / name).mkdir()
-
-        def do(*command: str) -> str:
-            program, *rest = command
-            done = subprocess.run(
-                [program, "-c", str(home / "ceph.conf"), *rest] if program != "monmaptool" else command,
-                capture_output=True, text=True, timeout=60,
-            )  # fmt: skip
-            if done.returncode:
-                raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
-            return done.stdout
-
-        def serve(*command: str) -> None:
-            program, *rest = command
-            stack.enter_context(_running([program, "-c", str(home / "ceph.conf"), "-f", *rest], log))
-
-        do(
-            "monmaptool",
-            "--create",
-            "--fsid",
-            fsid,
-            "--addv",
-            "a",
-            f"[v1:127.0.0.1:{monitor}]",
-            str(home / "monmap"),
-        )
-        do("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(home / "monmap"))
-        serve("ceph-mon", "-i", "a")
-        _wait_for_port(monitor, log)
-        do("ceph", "osd", "new", osd)
-        do("ceph", "osd", "crush", "add", "osd.0", "1", "root=default", "host=here")
-        do("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", osd)
-        serve("ceph-osd", "-i", "0")
-        serve("radosgw", "-n", "client.rgw")
-        _wait_for_port(port, log)
-        keys = {name: (f"{name}key", f"{name}secret{uuid.uuid4().hex}") for name in ("owner", "other")}
-        for name, (access, secret) in keys.items():
-            do("radosgw-admin", "user", "create", "--uid", name, "--display-name", name,
-               "--access-key", access, "--secret-key", secret)  # fmt: skip
-        yield S3Server(f"http://127.0.0.1:{port}", *keys["owner"], *keys["other"])
+        monitor_port, fsid, osd = free_port(), str(uuid.uuid4()), str(uuid.uuid4())
+        (home / "ceph.conf").write_text(_ceph_conf(home, fsid, monitor_port))
+        _do(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{monitor_port}]",
+             str(home / "monmap")])  # fmt: skip
+        _do(_ceph(home, "ceph-mon", "--mkfs", "-i", "a", "--monmap", str(home / "monmap")))
+        monitor = stack.enter_context(served("ceph-mon", _ceph(home, "ceph-mon", "-d", "-i", "a")))
+        monitor.until_it_listens(monitor_port)
+        wait_for_quorum(monitor, home)
+        _do(_ceph(home, "ceph", "osd", "new", osd))
+        _do(_ceph(home, "ceph", "osd", "crush", "add", "osd.0", "1", "root=default", "host=here"))
+        _do(_ceph(home, "ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", osd))
+        disk = stack.enter_context(served("ceph-osd", _ceph(home, "ceph-osd", "-d", "-i", "0")))
+        disk.until("the monitor counts it as up", lambda: _osds_up(home) or None)
+        yield home
 
 
-def _ceph_conf(home: Path, fsid: str, monitor: int, port: int) -> str:
+def wait_for_quorum(monitor: Served, home: Path, seconds: float = PATIENCE) -> None:
+    """Until the monitor answers commands, out of a quorum. It listens before that, and then refuses them
+    with "EPERM: problem getting command descriptions"."""
+
+    def has_one() -> bool | None:
+        said = _asked(_ceph(home, "ceph", "--connect-timeout", "30", "quorum_status", "-f", "json"), seconds)
+        return (said is not None and said["quorum_names"] == ["a"]) or None
+
+    monitor.until("it answers out of a quorum", has_one, seconds)
+
+
+def _osds_up(home: Path) -> int:
+    said = _asked(_ceph(home, "ceph", "--connect-timeout", "30", "osd", "stat", "-f", "json"))
+    return int(said["num_up_osds"]) if said is not None else 0
+
+
+def _answers(server: S3Server) -> bool | None:
+    """Whether it lists its owner's buckets; None while it does not."""
+    try:
+        server.client().list_buckets()
+    except (BotoCoreError, ClientError):
+        return None
+    return True
+
+
+def _ceph(home: Path, program: str, *arguments: str) -> list[str]:
+    return [program, "-c", str(home / "ceph.conf"), *arguments]
+
+
+def _do(command: list[str]) -> None:
+    """Raises NotUp when it fails or does not end."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as late:
+        raise NotUp(f"{' '.join(command)} did not end within {late.timeout:g} s") from None
+    if done.returncode:
+        raise NotUp(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def _asked(command: list[str], seconds: float = PATIENCE) -> Any:
+    """Its answer, or None while it has none."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+    except (subprocess.TimeoutExpired, json.JSONDecodeError):
+        return None
+
+
+def _ceph_conf(home: Path, fsid: str, monitor: int) -> str:
     return f"""[global]
 fsid = {fsid}
 mon initial members = a
@@ -212,36 +289,5 @@ mon data = {home}/mon
 osd data = {home}/osd
 [client.rgw]
 rgw data = {home}/rgw
-rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw thread pool size = 16
 """
-
-
-@contextmanager
-def _running(command: list[str], log: Any) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGKILL)  # nothing in these servers outlives the tests
-        process.wait()
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for_port(port: int, log: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    log.seek(0)
-    raise RuntimeError(
-        f"no server on port {port} after {seconds} s:\n{log.read()[-3000:].decode(errors='replace')}"
-    )

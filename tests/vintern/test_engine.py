@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reason, UsageError
@@ -120,14 +120,14 @@ def mix(model: Vintern, pages: list[Request], alone: dict[str, Generation], how:
     assert all(same(answers[request.id], alone[request.id]) for request in chosen)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, derandomize=True)
 @given(how=mixes)
 def test_no_answer_depends_on_its_neighbours(model, pages, alone, how) -> None:
     mix(model, pages, alone, how)
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, derandomize=True)
 @given(how=mixes)
 def test_no_answer_depends_on_its_neighbours_in_a_hundred_mixes(model, pages, alone, how) -> None:
     mix(model, pages, alone, how)

@@ -60,7 +60,7 @@ spans = st.tuples(st.integers(1, 150), st.integers(0, 40), st.integers(1, 700), 
 
 
 @needs_them
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     shapes=st.lists(spans, min_size=1, max_size=4),
     heads=st.sampled_from([(1, 1), (7, 1), (4, 2), (14, 2)]),

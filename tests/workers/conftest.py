@@ -19,6 +19,7 @@ from pipeline.recipe import Recipe
 from pipeline.records import Document, DocumentRef, Failure, Generation, Request
 from pipeline.settings import Settings, load
 from pipeline.store import Job, Lease, Store
+from tests.servers.starting import PATIENCE
 from workers.crew import ReaderLost, Readers
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport
@@ -200,7 +201,7 @@ class Bench:
             lane = self.lane()
             attempts = [Attempt(lane, lease, lambda: None).complete() for lease in leases]
             try:
-                await asyncio.wait_for(asyncio.gather(*attempts), 60)
+                await asyncio.wait_for(asyncio.gather(*attempts), PATIENCE)
             finally:
                 self.end(lane)
             assert (lane.pages.used, lane.page_bytes.used, lane.document_bytes.used) == (0, 0, 0)

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.errors import Reason, Transient
 from tests.servers.s3 import S3Server
+from tests.servers.starting import PATIENCE
 from tests.workers.conftest import FACTS, Bench
 from workers.document import Lane
 from workers.lane import LaneBroken, LaneReport
@@ -43,7 +44,7 @@ class BenchScheduler(Scheduler):
                 await self.listed()
             else:
                 await meanwhile()
-            return await asyncio.wait_for(task, 60)
+            return await asyncio.wait_for(task, PATIENCE)
 
         try:
             return asyncio.run(work())
@@ -56,7 +57,7 @@ def _fields(job: Any) -> dict[str, Any]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -82,18 +83,18 @@ def test_it_waits_for_the_listing(bench: Bench) -> None:
 @pytest.mark.slow
 def test_it_waits_for_what_another_lane_holds_and_takes_it_over(bench: Bench) -> None:
     bench.add(bench.picture("orphan.png"))
+    started = time.monotonic()  # before the claim, however long that takes
     bench.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=1.0)
-    started = time.monotonic()
     assert BenchScheduler(bench).live().documents == {"done": 1}
-    assert time.monotonic() - started >= 0.9
+    assert time.monotonic() - started >= 1.0
 
 
 @pytest.mark.slow
 def test_leases_are_renewed(bench: Bench) -> None:
-    bench.replica.seconds = 60.0
+    bench.replica.seconds = 600.0
     bench.add(bench.picture("slow.png"))
     scheduler = BenchScheduler(bench, lease_seconds=4.0, grace_seconds=0.1)
-    ends: list[float] = []
+    ends: list[Any] = []
 
     async def watch() -> None:
         await until(lambda: bench.replica.most_beside)
@@ -101,7 +102,8 @@ def test_leases_are_renewed(bench: Bench) -> None:
 
         def noted(leases: Any, seconds: float) -> Any:
             lost = renew(leases, seconds)
-            ends.append(bench.ledger.next_due(bench.job) or 0.0)  # seconds until the lease is over
+            with bench.ledger.query("SELECT ready_at FROM documents") as rows:
+                ends.extend(end for (end,) in rows)
             return lost
 
         scheduler._store.renew = noted  # type: ignore[method-assign]
@@ -109,11 +111,11 @@ def test_leases_are_renewed(bench: Bench) -> None:
         await scheduler.stop()
 
     assert scheduler.live(watch).late == 0
-    assert min(ends) > 4.0 * 2 / 3  # it had a third of its time left, and has nearly all of it again
+    assert ends[1] > ends[0]
 
 
 def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
-    bench.replica.seconds = 30.0
+    bench.replica.seconds = 600.0
     bench.add(bench.picture("lost.png"))
     scheduler = BenchScheduler(bench, lease_seconds=0.6)
 
@@ -147,7 +149,7 @@ def test_stop_finishes_what_the_model_has_and_gives_the_rest_back(bench: Bench) 
 
 
 def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
-    bench.replica.seconds = 60.0
+    bench.replica.seconds = 600.0
     bench.add(bench.picture("slow.png"))
     scheduler = BenchScheduler(bench, grace_seconds=0.4)
 
@@ -155,10 +157,9 @@ def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
         await until(lambda: bench.replica.most_beside)
         await scheduler.stop()
 
-    started = time.monotonic()
     scheduler.live(stop)
     assert bench.states() == {"slow.png": ("pending", None)}
-    assert time.monotonic() - started < 30
+    assert bench.replica.answered == 0  # it was not waited for
 
 
 def test_a_suspect_is_worked_on_alone(bench: Bench) -> None:

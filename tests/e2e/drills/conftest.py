@@ -89,9 +89,15 @@ class Drill:
         return row[0] if row is not None else None
 
     def rows(self) -> list[dict[str, Any]]:
-        assert "the books balance" in self.command(
-            "status", "--job", "drill", "--store", self.store, "--verify"
-        )
+        self.balanced()
+        return self.what_was_read()
+
+    def balanced(self) -> None:
+        """Fails unless the command says that the books balance."""
+        said = self.command("status", "--job", "drill", "--store", self.store, "--verify")
+        assert "the books balance" in said, said
+
+    def what_was_read(self) -> list[dict[str, Any]]:
         found = self.command.rows(WHAT_WAS_READ.format(job="drill"), self.store)
         return [{**row, "uri": Path(row["uri"]).name} for row in found]  # wherever the document lies
 

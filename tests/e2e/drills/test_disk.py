@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import Command, finish
 from tests.e2e.drills.conftest import PAGES, Drill
 
-pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill]
 
 SAID = "is full; make room, nothing is lost"
 

@@ -14,7 +14,7 @@ from tests.e2e.drills.conftest import PAGES, Drill
 from tests.servers.cluster import RayHead, second_node
 from tests.servers.postgres import PostgresServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # `make drills` runs those marked drill
+pytestmark = pytest.mark.slow  # `make drills` runs those marked drill
 
 
 @pytest.mark.parametrize("victim", ["Reader", "Replica", pytest.param("Scheduler", marks=pytest.mark.drill)])

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.drills.conftest import PAGES, Drill
 from tests.servers.cluster import RayHead
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_lane_that_is_told_to_end_gives_back(

@@ -12,7 +12,7 @@ from tests.e2e.drills.conftest import PAGES, Drill
 from tests.servers.faults import Fault, FaultProxy
 from tests.servers.s3 import S3Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
