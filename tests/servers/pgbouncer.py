@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.postgres import PostgresServer, _free_port
+from tests.servers.postgres import PostgresServer
+from tests.servers.starting import PATIENCE, free_port
 
 _NOBODY = 65534  # pgbouncer refuses to run as root
 _SETTINGS = """\
@@ -40,7 +41,7 @@ class Pgbouncer:
         if found is None:
             raise RuntimeError("pgbouncer is not installed; `make test` installs it")
         self._folder = Path(tempfile.mkdtemp(prefix="pgb"))
-        self.port = _free_port()
+        self.port = free_port()
         settings = self._folder / "pgbouncer.ini"
         settings.write_text(
             _SETTINGS.format(server=server.port, port=self.port, sessions=sessions, folder=self._folder)
@@ -66,7 +67,7 @@ class Pgbouncer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait(self) -> None:
-        for _ in range(600):
+        for _ in range(int(10 * PATIENCE)):
             if self._process.poll() is not None:
                 log = self._folder / "log"
                 said = log.read_text(errors="replace")[-2000:] if log.exists() else ""
@@ -76,7 +77,7 @@ class Pgbouncer:
                 return
             except OSError:
                 time.sleep(0.1)
-        raise RuntimeError("pgbouncer did not answer for a minute")
+        raise RuntimeError(f"pgbouncer did not answer for {PATIENCE:g} s")
 
 
 @pytest.fixture(scope="session")
