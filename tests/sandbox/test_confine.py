@@ -172,7 +172,7 @@ def test_a_deaf_child_ends_with_its_parent(how: str) -> None:
 
 
 def test_poppler_ends_with_the_actor() -> None:
-    """In the middle of a page that never ends: the actor's end reaches the supervisor, and through it Poppler."""
+    """In the middle of an endless page: the actor's end reaches the supervisor, and through it Poppler."""
     program = """if True:
         from pipeline.render import Renderer
         from pipeline.settings import RenderSettings
