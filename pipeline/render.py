@@ -24,9 +24,7 @@ from pipeline.settings import RenderSettings
 
 _OPEN_ELSEWHERE = (Reason.pdf_damaged, Reason.pdf_no_pages, Reason.render_crashed)
 _DRAW_ELSEWHERE = (Reason.pdf_damaged, Reason.render_crashed)
-_FATAL = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
 _DOCUMENTS_PER_CHILD = 500  # then a fresh child: what a library leaks ends with it
-_DEATHS_IN_A_ROW = 5  # pages of one document that may kill the child before the rest are given up
 
 
 def pages(
@@ -56,6 +54,7 @@ class Renderer:
         if settings.require_sandbox and not self.confinement.complete:
             raise UsageError(self.confinement.words)
         self._children: dict[str, Child] = {}
+        self._opener: tuple[Document, str, int] | None = None  # the last document, by whom, its pages
         poppler = shutil.which("pdftoppm") is not None and shutil.which("pdfinfo") is not None
         if settings.renderer == "poppler" and not poppler:
             raise UsageError(
@@ -68,6 +67,14 @@ class Renderer:
         """Raises Permanent for a document that cannot be drawn, Transient when trying again may help."""
         return self._open(document)[1]
 
+    def page(self, document: Document, number: int, *, codes: bool = True) -> PageImage | Failure:
+        """Page `number` (from 1) of a document, or why it cannot be drawn. Without `codes` none are searched."""
+        try:
+            page = self._page(document, number, self._open(document)[0])
+            return replace(page, codes=self._codes(page)) if codes else page
+        except Coded as error:
+            return replace(Failure.of(error, number), traceback=error.details.get("last_words"))
+
     def pages(
         self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True
     ) -> Iterator[PageImage | Failure]:
@@ -75,28 +82,15 @@ class Renderer:
 
         Without `codes` no page is searched for them. Raises before the first item, as `page_count` does.
         """
-        renderer, count = self._open(document)
-        deaths, last = 0, None
+        count = self.page_count(document)
         for number in range(1, count + 1) if numbers is None else numbers:
-            if last is not None and deaths >= _DEATHS_IN_A_ROW:
-                message = f"not tried: the {deaths} pages before it ended with “{last.message}”"
-                yield Failure(last.reason, message, number)
-                continue
-            try:
-                page = self._page(document, number, renderer)
-                if codes:
-                    page = replace(page, codes=self._codes(page))
-            except Coded as error:
-                deaths, last = (deaths + 1 if error.reason in _FATAL else 0), error
-                yield replace(Failure.of(error, number), traceback=error.details.get("last_words"))
-            else:
-                deaths = 0
-                yield page
+            yield self.page(document, number, codes=codes)
 
     def close(self) -> None:
         for child in self._children.values():
             child.close()
         self._children.clear()
+        self._opener = None
 
     def __enter__(self) -> Renderer:
         return self
@@ -110,12 +104,16 @@ class Renderer:
         """(renderer, pages): the first renderer that opens the document.
 
         If none does, raises what the first one complained of; but one that can tell that there are no pages
-        knows more than one that cannot open the file.
+        knows more than one that cannot open the file. The choice is remembered: it may have cost a child.
         """
+        if self._opener is not None and self._opener[0] is document:
+            return self._opener[1:]
+        self._opener = None
         complaint: Permanent | None = None
         for renderer in self._renderers(document):
             try:
-                return renderer, self._opened(document, renderer)[1]
+                self._opener = (document, renderer, self._opened(document, renderer)[1])
+                return self._opener[1:]
             except Permanent as error:
                 if complaint is None or error.reason is Reason.pdf_no_pages:
                     complaint = error

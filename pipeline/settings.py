@@ -30,6 +30,20 @@ class SourceSettings(Section):
     archive_ratio: float = Field(200.0, gt=0, description="largest unpacked / packed of an archive member")
     timeout_seconds: float = Field(60.0, gt=0)
     attempts: int = Field(4, ge=1, description="tries of one object before the document is released")
+    request_payer: Literal["requester"] | None = Field(
+        None, description="requester: your account pays for reading a bucket whose owner does not"
+    )
+    checksum: Literal["etag", "stored", "none"] = Field(
+        "etag",
+        description="what fetched bytes must agree with. etag: the checksum stored with an object, else an "
+        "ETag that looks like an MD5; stored: only the former, where ETags are no MD5; none: neither",
+    )
+    allowed_roots: tuple[str, ...] = Field(
+        (), description="folders and s3:// prefixes that any manifest may name and any link may lead to"
+    )
+    trust_manifests: bool = Field(
+        False, description="manifests and links may name whatever this user may read"
+    )
 
 
 class RenderSettings(Section):
@@ -111,6 +125,7 @@ class Settings(BaseSettings):
     review_below: float = Field(
         0.9, ge=0, le=1, description="a field less sure than this sends its document to review (uncalibrated)"
     )
+    query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()
 
     @classmethod

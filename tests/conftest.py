@@ -7,4 +7,9 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # Each of these modules owns one kind of server.
-pytest_plugins = ["tests.servers.s3", "tests.servers.postgres", "tests.servers.cluster"]
+pytest_plugins = [
+    "tests.servers.s3",
+    "tests.servers.postgres",
+    "tests.servers.pgbouncer",
+    "tests.servers.cluster",
+]

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,10 +77,12 @@ def run(request: JobRequest, show: Callable[[Progress], None], stop: threading.E
     started = time.monotonic()
     schema = _spec(request.schema)
     listings = [Listing(source, request.settings.source) for source in request.sources]
-    checkpoint = checkpoints.digest(checkpoints.locate(request.model))
+    checkpoints.check(request.model)
     with store.open(request.settings.store) as ledger:
+        name = request.name or default_name(request)
+        request, checkpoint = _pinned(request, ledger, name)
         job = ledger.ensure_job(
-            request.name or default_name(request),
+            name,
             schema,
             sources=request.sources,
             settings=keys.involved(request.settings),
@@ -109,6 +111,16 @@ def _work(request: JobRequest, ledger: Store, job: Job, driver: _Driver, stop: t
         plan = cluster.plan(machines, lane.readers, request.replicas, request.gpus_per_replica)
         with Fleet(_lane_job(request, job, plan), plan) as fleet:
             driver.drive(fleet, stop)
+
+
+def _pinned(request: JobRequest, ledger: Store, name: str) -> tuple[JobRequest, str]:
+    """The request with the one revision of its model that every lane and every later run of this job uses,
+    and the hash of that checkpoint.
+    """
+    earlier = next((job.model for job in ledger.jobs() if job.name == name), None)
+    model = checkpoints.begun_with(request.model, earlier)
+    directory = checkpoints.locate(model)
+    return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
 
 
 def default_name(request: JobRequest) -> str:

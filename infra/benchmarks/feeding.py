@@ -31,6 +31,7 @@ from pathlib import Path
 from infra.benchmarks import random_checkpoint
 from pipeline import render, run, sources, specimens
 from pipeline.keys import ModelFacts
+from pipeline.recipe import Recipe
 from pipeline.records import Failure, Request
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
@@ -84,7 +85,7 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
         str(vintern.dtype).removeprefix("torch."),
         vintern.device.type,
     )
-    recipe = run.Recipe.of(registry.resolve(f"{options.kind}@1"), settings, facts)
+    recipe = Recipe.of(registry.resolve(f"{options.kind}@1"), settings, facts)
     rates: dict[str, list[float]] = {"prepare": [], "alone": [], "job": []}
     for number in range(options.runs):
         began = time.perf_counter()
@@ -100,7 +101,7 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
     }
 
 
-def _requests(folder: Path, recipe: run.Recipe, settings: Settings) -> Iterator[Request]:
+def _requests(folder: Path, recipe: Recipe, settings: Settings) -> Iterator[Request]:
     for path in sorted(folder.iterdir()):
         document = sources.fetch(str(path), settings.source)
         for image in render.pages(document, settings.render):

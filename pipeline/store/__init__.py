@@ -32,6 +32,8 @@ from pipeline.store.records import (
     Job,
     Lease,
     Purged,
+    Repair,
+    State,
     StoredExtraction,
 )
 from pipeline.store.store import Store, open
@@ -48,7 +50,9 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Purged",
+    "Repair",
     "Rows",
+    "State",
     "Store",
     "StoredExtraction",
     "Unbalanced",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    ScalarSelect,
     Select,
     Subquery,
     Table,
@@ -31,8 +32,18 @@ from sqlalchemy import (
 from pipeline.errors import Reason, UsageError
 from pipeline.store import rows
 from pipeline.store.database import Database
-from pipeline.store.records import FINISHED, STATES, Balance, Difference, FailedItem, FailureGroup, Job
-from pipeline.store.tables import documents, extractions, jobs, pages
+from pipeline.store.ledger import scheduled
+from pipeline.store.records import (
+    FINISHED,
+    STATES,
+    Balance,
+    Difference,
+    FailedItem,
+    FailureGroup,
+    Job,
+    Repair,
+)
+from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
 
 _NAMED = 100  # differences that are told one by one
 _BATCH = 2000  # documents put back in one transaction
@@ -76,35 +87,106 @@ def balance(db: Database, job: Job) -> Balance:
 
 def _wrong(job: Job) -> Iterator[tuple[Any, str, Select[tuple[str, Any]]]]:
     """Queries that find nothing while the books are in order: what, in words, URI and figure."""
-    ours = documents.c.job_id == job.id
-    finished = documents.c.state.in_(FINISHED)
-    has_extraction = exists().where(extractions.c.document_id == documents.c.id)
-    yield (
-        "no_extraction",
-        "is {0} and has no extraction",
-        select(documents.c.uri, documents.c.state).where(ours, finished, ~has_extraction),
-    )
-    yield (
-        "orphan_extraction",
-        "is {0} and has an extraction",
-        select(documents.c.uri, documents.c.state).where(ours, ~finished, has_extraction),
-    )
+    uri, state, kept = documents.c.uri, documents.c.state, _pages_kept()
+    yield "no_extraction", "is {0} and has no extraction", select(uri, state).where(*_without_result(job))
+    yield "orphan_extraction", "is {0} and has an extraction", select(uri, state).where(*_with_too_much(job))
     yield (
         "orphan_extraction",
         "belongs to no document",
-        select(cast(null(), Text), extractions.c.document_id)
-        .outerjoin_from(extractions, documents, documents.c.id == extractions.c.document_id)
-        .where(documents.c.id.is_(None)),
+        select(cast(null(), Text), extractions.c.document_id).where(_of_nobody(extractions)),
     )
-    kept = select(pages.c.document_id, func.count().label("number")).group_by(pages.c.document_id).subquery()
-    number = func.coalesce(kept.c.number, 0)
     yield (
         "page_rows",
         "has {0} page rows, not one for each of its pages",
-        select(documents.c.uri, number)
-        .outerjoin_from(documents, kept, kept.c.document_id == documents.c.id)
-        .where(ours, finished, number != documents.c.pages),
+        select(uri, kept).where(*_with_other_pages(job)),
     )
+
+
+# what is wrong with a document, as conditions
+
+
+def _without_result(job: Job) -> tuple[ColumnElement[bool], ...]:
+    return documents.c.job_id == job.id, documents.c.state.in_(FINISHED), ~_has_extraction()
+
+
+def _with_too_much(job: Job) -> tuple[ColumnElement[bool], ...]:
+    return documents.c.job_id == job.id, ~documents.c.state.in_(FINISHED), _has_extraction()
+
+
+def _with_other_pages(job: Job) -> tuple[ColumnElement[bool], ...]:
+    finished = documents.c.state.in_(FINISHED)
+    return documents.c.job_id == job.id, finished, _pages_kept() != func.coalesce(documents.c.pages, 0)
+
+
+def _of_nobody(table: Table) -> ColumnElement[bool]:
+    return ~exists().where(documents.c.id == table.c.document_id)
+
+
+def _has_extraction() -> ColumnElement[bool]:
+    return exists().where(extractions.c.document_id == documents.c.id)
+
+
+def _pages_kept() -> ScalarSelect[int]:
+    return select(func.count()).where(pages.c.document_id == documents.c.id).scalar_subquery()
+
+
+# putting right
+
+
+def repair(db: Database, job: Job) -> list[Repair]:
+    with db.write(durable=True) as connection:
+        again = _read_again(db, connection, (_without_result(job), _with_other_pages(job)))
+        dropped = _drop_results(db, connection, job)
+        strays = _drop_rows_of_nobody(connection)
+        before, there = _count_again(connection, job)
+    done = (
+        Repair(f"{again} documents that lacked their result or a page of it are pending again", again),
+        Repair(f"{dropped} results of documents that are not finished were removed", dropped),
+        Repair(f"{strays} rows that belong to no document were removed", strays),
+        Repair(f"{there} documents are there, and {before} were on the books: now {there}", there - before),
+    )
+    return [step for step in done if step.number]
+
+
+def _read_again(
+    db: Database, connection: Connection, wrong: Sequence[tuple[ColumnElement[bool], ...]]
+) -> int:
+    either = or_(*(and_(*conditions) for conditions in wrong))
+    ids = db.locked(connection, select(documents.c.id).where(either), documents.c.id)
+    for some in _some(ids):
+        _reopen(db, connection, some)
+    return len(ids)
+
+
+def _drop_results(db: Database, connection: Connection, job: Job) -> int:
+    ids = db.locked(connection, select(documents.c.id).where(*_with_too_much(job)), documents.c.id)
+    for some in _some(ids):
+        connection.execute(delete(extractions).where(extractions.c.document_id.in_(some)))
+    return len(ids)
+
+
+def _drop_rows_of_nobody(connection: Connection) -> int:
+    return sum(
+        connection.execute(delete(table).where(_of_nobody(table))).rowcount
+        for table in (checks, fields, extractions, pages)
+    )
+
+
+def _count_again(connection: Connection, job: Job) -> tuple[int, int]:
+    """Documents that were on the books, and those that are there."""
+    mine = jobs.c.id == job.id
+    # Locked before it counts: whoever adds or removes documents now changes the figure afterwards.
+    connection.execute(update(jobs).where(mine).values(submitted=jobs.c.submitted))
+    before = connection.execute(select(jobs.c.submitted).where(mine)).scalar_one()
+    count = select(func.count()).where(documents.c.job_id == job.id)
+    there = connection.execute(count).scalar_one()
+    connection.execute(update(jobs).where(mine).values(submitted=there))
+    return before, there
+
+
+def _some(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many at a time as one statement may name."""
+    return (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
 
 
 def settle(db: Database, job: Job) -> None:
@@ -204,21 +286,26 @@ def _put_back(db: Database, chosen: Select[tuple[int]]) -> int:
         )
         ids = connection.execute(query).scalars().all()
         if ids:
-            connection.execute(delete(extractions).where(extractions.c.document_id.in_(ids)))
-            connection.execute(delete(pages).where(pages.c.document_id.in_(ids), pages.c.reason.is_not(None)))
-            connection.execute(
-                update(documents)
-                .where(documents.c.id.in_(ids))
-                .values(
-                    state="pending",
-                    attempts=0,
-                    losses=0,
-                    lease_token=None,
-                    ready_at=db.now(),
-                    finished_at=None,
-                )
-            )
+            _reopen(db, connection, ids)
     return len(ids)
+
+
+def _reopen(db: Database, connection: Connection, ids: Sequence[Any]) -> None:
+    """To be read again; good pages are kept."""
+    connection.execute(delete(extractions).where(extractions.c.document_id.in_(ids)))
+    connection.execute(delete(pages).where(pages.c.document_id.in_(ids), pages.c.reason.is_not(None)))
+    connection.execute(
+        update(documents)
+        .where(documents.c.id.in_(ids))
+        .values(
+            state="pending",
+            attempts=0,
+            losses=0,
+            lease_token=None,
+            finished_at=None,
+            **scheduled(db),
+        )
+    )
 
 
 def _known(reason: str | None) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import (
     ClauseElement,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     FromClause,
+    Select,
     Table,
     Text,
     bindparam,
@@ -33,6 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
+from pipeline.errors import UsageError
 from pipeline.store import rows, url
 from pipeline.store.faults import translate
 from pipeline.store.records import View
@@ -51,13 +54,13 @@ _SQLITE_SETTINGS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",  # what is purged is overwritten
 )
-_POSTGRES_SETTINGS = (
-    "SET synchronous_commit = off",
-    "SET timezone = 'UTC'",
-    "SET lock_timeout = '60s'",
+_POSTGRES_SETTINGS = {
+    "synchronous_commit": "off",
+    "timezone": "UTC",
+    "lock_timeout": "60s",
     # A process that is stopped in the middle of a transaction must not keep its documents for ever.
-    "SET idle_in_transaction_session_timeout = '60s'",
-)
+    "idle_in_transaction_session_timeout": "60s",
+}
 _POSTGRES_CONNECT = {
     "connect_timeout": 10,
     "application_name": "vinbatch",
@@ -75,10 +78,14 @@ class Database:
         self.shown = url.mask(self.url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.views: dict[int, tuple[View, ...]] = {}  # of jobs, by id
+        # A pooler such as pgbouncer stands between: each transaction may be another session of the server's.
+        self.pooled = False
+        self._file: tuple[int, int] | None = None  # device and inode of the SQLite file
         self._clock = clock or (_machine_clock if self.is_sqlite else None)
         self.engine = create_engine(
             self.url,
             connect_args={} if self.is_sqlite else _POSTGRES_CONNECT,
+            **({"creator": self._open_file} if self.is_sqlite else {}),
             json_serializer=rows.dump,
             hide_parameters=True,  # they hold what was read from documents
             pool_size=4,
@@ -88,8 +95,7 @@ class Database:
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._prepared: dict[Callable[[Database], ClauseElement], Prepared] = {}
         event.listen(self.engine, "connect", self._on_connect)
-        if self.is_sqlite:
-            event.listen(self.engine, "begin", _begin_sqlite)
+        event.listen(self.engine, "begin", self._begin_sqlite if self.is_sqlite else _begin_postgres)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -136,7 +142,7 @@ class Database:
     @contextmanager
     def single(self) -> Iterator[Connection]:
         """For one statement that is a transaction of its own, and saves PostgreSQL two ways."""
-        engine = self.writer if self.is_sqlite else self._autocommit
+        engine = self.writer if self.is_sqlite or self.pooled else self._autocommit
         with self.errors(), engine.begin() as connection:
             yield connection
 
@@ -145,6 +151,24 @@ class Database:
         if build not in self._prepared:
             self._prepared[build] = Prepared(build(self), self.engine.dialect)
         return self._prepared[build]
+
+    def locked(
+        self,
+        connection: Connection,
+        chosen: Select[tuple[int]],
+        id: ColumnElement[int],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """The chosen ids, whose rows nobody else changes until the transaction ends.
+
+        Everybody waits for rows in the order of their ids, so that two who want the same never wait for
+        each other; and what somebody else has removed or changed meanwhile is looked at anew.
+        """
+        chosen = chosen.order_by(id)
+        if not self.is_sqlite:  # which has one writer at a time, and ignores FOR UPDATE
+            chosen = chosen.with_for_update()
+        found: Sequence[Any] = connection.execute(chosen, parameters or {}).scalars().all()
+        return list(found)
 
     def lock(self, connection: Connection) -> None:
         """Lets one process at a time change jobs and tables, until the transaction ends."""
@@ -211,17 +235,55 @@ class Database:
     def quote(self, name: str) -> str:
         return self.engine.dialect.identifier_preparer.quote_identifier(name)
 
-    def _on_connect(self, raw: Any, _: object) -> None:
-        if self.is_sqlite:
-            raw.isolation_level = (
-                None  # transactions begin where `_begin_sqlite` says, not where the driver guesses
+    def _open_file(self) -> sqlite3.Connection:
+        """Opens the SQLite file, which is there already, and is the one that was opened first."""
+        self.look_at_file()
+        # isolation_level: transactions begin where `_begin_sqlite` says, not where the driver guesses.
+        return sqlite3.connect(
+            f"file:{quote(str(self.path))}?mode=rw", uri=True, check_same_thread=False, isolation_level=None
+        )
+
+    def look_at_file(self) -> None:
+        """Raises UsageError when the SQLite file is not the one that was opened first.
+
+        SQLite would go on reading and writing the old one, which nobody will ever see again.
+        """
+        found = _identity(self.path)
+        if self._file is None:
+            self._file = found
+        elif found != self._file:
+            raise UsageError(
+                f"the store {self.shown} was {'replaced' if found else 'deleted'} while it was in use; put "
+                "its file back, or go on with another store: what was written since cannot be seen there"
             )
-        cursor = raw.cursor()
-        for statement in _SQLITE_SETTINGS if self.is_sqlite else _POSTGRES_SETTINGS:
-            cursor.execute(statement)
-        cursor.close()
-        if not self.is_sqlite:
-            raw.commit()
+
+    def _on_connect(self, raw: Any, record: Any) -> None:
+        if self.is_sqlite:
+            for statement in _SQLITE_SETTINGS:
+                raw.execute(statement)
+            return
+        with raw.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            # A pooler gives each of its clients a number of its own, with which they cancel a statement.
+            self.pooled = record.info["pooled"] = cursor.fetchone()[0] != raw.info.backend_pid
+            if self.pooled:
+                raw.prepare_threshold = None  # what one session has prepared, the next one does not know
+            else:
+                for name, value in _POSTGRES_SETTINGS.items():
+                    cursor.execute(f"SET {name} = '{value}'")
+        raw.commit()
+
+    def _begin_sqlite(self, connection: Connection) -> None:
+        self.look_at_file()
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return
+        synchronous = "FULL" if options.get("vinbatch_durable") else "NORMAL"
+        if connection.info.get("synchronous", "NORMAL") != synchronous:
+            connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+            connection.info["synchronous"] = synchronous
+        # One that reads first and writes later would fail at once when another one wrote in between.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("vinbatch_writes") else "BEGIN")
 
 
 class Prepared:
@@ -250,16 +312,20 @@ class Prepared:
         return row
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("isolation_level") == "AUTOCOMMIT":
-        return
-    synchronous = "FULL" if options.get("vinbatch_durable") else "NORMAL"
-    if connection.info.get("synchronous", "NORMAL") != synchronous:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
-        connection.info["synchronous"] = synchronous
-    # A transaction that reads first and writes later would fail at once when another one wrote in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("vinbatch_writes") else "BEGIN")
+def _begin_postgres(connection: Connection) -> None:
+    """Behind a pooler the settings are made for each transaction: the session is not ours."""
+    autocommit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    if connection.info.get("pooled") and not autocommit:
+        made = (f"set_config('{name}', '{value}', true)" for name, value in _POSTGRES_SETTINGS.items())
+        connection.exec_driver_sql(f"SELECT {', '.join(made)}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _machine_clock() -> datetime:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from sqlalchemy import (
     case,
     cast,
     false,
+    func,
     literal,
     literal_column,
     null,
@@ -34,14 +36,14 @@ from pipeline.errors import LeaseLost, Reason
 from pipeline.records import Failure
 from pipeline.store import rows
 from pipeline.store.database import Database
-from pipeline.store.records import Job, Lease
+from pipeline.store.records import Job, Lease, State
 from pipeline.store.tables import documents
 
 # Written into the SQL as they stand, not sent as parameters: only so can a partial index be used.
 PENDING = literal_column("'pending'", Text)
 LEASED = literal_column("'leased'", Text)
 
-_LONGEST = 600.0  # seconds that a document is held or kept waiting, unless a lane's leases are longer
+_CLOCK_STEP = 600.0  # seconds; a clock that goes back by less makes nobody wait long, and is left alone
 _SUSPICIOUS = (Reason.worker_lost, Reason.out_of_memory)
 
 
@@ -79,7 +81,7 @@ def claim(
         if not claimed:
             claimed = _pick(db, connection, job, worker, token, limit, lease_seconds, suspect=False)
         if not claimed:
-            _mend_clock(db, connection, job, max(_LONGEST, 2 * lease_seconds))
+            _mend_clock(db, connection, job)
     leases = [
         Lease(
             job_id=job.id,
@@ -127,7 +129,7 @@ def _pick(
             lease_token=token,
             worker=worker,
             attempts=documents.c.attempts + 1,
-            ready_at=db.later(lease_seconds),
+            **scheduled(db, lease_seconds),
         )
         .returning(*_CLAIMED)
     )
@@ -161,14 +163,18 @@ def _take_back(db: Database, connection: Connection, job: Job, max_losses: int) 
             traceback=null(),
             failed_page=null(),
             retryable=True,
-            ready_at=db.now(),
+            **scheduled(db),
             finished_at=case((given_up, db.now())),
         )
     )
 
 
-def _mend_clock(db: Database, connection: Connection, job: Job, longest: float) -> None:
-    """What would be due later than anybody sets it is due now: the clock was put back meanwhile."""
+def _mend_clock(db: Database, connection: Connection, job: Job) -> None:
+    """What was scheduled in the future is due now: the clock was put back meanwhile.
+
+    How far ahead a document is due says nothing, for another lane's leases may be of any length.
+    """
+    ahead = db.later(_CLOCK_STEP)
     for state in (PENDING, LEASED):
         late = (
             select(documents.c.id)
@@ -176,11 +182,18 @@ def _mend_clock(db: Database, connection: Connection, job: Job, longest: float) 
                 documents.c.job_id == job.id,
                 documents.c.state == state,
                 documents.c.suspect.in_((false(), true())),  # so that the index on pending ones is used
-                documents.c.ready_at > db.later(longest),
+                documents.c.ready_at
+                > ahead,  # so that the index is used: none is due before it was scheduled
+                func.coalesce(documents.c.scheduled_at, documents.c.added_at) > ahead,
             )
             .limit(1000)
         )
-        connection.execute(_of(db, late).values(ready_at=db.now()))
+        connection.execute(_of(db, late).values(**scheduled(db)))
+
+
+def scheduled(db: Database, seconds: float = 0.0) -> dict[str, ColumnElement[datetime]]:
+    """The columns that say when a document may be claimed or taken back: that many seconds from now."""
+    return {"ready_at": db.later(seconds), "scheduled_at": db.now()}
 
 
 def _of(db: Database, chosen: Select[tuple[int]]) -> Any:
@@ -198,67 +211,69 @@ def _of(db: Database, chosen: Select[tuple[int]]) -> Any:
 def renew(db: Database, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
     if not leases:
         return []
-    held = db.rows("leases", {"id": BigInteger(), "token": Text()})
-    statement = (
-        update(documents)
-        .where(
-            tuple_(documents.c.id, documents.c.lease_token).in_(select(held.c.id, held.c.token)),
-            documents.c.state == LEASED,
-        )
-        .values(ready_at=db.later(lease_seconds))
-        .returning(documents.c.id)
+    asked = db.rows("leases", {"id": BigInteger(), "token": Text()})
+    held = select(documents.c.id).where(
+        tuple_(documents.c.id, documents.c.lease_token).in_(select(asked.c.id, asked.c.token)),
+        documents.c.state == LEASED,
     )
     mine = [{"id": lease.document_id, "token": lease.token} for lease in leases]
     with db.write() as connection:
-        kept = set(connection.execute(statement, {"leases": rows.dump(mine)}).scalars())
+        ids = db.locked(connection, held, documents.c.id, {"leases": rows.dump(mine)})
+        longer = update(documents).where(documents.c.id.in_(ids)).values(**scheduled(db, lease_seconds))
+        connection.execute(longer)
+    kept = set(ids)
     return [lease for lease in leases if lease.document_id not in kept]
 
 
-def release(db: Database, lease: Lease, failure: Failure | None, delay: float, attempts: int) -> None:
+def release(db: Database, lease: Lease, failure: Failure | None, delay: float, attempts: int) -> State:
     if failure is None:
-        _end(db, lease, ("pending",), "pending", attempts=documents.c.attempts - 1, ready_at=db.later(delay))
-        return
+        again = documents.c.attempts - 1
+        return _end(db, lease, ("pending",), "pending", attempts=again, **scheduled(db, delay))
     given_up = documents.c.attempts - documents.c.losses >= attempts
-    _end(
+    return _end(
         db,
         lease,
         ("pending", "quarantined"),
         case((given_up, "quarantined"), else_="pending"),
         **_why(failure),
         suspect=True if failure.reason in _SUSPICIOUS else documents.c.suspect,
-        ready_at=db.later(delay),
+        **scheduled(db, delay),
         finished_at=case((given_up, db.now())),
     )
 
 
-def quarantine(db: Database, lease: Lease, failure: Failure, sha256: str | None) -> None:
+def quarantine(db: Database, lease: Lease, failure: Failure, sha256: str | None) -> State:
     known = {} if sha256 is None else {"sha256": sha256}
-    _end(db, lease, ("quarantined",), "quarantined", **_why(failure), **known, finished_at=db.now())
+    return _end(db, lease, ("quarantined",), "quarantined", **_why(failure), **known, finished_at=db.now())
 
 
 def _why(failure: Failure) -> dict[str, Any]:
     return {**rows.failure(failure), "failed_page": failure.page}
 
 
-def _end(db: Database, lease: Lease, outcomes: Sequence[str], state: Any, **values: Any) -> None:
+def _end(db: Database, lease: Lease, outcomes: Sequence[State], state: Any, **values: Any) -> State:
+    """The state in which the document is now."""
     statement = (
         update(documents)
         .where(*held_by(lease.document_id, lease.token))
         .values(state=state, **values)
-        .returning(documents.c.id)
+        .returning(documents.c.state)
     )
     with db.write() as connection:
         # The same call again, after its answer was lost on the way, has nothing left to do.
-        if connection.execute(statement).first() is None and state_left_by(connection, lease) not in outcomes:
+        ended: State | None = connection.execute(statement).scalar_one_or_none()
+        left = ended or state_left_by(connection, lease)
+        if left is None or left not in outcomes:
             raise lost(lease)
+        return left
 
 
-def state_left_by(connection: Connection, lease: Lease) -> str | None:
+def state_left_by(connection: Connection, lease: Lease) -> State | None:
     """The state in which this very lease left its document; None when another one has had it since."""
     query = select(documents.c.state).where(
         documents.c.id == lease.document_id, documents.c.lease_token == lease.token
     )
-    state: str | None = connection.execute(query).scalar_one_or_none()
+    state: State | None = connection.execute(query).scalar_one_or_none()
     return state
 
 

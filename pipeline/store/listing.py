@@ -27,6 +27,7 @@ from pipeline.errors import Reason
 from pipeline.records import DocumentRef, Failure
 from pipeline.store import rows
 from pipeline.store.database import Database
+from pipeline.store.ledger import scheduled
 from pipeline.store.records import Added, Job
 from pipeline.store.tables import documents, jobs
 
@@ -90,8 +91,8 @@ def _insert(db: Database, connection: Connection, job: Job, items: dict[str, dic
         "attempts": literal(0),
         "losses": literal(0),
         "suspect": false(),
-        "ready_at": db.now(),
         "added_at": db.now(),
+        **scheduled(db),
         "finished_at": case((broken, db.now())),
     }
     statement = (
@@ -125,6 +126,8 @@ def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dic
             for item in items
             if item["uri"] in found
         ]
+        held = select(documents.c.id).where(documents.c.job_id == job.id, documents.c.uri.in_(found))
+        db.locked(connection, held, documents.c.id)
         again = update(documents).where(*theirs, documents.c.state == "quarantined")
         connection.execute(
             again.values(
@@ -134,8 +137,8 @@ def _changed(db: Database, connection: Connection, job: Job, items: Sequence[dic
                 suspect=False,
                 lease_token=None,
                 **rows.failure(None),
-                ready_at=db.now(),
                 finished_at=None,
+                **scheduled(db),
             ),
             seen,
         )

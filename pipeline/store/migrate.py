@@ -9,15 +9,16 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import column, table
 
-from pipeline.errors import UsageError
+from pipeline.errors import Reason, Transient, UsageError
 from pipeline.store.database import Database
+from pipeline.store.faults import translate
 from pipeline.store.tables import REVISION, metadata
 
 _OLDEST_POSTGRES = 130000
 
 
-def up(db: Database, *, create: bool) -> None:
-    """Raises UsageError, in one line, when the store cannot be opened."""
+def up(db: Database, *, create: bool, proven: bool) -> None:
+    """Raises UsageError, in one line, when the store cannot be opened; Transient when that may pass."""
     if db.is_sqlite:
         _look_at_file(db, create)
     try:
@@ -33,6 +34,10 @@ def up(db: Database, *, create: bool) -> None:
             if (revision := _revision(connection)) != REVISION:
                 _upgrade(db, connection, revision)
     except SQLAlchemyError as error:
+        passing = translate(error, db.shown)
+        # A server that does not answer may be misspelt: whoever typed the URL is told at once.
+        if isinstance(passing, Transient) and (proven or passing.reason != Reason.ledger_unreachable):
+            raise passing from None
         raise UsageError(f"cannot open the store {db.shown}: {_complaint(error)}") from None
 
 
@@ -41,6 +46,12 @@ def _look_at_file(db: Database, create: bool) -> None:
         raise UsageError(f"cannot open the store {db.shown}: there is no folder {db.path.parent}")
     if not create and not db.path.is_file():
         raise UsageError(f"there is no store at {db.shown}; `vinbatch run` makes it")
+    if not db.path.exists():
+        # What is read from documents is nobody else's. SQLite gives its -wal and -shm the same rights.
+        try:
+            db.path.touch(mode=0o600)
+        except OSError as error:
+            raise UsageError(f"cannot open the store {db.shown}: {error.strerror}") from None
 
 
 def _look_at_server(db: Database, connection: Connection) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, or_, select, update
 
 from pipeline.errors import UsageError
 from pipeline.store.database import Database
@@ -42,32 +43,40 @@ def purge(
             ids = connection.execute(batch).scalars().all()
         if not ids:
             break
-        with db.read() if dry_run else db.write(durable=True) as connection:
-            for table, number in _remove(connection, ids, dry_run).items():
-                removed[table] += number
+        for table, number in (_count(db, ids) if dry_run else _remove(db, chosen, ids)).items():
+            removed[table] += number
         last = ids[-1]
     if not dry_run and removed["documents"]:
         _forget(db)
     return Purged(**removed, copies=copies)
 
 
-def _remove(connection: Connection, ids: Sequence[int], dry_run: bool) -> dict[str, int]:
-    """Rows removed, or that would be, by table."""
+def _count(db: Database, ids: Sequence[int]) -> dict[str, int]:
+    """Rows that would be removed, by table."""
     mine: list[tuple[Table, Any]] = [(table, table.c.document_id.in_(ids)) for table in _OWNED]
     mine.append((documents, documents.c.id.in_(ids)))
-    if dry_run:
+    with db.read() as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table).where(those)).scalar_one()
             for table, those in mine
         }
-    # The books: what is purged was never submitted.
-    jobs_hit = (
-        select(documents.c.job_id, func.count()).where(documents.c.id.in_(ids)).group_by(documents.c.job_id)
-    )
-    for job_id, number in connection.execute(jobs_hit).all():
-        submitted = jobs.c.submitted - number
-        connection.execute(update(jobs).where(jobs.c.id == job_id).values(submitted=submitted))
-    return {table.name: connection.execute(delete(table).where(those)).rowcount for table, those in mine}
+
+
+def _remove(db: Database, chosen: Select[tuple[int]], ids: Sequence[int]) -> dict[str, int]:
+    """Rows removed, by table: of those documents that are still there and still meant."""
+    with db.write(durable=True) as connection:
+        ids = db.locked(connection, chosen.where(documents.c.id.in_(ids)), documents.c.id)
+        gone = {
+            table.name: connection.execute(delete(table).where(table.c.document_id.in_(ids))).rowcount
+            for table in _OWNED
+        }
+        deleted = delete(documents).where(documents.c.id.in_(ids)).returning(documents.c.job_id)
+        by_job = Counter(connection.execute(deleted).scalars())
+        # The books: what is purged was never submitted.
+        for job_id, number in sorted(by_job.items()):
+            submitted = jobs.c.submitted - number
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(submitted=submitted))
+        return {**gone, documents.name: by_job.total()}
 
 
 def _copies(db: Database, uri: str) -> tuple[str, ...]:

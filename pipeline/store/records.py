@@ -89,6 +89,11 @@ class Lease:
     suspect: bool = False
     size: int | None = None
 
+    @property
+    def tries(self) -> int:
+        """Which try this is in the ledger's count, from 1: a worker that vanished is no try."""
+        return self.attempt - self.losses
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -97,6 +102,14 @@ class Difference:
     kind: Literal["submitted", "no_extraction", "orphan_extraction", "page_rows", "field_rows"]
     message: str
     uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One kind of thing that was put right in the books of a job, in words, and how many there were."""
+
+    message: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

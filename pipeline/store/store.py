@@ -35,21 +35,25 @@ from pipeline.store.records import (
     Job,
     Lease,
     Purged,
+    Repair,
+    State,
     StoredExtraction,
 )
 from schemas.registry import SchemaSpec
 
 
-def open(url: str, *, create: bool = True, clock: Clock | None = None) -> Store:
+def open(url: str, *, create: bool = True, proven: bool = False, clock: Clock | None = None) -> Store:
     """The store at a URL: sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE.
 
     Makes the tables or brings older ones up to date; with create=False a store that is not there is an
     error. `clock` replaces the database's clock in tests. Raises UsageError, in one line and without the
-    password, for a URL that cannot be used, a server that does not answer, or tables of a newer Vinbatch.
+    password, for a URL that cannot be used, a server that does not answer, or tables of a newer Vinbatch;
+    Transient for a database that is busy. `proven` says that somebody has opened this very store before, a
+    lane's driver for one: then a server that does not answer is Transient too, and worth waiting for.
     """
     database = Database(url, clock)
     try:
-        migrate.up(database, create=create)
+        migrate.up(database, create=create, proven=proven)
     except BaseException:
         database.close()
         raise
@@ -152,18 +156,21 @@ class Store:
 
     def release(
         self, lease: Lease, failure: Failure | None = None, *, delay: float = 0.0, attempts: int = 3
-    ) -> None:
-        """Gives a document back, to be tried again after `delay` seconds.
+    ) -> State:
+        """Gives a document back, to be tried again after `delay` seconds; returns the state it is in now.
 
         Without a failure (a lane that stops) the try is not counted. With one, the document is
         quarantined for that reason once it has been tried `attempts` times; after worker_lost or
         out_of_memory it is a suspect. Raises LeaseLost.
         """
-        ledger.release(self._db, lease, failure, delay, attempts)
+        return ledger.release(self._db, lease, failure, delay, attempts)
 
-    def quarantine(self, lease: Lease, failure: Failure, *, sha256: str | None = None) -> None:
-        """Ends a document with a reason. Its saved pages stay. Raises LeaseLost."""
-        ledger.quarantine(self._db, lease, failure, sha256)
+    def quarantine(self, lease: Lease, failure: Failure, *, sha256: str | None = None) -> State:
+        """Ends a document with a reason; returns the state it is in now. Its saved pages stay.
+
+        Raises LeaseLost.
+        """
+        return ledger.quarantine(self._db, lease, failure, sha256)
 
     def next_due(self, job: Job) -> float | None:
         """Seconds until something unfinished may be claimable: 0.0 for now, None when all documents are
@@ -193,14 +200,16 @@ class Store:
         *,
         sha256: str,
         etag: str | None = None,
-    ) -> None:
+    ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
+
+        Returns the state that the document is in now.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
         its field's type.
         """
-        writing.document(self._db, lease, extraction, pages, sha256, etag)
+        return writing.document(self._db, lease, extraction, pages, sha256, etag)
 
     def documents(self, job: Job) -> Iterator[DocumentRow]:
         """All documents of a job in the order they were added, streamed."""
@@ -232,6 +241,14 @@ class Store:
             named = "; ".join(d.message for d in found.differences[:10])
             raise Unbalanced(f"job {job.name}: {found.difference_count} differences in the ledger: {named}")
         return found
+
+    def repair(self, job: Job) -> list[Repair]:
+        """Puts right what can be worked out from what is there, and says what it did; nothing is made up.
+
+        Documents whose result is not whole are pending again, results that belong to no finished document
+        go, and the documents are counted anew. Lanes may work meanwhile.
+        """
+        return books.repair(self._db, job)
 
     def failures(self, job: Job) -> list[FailureGroup]:
         """Failures by reason, the most frequent first."""
@@ -266,26 +283,28 @@ class Store:
         Exactly one of: `document`, a URI; `older_than`, finished that long ago; `subject`, a value such as a
         person's number or name, looked for in fields, in what the model wrote, in codes and in file names, as
         a whole word and without regard to case. With dry_run nothing is removed. A document that somebody
-        works on is left with a UsageError.
+        works on is removed too: that worker's lease is lost.
         """
         return purging.purge(self._db, document, older_than, subject, dry_run)
 
     # reading
 
-    def query(self, sql: str) -> AbstractContextManager[query.Rows]:
-        """Runs one SELECT that cannot write, by the database's own means, and streams its rows.
+    def query(self, sql: str, *, seconds: float = 300.0) -> AbstractContextManager[query.Rows]:
+        """Runs one SELECT that cannot write, by the database's own means.
 
-        Raises UsageError with the database's complaint in one line.
+        Its rows are read to the end before the first is handed out, so a reader that pauses holds up nobody.
+        Raises UsageError with the database's complaint in one line, or when they take more than `seconds`.
         """
-        return query.run(self._db, sql)
+        return query.run(self._db, sql, seconds)
 
-    def export(self, job: Job, format: str, out: Path) -> export.Exported:
+    def export(self, job: Job, format: str, out: Path, *, raw: bool = False) -> export.Exported:
         """Writes a job's results to files: csv, jsonl, parquet or xlsx.
 
         csv and parquet hold one view: OUT the documents, OUT_lines beside it the lines. A file appears
-        whole or not at all. Raises UsageError for a format or a folder that is not there.
+        whole or not at all, readable by its owner alone. In csv, cells that a spreadsheet would compute get
+        an apostrophe unless `raw`. Raises UsageError for a format or a folder that is not there.
         """
-        return export.job(self._db, job, format, out)
+        return export.job(self._db, job, format, out, raw=raw)
 
     def now(self) -> datetime:
         """The clock that leases go by."""
@@ -293,4 +312,4 @@ class Store:
 
 
 def _reopen(url: str) -> Store:
-    return open(url, create=False)
+    return open(url, create=False, proven=True)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0001"  # of migrations/versions that makes these tables
+REVISION = "0002"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -124,6 +124,8 @@ documents = Table(
     Column("ready_at", Instant, nullable=False),
     Column("added_at", Instant, nullable=False),
     Column("finished_at", Instant),
+    # When `ready_at` was set, by the same clock: lies this far ahead, then the clock was put back since.
+    Column("scheduled_at", Instant),  # NULL in rows of an older Vinbatch that nobody has touched since
     UniqueConstraint("job_id", "uri"),
     CheckConstraint(
         "state IN ('pending', 'leased', 'done', 'review', 'partial', 'quarantined')", name="state"

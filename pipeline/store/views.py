@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect
 
 from pipeline.errors import Permanent, Reason
+from pipeline.store import reader
 from pipeline.store.database import Database
 from pipeline.store.records import Column, View
 from schemas.registry import SchemaSpec
@@ -167,6 +168,8 @@ def ensure(
         if view.name in there:
             connection.exec_driver_sql(f"DROP VIEW {db.quote(view.name)}")
         connection.exec_driver_sql(_definition(db, view, wanted[0].name))
+        if not db.is_sqlite:
+            reader.allow(connection, [db.quote(view.name)])
 
 
 def _merged(versions: Iterable[Sequence[View]]) -> dict[str, View]:

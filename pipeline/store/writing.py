@@ -31,7 +31,7 @@ from pipeline.records import Extraction, PageResult
 from pipeline.store import jobs, rows, views
 from pipeline.store.database import Database
 from pipeline.store.ledger import held_by, lost, state_left_by
-from pipeline.store.records import Lease
+from pipeline.store.records import Lease, State
 from pipeline.store.tables import Id, Json, checks, documents, extractions, fields, pages
 
 _PAGE = {column.name: column.type for column in pages.c if column.name not in ("document_id", "read_at")}
@@ -69,7 +69,7 @@ def document(
     results: Sequence[PageResult],
     sha256: str,
     etag: str | None,
-) -> None:
+) -> State:
     numbers = sorted(result.page for result in results)
     if numbers != list(range(1, extraction.pages + 1)):
         raise ValueError(
@@ -96,6 +96,7 @@ def document(
         elif db.is_sqlite:
             for part in _PARTS_ALONE:
                 db.prepared(part).run(connection, **values)
+    return extraction.state
 
 
 def _compare(connection: Connection, lease: Lease, extraction: Extraction) -> None:

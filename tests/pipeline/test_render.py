@@ -272,14 +272,6 @@ def test_a_child_that_died_between_pages_blames_no_page(renderer: Renderer) -> N
     assert child_pid(renderer) != pid
 
 
-@pytest.mark.slow
-def test_a_document_that_kills_every_child_is_given_up() -> None:
-    with Renderer(RenderSettings(dpi=72, seconds=0.3)) as renderer:
-        pages = list(renderer.pages(papers.document(papers.endless(page=1)), [1] * 8))
-    assert [page.reason for page in pages if isinstance(page, Failure)] == [Reason.render_timeout] * 8
-    assert isinstance(pages[-1], Failure) and "not tried" in pages[-1].message
-
-
 def test_the_second_renderer_opens_what_the_first_cannot() -> None:
     uncounted = papers.document(papers.pages([papers.text("x")]).replace(b"/Count 1", b"/Count 0"))
     with Renderer(RenderSettings(dpi=72, renderer="poppler")) as renderer:
@@ -293,6 +285,18 @@ def test_the_second_renderer_draws_a_page_that_the_first_cannot(renderer: Render
     pages = drawn(renderer.pages(papers.document(paper)))
     assert [(page.page, page.renderer) for page in pages] == [(1, "poppler"), (2, "pdfium")]
     assert all(page.pixels.min() < 50 for page in pages)
+
+
+def test_a_renderer_is_chosen_once_for_all_pages_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    uncounted = papers.document(papers.pages([papers.text("x")]).replace(b"/Count 1", b"/Count 0"))
+    opened: list[str] = []
+    with Renderer(RenderSettings(dpi=72, renderer="poppler")) as renderer:
+        within = renderer._opened
+        monkeypatch.setattr(renderer, "_opened", lambda *given: opened.append(given[1]) or within(*given))
+        drawn([renderer.page(uncounted, 1) for _ in range(3)])
+        assert opened.count("poppler") == 1  # each look at what it cannot open may cost a child
+        drawn([renderer.page(papers.document(papers.pages([papers.text("y")])), 1)])
+        assert opened.count("poppler") > 1  # another document, another choice
 
 
 def test_a_blank_page_is_asked_of_the_other_renderer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from pipeline import store
 from pipeline.errors import Reason, Unbalanced, UsageError
 from pipeline.records import Failure
 from pipeline.store import FailureGroup, Store
@@ -95,6 +99,68 @@ def test_what_does_not_add_up_is_named(ledger: Store, damage: str, told: str) ->
         ledger.verify(job)
     assert told in caught.value.message
     assert ledger.balance(job).difference_count == len(ledger.balance(job).differences) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "told", "left"),
+    [
+        (
+            "DELETE FROM extractions WHERE document_id = (SELECT id FROM documents WHERE uri = '/in/a')",
+            "1 documents that lacked their result or a page of it are pending again",
+            {"done": 0, "pending": 2},
+        ),
+        (
+            "UPDATE documents SET state = 'pending' WHERE uri = '/in/b'",
+            "1 results of documents that are not finished were removed",
+            {"review": 0, "pending": 2},
+        ),
+        (
+            "DELETE FROM pages WHERE page = 2",
+            "1 documents that lacked their result or a page of it are pending again",
+            {"partial": 0, "pending": 2},
+        ),
+        (
+            "DELETE FROM documents WHERE uri = '/in/f'",
+            "5 documents are there, and 6 were on the books: now 5",
+            {"pending": 0},
+        ),
+        (
+            "UPDATE jobs SET submitted = -40",
+            "6 documents are there, and -40 were on the books: now 6",
+            {},
+        ),
+    ],
+)
+def test_what_can_be_worked_out_is_put_right(
+    ledger: Store, damage: str, told: str, left: dict[str, int]
+) -> None:
+    _mixed(ledger)
+    job = ledger.find_job("june")
+    before = ledger.counts(job)
+    with ledger._db.write() as connection:
+        connection.exec_driver_sql(damage)
+    assert [step.message for step in ledger.repair(job)] == [told]
+    ledger.verify(job)
+    assert ledger.counts(job) == before | left
+    assert ledger.repair(job) == []
+    while leases := ledger.claim(job, "w", 9, 60):  # what is pending again can be read again
+        for lease in leases:
+            finish(ledger, lease)
+    ledger.verify(job)
+
+
+def test_rows_of_no_document_are_removed(tmp_path: Path) -> None:
+    """PostgreSQL does not let it come to that; SQLite does, where another program has written."""
+    with store.open(f"sqlite:///{tmp_path / 'a.db'}") as ledger:
+        _mixed(ledger)
+        with closing(sqlite3.connect(tmp_path / "a.db")) as other, other:
+            other.execute("DELETE FROM documents WHERE uri = '/in/a'")
+        job = ledger.find_job("june")
+        assert [step.message for step in ledger.repair(job)] == [
+            "11 rows that belong to no document were removed",
+            "5 documents are there, and 6 were on the books: now 5",
+        ]
+        ledger.verify(job)
 
 
 def test_failures_are_grouped_and_listed(ledger: Store) -> None:

@@ -289,6 +289,28 @@ def test_lost_workers_are_not_held_against_the_document(ledger: Store, clock: Cl
     assert ledger.counts(job)["pending"] == 1
 
 
+def test_each_end_says_in_which_state_it_left_the_document(ledger: Store, clock: Clock) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b", "c", "d"))
+    ledger.claim(job, "a lane that dies", 1, 60)
+    clock.pass_(61)
+    leases = {lease.uri[-1]: lease for _ in "ab" for lease in ledger.claim(job, "w", 9, 60)}
+    assert {name: (lease.attempt, lease.tries) for name, lease in leases.items()} == {
+        "a": (2, 1), "b": (1, 1), "c": (1, 1), "d": (1, 1)
+    }  # fmt: skip
+    for _ in range(2):  # a repeated call, whose first answer was lost, says the same
+        assert ledger.release(leases["a"], UNREACHABLE, attempts=2) == "pending"  # the loss was no try
+        assert ledger.release(leases["b"], UNREACHABLE, attempts=1) == "quarantined"
+        assert ledger.release(leases["c"]) == "pending"
+        found = invoice(state="review")
+        assert ledger.commit(leases["d"], found, [page(1)], sha256="ab") == "review"
+    [again] = [lease for lease in ledger.claim(job, "w", 9, 60) if lease.uri == "/in/a"]
+    assert (again.attempt, again.tries) == (3, 2)
+    assert ledger.release(again, UNREACHABLE, attempts=2) == "quarantined"
+    [other] = ledger.claim(job, "w", 9, 60)
+    assert [ledger.quarantine(other, LOST) for _ in range(2)] == ["quarantined"] * 2
+
+
 def test_the_databases_clock_ends_leases(url: str) -> None:
     with store.open(url) as ledger:
         job = samples.job(ledger)
@@ -350,6 +372,84 @@ def test_a_lease_or_delay_of_usual_length_is_left_alone(ledger: Store) -> None:
     _, delayed = ledger.claim(job, "w1", 2, 600)
     ledger.release(delayed, UNREACHABLE, delay=90)
     assert [ledger.claim(job, "w2", 2, 1) for _ in range(3)] == [[], [], []]
+
+
+def test_a_long_lease_is_not_taken_for_a_clock_that_was_put_back(ledger: Store, clock: Clock) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b"))
+    [held] = ledger.claim(job, "patient", 1, 7200)
+    [delayed] = ledger.claim(job, "patient", 1, 7200)
+    ledger.release(delayed, UNREACHABLE, delay=3600)
+    assert [ledger.claim(job, "quick", 2, 60) for _ in range(3)] == [[], [], []]
+    clock.pass_(30)
+    assert ledger.renew([held], 7200) == []
+    assert [ledger.claim(job, "quick", 2, 60) for _ in range(3)] == [[], [], []]
+    finish(ledger, held)
+    clock.pass_(-1200)  # now it was: what waits for an hour from then is due
+    ledger.claim(job, "quick", 2, 60)
+    assert [lease.uri for lease in ledger.claim(job, "quick", 2, 60)] == ["/in/b"]
+
+
+def test_a_row_of_an_older_vinbatch_waits_for_its_time(ledger: Store, clock: Clock) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a"))
+    ledger.claim(job, "older", 1, 7200)
+    with ledger._db.write() as connection:
+        connection.exec_driver_sql("UPDATE documents SET scheduled_at = NULL")
+    assert [ledger.claim(job, "w", 1, 60) for _ in range(3)] == [[], [], []]
+    clock.pass_(7201)
+    assert [lease.uri for lease in ledger.claim(job, "w", 1, 60)] == ["/in/a"]
+
+
+def test_the_ledger_answers_what_state_it_left(ledger: Store) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs(*"abcdef"))
+    a, b, c, d, e, f = ledger.claim(job, "w", 6, 60)
+    for _ in range(2):  # also when the first answer was lost on the way
+        assert ledger.release(a) == "pending"
+        assert ledger.release(b, UNREACHABLE, attempts=2) == "pending"
+        assert ledger.release(c, UNREACHABLE, attempts=1) == "quarantined"
+        assert ledger.quarantine(d, LOST) == "quarantined"
+        for lease, state in ((e, "review"), (f, "partial")):
+            pages = [page(1, lease.uri)]
+            assert ledger.commit(lease, invoice(state=state), pages, sha256="ab") == state
+    assert [row.state for row in ledger.documents(job)] == [
+        *("pending", "pending", "quarantined", "quarantined", "review", "partial")
+    ]
+
+
+def test_what_a_document_failed_for_before_is_forgotten_when_it_is_done(ledger: Store, clock: Clock) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b", "c"))
+    a, b, _ = ledger.claim(job, "w", 3, 60)
+    why = replace(UNREACHABLE, page=2, traceback="Traceback …")
+    ledger.release(a, why)
+    ledger.quarantine(b, why)
+    ledger.retry(job, document="/in/b")
+    clock.pass_(61)  # the third one loses its worker
+    for _ in range(3):
+        for lease in ledger.claim(job, "w", 3, 60):
+            finish(ledger, lease)
+    assert [(row.state, row.reason, row.message) for row in ledger.documents(job)] == [
+        ("done", None, None)
+    ] * 3
+    with ledger._db.read() as connection:
+        left = "SELECT count(*) FROM documents WHERE traceback IS NOT NULL OR retryable IS NOT NULL"
+        assert connection.exec_driver_sql(f"{left} OR failed_page IS NOT NULL").scalar_one() == 0
+
+
+def test_a_suspect_that_is_due_later_is_waited_for(ledger: Store) -> None:
+    """Else a lane would end while its last document waits for another try."""
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a"))
+    [lease] = ledger.claim(job, "w", 1, 60)
+    ledger.release(lease, LOST, delay=30)
+    assert ledger.next_due(job) == pytest.approx(30)
+    ledger.add_documents(job, refs("b"))
+    [other] = ledger.claim(job, "w", 1, 60)
+    assert ledger.next_due(job) == pytest.approx(30)
+    ledger.release(other, delay=10)
+    assert ledger.next_due(job) == pytest.approx(10)
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 
 from pipeline import store
-from pipeline.errors import UsageError
+from pipeline.errors import Reason, Transient, UsageError
+from pipeline.records import Failure
 from pipeline.store import tables
 from pipeline.store.database import Database
 from tests.servers.postgres import PostgresServer
@@ -145,9 +150,10 @@ def _described(url: str) -> set[tuple[object, ...]]:
     if url.startswith("sqlite"):
         with sqlite3.connect(Database(url).path) as connection:
             sql = "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE tbl_name NOT LIKE 'alembic%'"
-            # The order of a table's constraints is of no importance.
+            # The order of a table's columns and constraints is of no importance; a column that a migration
+            # has added stands in the line of the one before.
             return {
-                (name, *sorted(part.strip(" ,()") for part in made.splitlines()))
+                (name, *sorted(part.strip(" \t,()") for part in re.split(r"\n|, (?=\w+ TEXT)", made)))
                 for name, made in connection.execute(sql)
             }
     described: set[tuple[object, ...]] = set()
@@ -204,3 +210,106 @@ def test_the_template_is_not_the_store(url: str, tmp_path: Path) -> None:
     with store.open(url, create=False) as ledger:
         assert ledger.jobs() == []
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_a_store_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Whatever the umask allows; what its owner has allowed others later stays allowed."""
+    before = os.umask(0)
+    try:
+        with store.open(f"sqlite:///{tmp_path / 'a.db'}") as ledger:
+            samples.job(ledger)
+            rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert rights == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
+        (tmp_path / "a.db").chmod(0o640)
+        with store.open(f"sqlite:///{tmp_path / 'a.db'}") as ledger:
+            samples.job(ledger)
+            rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert rights == {"a.db": 0o640, "a.db-wal": 0o640, "a.db-shm": 0o640}
+    finally:
+        os.umask(before)
+
+
+def _deleted(path: Path) -> None:
+    for file in path.parent.glob("a.db*"):
+        file.unlink()
+
+
+def _replaced(path: Path) -> None:
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+@pytest.mark.parametrize("harm", [_deleted, _replaced])
+def test_a_file_that_is_taken_away_under_a_run_is_noticed(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "a.db"
+    with store.open(f"sqlite:///{path}") as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, samples.refs("a", "b"))
+        [lease] = ledger.claim(job, "w", 1, 60)
+        harm(path)
+        there = path.exists()
+        for call in (
+            lambda: samples.finish(ledger, lease),
+            lambda: ledger.save_page(lease, samples.page()),
+            lambda: ledger.claim(job, "w", 1, 60),
+            lambda: ledger.renew([lease], 60),
+            lambda: ledger.counts(job),
+            lambda: ledger.verify(job),
+            lambda: ledger.purge(document="/in/a"),
+            lambda: list(ledger.extractions(job)),
+            lambda: ledger.query("SELECT 1").__enter__(),
+        ):
+            with pytest.raises(UsageError, match=f"was {harm.__name__[1:]} while it was in use") as caught:
+                call()
+            assert "\n" not in caught.value.message
+        ledger.close()  # connections that are made anew are no other
+        with pytest.raises(UsageError, match="while it was in use"):
+            ledger.verify(job)
+        assert path.exists() == there  # no empty one was put in its place
+
+
+def test_what_a_person_is_told_is_done_is_on_the_disk(url: str) -> None:
+    """By what each transaction asks of the database just before it is committed."""
+    with store.open(url) as ledger:
+        asked: list[str] = []
+
+        def ask(connection: Any) -> None:
+            how = "PRAGMA synchronous" if ledger.one_machine else "SHOW synchronous_commit"
+            cursor = connection.connection.cursor()
+            asked.append(str(cursor.execute(how).fetchone()[0]))
+            cursor.close()
+
+        event.listen(ledger._db.engine, "commit", ask)
+        job = samples.job(ledger)
+        calls: dict[str, Callable[[], Any]] = {
+            "add": lambda: ledger.add_documents(job, samples.refs("a", "b")),
+            "claim": lambda: leases.extend(ledger.claim(job, "w", 2, 60)),
+            "quarantine": lambda: ledger.quarantine(leases[0], Failure(Reason.pdf_damaged, "bad")),
+            "retry": lambda: ledger.retry(job, reason="pdf_damaged"),
+            "purge": lambda: ledger.purge(document="/in/a"),
+            "repair": lambda: ledger.repair(job),
+            "verify": lambda: ledger.verify(job),
+            "job": lambda: samples.job(ledger, "july"),
+        }
+        leases: list[store.Lease] = []
+        safe = {"2", "on"}  # FULL in SQLite's numbers
+        for name, call in calls.items():
+            asked.clear()
+            call()
+            assert bool(safe & set(asked)) == (name not in ("claim", "quarantine")), (name, asked)
+
+
+def test_a_writer_in_sqlite_has_the_file_before_it_looks(tmp_path: Path) -> None:
+    """Else two who look and then write would end each other at once, whatever time they are given."""
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    with store.open(url) as one, store.open(url) as two:
+        event.listen(two._db.engine, "checkout", lambda raw, *_: raw.execute("PRAGMA busy_timeout = 0"))
+        with one._db.write() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM jobs").all()
+            with pytest.raises(Transient, match="locked"), two._db.write():
+                pytest.fail("both have begun to write")
+            with two._db.read() as other:  # who only reads waits for nobody
+                assert other.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() == 0
+            connection.exec_driver_sql("DELETE FROM jobs")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +19,8 @@ import pytest
 from pipeline import store
 from pipeline.errors import Reason, UsageError
 from pipeline.records import Failure
-from pipeline.store import Store, formats
+from pipeline.store import Store, formats, reader
+from tests.servers.postgres import PostgresServer
 from tests.store import samples
 from tests.store.samples import finish, invoice, refs
 
@@ -96,12 +99,72 @@ VIEW = "SELECT number, issue_date, total, vat_rate FROM invoice_v1 ORDER BY docu
 
 def test_csv_and_json_keep_every_digit(filled: Store) -> None:
     read = list(csv.DictReader(io.StringIO(_written(filled, "csv", VIEW).decode())))
-    assert read[0]["number"] == "=1+1" and read[0]["issue_date"] == "2026-05-01" and read[0]["vat_rate"] == ""
+    assert (
+        read[0]["number"] == "'=1+1" and read[0]["issue_date"] == "2026-05-01" and read[0]["vat_rate"] == ""
+    )
     assert Decimal(read[0]["total"]) == Decimal("1100000.5") and read[1]["total"] == LONG_SUM
     parsed = json.loads(_written(filled, "json", VIEW))
     assert [row["total"] for row in parsed] == [1100000.5, LONG_SUM]
     assert parsed[0]["issue_date"] == "2026-05-01" and parsed[0]["vat_rate"] is None
     assert json.loads(_written(filled, "json", "SELECT uri FROM documents WHERE uri = 'no'")) == []
+
+
+COMPUTED = (
+    "=1+1", "+84 90", "-cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\rx", "\n=1", "  =1", "\u00a0=1", "\u200b=1",
+    "\ufeff=1", "\x00=1", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20A", "'=1", "''=1", "-1+2", "-",
+    "-1e5", "+5",
+)  # fmt: skip
+KEPT = ("", "7", "-5", "-5.25", "a=1", "Bút", "'tis", "1-2", "đ@", "'")
+
+
+@pytest.mark.parametrize("text", COMPUTED)
+def test_a_spreadsheet_computes_nothing(text: str) -> None:
+    cell = formats.harmless(text)
+    assert cell == "'" + text
+    assert formats.harmless(cell) == "'" + cell  # so that one apostrophe always comes off
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_a_cell_that_is_no_formula_stays(text: str) -> None:
+    assert formats.harmless(text) == text
+
+
+def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(ledger: Store, tmp_path: Path) -> None:
+    job = samples.job(ledger)
+    texts = [text for text in COMPUTED if "\x00" not in text]
+    ledger.add_documents(job, refs(*map(str, range(len(texts)))))
+    for lease, text in zip(ledger.claim(job, "w", len(texts), 60), texts, strict=True):
+        finish(ledger, lease, invoice(text, total="-5.25"))
+    sql = "SELECT number, total, -5 AS five, '=2' AS two FROM invoice_v1"
+
+    def rows(text: bytes) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
+
+    def written(name: str, **options: bool) -> list[dict[str, str]]:
+        ledger.export(job, "csv", tmp_path / name, **options)
+        return rows((tmp_path / name).read_bytes())
+
+    with ledger.query(sql) as found:
+        formats.write(found, "csv", raw := io.BytesIO(), raw=True)
+    for exact in (rows(raw.getvalue()), written("raw.csv", raw=True)):
+        assert sorted(row["number"] for row in exact) == sorted(texts)
+    for safe in (rows(_written(ledger, "csv", sql)), written("safe.csv")):
+        assert sorted(row["number"][1:] for row in safe) == sorted(texts)
+        assert {row["number"][0] for row in safe} == {"'"}
+        assert {Decimal(row["total"]) for row in safe} == {Decimal("-5.25")}
+    assert {(row["five"], row["two"]) for row in rows(_written(ledger, "csv", sql))} == {("-5", "'=2")}
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "xlsx"])
+def test_an_export_is_for_its_owner_alone(filled: Store, tmp_path: Path, format: str) -> None:
+    out = tmp_path / f"out.{format}"
+    out.touch(0o644)  # from an older version
+    before = os.umask(0)
+    try:
+        exported = filled.export(filled.find_job("june"), format, out)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path, _ in exported.files] == [0o600] * len(exported.files)
 
 
 def test_a_table_does_not_steer_the_terminal(filled: Store) -> None:
@@ -193,3 +256,181 @@ def test_a_store_that_may_only_be_read_can_be_queried(tmp_path: Path) -> None:
         ledger.query("SELECT name FROM jobs") as rows,
     ):
         assert list(rows) == [("june",)]
+
+
+# what a query may not do on PostgreSQL, whoever the store's user is
+
+REACHES_OUT = (
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_read_binary_file('PG_VERSION')",
+    "SELECT pg_ls_dir('.')",
+    "SELECT * FROM pg_hba_file_rules",
+    "SELECT rolpassword FROM pg_authid",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_export(1, '/tmp/x')",
+    "COPY documents TO PROGRAM 'cat'",
+    "COPY (SELECT 1) TO STDOUT",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity",
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_advisory_lock(1)",
+    'SELECT "pg_advisory_lock" /* a name in quotes */ (1)',
+    "SELECT PG_TRY_ADVISORY_LOCK_SHARED(1)",
+    "SELECT pg_catalog.pg_advisory_xact_lock(1, 2)",
+    r'SELECT U&"pg_advisory\005flock"(1)',
+    "SELECT * FROM documents FOR UPDATE",
+    "SELECT pg_create_physical_replication_slot('mine')",
+    "SELECT pg_create_logical_replication_slot('mine', 'pgoutput')",
+    "SELECT pg_drop_replication_slot('mine')",
+    "SELECT pg_switch_wal()",
+    "SELECT pg_notify('a', 'b')",
+    "SELECT pg_sleep(1)",
+    "SELECT set_config('role', 'none', false), query_to_xml('SELECT pg_read_file(1)', true, true, '')",
+    "SELECT query_to_xml('SELECT pg_advisory_' || 'lock(1)', true, true, '')",
+    "SELECT ts_stat('SELECT pg_advisory_' || 'lock(1)')",
+    "SET ROLE none",
+    "RESET ROLE",
+    "SET LOCAL statement_timeout = 0",
+    "SELECT 1; RESET ROLE; SELECT pg_read_file('/etc/passwd')",
+    "SELECT 1; COMMIT; DELETE FROM documents",
+    "DO $$ BEGIN PERFORM pg_advisory_lock(1); END $$",
+    "LISTEN a",
+    "LOCK TABLE documents",
+)
+
+
+@pytest.fixture
+def superusers(postgres_url: str) -> Iterator[Store]:
+    with store.open(postgres_url) as ledger:
+        samples.job(ledger)
+        yield ledger
+
+
+@pytest.mark.parametrize("has_role", [True, False], ids=["as the reader", "with its own rights"])
+def test_a_query_reaches_nothing_but_rows(superusers: Store, has_role: bool) -> None:
+    refused = REACHES_OUT
+    if not has_role:
+        _without_reader(superusers)
+        # What a superuser may read by no function's name: that is what the role is for.
+        refused = tuple(sql for sql in REACHES_OUT if "hba" not in sql and "authid" not in sql)
+    for sql in refused:
+        with pytest.raises(UsageError, match=r"^the query failed: .+") as caught, superusers.query(sql):
+            pytest.fail(f"{sql} was let through")
+        assert "\n" not in caught.value.message
+    with superusers._db.read() as connection:
+        for left in (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+            "SELECT count(*) FROM pg_replication_slots",
+            "SELECT count(*) FROM pg_largeobject_metadata",
+        ):
+            assert connection.exec_driver_sql(left).scalar_one() == 0
+
+
+def _without_reader(ledger: Store) -> None:
+    with ledger._db.write() as connection:
+        role = reader.name(connection)
+        connection.exec_driver_sql(f"DROP OWNED BY {role}")
+        connection.exec_driver_sql(f"DROP ROLE {role}")
+
+
+def test_functions_that_only_compute_are_let_through(superusers: Store) -> None:
+    for sql in (
+        "SELECT count(*), max(name) FROM jobs WHERE random() < 2 AND clock_timestamp() > now()",
+        "SELECT current_user LIKE 'vinbatch_reader_%', 'a lock (of no function)'",
+        "SELECT pg_total_relation_size('documents') > 0, coalesce(lower('A'), version())",
+    ):
+        with superusers.query(sql) as rows:
+            assert len(list(rows)) == 1
+
+
+def test_a_superusers_url_is_warned_of_and_so_is_a_missing_role(
+    superusers: Store, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told(ledger: Store) -> list[str]:
+        caplog.clear()
+        with ledger.query("SELECT current_user") as rows:
+            list(rows)
+        return [record.getMessage() for record in caplog.records]
+
+    [superuser] = told(superusers)
+    assert "is a superuser; give Vinbatch one of its own" in superuser
+    name = superusers._db.url.database
+    with superusers._db.write() as connection:
+        role = reader.name(connection)
+        connection.exec_driver_sql("DROP ROLE IF EXISTS plain")
+        connection.exec_driver_sql("CREATE ROLE plain LOGIN")
+        connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain")
+    with store.open(f"postgresql://plain@127.0.0.1:{postgres_server.port}/{name}", create=False) as ledger:
+        [missing] = told(ledger)
+        assert missing.startswith("the query runs with all the rights of the store's user: ")
+        assert missing.endswith(f"there is no role {role} that it may take")
+        with superusers._db.write() as connection:
+            connection.exec_driver_sql(f"GRANT {role} TO plain")
+        assert told(ledger) == []
+        with superusers._db.write() as connection:  # a role that may do more than read is not taken
+            connection.exec_driver_sql(f"GRANT pg_read_server_files TO {role}")
+        assert "no role" in told(ledger)[0]
+    with superusers._db.write() as connection:
+        connection.exec_driver_sql("DROP OWNED BY plain")
+        connection.exec_driver_sql("DROP ROLE plain")
+
+
+def test_a_user_who_may_make_no_roles_can_have_a_store(postgres_server: PostgresServer) -> None:
+    postgres_server.execute("DROP ROLE IF EXISTS modest")
+    postgres_server.execute("CREATE ROLE modest LOGIN")
+    name = postgres_server.create_database("OWNER modest").rpartition("/")[2]
+    with store.open(f"postgresql://modest@127.0.0.1:{postgres_server.port}/{name}") as ledger:
+        samples.job(ledger)
+        with ledger.query("SELECT name FROM jobs") as rows:
+            assert list(rows) == [("june",)]
+        with pytest.raises(UsageError, match="pg_terminate_backend does more than read"):
+            ledger.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity").__enter__()
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    postgres_server.execute("DROP ROLE modest")
+
+
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    "postgresql": "SELECT count(*) FROM generate_series(1, 1000000000000) AS n(i) WHERE i % 7 = 1",
+}
+ROW_BY_ROW = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+    "postgresql": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+}
+
+
+@pytest.mark.parametrize("endless", [ENDLESS, ROW_BY_ROW], ids=["at one go", "row by row"])
+def test_a_query_ends_when_its_time_is_over(filled: Store, endless: dict[str, str]) -> None:
+    kind = "sqlite" if filled.one_machine else "postgresql"
+    with pytest.raises(UsageError, match=r"it took longer than 0\.5 s; .*query_seconds"):
+        filled.query(endless[kind], seconds=0.5).__enter__()
+    with filled.query("SELECT count(*) FROM documents") as rows:
+        assert list(rows) == [(3,)]
+
+
+def test_a_reader_that_pauses_holds_up_nobody(filled: Store) -> None:
+    """SQLite can empty its log, and PostgreSQL has no transaction of the reader's open."""
+    job = filled.find_job("june")
+    with filled.query("SELECT uri FROM documents ORDER BY uri") as rows:
+        assert next(iter(rows)) == ("/in/a",)
+        filled.add_documents(job, refs(*map(str, range(100))))
+        with filled._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if filled.one_machine:
+                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+                assert busy == 0
+                assert Path(f"{filled._db.path}-wal").stat().st_size == 0
+            else:
+                open_ = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                others = f"{open_} AND state <> 'idle' AND pid <> pg_backend_pid()"
+                assert connection.exec_driver_sql(others).scalar_one() == 0
+        assert list(rows) == [("/in/b",), ("/in/c",)]
+
+
+def test_a_long_answer_is_handed_out_whole(filled: Store) -> None:
+    count = 60_000  # more than is held in memory
+    with filled.query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)"
+        " SELECT i, '" + "x" * 400 + "' AS text FROM n"
+    ) as rows:
+        assert rows.columns == ("i", "text")
+        assert [row[0] for row in rows] == list(range(1, count + 1))

@@ -7,10 +7,9 @@ commands that need them, so that `--help` is quick.
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
+from workers import screen
 from workers.cli import books, documents, results, secrecy
 
 app = typer.Typer(
@@ -31,10 +30,11 @@ def main() -> None:
     from pipeline.errors import UsageError, VinbatchError
 
     secrecy.hide_password()
+    screen.guard()
     try:
         app(prog_name="vinbatch")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except VinbatchError as error:
-        print(f"vinbatch: {error.message}", file=sys.stderr)  # noqa: T201
+        screen.say(f"vinbatch: {error.message}", err=True)
         raise SystemExit(2 if isinstance(error, UsageError) else 3) from None

@@ -1,0 +1,16 @@
+"""When a document's due time was set; a role of PostgreSQL that may only read."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from pipeline.store import reader
+from pipeline.store.tables import Instant
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("documents", sa.Column("scheduled_at", Instant))
+    if op.get_context().dialect.name == "postgresql":
+        reader.make(op.get_bind())
