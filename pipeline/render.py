@@ -68,7 +68,7 @@ class Renderer:
         return self._open(document)[1]
 
     def page(self, document: Document, number: int, *, codes: bool = True) -> PageImage | Failure:
-        """Page `number` (from 1) of a document, or why it cannot be drawn. `codes`: with its QR codes."""
+        """Page `number` (from 1) of a document, or why it cannot be drawn. Its codes are found if `codes`."""
         try:
             page = self._page(document, number, self._open(document)[0])
             return replace(page, codes=self._codes(page)) if codes else page

@@ -57,7 +57,6 @@ class Reader:
     def __init__(self, job: LaneJob) -> None:
         self._job = job
         self._settings = job.settings
-        self._renderer = Renderer(job.settings.render)
         self._kept: Document | None = None
 
     def outlive_notice(self) -> None:
@@ -66,6 +65,7 @@ class Reader:
 
     def load(self, model: ModelFacts) -> None:
         """Make ready for the job's schema and model. Raises UsageError when this machine cannot."""
+        self._renderer = Renderer(self._settings.render)  # here, so that what it refuses is told as it is
         self._recipe = recipe(self._job, model)
 
     @ray.method(concurrency_group="fetch", num_returns=2)

@@ -281,6 +281,25 @@ def test_a_kernel_that_confines_less_is_named_or_refused(
         Renderer(SETTINGS.model_copy(update={"require_sandbox": True}))
 
 
+@pytest.mark.parametrize("required", [False, True])
+def test_the_command_line_says_once_what_the_kernel_lacks(tmp_path: Path, required: bool) -> None:
+    (tmp_path / "one.pdf").write_bytes(papers.pages([papers.text("a")]))
+    program = """if True:
+        import sys
+        from pipeline.sandbox import landlock
+        landlock.abi = lambda: 0
+        from workers.cli import main
+        sys.argv = ["vinbatch", "plan", sys.argv[1]]
+        main()
+    """
+    environment = os.environ | {"VINBATCH_RENDER__REQUIRE_SANDBOX": str(required)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, env=environment
+    )
+    assert done.stderr.count("the sandbox is incomplete: this kernel lacks Landlock") == 1
+    assert (done.returncode, "pages      1" in done.stdout) == ((2, False) if required else (0, True))
+
+
 def test_without_landlock_the_list_of_calls_still_holds() -> None:
     """Also what a kernel before 5.13 gives: nothing is written and nobody reached."""
     program = """if True:

@@ -13,6 +13,7 @@ import typer
 
 from pipeline.printable import as_json as told
 from pipeline.printable import command
+from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
 from workers.cli.options import JobName, Json, StoreUrl
@@ -60,6 +61,9 @@ def status(
     )
     if verify:
         screen.say("the books balance")
+    held = confine.possible()
+    if not held.complete:
+        screen.say(held.words, err=True)
 
 
 def _repair(ledger: Store, job: Job) -> None:

@@ -12,11 +12,13 @@ import typer
 
 from pipeline.errors import UsageError
 from pipeline.printable import command
+from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
 from workers.cli.options import S3Endpoint, Sources, StoreUrl, TrustManifests
 
 if TYPE_CHECKING:
+    from pipeline.settings import Settings
     from workers.job import JobRequest, Outcome
 
 
@@ -76,6 +78,7 @@ def plan(
 
     spec = options.schema(schema) if schema is not None else None
     settings = options.settings(s3_endpoint=s3_endpoint, trust_manifests=trust_manifests)
+    _tell_sandbox(settings)
     found = survey.look(sources, settings, screen.console(err=True))
     if spec is not None:
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
@@ -126,10 +129,24 @@ def read(request: JobRequest) -> Outcome:
     from workers import job as jobs
     from workers.progress import Reporter
 
+    _tell_sandbox(request.settings, elsewhere=request.address is not None)
     with Reporter(screen.console(err=True)) as reporter:
         outcome = jobs.run(request, reporter.show, reporter.tell, _stop_on_signal())
     _tell(outcome)
     return outcome
+
+
+def _tell_sandbox(settings: Settings, *, elsewhere: bool = False) -> None:
+    """Say once where files would be decoded less confined than they could be, or refuse if the settings do.
+
+    With documents read `elsewhere`, each machine refuses for itself.
+    """
+    held = confine.possible()
+    if held.complete:
+        return
+    if settings.render.require_sandbox and not elsewhere:
+        raise UsageError(held.words)
+    screen.say(held.words, err=True)
 
 
 def _stop_on_signal() -> threading.Event:
