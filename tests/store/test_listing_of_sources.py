@@ -50,7 +50,7 @@ def test_sizes_of_hostile_archives(ledger: Store, tmp_path: Path) -> None:
     found = [*list_documents([str(path), f"{tmp_path}/b.zip"], SourceSettings())]
     assert any(ref.failure and "says that it has" in ref.failure.message for ref in found[-2:])
     added = ledger.add_documents(june, iter(found))
-    assert added.added == len(found) and added.failed >= 3
+    assert added.added == len(found) and added.failed >= 2
     assert ledger.verify(june).submitted == added.added
     reasons = {failure.reason for failure in ledger.failures(june)}
     assert Reason.archive_damaged in reasons
