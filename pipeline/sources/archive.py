@@ -11,7 +11,7 @@ from pipeline.errors import Reason
 from pipeline.filetype import is_archive, is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.sources import refs
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import LARGEST, Limits
 
 MEMBERS = 250_000  # all of them are held in memory while the archive is open
 DIRECTORY = 64 * 2**20  # bytes of the members' names and what stands beside them
@@ -42,6 +42,8 @@ def member_ref(
     seen.add(name)
     if climbs(name):
         problem = "its path climbs out of the archive"
+    if size > LARGEST:
+        return refs.broken(uri, Reason.archive_member, f"it says that it has {size:,} bytes")
     if problem is None and is_archive(name):
         problem = "an archive within an archive is not opened"
     return refs.broken(uri, Reason.archive_member, problem, size) if problem else refs.found(uri, size, etag)

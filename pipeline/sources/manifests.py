@@ -20,13 +20,11 @@ from pipeline.filetype import is_archive, promises_other
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import refs, roots
+from pipeline.sources.limits import LARGEST
 
 _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
 _LINE_BYTES = 65536  # the longest line, and the longest entry that goes over several
 _LINES = 20  # of one entry
-_LARGEST = (
-    2**46
-)  # bytes of one document: 64 TB, more than any store takes, and far from a database's overflow
 _LONGEST_ETAG = 200
 _FORM = 100  # entries: where all of the first are broken, the form is at fault
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -315,8 +313,8 @@ def _ref(manifest: str, entry: Entry | str) -> DocumentRef:
 def _size(given: object) -> int | None:
     if given is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= _LARGEST:
-        raise ValueError(f"“size” is not a number of bytes (0 to {_LARGEST:,})")
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= LARGEST:
+        raise ValueError(f"“size” is not a number of bytes (0 to {LARGEST:,})")
     return given
 
 

@@ -18,7 +18,7 @@ from pipeline.errors import Permanent, Reason
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources.archive import DIRECTORY, MEMBERS, member_ref, said
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import LARGEST, Limits
 from pipeline.sources.positional import Positional
 from pipeline.sources.refs import broken
 
@@ -153,7 +153,7 @@ class Tar:
             self._ended = len(self._damages) > _PLACES
 
     def _keep(self, info: tarfile.TarInfo, start: int) -> None:
-        if info.size < 0 or self._headers.offset <= start:
+        if not 0 <= info.size <= LARGEST or self._headers.offset <= start:
             raise ValueError(f"a size of {info.size:,} bytes")
         self._name_bytes += len(info.name)
         if len(self._members) >= MEMBERS or self._name_bytes > DIRECTORY:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from pipeline.errors import Reason
 from pipeline.settings import SourceSettings
 from pipeline.sources import list_documents
 from pipeline.store import Store
-from tests.pipeline.test_sources_archives import tar_bytes
+from tests.pipeline.test_sources_archives import tar_bytes, zip_bytes
 from tests.pipeline.test_sources_manifests import HOSTILE
 from tests.store.samples import job
 
@@ -25,10 +26,10 @@ def test_hostile_lines_are_one_failure_each(ledger: Store, tmp_path: Path) -> No
     assert ledger.verify(june).submitted == 2 * len(HOSTILE)
 
 
-def test_sizes_and_names_of_a_hostile_tar(ledger: Store, tmp_path: Path) -> None:
+def test_sizes_of_hostile_archives(ledger: Store, tmp_path: Path) -> None:
     data = bytearray(tar_bytes())
     for name, size in (
-        (b"in/1.pdf", b"\x80" + bytes(3) + b"\x7f" + b"\xff" * 7),
+        (b"in/1.pdf", b"\x80" + b"\x7f" * 11),
         (b"in/3.pdf", b"\xff" * 12),
     ):
         place = data.index(name)
@@ -38,8 +39,18 @@ def test_sizes_and_names_of_a_hostile_tar(ledger: Store, tmp_path: Path) -> None
     path = tmp_path / "a.tar"
     path.write_bytes(bytes(data))
     june = job(ledger)
-    added = ledger.add_documents(june, list_documents([str(path)], SourceSettings()))
-    assert added.added >= 2 and added.failed >= 1
+    packed = bytearray(zip_bytes({"1.pdf": b"x", "2.pdf": b"x"}))
+    place, end = packed.index(b"PK\1\2"), packed.index(b"PK\5\6")
+    extra = struct.pack("<HHQQ", 1, 16, 2**64 - 1, 2**64 - 1)
+    packed[place + 20 : place + 28] = b"\xff" * 8
+    packed[place + 30 : place + 32] = struct.pack("<H", len(extra))
+    packed[end + 12 : end + 16] = struct.pack("<I", end - place + len(extra))
+    name_end = place + 46 + len("1.pdf")
+    (tmp_path / "b.zip").write_bytes(bytes(packed[:name_end]) + extra + bytes(packed[name_end:]))
+    found = [*list_documents([str(path), f"{tmp_path}/b.zip"], SourceSettings())]
+    assert any(ref.failure and "says that it has" in ref.failure.message for ref in found[-2:])
+    added = ledger.add_documents(june, iter(found))
+    assert added.added == len(found) and added.failed >= 2
     assert ledger.verify(june).submitted == added.added
     reasons = {failure.reason for failure in ledger.failures(june)}
     assert Reason.archive_damaged in reasons

@@ -1,0 +1,18 @@
+"""What a plan says: what is left out is named, and what a list may not name is asked for by a flag."""
+
+from __future__ import annotations
+
+from tests.e2e.conftest import Command, write_slips
+
+
+def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Command) -> None:
+    write_slips(vinbatch.folder / "in", pictures=1)
+    write_slips(vinbatch.folder / "elsewhere", pictures=2)
+    (vinbatch.folder / "in/.hidden.pdf").write_bytes(b"x")
+    (vinbatch.folder / "in/list.csv").write_text("slip-000.png\n../elsewhere/slip-001.png\n", "utf-8")
+    told = vinbatch("plan", "in")
+    assert "left out   1: hidden" in told and f"  {vinbatch.folder}/in/.hidden.pdf" in told
+    told = vinbatch("plan", "in/list.csv")
+    assert "outside_root 1" in told and "line 2: " in told and "--trust-manifests" in told
+    told = vinbatch("plan", "in/list.csv", "--trust-manifests")
+    assert "documents  2" in told and "pages      2" in told and "skipped    none" in told
