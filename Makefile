@@ -2,13 +2,15 @@
 # make test   sets everything up and runs every check
 # make quick  the checks that take under 90 seconds together
 # make drills kills, stops and starves what running jobs stand on: processes, nodes, databases, disks, S3
+# make lock   renews the pinned versions of all packages; make lock UPGRADE=--upgrade takes the newest
+# make audit  asks OSV for known vulnerabilities of them: 0 none, 1 some (make shows "Error 1"), 2 it could not be asked
 # make long   10,000 broken files, a job of a million documents, a document of 3,000 pages
 
 BIN := .venv/bin
-SETUP := infra/setup.sh infra/constraints.txt pyproject.toml
+SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-test.lock pyproject.toml
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test drills long quick lint clean
+.PHONY: demo test drills long quick lint lock audit clean
 demo: .venv/.ready-app
 	@infra/demo.sh
 
@@ -33,6 +35,12 @@ lint: .venv/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+lock: .venv/.ready-test
+	$(BIN)/python -m infra.lock $(UPGRADE)
+
+audit: .venv/.ready-test
+	$(BIN)/python -m infra.audit
 
 clean:
 	rm -rf .venv .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

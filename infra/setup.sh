@@ -63,19 +63,26 @@ if [ ! -x .venv/bin/python ]; then
   "$python" -m venv .venv
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-[ -x .venv/bin/uv ] || .venv/bin/pip install -q uv
+
+# Every package at the locked version, with files whose hashes the lock knows; `make lock` renews it.
+locked() { awk -v name="$1" '/^[^ ]/ { wanted = index($0, name "==") == 1 } wanted' infra/requirements.lock; }
+[ -x .venv/bin/uv ] || .venv/bin/pip install -q --no-deps --require-hashes -r <(locked uv)
+
+locks=(-r infra/requirements.lock)
+[ "$part" = test ] && locks+=(-r infra/requirements-test.lock)
+install=(.venv/bin/uv pip install -q --python .venv/bin/python)
+say "installing Python packages"
+"${install[@]}" --no-deps --require-hashes "${locks[@]}"
 
 # torch: an administrator's own folder of wheels wins (pip's find-links); else uv takes the build that fits
-# this machine's GPU, and the CPU build where there is none.
+# this machine's GPU, and the CPU build where there is none. What CUDA packages it wants, that build says.
 find_links=${PIP_FIND_LINKS:-$(.venv/bin/pip config get global.find-links 2>/dev/null || true)}
 if [ -n "$find_links" ]; then
   export UV_FIND_LINKS=$find_links
 else
   export UV_TORCH_BACKEND=${UV_TORCH_BACKEND:-auto}
 fi
-extras=""
-[ "$part" = test ] && extras="[test]"
-say "installing Python packages"
-.venv/bin/uv pip install -q --python .venv/bin/python -c infra/constraints.txt -e ".$extras"
+"${install[@]}" -c infra/constraints.txt torch
+"${install[@]}" --no-deps --no-build-isolation -e .
 if [ "$part" = test ]; then touch .venv/.ready-test; fi
 touch .venv/.ready-app

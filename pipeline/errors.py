@@ -2,6 +2,7 @@
 
     VinbatchError
     ├── UsageError          the person asked for something impossible (exit code 2)
+    ├── Unavailable         the model or the store is not there now (exit code 4)
     ├── LeaseLost           another worker has the document now; leave it alone and claim the next
     ├── Unbalanced          the ledger's books do not add up; the message names the documents
     ├── Transient           try again, with a bound: the network, a busy store, a lost worker
@@ -26,12 +27,20 @@ class Reason(StrEnum):
     object_changed = "object_changed"
     access_denied = "access_denied"
     bucket_missing = "bucket_missing"
+    wrong_region = "wrong_region"
+    requester_pays = "requester_pays"
+    object_archived = "object_archived"
+    customer_key = "customer_key"
+    checksum_mismatch = "checksum_mismatch"
     store_unreachable = "store_unreachable"
     manifest_line = "manifest_line"
+    manifest_form = "manifest_form"
+    outside_root = "outside_root"
     archive_member = "archive_member"
     archive_damaged = "archive_damaged"
     too_many_bytes = "too_many_bytes"
     unreadable_name = "unreadable_name"
+    passed_over = "passed_over"  # hidden, or meant to be no document: only a plan names it
     # the file
     empty_file = "empty_file"
     unsupported_type = "unsupported_type"
@@ -71,6 +80,10 @@ class VinbatchError(Exception):
 
 class UsageError(VinbatchError):
     """Wrong use of the command line, a setting, a schema or a checkpoint; nothing was started."""
+
+
+class Unavailable(VinbatchError):
+    """What a command stands on is not there now: the model's hub or the store. Nothing was started."""
 
 
 class LeaseLost(VinbatchError):

@@ -49,7 +49,10 @@ def promises_other(name: str) -> bool:
 
 
 def is_passed_over(name: str) -> bool:
-    """No document and meant to be none: hidden, what a Mac adds to archives, the truth beside specimens."""
+    """No document and meant to be none: hidden, what a Mac adds to archives, the truth beside specimens.
+
+    `name` is whole path parts, from the place that a person named.
+    """
     parts = name.split("/")
     hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
-    return hidden or parts[0] == "__MACOSX" or parts[-1] in TRUTHS
+    return hidden or "__MACOSX" in parts or parts[-1] in TRUTHS

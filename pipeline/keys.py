@@ -21,23 +21,29 @@ from pipeline.settings import Settings
 FORM = 2
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
+# And what chooses how a machine computes: that counts by what came of it there, `ModelFacts.numerics`.
 UNINVOLVED: Mapping[str, frozenset[str]] = {
-    "render": frozenset({"max_pages", "seconds", "memory_bytes"}),
+    "render": frozenset({"max_pages", "seconds", "memory_bytes", "require_sandbox"}),
     "engine": frozenset(
         {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
     ),
 }
-LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")
+LIBRARIES = ("llguidance", "pillow", "pypdfium2", "torch", "zxing-cpp")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The model of a job as far as results depend on it: what "auto" came to, in words."""
+    """The model as a replica loaded it, as far as results depend on it.
+
+    Replicas of one job on unlike machines have unlike numerics, and so unlike keys: each lane stores its
+    pages under its own. A document that goes over from one kind of machine to the other is read again from
+    its first page, so that no document mixes two kinds of bits; documents that are finished stay as they are.
+    The same holds for a job that is resumed on another machine, or with other settings of the engine.
+    """
 
     checkpoint_hash: str
     max_tiles: int  # as the checkpoint was trained
-    dtype: str  # "float32" or "bfloat16"
-    device: str  # "cpu" or "cuda"; which one of several ("cuda:1") makes no difference
+    numerics: str  # everything about device, dtype and kernels that can change a bit (`vintern.backend`)
 
 
 def settings_key(
@@ -66,8 +72,7 @@ def settings_key(
             "question": question,
             "grammar": grammar,
             "checkpoint": model.checkpoint_hash,
-            "dtype": model.dtype,
-            "device": model.device.partition(":")[0],
+            "numerics": model.numerics,
             "versions": dict(versions),
         }
     )

@@ -8,7 +8,6 @@ Printed texts are normalised here once more, so that pages read long ago follow 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -16,14 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
-from schemas import checks as rules
-from schemas.shape import Group, Leaf, Node, Repeated
+from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
 
 REVIEW_BELOW = 0.9
-_INDEX = re.compile(r"\[\d+\]")
 
 _Page = Mapping[str, Field]
 
@@ -55,7 +52,7 @@ def document(
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
         *settled.checks,
-        *rules.run(spec, record, codes),
+        *spec.run_checks(record, codes),
     )
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
@@ -140,7 +137,7 @@ def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
     fields: dict[str, Field] = {}
     for field in page.fields:
         if field.raw is not None:
-            value, problem = normal(leaves[_INDEX.sub("[]", field.path)], field.raw)
+            value, problem = normal(leaves[leaf_path(field.path)], field.raw)
             field = replace(field, value=value, problem=problem)
         fields[field.path] = field
     return fields

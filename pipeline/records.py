@@ -61,21 +61,22 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class PageImage:
-    """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based."""
-
-    page: int
-    pixels: Pixels
-    renderer: str  # "pdfium", "poppler" or "pillow"
-
-
-@dataclass(frozen=True, slots=True)
 class Code:
     """A machine-readable code found on a page."""
 
     kind: Literal["qr", "barcode"]
     text: str
     box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageImage:
+    """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based."""
+
+    page: int
+    pixels: Pixels
+    renderer: str  # "pdfium", "poppler" or "pillow"
+    codes: tuple[Code, ...] = ()  # from the top down
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Documents become page images, drawn in a child process (`pipeline.sandbox`) that a hostile file may kill.
 
 PDFs are drawn by PDFium, or by Poppler where the setting says so; the other one is asked when the first
-cannot open the file, dies on a page, or shows a blank page. Pictures are decoded by Pillow. A page that fails
+cannot open the file, dies on a page, or shows a blank page. Pictures are decoded by Pillow. QR codes are
+looked for in the child too; a code is evidence beside the print, never put in its place. A page that fails
 takes nothing with it: it becomes a `Failure` in its place, and the next page is drawn.
 """
 
@@ -16,15 +17,14 @@ import numpy as np
 
 from pipeline.errors import Coded, Permanent, Reason, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
-from pipeline.records import Document, Failure, PageImage, Pixels
+from pipeline.records import Code, Document, Failure, PageImage, Pixels
+from pipeline.sandbox import confine
 from pipeline.sandbox.parent import Child
 from pipeline.settings import RenderSettings
 
 _OPEN_ELSEWHERE = (Reason.pdf_damaged, Reason.pdf_no_pages, Reason.render_crashed)
 _DRAW_ELSEWHERE = (Reason.pdf_damaged, Reason.render_crashed)
-_FATAL = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
 _DOCUMENTS_PER_CHILD = 500  # then a fresh child: what a library leaks ends with it
-_DEATHS_IN_A_ROW = 5  # pages of one document that may kill the child before the rest are given up
 
 
 def pages(
@@ -44,12 +44,17 @@ def page_count(document: Document, settings: RenderSettings) -> int:
 class Renderer:
     """Draws documents one after the other. Not for two threads at once; a context manager.
 
-    The child starts with the first document. Raises UsageError if the chosen renderer is not installed.
+    The child starts with the first document. Raises UsageError if the chosen renderer is not installed, or if
+    the kernel cannot confine a child and the settings insist on it.
     """
 
     def __init__(self, settings: RenderSettings) -> None:
         self._settings = settings
+        self.confinement = confine.possible()  # what will hold the children
+        if settings.require_sandbox and not self.confinement.complete:
+            raise UsageError(self.confinement.words)
         self._children: dict[str, Child] = {}
+        self._opener: tuple[Document, str, int] | None = None  # the last document, by whom, its pages
         poppler = shutil.which("pdftoppm") is not None and shutil.which("pdfinfo") is not None
         if settings.renderer == "poppler" and not poppler:
             raise UsageError(
@@ -62,33 +67,30 @@ class Renderer:
         """Raises Permanent for a document that cannot be drawn, Transient when trying again may help."""
         return self._open(document)[1]
 
+    def page(self, document: Document, number: int, *, codes: bool = True) -> PageImage | Failure:
+        """Page `number` (from 1) of a document, or why it cannot be drawn. `codes`: with its QR codes."""
+        try:
+            page = self._page(document, number, self._open(document)[0])
+            return replace(page, codes=self._codes(page)) if codes else page
+        except Coded as error:
+            return replace(Failure.of(error, number), traceback=error.details.get("last_words"))
+
     def pages(
-        self, document: Document, numbers: Iterable[int] | None = None
+        self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True
     ) -> Iterator[PageImage | Failure]:
         """One item for each of `numbers` (from 1; all pages if None), in order.
 
-        Raises before the first item, as `page_count` does.
+        Without `codes` no page is searched for them. Raises before the first item, as `page_count` does.
         """
-        renderer, count = self._open(document)
-        deaths, last = 0, None
+        count = self.page_count(document)
         for number in range(1, count + 1) if numbers is None else numbers:
-            if last is not None and deaths >= _DEATHS_IN_A_ROW:
-                message = f"not tried: the {deaths} pages before it ended with “{last.message}”"
-                yield Failure(last.reason, message, number)
-                continue
-            try:
-                page = self._page(document, number, renderer)
-            except Coded as error:
-                deaths, last = (deaths + 1 if error.reason in _FATAL else 0), error
-                yield replace(Failure.of(error, number), traceback=error.details.get("last_words"))
-            else:
-                deaths = 0
-                yield page
+            yield self.page(document, number, codes=codes)
 
     def close(self) -> None:
         for child in self._children.values():
             child.close()
         self._children.clear()
+        self._opener = None
 
     def __enter__(self) -> Renderer:
         return self
@@ -102,12 +104,16 @@ class Renderer:
         """(renderer, pages): the first renderer that opens the document.
 
         If none does, raises what the first one complained of; but one that can tell that there are no pages
-        knows more than one that cannot open the file.
+        knows more than one that cannot open the file. The choice is remembered: it may have cost a child.
         """
+        if self._opener is not None and self._opener[0] is document:
+            return self._opener[1:]
+        self._opener = None
         complaint: Permanent | None = None
         for renderer in self._renderers(document):
             try:
-                return renderer, self._opened(document, renderer)[1]
+                self._opener = (document, renderer, self._opened(document, renderer)[1])
+                return self._opener[1:]
             except Permanent as error:
                 if complaint is None or error.reason is Reason.pdf_no_pages:
                     complaint = error
@@ -134,6 +140,17 @@ class Renderer:
                 return PageImage(number, second, others[0])
         return PageImage(number, pixels, renderer)
 
+    def _codes(self, page: PageImage) -> tuple[Code, ...]:
+        """The QR codes on a page, found by the child that drew it; Poppler's only starts programs."""
+        if _blank(page.pixels):
+            return ()
+        searcher = "pdfium" if page.renderer == "poppler" else page.renderer
+        try:
+            return self._child(searcher).codes(page.pixels)
+        except Coded as error:
+            message = f"the search for QR codes failed: {error.message}"
+            raise type(error)(error.reason, message, **error.details) from error
+
     def _second_opinion(self, document: Document, number: int, renderer: str) -> Pixels | None:
         """The page drawn by `renderer`; None if it cannot, because then the first one's answer stands."""
         try:
@@ -144,15 +161,26 @@ class Renderer:
 
     def _opened(self, document: Document, renderer: str) -> tuple[Child, int]:
         """A living child with the document open in it, and its number of pages there."""
-        child = self._children.get(renderer)
-        if child is not None and child.alive and child.open_document is document:
+        child = self._child(renderer)
+        if child.open_document is document:
             return child, child.pages
-        if child is not None and (child.served >= _DOCUMENTS_PER_CHILD or not child.alive):
+        if child.served >= _DOCUMENTS_PER_CHILD:
+            child.close()
+            child = self._child(renderer)
+        return child, child.open(document, _kind(document), document.data)
+
+    def _child(self, renderer: str) -> Child:
+        """A living child of this kind. Raises UsageError or Transient if none can be started."""
+        child = self._children.get(renderer)
+        if child is not None and child.spent:
             child.close()
             child = None
         if child is None:
             child = self._children[renderer] = Child(renderer, self._settings)
-        return child, child.open(document, _kind(document), document.data)
+            if self._settings.require_sandbox and not child.confinement.complete:
+                child.close()
+                raise UsageError(child.confinement.words)
+        return child
 
     def _renderers(self, document: Document) -> tuple[str, ...]:
         return self._pdf_renderers if _kind(document) == "pdf" else ("pillow",)

@@ -30,6 +30,20 @@ class SourceSettings(Section):
     archive_ratio: float = Field(200.0, gt=0, description="largest unpacked / packed of an archive member")
     timeout_seconds: float = Field(60.0, gt=0)
     attempts: int = Field(4, ge=1, description="tries of one object before the document is released")
+    request_payer: Literal["requester"] | None = Field(
+        None, description="requester: your account pays for reading a bucket whose owner does not"
+    )
+    checksum: Literal["etag", "stored", "none"] = Field(
+        "etag",
+        description="what fetched bytes must agree with. etag: the checksum stored with an object, else an "
+        "ETag that looks like an MD5; stored: only the former, where ETags are no MD5; none: neither",
+    )
+    allowed_roots: tuple[str, ...] = Field(
+        (), description="folders and s3:// prefixes that any manifest may name and any link may lead to"
+    )
+    trust_manifests: bool = Field(
+        False, description="manifests and links may name whatever this user may read"
+    )
 
 
 class RenderSettings(Section):
@@ -41,6 +55,9 @@ class RenderSettings(Section):
     max_pixels: int = Field(64_000_000, ge=1, description="pixels of one page, before and after decoding")
     seconds: float = Field(30.0, gt=0, description="wall time for one page")
     memory_bytes: int = Field(2 * 2**30, gt=0, description="address space of the rendering process")
+    require_sandbox: bool = Field(
+        False, description="refuse to read documents where the kernel cannot confine their decoder in full"
+    )
 
 
 class TileSettings(Section):
@@ -65,7 +82,6 @@ class EngineSettings(Section):
         description="repetition penalty of the second try after a loop; 1.0: no second try",
     )
     repetition_penalty: float = Field(1.0, ge=1.0, le=10.0, description="over generated tokens; 1.0: none")
-    beams: int = Field(1, ge=1, le=16, description="1: greedy; the model card uses 3, one request at a time")
     kernels: bool = Field(
         True,
         description="CPU: our own, compiled at the first start (a second), where the processor suits them",

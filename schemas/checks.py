@@ -1,4 +1,4 @@
-"""What a rule over a record says, and the running of all rules of a schema.
+"""What a rule over a record says, and the comparisons that rules are made of.
 
 A rule is a function from the record, an instance of its schema, to check results. It compares and tells; it
 changes nothing. What is absent on paper is None in the record, and a rule that needs it says nothing.
@@ -7,18 +7,15 @@ changes nothing. What is absent on paper is None in the record, and a rule that 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from stdnum.exceptions import ValidationError
 from stdnum.vn import mst
 
 from schemas.text import unaccented
-
-if TYPE_CHECKING:
-    from schemas.spec import SchemaSpec
 
 _DISCOUNT = re.compile(r"(chiet khau|giam gia|khuyen mai)\b")
 
@@ -41,15 +38,6 @@ class CheckResult:
 # A rule takes an instance of the schema; a rule over codes takes also the text of one QR code on its pages.
 Rule = Callable[[Any], Iterable[CheckResult]]
 CodeRule = Callable[[Any, str], Iterable[CheckResult]]
-
-
-def run(spec: SchemaSpec, record: Mapping[str, Any], codes: Sequence[str] = ()) -> tuple[CheckResult, ...]:
-    """Every check of the schema over a document's record of normalised, JSON-ready values.
-
-    `codes` are the texts of the QR codes of all its pages. Nothing that a rule does stops the others: a rule
-    that raises becomes a failed check that says so.
-    """
-    return (*spec.validate(record), *spec.checks(record), *spec.code_checks(record, codes))
 
 
 def guarded(rule: Callable[..., Iterable[CheckResult]], *arguments: object) -> Iterator[CheckResult]:

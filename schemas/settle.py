@@ -7,7 +7,6 @@ it is; what neither arithmetic nor style can decide is never decided silently.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +14,7 @@ from itertools import product
 
 from schemas import numbers
 from schemas.checks import CheckResult
-from schemas.shape import Group, Leaf, Repeated
+from schemas.shape import Group, Leaf, Repeated, leaf_path
 
 _NUMERIC = ("decimal", "real", "integer")
 _WHOLE, _CENTS = Decimal(1), Decimal("0.01")  # how far rounding may take a printed product
@@ -36,14 +35,14 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
     texts that are absent or no numbers may be left out or in.
     """
     leaves = {path: leaf for path, leaf in shape.leaves() if leaf.printed.sql in _NUMERIC}
-    texts = {path: text for path, text in printed.items() if _general(path) in leaves}
+    texts = {path: text for path, text in printed.items() if leaf_path(path) in leaves}
     products = list(_products(shape, texts))
     style = _style(texts, leaves)
     of_money = style or _style(_only_money(texts, leaves), leaves)
     styles = dict.fromkeys(texts, style) | {
         path: of_money for _, price, amount in products for path in (price, amount)
     }
-    choices = {path: _choices(text, leaves[_general(path)], styles[path]) for path, text in texts.items()}
+    choices = {path: _choices(text, leaves[leaf_path(path)], styles[path]) for path, text in texts.items()}
     doubtful = {path for path, choice in choices.items() if len(choice) > 1}
 
     values = {path: choices[path][0] for path in doubtful}
@@ -57,21 +56,17 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
     return Settled(values, tuple(_warning(path, texts[path], choices[path]) for path in undecided))
 
 
-def _general(path: str) -> str:
-    return re.sub(r"\[[0-9]+\]", "[]", path)
-
-
 def _style(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> numbers.Style | None:
     """The style that the document's numbers prove; None where none does, or they contradict each other."""
     proofs = {
-        numbers.style_of(text, decimals=leaves[_general(path)].printed.readings is not None)
+        numbers.style_of(text, decimals=leaves[leaf_path(path)].printed.readings is not None)
         for path, text in texts.items()
     } - {None}
     return proofs.pop() if len(proofs) == 1 else None
 
 
 def _only_money(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> dict[str, str]:
-    return {path: text for path, text in texts.items() if leaves[_general(path)].printed.readings is None}
+    return {path: text for path, text in texts.items() if leaves[leaf_path(path)].printed.readings is None}
 
 
 def _choices(text: str, leaf: Leaf, style: numbers.Style | None) -> tuple[Decimal, ...]:
@@ -89,9 +84,9 @@ def _choices(text: str, leaf: Leaf, style: numbers.Style | None) -> tuple[Decima
 def _products(shape: Group, texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """The paths (count, price, amount) of each product of the document of which all three are there."""
     prefixes = {path.rpartition(".")[0] for path in texts}
-    for general, (a, b, c) in _declared(shape, ""):
+    for group_path, (a, b, c) in _declared(shape, ""):
         for prefix in sorted(prefixes):
-            if _general(prefix) == general:
+            if leaf_path(prefix) == group_path:
                 dot = "." if prefix else ""
                 paths = (f"{prefix}{dot}{a}", f"{prefix}{dot}{b}", f"{prefix}{dot}{c}")
                 if all(path in texts for path in paths):

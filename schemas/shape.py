@@ -22,6 +22,13 @@ from schemas.printed import Sql as Sql
 from schemas.printed import text_pattern, whole_pattern
 from schemas.text import tidy
 
+_INDEX = re.compile(r"\[[0-9]+\]")
+
+
+def leaf_path(path: str) -> str:
+    """The path of a value's leaf in the schema: "lines[2].amount" → "lines[].amount"."""
+    return _INDEX.sub("[]", path)
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:

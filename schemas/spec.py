@@ -63,6 +63,14 @@ class SchemaSpec:
             for result in guarded(rule, subject, text)
         ]
 
+    def run_checks(self, record: Mapping[str, Any], codes: Sequence[str] = ()) -> tuple[CheckResult, ...]:
+        """Every check of the schema over a document's record of normalised, JSON-ready values.
+
+        `codes` are the texts of the QR codes of all its pages. Nothing that a rule does stops the others: a
+        rule that raises becomes a failed check that says so.
+        """
+        return (*self.validate(record), *self.checks(record), *self.code_checks(record, codes))
+
     def settle(self, printed: Mapping[str, str]) -> Settled:
         """What ambiguous numbers of a document mean: `printed` holds each printed text by its path."""
         return settle(self.shape, printed)

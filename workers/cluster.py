@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import shutil
-import signal
-import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
-from workers.lane import LaneBroken
+from workers import local_ray
+from workers.connection import admission, connected, environment
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-_LOCAL_ADDRESS = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's outer address without a word
-_STARTS = 3  # of a Ray of our own
 _SPARE_BYTES = 128 * 2**20  # of the object store, beside what lanes hold
 
 
@@ -48,84 +40,23 @@ class LanePlan:
 
 
 @contextmanager
-def joined(address: str | None, lanes: int, settings: LaneSettings) -> Iterator[None]:
+def joined(
+    address: str | None, lanes: int, settings: LaneSettings, tell: Callable[[str], None]
+) -> Iterator[Callable[[], None]]:
     """Inside this block Ray is connected: to `address`, to the cluster of a submitted job (RAY_ADDRESS), or
-    to a Ray of our own that ends with the block.
+    to a Ray of our own that ends with the block. Yields a check, which raises LaneBroken when that is gone.
 
-    Raises UsageError when there is no cluster at `address`, LaneBroken when no Ray can be started here.
+    `tell` hears what a person should know: what is waited for, and that a cluster asks for no token. Raises
+    LaneBroken when Ray cannot be started here, is not at `address`, or refuses the token. Afterwards the
+    environment of this process is as it was.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the user's home
-    import ray
-
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # dead workers are told by the lane that lost them
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    directory = tempfile.mkdtemp(prefix="vinbatch-") if address == "local" else None  # short: for sockets
-    try:
-        with _own_signals():
-            if directory is None:
-                _join(address)
-            else:
-                _start(directory, lanes * settings.bytes_in_flight + _SPARE_BYTES)
-        yield
-    finally:
-        ray.shutdown()
-        if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Ray puts handlers of its own in place, which end the process; afterwards those of before are back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _join(address: str) -> None:
-    import ray
-
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise UsageError(f"no Ray cluster answers at {address}: {_first_line(error)}") from error
-
-
-def _start(directory: str, object_store_bytes: int) -> None:
-    """A Ray on this machine alone; tried again where a busy machine is too slow for Ray's own patience."""
-    import ray
-
-    # Its workers inherit this. A runtime environment would do too, but the workers that Ray starts ahead of
-    # time have none, and would stand idle beside those that do.
-    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-
-    for attempt in range(1, _STARTS + 1):
-        try:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=object_store_bytes,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                _node_ip_address=_LOCAL_ADDRESS,
-                _temp_dir=directory,
-            )
-            return
-        except Exception as error:  # Ray raises no narrower one
-            ray.shutdown()
-            if attempt == _STARTS:
-                raise LaneBroken(f"no Ray could be started on this machine: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if address == "local":
+        with local_ray.running(lanes * settings.bytes_in_flight + _SPARE_BYTES, tell) as head:
+            yield head.check
+    else:
+        with environment(admission(address, tell)), connected(address):
+            yield lambda: None
 
 
 def nodes() -> list[Node]:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -25,7 +26,7 @@ from pipeline.errors import Reason, ReplicaLost, Transient, VinbatchError
 from pipeline.keys import ModelFacts
 from pipeline.records import Failure, Generation
 from workers.lane import LaneBroken, LaneJob
-from workers.reader import FETCHES, DrawnPage, Fetched, Reader
+from workers.reader import FETCHES, DrawnPage, Fetched, Reader, TooLarge
 from workers.replica import Health, Replica
 
 Actor = Any  # a Ray actor handle; its methods are made at run time
@@ -172,24 +173,19 @@ class ReaderSeat(Seat):
         await actor.outlive_notice.remote()
         await actor.load.remote(await self._replica.facts())
 
-    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Ref]:
-        """What is known of the bytes, and the document by reference: it outlives its reader."""
-        fetched, [document] = await self.call("fetch", uri, etag, room, limit=self._stall_seconds)
-        return fetched, document
+    async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
+        """The document with its bytes by reference, or how many bytes it has when those are over `most`."""
+        answer, [document] = await self.call("fetch", uri, etag, most, limit=self._stall_seconds)
+        found: Fetched | TooLarge = answer
+        return replace(found, document=document) if isinstance(found, Fetched) else found
 
-    async def open(self, document: Ref) -> int:
-        pages: int = (await self.call("open", document, limit=self._stall_seconds))[0]
+    async def count(self, fetched: Fetched) -> int:
+        pages: int = (await self.call("count", fetched, limit=self._stall_seconds))[0]
         return pages
 
-    async def choose(self, numbers: Sequence[int]) -> None:
-        await self.call("choose", tuple(numbers), limit=self._stall_seconds)
-
-    async def draw(self, request_id: str) -> tuple[DrawnPage | Failure, Ref]:
-        page, [request] = await self.call("draw", request_id, limit=self._stall_seconds)
-        return page, request
-
-    async def close(self) -> None:
-        await self.call("close", limit=self._stall_seconds)
+    async def draw(self, fetched: Fetched, page: int, request_id: str) -> tuple[DrawnPage | Failure, Ref]:
+        drawn, [request] = await self.call("draw", fetched, page, request_id, limit=self._stall_seconds)
+        return drawn, request
 
     async def peak_bytes(self) -> int:
         peak: int = (await self.call("peak_bytes", limit=self._stall_seconds))[0]
@@ -197,7 +193,9 @@ class ReaderSeat(Seat):
 
 
 class Readers:
-    """The lane's readers: one document at a time has a reader to itself; downloads go round."""
+    """The lane's readers: one document at a time has a reader to itself, which then keeps it open between its
+    pages; downloads go round.
+    """
 
     def __init__(self, seats: Sequence[ReaderSeat]) -> None:
         self.seats = tuple(seats)
@@ -215,8 +213,8 @@ class Readers:
         finally:
             self._free.put_nowait(seat)
 
-    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Ref]:
-        return await next(self._round).fetch(uri, etag, room)
+    async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
+        return await next(self._round).fetch(uri, etag, most)
 
 
 def start_replica(job: LaneJob) -> Actor:

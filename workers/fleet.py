@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +47,10 @@ class _Berth:
 class Fleet:
     """Lanes work on their own; this only sees that there are lanes. On leaving its block, all are gone."""
 
-    def __init__(self, job: LaneJob, plan: LanePlan) -> None:
+    def __init__(self, job: LaneJob, plan: LanePlan, check: Callable[[], None]) -> None:
+        """`check` raises LaneBroken when the Ray under the lanes is gone."""
         self._job = job
+        self._check = check
         host = f"{socket.gethostname()}-{os.getpid()}"  # two runs of one job are told apart in the ledger
         self._berths = [
             _Berth(f"{host}-lane-{number}", placement_group([plan.bundle], strategy="STRICT_PACK"))
@@ -107,8 +109,10 @@ class Fleet:
     def watch(self, seconds: float) -> None:
         """Wait a while for something to happen; replace lanes that died.
 
-        Raises UsageError when a lane finds that nothing can work as asked, LaneBroken when none stays alive.
+        Raises UsageError when a lane finds that nothing can work as asked, LaneBroken when none stays alive
+        or Ray itself is gone.
         """
+        self._check()
         for berth in self._berths:
             if berth.work is None and self._to_start(berth) and time.monotonic() >= berth.start_at:
                 self._start(berth)

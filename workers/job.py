@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +68,15 @@ class Outcome:
         return not bad and self.listing_failed is None
 
 
-def run(request: JobRequest, show: Callable[[Progress], None], stop: threading.Event) -> Outcome:
+def run(
+    request: JobRequest,
+    show: Callable[[Progress], None],
+    tell: Callable[[str], None],
+    stop: threading.Event,
+) -> Outcome:
     """Work until every document of the job is finished, or until `stop` is set.
+
+    `tell` hears lines for a person, beside the progress that is shown.
 
     Raises UsageError before anything is started where that can be known, LaneBroken when no lane can work,
     and Unbalanced when the ledger's books do not add up at the end.
@@ -77,10 +84,12 @@ def run(request: JobRequest, show: Callable[[Progress], None], stop: threading.E
     started = time.monotonic()
     schema = _spec(request.schema)
     listings = [Listing(source, request.settings.source) for source in request.sources]
-    checkpoint = checkpoints.digest(checkpoints.locate(request.model))
+    checkpoints.check(request.model)
     with store.open(request.settings.store) as ledger:
+        name = request.name or default_name(request)
+        request, checkpoint = _pinned(request, ledger, name)
         job = ledger.ensure_job(
-            request.name or default_name(request),
+            name,
             schema,
             sources=request.sources,
             settings=keys.involved(request.settings),
@@ -90,16 +99,23 @@ def run(request: JobRequest, show: Callable[[Progress], None], stop: threading.E
         with Lister(ledger, job, listings, request.settings.lane.patience_seconds, stop) as lister:
             driver = _Driver(ledger, job, lister, show, started)
             if not driver.nothing_to_do(_HEAD_START):
-                _work(request, ledger, job, driver, stop)
+                _work(request, ledger, job, driver, tell, stop)
             return driver.outcome(interrupted=stop.is_set())
 
 
-def _work(request: JobRequest, ledger: Store, job: Job, driver: _Driver, stop: threading.Event) -> None:
+def _work(
+    request: JobRequest,
+    ledger: Store,
+    job: Job,
+    driver: _Driver,
+    tell: Callable[[str], None],
+    stop: threading.Event,
+) -> None:
     """Have lanes, until they end."""
     from workers.fleet import Fleet  # with Ray, which a run that finds everything done need not wait for
 
     lane = request.settings.lane
-    with cluster.joined(request.address, request.replicas or 1, lane):
+    with cluster.joined(request.address, request.replicas or 1, lane, tell) as check:
         machines = cluster.nodes()
         if ledger.one_machine and len({machine.address for machine in machines}) > 1:
             raise UsageError(
@@ -107,8 +123,18 @@ def _work(request: JobRequest, ledger: Store, job: Job, driver: _Driver, stop: t
                 "give --store postgresql://… instead"
             )
         plan = cluster.plan(machines, lane.readers, request.replicas, request.gpus_per_replica)
-        with Fleet(_lane_job(request, job, plan), plan) as fleet:
+        with Fleet(_lane_job(request, job, plan), plan, check) as fleet:
             driver.drive(fleet, stop)
+
+
+def _pinned(request: JobRequest, ledger: Store, name: str) -> tuple[JobRequest, str]:
+    """The request with the one revision of its model that every lane and every later run of this job uses,
+    and the hash of that checkpoint.
+    """
+    earlier = next((job.model for job in ledger.jobs() if job.name == name), None)
+    model = checkpoints.begun_with(request.model, earlier)
+    directory = checkpoints.locate(model)
+    return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
 
 
 def default_name(request: JobRequest) -> str:

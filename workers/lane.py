@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import resource
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipeline.errors import VinbatchError
+from pipeline.records import Failure
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.store import State  # with SQLAlchemy, which readers and replicas need not load
 
 
 class LaneBroken(VinbatchError):
@@ -53,6 +59,14 @@ class LaneReport:
     refused: str | None = None  # why the lane stopped before the end
     trouble: str | None = None  # what the lane is waiting for, if anything is wrong
     peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
+
+    def ended(self, state: State, failures: Iterable[Failure] = ()) -> None:
+        """An attempt is over: the ledger has left its document in `state`, with these failures."""
+        if state == "pending":
+            self.given_back += 1
+        else:
+            self.documents[state] += 1
+            self.reasons.update(str(failure.reason) for failure in failures)
 
 
 def peak_bytes() -> int:

@@ -7,12 +7,13 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
+from rich.console import Console, RenderableType  # noqa: TID251  (the types alone)
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from workers.lane import LaneReport
+from workers.screen import cell
 
 _LINE_SECONDS = (2.0, 30.0)  # between two plain lines: when something happened, when nothing did
 
@@ -94,17 +95,18 @@ class Reporter:
             return
         for engine, seconds in progress.engines.items():
             if engine not in self._engines_told:
-                self._say(f"{clock(progress.seconds)} engine: {_ready(engine, seconds)}")
+                self.tell(f"{clock(progress.seconds)} engine: {_ready(engine, seconds)}")
                 self._engines_told.add(engine)
         now = time.monotonic()
         figures = (progress.phase, progress.documents, progress.pages, progress.tokens, progress.troubles)
         pause = _LINE_SECONDS[figures == self._told]
         if progress.phase == "ended" or now - self._told_at >= pause:
-            self._say(line(progress, rates))
+            self.tell(line(progress, rates))
             self._told, self._told_at = figures, now
 
-    def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+    def tell(self, text: str) -> None:
+        """One line for a person, above what is shown."""
+        self._console.print(cell(text), soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,25 +161,27 @@ def panel(progress: Progress, speed: Speed) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
+
+    def add(what: str, told: str) -> None:
+        table.add_row(what, cell(told))
+
     total = progress.total
-    table.add_row("job", f"{progress.job}  {progress.phase}  {clock(progress.seconds)}")
+    add("job", f"{progress.job}  {progress.phase}  {clock(progress.seconds)}")
     table.add_row("documents", ProgressBar(max(total, 1), progress.finished, width=40))
-    table.add_row(
-        "", f"{progress.finished} of {total}{' so far' if progress.listing else ''}{_states(progress)}"
-    )
+    add("", f"{progress.finished} of {total}{' so far' if progress.listing else ''}{_states(progress)}")
     known = f", {progress.pages_known} known before" if progress.pages_known else ""
-    table.add_row("pages", f"{progress.pages}  {speed.pages:.1f}/s{known}")
-    table.add_row("tokens", f"{progress.tokens}  {speed.tokens:.0f}/s")
+    add("pages", f"{progress.pages}  {speed.pages:.1f}/s{known}")
+    add("tokens", f"{progress.tokens}  {speed.tokens:.0f}/s")
     lanes = Counter(report.state for report in progress.reports)
     replaced = f", {progress.lanes_replaced} replaced" if progress.lanes_replaced else ""
-    table.add_row("lanes", _counted(lanes) + replaced)
+    add("lanes", _counted(lanes) + replaced)
     for engine, seconds in progress.engines.items():
-        table.add_row("engine", _ready(engine, seconds))
+        add("engine", _ready(engine, seconds))
     if progress.reasons:
-        table.add_row("failed", _counted(progress.reasons))
+        add("failed", _counted(progress.reasons))
     for trouble in progress.troubles:
-        table.add_row("waiting", trouble)
-    table.add_row("left", clock(speed.left) if speed.left is not None else "")
+        add("waiting", trouble)
+    add("left", clock(speed.left) if speed.left is not None else "")
     return table
 
 

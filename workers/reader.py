@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 
 from pipeline import run, sources
-from pipeline.errors import UsageError
+from pipeline.errors import NoRoom, UsageError
 from pipeline.keys import ModelFacts
-from pipeline.records import Document, Failure, PageImage, PreparedPage, Request
+from pipeline.recipe import Recipe
+from pipeline.records import Document, Failure, PreparedPage, Request
 from pipeline.render import Renderer
 from schemas import registry
 from workers import notice
@@ -21,10 +22,19 @@ FETCHES = 4  # downloads that go on at once in one reader, beside the drawing
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What is known of a document's bytes without holding them."""
+    """One version of a document without its bytes; every call about the document names it by this."""
 
+    uri: str
     sha256: str
     etag: str | None
+    size: int  # bytes
+    document: Any = None  # a Ray reference to the bytes, which outlive the reader that fetched them
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """Nothing was fetched: the document has more bytes than were allowed."""
+
     size: int  # bytes
 
 
@@ -39,16 +49,16 @@ class DrawnPage:
 class Reader:
     """Untrusted bytes are decoded in the child process of its `Renderer`, never here.
 
-    One document is open at a time; downloads go on in threads of their own. A page and its request are two
-    objects, so that the lane can pass the tiles on to the replica without looking at them.
+    No call depends on one before it; the last document is kept, because its other pages come next. Downloads
+    go on in threads of their own. A page and its request are two objects, so that the lane can pass the tiles
+    on to the replica without looking at them.
     """
 
     def __init__(self, job: LaneJob) -> None:
         self._job = job
         self._settings = job.settings
         self._renderer = Renderer(job.settings.render)
-        self._document: Document | None = None
-        self._pages: Iterator[PageImage | Failure] = iter(())
+        self._kept: Document | None = None
 
     def outlive_notice(self) -> None:
         """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
@@ -59,40 +69,29 @@ class Reader:
         self._recipe = recipe(self._job, model)
 
     @ray.method(concurrency_group="fetch", num_returns=2)
-    def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Document]:
-        """A document's bytes, `room` of them at most. Raises Transient, Permanent or NoRoom."""
-        document = sources.fetch(uri, self._settings.source, etag, room)
-        return Fetched(document.sha256, document.etag, len(document.data)), document
+    def fetch(self, uri: str, etag: str | None, most: int) -> tuple[Fetched | TooLarge, Document | None]:
+        """A document's bytes, if they are at most `most`. Raises Transient or Permanent."""
+        try:
+            document = sources.fetch(uri, self._settings.source, etag, most)
+        except NoRoom as error:
+            return TooLarge(error.details["size"]), None
+        return Fetched(uri, document.sha256, document.etag, len(document.data)), document
 
     @ray.method(concurrency_group="draw")
-    def open(self, document: Document) -> int:
-        """Open a document in place of the one before; its number of pages. Raises Transient or Permanent."""
-        self._pages = iter(())
-        self._document = document
-        return self._renderer.page_count(document)
-
-    @ray.method(concurrency_group="draw")
-    def choose(self, numbers: Sequence[int]) -> None:
-        """The pages of the open document that `draw` will draw, in this order."""
-        if self._document is None:
-            raise RuntimeError("no document is open")
-        self._pages = self._renderer.pages(self._document, numbers)
+    def count(self, fetched: Fetched) -> int:
+        """The number of pages of a document. Raises Transient or Permanent."""
+        return self._renderer.page_count(self._document(fetched))
 
     @ray.method(concurrency_group="draw", num_returns=2)
-    def draw(self, request_id: str) -> tuple[DrawnPage | Failure, Request | None]:
-        """The next of the chosen pages, ready for the model, or why it is not."""
-        image = next(self._pages)
-        page = run.prepare(image, self._recipe.max_tiles) if isinstance(image, PageImage) else image
-        if isinstance(page, Failure):
-            return page, None
-        request = run.request(page, self._recipe, request_id)
-        return DrawnPage(run.without_tiles(page), page.tiles.nbytes), request
-
-    @ray.method(concurrency_group="draw")
-    def close(self) -> None:
-        """Let go of the open document."""
-        self._document = None
-        self._pages = iter(())
+    def draw(
+        self, fetched: Fetched, page: int, request_id: str
+    ) -> tuple[DrawnPage | Failure, Request | None]:
+        """Page `page` of a document, ready for the model, or why it is not."""
+        drawn = run.drawn(self._renderer, self._document(fetched), page, self._recipe.max_tiles)
+        if isinstance(drawn, Failure):
+            return drawn, None
+        request = run.request(drawn, self._recipe, request_id)
+        return DrawnPage(run.without_tiles(drawn), drawn.tiles.nbytes), request
 
     def peak_bytes(self) -> int:
         return peak_bytes()
@@ -101,11 +100,23 @@ class Reader:
         """End the child process; the actor's own death ends it too."""
         self._renderer.close()
 
+    def _document(self, fetched: Fetched) -> Document:
+        """Brought here once, not with every page: copying a large one takes longer than drawing a page."""
+        kept = self._kept
+        if kept is None or (kept.uri, kept.sha256) != (fetched.uri, fetched.sha256):
+            self._kept = None  # two large ones need not be here at once
+            self._kept = kept = self._get(fetched.document)
+        return kept
 
-def recipe(job: LaneJob, model: ModelFacts) -> run.Recipe:
+    def _get(self, reference: Any) -> Document:
+        document: Document = ray.get(reference)
+        return document
+
+
+def recipe(job: LaneJob, model: ModelFacts) -> Recipe:
     """The job's recipe, made anew in each process. Raises UsageError."""
     try:
         spec = registry.resolve(job.schema)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
-    return run.Recipe.of(spec, job.settings, model)
+    return Recipe.of(spec, job.settings, model)

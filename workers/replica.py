@@ -98,16 +98,8 @@ class Replica:
                 f"the model {self._model!r} cannot be loaded on {self._settings.device}: {error}"
             ) from error
         engine = Engine(model, self._settings)
-        self._engine, self._start_seconds = engine.about, time.monotonic() - began
-        return (
-            ModelFacts(
-                checkpoint_hash=model.checkpoint_hash,
-                max_tiles=model.max_tiles,
-                device=str(model.device),
-                dtype=str(model.dtype).removeprefix("torch."),
-            ),
-            engine,
-        )
+        self._engine, self._start_seconds = engine.backend.about, time.monotonic() - began
+        return ModelFacts(model.checkpoint_hash, model.max_tiles, engine.backend.numerics), engine
 
     def _run(self, engine: Engine) -> None:
         """The engine's thread: take what fits, step, answer; for ever."""

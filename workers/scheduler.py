@@ -18,7 +18,7 @@ from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError, Vinba
 from pipeline.store import Job, Lease
 from workers import notice
 from workers.crew import ReaderLost, Readers, ReaderSeat, ReplicaSeat, start_reader, start_replica
-from workers.document import Lane, Way
+from workers.document import Attempt, Lane
 from workers.lane import LaneBroken, LaneJob, LaneReport, SourceRefuses, peak_bytes
 from workers.reader import FETCHES, recipe
 
@@ -165,7 +165,7 @@ class Scheduler:
     def _begin(self, lane: Lane, lease: Lease) -> None:
         document = lease.document_id
         self._undrawn.add(document)
-        task = asyncio.create_task(Way(lane, lease, lambda: self._drawn(document)).walk())
+        task = asyncio.create_task(Attempt(lane, lease, lambda: self._drawn(document)).complete())
         self._held[document] = (lease, task)
         self._report.held = len(self._held)
         task.add_done_callback(lambda task: self._ended(document, task))

@@ -8,17 +8,20 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console  # noqa: TID251  (the type alone)
 from rich.status import Status
 
 from pipeline import sources
-from pipeline.errors import Coded
+from pipeline.errors import Coded, Reason
 from pipeline.records import DocumentRef, Failure
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 
 _THREADS = 4  # each with a document of its own and a child process that opens it
 _NAMED = 20  # documents that are named for what is wrong with them
+
+
+_UNSEEN = {Reason.access_denied, Reason.bucket_missing, Reason.store_unreachable}
 
 
 @dataclass
@@ -30,20 +33,36 @@ class Survey:
     listed_bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
     named: list[tuple[str, Failure]] = field(default_factory=list)
+    passed_over: int = 0  # hidden things and the like; they are no documents
+    passed_over_named: list[str] = field(default_factory=list)
+    unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
     def add(self, ref: DocumentRef, pages: int | Failure) -> None:
+        if isinstance(pages, Failure) and pages.reason is Reason.passed_over:
+            self.passed_over += 1
+            self.passed_over_named += [ref.uri] if self.passed_over <= _NAMED else []
+            return
         self.documents += 1
         self.listed_bytes += ref.size or 0
         if isinstance(pages, int):
             self.pages += pages
             return
         self.skipped[str(pages.reason)] += 1
+        self.unseen += pages.reason in _UNSEEN
         if len(self.named) < _NAMED:
             self.named.append((ref.uri, pages))
 
     def lines(self) -> Iterator[str]:
         yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB"
         yield f"pages      {self.pages}"
+        yield from self._failed()
+        if self.passed_over:
+            yield f"left out   {self.passed_over}: hidden, or what is known of the documents beside it"
+            yield from (f"  {uri}" for uri in self.passed_over_named)
+            if self.passed_over > _NAMED:
+                yield f"  … and {self.passed_over - _NAMED} more"
+
+    def _failed(self) -> Iterator[str]:
         if not self.skipped:
             yield "skipped    none"
             return
@@ -83,7 +102,7 @@ def _listed(places: Sequence[str], settings: Settings) -> Iterator[DocumentRef]:
     """As a job lists them: a source that does not let itself be listed is an entry with a failure."""
     for place in places:
         try:
-            yield from sources.list_documents([place], settings.source)
+            yield from sources.list_documents([place], settings.source, passed_over=True)
         except Coded as error:
             yield DocumentRef(place, failure=Failure.of(error))
 

@@ -24,6 +24,7 @@ from rich.table import Table
 from infra.benchmarks import tesseract
 from pipeline import evaluation, merge, render, run, sources, specimens
 from pipeline.keys import ModelFacts
+from pipeline.recipe import Recipe
 from pipeline.records import Extraction, Failure
 from pipeline.settings import RenderSettings, SourceSettings
 from pipeline.settings import load as load_settings
@@ -94,9 +95,8 @@ class Model:
     def read(self, folder: Path, files: Sequence[str], spec: SchemaSpec) -> list[Read]:
         """Every file; one that no page could be read of is left out."""
         vintern = self.vintern
-        kind = str(vintern.dtype).removeprefix("torch.")
-        facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, kind, vintern.device.type)
-        recipe = run.Recipe.of(spec, self.settings, facts)
+        facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, self.engine.backend.numerics)
+        recipe = Recipe.of(spec, self.settings, facts)
         found = []
         for name in files:
             uri = str((folder / name).resolve())

@@ -31,6 +31,7 @@ from pathlib import Path
 from infra.benchmarks import random_checkpoint
 from pipeline import render, run, sources, specimens
 from pipeline.keys import ModelFacts
+from pipeline.recipe import Recipe
 from pipeline.records import Failure, Request
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
@@ -78,13 +79,8 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
     settings = load_settings()
     vintern = load(model, dtype=settings.engine.dtype, device=settings.engine.device)
     engine = Engine(vintern, settings.engine)
-    facts = ModelFacts(
-        vintern.checkpoint_hash,
-        vintern.max_tiles,
-        str(vintern.dtype).removeprefix("torch."),
-        vintern.device.type,
-    )
-    recipe = run.Recipe.of(registry.resolve(f"{options.kind}@1"), settings, facts)
+    facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, engine.backend.numerics)
+    recipe = Recipe.of(registry.resolve(f"{options.kind}@1"), settings, facts)
     rates: dict[str, list[float]] = {"prepare": [], "alone": [], "job": []}
     for number in range(options.runs):
         began = time.perf_counter()
@@ -100,7 +96,7 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
     }
 
 
-def _requests(folder: Path, recipe: run.Recipe, settings: Settings) -> Iterator[Request]:
+def _requests(folder: Path, recipe: Recipe, settings: Settings) -> Iterator[Request]:
     for path in sorted(folder.iterdir()):
         document = sources.fetch(str(path), settings.source)
         for image in render.pages(document, settings.render):

@@ -99,7 +99,7 @@ def _scans(
 
 def _ours(renderer: Renderer, document: Document, max_tiles: int) -> int:
     pages = 0
-    for page in renderer.pages(document):
+    for page in renderer.pages(document, codes=False):
         if not isinstance(page, PageImage):
             raise RuntimeError(f"{document.uri}: {page.message}")
         tiles.split(Image.fromarray(page.pixels), max_tiles)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
-from html import escape
+from html import escape as escaped
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -18,6 +18,8 @@ from pipeline.evaluation import reliability, summary
 from pipeline.evaluation.pairs import Pair
 from pipeline.evaluation.report import DocumentScore, Report
 from pipeline.evaluation.summary import percent
+from pipeline.printable import printable
+from pipeline.private import write_text
 from pipeline.records import PageImage, Pixels
 from pipeline.settings import Settings
 
@@ -30,7 +32,7 @@ Pictures = Callable[[str], Sequence[Pixels]]  # a document's first pages, by URI
 
 def write(report: Report, out: Path, settings: Settings) -> None:
     """Write the page, with pictures drawn from the documents themselves where they can still be fetched."""
-    out.write_text(html(report, lambda uri: draw(uri, settings)), encoding="utf-8")
+    write_text(out, html(report, lambda uri: draw(uri, settings)))
 
 
 def html(report: Report, pictures: Pictures) -> str:
@@ -49,13 +51,18 @@ def html(report: Report, pictures: Pictures) -> str:
     )
 
 
+def escape(text: str) -> str:
+    """For HTML; what is hidden in it, such as a bidirectional override, is shown."""
+    return escaped(printable(text))
+
+
 def draw(uri: str, settings: Settings) -> list[Pixels]:
     """A document's first pages; none where it can no longer be fetched or drawn."""
     try:
         document = sources.fetch(uri, settings.source)
         with render.Renderer(settings.render) as renderer:
             count = renderer.page_count(document)
-            images = list(renderer.pages(document, range(1, min(count, _SHOWN) + 1)))
+            images = list(renderer.pages(document, range(1, min(count, _SHOWN) + 1), codes=False))
     except Coded:
         return []
     return [image.pixels for image in images if isinstance(image, PageImage)]

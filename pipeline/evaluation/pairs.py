@@ -11,22 +11,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 from scipy.optimize import linear_sum_assignment
 
+from pipeline.evaluation.truth import TrueValue
 from pipeline.grammar import canonical
 from pipeline.records import Field
-from schemas.shape import Group, Leaf
-
-if TYPE_CHECKING:
-    from pipeline.evaluation.truth import TrueValue
+from schemas.shape import Group, Leaf, leaf_path
 
 Verdict = Literal["right", "wrong", "missing", "hallucinated", "absent"]
 
-_INDEX = re.compile(r"\[\d+\]")
 _FIRST = re.compile(r"^(.*?)\[(\d+)\]")
 
 
@@ -48,15 +45,10 @@ class Pair:
     exact: bool
 
 
-def general(path: str) -> str:
-    """ "lines[2].amount" → "lines[].amount"."""
-    return _INDEX.sub("[]", path)
-
-
 def pair(shape: Group, truth: Mapping[str, TrueValue], fields: Mapping[str, Field]) -> list[Pair]:
     """Every leaf of a document, each value on either side exactly once. `fields` may hold other paths too."""
     leaves = dict(shape.leaves())
-    read = {path: field for path, field in fields.items() if general(path) in leaves}
+    read = {path: field for path, field in fields.items() if leaf_path(path) in leaves}
     paths: list[tuple[str | None, str | None]] = [(path, path) for path in leaves if "[]" not in path]
     for name in dict.fromkeys(found[1] for path in (*truth, *read) if (found := _FIRST.match(path))):
         paths += _lines(name, truth, read, leaves)
@@ -72,7 +64,7 @@ def _lines(
     for i, one in enumerate(printed.values()):
         for j, other in enumerate(found.values()):
             likeness[i, j] = sum(
-                _likeness(leaves[general(other[rest])], truth[one[rest]], read[other[rest]])
+                _likeness(leaves[leaf_path(other[rest])], truth[one[rest]], read[other[rest]])
                 for rest in one.keys() & other.keys()
             ) - 1e-6 * abs(i - j)  # among equal ones, the nearest
     rows, columns = linear_sum_assignment(likeness, maximize=True)
@@ -123,7 +115,7 @@ def _judged(
     read_at: str | None,
 ) -> Pair:
     path = read_at or printed_at or ""
-    leaf = general(path)
+    leaf = leaf_path(path)
     there = read is not None and read.raw is not None
     verdict: Verdict
     if truth is None:

@@ -21,11 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.evaluation.pairs import general
 from pipeline.filetype import TRUTHS
 from pipeline.grammar import canonical
 from pipeline.parse import normal
-from schemas.shape import Group, Leaf, Node, Repeated
+from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
@@ -105,7 +104,7 @@ def load(path: str | Path, spec: SchemaSpec) -> Truth:
         if name in documents:
             raise UsageError(f"{place}: {name} has its truth there a second time")
         values: dict[str, TrueValue | None] = dict(_read(spec.shape, given, place))
-        named |= set(leaves) if isinstance(given, _Ours) else {general(path) for path in values}
+        named |= set(leaves) if isinstance(given, _Ours) else {leaf_path(path) for path in values}
         documents[name] = TrueDocument(name, {p: value for p, value in values.items() if value is not None})
     labelled = named.intersection(leaves)
     if not labelled:

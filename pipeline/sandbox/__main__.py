@@ -1,15 +1,18 @@
 """The child: opens one document at a time and draws one page at a time, until its input ends.
 
-    python -P -m pipeline.sandbox '{"renderer": …, "document": FD, "canvas": FD, …}'
+    python -P -m pipeline.sandbox '{"renderer": …, "canvas": FD, "parent": PID, …}'
 
-A line on standard input is a command: {"kind": "pdf"} opens what lies in the document file, {"page": 3} draws
-a page. A line on standard output is the answer: {"pages": 7}, {"size": [w, h]} or {"reason": …, "message": …}
-and the first one says {"confined": true} when the network is closed.
+Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
+with it, {"page": 3} draws a page, {"codes": [w, h]} looks for QR codes on the pixels that the canvas holds.
+A line on standard output is the answer: {"pages": 7}, {"size": [w, h]}, {"codes": [[text, box], …]} or
+{"reason": …, "message": …, "details": …}. The first line says what holds the process: {"landlock": 7,
+"seccomp": true}.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import mmap
 import os
@@ -18,30 +21,36 @@ from typing import Any, TextIO
 
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
-from pipeline.sandbox import confine
+from pipeline.sandbox import channel, confine
 from pipeline.sandbox.drawer import Drawer, Limits
 
+# Imported before the child confines itself, so that it need not find them later: by renderer.
+_DRAWERS = {"pdfium": ("pdfium", "codes"), "pillow": ("images", "codes"), "poppler": ("poppler",)}
 
-def main(orders: dict[str, Any], commands: TextIO, answers: TextIO) -> None:
+
+def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) -> None:
     limits = Limits(orders["dpi"], orders["max_pages"], orders["max_pixels"])
-    confine.limit_resources(orders["memory_bytes"])
+    confine.begin(orders["parent"], orders["memory_bytes"], orders["cpu_seconds"])
     canvas = mmap.mmap(orders["canvas"], 3 * limits.max_pixels)
-    confined = confine.close_network(programs=orders["renderer"] == "poppler")
-    _say(answers, {"confined": confined})
+    for name in _DRAWERS[orders["renderer"]]:
+        importlib.import_module(f"pipeline.sandbox.{name}")
+    role: Any = "supervisor" if orders["renderer"] == "poppler" else "decoder"
+    held = confine.give_up(role)
+    _say(answers, {"landlock": held.landlock, "seccomp": held.seccomp})
     document: Drawer | None = None
-    for line in commands:
-        command = json.loads(line)
-        confine.allow_cpu(orders["seconds"])
+    for command, file in commands:
         try:
             if "page" in command:
                 if document is None:
                     raise RuntimeError("a page was asked for before a document")
                 _say(answers, {"size": document.draw(command["page"], canvas)})
+            elif "codes" in command:
+                _say(answers, {"codes": _codes(canvas, *command["codes"])})
             else:
                 if document is not None:
                     document.close()
                 document = None
-                document = _open(orders["renderer"], command["kind"], orders["document"], limits)
+                document = _open(orders["renderer"], command["kind"], file, limits)
                 _say(answers, {"pages": document.pages})
         except Permanent as error:
             _say(answers, {"reason": error.reason, "message": error.message, "details": error.details})
@@ -51,12 +60,13 @@ def main(orders: dict[str, Any], commands: TextIO, answers: TextIO) -> None:
 
 
 def _open(renderer: str, kind: Kind, file: int, limits: Limits) -> Drawer:
-    """Imports wait until they are needed: a child that draws PDFs starts in half the time without numpy."""
+    """Imports wait for the renderer that needs them: a child that draws PDFs starts quicker without numpy."""
     if renderer == "poppler":
         from pipeline.sandbox.poppler import PopplerPdf
 
         return PopplerPdf(file, limits)
     data = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+    os.close(file)
     if kind == "pdf":
         from pipeline.sandbox.pdfium import PdfiumPdf
 
@@ -66,13 +76,19 @@ def _open(renderer: str, kind: Kind, file: int, limits: Limits) -> Drawer:
     return Picture(data, kind, limits)
 
 
+def _codes(canvas: mmap.mmap, width: int, height: int) -> list[Any]:
+    from pipeline.sandbox import codes
+
+    return codes.find(canvas, width, height)
+
+
 def _say(answers: TextIO, answer: dict[str, Any]) -> None:
     answers.write(json.dumps(answer) + "\n")
     answers.flush()
 
 
 if __name__ == "__main__":
-    channel = os.fdopen(os.dup(1), "w")
+    stdout = os.fdopen(os.dup(1), "w")
     faulthandler.enable()  # if a library crashes: where
     os.dup2(2, 1)  # a library that prints does not get into the answers
-    main(json.loads(sys.argv[1]), sys.stdin, channel)
+    main(json.loads(sys.argv[1]), channel.Commands(0), stdout)

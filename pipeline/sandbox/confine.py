@@ -1,66 +1,120 @@
-"""What a child process gives up before it reads an untrusted byte.
+"""What a child process gives up before it reads an untrusted byte, all of it at once and for good.
 
-Limits are the kernel's own (setrlimit), so a parser that runs wild cannot talk its way out. The network is
-closed by a seccomp filter, which needs no privilege and works inside containers.
+Files are left to read only where code, fonts and the data of the renderers lie; the checkout, where a store
+or a file with passwords may lie too, is not among them.
 """
 
 from __future__ import annotations
 
-import ctypes
-import math
-import platform
-import resource
-import struct
+import os
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-_FILE_BYTES = 2**20  # what the child may write to any file: its complaints on stderr
-_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2  # <linux/prctl.h>, <linux/seccomp.h>
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # <linux/seccomp.h>; refused calls give EPERM
+from pipeline.sandbox import kernel, landlock, limits, seccomp
 
-# AUDIT_ARCH, then the system calls (<asm/unistd.h>) that open a way out, then those that start programs.
-_CALLS = {
-    "x86_64": (0xC000003E, (41, 101, 310, 311, 425), (59, 322)),
-    "aarch64": (0xC00000B7, (198, 117, 270, 271, 425), (221, 281)),
-}  # socket, ptrace, process_vm_readv, process_vm_writev, io_uring_setup; execve, execveat
+PROGRAMS = ("pdftoppm", "pdfinfo")
+
+_PACKAGES = Path(__file__).parents[1], Path(__file__).parents[2] / "schemas"  # our own code
+_SHARED = (
+    "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/nix/store",
+    "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/X11/fonts", "/usr/share/fontconfig",
+    "/usr/share/poppler", "/etc/fonts", "/var/cache/fontconfig", "/usr/share/zoneinfo", "/etc/localtime",
+)  # fmt: skip
+_LOADERS = (
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/nix/store",
+)  # where ld.so lies, which starts programs
 
 
-def limit_resources(memory_bytes: int) -> None:
-    """Bound address space and file output for good, and leave no core dumps."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What holds a child, or would hold it: the ABI of Landlock (0: none), and the list of system calls."""
+
+    landlock: int
+    seccomp: bool
+
+    @property
+    def complete(self) -> bool:
+        return self.landlock > 0 and self.seccomp
+
+    @property
+    def words(self) -> str:
+        """In one line what holds, or what is missing and what that means."""
+        if self.complete:
+            return (
+                f"files are decoded in a sandbox: Landlock {self.landlock} and a list of allowed system calls"
+            )
+        lacks, means = [], []
+        if not self.landlock:
+            lacks.append("Landlock (Linux 5.13 or later with landlock among its lsm=)")
+            means.append("read this user's files")
+        if not self.seccomp:
+            lacks.append("seccomp filters (on x86_64 or aarch64)")
+            means.append("write files and reach the network" if not self.landlock else "make any system call")
+        return (
+            f"the sandbox is incomplete: this kernel lacks {' and '.join(lacks)}; a hostile file that takes"
+            f" over its decoder could {' and '.join(means)} (render.require_sandbox = true refuses to go on)"
+        )
 
 
-def allow_cpu(seconds: float) -> None:
-    """Let the process burn `seconds` more of CPU time; then the kernel ends it (SIGXCPU).
+def possible() -> Confinement:
+    """What this kernel can hold a child to."""
+    return Confinement(landlock.abi(), seccomp.available())
 
-    The parent's clock is usually first. This one also holds when the parent is gone.
+
+def begin(parent: int, memory_bytes: int, cpu_seconds: int) -> None:
+    """First of all: limits, and the end of this process with `parent`, the process that started it.
+
+    Raises OSError.
     """
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    soft = math.ceil(usage.ru_utime + usage.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    limits.end_with_parent(parent)
+    limits.bound(memory_bytes, cpu_seconds)
 
 
-def close_network(programs: bool) -> bool:
-    """Refuse sockets and the like, and new programs unless `programs`. False where the kernel cannot."""
-    if sys.platform != "linux" or platform.machine() not in _CALLS:
-        return False
-    architecture, doors, starts = _CALLS[platform.machine()]
-    refused = doors if programs else doors + starts
-    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # BPF: LD|W|ABS, JMP|JEQ|K, JMP|JGE|K, RET|K
-    program = [
-        (load, 0, 0, 4),  # the architecture of the call
-        (equal, 1, 0, architecture),
-        (give, 0, 0, _REFUSE),
-        (load, 0, 0, 0),  # its number
-        (at_least, len(refused) + 1, 0, 0x40000000),  # x32 numbers would slip past the list
-        *((equal, len(refused) - i, 0, number) for i, number in enumerate(refused)),
-        (give, 0, 0, _ALLOW),
-        (give, 0, 0, _REFUSE),
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
-    described = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
-        return False
-    return bool(libc.prctl(_SECCOMP, _FILTER, described, 0, 0) == 0)
+def give_up(role: seccomp.Role) -> Confinement:
+    """Confine this process, which has one thread and has seen nothing untrusted; what holds it now.
+
+    Raises OSError.
+    """
+    limits.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    programs = [*_LOADERS, *_programs()] if role == "supervisor" else []
+    held = landlock.restrict(_readable(), programs)
+    return Confinement(held, seccomp.restrict(role))
+
+
+def give_up_more(supervisor: int) -> None:
+    """In a process that a supervisor has forked, before it becomes a program: it may start nothing more."""
+    limits.end_with_parent(supervisor)
+    seccomp.restrict("program")
+
+
+def _readable() -> Iterator[str]:
+    yield from map(str, _PACKAGES)
+    yield from _SHARED
+    for entry in sys.path:  # the interpreter's own and installed packages; not the checkout, nor where we are
+        if Path(entry).name in ("site-packages", "dist-packages", "lib-dynload") or entry == _standard():
+            yield entry
+    for prefix in {sys.prefix, sys.base_prefix, *(str(Path(place).parents[1]) for place in _programs())}:
+        yield from (
+            f"{prefix}/{part}" for part in ("lib", "lib64", "share/fonts", "share/poppler", "etc/fonts")
+        )
+
+
+def _standard() -> str:
+    """The folder of the standard library."""
+    return str(Path(os.__file__).parent)
+
+
+def _programs() -> Iterator[str]:
+    """Poppler's programs, where they are installed."""
+    for folder in os.get_exec_path():
+        for name in PROGRAMS:
+            place = os.path.join(folder, name)  # noqa: PTH118
+            if os.path.isfile(place):  # noqa: PTH113  (False also where we may not look)
+                yield os.path.realpath(place)

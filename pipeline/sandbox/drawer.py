@@ -9,6 +9,9 @@ from typing import Protocol
 
 from pipeline.errors import Permanent, Reason
 
+MOST_CODES = 256  # QR codes of one page that are told of; any others, further down, are left out
+LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

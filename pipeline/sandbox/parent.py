@@ -2,58 +2,71 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from pipeline.errors import Coded, Permanent, Reason, Transient
-from pipeline.records import Pixels
+from pipeline.records import Code, Pixels
+from pipeline.sandbox import answers, channel, limits
+from pipeline.sandbox.confine import Confinement
+from pipeline.sandbox.keeper import Keeper
 from pipeline.settings import RenderSettings
 
 _START_SECONDS = 60.0  # importing on a busy machine; not part of any page's time
-_ANSWER_BYTES = 65536  # the longest line that a child may say
+_ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say: as many codes as it may tell of
 _DYING_SECONDS = 5.0  # from the end of its output to the end of the process
 _GLANCE_SECONDS = 0.05  # between two looks at how much memory a busy child uses
 _FULL = 0.75  # of the allowed memory in use before a signal ended it: then memory was the cause
 _LAST_WORDS = 400  # characters of its stderr that go into a failure
 _KEPT_CANVAS = 32 * 2**20  # bytes of shared memory that stay allotted between pages
+_LIFE = (3600.0, 20)  # CPU seconds that a child may use in all: so many, and so many times those of a page
+
+Judged = TypeVar("Judged")
 
 
 class Child:
     """A running child. Not for two threads at once. `close` is safe at any moment and any number of times."""
 
     def __init__(self, renderer: str, settings: RenderSettings) -> None:
+        limits.hide_memory()  # of this process, before there is one that might look into it
         self._settings = settings
-        self._document = os.memfd_create("document")
-        self._canvas = os.memfd_create("canvas")
-        os.ftruncate(self._canvas, 3 * settings.max_pixels)  # only touched pages of it cost memory
+        self._life = max(_LIFE[0], _LIFE[1] * settings.seconds)
+        self._canvas = _canvas(3 * settings.max_pixels)
         self._pixels = mmap.mmap(self._canvas, 3 * settings.max_pixels)
+        self._shown: Pixels | None = None  # what the canvas holds
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the child)
-        orders = settings.model_dump(include={"dpi", "max_pages", "max_pixels", "seconds", "memory_bytes"})
-        orders |= {"renderer": renderer, "document": self._document, "canvas": self._canvas}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pipeline.sandbox", json.dumps(orders)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            pass_fds=(self._document, self._canvas),
-            env=_bare_environment(),
-            start_new_session=True,  # so that its own children can be killed with it
-            bufsize=0,
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None  # both are PIPE
-        self._commands, self._answers = self._process.stdin, self._process.stdout.fileno()
+        self._commands, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        orders = settings.model_dump(include={"dpi", "max_pages", "max_pixels", "memory_bytes"})
+        orders |= {"renderer": renderer, "canvas": self._canvas, "parent": os.getpid()}
+        with theirs:
+            self._keeper = Keeper(
+                _command(orders | {"cpu_seconds": int(self._life)}),
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                pass_fds=(self._canvas,),
+                env=_bare_environment(),
+                start_new_session=True,  # so that its own children can be killed with it
+                bufsize=0,
+            )
+            self._process = self._keeper.process()
+        assert self._process.stdout is not None  # it is a PIPE
+        self._answers = self._process.stdout.fileno()
         self._ready = select.poll()  # select() cannot watch a file number over 1023
         self._ready.register(self._answers, select.POLLIN)
         self._used = 0  # bytes of address space, as last seen
@@ -61,7 +74,7 @@ class Child:
         self.open_document: object = None  # whatever the caller opened last
         self.pages = 0  # of that document
         try:
-            self.confined: bool = self._answer(_START_SECONDS)["confined"]
+            self.confinement: Confinement = self._judged(answers.confinement, self._answer(_START_SECONDS))
         except Coded as error:
             self.close()
             message = f"the rendering process did not start: {error.message}"
@@ -73,28 +86,41 @@ class Child:
         Raises Permanent or Transient; after a render_… reason the child is dead.
         """
         self.open_document = None
-        os.ftruncate(self._document, 0)
-        os.lseek(self._document, 0, os.SEEK_SET)
-        with open(self._document, "wb", closefd=False) as file:
-            file.write(data)
+        file = channel.sealed(data)
+        try:
+            answer = self._ask({"kind": kind}, file)
+        finally:
+            os.close(file)
         self.served += 1
-        self.pages = int(self._ask({"kind": kind})["pages"])
+        self.pages = self._judged(answers.pages, answer, self._settings.max_pages)
         self.open_document = document
         return self.pages
 
     def draw(self, page: int) -> Pixels:
         """Page `page` (from 1) of the open document, uint8 [height, width, 3]. Raises as `open` does."""
-        width, height = self._ask({"page": page})["size"]
-        count = width * height * 3
-        if not (isinstance(count, int) and 0 < count <= len(self._pixels) and width > 0):
-            self.close()
-            raise Permanent(
-                Reason.render_crashed, f"the rendering process answered a size of {width}×{height}"
-            )
-        pixels = np.frombuffer(self._pixels, np.uint8, count).reshape(height, width, 3).copy()
-        if count > _KEPT_CANVAS:
-            self._pixels.madvise(mmap.MADV_REMOVE)
+        self._clear()
+        width, height = self._judged(answers.size, self._ask({"page": page}), self._settings.max_pixels)
+        pixels = np.frombuffer(self._pixels, np.uint8, width * height * 3).reshape(height, width, 3).copy()
+        self._shown = pixels
         return pixels
+
+    def codes(self, pixels: Pixels) -> tuple[Code, ...]:
+        """The QR codes on a page's pixels, which need not be this child's own. Raises as `open` does."""
+        height, width, _ = pixels.shape
+        if pixels is not self._shown:
+            self._clear()
+            np.frombuffer(self._pixels, np.uint8, pixels.size)[:] = pixels.ravel()
+        found = self._judged(answers.codes, self._ask({"codes": [width, height]}))
+        self._shown = pixels
+        self._clear()
+        return found
+
+    @property
+    def spent(self) -> bool:
+        """It has ended, or soon will for having used up the CPU time of its life: start another."""
+        return (
+            not self.alive or self._life - limits.cpu_seconds(self._process.pid) < 3 * self._settings.seconds
+        )
 
     @property
     def alive(self) -> bool:
@@ -108,28 +134,40 @@ class Child:
             return
         if self._process.returncode is None:
             self._kill()
-        for stream in (self._process.stdin, self._process.stdout, self._stderr, self._pixels):
+        self._keeper.join()
+        self._shown = None
+        for stream in (self._commands, self._process.stdout, self._stderr, self._pixels):
             if stream is not None:
                 stream.close()
-        os.close(self._document)
         os.close(self._canvas)
 
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        with suppress(BrokenPipeError):  # it died since its last answer: how, `_answer` finds out
-            self._commands.write(json.dumps(command).encode() + b"\n")
+    def _clear(self) -> None:
+        """Give back what a large page has taken of the canvas."""
+        if self._shown is not None and self._shown.nbytes > _KEPT_CANVAS:
+            self._pixels.madvise(mmap.MADV_REMOVE)
+        self._shown = None
+
+    def _ask(self, command: dict[str, Any], file: int | None = None) -> dict[str, Any]:
+        for _, event in self._ready.poll(0):
+            if event & select.POLLIN:
+                self._lied("it answered before it was asked")
+            raise self._obituary()
+        with suppress(BrokenPipeError, ConnectionResetError):  # just died: how, `_answer` finds out
+            limits.allow_cpu(self._process.pid, self._settings.seconds)
+            channel.send(self._commands, command, file)
         answer = self._answer(self._settings.seconds)
-        if "reason" in answer:
-            reason = Reason(answer["reason"])
-            if reason is Reason.render_memory:
+        complaint = self._judged(answers.complaint, answer)
+        if complaint is not None:
+            if complaint.reason is Reason.render_memory:
                 self.close()  # a library that ran out of memory may be left in any state
-            raise Permanent(reason, str(answer["message"]), **answer["details"])
+            raise complaint
         return answer
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         """The child's next line, within `seconds`; else the child is killed and its end raised."""
-        line = b""
+        line, part = bytearray(), b""
         deadline = time.monotonic() + seconds
-        while not line.endswith(b"\n") and len(line) < _ANSWER_BYTES:
+        while b"\n" not in part:
             left = deadline - time.monotonic()
             if not self._ready.poll(1000 * max(0.0, min(left, _GLANCE_SECONDS))):
                 if left > _GLANCE_SECONDS:
@@ -138,18 +176,24 @@ class Child:
                 self.close()
                 message = f"not finished after {seconds:g} s (render.seconds)"
                 raise Permanent(Reason.render_timeout, message, seconds=seconds)
-            part = os.read(self._answers, _ANSWER_BYTES)
+            part = os.read(self._answers, 65536)
             if not part:
                 raise self._obituary()
             line += part
+            if len(line) > _ANSWER_BYTES:
+                self._lied("an answer without end")
+        return self._judged(answers.parsed, bytes(line))
+
+    def _judged(self, judge: Callable[..., Judged], *answer: Any) -> Judged:
+        """What `judge` makes of an answer; a child that lied is closed."""
         try:
-            answer = json.loads(line)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            self.close()
-            raise Permanent(Reason.render_crashed, "the rendering process answered nonsense")
-        return answer
+            return judge(*answer)
+        except answers.Lie as lie:
+            self._lied(str(lie))
+
+    def _lied(self, how: str) -> NoReturn:
+        self.close()
+        raise Permanent(Reason.render_crashed, f"the rendering process gave a wrong answer: {how}")
 
     def _obituary(self) -> Coded:
         """How the child died, as the error to raise."""
@@ -160,7 +204,7 @@ class Child:
         code = self._process.returncode
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - 4 * _LAST_WORDS))
-        words = " ".join(self._stderr.read().decode("utf-8", "replace").split())[-_LAST_WORDS:]
+        words = answers.plain(self._stderr.read().decode("utf-8", "replace"))[-_LAST_WORDS:]
         self.close()
         limit = f"{self._settings.memory_bytes:,} bytes (render.memory_bytes)"
         if code == -signal.SIGXCPU:
@@ -180,6 +224,18 @@ class Child:
         """End the child and what it started. Its group is surely ours as long as it was not waited for."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _command(orders: dict[str, Any]) -> list[str]:
+    return [sys.executable, "-P", "-m", "pipeline.sandbox", json.dumps(orders)]
+
+
+def _canvas(size: int) -> int:
+    """A file in memory that nobody can cut short: reading what was cut off would end the reader (SIGBUS)."""
+    file = os.memfd_create("canvas", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(file, size)  # only touched pages of it cost memory
+    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return file
 
 
 def _address_space(pid: int) -> int:

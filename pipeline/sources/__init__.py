@@ -2,13 +2,16 @@
 
     listing.py     sources as typed by a person → a stream of DocumentRefs
     fetching.py    one URI → its bytes, pinned to one version
-    local.py  s3.py  archives.py  manifests.py        the kinds of source
-    s3_errors.py   every exception of boto3, as one of ours
+    places.py      the registry of where documents lie: local.py (files), s3.py (objects; s3_errors.py: every
+                   exception of boto3, as one of ours)
+    manifests.py   lists; roots.py: what a list or a link may name
+    archives.py    zips.py, tars.py and gzips.py, read by positional.py; archive.py: what they share
+    refs.py        names, for all of them
     limits.py      how many bytes a document may have
 
 A URI is `s3://bucket/key`, an absolute path, or `ARCHIVE!/member`. What is found but cannot be a document is
 named with a failure, never left out in silence; only hidden files and folders, and the truth beside
-specimens (truth.jsonl, metadata.jsonl), are passed over.
+specimens (truth.jsonl, metadata.jsonl), are passed over, and a plan names those too.
 """
 
 from pipeline.sources.fetching import fetch

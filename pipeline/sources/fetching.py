@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from functools import lru_cache
-from pathlib import Path
-from typing import IO
+import threading
+from collections import OrderedDict
 
 from pipeline.errors import Permanent, Reason
-from pipeline.filetype import is_archive
 from pipeline.records import Document
 from pipeline.settings import SourceSettings
-from pipeline.sources import local, s3
+from pipeline.sources import local, places
 from pipeline.sources.archives import Archive, open_archive
 from pipeline.sources.limits import Limits
+from pipeline.sources.refs import split_member
+
+_OPEN = 4  # archives kept open; one from S3 lies on the disk meanwhile
 
 
 def fetch(uri: str, settings: SourceSettings, etag: str | None = None, room: int | None = None) -> Document:
-    """The bytes of a document, with their sha256 and the etag they had.
+    """The bytes of a document, with their sha256 and the etag they had. Any number of threads may fetch.
 
     With `etag` (as listed) the very version that was listed, else object_changed. With `room` (bytes) a
     larger document raises NoRoom before a byte of it is fetched. Tried `settings.attempts` times where the
@@ -27,52 +27,55 @@ def fetch(uri: str, settings: SourceSettings, etag: str | None = None, room: int
     limits = Limits(settings.max_bytes, room)
     archive, member = split_member(uri)
     if member:
-        etag = etag or etag_now(archive, settings)
-        data, found = opened_archive(archive, etag, settings).read(member, limits), etag
-    elif uri.startswith("s3://"):
-        data, found = s3.read(*s3.parse(uri), settings, etag, limits)
+        place = places.of(archive)
+        etag = etag or place.etag(archive, settings)
+        try:
+            data, found = opened_archive(archive, etag, settings).read(member, limits), etag
+        except OSError as error:
+            raise local.translated(error, archive) from error
+        finally:  # whatever came of it: the bytes of a file that is written in its place are of no version
+            place.still(archive, etag, settings)
     else:
-        data, found = s3.retried(lambda: local.read(uri, limits, etag), settings.attempts)
+        data, found = places.of(uri).read(uri, settings, etag, limits)
     if not data:
         raise Permanent(Reason.empty_file, f"{uri} has no bytes")
     return Document(uri, data, hashlib.sha256(data).hexdigest(), found)
 
 
-def split_member(uri: str) -> tuple[str, str]:
-    """(archive, member) of ARCHIVE!/member; (uri, "") of anything else."""
-    place = uri.find("!/")
-    while place >= 0:
-        if is_archive(uri[:place]):
-            return uri[:place], uri[place + 2 :]
-        place = uri.find("!/", place + 1)
-    return uri, ""
+class _Opened:
+    """The archives that were used last, kept open; each is opened once, however many threads ask for it.
+
+    Called like a function with functools' lru_cache, and like one it forgets with `cache_clear`.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._held: OrderedDict[tuple[str, str | None, SourceSettings], _Opening] = OrderedDict()
+
+    def __call__(self, uri: str, etag: str | None, settings: SourceSettings) -> Archive:
+        """The archive; from S3 it is downloaded once. Raises Permanent or Transient."""
+        key = (uri, etag, settings)
+        with self._lock:
+            opening = self._held.setdefault(key, _Opening())
+            self._held.move_to_end(key)
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+        with opening.lock:
+            if opening.archive is None:
+                file = places.of(uri).open(uri, etag, settings)
+                opening.archive = open_archive(uri, file, etag, settings)
+        return opening.archive
+
+    def cache_clear(self) -> None:
+        with self._lock:
+            self._held.clear()
 
 
-@lru_cache(maxsize=1)
-def opened_archive(uri: str, etag: str | None, settings: SourceSettings) -> Archive:
-    """The archive, kept open: members are mostly read one after the other. From S3 it is downloaded once."""
-    return open_archive(uri, open_file(uri, etag, settings), etag, settings)
+class _Opening:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.archive: Archive | None = None
 
 
-def open_file(uri: str, etag: str | None, settings: SourceSettings) -> IO[bytes]:
-    """An archive or manifest as an open file of its own. Raises Permanent or Transient."""
-    if not uri.startswith("s3://"):
-        if etag is not None and local.etag(uri) != etag:
-            raise Permanent(Reason.object_changed, f"{uri} was written to since it was listed; run again")
-        try:
-            return Path(uri).open("rb")
-        except OSError as error:
-            raise local.translated(error, uri) from error
-    file = tempfile.TemporaryFile()  # noqa: SIM115  (handed to the caller)
-    try:
-        s3.download(*s3.parse(uri), settings, etag, file)
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    return file
-
-
-def etag_now(uri: str, settings: SourceSettings) -> str | None:
-    """The etag that the archive has now."""
-    return s3.head(*s3.parse(uri), settings)[1] if uri.startswith("s3://") else local.etag(uri)
+opened_archive = _Opened(_OPEN)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from pipeline.errors import NoRoom, Permanent, Reason
 
+LARGEST = 2**46  # bytes (64 TB): no object is larger, and a list that says so is not believed
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -1,89 +1,323 @@
-"""A list of documents: JSON lines or CSV. A broken line becomes a ref that says which line and why."""
+"""A list of documents: JSON lines or separated values. What is broken becomes a ref that says so."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 import posixpath
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
 from typing import IO
+from urllib.parse import unquote_plus
 
 from pipeline.errors import Reason
+from pipeline.filetype import is_archive, promises_other
 from pipeline.records import DocumentRef
-from pipeline.sources import refs
+from pipeline.settings import SourceSettings
+from pipeline.sources import refs, roots
 
-_SUFFIXES = (".jsonl", ".ndjson", ".csv")
-_LINE_BYTES = 65536  # the longest line
+_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
+_LINE_BYTES = 65536  # the longest line, and the longest entry that goes over several
+_LINES = 20  # of one entry
+_LARGEST = (
+    2**46
+)  # bytes of one document: 64 TB, more than any store takes, and far from a database's overflow
+_LONGEST_ETAG = 200
+_FORM = 100  # entries: where all of the first are broken, the form is at fault
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_WORDS = re.compile(r"[^\W\d]+(?:[ -][^\W\d]+)*")
+_DOCUMENT = re.compile(r"\.(?:pdf|png|jpe?g|webp|tiff?)$", re.IGNORECASE)
+_URIS = ("uri", "url", "path", "key", "file", "filename", "filepath", "s3uri", "objectkey", "documenturi")
+_ETAGS, _SIZES, _BUCKETS = ("etag",), ("size", "bytes"), ("bucket", "bucketname")
+_NAMES = "uri, url, path, key, file or filename"
 _SCHEMES = "an s3:// URI or a path"
+
+Entry = dict[str, object]  # "uri", "size" and "etag", as they stand there
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """`number` (1-based) is that of the first line of an entry that goes over several."""
+
+    number: int
+    text: str
+    problem: str | None = None
+
+
+class _Form(ValueError):
+    """The whole list has a form that is not known."""
 
 
 def is_manifest(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
 
 
-def read(uri: str, file: IO[bytes]) -> Iterator[DocumentRef]:
+def read(uri: str, file: IO[bytes], settings: SourceSettings) -> Iterator[DocumentRef]:
     """The refs of a manifest's lines; `uri` is the manifest's own, and relative paths are beside it.
 
-    JSON lines: a string, or an object with "uri" and, if known, "etag" and "size". CSV: a column headed "uri"
-    (and "etag", "size"), or without such a header the first column. Blank lines are passed over.
+    JSON lines: a string, or an object with "uri" (or path, url, key, …) and, if known, "etag", "size" and
+    "bucket". Separated by comma, semicolon or tab: a column with such a heading, or without headings the
+    first column, or bucket and URL-encoded key as S3 Inventory writes them. Blank lines are passed over.
+
+    What an entry may name is judged by `roots`. A list of which no entry can be understood is one failure.
     """
-    is_csv = uri.lower().endswith(".csv")
-    header: list[str] | None = None
-    for number, raw in enumerate(_lines(file), start=1):
+    entries = _separated(uri, file) if uri.lower().endswith((".csv", ".tsv")) else _json_lines(file)
+    found = _checked(uri, entries, settings)
+    first: list[DocumentRef] = []
+    try:
+        for ref in islice(found, _FORM):
+            first.append(ref)
+            if ref.failure is None or ref.failure.reason is not Reason.manifest_line:
+                break
+        else:
+            if len(first) > 1 and all(ref.failure for ref in first):
+                count = "its lines" if len(first) < _FORM else f"its first {_FORM} lines"
+                message = first[0].failure.message if first[0].failure else ""
+                raise _Form(f"none of {count} can be read; {message}")
+        yield from chain(first, found)
+    except _Form as error:
+        yield refs.broken(uri, Reason.manifest_form, f"not a list of documents as we know them: {error}")
+
+
+def _checked(
+    uri: str, entries: Iterator[tuple[int, Entry | str]], settings: SourceSettings
+) -> Iterator[DocumentRef]:
+    for number, entry in entries:
+        place = f"{uri}#line-{number}"
         try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            if not line:
-                continue
-            if is_csv and number == 1 and "uri" in (cells := [cell.strip().lower() for cell in _cells(line)]):
-                header = cells
-                continue
-            entry = _csv_entry(line, header) if is_csv else _json_entry(line)
-            yield _ref(uri, entry)
-        except (ValueError, csv.Error) as error:
-            yield refs.broken(
-                f"{uri}#line-{number}", Reason.manifest_line, f"line {number}: {_one_line(error)}"
-            )
+            ref = _ref(uri, entry)
+        except ValueError as error:
+            yield refs.broken(place, Reason.manifest_line, f"line {number}: {_one_line(error)}")
+            continue
+        refusal = roots.manifest_refusal(uri, ref.uri, settings)
+        if refusal is not None:
+            yield refs.broken(place, Reason.outside_root, f"line {number}: {refusal}")
+        else:
+            yield ref
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines of bounded length; the rest of a longer one is dropped, and it is then no valid entry."""
-    while line := file.readline(_LINE_BYTES):
-        if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
+def _lines(file: IO[bytes]) -> Iterator[_Line]:
+    """Lines of bounded length that are not blank; of a longer one only its number is kept."""
+    file = _as_utf8(file)
+    number = 0
+    while raw := file.readline(_LINE_BYTES):
+        number += 1
+        if len(raw) == _LINE_BYTES and not raw.endswith(b"\n"):
             while len(rest := file.readline(_LINE_BYTES)) == _LINE_BYTES and not rest.endswith(b"\n"):
                 pass
-            line = b"\xff"  # not UTF-8: reported as a broken line
-        yield line
+            yield _Line(number, "", f"the line is longer than {_LINE_BYTES:,} bytes")
+            continue
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            yield _Line(number, "", "not UTF-8 text")
+            continue
+        if text.strip():
+            yield _Line(number, text)
 
 
-def _cells(line: str) -> list[str]:
-    return next(csv.reader([line], strict=True))
+def _as_utf8(file: IO[bytes]) -> IO[bytes]:
+    """The same bytes, or UTF-8 where the file begins with the mark of UTF-16 (Excel's "Unicode text")."""
+    mark = file.read(2)
+    file.seek(0)
+    if mark not in (b"\xff\xfe", b"\xfe\xff"):
+        return file
+    return io.BufferedReader(_Recoded(file))
 
 
-def _csv_entry(line: str, header: list[str] | None) -> dict[str, object]:
-    cells = _cells(line)
-    entry: dict[str, object] = dict(zip(header or ["uri"], cells, strict=False))
-    size = str(entry.get("size") or "").strip()
-    return entry | {"size": int(size) if size else None}
+class _Recoded(io.RawIOBase):
+    """UTF-16 as UTF-8, piece by piece."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._rest and (raw := self._file.read(8192)):
+            self._rest = self._decoder.decode(raw).encode("utf-8", "replace")
+        piece = self._rest[: len(buffer)]
+        self._rest = self._rest[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
-def _json_entry(line: str) -> dict[str, object]:
-    entry = json.loads(line)
+def _json_lines(file: IO[bytes]) -> Iterator[tuple[int, Entry | str]]:
+    """(number, entry, or what is wrong with it) of each line. The first one says what names the documents, as
+    headings do."""
+    names: Sequence[str] = _URIS[:1]
+    for count, line in enumerate(_lines(file)):
+        text = line.text.strip()
+        if count == 0 and text in ("[", "{"):
+            raise _Form("one JSON document over several lines; one entry a line is read")
+        if count == 0 and text.startswith("{"):
+            names = _URIS
+        yield line.number, line.problem or _json_entry(text, names)
+
+
+def _json_entry(text: str, names: Sequence[str]) -> Entry | str:
+    try:
+        entry = json.loads(text)
+    except RecursionError:
+        return "too many brackets within each other"
+    except ValueError as error:
+        return _one_line(error)
     if isinstance(entry, str):
-        return {"uri": entry}
+        return _entry({"uri": entry})
     if not isinstance(entry, dict):
-        raise ValueError(f'expected a string or an object with "uri", found {type(entry).__name__}')
+        return f'expected a string or an object with "uri", found {type(entry).__name__}'
+    return _entry({_plain(str(name)): value for name, value in entry.items()}, names)
+
+
+def _separated(uri: str, file: IO[bytes]) -> Iterator[tuple[int, Entry | str]]:
+    """As `_json_lines`; the first line says what separates, and what the columns are."""
+    lines = _lines(file)
+    while (first := next(lines, None)) is not None and first.problem:
+        yield first.number, first.problem
+    if first is None:
+        return
+    said = re.fullmatch(r"sep=(.)\s*", first.text)  # a line that only Excel knows
+    if said:
+        first = next(lines, first)
+    between = said[1] if said else _between(first.text)
+    records = _records(chain([first], lines), between)
+    number, cells = next(records)
+    columns = None if isinstance(cells, str) else _columns(uri, cells)
+    if columns is None:
+        records = chain([(number, cells)], records)
+    inventory = columns is None and not isinstance(cells, str) and _is_inventory(cells)
+    for number, cells in records:
+        if isinstance(cells, str):
+            yield number, cells
+        elif inventory:
+            key = unquote_plus(cells[1]) if len(cells) > 1 else ""
+            yield number, _entry({"bucket": cells[0].strip(), "key": key})
+        else:
+            entry = _entry(dict(zip(columns or ("uri",), cells, strict=False)))
+            yield number, entry | {"size": _number(entry["size"])}
+
+
+def _number(cell: object) -> object:
+    """What a cell says, as a number if it is one."""
+    text = str(cell or "").strip()
+    return int(text) if re.fullmatch(r"[0-9]{1,20}", text) else text or None
+
+
+def _between(line: str) -> str:
+    """What separates the cells: where a heading that we know or at least two cells appear."""
+    split = {mark: _cells(line, mark) for mark in (",", ";", "\t")}
+    for mark, cells in split.items():
+        if not isinstance(cells, str) and len(cells) > 1 and {_plain(cell) for cell in cells} & {*_URIS}:
+            return mark
+    if "\t" in line:
+        return "\t"
+    cells = split[";"]
+    several = "," not in line and not isinstance(cells, str) and len(cells) > 1
+    return ";" if several and (_DOCUMENT.search(cells[0]) or _are_words(cells)) else ","
+
+
+def _records(lines: Iterator[_Line], between: str) -> Iterator[tuple[int, list[str] | str]]:
+    """(number, cells, or what is wrong) of each entry; one with line breaks within quotes goes over several.
+
+    A quote that is never closed breaks its own line only.
+    """
+    ahead: list[_Line] = []
+    while line := (ahead.pop(0) if ahead else next(lines, None)):
+        cells, taken = line.problem or _cells(line.text, between), 0
+        text, quotes = line.text, line.text.count('"')
+        while quotes % 2 and taken < _LINES and len(text) < _LINE_BYTES:
+            if taken == len(ahead):
+                ahead += islice(lines, 1)
+            if taken == len(ahead) or ahead[taken].problem:
+                break
+            text += ahead[taken].text
+            quotes += ahead[taken].text.count('"')
+            taken += 1
+        if taken and not quotes % 2 and not isinstance(joined := _cells(text, between), str):
+            cells, ahead = joined, ahead[taken:]
+        yield line.number, cells
+
+
+def _cells(text: str, between: str) -> list[str] | str:
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between), [])
+    except csv.Error as error:
+        return _one_line(error)
+
+
+def _columns(uri: str, cells: Sequence[str]) -> tuple[str, ...] | None:
+    """The headings, None if this is no line of headings. Raises _Form if they name no document."""
+    plain = tuple(_plain(cell) for cell in cells)
+    if {*plain} & {*_URIS}:
+        return plain
+    if _are_words(cells) and not _is_beside(uri, cells[0].strip()):
+        raise _Form(f"no column is headed {_NAMES}; found {', '.join(cells).strip()[:200]}")
+    return None
+
+
+def _are_words(cells: Sequence[str]) -> bool:
+    return all(_WORDS.fullmatch(cell.strip()) for cell in cells if cell.strip())
+
+
+def _is_beside(manifest: str, name: str) -> bool:
+    """A word may be a document's name all the same."""
+    return not manifest.startswith("s3://") and Path(manifest).parent.joinpath(name).exists()
+
+
+def _is_inventory(cells: Sequence[str]) -> bool:
+    """Whether a line without headings is one of S3 Inventory: a bucket, and a key in it."""
+    if len(cells) < 2 or not _BUCKET.fullmatch(cells[0].strip()):
+        return False
+    bucket, key = cells[0].strip(), cells[1].strip()
+    named = is_archive(bucket) or promises_other(bucket) or _DOCUMENT.search(bucket)
+    return not named and bool(re.search(r"[./%]", key)) and not re.fullmatch(r"[\d.,]*", key)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-]", "", name).lower()
+
+
+def _entry(columns: Entry, names: Sequence[str] = _URIS) -> Entry:
+    """What we know of an entry, whatever its columns are called."""
+    entry = {"uri": _first(columns, names), "etag": _first(columns, _ETAGS), "size": _first(columns, _SIZES)}
+    bucket, uri = _first(columns, _BUCKETS), entry["uri"]
+    if isinstance(bucket, str) and bucket.strip() and isinstance(uri, str) and uri and "://" not in uri:
+        entry["uri"] = f"s3://{bucket.strip()}/{uri}"
     return entry
 
 
-def _ref(manifest: str, entry: dict[str, object]) -> DocumentRef:
-    uri, size, etag = entry.get("uri"), entry.get("size"), entry.get("etag")
+def _first(columns: Entry, names: Sequence[str]) -> object:
+    return next((columns[name] for name in names if columns.get(name) is not None), None)
+
+
+def _ref(manifest: str, entry: Entry | str) -> DocumentRef:
+    if isinstance(entry, str):
+        raise ValueError(entry)
+    uri, etag = entry["uri"], entry["etag"]
     if not isinstance(uri, str) or not uri.strip():
         raise ValueError(f"no “uri”: expected {_SCHEMES}")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
-        raise ValueError("“size” is not a number of bytes")
     if etag is not None and not isinstance(etag, str):
         raise ValueError("“etag” is not text")
-    return refs.found(_resolved(manifest, uri.strip()), size, etag or None)
+    etag = (etag or "").strip().strip('"')
+    if len(etag) > _LONGEST_ETAG or not all("!" <= character <= "~" for character in etag):
+        raise ValueError("“etag” is not one")
+    return refs.found(_resolved(manifest, uri.strip()), _size(entry["size"]), etag or None)
+
+
+def _size(given: object) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= _LARGEST:
+        raise ValueError(f"“size” is not a number of bytes (0 to {_LARGEST:,})")
+    return given
 
 
 def _resolved(manifest: str, uri: str) -> str:
@@ -97,9 +331,11 @@ def _resolved(manifest: str, uri: str) -> str:
     if "://" in uri:
         raise ValueError(f"{uri} is not {_SCHEMES}")
     if manifest.startswith("s3://") and not uri.startswith("/"):
-        return f"{manifest.rpartition('/')[0]}/{uri}"
+        folder = manifest.removeprefix("s3://").rpartition("/")[0]
+        beside = posixpath.normpath(f"{folder}/{uri}") if ".." in uri.split("/") else f"{folder}/{uri}"
+        return f"s3://{beside}"
     return posixpath.normpath(posixpath.join(posixpath.dirname(manifest), uri))
 
 
 def _one_line(error: Exception) -> str:
-    return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else " ".join(str(error).split())
+    return " ".join(str(error).split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.errors import Reason
-from pipeline.filetype import SUPPORTED, promises_other
+from pipeline.filetype import SUPPORTED, is_archive, is_passed_over, promises_other
 from pipeline.records import DocumentRef, Failure
 
 _WILD = re.compile(r"[*?\[]")
@@ -18,6 +18,9 @@ def found(uri: str, size: int | None, etag: str | None) -> DocumentRef:
     except UnicodeEncodeError:
         shown = uri.encode("utf-8", "backslashreplace").decode()
         return broken(shown, Reason.unreadable_name, "the name is not UTF-8 text: rename it")
+    if "\0" in uri:
+        shown = uri.replace("\0", "\\0")
+        return broken(shown, Reason.unreadable_name, "the name holds a zero byte: rename it")
     if promises_other(uri):
         return broken(uri, Reason.unsupported_type, f"by its name not a {SUPPORTED} file", size)
     return DocumentRef(uri, size, etag)
@@ -27,10 +30,46 @@ def broken(uri: str, reason: Reason, message: str, size: int | None = None) -> D
     return DocumentRef(uri, size, failure=Failure(reason, message))
 
 
+def passed_over(uri: str) -> DocumentRef:
+    """What is no document and meant to be none; `list_documents` leaves it out unless it is asked for."""
+    return broken(uri, Reason.passed_over, "hidden, or what is known of the documents beside it")
+
+
+def is_hidden_under(prefix: str, key: str) -> bool:
+    """Whether `key`, which begins with `prefix`, is passed over where a person named `prefix`.
+
+    Whole path parts are judged: of s3://b/p/a the key p/a.pdf is "a.pdf". What the prefix itself spells with
+    a dot ("p/.hid") was named.
+    """
+    folder, _, begun = prefix.rpartition("/")
+    rest = key[len(folder) + 1 :] if folder or prefix.startswith("/") else key
+    return key != prefix and is_passed_over(rest.removeprefix(".") if begun.startswith(".") else rest)
+
+
+def split_member(uri: str) -> tuple[str, str]:
+    """(archive, member) of ARCHIVE!/member; (uri, "") of anything else."""
+    place = uri.find("!/")
+    while place >= 0:
+        if is_archive(uri[:place]):
+            return uri[:place], uri[place + 2 :]
+        place = uri.find("!/", place + 1)
+    return uri, ""
+
+
 def wild_start(pattern: str) -> int | None:
     """Where the first wildcard of `pattern` stands, None without one."""
     match = _WILD.search(pattern)
     return match.start() if match else None
+
+
+def wild_base(pattern: str) -> str:
+    """The folder (with its closing "/", or empty) in which the first wildcard of `pattern` stands."""
+    return "".join(pattern[: wild_start(pattern)].rpartition("/")[:2])
+
+
+def names_hidden(pattern: str) -> bool:
+    """Whether a glob spells a dot at the start of a path part, and so means hidden files."""
+    return any(part.startswith(".") for part in pattern[len(wild_base(pattern)) :].split("/"))
 
 
 def glob_regex(pattern: str) -> re.Pattern[str]:

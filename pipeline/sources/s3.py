@@ -14,23 +14,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import lru_cache, partial
+from itertools import chain
 from typing import IO, Any, TypeVar
 
 import boto3
 from botocore.config import Config
 
 from pipeline.errors import Reason, Transient, UsageError
+from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
+from pipeline.sources import refs
 from pipeline.sources.limits import Limits
 from pipeline.sources.s3_errors import EXPECTED, translate
 
-Listed = tuple[str, int, str | None]  # key, bytes, etag
+Listed = tuple[str, int, str | None, str | None]  # key, bytes, etag, storage class if it must be restored
 T = TypeVar("T")
 
 _FIRST_READ, _LARGEST_READ = 64, 2**16  # bytes; growing, so that a trickle is noticed soon
 _CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")
 _SLOWEST = 100_000  # bytes a second; a body that comes slower than this (after timeout_seconds) is given up
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")  # others (GLACIER_IR, …) can be read at once
 
 
 def parse(uri: str) -> tuple[str, str]:
@@ -39,6 +43,37 @@ def parse(uri: str) -> tuple[str, str]:
     if not bucket:
         raise UsageError(f"{uri} names no bucket: s3://BUCKET/PREFIX")
     return bucket, key
+
+
+def found(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[DocumentRef]:
+    """Every object whose key begins with `prefix`; if there are none and it has wildcards, those whose key
+    matches it. Hidden ones as passed over, archived ones with a failure. Raises Permanent or Transient.
+    """
+    literal = listed(bucket, prefix, settings)
+    first = next(literal, None)
+    if first is not None:
+        for item in chain([first], literal):
+            yield _ref(bucket, refs.is_hidden_under(prefix, item[0]), *item)
+        return
+    start = refs.wild_start(prefix)
+    if start is not None:
+        matching, base = refs.glob_regex(prefix), refs.wild_base(prefix)
+        meant = refs.names_hidden(prefix)
+        for item in listed(bucket, prefix[:start], settings):
+            if matching.fullmatch(item[0]):
+                yield _ref(bucket, not meant and refs.is_hidden_under(base, item[0]), *item)
+
+
+def _ref(
+    bucket: str, hidden: bool, key: str, size: int, etag: str | None, archived: str | None = None
+) -> DocumentRef:
+    uri = f"s3://{bucket}/{key}"
+    if hidden:
+        return refs.passed_over(uri)
+    if archived:
+        what = f"it lies in an archive ({archived}): restore it first, then run again"
+        return refs.broken(uri, Reason.object_archived, what, size)
+    return refs.found(uri, size, etag)
 
 
 def listed(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[Listed]:
@@ -52,10 +87,18 @@ def listed(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[Liste
         page = retried(partial(_page, uri, bucket, prefix, more, settings), settings.attempts)
         for item in page.get("Contents", ()):
             if not (item["Key"].endswith("/") and item["Size"] == 0):
-                yield item["Key"], item["Size"], _etag(item)
+                yield item["Key"], item["Size"], _etag(item), _archived(item)
         if not page.get("IsTruncated"):
             return
         more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _archived(item: dict[str, Any]) -> str | None:
+    """The storage class of an object that must be restored before it can be read, else None."""
+    restored = item.get("RestoreStatus") or {}
+    readable = not restored.get("IsRestoreInProgress") and restored.get("RestoreExpiryDate")
+    storage = item.get("StorageClass")
+    return storage if storage in _ARCHIVES and not readable else None
 
 
 def head(bucket: str, key: str, settings: SourceSettings) -> tuple[int, str | None]:
@@ -64,7 +107,7 @@ def head(bucket: str, key: str, settings: SourceSettings) -> tuple[int, str | No
 
     def ask() -> tuple[int, str | None]:
         try:
-            answer = _client(settings).head_object(Bucket=bucket, Key=key)
+            answer = _client(settings).head_object(Bucket=bucket, Key=key, **_payer(settings))
         except EXPECTED as error:
             raise translate(error, uri, settings.s3_endpoint) from error
         return answer["ContentLength"], _etag(answer)
@@ -116,7 +159,13 @@ def _page(
     uri: str, bucket: str, prefix: str, more: dict[str, str], settings: SourceSettings
 ) -> dict[str, Any]:
     try:
-        page: dict[str, Any] = _client(settings).list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
+        page: dict[str, Any] = _client(settings).list_objects_v2(
+            Bucket=bucket,
+            Prefix=prefix,
+            OptionalObjectAttributes=["RestoreStatus"],
+            **_payer(settings),
+            **more,
+        )
     except EXPECTED as error:
         raise translate(error, uri, settings.s3_endpoint) from error
     return page
@@ -138,7 +187,9 @@ def _body(
     started = time.monotonic()
     got, chunk, md5 = 0, _FIRST_READ, hashlib.md5(usedforsecurity=False)
     try:
-        answer: dict[str, Any] = _client(settings).get_object(Bucket=bucket, Key=key, **pinned)
+        answer: dict[str, Any] = _client(settings).get_object(
+            Bucket=bucket, Key=key, **pinned, **_payer(settings)
+        )
         size = int(answer["ContentLength"])
         with closing(answer["Body"]) as body:  # as its own context manager it leaves boto3's checksum out
             limits.judge(uri, size)
@@ -155,9 +206,15 @@ def _body(
         raise translate(error, uri, settings.s3_endpoint) from error
     if got != size:
         raise Transient(Reason.store_unreachable, f"{uri} was cut short: {got:,} of {size:,} bytes")
-    if not _as_promised(md5.hexdigest(), answer):
-        raise Transient(Reason.store_unreachable, f"{uri} arrived with other bytes than its etag promises")
+    if settings.checksum == "etag" and not _as_promised(md5.hexdigest(), answer):
+        what = f"{uri} arrived with other bytes than its etag promises"
+        policy = 'if it does so each time, the store\'s ETags are no MD5: set source.checksum = "stored"'
+        raise Transient(Reason.checksum_mismatch, f"{what}; {policy}")
     return answer
+
+
+def _payer(settings: SourceSettings) -> dict[str, str]:
+    return {"RequestPayer": settings.request_payer} if settings.request_payer else {}
 
 
 def _as_promised(md5: str, answer: dict[str, Any]) -> bool:
@@ -167,7 +224,8 @@ def _as_promised(md5: str, answer: dict[str, Any]) -> bool:
     checksum of one that was stored with a checksum.
     """
     etag = _etag(answer) or ""
-    other_kind = "aws:kms" in str(answer.get("ServerSideEncryption")) or any(map(answer.get, _CHECKSUMS))
+    keyed = "aws:kms" in str(answer.get("ServerSideEncryption")) or answer.get("SSECustomerAlgorithm")
+    other_kind = keyed or any(map(answer.get, _CHECKSUMS))
     if other_kind or not _MD5.fullmatch(etag):
         return True
     return md5 == etag
@@ -180,20 +238,29 @@ def _etag(answer: dict[str, Any]) -> str | None:
 def _client(settings: SourceSettings) -> Any:
     """The client for these settings and the credentials that the environment names now."""
     named = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
-    return _made_client(settings.s3_endpoint, settings.timeout_seconds, named, os.getpid())
+    compared = settings.checksum != "none"
+    return _made_client(settings.s3_endpoint, settings.timeout_seconds, compared, named, os.getpid())
 
 
 @lru_cache(maxsize=4)
 def _made_client(
-    endpoint: str | None, timeout: float, environment: tuple[tuple[str, str], ...], process: int
+    endpoint: str | None,
+    timeout: float,
+    compared: bool,
+    environment: tuple[tuple[str, str], ...],
+    process: int,
 ) -> Any:
-    """`environment` and `process` are keys of the cache only: boto3 reads its own chain."""
+    """`compared`: boto3 compares the checksum that was stored with an object.
+
+    `environment` and `process` are keys of the cache only: boto3 reads its own chain.
+    """
     del environment, process
     config = Config(
         connect_timeout=min(timeout, 10.0),
         read_timeout=timeout,
         retries={"mode": "standard", "total_max_attempts": 1},
         s3={"addressing_style": "path"} if endpoint else None,
+        response_checksum_validation="when_supported" if compared else "when_required",
     )
     try:
         return boto3.session.Session().client("s3", endpoint_url=endpoint, config=config)

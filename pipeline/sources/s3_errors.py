@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -19,6 +21,7 @@ EXPECTED = (
 )  # what a call may raise
 
 _DENIED = "check the credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE, …) and what they may read"
+_PAYER = 'where the requester pays, set source.request_payer = "requester"'
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -54,6 +57,8 @@ _BUSY = {
     "RequestLimitExceeded",
     "BadDigest",
 }
+_ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_KEYED = {"SSEEncryptedObject", "InvalidSSECustomerParameters", "SSECustomerKeyMissing"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 
 
@@ -76,6 +81,8 @@ def translate(error: Exception, uri: str, endpoint: str | None) -> Coded:
 def _answered(error: boto.ClientError, where: str) -> Coded:
     """The server's own complaint, by its code and HTTP status."""
     code = str(error.response.get("Error", {}).get("Code", ""))
+    # S3 has no code of their own for SSE-C and for requester pays: there only its words tell them apart.
+    message = str(error.response.get("Error", {}).get("Message", "")).lower().replace("-", " ")
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     if code in _EXPIRED:
         return Transient(Reason.access_denied, f"{where}: the credentials have expired ({code})")
@@ -90,12 +97,26 @@ def _answered(error: boto.ClientError, where: str) -> Coded:
     if status == 412 or code in ("PreconditionFailed", "412"):
         return Permanent(Reason.object_changed, f"{where} was replaced since it was listed; run again")
     if code == "InvalidObjectState":
-        return Permanent(Reason.access_denied, f"{where} is archived: restore it first ({code})")
-    if status in (301, 307, 308):
-        return Permanent(
-            Reason.access_denied, f"{where}: the bucket is in another region; set AWS_REGION ({code})"
-        )
-    return Permanent(Reason.access_denied, f"{where}: the server refused with {status} {code}; {_DENIED}")
+        what = f"{where} lies in an archive: restore it first, then run again ({code})"
+        return Permanent(Reason.object_archived, what)
+    if status in (301, 307, 308) or code in _ELSEWHERE:
+        return Permanent(Reason.wrong_region, f"{where}: the bucket is in another region; {_region(error)}")
+    if "server side encryption" in message or code in _KEYED:
+        what = f"{where} is encrypted with a key of its owner's (SSE-C), which is not in the store: copy it"
+        return Permanent(Reason.customer_key, f"{what} to an object without, then run again")
+    if "requester" in message and "pay" in message:
+        return Permanent(Reason.requester_pays, f"{where}: who reads it pays for it; {_PAYER}")
+    return Permanent(
+        Reason.access_denied, f"{where}: the server refused with {status} {code}; {_DENIED}; {_PAYER}"
+    )
+
+
+def _region(error: boto.ClientError) -> str:
+    """What to set, as far as the server says it."""
+    answer: dict[str, Any] = dict(error.response)
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = answer.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
+    return f"set AWS_REGION={region}" if region else "set AWS_REGION to it"
 
 
 def _one_line(error: Exception) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +11,8 @@ from typing import IO, Any
 from sqlalchemy import column, select, table
 
 from pipeline.errors import UsageError
+from pipeline.printable import as_json
+from pipeline.private import whole_file
 from pipeline.store import books, formats, results
 from pipeline.store.database import Database
 from pipeline.store.query import Rows
@@ -31,7 +30,7 @@ class Exported:
     left_out: int
 
 
-def job(db: Database, job: Job, format: str, out: Path) -> Exported:
+def job(db: Database, job: Job, format: str, out: Path, *, raw: bool = False) -> Exported:
     if format not in FORMATS:
         raise UsageError(f"no format {format!r}; there are {', '.join(FORMATS)}")
     if not out.parent.is_dir():
@@ -44,8 +43,8 @@ def job(db: Database, job: Job, format: str, out: Path) -> Exported:
         files = []
         for view in job.views:
             path = out.with_name(f"{out.stem}{view.name.removeprefix(job.views[0].name)}{out.suffix}")
-            with _view(db, job, view) as rows, _whole(path) as file:
-                files.append((path, formats.write(rows, format, file)))
+            with _view(db, job, view) as rows, whole_file(path) as file:
+                files.append((path, formats.write(rows, format, file, raw=raw)))
     counts = books.counts(db, job)
     return Exported(tuple(files), counts["quarantined"] + counts["pending"] + counts["leased"])
 
@@ -63,19 +62,6 @@ def _view(db: Database, job: Job, view: View) -> Iterator[Rows]:
         yield Rows(names, (tuple(map(formats.typed, row, kinds.values())) for row in found), kinds)
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name only when it is complete."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-
-
 def _jsonl(db: Database, job: Job, out: Path) -> int:
     """One line a document: its record as nested as its schema, or the reason why there is none."""
     number = 0
@@ -86,7 +72,7 @@ def _jsonl(db: Database, job: Job, out: Path) -> int:
             for item in view.columns
         )
     )
-    with _whole(out) as file:
+    with whole_file(out) as file:
         for found in results.extractions_of(db, job):
             record = {name: found.extraction.record.get(name) for name in names}
             _line(file, found.uri, job, found.extraction.state, None, record)
@@ -100,7 +86,7 @@ def _jsonl(db: Database, job: Job, out: Path) -> int:
 
 def _line(file: IO[bytes], uri: str, job: Job, state: str, reason: str | None, record: Any) -> None:
     item = {"document_uri": uri, "job": job.name, "state": state, "reason": reason, "record": record}
-    file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
+    file.write(as_json(item).encode() + b"\n")
 
 
 def _xlsx(db: Database, job: Job, out: Path) -> int:
@@ -112,6 +98,6 @@ def _xlsx(db: Database, job: Job, out: Path) -> int:
     for view in job.views:
         with _view(db, job, view) as rows:
             written.append(book.add(view.name, rows))
-    with _whole(out) as file:
+    with whole_file(out) as file:
         book.save(file)
     return written[0]

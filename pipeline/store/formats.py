@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import IO, Any
 
@@ -16,17 +18,22 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import UsageError
+from pipeline.printable import HIDDEN, as_json, printable
 from pipeline.store.query import Rows, number
 
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 _BATCH = 1000  # rows
 
 
-def write(rows: Rows, format: str, out: IO[bytes]) -> int:
-    """Writes all rows in one of QUERY_FORMATS, text as UTF-8; returns how many there were."""
+def write(rows: Rows, format: str, out: IO[bytes], *, raw: bool = False, shown: bool = False) -> int:
+    """Writes all rows in one of QUERY_FORMATS, text as UTF-8; returns how many there were.
+
+    `raw` CSV has every cell to the letter, and is not for spreadsheets; `shown` CSV goes to a person's
+    terminal, and no cell leaves its line. The others are exact in any case.
+    """
     writers: dict[str, Callable[[Rows, IO[bytes]], int]] = {
         "table": _table,
-        "csv": _csv,
+        "csv": partial(_csv, raw=raw, shown=shown),
         "json": _json,
         "parquet": _parquet,
     }
@@ -65,29 +72,54 @@ def _table(rows: Rows, out: IO[bytes]) -> int:
         total += len(batch)
         table = Table()
         for name in rows.columns:
-            table.add_column(Text(name))
+            table.add_column(Text(printable(name)))
         for row in batch:
-            table.add_row(*(Text(_printable(plain(value))) for value in row))
+            table.add_row(*(Text(printable(plain(value))) for value in row))
         console.print(table)
     if total == 0:
-        console.print(Text(f"no rows ({', '.join(rows.columns)})"))
+        console.print(Text(printable(f"no rows ({', '.join(rows.columns)})")))
     text.detach()
     return total
 
 
-def _printable(text: str) -> str:
-    """Without control characters: what was read from a document must not steer a terminal."""
-    return "".join(
-        character if character.isprintable() else "�" if character < " " else " " for character in text
-    )
+def harmless(cell: str) -> str:
+    """The cell with an apostrophe before it if a spreadsheet would compute it; numbers stay numbers.
+
+    So does one that has the apostrophe already, so that taking one away always gives back what was there.
+    """
+    return f"'{cell}" if _COMPUTED.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
-def _csv(rows: Rows, out: IO[bytes]) -> int:
+# As OWASP lists them ("CSV injection"), full-width forms included, after anything that a reader may skip.
+_COMPUTED = re.compile(rf"'*(?:[\s{HIDDEN}]*[=+\-@＝＋－＠]|[\t\r\n])")
+_NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
+
+
+class _Lines:
+    """Ends each of the writer's rows with a line feed alone.
+
+    The writer itself is told CR LF, because before Python 3.13 it quotes no line end but its own, and a
+    carriage return in a cell would be the end of a row.
+    """
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+
+    def write(self, row: str) -> None:
+        self._out.write(row.removesuffix("\r\n") + "\n")
+
+
+def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool) -> int:
     text, total = _text(out), 0
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows.columns)
+    writer = csv.writer(_Lines(text), lineterminator="\r\n")
+
+    def cell(value: Any) -> str:
+        said = plain(value) if raw else harmless(plain(value))
+        return printable(said) if shown else said
+
+    writer.writerow(map(cell, rows.columns))
     for row in rows:
-        writer.writerow([plain(value) for value in row])
+        writer.writerow(map(cell, row))
         total += 1
     text.detach()
     return total
@@ -99,7 +131,7 @@ def _json(rows: Rows, out: IO[bytes]) -> int:
     for row in rows:
         item = {name: _json_value(value) for name, value in zip(rows.columns, row, strict=True)}
         text.write(",\n " if total else "\n ")
-        text.write(json.dumps(item, ensure_ascii=False))
+        text.write(as_json(item))
         total += 1
     text.write("\n]\n")
     text.detach()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import column, table
 
-from pipeline.errors import Reason, Transient, UsageError
+from pipeline.errors import Reason, Transient, Unavailable, UsageError
 from pipeline.store.database import Database
 from pipeline.store.faults import translate
 from pipeline.store.tables import REVISION, metadata
@@ -18,7 +18,9 @@ _OLDEST_POSTGRES = 130000
 
 
 def up(db: Database, *, create: bool, proven: bool) -> None:
-    """Raises UsageError, in one line, when the store cannot be opened; Transient when that may pass."""
+    """Raises, in one line, UsageError for a store that cannot be used, Unavailable when none answers, and
+    Transient when that may pass.
+    """
     if db.is_sqlite:
         _look_at_file(db, create)
     try:
@@ -38,7 +40,7 @@ def up(db: Database, *, create: bool, proven: bool) -> None:
         # A server that does not answer may be misspelt: whoever typed the URL is told at once.
         if isinstance(passing, Transient) and (proven or passing.reason != Reason.ledger_unreachable):
             raise passing from None
-        raise UsageError(f"cannot open the store {db.shown}: {_complaint(error)}") from None
+        raise Unavailable(f"cannot open the store {db.shown}: {_complaint(error)}") from None
 
 
 def _look_at_file(db: Database, create: bool) -> None:

@@ -89,6 +89,11 @@ class Lease:
     suspect: bool = False
     size: int | None = None
 
+    @property
+    def tries(self) -> int:
+        """Which try this is in the ledger's count, from 1: a worker that vanished is no try."""
+        return self.attempt - self.losses
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:

@@ -297,13 +297,14 @@ class Store:
         """
         return query.run(self._db, sql, seconds)
 
-    def export(self, job: Job, format: str, out: Path) -> export.Exported:
+    def export(self, job: Job, format: str, out: Path, *, raw: bool = False) -> export.Exported:
         """Writes a job's results to files: csv, jsonl, parquet or xlsx.
 
         csv and parquet hold one view: OUT the documents, OUT_lines beside it the lines. A file appears
-        whole or not at all. Raises UsageError for a format or a folder that is not there.
+        whole or not at all, readable by its owner alone. In csv, cells that a spreadsheet would compute get
+        an apostrophe unless `raw`. Raises UsageError for a format or a folder that is not there.
         """
-        return export.job(self._db, job, format, out)
+        return export.job(self._db, job, format, out, raw=raw)
 
     def now(self) -> datetime:
         """The clock that leases go by."""

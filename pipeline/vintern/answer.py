@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
-from copy import copy, deepcopy
 from typing import Literal
 
 import numpy as np
@@ -42,7 +41,7 @@ class Answer:
         self.slot = -1  # of the KV cache, while admitted
         self.tiles: Tensor | None = None  # uint8, on the model's device
         self.visual: Tensor | None = None  # filled tile by tile
-        self.seen = 0  # tiles already in `visual`
+        self.encoded = 0  # tiles already in `visual`
         self._fresh = constraint
         self._end = end
         self._bytes_of = bytes_of
@@ -67,15 +66,6 @@ class Answer:
         self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
         self.pending = self.prompt[self.cached :]
         self._follow()
-
-    def fork(self) -> Answer:
-        """A copy that goes its own way from here; it has the same slot."""
-        twin = copy(self)
-        twin.constraint = None if self.constraint is None else self.constraint.copy()
-        twin.guard = deepcopy(self.guard)
-        for name in ("tokens", "pending", "probability", "unmasked", "forced", "places"):
-            setattr(twin, name, list(getattr(self, name)))
-        return twin
 
     @property
     def tile_count(self) -> int:

@@ -1,6 +1,6 @@
 """Who runs in the next step. Plain Python: no tensor is computed here.
 
-An answer goes through four lists: `waiting` for a slot of the cache, `looking` until its tiles are seen,
+An answer goes through four lists: `waiting` for a slot of the cache, `encoding` until its tiles are encoded,
 `ready` to be prefilled, `running` until it is finished.
 """
 
@@ -13,8 +13,6 @@ from enum import Enum
 
 from pipeline.vintern.answer import Answer
 
-ROWS = 16  # fewest rows of a CPU's matrix product; below, float32 sums in another order
-
 
 class Work(Enum):
     vision = "vision"
@@ -26,29 +24,24 @@ class Work(Enum):
 class Shape:
     """What suits the device."""
 
-    vision: tuple[int, ...]  # tiles seen together: the sizes of the buckets, ascending
-    mixed: bool  # tiles of several requests are seen together
+    vision: tuple[int, ...]  # tiles encoded together: the sizes of the buckets, ascending
+    mixed: bool  # tiles of several requests are encoded together
     prefill: int  # tokens prefilled together, padding included; a longer prompt goes alone
     decode: int  # tokens fed in one decode step
     chunk: int  # of them, of one request
     patience: int  # decode steps that tiles wait for a full bucket
+    many_rows: bool = False  # so many in a step that threads pay for computing their masks
 
-    @classmethod
-    def for_cpu(cls, slots: int) -> Shape:
-        """The tiles of one page, one prompt at a time: more gains little, and results depend on less."""
-        rows = max(ROWS, -(-2 * slots // ROWS) * ROWS)
-        return cls(vision=(1, 2, 3, 4), mixed=False, prefill=1, decode=rows, chunk=rows, patience=0)
-
-    @classmethod
-    def for_gpu(cls, slots: int) -> Shape:
-        return cls(vision=(8, 16, 32), mixed=True, prefill=16384, decode=2 * slots, chunk=8, patience=8)
+    def bucket(self, tiles: int) -> int:
+        """The smallest bucket that holds so many tiles."""
+        return next(size for size in self.vision if size >= tiles)
 
 
 class Batch:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.waiting: deque[Answer] = deque()
-        self.looking: list[Answer] = []
+        self.encoding: list[Answer] = []
         self.ready: list[Answer] = []
         self.running: list[Answer] = []
         self._waited = 0
@@ -58,15 +51,15 @@ class Batch:
 
     @property
     def admitted(self) -> int:
-        return len(self.looking) + len(self.ready) + len(self.running)
+        return len(self.encoding) + len(self.ready) + len(self.running)
 
     def everyone(self) -> Iterator[Answer]:
-        for group in (self.waiting, self.looking, self.ready, self.running):
+        for group in (self.waiting, self.encoding, self.ready, self.running):
             yield from group
 
     def admit(self, answer: Answer) -> None:
         """It has a slot."""
-        (self.looking if answer.tile_count else self.ready).append(answer)
+        (self.encoding if answer.tile_count else self.ready).append(answer)
 
     def next(self) -> Work | None:
         """Fill the decode batch before decoding: a step costs nearly the same for one request as for many.
@@ -74,32 +67,28 @@ class Batch:
         Vision goes first when a bucket is full, when tiles have waited long enough, or when there is nothing
         else to do.
         """
-        unseen = sum(answer.tile_count - answer.seen for answer in self.looking)
-        if unseen and (unseen >= self.shape.vision[-1] or self._waited >= self.shape.patience):
+        waiting = sum(answer.tile_count - answer.encoded for answer in self.encoding)
+        if waiting and (waiting >= self.shape.vision[-1] or self._waited >= self.shape.patience):
             self._waited = 0
             return Work.vision
         if self.ready:
             return Work.prefill
         if self.running:
-            self._waited += bool(unseen)
+            self._waited += bool(waiting)
             return Work.decode
-        return Work.vision if unseen else None
+        return Work.vision if waiting else None
 
     def tiles(self) -> list[tuple[Answer, int]]:
-        """The next tiles to see, oldest request first: (answer, number of the tile), at most a bucket."""
-        looking = self.looking if self.shape.mixed else self.looking[:1]
-        unseen = [(answer, tile) for answer in looking for tile in range(answer.seen, answer.tile_count)]
-        return unseen[: self.shape.vision[-1]]
+        """The next tiles to encode, oldest request first: (answer, number of the tile), at most a bucket."""
+        encoding = self.encoding if self.shape.mixed else self.encoding[:1]
+        tiles = [(answer, tile) for answer in encoding for tile in range(answer.encoded, answer.tile_count)]
+        return tiles[: self.shape.vision[-1]]
 
-    def bucket(self, tiles: int) -> int:
-        """The smallest bucket that holds so many tiles."""
-        return next(size for size in self.shape.vision if size >= tiles)
-
-    def saw(self, tiles: Sequence[tuple[Answer, int]]) -> None:
+    def encoded(self, tiles: Sequence[tuple[Answer, int]]) -> None:
         for answer, _ in tiles:
-            answer.seen += 1
-        self.ready += [answer for answer in self.looking if answer.seen == answer.tile_count]
-        self.looking = [answer for answer in self.looking if answer.seen < answer.tile_count]
+            answer.encoded += 1
+        self.ready += [answer for answer in self.encoding if answer.encoded == answer.tile_count]
+        self.encoding = [answer for answer in self.encoding if answer.encoded < answer.tile_count]
 
     def prompts(self) -> list[Answer]:
         """The next requests to prefill: the oldest, and those that fit beside it."""
@@ -132,7 +121,7 @@ class Batch:
     def finished(self) -> list[Answer]:
         """Take out every admitted request that is finished."""
         done = [answer for answer in self.everyone() if answer.finish is not None]
-        for group in (self.looking, self.ready, self.running):
+        for group in (self.encoding, self.ready, self.running):
             group[:] = [answer for answer in group if answer.finish is None]
         self.waiting = deque(answer for answer in self.waiting if answer.finish is None)
         return done

@@ -1,16 +1,20 @@
 """Where a checkpoint's files are, and which of them decide what the model says.
 
-A checkpoint is named by a directory, by a Hugging Face hub id, or by `demo` (the small model in the
-checkout). Code and pickles in it are never read.
+A checkpoint is named by a directory, by a Hugging Face hub id with or without `@` and a revision (a branch,
+tag or commit), or by `demo` (the small model in the checkout). Code and pickles in it are never read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TextIO, cast
 
-from pipeline.errors import UsageError
+from pipeline.errors import Unavailable, UsageError
+from pipeline.printable import command
 
 DEMO = Path(__file__).resolve().parents[2] / "infra" / "demo_model" / "checkpoint"
 INDEX = "model.safetensors.index.json"
@@ -28,19 +32,50 @@ TEXT_FILES = (  # read where they exist; together with the weights they decide e
 )
 
 
-def locate(name: str | Path) -> Path:
-    """The directory of `name`; a hub id is downloaded (or found in the cache). Raises UsageError."""
+_WANTED = [*TEXT_FILES, "*.safetensors"]
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.][\w./-]*))?", re.ASCII)
+_TOLD_SECONDS = 10.0  # between two lines about a download
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def check(name: str | Path) -> None:
+    """Raises UsageError where `name` names no checkpoint; asks nobody."""
     if str(name) == "demo":
         if not (DEMO / "config.json").is_file():
             raise UsageError(f"the demo model is not in this checkout ({DEMO})")
+    elif not Path(name).expanduser().is_dir() and not _HUB_ID.fullmatch(str(name)):
+        raise UsageError(
+            f"model {str(name)!r} is neither a directory, nor a hub id (owner/name or owner/name@revision), "
+            "nor 'demo'"
+        )
+
+
+def locate(name: str | Path) -> Path:
+    """The directory of `name`; a hub model is downloaded (or found in the cache).
+
+    Raises UsageError, and Unavailable when the hub does not give it.
+    """
+    check(name)
+    if str(name) == "demo":
         return DEMO
     path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    parts = str(name).split("/")
-    if len(parts) != 2 or not all(parts) or str(name).startswith((".", "/", "~")):
-        raise UsageError(f"model {str(name)!r} is neither a directory, nor a hub id (owner/name), nor 'demo'")
-    return _from_hub(str(name))
+    hub = None if path.is_dir() else _HUB_ID.fullmatch(str(name))
+    return path if hub is None else _from_hub(hub[1], hub[2])
+
+
+def pinned(name: str, directory: Path) -> str:
+    """`name`, located at `directory`, so that it means the same for ever: a hub model with its commit."""
+    hub = _HUB_ID.fullmatch(name)
+    if hub is None or Path(name).expanduser().is_dir() or not _COMMIT.fullmatch(directory.name):
+        return name
+    return f"{hub[1]}@{directory.name}"
+
+
+def begun_with(name: str, earlier: str | None) -> str:
+    """What `name` means in a job begun with `earlier`: without a revision, the commit of that time."""
+    if earlier is not None and "@" not in name and earlier.startswith(f"{name}@"):
+        return earlier
+    return name
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -81,16 +116,48 @@ def digest(directory: Path) -> str:
     return total.hexdigest()
 
 
-def _from_hub(repository: str) -> Path:
+def _from_hub(repository: str, revision: str | None) -> Path:
+    """The snapshot's directory, which bears the name of its commit."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
+    # What the HTTP client raises: that of httpx or httpx2, by the version of the hub's package.
+    client_errors = cast(type[Exception], HfHubHTTPError.__bases__[0])
     try:
-        return Path(snapshot_download(repository, allow_patterns=[*TEXT_FILES, "*.safetensors"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        return Path(
+            snapshot_download(
+                repository, revision=revision, allow_patterns=_WANTED, tqdm_class=_progress_in_lines()
+            )
+        )
+    except (OSError, ValueError, client_errors) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(
-            f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). By "
-            f"hand: where there is a network, run `hf download {repository} --local-dir DIR --include "
-            f"'*.json' '*.txt' '*.safetensors'`, copy DIR here, and give DIR as the model"
+        raise Unavailable(
+            f"cannot fetch {repository} from the Hugging Face hub ({type(error).__name__}: {reason}). The "
+            "same command again fetches what is missing. By hand: where there is a network, run "
+            f"`{_by_hand(repository, revision)}`, copy DIR here, and give DIR as the model"
         ) from None
+
+
+def _by_hand(repository: str, revision: str | None) -> str:
+    """What to type; `--include` takes one pattern, what stands behind a second word is a file's name."""
+    at = ["--revision", revision] if revision else []
+    patterns = [word for kind in ("json", "txt", "safetensors") for word in ("--include", f"*.{kind}")]
+    return command(["hf", "download", repository, *at, *patterns, "--local-dir", "DIR"])
+
+
+def _progress_in_lines() -> Any:
+    """The hub's progress bar as a line now and then, on whatever standard error is: no cursor is moved."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Lines(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "mininterval": _TOLD_SECONDS})  # type: ignore[no-untyped-call]
+
+        def moveto(self, n: int) -> None:
+            pass
+
+        @staticmethod
+        def status_printer(file: TextIO) -> Callable[[str], None]:
+            return lambda line: print(line, file=file, flush=True)
+
+    return Lines

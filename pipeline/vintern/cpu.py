@@ -1,100 +1,331 @@
-"""What a CPU needs to be quick: weights in the order in which it multiplies, kept memory, our own kernels."""
+"""The back end for CPUs.
+
+An answer does not depend, to the last bit, on its neighbours: tiles and prompts go one page at a time, what a
+token sees has the same shape whatever shares its pass, and matrix products of one shape compute each row in
+the same way wherever it stands. So decode passes are padded to a fixed number of rows, except where a
+product's number of rows changes no bit either.
+"""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
 
+import psutil
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from pipeline.vintern import kernels as compiled
-from pipeline.vintern import language, vision
-from pipeline.vintern.kernels import Kernels, KernelsMissing, Norm
+from pipeline.settings import EngineSettings
+from pipeline.vintern import onednn, sampler
+from pipeline.vintern.answer import Answer
+from pipeline.vintern.attention import Chunk, PromptAttention, page_weights
+from pipeline.vintern.backend import (
+    Fed,
+    Tile,
+    dtype_name,
+    keep_visual,
+    page_positions,
+    page_start,
+    put_visual,
+    stacked,
+)
+from pipeline.vintern.batching import Shape
+from pipeline.vintern.config import TILE
+from pipeline.vintern.kernels import Kernels, KernelsMissing, Span
+from pipeline.vintern.kernels import load as load_kernels
+from pipeline.vintern.kv_cache import KVCache
+from pipeline.vintern.language import Attend, rotary
 from pipeline.vintern.model import Vintern
+from pipeline.vintern.vision import normalise, pixel_shuffle
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3), in glibc's malloc.h
-_KEPT = 2**30  # bytes; more than any tensor of a pass
-
-
-def keep_memory() -> bool:
-    """Let the C library keep what a pass frees for the next one; False where it has no such setting.
-
-    As it comes, it gives large blocks back to the system, which fills them with zeros again, page by page,
-    for the next tensor: 30% of a prefill's time. The process then stays as large as its largest pass.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(mallopt(_MMAP_THRESHOLD, _KEPT)) and bool(mallopt(_TRIM_THRESHOLD, _KEPT))
+ROWS = 16  # fewest rows of a padded product; below, float32 sums in another order
+UNITS = ("amx_bf16", "avx512_bf16")  # of processors, for bfloat16
 
 
-def kernels(model: Vintern, wanted: bool) -> Kernels:
-    """Our own kernels, from now on used by the model too.
+class CpuBackend:
+    """`backend.Backend` by our own kernels where the processor suits them, else by PyTorch's operations."""
 
-    Raises KernelsMissing where they are not wanted or cannot be had.
-    """
+    def __init__(self, model: Vintern, settings: EngineSettings) -> None:
+        """Lays the model's weights out anew. Raises UsageError when not even one request has room."""
+        onednn.keep_memory()
+        onednn.pack(model.network)
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        self.model = model
+        self.kernels, used = _kernels(model, settings.kernels)
+        self.cache = KVCache.for_model(model, settings, psutil.virtual_memory().available)
+        self._rows = _multiple(2 * self.cache.slots)
+        # The tiles of one page, one prompt at a time: more gains little, and results depend on less.
+        self.shape = Shape(
+            vision=(1, 2, 3, 4), mixed=False, prefill=1, decode=self._rows, chunk=self._rows, patience=0
+        )
+        self._any_rows = onednn.any_rows(model, self._rows)
+        self._page = page_positions(model, self.cache) if settings.place else None
+        self._page_start = page_start(model)
+        self.page_attention: Tensor | None = None
+        self.about = f"{dtype_name(model)} on cpu, {torch.get_num_threads()} threads, {used}"
+
+    def upload(self, tiles: Tensor) -> Tensor:
+        return tiles
+
+    def mask_buffer(self, words: int) -> Tensor:
+        return torch.zeros(self.cache.slots, words, dtype=torch.int32)
+
+    @torch.inference_mode()
+    def encode_tiles(self, tiles: Sequence[Tile]) -> None:
+        keep_visual(tiles, self.model.vision(stacked(tiles)))
+
+    @torch.inference_mode()
+    def prefill(self, answers: Sequence[Answer]) -> Tensor:
+        (answer,) = answers
+        length = len(answer.pending)
+        embeds = self.model.language.embed(torch.tensor(answer.pending))
+        put_visual(answer, embeds, self._page_start)
+        # The last token of the prompt and those that are forced after it.
+        start = len(answer.prompt) - 1
+        attend = self._prompt_attention(answer.slot, length, start)
+        positions, keep = torch.arange(length)[None], torch.arange(start, length)[None]
+        hidden = self.model.language(embeds[None], positions, attend, keep)
+        self._note(attend)
+        return hidden[:, -1]  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def decode(self, fed: Sequence[Fed]) -> Tensor:
+        chunks: list[Chunk] = []
+        for answer, count in fed:
+            start = chunks[-1].start + chunks[-1].count if chunks else 0
+            chunks.append(Chunk(answer.slot, answer.cached, start, count))
+        tokens = [token for answer, count in fed for token in answer.pending[:count]]
+        positions = [chunk.position + n for chunk in chunks for n in range(chunk.count)]
+        padding = [0] * (self._padded(len(tokens), self._rows) - len(tokens))
+        embeds = self.model.language.embed(torch.tensor(tokens + padding))
+        attend = self._decode_attention(chunks, len(padding))
+        hidden = self.model.language(embeds[None], torch.tensor([positions + padding]), attend)[0]
+        self._note(attend)
+        return hidden[[chunk.start + chunk.count - 1 for chunk in chunks]]  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        padding = self._padded(len(hidden), self.cache.slots) - len(hidden)
+        return self.model.language.head(F.pad(hidden, (0, 0, 0, padding)))[: len(hidden)]
+
+    def choose(self, logits: Tensor, masks: Tensor | None, penalties: sampler.Penalties | None) -> Tensor:
+        if self.kernels is not None and penalties is None:
+            return self.kernels.choose(logits, masks)
+        return sampler.choose(logits, masks, penalties)
+
+    def _padded(self, count: int, most: int) -> int:
+        """Rows of a product for `count` tokens of at most `most`."""
+        return count if self._any_rows else _multiple(most)
+
+    def _prompt_attention(self, slot: int, length: int, start: int) -> CpuAttention:
+        """Of a prompt in `slot`, asked for its tokens from `start` on in the last layer."""
+        places = slot * self.cache.length + torch.arange(length)
+        if self.kernels is not None and self.kernels.long_queries:
+            whole, end = Chunk(slot, 0, 0, length), Chunk(slot, start, 0, length - start)
+            return KernelAttention(self.kernels, self.cache, places, [whole], [end], self._page)
+        return PromptAttention(self.cache, places, torch.arange(start, length)[None], self._page)
+
+    def _decode_attention(self, chunks: Sequence[Chunk], padding: int) -> CpuAttention:
+        places = [
+            chunk.slot * self.cache.length + chunk.position + n
+            for chunk in chunks
+            for n in range(chunk.count)
+        ]
+        given = torch.tensor(places + [self.cache.scratch] * padding)
+        if self.kernels is None:
+            return TokenAttention(self.cache, given, chunks, self._page)
+        return KernelAttention(self.kernels, self.cache, given, chunks, page=self._page)
+
+    def _note(self, attend: CpuAttention) -> None:
+        if attend.page_attention:
+            self.page_attention = torch.cat(attend.page_attention)
+
+    @cached_property
+    def numerics(self) -> str:
+        """What is known to change bits, and a sample of the bits for what is not.
+
+        Which instructions the libraries choose, and how they block a product for a cache, cannot be asked for
+        in full; so the first layers compute something, and a hash of it is part of the words. The number of
+        threads is named in float32 alone: with some numbers (3, 8) the products of some prompt lengths got
+        other last bits, while in bfloat16 none did.
+        """
+        dtype, instructions = dtype_name(self.model), [torch.backends.cpu.get_cpu_capability()]
+        if dtype == "bfloat16":
+            found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+            instructions += [unit for unit in UNITS if found.get(unit)]
+        words = [
+            "cpu",
+            dtype,
+            "+".join(instructions),
+            "torch" if self.kernels is None else self.kernels.version,
+        ]
+        if self.kernels is not None and not self.kernels.long_queries:
+            words.append("for decoding")
+        if dtype == "float32":
+            words.append(f"{torch.get_num_threads()} threads")
+        words.append("rows as they are" if self._any_rows else "rows padded")
+        return f"{' '.join(words)}, sample {self._sample()}"
+
+    @torch.inference_mode()
+    def _sample(self) -> str:
+        """16 hex digits: a tile through the first layers, as a prompt, and then one decoded token."""
+        vision, text, slot = self.model.vision, self.model.language, self.cache.slots  # nobody's slot
+        draw = torch.Generator().manual_seed(0)
+        tile = torch.randint(0, 256, (1, TILE, TILE, 3), dtype=torch.uint8, generator=draw)
+        pixels = normalise(tile).to(self.model.dtype)
+        patches = vision.layers[0](vision.embeddings(pixels, None, vision.shuffle))
+        side = TILE // vision.config.patch
+        visual = vision.mlp1(pixel_shuffle(patches[:, 1:], side, side, vision.shuffle))
+
+        def layer(hidden: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+            rotation = rotary(positions, text.config.head_dim, text.config.rope_theta, hidden.dtype)
+            found: Tensor = text.layers[0](0, hidden, rotation, attend)
+            return found
+
+        length = visual.shape[1] - 1  # with one more token it fits any cache
+        hidden = layer(
+            visual[:, :length], torch.arange(length)[None], self._prompt_attention(slot, length, 0)
+        )
+        padding = self._padded(1, self._rows) - 1
+        fed = F.pad(visual[:, length:], (0, 0, 0, padding))
+        attend = self._decode_attention([Chunk(slot, length, 0, 1)], padding)
+        step = layer(fed, torch.tensor([[length] + [0] * padding]), attend)[0, :1]
+        logits = self.logits(text.norm(step))
+        bits = hashlib.sha256()
+        for part in (visual, hidden, step, logits, self.choose(logits, None, None)):
+            bits.update(part.contiguous().view(torch.uint8).numpy().tobytes())
+        return bits.hexdigest()[:16]
+
+
+def _kernels(model: Vintern, wanted: bool) -> tuple[Kernels | None, str]:
+    """Our own kernels, from now on in the model too, or None; and which it is, in words."""
     if not wanted:
-        raise KernelsMissing("engine.kernels is off")
-    found = compiled.load(model.config, model.dtype)
-    for module in list(model.network.modules()):
-        if isinstance(module, vision.Attention) and found.long_queries:
-            module.attend = found.full
-        elif isinstance(module, language.Attention):
-            module.rotate = found.rotate
-        elif isinstance(module, language.Mlp):
-            module.gate = found.gate
-        for name, part in module.named_children():
-            if isinstance(part, language.RMSNorm):
-                setattr(module, name, Norm(part, found))
+        return None, "without own kernels: engine.kernels is off"
+    try:
+        kernels = load_kernels(model.config, model.dtype)
+    except KernelsMissing as error:
+        return None, f"without own kernels: {error}"
+    kernels.put_into(model.network)
+    return kernels, "own kernels"
+
+
+def _multiple(rows: int) -> int:
+    return -(-rows // ROWS) * ROWS
+
+
+class TokenAttention:
+    """Attend: packed tokens [1, n], each over its own slot. The tokens after the last chunk are padding.
+
+    The requests' first tokens are one call where their slots are neighbours, then their second ones, as far
+    as they have any: each token is a row of its own. A call looks at whole blocks of keys, of which those
+    beyond a row's token weigh nothing: that does not change a bit of it.
+    """
+
+    BLOCK = 512  # keys at once in PyTorch's kernel for CPUs (FlashAttentionKernel.cpp); others are as exact
+
+    def __init__(
+        self, cache: KVCache, places: Tensor, chunks: Sequence[Chunk], page: slice | None = None
+    ) -> None:
+        self.cache = cache
+        self.places = places
+        self.chunks = chunks
+        self.page = page
+        self.page_attention: list[Tensor] = []
+        self._calls: list[tuple[slice, Tensor, Tensor]] = []
+        self._back = torch.zeros(len(places), dtype=torch.int64)
+        rows = 0
+        for turn in range(max(chunk.count for chunk in chunks)):
+            for run in _adjacent([chunk for chunk in chunks if chunk.count > turn]):
+                tokens = torch.tensor([chunk.start + turn for chunk in run])
+                lengths = torch.tensor([chunk.position + turn + 1 for chunk in run])
+                reach = min(-(-int(lengths.max()) // self.BLOCK) * self.BLOCK, cache.length)
+                beyond = torch.arange(reach) >= lengths[:, None, None, None]
+                mask = torch.zeros(beyond.shape, dtype=cache.keys.dtype).masked_fill_(beyond, -torch.inf)
+                self._calls.append((slice(run[0].slot, run[0].slot + len(run)), tokens, mask))
+                self._back[tokens] = torch.arange(rows, rows := rows + len(run))
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        heads, kv_heads = query.shape[1], key.shape[1]
+        asked = query[0].transpose(0, 1)  # [n, heads, d]
+        mixed = []
+        for slots, tokens, mask in self._calls:
+            keys, values = (
+                kept[layer, slots, : mask.shape[3]].transpose(1, 2)
+                for kept in (self.cache.keys, self.cache.values)
+            )
+            # [slots, kv_heads, shared, d]: the queries of one key head are rows of a product
+            grouped = asked[tokens].unflatten(1, (kv_heads, heads // kv_heads))
+            mixed.append(F.scaled_dot_product_attention(grouped, keys, values, mask))
+        if self.page is not None and layer == len(self.cache.keys) - 1:
+            self.page_attention = _page_weights(self.cache.keys[layer], query, self.chunks, self.page)
+        return torch.cat(mixed).flatten(1, 2)[self._back].transpose(0, 1)[None]
+
+
+class KernelAttention:
+    """Attend by our own kernels: tokens [1, n] of requests, each over its own slot, where its keys lie.
+
+    It serves prompts and decode steps alike. Of a prompt the last layer is asked for its last tokens alone:
+    those are then the `keep` chunks. A token's bits do not depend on what else is in the pass.
+    """
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        cache: KVCache,
+        places: Tensor,
+        chunks: Sequence[Chunk],
+        keep: Sequence[Chunk] | None = None,
+        page: slice | None = None,
+    ) -> None:
+        self.kernels = kernels
+        self.cache = cache
+        self.places = places
+        self.page = page
+        self.page_attention: list[Tensor] = []
+        self._kept = chunks if keep is None else keep
+        self._spans, self._last = (
+            [Span(p.start, p.count, p.slot * cache.length, p.position + 1, 1) for p in those]
+            for those in (chunks, self._kept)
+        )
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        last = layer == len(self.cache.keys) - 1
+        if last and self.page is not None:
+            self.page_attention = _page_weights(self.cache.keys[layer], query, self._kept, self.page)
+        mixed = self.kernels.attend(
+            query[0].transpose(0, 1),
+            self.cache.keys[layer].flatten(0, 1),
+            self.cache.values[layer].flatten(0, 1),
+            self._last if last else self._spans,
+        )
+        return mixed.transpose(0, 1)[None]
+
+
+def _adjacent(chunks: Sequence[Chunk]) -> list[list[Chunk]]:
+    """Chunks of adjacent slots together, in the order of slots."""
+    runs: list[list[Chunk]] = []
+    for chunk in sorted(chunks, key=lambda chunk: chunk.slot):
+        if runs and runs[-1][-1].slot + 1 == chunk.slot:
+            runs[-1].append(chunk)
+        else:
+            runs.append([chunk])
+    return runs
+
+
+def _page_weights(keys: Tensor, query: Tensor, chunks: Sequence[Chunk], page: slice) -> list[Tensor]:
+    """What each chunk's tokens see of the page: query [1, heads, n, d], keys [slots, length, kv_heads, d]."""
+    found = []
+    for chunk in chunks:
+        positions = chunk.position + torch.arange(chunk.count)[None]
+        rows = query[:, :, chunk.start : chunk.start + chunk.count]
+        seen = keys[chunk.slot, None, : chunk.position + chunk.count].transpose(1, 2)
+        found.append(page_weights(rows, seen, positions, page)[0])
     return found
 
 
-def pack(network: nn.Module) -> None:
-    """Replace every bfloat16 Linear by one with its weight in oneDNN's own order.
-
-    A plain Linear puts its weight in that order again in every pass, which costs a decode step more than the
-    product itself. Nothing where oneDNN has no bfloat16. The operators are those that `torch.compile` emits.
-    """
-    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return
-    for module in list(network.modules()):
-        for name, part in module.named_children():
-            if isinstance(part, nn.Linear) and part.weight.dtype == torch.bfloat16:
-                setattr(module, name, PackedLinear(part))
-
-
-@torch.inference_mode()
-def any_rows(model: Vintern, most: int) -> bool:
-    """Whether a product here gives each row the same bits with 1 row as with `most`, or any number between.
-
-    It depends on the processor and on the library that multiplies, so the model's own products are tried. In
-    float32 it was never so below 16 rows; in bfloat16 it is with AVX-512 and was not with AMX.
-    """
-    packed = [part for part in model.language.layers[0].modules() if isinstance(part, PackedLinear)]
-    if not packed:
-        return False
-    products: list[tuple[Callable[[Tensor], Tensor], int]] = [(part, part.width) for part in packed]
-    products.append((model.language.head, model.config.language.hidden))
-    draw = torch.Generator().manual_seed(0)
-    for product, width in products:
-        given = torch.randn(most, width, generator=draw).to(model.dtype)
-        whole = product(given)
-        if not all(torch.equal(product(given[:rows]), whole[:rows]) for rows in range(1, most)):
-            return False
-    return True
-
-
-class PackedLinear(nn.Module):
-    """A Linear for inference. Its weight can no longer be read, and is not in the state dict."""
-
-    def __init__(self, plain: nn.Linear) -> None:
-        super().__init__()
-        self.width = plain.in_features
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(plain.weight.detach(), None)
-        self.bias = plain.bias
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self.packed, self.bias, "none", [], "")
-        return found
+CpuAttention = PromptAttention | TokenAttention | KernelAttention

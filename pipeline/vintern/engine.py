@@ -4,7 +4,7 @@
    queue is bounded: when it is full, `submit` raises EngineFull. A bad request is answered with its reason.
 2. It is admitted when a slot of the KV cache is free. The slot holds its whole context, so that from here on
    it cannot run out of memory, whoever else is there.
-3. Its tiles pass the vision tower, in buckets gathered across requests.
+3. Its tiles pass the vision encoder, in buckets gathered across requests.
 4. Its prompt is prefilled: visual tokens in their places, and behind them what the grammar forces at once.
 5. Every decode step feeds all running requests. While the device works, the CPU computes the grammars' masks.
 6. The likeliest allowed token is chosen; its probability under the mask, and before it, comes from the same
@@ -14,7 +14,7 @@
 8. It leaves at once with its text, the span, probabilities and place of every token, and its slot goes to the
    next in the queue.
 
-`batching` says what is done next, `answer` what a token leads to, `runner` what happens on the device.
+`batching` says what is done next, a `backend` does it (`cpu` or `gpu`), `answer` says what a token leads to.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from torch import Tensor
 from pipeline.errors import Permanent, Reason, UsageError, VinbatchError
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
-from pipeline.vintern import beam, cpu, sampler
 from pipeline.vintern.answer import Answer
-from pipeline.vintern.batching import Batch, Shape, Work
+from pipeline.vintern.backend import Backend, Fed
+from pipeline.vintern.batching import Batch, Work
 from pipeline.vintern.config import TILE
 from pipeline.vintern.constrain import Grammars
-from pipeline.vintern.kernels import KernelsMissing
-from pipeline.vintern.kv_cache import KVCache, cache_size
+from pipeline.vintern.cpu import CpuBackend
+from pipeline.vintern.gpu import GpuBackend
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import Pointer
-from pipeline.vintern.runner import Runner
+from pipeline.vintern.sampler import Penalties, choices
 from pipeline.vintern.stats import Clock, EngineStats
 
 __all__ = ["Engine", "EngineFull", "EngineStats"]
@@ -51,59 +51,25 @@ class EngineFull(VinbatchError):
 class Engine:
     """Answers requests with one model, many at a time. Not for several threads."""
 
-    def __init__(self, model: Vintern, settings: EngineSettings) -> None:
-        """Lays the model's weights out for its device and allots the KV cache.
+    def __init__(self, model: Vintern, settings: EngineSettings, backend: Backend | None = None) -> None:
+        """Makes the back end for the model's device, unless one is given.
 
         Raises UsageError when not even one request has room.
         """
         began = time.perf_counter()
         self.model = model
         self.settings = settings
-        on_gpu = model.device.type == "cuda"
-        kernels, self.about = None, f"{str(model.dtype).removeprefix('torch.')} on {model.device}"
-        if not on_gpu:
-            cpu.keep_memory()
-            cpu.pack(model.network)
-            if settings.threads is not None:
-                torch.set_num_threads(settings.threads)
-            try:
-                kernels, by = cpu.kernels(model, settings.kernels), "own kernels"
-            except KernelsMissing as error:
-                by = f"without own kernels: {error}"
-            self.about += f", {torch.get_num_threads()} threads, {by}"
-        slots, length = cache_size(
-            model.config.language,
-            model.context_length,
-            model.dtype,
-            model.device,
-            settings.max_batch,
-            settings.kv_tokens,
+        self.backend = backend_for(model, settings) if backend is None else backend
+        self._cache = self.backend.cache
+        self._batch = Batch(self.backend.shape)
+        self._pointer = Pointer.for_model(model, self._cache) if settings.place else None
+        self._grammars = Grammars(
+            model.tokenizer, model.config.language.vocab, pool=self.backend.shape.many_rows
         )
-        if settings.beams > 1 and (settings.place or slots < settings.beams):
-            raise UsageError(f"{settings.beams} beams need place off and as many slots ({slots} here)")
-        self._cache = KVCache(model.config.language, slots, length, model.dtype, model.device)
-        self._shape = Shape.for_gpu(slots) if on_gpu else Shape.for_cpu(slots)
-        self._batch = Batch(self._shape)
-        self._page_tiles = -(-length // model.config.tokens_per_tile) if settings.place else 0
-        self._runner = Runner(
-            model,
-            self._cache,
-            rectangle=on_gpu,
-            rows=self._shape.decode,
-            any_rows=not on_gpu and cpu.any_rows(model, self._shape.decode),
-            graphs=on_gpu and settings.warmup != "none",
-            compiled=on_gpu and settings.warmup == "compile",
-            page_tiles=self._page_tiles,
-            kernels=kernels,
-        )
-        self._pointer = Pointer(slots, self._page_tiles, model.device) if settings.place else None
-        self._grammars = Grammars(model.tokenizer, model.config.language.vocab, pool=on_gpu)
-        self._masks = torch.zeros(slots, self._grammars.words, dtype=torch.int32, pin_memory=on_gpu)
+        self._masks = self.backend.mask_buffer(self._grammars.words)
         self._answered: list[Generation] = []  # at submit, for the next step to hand out
         self._ids: set[str] = set()
         self._clock = Clock(model.device)
-        if self._runner.recorded:
-            self._runner.warm(self._shape.vision)
         self._stats = EngineStats(start_seconds=time.perf_counter() - began)
 
     @property
@@ -144,16 +110,13 @@ class Engine:
 
     def step(self) -> list[Generation]:
         """Do the next piece of work, if any; returns the answers that it finished, often none."""
-        if self.settings.beams > 1:
-            self._search()
-            return self._leave()
         while self._batch.waiting and self._cache.free:
             answer = self._batch.waiting.popleft()
-            answer.slot = self._cache.take()
+            answer.slot = self._cache.allocate()
             self._batch.admit(answer)
         match self._batch.next():
             case Work.vision:
-                self._see()
+                self._encode_tiles()
             case Work.prefill:
                 self._prefill()
             case Work.decode:
@@ -202,21 +165,21 @@ class Engine:
             penalty=self.settings.repetition_penalty,
         )
         # Ray's arrays are read-only, which torch does not have; they are copied.
-        answer.tiles = self._runner.upload(torch.from_numpy(np.require(tiles, requirements=["C", "W"])))
+        answer.tiles = self.backend.upload(torch.from_numpy(np.require(tiles, requirements=["C", "W"])))
         return answer
 
-    def _see(self) -> None:
+    def _encode_tiles(self) -> None:
         tiles = self._batch.tiles()
         with self._clock.measure("vision"):
-            self._runner.see(tiles, self._batch.bucket(len(tiles)))
-        self._batch.saw(tiles)
+            self.backend.encode_tiles(tiles)
+        self._batch.encoded(tiles)
         self._stats = self._stats.plus(tiles=len(tiles))
 
     def _prefill(self) -> None:
         answers = self._batch.prompts()
         fed = [(answer, len(answer.pending)) for answer in answers]
         with self._clock.measure("prefill"):
-            chosen = self._choose(fed, self._runner.prefill(answers))
+            chosen = self._choose(fed, self.backend.prefill(answers))
         self._batch.prefilled(answers)
         self._take(fed, chosen)
         self._stats = self._stats.plus(prompt_tokens=sum(count for _, count in fed))
@@ -224,84 +187,44 @@ class Engine:
     def _decode(self) -> None:
         fed = self._batch.feed()
         with self._clock.measure("decode"):
-            chosen = self._choose(fed, self._runner.decode(fed))
+            chosen = self._choose(fed, self.backend.decode(fed))
         self._take(fed, chosen)
         self._stats = self._stats.plus(steps=1)
 
-    def _search(self) -> None:
-        """Answer the next waiting request by beam search, from beginning to end."""
-        if not self._batch.waiting:
-            return
-        answer = self._batch.waiting.popleft()
-        answer.slot = self._cache.take()
-        self._batch.admit(answer)
-        while self._batch.looking:
-            self._see()
-        with self._clock.measure("decode"):
-            found = beam.search(
-                answer,
-                self.settings.beams,
-                self._runner,
-                self._cache,
-                self._grammars,
-                self.model.tokenizer.end_of_turn,
-            )
-        self._batch.prefilled([answer])
-        self._batch.running[-1] = found
-
-    def _choose(self, fed: Sequence[tuple[Answer, int]], hidden: Tensor) -> Tensor:
+    def _choose(self, fed: Sequence[Fed], hidden: Tensor) -> Tensor:
         """The next token of each, for those whose last pending token was fed; still on the device."""
-        logits = self._runner.logits(hidden)
+        logits = self.backend.logits(hidden)
         answers = [answer for answer, _ in fed]
-        masks = None
+        masks = penalties = None
         if any(answer.constraint for answer in answers):
             masks = self._masks[: len(answers)]
             # Launched work goes on meanwhile. A row that is not at its last pending token is not used.
             self._grammars.fill([answer.constraint for answer in answers], masks)
-            masks = masks.to(self.model.device, non_blocking=True)
-        penalties = None
         if any(answer.penalty != 1 for answer in answers):
-            penalties = sampler.Penalties(
+            penalties = Penalties(
                 [answer.penalty for answer in answers], [answer.tokens for answer in answers]
             )
-        if self._runner.kernels is not None and penalties is None:
-            return self._runner.kernels.choose(logits, masks)
-        return sampler.choose(logits, masks, penalties)
+        return self.backend.choose(logits, masks, penalties)
 
-    def _take(self, fed: Sequence[tuple[Answer, int]], chosen: Tensor) -> None:
+    def _take(self, fed: Sequence[Fed], chosen: Tensor) -> None:
         if self._pointer is not None:
-            self._look(fed, self._pointer)
-        for (answer, count), choice in zip(fed, sampler.choices(chosen), strict=True):
+            self._pointer.look(fed, self.backend.page_attention)
+        for (answer, count), choice in zip(fed, choices(chosen), strict=True):
             complete = count == len(answer.pending)
             answer.fed(count)
             if complete:
                 answer.take(choice)
 
-    def _look(self, fed: Sequence[tuple[Answer, int]], pointer: Pointer) -> None:
-        """Note where fed tokens looked. Of a prompt only its last token matters, and what is forced after."""
-        starts = [max(answer.cached, len(answer.prompt) - 1) for answer, _ in fed]
-        counts = [answer.cached + count - start for (answer, count), start in zip(fed, starts, strict=True)]
-        if self._runner.looked is None:
-            raise RuntimeError("the pass kept no attention")
-        shape = [counts, [answer.slot for answer, _ in fed], [answer.tile_count for answer, _ in fed]]
-        fed_places, next_places = pointer.step(
-            self._runner.looked, *torch.tensor(shape, device=self.model.device)
-        )
-        spans = np.cumsum([0, *counts])
-        found, coming = fed_places.cpu().numpy(), next_places.cpu().numpy()
-        for row, (answer, _) in enumerate(fed):
-            answer.look(starts[row], found[spans[row] : spans[row + 1]], coming[row])
-
     def _leave(self) -> list[Generation]:
         """Hand out what is finished; a first loop goes back to the end of its prompt instead."""
         for answer in self._batch.running:
-            again = self.settings.retry_penalty > 1 and self.settings.beams == 1
-            if again and answer.finish == "loop" and answer.attempts == 1:
+            again = self.settings.retry_penalty > 1 and answer.attempts == 1
+            if again and answer.finish == "loop":
                 answer.begin(self.settings.retry_penalty)
                 self._stats = self._stats.plus(retried=1)
         generations, self._answered = self._answered, []
         for answer in self._batch.finished():
-            self._cache.give(answer.slot, wipe=answer.cached if answer.finish == "error" else 0)
+            self._cache.release(answer.slot, wipe=answer.cached if answer.finish == "error" else 0)
             generations.append(answer.generation(self.settings.place))
         for generation in generations:
             self._ids.remove(generation.request_id)
@@ -313,6 +236,10 @@ class Engine:
                 decoded_tokens=len(generation.forced) - forced,
             )
         return generations
+
+
+def backend_for(model: Vintern, settings: EngineSettings) -> Backend:
+    return GpuBackend(model, settings) if model.device.type == "cuda" else CpuBackend(model, settings)
 
 
 def _refusal(request: Request, error: Permanent) -> Generation:

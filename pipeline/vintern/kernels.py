@@ -26,6 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pipeline.vintern import language, vision
 from pipeline.vintern.config import Config
 from pipeline.vintern.language import RMSNorm
 
@@ -53,8 +54,12 @@ class KernelsMissing(Exception):
 class Kernels:
     """What `kernels.cpp` gives. Tensors are bfloat16 on the CPU."""
 
-    def __init__(self, library: ctypes.CDLL, *, long_queries: bool = True) -> None:
-        """long_queries: many query rows at once are ours too. PyTorch is quicker where it has AMX."""
+    def __init__(self, library: ctypes.CDLL, version: str, *, long_queries: bool = True) -> None:
+        """version: of the source and how it was compiled.
+
+        long_queries: many query rows at once are ours too. PyTorch is quicker where it has AMX.
+        """
+        self.version = version
         self.long_queries = long_queries
         self._attend = library.attend
         self._attend.argtypes = [*[c_void_p] * 5, *[c_int64] * 4]
@@ -66,6 +71,19 @@ class Kernels:
         self._rotate.argtypes = [c_void_p, c_int64, *[c_void_p] * 2, *[c_int64] * 3]
         self._choose = library.choose
         self._choose.argtypes = [*[c_void_p] * 3, *[c_int64] * 3]
+
+    def put_into(self, network: nn.Module) -> None:
+        """From now on the model's own layers use them too."""
+        for module in list(network.modules()):
+            if isinstance(module, vision.Attention) and self.long_queries:
+                module.attend = self.full
+            elif isinstance(module, language.Attention):
+                module.rotate = self.rotate
+            elif isinstance(module, language.Mlp):
+                module.gate = self.gate
+            for name, part in module.named_children():
+                if isinstance(part, RMSNorm):
+                    setattr(module, name, Norm(part, self))
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, spans: Iterable[Span]) -> Tensor:
         """query [n, heads, d], keys and values [m, kv_heads, d] → like query. Rows in no span are not set."""
@@ -157,13 +175,14 @@ def load(config: Config, dtype: torch.dtype) -> Kernels:
     found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if dtype != torch.bfloat16 or not found.get("avx512_bf16"):
         raise KernelsMissing("they are for bfloat16 on a processor with AVX-512 BF16")
-    language, vision = config.language, config.vision
-    if language.head_dim % 32 or language.head_dim > 256 or language.hidden % 16 or language.ffn % 16:
+    text = config.language
+    if text.head_dim % 32 or text.head_dim > 256 or text.hidden % 16 or text.ffn % 16:
         raise KernelsMissing("they are for head sizes by 32 up to 256, and for widths by 16")
-    head = vision.hidden // vision.heads
+    head = config.vision.hidden // config.vision.heads
     long_queries = not found.get("amx_bf16") and head % 16 == 0 and head <= 256
+    library = _compiled()
     try:
-        return Kernels(ctypes.CDLL(str(_compiled())), long_queries=long_queries)
+        return Kernels(ctypes.CDLL(str(library)), library.stem, long_queries=long_queries)
     except OSError as error:  # of a compiler with another OpenMP than PyTorch's
         raise KernelsMissing(f"the compiled library cannot be loaded: {error}") from error
 

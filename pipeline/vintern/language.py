@@ -22,8 +22,8 @@ class Attend(Protocol):
     """Attention of one layer.
 
     query [b, heads, t, head_dim], key and value [b, kv_heads, t, head_dim], all of the tokens of this pass,
-    query and key already rotated to their positions; in the last layer, query only of the tokens that were
-    asked for. Returns what query is like. An implementation with a cache writes key and value there and
+    query and key already rotated to their positions; in the last layer, query only of the tokens that are
+    kept. Returns what query is like. An implementation with a cache writes key and value there and
     attends over what it holds of that row.
     """
 
@@ -52,18 +52,18 @@ class Language(nn.Module):
         return found
 
     def forward(
-        self, embeds: Tensor, positions: Tensor, attend: Attend = causal, asked: Tensor | None = None
+        self, embeds: Tensor, positions: Tensor, attend: Attend = causal, keep: Tensor | None = None
     ) -> Tensor:
         """embeds [b, t, hidden], positions int64 [b, t] from 0 → [b, t, hidden] after the last norm.
 
-        asked int64 [b, m]: only these of the t tokens are returned, [b, m, hidden], and `attend` knows it.
+        keep int64 [b, m]: only these of the t tokens are returned, [b, m, hidden], and `attend` knows it.
         """
         rotation = rotary(positions, self.config.head_dim, self.config.rope_theta, embeds.dtype)
         hidden = embeds
         *others, last = self.layers
         for number, layer in enumerate(others):
             hidden = layer(number, hidden, rotation, attend)
-        hidden = last(len(others), hidden, rotation, attend, asked)
+        hidden = last(len(others), hidden, rotation, attend, keep)
         found: Tensor = self.norm(hidden)
         return found
 
@@ -110,12 +110,12 @@ class Layer(nn.Module):
         hidden: Tensor,
         rotation: tuple[Tensor, Tensor],
         attend: Attend,
-        asked: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor:
-        """asked int64 [b, m]: the tokens that go on from here; all of them are seen."""
-        mixed = self.self_attn(number, self.input_layernorm(hidden), rotation, attend, asked)
-        if asked is not None:
-            hidden = hidden.take_along_dim(asked[:, :, None], 1)
+        """keep int64 [b, m]: the tokens that go on from here; all of them are seen."""
+        mixed = self.self_attn(number, self.input_layernorm(hidden), rotation, attend, keep)
+        if keep is not None:
+            hidden = hidden.take_along_dim(keep[:, :, None], 1)
         hidden = hidden + mixed
         found: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
         return found
@@ -138,7 +138,7 @@ class Attention(nn.Module):
         hidden: Tensor,
         rotation: tuple[Tensor, Tensor],
         attend: Attend,
-        asked: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor:
         heads, kv_heads, _ = self.heads
         turned, value = (
@@ -148,8 +148,8 @@ class Attention(nn.Module):
             .split([heads + kv_heads, kv_heads], 1)
         )
         query, key = self.rotate(turned, rotation).split([heads, kv_heads], 1)
-        if asked is not None:
-            query = query.take_along_dim(asked[:, None, :, None], 2)
+        if keep is not None:
+            query = query.take_along_dim(keep[:, None, :, None], 2)
         mixed = attend(number, query, key, value)
         found: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return found

@@ -7,9 +7,16 @@ cells around it. A box made of them says where to look; it is no evidence that a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from pipeline.vintern.answer import Answer
+from pipeline.vintern.kv_cache import KVCache
+from pipeline.vintern.model import Vintern
 
 SIDE = 16  # visual tokens along a side of a tile
 CELLS = SIDE * SIDE
@@ -21,6 +28,26 @@ class Pointer:
     def __init__(self, slots: int, tiles: int, device: torch.device) -> None:
         """For pages of up to `tiles` tiles, thumbnail included."""
         self.last = torch.zeros(slots, tiles * CELLS, device=device)
+
+    @classmethod
+    def for_model(cls, model: Vintern, cache: KVCache) -> Pointer:
+        return cls(cache.slots, page_tiles(model, cache), model.device)
+
+    def look(self, fed: Sequence[tuple[Answer, int]], rows: Tensor | None) -> None:
+        """Tell answers where their tokens looked, of which so many were fed; rows as `step` takes them.
+
+        Of a prompt only its last token matters, and what is forced after.
+        """
+        if rows is None:
+            raise RuntimeError("the pass kept no attention")
+        starts = [max(answer.cached, len(answer.prompt) - 1) for answer, _ in fed]
+        counts = [answer.cached + count - start for (answer, count), start in zip(fed, starts, strict=True)]
+        shape = [counts, [answer.slot for answer, _ in fed], [answer.tile_count for answer, _ in fed]]
+        fed_places, next_places = self.step(rows, *torch.tensor(shape, device=self.last.device))
+        spans = np.cumsum([0, *counts])
+        found, coming = fed_places.cpu().numpy(), next_places.cpu().numpy()
+        for row, (answer, _) in enumerate(fed):
+            answer.look(starts[row], found[spans[row] : spans[row + 1]], coming[row])
 
     def step(self, rows: Tensor, counts: Tensor, slots: Tensor, tiles: Tensor) -> tuple[Tensor, Tensor]:
         """rows float32 [n, cells]: what each fed token looked at, request after request.
@@ -36,6 +63,11 @@ class Pointer:
         before[ends - counts + 1] = self.last[slots]
         self.last[slots] = rows[ends]
         return peaks((before + rows) / 2), peaks(rows[ends])
+
+
+def page_tiles(model: Vintern, cache: KVCache) -> int:
+    """Tiles of the largest page that has room in the cache, rounded up."""
+    return -(-cache.length // model.config.tokens_per_tile)
 
 
 def peaks(weights: Tensor) -> Tensor:

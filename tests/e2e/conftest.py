@@ -45,10 +45,11 @@ class Command:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (str(VINBATCH),)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(VINBATCH), *map(str, arguments)],
+            [*self.program, *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,7 @@
-"""What a person did wrong is one clear line on standard error and exit code 2; nothing is started."""
+"""What was typed wrongly is one clear line on standard error and exit code 2; what is not there is code 4.
+
+Nothing is started.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ def says(
     write_slips(tmp_path / "in", pictures=1)
     monkeypatch.chdir(tmp_path)
 
-    def type_it(*arguments: str) -> str:
+    def type_it(*arguments: str, code: int = 2) -> str:
         monkeypatch.setattr(sys, "argv", ["vinbatch", *arguments])
         with pytest.raises(SystemExit) as left:
             main()
         out, err = capfd.readouterr()
-        assert left.value.code == 2, out + err
+        assert left.value.code == code, out + err
         assert out == "" and "Traceback" not in err
         return err
 
@@ -45,7 +48,6 @@ def says(
         (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
         (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
         (("run", "in", *RUN, "--store", "mysql://u:secret@h/db"), "is of a kind that is not known"),
-        (("run", "in", *RUN, "--store", "postgresql://u:secret@127.0.0.1:1/db"), "127.0.0.1"),
         (("status", "--job", "x", "--store", "sqlite:///none.db"), "none.db"),
         (("query", "SELECT 1", "--store", "sqlite:///none.db"), "none.db"),
         (("plan", "nowhere"), "nowhere does not exist"),
@@ -60,6 +62,36 @@ def test_one_line(says: Callable[..., str], model: Path, arguments: tuple[str, .
     err = says(*(str(model) if argument == "MODEL" else argument for argument in arguments))
     assert said in err and len(err.splitlines()) == 1
     assert "secret" not in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--store", "postgresql://u:secret@127.0.0.1:1/db"), "127.0.0.1"),
+        (("--model", "nobody/has-this-model"), "nobody/has-this-model"),
+        (("--address", "127.0.0.1:1"), "no Ray cluster answers at 127.0.0.1:1"),
+    ],
+)
+def test_what_is_not_there_is_4(
+    says: Callable[..., str], model: Path, flags: tuple[str, ...], said: str
+) -> None:
+    """Typed rightly; no store, no model, no Ray."""
+    err = says("run", "in", *(str(model) if word == "MODEL" else word for word in RUN), *flags, code=4)
+    assert said in err.splitlines()[-1] and "secret" not in err
+
+
+def test_what_nobody_foresaw_is_4_and_keeps_its_traceback(
+    says: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_name: str) -> None:
+        raise ZeroDivisionError("a fault\nof ours")
+
+    monkeypatch.setattr("workers.cli.options.schema", breaks)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    err = says("plan", "in", "--schema", "receipt", code=4)
+    assert "ZeroDivisionError: a fault of ours" in err and len(err.splitlines()) == 1
+    [kept] = tmp_path.glob("vinbatch-traceback-*")
+    assert kept.stat().st_mode & 0o077 == 0 and "in breaks" in kept.read_text()
 
 
 @pytest.mark.parametrize(

@@ -65,16 +65,17 @@ def pages(
     return pdf([*objects, *extra])
 
 
-def endless(page: int, count: int = 3, depth: int = 30) -> bytes:
-    """`count` pages of text; `page` draws a form that draws another twice, and so on, 2^depth in all."""
+def endless(page: int | None, count: int = 3, depth: int = 30) -> bytes:
+    """`count` pages of text; `page` (all: None) draws a form that draws another twice, and so on, 2^depth in
+    all.
+    """
     first = 4 + 2 * count
     form = b"/Type/XObject/Subtype/Form/BBox[0 0 600 900]"
     forms = [
         stream(form + b"/Resources<</XObject<</N %d 0 R>>>>" % (first + i + 1), b"/N Do /N Do")
         for i in range(depth)
     ]
-    contents = [text(f"page {i + 1}") for i in range(count)]
-    contents[page - 1] = b"/B Do"
+    contents = [b"/B Do" if page in (None, i + 1) else text(f"page {i + 1}") for i in range(count)]
     return pages(
         contents, resources=b"/XObject<</B %d 0 R>>" % first, extra=[*forms, stream(form, b"0 0 9 9 re f")]
     )

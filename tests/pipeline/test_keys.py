@@ -12,7 +12,7 @@ from pipeline import keys
 from pipeline.keys import ModelFacts
 from pipeline.settings import EngineSettings, RenderSettings, Settings
 
-MODEL = ModelFacts("c" * 64, max_tiles=6, dtype="float32", device="cpu")
+MODEL = ModelFacts("c" * 64, max_tiles=6, numerics="cpu float32")
 GIVEN: dict[str, Any] = {
     "settings": Settings(),
     "paths": ["number", "lines[].amount"],
@@ -41,8 +41,7 @@ def test_the_same_parts_give_the_same_key_of_64_hex_digits() -> None:
         {"grammar": "{ }"},
         {"model": replace(MODEL, checkpoint_hash="d" * 64)},
         {"model": replace(MODEL, max_tiles=12)},
-        {"model": replace(MODEL, dtype="bfloat16")},
-        {"model": replace(MODEL, device="cuda")},
+        {"model": replace(MODEL, numerics="cpu bfloat16")},
         {"versions": {"pillow": "2"}},
         {"versions": {"pillow": "1", "torch": "2"}},
         {"settings": Settings(tiles={"max_tiles": 4})},
@@ -73,23 +72,34 @@ def other(model: type[BaseModel], name: str) -> object:
 
 
 SECTIONS = {"render": RenderSettings, "engine": EngineSettings}
+# By hand, not as `keys` has them: whoever adds a setting says here whether it can change what is read.
+INVOLVED = {
+    "render": {"renderer", "dpi", "max_pixels"},
+    "engine": {"max_new_tokens", "place", "retry_penalty", "repetition_penalty"},
+}
+UNINVOLVED = {
+    "render": {"max_pages", "seconds", "memory_bytes"},
+    # dtype, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
+    "engine": {"dtype", "device", "threads", "kernels", "warmup", "max_batch", "kv_tokens", "max_waiting"},
+}
 EACH = [(section, name) for section, model in SECTIONS.items() for name in model.model_fields]
 
 
 @pytest.mark.parametrize(("section", "name"), EACH)
-def test_a_setting_is_in_the_key_unless_it_is_named_as_uninvolved(section: str, name: str) -> None:
+def test_a_setting_is_in_the_key_if_it_can_change_what_is_read(section: str, name: str) -> None:
+    assert (name in INVOLVED[section]) != (name in UNINVOLVED[section]), f"{section}.{name}: in which list?"
     changed = Settings(**{section: {name: other(SECTIONS[section], name)}})
-    assert (key(settings=changed) == key()) == (name in keys.UNINVOLVED[section])
+    assert (key(settings=changed) != key()) == (name in INVOLVED[section])
+    assert (keys.involved(changed) != keys.involved(Settings())) == (name in INVOLVED[section])
 
 
-def test_every_uninvolved_setting_exists() -> None:
-    for section, names in keys.UNINVOLVED.items():
-        assert names <= SECTIONS[section].model_fields.keys()
+def test_every_listed_setting_exists() -> None:
+    for lists in (INVOLVED, UNINVOLVED, keys.UNINVOLVED):
+        for section, names in lists.items():
+            assert names <= SECTIONS[section].model_fields.keys()
 
 
-def test_which_gpu_of_several_and_the_models_own_tiling_asked_for_by_name_change_nothing() -> None:
-    cuda = replace(MODEL, device="cuda")
-    assert key(model=cuda) == key(model=replace(MODEL, device="cuda:1"))
+def test_the_models_own_tiling_asked_for_by_name_changes_nothing() -> None:
     assert key(settings=Settings(tiles={"max_tiles": 6})) == key()
 
 
@@ -102,7 +112,8 @@ def test_a_page_is_named_by_its_bytes_its_number_and_its_job() -> None:
 
 def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
     found = keys.installed()
-    assert found.keys() == {*keys.LIBRARIES, "poppler"}
+    read_by = {"pillow", "pypdfium2", "pdf2image", "poppler", "zxing-cpp", "torch", "llguidance"}
+    assert found.keys() == read_by
     assert all(found.values())
 
 

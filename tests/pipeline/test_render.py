@@ -19,6 +19,7 @@ from pipeline import render
 from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
 from pipeline.records import Failure, PageImage
 from pipeline.render import Renderer
+from pipeline.sandbox import channel
 from pipeline.settings import RenderSettings
 from tests.pipeline import papers
 
@@ -205,7 +206,7 @@ def test_cpu_time_is_bounded_without_the_parent() -> None:
         paper = papers.document(papers.endless(page=1))
         renderer.page_count(paper)
         child = renderer._children["pdfium"]
-        child._commands.write(b'{"page": 1}\n')
+        channel.send(child._commands, {"page": 1})
         assert os.waitid(os.P_PID, child._process.pid, os.WEXITED | os.WNOWAIT) is not None
         with pytest.raises(Permanent, match="CPU time") as caught:
             child._answer(10)
@@ -271,14 +272,6 @@ def test_a_child_that_died_between_pages_blames_no_page(renderer: Renderer) -> N
     assert child_pid(renderer) != pid
 
 
-@pytest.mark.slow
-def test_a_document_that_kills_every_child_is_given_up() -> None:
-    with Renderer(RenderSettings(dpi=72, seconds=0.3)) as renderer:
-        pages = list(renderer.pages(papers.document(papers.endless(page=1)), [1] * 8))
-    assert [page.reason for page in pages if isinstance(page, Failure)] == [Reason.render_timeout] * 8
-    assert isinstance(pages[-1], Failure) and "not tried" in pages[-1].message
-
-
 def test_the_second_renderer_opens_what_the_first_cannot() -> None:
     uncounted = papers.document(papers.pages([papers.text("x")]).replace(b"/Count 1", b"/Count 0"))
     with Renderer(RenderSettings(dpi=72, renderer="poppler")) as renderer:
@@ -292,6 +285,18 @@ def test_the_second_renderer_draws_a_page_that_the_first_cannot(renderer: Render
     pages = drawn(renderer.pages(papers.document(paper)))
     assert [(page.page, page.renderer) for page in pages] == [(1, "poppler"), (2, "pdfium")]
     assert all(page.pixels.min() < 50 for page in pages)
+
+
+def test_a_renderer_is_chosen_once_for_all_pages_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    uncounted = papers.document(papers.pages([papers.text("x")]).replace(b"/Count 1", b"/Count 0"))
+    opened: list[str] = []
+    with Renderer(RenderSettings(dpi=72, renderer="poppler")) as renderer:
+        within = renderer._opened
+        monkeypatch.setattr(renderer, "_opened", lambda *given: opened.append(given[1]) or within(*given))
+        drawn([renderer.page(uncounted, 1) for _ in range(3)])
+        assert opened.count("poppler") == 1  # each look at what it cannot open may cost a child
+        drawn([renderer.page(papers.document(papers.pages([papers.text("y")])), 1)])
+        assert opened.count("poppler") > 1  # another document, another choice
 
 
 def test_a_blank_page_is_asked_of_the_other_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,25 +319,13 @@ def test_without_poppler_the_setting_is_refused(monkeypatch: pytest.MonkeyPatch)
         Renderer(RenderSettings(renderer="poppler"))
 
 
-def test_the_child_has_neither_network_nor_programs_nor_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_is_confined_and_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do not tell")
     with Renderer(RenderSettings()) as renderer:
         renderer.page_count(papers.document(papers.pages([b""])))
         child = renderer._children["pdfium"]
-        assert child.confined
+        assert child.confinement == renderer.confinement
         assert b"do not tell" not in Path(f"/proc/{child._process.pid}/environ").read_bytes()
-    tried = """if True:
-        import socket, subprocess
-        from pipeline.sandbox import confine
-        assert confine.close_network(programs=False)
-        for act in (lambda: socket.socket(), lambda: subprocess.run(["true"])):
-            try:
-                act()
-            except PermissionError:
-                print("refused")
-    """
-    done = subprocess.run([sys.executable, "-c", tried], capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["refused", "refused"], done.stderr
 
 
 def test_a_child_is_replaced_after_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,18 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import grammar, run
+from pipeline import grammar, reading, run
 from pipeline.errors import Permanent, Reason, ReplicaLost
 from pipeline.keys import ModelFacts
+from pipeline.recipe import Recipe
 from pipeline.records import Extraction, Failure, Generation, PageImage, Request
-from pipeline.run import DocumentResult, Recipe
+from pipeline.run import DocumentResult
 from pipeline.settings import Settings
 from schemas.registry import resolve
 from schemas.shape import Leaf, Printed, Repeated
+from tests.pipeline import papers
 from tests.pipeline.walker import recite, reciter, spec_of
 
 RECEIPT = resolve("receipt@1")
-MODEL = ModelFacts("c" * 64, max_tiles=2, dtype="float32", device="cpu")
+MODEL = ModelFacts("c" * 64, max_tiles=2, numerics="cpu float32")
 RECIPE = Recipe.of(RECEIPT, Settings(), MODEL)
 SHORT = spec_of(
     Leaf("number", "Số", Printed(r"\d{2}", str, "text", 2)),
@@ -147,15 +149,25 @@ def test_a_missing_and_a_broken_file_end_with_a_reason(tmp_path: Path) -> None:
     assert made.sha256 and made.pages == ()
 
 
+@pytest.mark.slow
+def test_a_document_that_ends_every_renderer_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "endless.pdf").write_bytes(papers.endless(page=None, count=8))
+    recipe = Recipe.of(RECEIPT, Settings(render={"dpi": 72, "seconds": 0.3}), MODEL)
+    made = run.document(str(tmp_path / "endless.pdf"), recipe, reciter({}))
+    failures = [page.failure for page in made.pages if page.failure is not None]
+    assert [why.reason for why in failures] == [Reason.render_timeout] * 8
+    assert ["not tried" in why.message for why in failures] == [False] * 5 + [True] * 3
+
+
 def test_an_unforeseen_error_on_one_page_is_its_failure_with_a_traceback() -> None:
     told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), 2)
     assert isinstance(told, Failure)
     assert (told.reason, told.page, told.retryable) == (Reason.internal_error, 4, False)
     assert told.traceback and "ValueError" in told.traceback
     assert re.match(r"ValueError at \w+\.py:\d+;", told.message)
-    assert "Nguyễn" not in run.failure(KeyError("Nguyễn")).message  # it may hold what was read
-    assert run.failure(MemoryError(), 1).retryable
-    assert run.failure(Permanent(Reason.pdf_damaged, "bent"), 1).reason is Reason.pdf_damaged
+    assert "Nguyễn" not in reading.failure(KeyError("Nguyễn")).message  # it may hold what was read
+    assert reading.failure(MemoryError(), 1).retryable
+    assert reading.failure(Permanent(Reason.pdf_damaged, "bent"), 1).reason is Reason.pdf_damaged
 
 
 def test_an_answer_too_many_too_few_or_unasked_is_an_error_of_the_engine(paper: str) -> None:
@@ -183,12 +195,12 @@ def test_the_loss_of_the_engine_is_not_the_documents_failure(paper: str) -> None
 
 
 def test_a_retryable_failure_speaks_for_the_document() -> None:
-    lost = run.failed_page(Failure(Reason.render_crashed, "hard", 1), "k")
-    late = run.failed_page(Failure(Reason.out_of_memory, "soft", 2, retryable=True), "k")
-    told = run.outcome([lost, late], RECIPE)
+    lost = reading.failed_page(Failure(Reason.render_crashed, "hard", 1), "k")
+    late = reading.failed_page(Failure(Reason.out_of_memory, "soft", 2, retryable=True), "k")
+    told = reading.outcome([lost, late], RECIPE)
     assert isinstance(told, Failure) and told.retryable
     with pytest.raises(ValueError, match="must name its page"):
-        run.failed_page(Failure(Reason.pdf_damaged, "bent"), "k")
+        reading.failed_page(Failure(Reason.pdf_damaged, "bent"), "k")
 
 
 def test_a_rule_that_changes_reads_no_page_again() -> None:
@@ -207,7 +219,7 @@ def test_the_real_engine_reads_a_document_and_every_answer_can_be_read(paper: st
         engine={"place": True, "max_new_tokens": 400, "kv_tokens": 4096, "max_batch": 2},
         tiles={"max_tiles": 2},
     )
-    facts = ModelFacts(model.checkpoint_hash, model.max_tiles, "float32", "cpu")
+    facts = ModelFacts(model.checkpoint_hash, model.max_tiles, "cpu float32")
     recipe = Recipe.of(SHORT, settings, facts)
     made = run.document(paper, recipe, Engine(model, settings.engine).generate)
     assert [page.failure for page in made.pages] == [None, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import inspect
 import io
+import json
 import pickle
 import threading
 import tracemalloc
@@ -18,12 +19,14 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
-from pipeline.records import DocumentRef
+from pipeline.records import DocumentRef, Failure
 from pipeline.settings import SourceSettings
 from pipeline.sources import fetch, list_documents, s3
 from pipeline.sources.s3_errors import translate
 from tests.servers.faults import Fault, FaultProxy
 from tests.servers.s3 import S3Server, free_port
+from workers.bounds import Brake
+from workers.lane import SourceRefuses
 
 pytestmark = pytest.mark.slow  # starting a server takes two seconds
 
@@ -69,6 +72,13 @@ def test_prefixes_keys_and_globs(rgw: S3Server) -> None:
     assert found("") == found("/") == [name for name in names if name not in ("in/", ".DS_Store")]
     assert found("/a.pdf") == ["a.pdf"]
     assert found("/in/d") == ["in/deep/3.tif"]
+    assert found("/a") == found("/a.") == ["a.pdf", "a.pdf.bak"]  # a prefix is where a key begins
+    assert found("/.D") == [".DS_Store"]  # it was named
+    assert found("/*") == ["a.pdf", "a.pdf.bak"] and found("/.*") == [".DS_Store"]
+    everything = list_documents([f"s3://{bucket}/"], settings, passed_over=True)
+    assert [ref.uri for ref in everything if ref.failure and ref.failure.reason is Reason.passed_over] == [
+        f"s3://{bucket}/.DS_Store"
+    ]
     assert found("/in/*.pdf") == ["in/1.pdf", "in/x[1].pdf"]
     assert found("/**/*.tif") == ["in/deep/3.tif"]
     assert found("/in/x[1].pdf") == ["in/x[1].pdf"]
@@ -323,9 +333,11 @@ def test_every_exception_of_botocore_has_its_place() -> None:
         (403, "AccessDenied", Permanent, Reason.access_denied),
         (403, "SignatureDoesNotMatch", Permanent, Reason.access_denied),
         (403, "RequestTimeTooSkewed", Permanent, Reason.access_denied),
-        (403, "InvalidObjectState", Permanent, Reason.access_denied),
+        (403, "InvalidObjectState", Permanent, Reason.object_archived),
         (401, "Unauthorized", Permanent, Reason.access_denied),
-        (301, "PermanentRedirect", Permanent, Reason.access_denied),
+        (301, "PermanentRedirect", Permanent, Reason.wrong_region),
+        (301, "301", Permanent, Reason.wrong_region),
+        (400, "AuthorizationHeaderMalformed", Permanent, Reason.wrong_region),
         (412, "PreconditionFailed", Permanent, Reason.object_changed),
         (400, "ExpiredToken", Transient, Reason.access_denied),
         (400, "RequestTimeout", Transient, Reason.store_unreachable),
@@ -340,6 +352,122 @@ def test_what_a_server_answers(status: int, code: str, kind: type[Coded], reason
     error = botocore.exceptions.ClientError(response, "GetObject")  # type: ignore[arg-type]
     mapped = translate(error, "s3://bucket/key", "http://endpoint")
     assert (type(mapped), mapped.reason) == (kind, reason)
+
+
+def answered(status: int, code: str, message: str, **error: str) -> Coded:
+    response = {
+        "Error": {"Code": code, "Message": message, **error},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return translate(botocore.exceptions.ClientError(response, "GetObject"), "s3://bucket/key", None)  # type: ignore[arg-type]
+
+
+def test_what_is_not_a_matter_of_rights_has_a_code_and_a_sentence_of_its_own() -> None:
+    """The messages are those of S3, of MinIO and of RGW; only these tell some cases apart."""
+    keyed = (
+        "The object was stored using a form of Server Side Encryption. The correct parameters must be "
+        "provided to retrieve the object."
+    )
+    for error, reason, said in (
+        (answered(400, "InvalidRequest", keyed), Reason.customer_key, "SSE-C"),
+        (
+            answered(403, "InvalidObjectState", "not valid for the storage class"),
+            Reason.object_archived,
+            "restore",
+        ),
+        (
+            answered(403, "AccessDenied", "Bucket is Requester Pays: x-amz-request-payer is missing"),
+            Reason.requester_pays,
+            'source.request_payer = "requester"',
+        ),
+        (
+            answered(400, "AuthorizationHeaderMalformed", "the region is wrong", Region="ap-southeast-1"),
+            Reason.wrong_region,
+            "AWS_REGION=ap-southeast-1",
+        ),
+        (answered(403, "AccessDenied", "Access Denied"), Reason.access_denied, "source.request_payer"),
+    ):
+        assert isinstance(error, Permanent) and error.reason is reason and said in error.message
+        brake = Brake(1)
+        if reason is Reason.access_denied:
+            with pytest.raises(SourceRefuses):
+                brake.failed(Failure.of(error))
+        else:
+            brake.failed(Failure.of(error))  # one such object does not stop a lane
+
+
+def test_archived_objects_are_told_by_the_listing(moto: S3Server) -> None:
+    bucket, client = moto.bucket({"9.pdf": b"live"}), moto.client()
+    for number, storage in enumerate(("GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "STANDARD_IA", "GLACIER")):
+        client.put_object(Bucket=bucket, Key=f"{number}.pdf", Body=b"x", StorageClass=storage)
+    client.restore_object(Bucket=bucket, Key="4.pdf", RestoreRequest={"Days": 1})
+    settings = settings_for(moto)
+    found = listed(f"s3://{bucket}/", settings)
+    assert keys(found) == ["0.pdf", "1.pdf", "2.pdf", "3.pdf", "4.pdf", "9.pdf"]
+    for ref, storage in zip(found, ("GLACIER", "DEEP_ARCHIVE"), strict=False):
+        assert ref.failure and ref.failure.reason is Reason.object_archived and storage in ref.failure.message
+    for ref in (found[2], found[3], found[5]):
+        assert not ref.failure and fetch(ref.uri, settings, ref.etag).data
+    with pytest.raises(Permanent) as caught:
+        fetch(found[0].uri, settings)
+    assert caught.value.reason is Reason.object_archived
+
+
+def test_a_restored_object_can_be_read() -> None:
+    item = {"StorageClass": "GLACIER"}
+    assert s3._archived(item) == "GLACIER"
+    restored = {"IsRestoreInProgress": False, "RestoreExpiryDate": "2026-12-01"}
+    assert s3._archived(item | {"RestoreStatus": restored}) is None
+    assert s3._archived(item | {"RestoreStatus": {"IsRestoreInProgress": True}}) == "GLACIER"
+
+
+def test_who_reads_pays_where_it_is_set(rgw: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RGW refuses the other user's requests to a requester-pays bucket without the header."""
+    bucket, client = rgw.bucket({"a.pdf": b"x"}), rgw.client()
+    allow = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": ["*"]},
+                "Action": ["s3:GetObject", "s3:ListBucket"],
+                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+            }
+        ],
+    }
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(allow))
+    client.put_bucket_request_payment(Bucket=bucket, RequestPaymentConfiguration={"Payer": "Requester"})
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", rgw.other_access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", rgw.other_secret_key)
+    settings = settings_for(rgw)
+    with pytest.raises(Permanent, match=r"source\.request_payer"):
+        fetch(f"s3://{bucket}/a.pdf", settings)
+    paying = settings_for(rgw, request_payer="requester")
+    (ref,) = listed(f"s3://{bucket}/", paying)
+    assert fetch(ref.uri, paying, ref.etag).data == b"x"
+
+
+def test_an_etag_that_is_no_md5_has_its_setting(
+    bad_network: tuple[FaultProxy, str, SourceSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that makes up its ETags, as some gateways do; here the MD5 is made up."""
+    _, bucket, settings = bad_network
+    checked = s3._as_promised
+    monkeypatch.setattr(s3, "_as_promised", lambda _md5, answer: checked("0" * 32, answer))
+    (stored_with_checksum,) = {s3._as_promised("", boto_answer(settings, bucket))}
+    once = settings.model_copy(update={"attempts": 1})
+    if not stored_with_checksum:
+        with pytest.raises(Transient, match=r'source\.checksum = "stored"') as caught:
+            fetch(f"s3://{bucket}/1.pdf", once)
+        assert caught.value.reason is Reason.checksum_mismatch
+    for policy in ("stored", "none"):
+        lenient = once.model_copy(update={"checksum": policy})
+        assert fetch(f"s3://{bucket}/1.pdf", lenient).data == b"B" * 5000
+
+
+def boto_answer(settings: SourceSettings, bucket: str) -> dict[str, object]:
+    answer: dict[str, object] = s3._client(settings).get_object(Bucket=bucket, Key="1.pdf")
+    return answer
 
 
 def test_memory_does_not_grow_with_the_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import checks, mrz, qr, vat
+from schemas import mrz, qr, vat
 from schemas.checks import CheckResult
 from schemas.dates import UNLIMITED
-from schemas.id_card_rules import PROVINCES, expiries
+from schemas.id_card import PROVINCES, expiries
 from schemas.registry import BUILT_IN, resolve
 from schemas.words import to_words
 
@@ -75,7 +75,7 @@ CODE = qr.build(
 
 def faults(schema: str, record: dict[str, Any], *codes: str) -> dict[str, CheckResult]:
     """The failed checks by code."""
-    return {c.code: c for c in checks.run(resolve(schema), record, codes) if not c.passed}
+    return {c.code: c for c in resolve(schema).run_checks(record, codes) if not c.passed}
 
 
 def line(n: int, **changed: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def line(n: int, **changed: Any) -> dict[str, Any]:
     ("schema", "record"), [("invoice", INVOICE), ("receipt", RECEIPT), ("id_card", CARD)]
 )
 def test_a_right_record_passes_and_says_what_was_compared(schema: str, record: dict[str, Any]) -> None:
-    results = checks.run(resolve(schema), record, [CODE] if schema == "id_card" else [])
+    results = resolve(schema).run_checks(record, [CODE] if schema == "id_card" else [])
     assert [result for result in results if not result.passed] == []
     assert len(results) >= 4
     assert all(result.message and result.code for result in results)

@@ -1,4 +1,7 @@
-"""A real Ray head with its job server, started on first use and shared by all tests of a session."""
+"""A real Ray head with its job server, started on first use and shared by all tests of a session.
+
+Its token is the one that tests/conftest.py puts into the environment.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from workers import ray_start
+
+_UP_SECONDS = 300.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 _RAY = Path(sys.executable).with_name("ray")
 
@@ -71,7 +78,7 @@ def ray_head() -> Iterator[RayHead]:
     with ExitStack() as stack:
         for last in (False, False, True):
             try:
-                yield stack.enter_context(_head(cpus=8))
+                yield stack.enter_context(started_head(cpus=8))
                 return
             except _NotUp:  # a busy machine: Ray's own patience with its processes is short
                 if last:
@@ -85,7 +92,7 @@ class _NotUp(RuntimeError):
 @contextmanager
 def second_node() -> Iterator[tuple[RayHead, SecondNode]]:
     """A cluster of a head and another node, with room for one lane each."""
-    with _head(cpus=2) as head, tempfile.TemporaryDirectory(prefix="ray") as directory:
+    with started_head(cpus=2) as head, tempfile.TemporaryDirectory(prefix="ray") as directory:
         agents = [_free_port() for _ in range(4)]
         command = [
             str(_RAY), "start", "--block", "--disable-usage-stats", f"--address={head.address}",
@@ -106,7 +113,8 @@ def second_node() -> Iterator[tuple[RayHead, SecondNode]]:
 
 
 @contextmanager
-def _head(cpus: int) -> Iterator[RayHead]:
+def started_head(cpus: int, *, guarded: bool = True) -> Iterator[RayHead]:
+    """A head of its own; one that is not guarded asks for no token."""
     directory = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
     port, dashboard, *agents = (_free_port() for _ in range(6))
     command = [
@@ -119,7 +127,12 @@ def _head(cpus: int) -> Iterator[RayHead]:
     ]  # fmt: skip
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd=directory
+            command,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env=_environment(guarded),
+            cwd=directory,
         )
         try:
             jobs = f"http://127.0.0.1:{dashboard}"
@@ -134,11 +147,13 @@ def _head(cpus: int) -> Iterator[RayHead]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment(guarded: bool = True) -> dict[str, str]:
     """What lanes would have on a machine of their own: S3 keys that moto takes, one thread a process."""
     return os.environ | {
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "disabled",
+        "RAY_AUTH_MODE": "token" if guarded else "disabled",
+        # Left to itself, the raylet gives its agents 15 s, and the node 30 s in all.
+        "RAY_START_HOOK": "tests.servers.cluster.wait_longer",
         "PYTHONPATH": str(CHECKOUT),
         "OMP_NUM_THREADS": "1",
         "AWS_ACCESS_KEY_ID": "moto",
@@ -148,23 +163,36 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], seconds: float = 150, nodes: int = 1) -> None:
+def wait_longer(_parameters: object, _head: bool) -> None:
+    """Runs in the process of `ray start`, as in a run's own."""
+    ray_start.wait_for_node(_UP_SECONDS)
+
+
+def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], nodes: int = 1) -> None:
     """Until the job server answers and so many nodes are alive."""
+    seconds, missing = _UP_SECONDS, "no answer"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise _NotUp(f"ray start ended with {process.returncode}")
         try:
-            with urllib.request.urlopen(f"{jobs}/api/jobs/", timeout=5):
-                pass
-            with urllib.request.urlopen(f"{jobs}/nodes?view=summary", timeout=5) as answer:
-                found = json.load(answer)["data"]["summary"]
-            if len(found) >= nodes and all(node["raylet"]["state"] == "ALIVE" for node in found):
+            _ask(f"{jobs}/api/jobs/")
+            found = _ask(f"{jobs}/nodes?view=summary")["data"]["summary"]
+            alive = sum(node["raylet"]["state"] == "ALIVE" for node in found)
+            if alive >= nodes and alive == len(found):
                 return
-        except (urllib.error.URLError, OSError, KeyError):
-            pass
+            missing = f"{alive} living nodes of {nodes}"
+        except (urllib.error.URLError, OSError, KeyError) as error:
+            missing = f"the job server says {error}"
         time.sleep(0.2)
-    raise _NotUp(f"no living node and job server at {jobs} after {seconds} s")
+    raise _NotUp(f"the Ray at {jobs} is not up after {seconds} s: {missing}")
+
+
+def _ask(url: str) -> Any:
+    token = os.environ["RAY_AUTH_TOKEN"]  # one that is not guarded does not mind
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -289,6 +289,28 @@ def test_lost_workers_are_not_held_against_the_document(ledger: Store, clock: Cl
     assert ledger.counts(job)["pending"] == 1
 
 
+def test_each_end_says_in_which_state_it_left_the_document(ledger: Store, clock: Clock) -> None:
+    job = samples.job(ledger)
+    ledger.add_documents(job, refs("a", "b", "c", "d"))
+    ledger.claim(job, "a lane that dies", 1, 60)
+    clock.pass_(61)
+    leases = {lease.uri[-1]: lease for _ in "ab" for lease in ledger.claim(job, "w", 9, 60)}
+    assert {name: (lease.attempt, lease.tries) for name, lease in leases.items()} == {
+        "a": (2, 1), "b": (1, 1), "c": (1, 1), "d": (1, 1)
+    }  # fmt: skip
+    for _ in range(2):  # a repeated call, whose first answer was lost, says the same
+        assert ledger.release(leases["a"], UNREACHABLE, attempts=2) == "pending"  # the loss was no try
+        assert ledger.release(leases["b"], UNREACHABLE, attempts=1) == "quarantined"
+        assert ledger.release(leases["c"]) == "pending"
+        found = invoice(state="review")
+        assert ledger.commit(leases["d"], found, [page(1)], sha256="ab") == "review"
+    [again] = [lease for lease in ledger.claim(job, "w", 9, 60) if lease.uri == "/in/a"]
+    assert (again.attempt, again.tries) == (3, 2)
+    assert ledger.release(again, UNREACHABLE, attempts=2) == "quarantined"
+    [other] = ledger.claim(job, "w", 9, 60)
+    assert [ledger.quarantine(other, LOST) for _ in range(2)] == ["quarantined"] * 2
+
+
 def test_the_databases_clock_ends_leases(url: str) -> None:
     with store.open(url) as ledger:
         job = samples.job(ledger)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -98,12 +99,72 @@ VIEW = "SELECT number, issue_date, total, vat_rate FROM invoice_v1 ORDER BY docu
 
 def test_csv_and_json_keep_every_digit(filled: Store) -> None:
     read = list(csv.DictReader(io.StringIO(_written(filled, "csv", VIEW).decode())))
-    assert read[0]["number"] == "=1+1" and read[0]["issue_date"] == "2026-05-01" and read[0]["vat_rate"] == ""
+    assert (
+        read[0]["number"] == "'=1+1" and read[0]["issue_date"] == "2026-05-01" and read[0]["vat_rate"] == ""
+    )
     assert Decimal(read[0]["total"]) == Decimal("1100000.5") and read[1]["total"] == LONG_SUM
     parsed = json.loads(_written(filled, "json", VIEW))
     assert [row["total"] for row in parsed] == [1100000.5, LONG_SUM]
     assert parsed[0]["issue_date"] == "2026-05-01" and parsed[0]["vat_rate"] is None
     assert json.loads(_written(filled, "json", "SELECT uri FROM documents WHERE uri = 'no'")) == []
+
+
+COMPUTED = (
+    "=1+1", "+84 90", "-cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\rx", "\n=1", "  =1", "\u00a0=1", "\u200b=1",
+    "\ufeff=1", "\x00=1", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20A", "'=1", "''=1", "-1+2", "-",
+    "-1e5", "+5",
+)  # fmt: skip
+KEPT = ("", "7", "-5", "-5.25", "a=1", "Bút", "'tis", "1-2", "đ@", "'")
+
+
+@pytest.mark.parametrize("text", COMPUTED)
+def test_a_spreadsheet_computes_nothing(text: str) -> None:
+    cell = formats.harmless(text)
+    assert cell == "'" + text
+    assert formats.harmless(cell) == "'" + cell  # so that one apostrophe always comes off
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_a_cell_that_is_no_formula_stays(text: str) -> None:
+    assert formats.harmless(text) == text
+
+
+def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(ledger: Store, tmp_path: Path) -> None:
+    job = samples.job(ledger)
+    texts = [text for text in COMPUTED if "\x00" not in text]
+    ledger.add_documents(job, refs(*map(str, range(len(texts)))))
+    for lease, text in zip(ledger.claim(job, "w", len(texts), 60), texts, strict=True):
+        finish(ledger, lease, invoice(text, total="-5.25"))
+    sql = "SELECT number, total, -5 AS five, '=2' AS two FROM invoice_v1"
+
+    def rows(text: bytes) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
+
+    def written(name: str, **options: bool) -> list[dict[str, str]]:
+        ledger.export(job, "csv", tmp_path / name, **options)
+        return rows((tmp_path / name).read_bytes())
+
+    with ledger.query(sql) as found:
+        formats.write(found, "csv", raw := io.BytesIO(), raw=True)
+    for exact in (rows(raw.getvalue()), written("raw.csv", raw=True)):
+        assert sorted(row["number"] for row in exact) == sorted(texts)
+    for safe in (rows(_written(ledger, "csv", sql)), written("safe.csv")):
+        assert sorted(row["number"][1:] for row in safe) == sorted(texts)
+        assert {row["number"][0] for row in safe} == {"'"}
+        assert {Decimal(row["total"]) for row in safe} == {Decimal("-5.25")}
+    assert {(row["five"], row["two"]) for row in rows(_written(ledger, "csv", sql))} == {("-5", "'=2")}
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "xlsx"])
+def test_an_export_is_for_its_owner_alone(filled: Store, tmp_path: Path, format: str) -> None:
+    out = tmp_path / f"out.{format}"
+    out.touch(0o644)  # from an older version
+    before = os.umask(0)
+    try:
+        exported = filled.export(filled.find_job("june"), format, out)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path, _ in exported.files] == [0o600] * len(exported.files)
 
 
 def test_a_table_does_not_steer_the_terminal(filled: Store) -> None:

@@ -16,7 +16,6 @@ from pipeline.errors import Reason, UsageError
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern, load
-from pipeline.vintern.batching import Shape
 from pipeline.vintern.engine import Engine, EngineFull
 from tests.vintern import checkpoints
 from tests.vintern.pages import CARD, GRAMMARS, WORDS, Slow, answer_slowly, page, same, text_of
@@ -177,34 +176,6 @@ def force(model: Vintern, request: Request, tokens: list[int]) -> torch.Tensor:
     embeds = torch.cat([model.embed(prompt, visual), said])
     hidden = model.language(embeds[None], torch.arange(len(embeds))[None])[0]
     return model.language.head(hidden[len(prompt) - 1 : -1]).float().log_softmax(-1)
-
-
-@pytest.mark.slow
-def test_decoding_in_a_rectangle_as_on_a_gpu_says_the_same(
-    model: Vintern, pages: list[Request], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_token = run(Engine(model, EngineSettings(max_batch=4, place=True)), pages)
-    monkeypatch.setattr(Shape, "for_cpu", Shape.for_gpu)
-    engine = Engine(model, EngineSettings(max_batch=4, place=True))
-    engine._runner.rectangle = True
-    for name, answer in run(engine, pages).items():
-        assert answer.text == by_token[name].text
-        np.testing.assert_allclose(answer.probability, by_token[name].probability, rtol=1e-4)
-        np.testing.assert_allclose(answer.place, by_token[name].place, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.slow
-def test_what_a_gpu_compiles_is_one_graph_a_shape(
-    model: Vintern, pages: list[Request], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a compiler behind it: only that all of a decode pass can be traced, and still says the same."""
-    expected = run(Engine(model, EngineSettings(max_batch=2)), pages[:2])
-    monkeypatch.setattr(Shape, "for_cpu", Shape.for_gpu)
-    engine = Engine(model, EngineSettings(max_batch=2))
-    engine._runner.rectangle = True
-    engine._runner._language = torch.compile(model.language, dynamic=False, fullgraph=True, backend="eager")
-    answers = run(engine, pages[:2])
-    assert all(answers[name].text == answer.text for name, answer in expected.items())
 
 
 def test_places_are_the_last_layers_attention(model: Vintern) -> None:

@@ -187,14 +187,29 @@ def test_a_constraint_refuses_and_a_copy_starts_afresh(model: Vintern) -> None:
 
 def test_slots_are_given_lowest_first_and_once(model: Vintern) -> None:
     cache = KVCache(model.config.language, 3, 64, torch.bfloat16, torch.device("cpu"))
-    assert [cache.take(), cache.take(), cache.take(), cache.free] == [0, 1, 2, 0]
-    cache.give(1)
-    cache.give(0)
-    assert cache.take() == 0
+    assert [cache.allocate(), cache.allocate(), cache.allocate(), cache.free] == [0, 1, 2, 0]
+    cache.release(1)
+    cache.release(0)
+    assert cache.allocate() == 0
     with pytest.raises(ValueError, match="not in use"):
-        cache.give(1)
+        cache.release(1)
     assert token_bytes(model.config.language, torch.bfloat16) == 2 * 2 * 2 * 16 * 2
     assert not cache.keys.any() and not cache.values.any()
+
+
+def test_a_slot_that_is_not_in_use_is_not_wiped(model: Vintern) -> None:
+    """Whoever hands a slot back twice harms neither the next one in it nor the slot of padding."""
+    cache = KVCache(model.config.language, 2, 64, torch.bfloat16, torch.device("cpu"))
+    slot = cache.allocate()
+    cache.keys.fill_(1)
+    cache.values.fill_(1)
+    for wrong in (1, cache.slots, -1):
+        with pytest.raises(ValueError, match="not in use"):
+            cache.release(wrong, wipe=64)
+    assert cache.keys.all() and cache.values.all()
+    cache.release(slot, wipe=3)
+    assert not cache.keys[:, slot, :3].any() and not cache.values[:, slot, :3].any()
+    assert cache.keys[:, slot, 3:].all() and cache.keys[:, slot + 1 :].all()
 
 
 def test_peaks_find_the_centre_of_the_strongest_cells() -> None:
@@ -223,7 +238,7 @@ class Fake:
     finish = None
 
     def __init__(self, tiles: int, pending: int = 1) -> None:
-        self.tile_count, self.seen, self.pending = tiles, 0, [0] * pending
+        self.tile_count, self.encoded, self.pending = tiles, 0, [0] * pending
 
 
 SHAPE = Shape(vision=(4, 8), mixed=True, prefill=100, decode=6, chunk=3, patience=2)
@@ -237,9 +252,9 @@ def test_vision_waits_for_a_full_bucket_but_not_for_long() -> None:
     batch.admit(Fake(6))
     assert batch.next() is Work.vision
     tiles = batch.tiles()
-    assert len(tiles) == 8 and batch.bucket(8) == 8 and batch.bucket(3) == 4
-    batch.saw(tiles)
-    assert (len(batch.ready), len(batch.looking)) == (1, 1)
+    assert len(tiles) == 8 and SHAPE.bucket(8) == 8 and SHAPE.bucket(3) == 4
+    batch.encoded(tiles)
+    assert (len(batch.ready), len(batch.encoding)) == (1, 1)
     assert batch.next() is Work.prefill
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pipeline.settings import EngineSettings
-from pipeline.vintern import Vintern, cpu, kernels, language, load, sampler
+from pipeline.vintern import Vintern, cpu, kernels, language, load, onednn, sampler
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.kernels import Kernels, KernelsMissing, Span
 from tests.vintern import checkpoints
@@ -178,13 +178,13 @@ def test_an_engine_with_them_says_the_same_alone_and_in_company(
 ) -> None:
     """Bit for bit; also as where there is AMX: prompts by PyTorch's attention, products padded."""
     found = kernels.load(model.config, model.dtype)
-    monkeypatch.setattr(kernels, "load", lambda *_: found)
+    monkeypatch.setattr(cpu, "load_kernels", lambda *_: found)
     if amx:
         found.long_queries = False
-        monkeypatch.setattr(cpu, "any_rows", lambda *_: False)
+        monkeypatch.setattr(onednn, "any_rows", lambda *_: False)
     pages = [page(number, (1, 2, 0, 1, 3)[number % 5], GRAMMARS[number % 5], 30) for number in range(8)]
     engine = Engine(model, EngineSettings(max_batch=4))
-    assert engine.about.endswith("own kernels")
+    assert engine.backend.about.endswith("own kernels")
     together = run(engine, pages)
     for request in pages:
         assert same(run(engine, [request])[request.id], together[request.id])
@@ -213,8 +213,8 @@ def test_an_engine_with_them_says_what_pytorchs_operations_say(model: Vintern, t
 def test_an_engine_says_why_it_has_none(tmp_path: Path) -> None:
     checkpoints.write(tmp_path, "v2")
     model = load(tmp_path, dtype="float32", device="cpu")
-    assert "without own kernels: they are for bfloat16" in Engine(model, EngineSettings()).about
-    assert Engine(model, EngineSettings(kernels=False)).about.endswith(
+    assert "without own kernels: they are for bfloat16" in Engine(model, EngineSettings()).backend.about
+    assert Engine(model, EngineSettings(kernels=False)).backend.about.endswith(
         "without own kernels: engine.kernels is off"
     )
 

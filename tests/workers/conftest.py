@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import run, store
+from pipeline import store
 from pipeline.errors import Reason, ReplicaLost
 from pipeline.keys import ModelFacts
-from pipeline.records import DocumentRef, Failure, Generation, Request
+from pipeline.recipe import Recipe
+from pipeline.records import Document, DocumentRef, Failure, Generation, Request
 from pipeline.settings import Settings, load
 from pipeline.store import Job, Lease, Store
 from workers.crew import ReaderLost, Readers
-from workers.document import Lane, Way
+from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport
-from workers.reader import DrawnPage, Fetched, Reader, recipe
+from workers.reader import DrawnPage, Fetched, Reader, TooLarge, recipe
 
-FACTS = ModelFacts("c" * 64, max_tiles=1, dtype="float32", device="cpu")
+FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
 SCHEMA = '''
 from pydantic import BaseModel, Field
 
@@ -92,33 +93,47 @@ def _near(colour: tuple[int, ...], other: tuple[int, int, int]) -> bool:
     return all(abs(a - b) < 16 for a, b in zip(colour, other, strict=True))  # JPEG in a PDF is not exact
 
 
-class InProcessReader:
-    """The reader itself, in a thread; `deadly` pages kill it as often as the number says (0: on opening)."""
+class Reference:
+    """What a Ray reference is to a document's bytes: they are held while it lives."""
 
-    def __init__(self, job: LaneJob, deadly: dict[int, int]) -> None:
-        self._reader = Reader(job)
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+
+class HeldReader(Reader):
+    """The reader itself, without Ray."""
+
+    def _get(self, reference: Reference) -> Document:
+        return reference.document
+
+
+class InProcessReader:
+    """The reader itself, in a thread; `deadly` pages kill it as often as the number says (0: on opening), and
+    `passing` ones cannot be drawn just now.
+    """
+
+    def __init__(self, job: LaneJob, deadly: dict[int, int], passing: set[int]) -> None:
+        self._reader = HeldReader(job)
         self._reader.load(FACTS)
-        self._deadly = deadly
-        self._chosen: list[int] = []
+        self._deadly, self._passing = deadly, passing
         self.deaths = 0
 
-    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Any]:
-        return await asyncio.to_thread(self._reader.fetch, uri, etag, room)
+    async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
+        fetched, document = await asyncio.to_thread(self._reader.fetch, uri, etag, most)
+        if isinstance(fetched, TooLarge):
+            return fetched
+        assert document is not None
+        return replace(fetched, document=Reference(document))
 
-    async def open(self, document: Any) -> int:
+    async def count(self, fetched: Fetched) -> int:
         self._die(0)
-        return await asyncio.to_thread(self._reader.open, document)
+        return await asyncio.to_thread(self._reader.count, fetched)
 
-    async def choose(self, numbers: Sequence[int]) -> None:
-        self._chosen = list(numbers)
-        self._reader.choose(numbers)
-
-    async def draw(self, request_id: str) -> tuple[DrawnPage | Failure, Any]:
-        self._die(self._chosen.pop(0))
-        return await asyncio.to_thread(self._reader.draw, request_id)
-
-    async def close(self) -> None:
-        self._reader.close()
+    async def draw(self, fetched: Fetched, page: int, request_id: str) -> tuple[DrawnPage | Failure, Any]:
+        self._die(page)
+        if page in self._passing:
+            return Failure(Reason.render_memory, "the machine is full", page, retryable=True), None
+        return await asyncio.to_thread(self._reader.draw, fetched, page, request_id)
 
     async def peak_bytes(self) -> int:
         return 0
@@ -143,6 +158,7 @@ class Bench:
     job: Job
     lane_job: LaneJob
     deadly: dict[int, int] = field(default_factory=dict)
+    passing: set[int] = field(default_factory=set)
     replica: RoteReplica = field(default_factory=RoteReplica)
 
     def use(self, settings: Settings) -> None:
@@ -167,9 +183,9 @@ class Bench:
         return self.ledger.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
 
     def lane(self) -> Lane:
-        reader: Any = InProcessReader(self.lane_job, self.deadly)
+        reader: Any = InProcessReader(self.lane_job, self.deadly, self.passing)
         replica: Any = self.replica
-        rules: run.Recipe = recipe(self.lane_job, FACTS)
+        rules: Recipe = recipe(self.lane_job, FACTS)
         return Lane(rules, self.ledger, asyncio.to_thread, Readers([reader]), replica, LaneReport("lane-0"))
 
     @staticmethod
@@ -178,19 +194,19 @@ class Bench:
             seat.end()  # type: ignore[attr-defined]
 
     def work(self, leases: Sequence[Lease]) -> LaneReport:
-        """Walk these documents side by side, to their ends."""
+        """These documents side by side, to their ends."""
 
-        async def walk() -> LaneReport:
+        async def complete() -> LaneReport:
             lane = self.lane()
-            ways = [Way(lane, lease, lambda: None).walk() for lease in leases]
+            attempts = [Attempt(lane, lease, lambda: None).complete() for lease in leases]
             try:
-                await asyncio.wait_for(asyncio.gather(*ways), 60)
+                await asyncio.wait_for(asyncio.gather(*attempts), 60)
             finally:
                 self.end(lane)
             assert (lane.pages.used, lane.page_bytes.used, lane.document_bytes.used) == (0, 0, 0)
             return lane.report
 
-        return asyncio.run(walk())
+        return asyncio.run(complete())
 
     def states(self) -> dict[str, tuple[str, str | None]]:
         return {Path(row.uri).name: (row.state, row.reason) for row in self.ledger.documents(self.job)}

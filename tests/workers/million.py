@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from infra.benchmarks.ledger_stub import finish_most
 from pipeline import run, store
 from pipeline.errors import Reason
+from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PreparedPage
 from pipeline.settings import load
 from pipeline.store import Job, Store
@@ -54,23 +55,23 @@ class StubReader:
 
     deaths = 0
 
-    def __init__(self, rules: run.Recipe) -> None:
+    def __init__(self, rules: Recipe) -> None:
         self._rules = rules
 
-    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Any]:
-        return Fetched(f"{hash(uri) % 2**64:064x}", etag, 100_000), None
+    async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched:
+        return Fetched(uri, f"{hash(uri) % 2**64:064x}", etag, 100_000)
 
-    async def open(self, document: Any) -> int:
+    async def count(self, fetched: Fetched) -> int:
         return 1
 
-    async def choose(self, numbers: Sequence[int]) -> None: ...
+    async def draw(self, fetched: Fetched, page: int, request_id: str) -> tuple[DrawnPage, Any]:
+        return self._drawn(
+            PreparedPage(page, np.zeros((1, 448, 448, 3), np.uint8), 448, 448, "stub"), request_id
+        )
 
-    async def draw(self, request_id: str) -> tuple[DrawnPage, Any]:
-        page = PreparedPage(1, np.zeros((1, 448, 448, 3), np.uint8), 448, 448, "stub")
+    def _drawn(self, page: PreparedPage, request_id: str) -> tuple[DrawnPage, Any]:
         request = run.request(page, self._rules, request_id)
         return DrawnPage(run.without_tiles(page), page.tiles.nbytes), request
-
-    async def close(self) -> None: ...
 
     async def peak_bytes(self) -> int:
         return 0

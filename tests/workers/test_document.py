@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pypdfium2
 import pytest
+from PIL import Image
 
-from tests.workers.conftest import Bench, RoteReplica
+from pipeline import run
+from pipeline.reading import Commit, Quarantine
+from pipeline.records import Failure, Generation, Request
+from tests.workers.conftest import (
+    FACTS,
+    Bench,
+    HeldReader,
+    InProcessReader,
+    Reference,
+    RoteReplica,
+    answer,
+)
+from workers.reader import DrawnPage, Fetched, TooLarge, recipe
 
 GREY, RED, BLUE = (200, 200, 200), (255, 0, 0), (0, 0, 255)
 
@@ -122,3 +140,168 @@ def test_a_surprise_is_a_reason_with_its_traceback(bench: Bench) -> None:
     assert bench.states() == {"one.png": ("quarantined", "internal_error")}
     [item] = bench.ledger.failed(bench.job)
     assert item.failure.traceback is not None and "nobody foresaw this" in item.failure.traceback
+
+
+# what is a try, and what the report says of it
+
+
+@pytest.fixture
+def after_a_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A document of two pages whose first worker vanished; a document may be tried twice."""
+    monkeypatch.setattr("workers.document._RETRY_SECONDS", 0.0)
+    bench.add(bench.pdf("two.pdf", [GREY, (90, 90, 90)]))
+    bench.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=0.01)
+    time.sleep(0.05)
+    return bench
+
+
+def test_a_lost_worker_is_no_try_so_that_a_page_that_may_pass_has_all_of_its_tries(
+    after_a_loss: Bench,
+) -> None:
+    bench = after_a_loss
+    bench.passing = {2}
+    [lease] = bench.claim()
+    assert (lease.attempt, lease.losses, lease.tries) == (2, 1, 1)
+    report = bench.work([lease])
+    assert bench.states() == {"two.pdf": ("pending", "render_memory")}
+    assert (report.given_back, report.documents, report.reasons) == (1, {}, {})
+    report = bench.work(bench.claim())  # the last try: what there is, is kept
+    assert bench.states() == {"two.pdf": ("partial", None)}
+    assert (report.given_back, report.documents, report.reasons) == (0, {"partial": 1}, {"render_memory": 1})
+
+
+def test_the_report_says_what_the_ledger_says(after_a_loss: Bench) -> None:
+    bench = after_a_loss
+    bench.passing = {1, 2}
+    report = bench.work(bench.claim())
+    assert bench.states() == {"two.pdf": ("pending", "render_memory")}
+    assert (report.given_back, report.documents, report.reasons) == (1, {}, {})
+    report = bench.work(bench.claim())
+    assert bench.states() == {"two.pdf": ("quarantined", "render_memory")}
+    assert (report.given_back, report.documents, report.reasons) == (
+        0,
+        {"quarantined": 1},
+        {"render_memory": 1},
+    )
+
+
+# a page is known by its number
+
+
+def test_a_reader_answers_for_any_page_of_any_document_in_any_order(bench: Bench) -> None:
+    colours = {"one.pdf": [GREY, (90, 90, 90), (30, 30, 30)], "two.pdf": [(60, 60, 60), (120, 120, 120)]}
+    reader = HeldReader(bench.lane_job)
+    reader.load(FACTS)
+    fetched: dict[str, Fetched] = {}
+    for name, pages in colours.items():
+        path = bench.pdf(name, pages)
+        size = Path(path).stat().st_size
+        assert reader.fetch(path, None, size - 1) == (TooLarge(size), None)
+        found, document = reader.fetch(path, None, size)
+        assert isinstance(found, Fetched) and found.size == size and document is not None
+        fetched[name] = replace(found, document=Reference(document))
+    try:
+        for name, page in (("one.pdf", 3), ("two.pdf", 2), ("one.pdf", 1), ("one.pdf", 2), ("two.pdf", 1)):
+            drawn, request = reader.draw(fetched[name], page, f"{name} {page}")
+            assert isinstance(drawn, DrawnPage) and request is not None
+            assert (drawn.page.page, request.id) == (page, f"{name} {page}")
+            assert abs(int(request.tiles[0, 224, 224, 0]) - colours[name][page - 1][0]) < 5
+            assert reader.count(fetched[name]) == len(colours[name])
+    finally:
+        reader.end()
+
+
+def test_a_page_that_comes_for_another_is_never_stored_in_its_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mistaken(InProcessReader):
+        async def draw(self, fetched: Fetched, page: int, request_id: str) -> tuple[DrawnPage | Failure, Any]:
+            return await super().draw(fetched, {2: 3, 3: 2}.get(page, page), request_id)
+
+    monkeypatch.setattr("tests.workers.conftest.InProcessReader", Mistaken)
+    uri = bench.pdf("three.pdf", [GREY, (90, 90, 90), (30, 30, 30)])
+    bench.add(uri)
+    bench.work(bench.claim())
+    assert bench.states() == {"three.pdf": ("quarantined", "internal_error")}
+    [item] = bench.ledger.failed(bench.job)
+    assert "page 2 of 3 was asked for, and page 3 came" in (item.failure.traceback or "")
+    assert {page.page for page in bench.ledger.page_results(bench.job, uri)} <= {1}
+
+
+def test_an_answer_to_another_request_is_never_stored_for_the_page_that_was_asked(bench: Bench) -> None:
+    class Confused(RoteReplica):
+        async def generate(self, request: Request) -> Generation:
+            return await super().generate(replace(request, id="another " + request.id))
+
+    bench.replica = Confused()
+    bench.add(bench.picture("one.png"))
+    bench.work(bench.claim())
+    assert bench.states() == {"one.png": ("quarantined", "internal_error")}
+    assert not bench.ledger.page_results(bench.job, str(bench.folder / "one.png"))
+
+
+# both drivers
+
+
+def scripted(request: Request) -> Generation:
+    """By the page's brightness: a number, or for a black page an answer that does not end."""
+    bright = int(request.tiles.mean())
+    return answer(request.id, f'{{"Số":"{bright % 100:02}"}}', "loop" if bright < 5 else "stop")
+
+
+class ScriptedReplica(RoteReplica):
+    async def generate(self, request: Request) -> Generation:
+        await asyncio.sleep(0.03 * (request.tiles.mean() < 100))  # dark pages are answered after later ones
+        return scripted(request)
+
+
+def test_both_drivers_come_to_the_same_for_the_same_documents(bench: Bench) -> None:
+    whole = Path(bench.picture("whole.png", (70, 70, 70)))
+    (bench.folder / "half.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (bench.folder / "none.pdf").write_text("no PDF")
+    first, *others = [Image.new("L", (300, 200), shade) for shade in (250, 40)]
+    first.save(bench.folder / "scan.tiff", save_all=True, append_images=others)
+    pdf, stream = pypdfium2.PdfDocument.new(), io.BytesIO()
+    for side in (200, 14_000, 200):  # the second has too many pixels
+        pdf.new_page(side, side)
+    pdf.save(stream)
+    pdf.close()
+    (bench.folder / "large.pdf").write_bytes(stream.getvalue())
+    uris = [
+        bench.pdf("shades.pdf", [(10, 10, 10), (240, 240, 240), (90, 90, 90), (160, 160, 160)]),
+        bench.pdf("loops.pdf", [(160, 160, 160), (0, 0, 0)]),
+        bench.pdf("only-loops.pdf", [(0, 0, 0)]),
+        str(whole),
+        *(
+            str(bench.folder / name)
+            for name in ("half.png", "none.pdf", "scan.tiff", "large.pdf", "missing.png")
+        ),
+    ]
+    bench.replica = ScriptedReplica()
+    bench.add(*uris)
+    bench.work(bench.claim())
+
+    rules = recipe(bench.lane_job, FACTS)
+    made = {uri: run.document(uri, rules, lambda requests: map(scripted, requests)) for uri in uris}
+    stored = {found.uri: found for found in bench.ledger.extractions(bench.job)}
+    for row in bench.ledger.documents(bench.job):
+        alone = made[row.uri]
+        assert tuple(bench.ledger.page_results(bench.job, row.uri)) == alone.pages, row.uri
+        if isinstance(alone.verdict, Commit):
+            assert (row.state, row.sha256) == (alone.verdict.extraction.state, alone.sha256)
+            assert stored[row.uri].extraction == alone.verdict.extraction
+        else:
+            assert isinstance(alone.verdict, Quarantine) and row.state == "quarantined"
+            why = alone.verdict.why
+            assert (row.reason, row.message) == (why.reason, why.message) and row.uri not in stored
+    assert {name: state for name, (state, _) in bench.states().items()} == {
+        "shades.pdf": "review",  # its pages say different numbers
+        "loops.pdf": "partial",
+        "only-loops.pdf": "quarantined",
+        "whole.png": "done",
+        "half.png": "quarantined",
+        "none.pdf": "quarantined",
+        "scan.tiff": "review",
+        "large.pdf": "partial",
+        "missing.png": "quarantined",
+    }

@@ -6,8 +6,10 @@ VINBATCH_PAGES=3000 pytest tests/workers/test_rooms.py --timeout 0      the long
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
+import weakref
 import zipfile
 from typing import Any
 
@@ -17,10 +19,10 @@ from pipeline import sources
 from pipeline.errors import NoRoom, Permanent, Reason
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from tests.workers.conftest import Bench, InProcessReader
+from tests.workers.conftest import Bench, InProcessReader, Reference
 from workers.bounds import Room
-from workers.document import Lane, Way
-from workers.reader import Fetched
+from workers.document import Attempt, Lane
+from workers.reader import Fetched, TooLarge
 
 PAGES = int(os.environ.get("VINBATCH_PAGES", "120"))
 
@@ -30,15 +32,15 @@ class Watched(InProcessReader):
 
     now = most = fetches = 0
 
-    async def fetch(self, uri: str, etag: str | None, room: int) -> tuple[Fetched, Any]:
+    async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
         Watched.fetches += 1
-        Watched.now += room
+        Watched.now += most
         Watched.most = max(Watched.most, Watched.now)
         try:
             await asyncio.sleep(0.02)  # a slow store
-            return await super().fetch(uri, etag, room)
+            return await super().fetch(uri, etag, most)
         finally:
-            Watched.now -= room
+            Watched.now -= most
 
 
 @pytest.fixture
@@ -108,6 +110,39 @@ def test_the_source_says_what_has_no_room_without_fetching_it(bench: Bench) -> N
         assert refused.value.reason is Reason.too_many_bytes
 
 
+def test_the_bytes_of_a_document_are_held_no_longer_than_its_pages_are_drawn(bench: Bench) -> None:
+    bench.replica.seconds = 30.0
+    bench.add(bench.pdf("two.pdf", [(1, 9, 9), (2, 9, 9)]))
+    [lease] = bench.claim()
+
+    async def draw() -> None:
+        lane, drawn = bench.lane(), asyncio.Event()
+        living: list[weakref.ref[Reference]] = []
+        fetch = lane.readers.fetch
+
+        async def noted(uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
+            answer = await fetch(uri, etag, most)
+            if isinstance(answer, Fetched):
+                living.append(weakref.ref(answer.document))
+            return answer
+
+        lane.readers.fetch = noted  # type: ignore[method-assign]
+        attempt = asyncio.create_task(Attempt(lane, lease, drawn.set).complete())
+        try:
+            await asyncio.wait_for(drawn.wait(), 60)
+            await asyncio.sleep(0)
+            gc.collect()
+            assert (lane.document_bytes.used, lane.pages.used) == (0, 2)
+            assert [reference() for reference in living] == [None]
+        finally:
+            attempt.cancel()
+            await asyncio.wait([attempt])
+            bench.end(lane)
+        assert (lane.pages.used, lane.page_bytes.used) == (0, 0)
+
+    asyncio.run(draw())
+
+
 @pytest.mark.slow
 def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
     """With a slow model: the drawn pages wait in their room, not in memory."""
@@ -128,7 +163,7 @@ def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
         lane = bench.lane()
         try:
             [lease] = bench.claim()
-            await asyncio.wait_for(Way(lane, lease, lambda: None).walk(), 600)
+            await asyncio.wait_for(Attempt(lane, lease, lambda: None).complete(), 600)
         finally:
             bench.end(lane)
         return lane

@@ -1,17 +1,24 @@
 """The command line: `vinbatch`, also `python -m workers.cli`.
 
-Exit codes: 0 all is done, 2 wrong use, 3 some documents are quarantined or in error, 130 interrupted. What a
-person did wrong is one line on standard error, never a traceback. Ray and the databases are imported by the
-commands that need them, so that `--help` is quick.
+Exit codes, and no others: 0 all is done, 2 wrong use, 3 some documents are quarantined or in error (or the
+books do not balance), 4 it could not start or go on (no Ray, no model, no store, or a fault of ours), 130
+interrupted. What went wrong is one line on standard error, never a traceback. Ray and the databases are
+imported by the commands that need them, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
-import sys
+import os
+import tempfile
+import traceback
 
 import typer
 
+from workers import screen
 from workers.cli import books, documents, results, secrecy
+
+_INTERRUPTED = 130
+_CODES = (0, 2, 3, 4, _INTERRUPTED)
 
 app = typer.Typer(
     name="vinbatch",
@@ -28,13 +35,38 @@ for module in (documents, books, results):
 
 def main() -> None:
     """Run the command of `sys.argv` and leave with its exit code."""
-    from pipeline.errors import UsageError, VinbatchError
-
     secrecy.hide_password()
+    screen.guard()
+    raise SystemExit(_run())
+
+
+def _run() -> int:
+    from pipeline.errors import Unbalanced, UsageError, VinbatchError
+
     try:
         app(prog_name="vinbatch")
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        return _INTERRUPTED
+    except SystemExit as left:  # of typer
+        # It leaves with 1 when it is interrupted, and when whoever reads its output has gone.
+        return next((code for code in _CODES if code == left.code), _INTERRUPTED)
     except VinbatchError as error:
-        print(f"vinbatch: {error.message}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2 if isinstance(error, UsageError) else 3) from None
+        _say(error.message)
+        return 2 if isinstance(error, UsageError) else 3 if isinstance(error, Unbalanced) else 4
+    except Exception as error:  # noqa: BLE001  a fault of ours, or of what we stand on: its traceback is kept
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        _say(f"this should not have happened: {what}; its traceback is in {_kept(error)}")
+        return 4
+    return 0
+
+
+def _say(line: str) -> None:
+    screen.say(f"vinbatch: {line}", err=True)
+
+
+def _kept(error: Exception) -> str:
+    """A file with the traceback, which only this user can read: it may tell what was read."""
+    descriptor, path = tempfile.mkstemp(prefix="vinbatch-traceback-", suffix=".txt")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        traceback.print_exception(error, file=file)
+    return path

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -13,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.printable import as_json as told
+from pipeline.printable import command
+from workers import screen
 from workers.cli import options
 from workers.cli.options import JobName, Json, StoreUrl
 
@@ -42,9 +43,9 @@ def status(
             _repair(ledger, one)
         rows = [_status(ledger, one, verify) for one in jobs]
     if as_json:
-        typer.echo(json.dumps(rows[0] if job is not None else rows, ensure_ascii=False, indent=2))
+        screen.say_lines(told(rows[0] if job is not None else rows, indent=2))
         return
-    _table(
+    screen.table(
         ("job", "schema", "model", "documents", "done", "review", "partial", "quarantined", "unfinished"),
         [
             (
@@ -58,14 +59,14 @@ def status(
         ],
     )
     if verify:
-        typer.echo("the books balance")
+        screen.say("the books balance")
 
 
 def _repair(ledger: Store, job: Job) -> None:
     """Said on standard error, so that --json stays JSON."""
     done = [step.message for step in ledger.repair(job)]
     for line in done or ["there was nothing to put right"]:
-        typer.echo(f"job {job.name}: {line}", err=True)
+        screen.say(f"job {job.name}: {line}", err=True)
 
 
 def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:
@@ -92,31 +93,31 @@ def failures(job: JobName, store: StoreUrl = None, as_json: Json = False) -> Non
             _stream(found, groups, ledger.failed(found))
             return
         if not groups:
-            typer.echo(f"nothing failed in job {job}")
+            screen.say(f"nothing failed in job {job}")
             return
-        _table(
+        screen.table(
             ("reason", "documents", "pages", "example"),
             [(group.reason, group.documents, group.pages, group.example) for group in groups],
         )
         for number, item in enumerate(ledger.failed(found)):
             if number == _SHOWN:
-                typer.echo("… and more: --json has them all")
+                screen.say("… and more: --json has them all")
                 break
             page = f", page {item.failure.page}" if item.failure.page is not None else ""
-            typer.echo(f"\n{item.uri}{page}: {item.failure.reason}: {item.failure.message}")
-            typer.echo(
+            screen.say()
+            screen.say(f"{item.uri}{page}: {item.failure.reason}: {item.failure.message}")
+            screen.say(
                 f"  tried {item.attempts} times, last by {item.worker or 'nobody'}; to repeat it alone:"
             )
-            typer.echo(f"  {_repeat(found, item)}")
+            screen.say(f"  {_repeat(found, item)}")
 
 
 def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
     """One JSON document, written item by item: there may be a million."""
     head = {"job": job.name, "reasons": [asdict(group) for group in groups]}
-    out = sys.stdout
-    out.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "items": [')
+    screen.say_lines(told(head)[:-1] + ', "items": [')
     for number, item in enumerate(items):
-        told = {
+        one = {
             "uri": item.uri,
             "page": item.failure.page,
             "reason": str(item.failure.reason),
@@ -128,16 +129,14 @@ def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
             "traceback": item.failure.traceback,
             "repeat": _repeat(job, item),
         }
-        out.write((",\n" if number else "\n") + json.dumps(told, ensure_ascii=False))
-    out.write("\n]}\n")
+        screen.say_lines(("," if number else "") + told(one))
+    screen.say_lines("]}")
 
 
 def _repeat(job: Job, item: FailedItem) -> str:
     """The command that reads this one document again, into a store of its own."""
-    job_flags = ("--schema", job.schema, "--model", job.model)
-    return shlex.join(
-        ("vinbatch", "run", item.uri, *job_flags, "--store", "sqlite:///alone.db", "--job", "alone")
-    )
+    flags = (f"--schema={job.schema}", f"--model={job.model}", "--store=sqlite:///alone.db", "--job=alone")
+    return command(("vinbatch", "run", *flags, "--", item.uri))
 
 
 def retry(
@@ -150,7 +149,7 @@ def retry(
     _one_of(reason=reason, document=document)
     with options.opened(store) as ledger:
         count = ledger.retry(ledger.find_job(job), reason=reason, document=document)
-    typer.echo(f"{count} documents of job {job} are pending again; the run's own command reads them")
+    screen.say(f"{count} documents of job {job} are pending again; the run's own command reads them")
 
 
 def diff(
@@ -165,12 +164,12 @@ def diff(
         for change in ledger.diff(ledger.find_job(before), ledger.find_job(after)):
             count += 1
             if as_json:
-                typer.echo(json.dumps(asdict(change), ensure_ascii=False))
+                screen.say_lines(told(asdict(change)))
             else:
                 what = change.path or "(the document)"
-                typer.echo(f"{change.uri} {what}: {_said(change.before)} → {_said(change.after)}")
+                screen.say(f"{change.uri} {what}: {_said(change.before)} → {_said(change.after)}")
         if not as_json:
-            typer.echo(f"{count} differences")
+            screen.say(f"{count} differences")
 
 
 def _said(value: Any) -> str:
@@ -204,9 +203,9 @@ def purge(
     told = ", ".join(
         f"{getattr(gone, what)} {what}" for what in ("documents", "pages", "extractions", "fields", "checks")
     )
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {told}")
+    screen.say(f"{'would remove' if dry_run else 'removed'} {told}")
     for copy in gone.copies:
-        typer.echo(f"the same bytes are still there as {copy}")
+        screen.say(f"the same bytes are still there as {copy}")
 
 
 def _age(text: str) -> timedelta:
@@ -220,17 +219,6 @@ def _one_of(**flags: str | None) -> None:
     if sum(value is not None for value in flags.values()) != 1:
         names = " and ".join("--" + name.replace("_", "-") for name in flags)
         raise typer.BadParameter(f"give exactly one of {names}")
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row))
-    Console().print(table)
 
 
 COMMANDS = (status, failures, retry, diff, purge)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.errors import UsageError
+from pipeline.printable import command
+from workers import screen
 from workers.cli import options
-from workers.cli.options import S3Endpoint, Sources, StoreUrl
+from workers.cli.options import S3Endpoint, Sources, StoreUrl, TrustManifests
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from workers.job import JobRequest, Outcome
 
 
@@ -53,7 +53,7 @@ def specimens(
         layouts=layouts,
         blank=blank,
     )
-    typer.echo(f"{len(written)} specimens and their truth are in {out}")
+    screen.say(f"{len(written)} specimens and their truth are in {out}")
 
 
 def _names(listed: str) -> list[str]:
@@ -66,19 +66,23 @@ def plan(
         str | None, typer.Option(help="See whether it can be used: NAME@VERSION, NAME or FILE.py:Model.")
     ] = None,
     s3_endpoint: S3Endpoint = None,
+    trust_manifests: TrustManifests = False,
 ) -> None:
-    """Count documents and pages, and name what would be skipped and why. No model, no store."""
-    from rich.console import Console
+    """Count documents and pages, and name what would be skipped and why. No model, no store.
 
+    Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
+    """
     from workers import survey
 
     spec = options.schema(schema) if schema is not None else None
-    settings = options.settings(s3_endpoint=s3_endpoint)
-    found = survey.look(sources, settings, Console(stderr=True))
+    settings = options.settings(s3_endpoint=s3_endpoint, trust_manifests=trust_manifests)
+    found = survey.look(sources, settings, screen.console(err=True))
     if spec is not None:
-        typer.echo(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
+        screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
-        typer.echo(line)
+        screen.say(line)
+    if found.unseen:
+        raise typer.Exit(3)
 
 
 def run(
@@ -97,6 +101,7 @@ def run(
         str | None, typer.Option(help="Ray cluster to join [default: a Ray of its own on this machine]")
     ] = None,
     s3_endpoint: S3Endpoint = None,
+    trust_manifests: TrustManifests = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest
@@ -106,7 +111,7 @@ def run(
             sources=tuple(sources),
             schema=schema,
             model=model,
-            settings=options.settings(store, s3_endpoint),
+            settings=options.settings(store, s3_endpoint, trust_manifests=trust_manifests),
             name=job,
             replicas=replicas,
             gpus_per_replica=gpus_per_replica,
@@ -118,19 +123,16 @@ def run(
 
 def read(request: JobRequest) -> Outcome:
     """Run a job with its progress on standard error, and print how it ended."""
-    from rich.console import Console
-
     from workers import job as jobs
     from workers.progress import Reporter
 
-    console = Console(stderr=True)
-    with Reporter(console) as reporter:
-        outcome = jobs.run(request, reporter.show, _stop_on_signal(console))
-    _tell(outcome, Console())
+    with Reporter(screen.console(err=True)) as reporter:
+        outcome = jobs.run(request, reporter.show, reporter.tell, _stop_on_signal())
+    _tell(outcome)
     return outcome
 
 
-def _stop_on_signal(console: Console) -> threading.Event:
+def _stop_on_signal() -> threading.Event:
     """Set by the first Ctrl-C or SIGTERM; a second one ends the process at once."""
     stop = threading.Event()
 
@@ -138,14 +140,16 @@ def _stop_on_signal(console: Console) -> threading.Event:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        console.print("stopping: what is being read is finished or given back; once more to stop at once")
+        screen.say(
+            "stopping: what is being read is finished or given back; once more to stop at once", err=True
+        )
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     return stop
 
 
-def _tell(outcome: Outcome, console: Console) -> None:
+def _tell(outcome: Outcome) -> None:
     """The balance of the whole job, and what to type next."""
     if not outcome.balance.submitted:
         raise UsageError(f"job {outcome.job}: there is no document in its sources")
@@ -161,11 +165,11 @@ def _tell(outcome: Outcome, console: Console) -> None:
     if outcome.refused is not None:
         lines.append(outcome.refused)
     if books.quarantined or books.partial:
-        lines.append(f"what failed and why: vinbatch failures --job {outcome.job}")
+        lines.append(f"what failed and why: {command(('vinbatch', 'failures', '--job', outcome.job))}")
     if books.unfinished:
         lines.append("the same command goes on where this one stopped")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        screen.say(line)
 
 
 COMMANDS = (plan, run, specimens)

@@ -29,18 +29,29 @@ StoreUrl = Annotated[
 S3Endpoint = Annotated[
     str | None, typer.Option("--s3-endpoint", metavar="URL", help="An S3 server other than Amazon's.")
 ]
+TrustManifests = Annotated[
+    bool,
+    typer.Option(
+        "--trust-manifests", help="Manifests and links may name files and buckets other than their own."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
-def settings(store: str | None = None, s3_endpoint: str | None = None) -> Settings:
+def settings(
+    store: str | None = None, s3_endpoint: str | None = None, *, trust_manifests: bool = False
+) -> Settings:
     """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
     from pipeline.settings import load
 
     flags: dict[str, object] = {}
     if store is not None:
         flags["store"] = store
-    if s3_endpoint is not None:
-        flags["source"] = {"s3_endpoint": s3_endpoint}
+    source: dict[str, object] = {"s3_endpoint": s3_endpoint} if s3_endpoint is not None else {}
+    if trust_manifests:
+        source["trust_manifests"] = True
+    if source:
+        flags["source"] = source
     return load(**flags)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import UsageError
+from pipeline.printable import as_json
+from pipeline.private import write_text
+from workers import screen
 from workers.cli import options
 from workers.cli.options import JobName, S3Endpoint, StoreUrl
 
@@ -18,17 +19,27 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
+Raw = Annotated[
+    bool,
+    typer.Option("--raw", help="CSV for machines: cells that a spreadsheet would compute stay as they are."),
+]
+
+
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT.")],
     store: StoreUrl = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    raw: Raw = False,
 ) -> None:
     """Run one SELECT, read-only, and print its rows."""
     from pipeline.store import formats
 
+    if format == "parquet" and screen.is_terminal():
+        raise UsageError("parquet is not text: send it to a file (vinbatch query … --format parquet > FILE)")
+
     seconds = options.settings(store).query_seconds
     with options.opened(store) as ledger, ledger.query(sql, seconds=seconds) as rows:
-        formats.write(rows, format, sys.stdout.buffer)
+        formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
 
 
 def export(
@@ -36,14 +47,15 @@ def export(
     format: Annotated[str, typer.Option("--format", help="csv, jsonl, parquet or xlsx.")],
     out: Annotated[Path, typer.Option(help="File to write; lists of lines go into a second one beside it.")],
     store: StoreUrl = None,
+    raw: Raw = False,
 ) -> None:
     """Write a job's rows to files."""
     with options.opened(store) as ledger:
-        written = ledger.export(ledger.find_job(job), format, out)
+        written = ledger.export(ledger.find_job(job), format, out, raw=raw)
     for path, rows in written.files:
-        typer.echo(f"{path}: {rows} rows")
+        screen.say(f"{path}: {rows} rows")
     if written.left_out:
-        typer.echo(f"{written.left_out} documents have no result and are left out", err=True)
+        screen.say(f"{written.left_out} documents have no result and are left out", err=True)
 
 
 def evaluate(
@@ -86,16 +98,15 @@ def evaluate(
         spec = options.schema(schema or found.schema)
         true = evaluation.load(truth, spec)
         for name, pairs in islice(evaluation.beside(ledger.extractions(found), true), show):
-            _table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
+            screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
         report = evaluation.evaluate(ledger.extractions(found), true)
-    _table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
-    typer.echo(summary.scope(report))
+    screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
+    screen.say(summary.scope(report))
     for what, figure in summary.figures(report):
-        typer.echo(f"{what}: {figure}")
-    typer.echo(summary.headline(report))
+        screen.say(f"{what}: {figure}")
+    screen.say(summary.headline(report))
     if json_path is not None:
-        told = json.dumps(report.as_json(), ensure_ascii=False, indent=2)
-        json_path.write_text(told + "\n", encoding="utf-8")
+        write_text(json_path, as_json(report.as_json(), indent=2) + "\n")
     if html is not None:
         page.write(report, html, settings)
 
@@ -122,18 +133,6 @@ def _read_first(
     if outcome.interrupted:
         raise typer.Exit(130)
     return outcome.job
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*heads, title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table)
 
 
 evaluate.__name__ = "eval"  # the command's name; the built-in keeps its own in this file

@@ -1,17 +1,16 @@
-"""QR codes on a page's pixels, by zxing-cpp.
-
-A code is evidence beside the print: its text is compared with what was read, never put in its place.
-"""
+"""QR codes on a page's pixels, by zxing-cpp: C++ that reads what a stranger drew, so in the child."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 
-import numpy as np
 import zxingcpp
 from PIL import Image
 
-from pipeline.records import Box, Code, Pixels
+from pipeline.sandbox.drawer import LONGEST_CODE, MOST_CODES
+
+Found = tuple[str, tuple[float, float, float, float]]  # text; left, top, right, bottom, 0..1 of the page
 
 # Only QR is looked for: no check uses another code, and a search for all of them costs ten times as much.
 _FORMATS = zxingcpp.barcode_formats_from_str("QRCode")
@@ -20,18 +19,20 @@ _LARGE = 16_000_000  # pixels: a larger page is also searched at a quarter of it
 _SMALL = 1_500_000  # pixels: a smaller page is also searched at twice its size
 
 
-def read(pixels: Pixels) -> tuple[Code, ...]:
-    """The codes on a page, uint8 [height, width, 3], at any angle, from the top down.
+def find(canvas: mmap.mmap, width: int, height: int) -> list[Found]:
+    """The codes on a page at the start of `canvas`, RGB rows without gaps, at any angle, from the top down.
 
     Where the page as it is shows no code, it is searched again made smaller, in which noise drowns, and, if
     it is small, doubled, in which tiny modules open up.
     """
-    page = Image.fromarray(pixels).convert("L")
+    size = (width, height)
+    with memoryview(canvas) as whole, whole[: 3 * width * height] as pixels:
+        page = Image.frombytes("RGB", size, pixels).convert("L")
     for view in _views(page):
-        codes = [_code(found, view.width, view.height) for found in _search(view)]
-        if codes:
-            return tuple(sorted(codes, key=lambda code: (code.box or (0, 0, 0, 0))[1::-1]))
-    return ()
+        found = [_code(code, view.width, view.height) for code in _search(view)]
+        if found:
+            return sorted(found, key=lambda code: code[1][1::-1])[:MOST_CODES]
+    return []
 
 
 def _views(page: Image.Image) -> Iterator[Image.Image]:
@@ -50,19 +51,20 @@ def _scaled(page: Image.Image, scale: float) -> Image.Image:
 
 
 def _search(view: Image.Image) -> list[zxingcpp.Barcode]:
-    found = zxingcpp.read_barcodes(np.asarray(view), formats=_FORMATS, text_mode=zxingcpp.TextMode.Plain)
+    pixels = memoryview(view.tobytes()).cast("B", (view.height, view.width))
+    found = zxingcpp.read_barcodes(pixels, formats=_FORMATS, text_mode=zxingcpp.TextMode.Plain)
     return [code for code in found if code.valid and code.bytes]
 
 
-def _code(found: zxingcpp.Barcode, width: int, height: int) -> Code:
+def _code(found: zxingcpp.Barcode, width: int, height: int) -> Found:
     try:
         text = found.bytes.decode("utf-8")  # what cards and invoices hold, mostly without saying so
     except UnicodeDecodeError:
         text = found.text
-    return Code("qr", text, _box(found.position, width, height))
+    return text[:LONGEST_CODE], _box(found.position, width, height)
 
 
-def _box(position: zxingcpp.Position, width: int, height: int) -> Box:
+def _box(position: zxingcpp.Position, width: int, height: int) -> tuple[float, float, float, float]:
     corners = (position.top_left, position.top_right, position.bottom_right, position.bottom_left)
     across = [min(max(corner.x / width, 0.0), 1.0) for corner in corners]
     down = [min(max(corner.y / height, 0.0), 1.0) for corner in corners]

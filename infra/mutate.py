@@ -1,0 +1,281 @@
+"""Would the tests notice? Small changes are made to one file, one at a time, and its room's tests are run.
+
+    python -m infra.mutate pipeline/merge.py                      30 changes, chosen at random
+    python -m infra.mutate schemas --count 100 --seed 7           in all files of a folder
+    python -m infra.mutate pipeline/keys.py --all --tests tests/pipeline/test_keys.py
+
+Every change is made in a copy of the checkout; the working tree is never touched. A change that the tests let
+pass is printed with its line, before and after: either a test is missing, or the change alters nothing that
+matters (an equivalent mutant), or the line is not needed. Leaves with 1 when less than --floor were noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+COPIED = ("infra", "pipeline", "schemas", "tests", "workers", "pyproject.toml", "README.md", "Makefile")
+
+# The tests of a file, by the longest beginning of its path. Quick ones only: --tests names others.
+ROOMS = {
+    "schemas/": ("tests/schemas", "tests/pipeline/test_merge.py"),
+    "pipeline/": ("tests/pipeline",),
+    "pipeline/merge.py": ("tests/pipeline/test_merge.py",),
+    "pipeline/parse.py": ("tests/pipeline/test_parse.py", "tests/pipeline/test_merge.py"),
+    "pipeline/keys.py": ("tests/pipeline/test_keys.py", "tests/pipeline/test_run.py"),
+    "pipeline/tiles.py": ("tests/pipeline/test_tiles.py",),
+    "pipeline/grammar.py": ("tests/pipeline/test_grammar.py", "tests/pipeline/test_parse.py"),
+    "pipeline/sources/": ("tests/pipeline/test_sources.py", "tests/pipeline/test_sources_s3.py"),
+    "pipeline/store/": ("tests/store",),
+    "pipeline/evaluation/": ("tests/evaluation",),
+    "pipeline/vintern/": ("tests/vintern",),
+    "workers/": ("tests/workers",),
+}
+
+_SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.BitOr: ast.BitAnd,
+    ast.BitAnd: ast.BitOr,
+}
+_SHOWN = 40  # characters on either side of a change
+_OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: `source` is the whole file with it."""
+
+    file: str
+    line: int
+    before: str
+    after: str
+    source: str
+
+
+def mutants(file: str, source: str) -> Iterator[Mutant]:
+    """Every small change that is known how to make, in the order of the file."""
+    for place, change in _changes(ast.parse(source)):
+        tree = ast.parse(source)
+        node = _at(tree, place)
+        line = getattr(node, "lineno", 1)
+        statement = _statement(tree, place)
+        before = ast.unparse(statement)
+        change(node)
+        after = ast.unparse(statement)
+        if after != before:
+            yield Mutant(file, line, *_differing(before, after), ast.unparse(tree))
+
+
+def _differing(before: str, after: str) -> tuple[str, str]:
+    """The two texts around the place where they begin to differ."""
+    differing = (i for i, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1])
+    start = next(differing, min(len(before), len(after)))
+    window = slice(max(0, start - _SHOWN), start + _SHOWN)
+    return " ".join(before[window].split()), " ".join(after[window].split())
+
+
+Path_ = tuple[tuple[str, int | None], ...]  # from the root to a node: field and place in its list
+
+
+def _changes(tree: ast.AST) -> Iterator[tuple[Path_, Callable[[ast.AST], None]]]:
+    for place, node in _walk(tree, ()):
+        match node:
+            case ast.Compare(ops=ops):
+                for i, op in enumerate(ops):
+                    yield place, _set_item("ops", i, _SWAPPED[type(op)]())
+            case ast.BoolOp(op=op) | ast.BinOp(op=op) | ast.AugAssign(op=op) if type(op) in _SWAPPED:
+                yield place, _set("op", _SWAPPED[type(op)]())
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                yield place, _set("operand", ast.UnaryOp(ast.Not(), operand))
+            case ast.Constant(value=bool(value)):
+                yield place, _set("value", not value)
+            case ast.Constant(value=int(value)) | ast.Constant(value=float(value)):
+                yield place, _set("value", value + 1)
+            case ast.Constant(value=str(value)) if value and " " not in value and place[-1][0] != "keys":
+                # A text with a space is prose; a key of a dict that is written and read here is only a name.
+                yield place, _set("value", value + "\u2020")
+            case ast.IfExp() | ast.If() | ast.While():
+                yield place, _set("test", ast.Constant(False))
+                yield place, _set("test", ast.Constant(True))
+            case ast.Call(func=ast.Name(id=name)) if name in _OTHER_NAME:
+                yield place, _set("func", ast.Name(_OTHER_NAME[name], ast.Load()))
+            case ast.Slice(lower=lower, upper=upper):
+                if lower is not None:
+                    yield place, _set("lower", None)
+                if upper is not None:
+                    yield place, _set("upper", None)
+            case ast.Return(value=value) if value is not None and not isinstance(value, ast.Constant):
+                yield place, _set("value", ast.Constant(None))
+            case ast.keyword(arg=str()) if isinstance(node.value, ast.Lambda | ast.Name):
+                yield place[:-1], _drop(place[-1])
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            for i, statement in enumerate(block if isinstance(block, list) else ()):
+                call = isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant)
+                if call or isinstance(statement, ast.Raise | ast.AugAssign | ast.Continue | ast.Break):
+                    yield place, _set_item(name, i, ast.Pass())
+
+
+def _walk(node: ast.AST, place: Path_) -> Iterator[tuple[Path_, ast.AST]]:
+    yield place, node
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "type_comment", "decorator_list"):
+            continue
+        if isinstance(value, ast.AST):
+            yield from _walk(value, (*place, (name, None)))
+        elif isinstance(value, list):
+            for i, item in enumerate(value):
+                if isinstance(item, ast.AST):
+                    yield from _walk(item, (*place, (name, i)))
+
+
+def _at(tree: ast.AST, place: Path_) -> ast.AST:
+    for name, i in place:
+        tree = getattr(tree, name) if i is None else getattr(tree, name)[i]
+    return tree
+
+
+def _statement(tree: ast.AST, place: Path_) -> ast.AST:
+    """The innermost statement that holds the place."""
+    found = tree
+    for end in range(len(place) + 1):
+        node = _at(tree, place[:end])
+        if isinstance(node, ast.stmt):
+            found = node
+    return found
+
+
+def _set(name: str, value: object) -> Callable[[ast.AST], None]:
+    return lambda node: setattr(node, name, copy.deepcopy(value))
+
+
+def _set_item(name: str, i: int, value: ast.AST) -> Callable[[ast.AST], None]:
+    return lambda node: getattr(node, name).__setitem__(i, copy.deepcopy(value))
+
+
+def _drop(step: tuple[str, int | None]) -> Callable[[ast.AST], None]:
+    name, i = step
+    return lambda node: getattr(node, name).pop(i)
+
+
+def tests_of(file: str) -> tuple[str, ...]:
+    """The tests that should notice a change of `file`."""
+    known = [start for start in ROOMS if file.startswith(start)]
+    if not known:
+        raise SystemExit(f"mutate: no tests are named for {file}; give --tests")
+    return ROOMS[max(known, key=len)]
+
+
+def noticed(mutant: Mutant, copied: Path, tests: Sequence[str], seconds: float) -> bool:
+    """Whether a test fails, or hangs, with the change in place."""
+    target = copied / mutant.file
+    kept = target.read_text()
+    target.write_text(mutant.source)
+    try:
+        return _fails(copied, tests, seconds)
+    finally:
+        target.write_text(kept)
+
+
+def _fails(copied: Path, tests: Sequence[str], seconds: float) -> bool:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow and not drill",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(copied), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [*command, *tests], cwd=copied, env=environment, capture_output=True, timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    if done.returncode not in (0, 1, 2):  # 2: a module could not be imported
+        raise SystemExit(f"mutate: pytest ended with {done.returncode}: {done.stdout.decode()[-500:]}")
+    return done.returncode != 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("where", help="a Python file, or a folder of them, as seen from the checkout")
+    parser.add_argument("--count", type=int, default=30, help="changes to try [default: 30]")
+    parser.add_argument("--all", action="store_true", help="every change")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tests", nargs="*", help="[default: those of the file's room]")
+    parser.add_argument("--floor", type=float, default=0.9, help="share that must be noticed [default: 0.9]")
+    asked = parser.parse_args()
+    place = CHECKOUT / asked.where
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+    if not place.exists() or not files:
+        parser.error(f"there is no Python file at {asked.where}")
+    every = [mutant for file in files
+             for mutant in mutants(str(file.relative_to(CHECKOUT)), file.read_text())]  # fmt: skip
+    chosen = every if asked.all else random.Random(asked.seed).sample(every, min(asked.count, len(every)))
+    with tempfile.TemporaryDirectory(prefix="vinbatch-mutate-") as folder:
+        copied = Path(folder)
+        for name in COPIED:
+            source = CHECKOUT / name
+            if source.is_dir():
+                shutil.copytree(source, copied / name, ignore=shutil.ignore_patterns("__pycache__", "runs"))
+            elif source.exists():
+                shutil.copy2(source, copied / name)
+        limits: dict[tuple[str, ...], float] = {}
+        passed: list[Mutant] = []
+        for number, mutant in enumerate(sorted(chosen, key=lambda one: (one.file, one.line)), 1):
+            tests = tuple(asked.tests or tests_of(mutant.file))
+            if tests not in limits:
+                began = time.monotonic()
+                if _fails(copied, tests, 3600.0):
+                    raise SystemExit(f"mutate: {' '.join(tests)} fails before anything was changed")
+                limits[tests] = 30 + 4 * (time.monotonic() - began)
+            seen = noticed(mutant, copied, tests, limits[tests])
+            mark = "noticed " if seen else "SURVIVED"
+            where = f"{mutant.file}:{mutant.line}"
+            print(f"{number:4}/{len(chosen)} {mark} {where}: {mutant.before}  →  {mutant.after}", flush=True)
+            if not seen:
+                passed.append(mutant)
+    share = 1 - len(passed) / max(1, len(chosen))
+    seen_ones = f"{len(chosen) - len(passed)} of {len(chosen)} changes were noticed ({share:.0%})"
+    print(f"{seen_ones}; {len(every)} are possible")
+    return 0 if share >= asked.floor else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

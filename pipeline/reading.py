@@ -1,0 +1,240 @@
+"""The state machine of one document: which pages are missing, drawn or finished, and the verdict.
+
+It is pure: no input, no output, no clock. Two drivers move it, `pipeline.run.document` page after page and
+`workers.document` with pages side by side, so both come to the same verdict. A page goes
+
+    missing → drawn → finished      the model answered, or died of it
+    missing → finished              it is known from before, cannot be drawn, or killed what drew it
+
+Every call names its page, and is held against where that page is. A page that is unknown, drawn twice,
+answered twice or never asked for raises RuntimeError: then the program or the engine is wrong, not the
+document.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import merge, parse, tiles
+from pipeline.errors import Coded, Permanent, Reason, Transient
+from pipeline.recipe import Recipe
+from pipeline.records import Extraction, Failure, Generation, PageResult, PreparedPage
+
+DEATHS = 2  # of processes that had only this to work on: then it is held to have killed them
+_RENDERER_ENDS = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
+_ENDS_IN_A_ROW = 5  # pages that may end the renderer one after the other before the rest are given up
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The document has a result; `pages` are all of its pages, in order."""
+
+    extraction: Extraction
+    pages: tuple[PageResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Another try may do better; where none is left, this is why the document is quarantined."""
+
+    why: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """No further try can help."""
+
+    why: Failure
+
+
+Verdict = Commit | Retry | Quarantine
+
+
+class Reading:
+    """Where the pages of one document are. Not for two threads at once."""
+
+    def __init__(self, recipe: Recipe, sha256: str, pages: int, prefix: str = "") -> None:
+        """`prefix` goes before each page's key in its request id, so that ids differ between tries."""
+        self._recipe = recipe
+        self._prefix = prefix
+        self.keys = {number: recipe.page_key(sha256, number) for number in range(1, pages + 1)}
+        self._asked = {self.request_id(number): number for number in self.keys}
+        self._drawn: dict[int, PreparedPage] = {}
+        self._finished: dict[int, PageResult] = {}
+        self._deaths: Counter[int] = Counter()
+        self._ends = 0  # of the renderer, in a row
+        self._last_end: Failure | None = None
+
+    def request_id(self, page: int) -> str:
+        return self._prefix + self.keys[page]
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The pages that are neither drawn nor finished, in order."""
+        return tuple(page for page in self.keys if page not in self._drawn and page not in self._finished)
+
+    @property
+    def finished(self) -> tuple[PageResult, ...]:
+        """The results so far, in the order of the pages."""
+        return tuple(self._finished[page] for page in sorted(self._finished))
+
+    def known(self, results: Mapping[str, PageResult]) -> None:
+        """Take over results that were found before, by key. Those of other documents are left out."""
+        for page, key in self.keys.items():
+            if key in results:
+                self._expect(page, "missing")
+                self._finish(page, results[key])
+
+    def given_up(self, page: int) -> Failure | None:
+        """Why this page is not to be drawn at all: those before it ended the renderer one after the other."""
+        if self._last_end is None or self._ends < _ENDS_IN_A_ROW:
+            return None
+        message = f"not tried: the {self._ends} pages before it ended with “{self._last_end.message}”"
+        return Failure(self._last_end.reason, message, page)
+
+    def drawn(self, page: int, prepared: PreparedPage) -> None:
+        """`page` was asked for and `prepared` came; it waits for its answer now. Its tiles are not needed."""
+        self._expect(page, "missing")
+        self._same(page, prepared.page)
+        self._drawn[page] = prepared
+        self._deaths.pop(page, None)
+        self._ends, self._last_end = 0, None
+
+    def failed(self, page: int, why: Failure) -> PageResult:
+        """`page` was asked for and cannot be drawn."""
+        self._expect(page, "missing")
+        self._same(page, why.page)
+        if self._ends < _ENDS_IN_A_ROW:
+            ended = why.reason in _RENDERER_ENDS
+            self._ends, self._last_end = (self._ends + 1, why) if ended else (0, None)
+        return self._finish(page, failed_page(why, self.keys[page]))
+
+    def answered(self, generation: Generation) -> PageResult:
+        """The model answered the page whose request id the generation bears."""
+        page = self._asked.get(generation.request_id)
+        if page is None or page not in self._drawn:
+            raise RuntimeError(f"request {generation.request_id} was answered twice, or never asked")
+        result = page_result(self._drawn[page], generation, self._recipe, self.keys[page])
+        return self._finish(page, result)
+
+    def lost(self, page: int, error: Coded, *, alone: bool = True) -> PageResult | None:
+        """A process died while it had this page: `alone` or with others, which is held against none of them.
+
+        The page stays where it is, to be tried again, and None is returned; or this was one death too many,
+        and the result is that it failed.
+        """
+        self._expect(page, "missing", "drawn")
+        self._deaths[page] += alone
+        if self._deaths[page] < DEATHS:
+            return None
+        message = f"page {page}: {error.message}, {DEATHS} times with nothing else to do"
+        why = Failure(error.reason, message, page, traceback="".join(traceback.format_exception(error)))
+        return self._finish(page, failed_page(why, self.keys[page]))
+
+    def verdict(self, *, last_try: bool = True) -> Verdict:
+        """What becomes of the document. Raises RuntimeError if a page has no result.
+
+        Before the last try no page is given up that another try may read.
+        """
+        without = [page for page in self.keys if page not in self._finished]
+        if without:
+            raise RuntimeError(f"no result for pages {without} of {len(self.keys)}")
+        found = outcome(self.finished, self._recipe)
+        if isinstance(found, Failure):
+            return no_result(found)
+        failures = (page.failure for page in self.finished if page.failure is not None)
+        passing = next((why for why in failures if why.retryable), None)
+        if passing is not None and not last_try:
+            return Retry(passing)
+        return Commit(found, self.finished)
+
+    def _expect(self, page: int, *states: str) -> None:
+        found = "unknown"
+        if page in self.keys:
+            found = "finished" if page in self._finished else "drawn" if page in self._drawn else "missing"
+        if found not in states:
+            raise RuntimeError(f"page {page} of {len(self.keys)} is {found}, not {' or '.join(states)}")
+
+    def _same(self, page: int, came: int | None) -> None:
+        if came != page:
+            raise RuntimeError(f"page {page} of {len(self.keys)} was asked for, and page {came} came")
+
+    def _finish(self, page: int, result: PageResult) -> PageResult:
+        self._same(page, result.page)
+        self._drawn.pop(page, None)
+        self._finished[page] = result
+        return result
+
+
+def no_result(why: Failure) -> Retry | Quarantine:
+    """The verdict on a document that failed as a whole."""
+    return Retry(why) if why.retryable else Quarantine(why)
+
+
+def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key: str) -> PageResult:
+    """The row of a page that was answered, with its record or with why the answer is none."""
+    record, why = None, None
+    count = len(page.tiles)
+    grid = tiles.grid(page.width, page.height, recipe.max_tiles)
+    try:
+        record = parse.page_record(generation, recipe.spec, page.page, page.codes, grid=grid, tiles=count)
+    except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
+        why = failure(error, page.page)
+    return PageResult(
+        page=page.page,
+        key=key,
+        record=record,
+        failure=why,
+        renderer=page.renderer,
+        width=page.width,
+        height=page.height,
+        tiles=count,
+        prompt_tokens=generation.prompt_tokens,
+        output_tokens=len(generation.spans),
+        output=generation.text,
+        attempts=generation.attempts,
+    )
+
+
+def failed_page(why: Failure, key: str) -> PageResult:
+    """The row of a page that never reached the model."""
+    if why.page is None:
+        raise ValueError(f"a page's failure must name its page: {why.message}")
+    return PageResult(page=why.page, key=key, record=None, failure=why)
+
+
+def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure:
+    """What the document comes to: an extraction if any page was read, else the failure to answer for it.
+
+    A retryable failure comes before others, so that a document is not given up for the network's sake.
+    """
+    records = [page.record for page in pages if page.record is not None]
+    failures = [page.failure for page in pages if page.failure is not None]
+    if records:
+        below = recipe.settings.review_below
+        try:
+            return merge.document(records, recipe.spec, failed=failures, review_below=below)
+        except Coded as error:
+            return Failure.of(error)
+    if not failures:
+        return Failure(Reason.pdf_no_pages, "the document has no pages")
+    return min(failures, key=lambda why: not why.retryable)
+
+
+def failure(error: Exception, page: int | None = None) -> Failure:
+    """Any error as the failure of a page: one that nobody foresaw is an internal error with its traceback."""
+    if isinstance(error, Coded):
+        return Failure.of(error, page)
+    kind = Transient if isinstance(error, MemoryError) else Permanent
+    reason = Reason.out_of_memory if isinstance(error, MemoryError) else Reason.internal_error
+    at = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in at)
+    # Not the error's own words, which may repeat what was read: those stand in the traceback.
+    told = Failure.of(kind(reason, f"{type(error).__name__}{where}; failures --json has all of it"), page)
+    return Failure(
+        told.reason, told.message, page, told.retryable, "".join(traceback.format_exception(error))
+    )

@@ -1,0 +1,125 @@
+"""The parent's judgement of what a child says. A child that a file has taken over may say anything.
+
+Each function takes an answer and gives what it holds in our own types, or raises `Lie`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.errors import Permanent, Reason
+from pipeline.records import Box, Code
+from pipeline.sandbox.confine import Confinement
+from pipeline.sandbox.drawer import LONGEST_CODE, MOST_CODES
+
+# What a child may give as the reason that it has no page.
+REASONS = frozenset({
+    Reason.pdf_encrypted, Reason.pdf_damaged, Reason.pdf_no_pages, Reason.image_damaged,
+    Reason.too_many_pixels, Reason.too_many_pages, Reason.render_memory,
+})  # fmt: skip
+_DETAILS = frozenset({"pages", "limit", "width", "height"})  # integers, all of them
+_LARGEST = 10**60  # of such an integer: a PDF's sizes are single-precision, times the dots of a point
+_MESSAGE = 1000  # characters
+
+
+class Lie(Exception):
+    """The answer is none to what was asked; the message says why, in our own words."""
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """The one object that a whole line of answer holds."""
+    if line.find(b"\n") != len(line) - 1:
+        raise Lie("several answers to one question")
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        raise Lie("nonsense") from None
+    if not isinstance(answer, dict):
+        raise Lie("nonsense")
+    return answer
+
+
+def confinement(answer: dict[str, Any]) -> Confinement:
+    """Said before the child has seen a document; still it may be no child of ours."""
+    _only(answer, "landlock", "seccomp")
+    if type(answer["landlock"]) is not int or type(answer["seccomp"]) is not bool:
+        raise Lie("a confinement of the wrong kind")
+    return Confinement(answer["landlock"], answer["seccomp"])
+
+
+def complaint(answer: dict[str, Any]) -> Permanent | None:
+    """The failure that the answer is, if it is one."""
+    if "reason" not in answer:
+        return None
+    _only(answer, "reason", "message", "details")
+    reason, message, details = answer["reason"], answer["message"], answer["details"]
+    if reason not in [str(known) for known in REASONS]:
+        raise Lie("an unknown reason")
+    if type(message) is not str or not isinstance(details, dict) or not details.keys() <= _DETAILS:
+        raise Lie("a failure of the wrong kind")
+    if any(type(value) is not int or abs(value) > _LARGEST for value in details.values()):
+        raise Lie("a failure of the wrong kind")
+    return Permanent(Reason(reason), plain(message[:_MESSAGE]), **details)
+
+
+def pages(answer: dict[str, Any], most: int) -> int:
+    _only(answer, "pages")
+    count = answer["pages"]
+    if type(count) is not int or not 1 <= count <= most:
+        raise Lie(f"a number of pages that is not between 1 and {most:,} (render.max_pages)")
+    return count
+
+
+def size(answer: dict[str, Any], most: int) -> tuple[int, int]:
+    """(width, height) of a page of at most so many pixels."""
+    _only(answer, "size")
+    sides = answer["size"]
+    if not isinstance(sides, list) or len(sides) != 2 or any(type(side) is not int for side in sides):
+        raise Lie("a size that is not two whole numbers")
+    width, height = sides
+    if not (1 <= width <= most and 1 <= height <= most and width * height <= most):
+        raise Lie(f"a size that does not have between 1 and {most:,} pixels (render.max_pixels)")
+    return width, height
+
+
+def codes(answer: dict[str, Any]) -> tuple[Code, ...]:
+    _only(answer, "codes")
+    found = answer["codes"]
+    if not isinstance(found, list) or len(found) > MOST_CODES:
+        raise Lie(f"more than {MOST_CODES} codes, or none")
+    return tuple(_code(one) for one in found)
+
+
+def plain(words: str) -> str:
+    """`words` on one line, without anything that a terminal would obey or a database refuse."""
+    return "".join(
+        sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in " ".join(words.split())
+    )
+
+
+def _code(one: Any) -> Code:
+    if not isinstance(one, list) or len(one) != 2:
+        raise Lie("a code of the wrong kind")
+    text, box = one
+    if (
+        type(text) is not str
+        or not 1 <= len(text) <= LONGEST_CODE
+        or any(0xD800 <= ord(c) < 0xE000 for c in text)
+    ):
+        raise Lie("a code whose text no QR code can hold")
+    return Code("qr", text, _box(box))
+
+
+def _box(box: Any) -> Box:
+    if not isinstance(box, list) or len(box) != 4 or any(type(side) not in (int, float) for side in box):
+        raise Lie("a code's place that is not four numbers")
+    left, top, right, bottom = box
+    if not all(0 <= side <= 1 for side in box) or left > right or top > bottom:
+        raise Lie("a code's place outside the page")
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _only(answer: dict[str, Any], *names: str) -> None:
+    if answer.keys() != set(names):
+        raise Lie(f"an answer without {' and '.join(names)}, or with more than that")

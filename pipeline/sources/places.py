@@ -1,0 +1,137 @@
+"""The kinds of places where documents lie, each one class in the registry `_PLACES`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from pipeline.errors import Permanent, Reason, UsageError
+from pipeline.records import DocumentRef
+from pipeline.settings import SourceSettings
+from pipeline.sources import local, refs, s3
+from pipeline.sources.limits import Limits
+
+
+class Found(NamedTuple):
+    refs: Iterator[DocumentRef]
+    exact: bool  # the one thing of the very name that was typed, not what begins with it or matches it
+
+
+class Place(Protocol):
+    """Where documents lie. Every method may raise Permanent or Transient."""
+
+    def uri(self, typed: str) -> str:
+        """The URI of what a person typed."""
+
+    def find(self, uri: str, settings: SourceSettings) -> Found:
+        """What is there, streamed, passed-over things with their failure. Raises UsageError if nothing is."""
+
+    def read(
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+    ) -> tuple[bytes, str | None]:
+        """(bytes, etag), of that version if `etag` is given."""
+
+    def open(self, uri: str, etag: str | None, settings: SourceSettings) -> IO[bytes]:
+        """A file with a descriptor of its own, for archives and manifests; the caller closes it."""
+
+    def etag(self, uri: str, settings: SourceSettings) -> str | None:
+        """The etag that it has now."""
+
+    def still(self, uri: str, etag: str | None, settings: SourceSettings) -> None:
+        """Raises Permanent (object_changed) if what `open` gave may since have become another version."""
+
+
+class Disk:
+    """Files of this machine: absolute paths."""
+
+    def uri(self, typed: str) -> str:
+        path = Path(typed.removeprefix("file://")).expanduser()
+        return os.path.abspath(path)  # noqa: PTH100  (resolve() would follow links)
+
+    def find(self, uri: str, settings: SourceSettings) -> Found:
+        if Path(uri).is_dir():
+            return Found(local.walk(uri, settings), exact=False)
+        if Path(uri).exists():
+            return Found(iter([local.single(uri)]), exact=True)
+        if refs.wild_start(uri) is None:
+            raise UsageError(f"{uri} does not exist")
+        return Found(_some(local.glob(uri, settings), f"no file matches {uri}"), exact=False)
+
+    def read(
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+    ) -> tuple[bytes, str | None]:
+        return s3.retried(lambda: local.read(uri, limits, etag), settings.attempts)
+
+    def open(self, uri: str, etag: str | None, settings: SourceSettings) -> IO[bytes]:  # noqa: ARG002
+        return local.open_pinned(uri, etag)
+
+    def etag(self, uri: str, settings: SourceSettings) -> str | None:  # noqa: ARG002
+        return local.etag(uri)
+
+    def still(self, uri: str, etag: str | None, settings: SourceSettings) -> None:  # noqa: ARG002
+        if etag is not None and local.etag(uri) != etag:
+            raise Permanent(Reason.object_changed, f"{uri} was written to since it was listed; run again")
+
+
+class Buckets:
+    """Objects of S3, or of a store that speaks its language: s3://BUCKET/KEY."""
+
+    def uri(self, typed: str) -> str:
+        return typed
+
+    def find(self, uri: str, settings: SourceSettings) -> Found:
+        bucket, prefix = s3.parse(uri)
+        try:
+            objects = _some(s3.found(bucket, prefix, settings), f"{uri}: the bucket has no object there")
+            first = next(objects)
+        except Permanent as error:
+            if error.reason in (Reason.object_missing, Reason.bucket_missing):
+                raise UsageError(error.message) from error
+            raise
+        exact = first.uri == f"s3://{bucket}/{prefix}"  # this object, whatever else begins with its key
+        return Found(iter([first]) if exact else chain([first], objects), exact)
+
+    def read(
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+    ) -> tuple[bytes, str | None]:
+        return s3.read(*s3.parse(uri), settings, etag, limits)
+
+    def open(self, uri: str, etag: str | None, settings: SourceSettings) -> IO[bytes]:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  (handed to the caller)
+        try:
+            s3.download(*s3.parse(uri), settings, etag, file)
+            file.seek(0)  # and written out, for those who read by the descriptor
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def etag(self, uri: str, settings: SourceSettings) -> str | None:
+        return s3.head(*s3.parse(uri), settings)[1]
+
+    def still(self, uri: str, etag: str | None, settings: SourceSettings) -> None:
+        """It is a copy, downloaded whole."""
+
+
+_PLACES: dict[str, Place] = {"": Disk(), "file": Disk(), "s3": Buckets()}
+
+
+def of(uri: str) -> Place:
+    """The place that `uri` lies in. Raises UsageError if there is none for its scheme."""
+    scheme, mark, _ = uri.partition("://")
+    place = _PLACES.get(scheme if mark and "/" not in scheme else "")
+    if place is None:
+        raise UsageError(f"{uri}: documents come from files or from s3://, not from other addresses")
+    return place
+
+
+def _some(found: Iterator[DocumentRef], nothing: str) -> Iterator[DocumentRef]:
+    """The same, the first one already found. Raises UsageError if there is not one."""
+    first = next(found, None)
+    if first is None:
+        raise UsageError(nothing)
+    return chain([first], found)

@@ -1,0 +1,187 @@
+"""The parent believes nothing: a child that lies is closed, and its document or page fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import Permanent, Reason, Transient
+from pipeline.sandbox import parent
+from pipeline.sandbox.parent import Child
+from pipeline.settings import RenderSettings
+
+HELD = '{"landlock": 7, "seccomp": true}'
+PAGES = '{"pages": 3}'
+SIZE = '{"size": [4, 2]}'
+SETTINGS = RenderSettings(max_pages=5, max_pixels=10_000, seconds=20)
+PIXELS = np.zeros((2, 4, 3), np.uint8)
+BOX = [0.1, 0.2, 0.3, 0.4]
+
+Liar = Callable[..., Child]
+
+
+@pytest.fixture
+def liar(monkeypatch: pytest.MonkeyPatch) -> Liar:
+    def made(*sayings: str) -> Child:
+        script = str(Path(__file__).with_name("liar.py"))
+        monkeypatch.setattr(
+            parent, "_command", lambda orders: [sys.executable, "-P", script, "", json.dumps(sayings)]
+        )
+        return Child("pdfium", SETTINGS)
+
+    return made
+
+
+def said(**answer: object) -> str:
+    return json.dumps(answer)
+
+
+def failure(**changed: object) -> str:
+    return said(**{"reason": "pdf_damaged", "message": "cut", "details": {}} | changed)
+
+
+NONSENSE = {
+    "no JSON": "hello",
+    "no object": "[3]",
+    "brackets": "[" * 60_000,
+    "a number beyond all bounds": '{"pages": ' + "9" * 10_000 + "}",
+    "not UTF-8": '{"pages": "\udcff"}'.encode("utf-8", "surrogateescape").decode("latin-1"),
+    "an empty line": "",
+    "an empty object": "{}",
+    "another key": '{"pages": 1, "more": 2}',
+    "the answer to another question": '{"codes": []}',
+    "no end": "LONG",
+    "two answers": f"TWICE {PAGES}",
+    "an unknown reason": failure(reason="no_such_reason"),
+    "a reason that is not a renderer's": failure(reason="access_denied"),
+    "a reason that is none": failure(reason=["pdf_damaged"]),
+    "no message": said(reason="pdf_damaged", details={}),
+    "no details": said(reason="pdf_damaged", message="cut"),
+    "a message that is none": failure(message={"a": 1}),
+    "details that are none": failure(details=[1]),
+    "details that hide the reason": failure(details={"reason": 1}),
+    "details that are texts": failure(details={"pages": "x" * 9000}),
+    "details that are objects": failure(details={"pages": {"a": {}}}),
+    "details beyond all bounds": failure(details={"pages": 10**999}),
+}  # fmt: skip
+COUNTS = [0, -1, 6, 10**30, 2.0, "3", None, True, [3], {"a": 3}]
+SIZES = [
+    [4], [4, 2, 3], [0, 2], [-4, -2], [4, -2], [101, 100], [10_000_000_000, 1], [4.0, 2.0], ["4", "2"],
+    [True, True], None, 8, {"width": 4},
+]  # fmt: skip
+CODES = [
+    None, {}, "x", [["x"]], [["x", BOX, 1]], [[1, BOX]], [["", BOX]], [["x" * 7090, BOX]], [["\ud800", BOX]],
+    [["x", None]], [["x", [0, 0, 1]]], [["x", [0, 0, 1, 1.5]]], [["x", [-0.1, 0, 1, 1]]],
+    [["x", [float("nan"), 0, 1, 1]]], [["x", [0, 0, float("inf"), 1]]], [["x", [0.5, 0, 0.4, 1]]],
+    [["x", [0, 0.5, 1, 0.4]]], [["x", ["0", 0, 1, 1]]], [["x", [True, 0, 1, 1]]], [["x", [0, 0, 10**400, 1]]],
+    [["x", BOX]] * 257,
+]  # fmt: skip
+
+
+def lies(child: Child, act: Callable[[], object]) -> None:
+    pid = child._process.pid
+    with pytest.raises(Permanent, match="wrong answer") as caught:
+        act()
+    assert caught.value.reason is Reason.render_crashed
+    assert caught.value.message.isprintable() and len(caught.value.message) < 200
+    assert not child.alive
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense(liar: Liar, name: str) -> None:
+    child = liar(HELD, NONSENSE[name])
+    lies(child, lambda: child.open(1, "pdf", b"%PDF-"))
+
+
+@pytest.mark.parametrize("count", COUNTS, ids=str)
+def test_a_number_of_pages_that_cannot_be(liar: Liar, count: object) -> None:
+    child = liar(HELD, said(pages=count))
+    lies(child, lambda: child.open(1, "pdf", b"%PDF-"))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_size_that_cannot_be(liar: Liar, size: object) -> None:
+    child = liar(HELD, PAGES, said(size=size))
+    assert child.open(1, "pdf", b"%PDF-") == 3
+    lies(child, lambda: child.draw(1))
+
+
+@pytest.mark.parametrize("codes", CODES, ids=lambda codes: str(codes)[:40])
+def test_codes_that_cannot_be(liar: Liar, codes: object) -> None:
+    child = liar(HELD, said(codes=codes))
+    lies(child, lambda: child.codes(PIXELS))
+
+
+@pytest.mark.parametrize("held", ["{}", '{"landlock": true, "seccomp": true}', '{"landlock": 7}', "7"])
+def test_a_child_that_does_not_say_how_it_is_held_does_not_start(liar: Liar, held: str) -> None:
+    with pytest.raises(Transient, match=r"did not start: .*wrong answer"):
+        liar(held)
+
+
+def test_an_answer_before_the_question(liar: Liar) -> None:
+    child = liar(HELD, f"EARLY {PAGES}", SIZE)
+    child.open(1, "pdf", b"%PDF-")
+    assert child._ready.poll(10_000)  # what it says next, nobody asked for
+    lies(child, lambda: child.draw(1))
+
+
+def test_the_last_answer_of_a_dead_child_is_not_the_next_one(liar: Liar) -> None:
+    child = liar(HELD, f"DIE {PAGES}")
+    child.open(1, "pdf", b"%PDF-")
+    while child.alive:
+        time.sleep(0.01)
+    with pytest.raises(Permanent, match="died"):
+        child.draw(1)
+
+
+def test_a_true_answer_is_taken(liar: Liar) -> None:
+    """The control: what is judged above is judged by its content."""
+    child = liar(
+        HELD, PAGES, SIZE, said(codes=[["x", BOX]]), failure(message="a\x1b[31m\nb", details={"pages": 7})
+    )
+    child.open(1, "pdf", b"%PDF-")
+    pixels = child.draw(1)
+    assert pixels.shape == (2, 4, 3)
+    assert [(code.kind, code.text, code.box) for code in child.codes(pixels)] == [("qr", "x", tuple(BOX))]
+    with pytest.raises(Permanent) as caught:
+        child.draw(2)
+    assert caught.value.reason is Reason.pdf_damaged and caught.value.details == {"pages": 7}
+    assert caught.value.message == "a\N{REPLACEMENT CHARACTER}[31m b"  # nothing that a terminal obeys
+    assert child.alive
+    child.close()
+
+
+def test_the_canvas_cannot_be_cut_under_the_parent(liar: Liar) -> None:
+    """Reading beyond the end of a mapped file ends the reader with SIGBUS."""
+    child = liar(HELD)
+    theirs = os.open(f"/proc/{child._process.pid}/fd/{child._canvas}", os.O_RDWR)
+    for size in (0, 10**9):
+        with pytest.raises(PermissionError):
+            os.ftruncate(theirs, size)
+    os.close(theirs)
+    child.close()
+
+
+def test_a_document_cannot_be_changed_once_it_was_given() -> None:
+    from pipeline.sandbox import channel
+
+    file = channel.sealed(b"%PDF-1.4")
+    for act in (
+        lambda: os.ftruncate(file, 0),
+        lambda: os.pwrite(file, b"x", 0),
+        lambda: os.pwrite(file, b"x", 99),
+    ):
+        with pytest.raises(PermissionError), suppress(BlockingIOError):
+            act()
+    assert os.pread(file, 99, 0) == b"%PDF-1.4"
+    os.close(file)

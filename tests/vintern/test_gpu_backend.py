@@ -1,0 +1,143 @@
+"""The GPU back end without a GPU: its shapes and its graphs, on a CPU's tensors.
+
+`cuda` stands in for what `torch.cuda` gives the back end. Its graphs do what CUDA's do: a replay runs the
+operations that were recorded, on the same memory, and no line of Python. So what a pass takes from Python, or
+puts into fresh memory, is stale in a replay, here as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pipeline.records import Generation, Request
+from pipeline.settings import EngineSettings
+from pipeline.vintern import Vintern
+from pipeline.vintern.engine import Engine
+from pipeline.vintern.gpu import GpuBackend
+from tests.vintern.pages import GRAMMARS, page, same
+from tests.vintern.test_engine import model, pages, run  # noqa: F401  (fixtures)
+
+
+class Graph(TorchDispatchMode):
+    """A CUDA graph by recorded operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+        self.replays = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        self.operations.append((function, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        self.replays += 1
+        with torch.inference_mode():
+            for function, args, kwargs, result in self.operations:
+                fresh = function(*args, **kwargs)
+                made, kept = (part if isinstance(part, tuple | list) else [part] for part in (fresh, result))
+                for new, old in zip(made, kept, strict=True):
+                    if isinstance(old, torch.Tensor) and new.data_ptr() != old.data_ptr():
+                        old.copy_(new)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The stand-in; `gpu` may be changed, `graphs` are those that were recorded."""
+    stand_in = SimpleNamespace(
+        gpu=SimpleNamespace(major=9, minor=0, multi_processor_count=132), graphs=list[Graph]()
+    )
+
+    @contextmanager
+    def recording(graph: Graph, pool: object) -> Iterator[None]:
+        stand_in.graphs.append(graph)
+        with graph:
+            yield
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    for name, value in {
+        "CUDAGraph": Graph,
+        "graph": recording,
+        "graph_pool_handle": lambda: None,
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "stream": nullcontext,
+        "mem_get_info": lambda device: (2**30, 2**31),
+        "get_device_properties": lambda device: stand_in.gpu,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    return stand_in
+
+
+def gpu(model: Vintern, **settings: Any) -> Engine:  # noqa: F811
+    chosen = EngineSettings(**settings)
+    return Engine(model, chosen, GpuBackend(model, chosen))
+
+
+def agrees(answers: dict[str, Generation], expected: dict[str, Generation]) -> None:
+    for name, answer in answers.items():
+        assert answer.text == expected[name].text
+        np.testing.assert_allclose(answer.probability, expected[name].probability, rtol=1e-4)
+        if answer.place is not None:
+            np.testing.assert_allclose(answer.place, expected[name].place, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_decoding_in_a_rectangle_as_on_a_gpu_says_the_same(model, pages, cuda) -> None:  # noqa: F811
+    by_token = run(Engine(model, EngineSettings(max_batch=4, place=True)), pages)
+    agrees(run(gpu(model, max_batch=4, place=True), pages), by_token)
+
+
+@pytest.mark.slow
+def test_what_a_gpu_compiles_is_one_graph_a_shape(model, pages, cuda, monkeypatch) -> None:  # noqa: F811
+    """Without a compiler behind it: only that all of a pass can be traced, and still says the same."""
+    expected = run(Engine(model, EngineSettings(max_batch=2)), pages[:2])
+    compile, traced = torch.compile, []
+
+    def eager(module: Any, **how: Any) -> Any:
+        traced.append(module)
+        return compile(module, **how, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", eager)
+    monkeypatch.setattr(
+        "pipeline.vintern.graphs.Graphs.run", lambda self, key, function, given: function(given)
+    )
+    answers = run(gpu(model, max_batch=2, warmup="compile"), pages[:2])
+    assert traced == [model.vision, model.language]
+    assert all(answers[name].text == answer.text for name, answer in expected.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [False, True])
+def test_a_replayed_pass_is_the_pass(model, pages, cuda, place: bool) -> None:  # noqa: F811
+    """Bit for bit, while requests come and go and share passes of one shape."""
+    settings = {"max_batch": 3, "place": place, "max_waiting": 4}
+    work: list[Request] = [*pages, *(page(20 + n, n % 3, GRAMMARS[n % 5], 30) for n in range(6))]
+    eager = run(gpu(model, **settings), work)
+    assert not cuda.graphs
+    replayed = run(gpu(model, **settings, warmup="graphs"), work)
+    assert all(same(replayed[name], answer) for name, answer in eager.items())
+    assert sum(graph.replays for graph in cuda.graphs) > 5 * len(cuda.graphs) > 15
+
+
+def test_its_numerics_name_the_gpu_the_dtype_and_whether_it_compiles(model, cuda) -> None:  # noqa: F811
+    def numerics(**settings: Any) -> str:
+        return GpuBackend(model, EngineSettings(max_batch=2, **settings)).numerics
+
+    usual = numerics()
+    assert usual.startswith("cuda float32 sm_90, 132 multiprocessors, ")
+    assert usual == numerics() == numerics(threads=3, kernels=False)
+    assert numerics(warmup="graphs") == usual  # a graph replays the very kernels that it recorded
+    assert numerics(warmup="compile") != usual
+    cuda.gpu.multi_processor_count = 114
+    assert numerics() != usual

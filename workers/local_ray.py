@@ -1,0 +1,307 @@
+"""A Ray of our own on this machine: started, guarded by a token, and ended with all that belongs to it.
+
+It is `ray start` in a child process, so that its environment is not ours, a start that takes too long can be
+ended as a whole, and what it starts shares one process session by which it is found again. Nothing of it
+listens beyond the loopback interface, and whoever connects must know a token that this run has made up.
+
+The folder of a run is locked as long as the run lives (the kernel lets go of the lock when the process is
+gone). A later run takes away the folders that nobody holds, and ends what is left of their processes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from workers.connection import connected, environment
+from workers.lane import LaneBroken
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PATIENCE = 300.0  # seconds: at a load of ten processes a core, Ray needed 80
+_STARTS = 3  # of a Ray that ends by itself while it starts
+_TELL_SECONDS = 5.0
+_END_SECONDS = 10.0  # that Ray has to end by itself
+_PREFIX = "vinbatch-"
+_LONGEST_FOLDER = 36  # bytes: Ray adds up to 70 for its sockets, and Linux takes 107
+_SESSION, _LOCK = "session", "lock"  # files in a run's folder: the id of the process session; the lock
+
+
+class _Ended(Exception):
+    """Ray's processes ended while they were starting; the message is the last that they said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Ray's first process. `address` is for `ray.init`."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def address(self) -> str | None:
+        """None while Ray is starting."""
+        with suppress(OSError):  # not there yet
+            return (self.folder / "ray" / "ray_current_cluster").read_text().strip() or None
+        return None
+
+    @property
+    def ended(self) -> bool:
+        """`ray start --block` ends when any of Ray's own processes does."""
+        return self.process.poll() is not None
+
+    def last_words(self) -> str:
+        lines = (self.folder / "start.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else f"exit code {self.process.poll()}"
+
+    def check(self) -> None:
+        """Raises LaneBroken when Ray is gone: its own processes do not come back."""
+        if self.ended:
+            raise LaneBroken(f"Ray's own processes ended on this machine: {self.last_words()}")
+
+    def end(self) -> None:
+        """Ray's processes and whatever they started, at once and completely."""
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
+        _kill_session(self.process.pid, self.folder)
+        self.process.wait()
+
+
+@contextmanager
+def running(object_store_bytes: int, tell: Callable[[str], None]) -> Iterator[Head]:
+    """Inside this block a Ray of our own runs and this process is connected to it.
+
+    `tell` hears every few seconds what is waited for. Raises LaneBroken when Ray does not start.
+    """
+    token = secrets.token_hex(32)
+    with _folder() as folder, environment(_for_driver(token)), ExitStack() as stack:
+        with _telling(tell):
+            head = _start(folder, _for_head(token), object_store_bytes)
+            stack.callback(head.end)
+            with _loopback():
+                stack.enter_context(connected(head.address or ""))
+        yield head
+
+
+def _start(folder: Path, variables: Mapping[str, str], object_store_bytes: int) -> Head:
+    deadline = time.monotonic() + PATIENCE
+    for attempt in range(1, _STARTS + 1):
+        head = _spawn(folder, variables, object_store_bytes)
+        try:
+            _await(head, deadline)
+            return head
+        except _Ended as error:
+            head.end()
+            if attempt == _STARTS:
+                raise LaneBroken(
+                    f"no Ray could be started on this machine ({_STARTS} tries): {error}"
+                ) from None
+        except BaseException:
+            head.end()
+            raise
+    raise AssertionError("a last attempt returns or raises")
+
+
+def _spawn(folder: Path, variables: Mapping[str, str], object_store_bytes: int) -> Head:
+    shutil.rmtree(folder / "ray", ignore_errors=True)  # of an attempt before
+    # Where a port is left to Ray, its raylet gives the process behind it 15 s to name one, and then breaks.
+    grpc, http, metrics, environments = _free_ports(4)
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0",
+        f"--dashboard-agent-grpc-port={grpc}", f"--dashboard-agent-listen-port={http}",
+        f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={environments}",
+        "--include-dashboard=false", "--no-monitor", "--include-log-monitor=false", "--disable-usage-stats",
+        f"--temp-dir={folder / 'ray'}", f"--object-store-memory={object_store_bytes}",
+    ]  # fmt: skip
+    with (folder / "start.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    (folder / _SESSION).write_text(str(process.pid))
+    return Head(process, folder)
+
+
+def _free_ports(number: int) -> list[int]:
+    """Of the loopback interface. Where somebody is quicker, Ray ends and is started again."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _await(head: Head, deadline: float) -> None:
+    """Until Ray says where it is. Raises _Ended, and LaneBroken after the deadline."""
+    while head.address is None:
+        if head.ended:
+            raise _Ended(head.last_words())
+        if time.monotonic() > deadline:
+            raise LaneBroken(
+                f"Ray did not start on this machine within {PATIENCE:g} s; "
+                "try again when the machine is less busy"
+            )
+        time.sleep(0.1)
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Where Ray takes 127.0.0.1 as it is.
+
+    It puts the machine's outer address in its place unless it is told, when it is imported, that it never has
+    more than one machine; and it may have been imported before.
+    """
+    from ray._private import ray_constants
+
+    clusters = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
+
+
+@contextmanager
+def _telling(tell: Callable[[str], None]) -> Iterator[None]:
+    over = threading.Event()
+    began = time.monotonic()
+
+    def work() -> None:
+        while not over.wait(_TELL_SECONDS):
+            tell(f"waiting for Ray to start on this machine: {time.monotonic() - began:.0f} s")
+
+    thread = threading.Thread(target=work, name="telling", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _for_driver(token: str) -> dict[str, str | None]:
+    """What this process must know to talk to a Ray of our own."""
+    seconds = f"{PATIENCE:.0f}"
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        "RAY_AUTH_TOKEN_PATH": None,
+        "RAY_ADDRESS": None,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_gcs_server_request_timeout_seconds": seconds,
+        "RAY_py_gcs_connect_timeout_s": seconds,
+    }
+
+
+def _for_head(token: str) -> dict[str, str]:
+    """The environment of Ray's processes, and so of the actors."""
+    seconds = f"{PATIENCE:.0f}"
+    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ours = _for_driver(token) | {
+        # Actors import these packages. A runtime environment would do too, but the workers that Ray starts
+        # ahead of time have none, and would stand idle beside those that do.
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # one machine alone: everything listens on loopback only
+        "RAY_START_HOOK": "workers.ray_start.prepare",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # nobody waits for what a run has left
+        "RAY_gcs_server_port_wait_time_s": seconds,
+        "RAY_agent_register_timeout_ms": f"{1000 * PATIENCE:.0f}",
+        "RAY_worker_register_timeout_seconds": seconds,
+        "VINBATCH_RAY_PARENT": str(os.getpid()),
+        "VINBATCH_RAY_PATIENCE": seconds,
+    }
+    merged: dict[str, str | None] = {**os.environ, **ours}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that only this user can enter, locked while this process lives; removed at the end.
+
+    Ray opens its own folder inside to everybody, so it gets one below.
+    """
+    parent = Path(tempfile.gettempdir())
+    if len(os.fsencode(parent)) + len(_PREFIX) + 9 > _LONGEST_FOLDER:
+        parent = Path("/tmp")  # the only short one there is
+    _sweep(parent)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = _locked(folder / _LOCK, os.O_CREAT)
+        if lock is not None and (folder / _LOCK).exists():
+            break  # no other run took the folder for one that is left
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked(path: Path, flags: int = 0) -> int | None:
+    """A descriptor that holds the lock; None when somebody else does, or there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Take away what killed runs of this user have left. A folder without a lock is none of ours."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                continue
+            lock = _locked(folder / _LOCK)
+            if lock is None:
+                continue
+            with suppress(OSError, ValueError):
+                _kill_session(int((folder / _SESSION).read_text()), folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _kill_session(session: int, folder: Path) -> None:
+    """SIGKILL to every process of Ray's session, by its id; Linux gives none away while it has members.
+
+    A session that somebody else has by now is not Ray's: none of its processes names the folder.
+    """
+    while members := [process for process in psutil.process_iter() if _is_member(process, session)]:
+        if not any(_is_rays(process, folder) for process in members):
+            return
+        for process in members:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(members, timeout=1)
+
+
+def _is_member(process: psutil.Process, session: int) -> bool:
+    try:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, psutil.Error):
+        return False
+
+
+def _is_rays(process: psutil.Process, folder: Path) -> bool:
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return str(folder) in words or words.startswith("ray::")
