@@ -118,7 +118,7 @@ def _start(folder: Path, variables: Mapping[str, str], object_store_bytes: int) 
 
 def _spawn(folder: Path, variables: Mapping[str, str], object_store_bytes: int) -> Head:
     shutil.rmtree(folder / "ray", ignore_errors=True)  # of an attempt before
-    # Where a port is left to Ray, its raylet gives the process behind it 15 s to name one, and then breaks.
+    # Chosen here, so that the raylet need not wait for its agents to name them: see workers/ray_start.py.
     grpc, http, metrics, environments = _free_ports(4)
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0",

@@ -1,5 +1,5 @@
-"""What was typed wrongly is one clear line on standard error and exit code 2; what is not there is exit code 4.
-Nothing is started.
+"""What was typed wrongly is one clear line on standard error and exit code 2, and nothing is started; what is
+not there is exit code 4.
 """
 
 from __future__ import annotations
