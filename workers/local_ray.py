@@ -35,6 +35,7 @@ PATIENCE = 300.0  # seconds: at a load of ten processes a core, Ray needed 80
 _STARTS = 3  # of a Ray that ends by itself while it starts
 _TELL_SECONDS = 5.0
 _END_SECONDS = 10.0  # that Ray has to end by itself
+_LEAVE_SECONDS = 10.0  # that a run has to notice that Ray is gone
 _PREFIX = "vinbatch-"
 _LONGEST_FOLDER = 36  # bytes: Ray adds up to 70 for its sockets, and Linux takes 107
 _SESSION, _LOCK = "session", "lock"  # files in a run's folder: the id of the process session; the lock
@@ -94,6 +95,7 @@ def running(object_store_bytes: int, tell: Callable[[str], None]) -> Iterator[He
             stack.callback(head.end)
             with _loopback():
                 stack.enter_context(connected(head.address or ""))
+        stack.enter_context(_guarded(head, tell))
         yield head
 
 
@@ -118,7 +120,7 @@ def _start(folder: Path, variables: Mapping[str, str], object_store_bytes: int) 
 
 def _spawn(folder: Path, variables: Mapping[str, str], object_store_bytes: int) -> Head:
     shutil.rmtree(folder / "ray", ignore_errors=True)  # of an attempt before
-    # Where a port is left to Ray, its raylet gives the process behind it 15 s to name one, and then breaks.
+    # Chosen here, so that the raylet need not wait for its agents to name them: see workers/ray_start.py.
     grpc, http, metrics, environments = _free_ports(4)
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0",
@@ -155,6 +157,30 @@ def _await(head: Head, deadline: float) -> None:
                 "try again when the machine is less busy"
             )
         time.sleep(0.1)
+
+
+@contextmanager
+def _guarded(head: Head, tell: Callable[[str], None]) -> Iterator[None]:
+    """When Ray is gone, its calls in this process may never return, and after a minute it ends the process
+    with code 1. Whoever has not left this block by then is ended here, with everything cleared away.
+    """
+    left = threading.Event()
+
+    def guard() -> None:
+        while not left.wait(1.0):
+            if head.ended and not left.wait(_LEAVE_SECONDS):
+                tell(f"vinbatch: Ray's own processes ended on this machine: {head.last_words()}")
+                head.end()
+                shutil.rmtree(head.folder, ignore_errors=True)
+                os._exit(4)  # as the command line says it: the run could not go on
+
+    thread = threading.Thread(target=guard, name="guard", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,7 +19,7 @@ def prepare(parameters: Any, _head: bool) -> None:
     """End with the run; no server for Ray clients; more patience than Ray's own."""
     _end_with(int(os.environ["VINBATCH_RAY_PARENT"]))
     parameters.ray_client_server_port = None  # the command line knows no "off"
-    wait_for_node(float(os.environ["VINBATCH_RAY_PATIENCE"]))
+    be_patient(parameters, float(os.environ["VINBATCH_RAY_PATIENCE"]))
 
 
 def _end_with(parent: int) -> None:
@@ -32,10 +33,13 @@ def _end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def wait_for_node(seconds: float) -> None:
-    """Ray gives its node 30 s to register, a figure that no setting changes (`Node.__init__`).
+def be_patient(parameters: Any, seconds: float) -> None:
+    """Give a node so long to start, whose ports for its agents are all chosen already.
 
-    A busy machine takes longer: the question that Ray asks meanwhile is answered when there is an answer.
+    Two limits of Ray are fixed in its code and too short on a busy machine. A node has 30 s to register
+    (`Node.__init__`): the question that Ray asks meanwhile is answered when there is an answer. And its
+    raylet gives each agent 15 s to write down its port (`NodeManager::WaitForDashboardAgentPorts`): as the
+    ports are known, they are written down here.
     """
     from ray._private import services
 
@@ -43,6 +47,7 @@ def wait_for_node(seconds: float) -> None:
     deadline = time.monotonic() + seconds
 
     def patiently(gcs_address: str, node_id: str) -> Any:
+        _write_ports(parameters, node_id)
         while True:
             try:
                 return ask(gcs_address, node_id)
@@ -54,6 +59,20 @@ def wait_for_node(seconds: float) -> None:
             time.sleep(_PAUSE)
 
     services.get_node = patiently
+
+
+def _write_ports(parameters: Any, node_id: str) -> None:
+    from ray import _raylet
+
+    core: Any = _raylet  # compiled, without stubs
+    session = Path(parameters.temp_dir) / "session_latest"
+    for name, port in (
+        (core.METRICS_AGENT_PORT_NAME, parameters.metrics_agent_port),
+        (core.METRICS_EXPORT_PORT_NAME, parameters.metrics_export_port),
+        (core.DASHBOARD_AGENT_LISTEN_PORT_NAME, parameters.dashboard_agent_listen_port),
+        (core.RUNTIME_ENV_AGENT_PORT_NAME, parameters.runtime_env_agent_port),
+    ):
+        core.persist_port(str(session), node_id, name, port)
 
 
 def _raylet_runs() -> bool:

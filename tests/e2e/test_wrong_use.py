@@ -1,6 +1,5 @@
-"""What was typed wrongly is one clear line on standard error and exit code 2; what is not there is code 4.
-
-Nothing is started.
+"""What was typed wrongly is one clear line on standard error and exit code 2, and nothing is started; what is
+not there is exit code 4.
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ def test_bad_settings_are_named(
 def test_help_imports_nothing_heavy(vinbatch: Command) -> None:
     vinbatch.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     process = vinbatch.start("--help")
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and "eval" in out
     imported = {line.rpartition("|")[2].strip() for line in err.splitlines()}
     assert not imported & {"ray", "torch", "boto3", "sqlalchemy", "numpy", "pyarrow"}

@@ -152,7 +152,6 @@ def _environment(guarded: bool = True) -> dict[str, str]:
     return os.environ | {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token" if guarded else "disabled",
-        # Left to itself, the raylet gives its agents 15 s, and the node 30 s in all.
         "RAY_START_HOOK": "tests.servers.cluster.wait_longer",
         "PYTHONPATH": str(CHECKOUT),
         "OMP_NUM_THREADS": "1",
@@ -163,9 +162,9 @@ def _environment(guarded: bool = True) -> dict[str, str]:
     }
 
 
-def wait_longer(_parameters: object, _head: bool) -> None:
-    """Runs in the process of `ray start`, as in a run's own."""
-    ray_start.wait_for_node(_UP_SECONDS)
+def wait_longer(parameters: object, _head: bool) -> None:
+    """Runs in the process of `ray start`, as in that of a run's own Ray."""
+    ray_start.be_patient(parameters, _UP_SECONDS)
 
 
 def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], nodes: int = 1) -> None:
