@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import Reason, Transient
+from pipeline.store import State
 from tests.servers.s3 import S3Server
 from tests.servers.starting import PATIENCE
 from tests.workers.conftest import FACTS, Bench
@@ -204,11 +205,11 @@ def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
         store, failures = scheduler._store, iter(range(3))
         commit = store.commit
 
-        def failing(*arguments: Any, **named: Any) -> None:
+        def failing(*arguments: Any, **named: Any) -> State:
             if next(failures, None) is not None:
                 raise Transient(Reason.store_unreachable, "the server has gone away")
             troubles.append(scheduler._report.trouble)
-            commit(*arguments, **named)
+            return commit(*arguments, **named)
 
         store.commit = failing  # type: ignore[method-assign]
         await scheduler.listed()
