@@ -167,7 +167,7 @@ class _Driver:
         if self._lister.is_alive():
             return False
         self._lister.finish()
-        counts = patiently(self._ledger.counts, self._job)
+        counts = patiently(self._ledger.counts, self._job, seconds=self._lister.patience)
         return not counts["pending"] and not counts["leased"]
 
     def drive(self, fleet: Fleet, stop: threading.Event) -> None:
@@ -193,7 +193,7 @@ class _Driver:
         self._count_at = 0.0
         last = self._progress("ended")
         self._show(last)
-        balance = patiently(self._ledger.verify, self._job)
+        balance = patiently(self._ledger.verify, self._job, seconds=self._lister.patience)
         unfinished = bool(balance.unfinished) or self._lister.cut_short
         refused = next((report.refused for report in self._reports if report.refused), None)
         return Outcome(

@@ -48,7 +48,7 @@ class Lister(threading.Thread):
         self._ledger = ledger
         self._job = job
         self._listings = listings
-        self._patience = patience
+        self.patience = patience
         self._stop_asked = stop
         self._left = threading.Event()
         self._error: BaseException | None = None
@@ -77,14 +77,14 @@ class Lister(threading.Thread):
 
     def _list(self, listing: Listing) -> None:
         """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
-        until, pause = time.monotonic() + self._patience, 1.0
+        until, pause = time.monotonic() + self.patience, 1.0
         while True:
             try:
                 self._ledger.add_documents(self._job, self._until_stop(listing.refs()))
                 return
             except Permanent as error:  # the source itself gets the row
                 broken = DocumentRef(listing.source, failure=Failure.of(error))
-                patiently(self._ledger.add_documents, self._job, [broken])
+                patiently(self._ledger.add_documents, self._job, [broken], seconds=self.patience)
                 return
             except Transient as error:
                 if time.monotonic() > until or self._stop_asked.is_set() or self._left.wait(pause):

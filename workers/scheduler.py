@@ -63,7 +63,7 @@ class Scheduler:
             return await self._work()
 
     async def _work(self) -> LaneReport:
-        self._store = await asyncio.to_thread(store.open, self._job.store, create=False)
+        self._store = await self._ledger(store.open, self._job.store, create=False, proven=True)
         self._ledger_job: Job = await self._ledger(self._store.find_job, self._job.name)
         chores: list[asyncio.Task[None]] = []
         try:
