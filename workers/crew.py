@@ -140,7 +140,6 @@ class ReplicaSeat(Seat):
         await actor.outlive_notice.remote()
         facts = await actor.load.remote()
         if self._facts is not None and facts != self._facts:  # the lane's keys are for the one before
-            self._facts = None
             raise LaneBroken(f"the replica came back as another: {facts.numerics}")
         self._facts = facts
 
