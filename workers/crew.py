@@ -139,7 +139,10 @@ class ReplicaSeat(Seat):
 
     async def load(self, actor: Actor) -> None:
         await actor.outlive_notice.remote()
-        self._facts = await actor.load.remote()
+        facts = await actor.load.remote()
+        if self._facts is not None and facts != self._facts:  # the lane's keys are for the one before
+            raise LaneBroken(f"the replica came back as another: {facts.numerics}")
+        self._facts = facts
 
     async def facts(self) -> ModelFacts:
         """Of the model, once it is loaded."""
