@@ -17,6 +17,7 @@ from pipeline.store import books, formats, results
 from pipeline.store.database import Database
 from pipeline.store.query import Rows
 from pipeline.store.records import Job, View
+from pipeline.store.values import typed
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
 _FIXED = ("document_uri", "job", "state")
@@ -59,7 +60,7 @@ def _view(db: Database, job: Job, view: View) -> Iterator[Rows]:
     order = [source.c[name] for name in ("document_uri", "line") if name in fixed]
     query = select(source).where(source.c.job == job.name).order_by(*order).execution_options(yield_per=1000)
     with db.snapshot() as connection, closing(connection.execute(query)) as found:
-        yield Rows(names, (tuple(map(formats.typed, row, kinds.values())) for row in found), kinds)
+        yield Rows(names, (tuple(map(typed, row, kinds.values())) for row in found), kinds)
 
 
 def _jsonl(db: Database, job: Job, out: Path) -> int:

@@ -85,8 +85,9 @@ def evaluate(
     """Score documents whose truth is known: those of a job, or of SOURCE, which are read first."""
     from itertools import islice
 
-    from pipeline import evaluation
-    from pipeline.evaluation import page, summary
+    with options.extra("evaluation"):
+        from pipeline import evaluation
+        from pipeline.evaluation import page, summary
 
     settings = options.settings(store, s3_endpoint)
     if sources:
