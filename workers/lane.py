@@ -1,4 +1,4 @@
-"""What a lane is told, and what it tells: the records between the driver and its lanes."""
+"""The records between the driver and its lanes: the job that lanes are started with, and their reports."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LaneReport:
     late: int = 0  # documents that somebody else had taken over
     reader_deaths: int = 0
     replica_deaths: int = 0
-    told_to_end: bool = False  # by SIGTERM
+    sigterm_received: bool = False
     refused: str | None = None  # why the lane stopped before the end
     trouble: str | None = None  # what the lane is waiting for, if anything is wrong
     peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
