@@ -28,7 +28,7 @@ UNINVOLVED: Mapping[str, frozenset[str]] = {
         {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
     ),
 }
-LIBRARIES = ("llguidance", "pillow", "pypdfium2", "torch", "zxing-cpp")
+LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")
 
 
 @dataclass(frozen=True, slots=True)

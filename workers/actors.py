@@ -14,7 +14,7 @@ import ray
 from pipeline.errors import ReplicaLost, Transient
 from pipeline.keys import ModelFacts
 from pipeline.records import Failure, Generation
-from workers.lane import LaneJob
+from workers.lane import LaneBroken, LaneJob
 from workers.reader import FETCHES, DrawnPage, Fetched, Reader, TooLarge
 from workers.replica import Health, Replica
 from workers.supervisor import Actor, Ref, Supervisor
@@ -36,7 +36,10 @@ class ReplicaHandle(Supervisor):
 
     async def prepare(self, actor: Actor) -> None:
         await actor.ignore_sigterm.remote()
-        self._facts = await actor.load.remote()
+        facts = await actor.load.remote()
+        if self._facts is not None and facts != self._facts:  # the lane's keys are for the one before
+            raise LaneBroken(f"the replica came back as another: {facts.numerics}")
+        self._facts = facts
         self.progressed()
 
     async def facts(self) -> ModelFacts:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 _HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
 _TICK = 0.5  # seconds between two looks at the lanes
 _COUNT_SHARE = 0.05  # of the time may go into counting the documents in the ledger
-_PATIENCE_SECONDS = 60.0  # that the driver waits for a store that is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class _Driver:
         self._ingest = ingest
         self._reporter = reporter
         self._started = started
-        self._patience = Patience(lambda: _PATIENCE_SECONDS)
+        self._patience = Patience(lambda: request.settings.lane.patience_seconds)
         self._counts: dict[str, int] = {}
         self._count_at = 0.0
         self._reports: tuple[LaneReport, ...] = ()

@@ -118,19 +118,21 @@ def test_what_a_gpu_compiles_is_one_graph_a_shape(model, pages, cuda, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [False, True])
-def test_a_replayed_pass_is_the_pass(model, pages, cuda, place: bool) -> None:  # noqa: F811
+def test_a_replayed_pass_is_the_pass(model, pages, cuda) -> None:  # noqa: F811
     """Bit for bit, while requests come and go and share passes of one shape."""
-    settings = {"max_batch": 3, "place": place, "max_waiting": 4}
-    work: list[Request] = [*pages, *(page(20 + n, n % 3, GRAMMARS[n % 5], 30) for n in range(6))]
+    settings = {"max_batch": 3, "place": True, "max_waiting": 4}
+    work: list[Request] = [*pages[:5], *(page(20 + n, n % 2, GRAMMARS[n % 3], 20) for n in range(3))]
     eager = run(gpu(model, **settings), work)
     assert not cuda.graphs
     replayed = run(gpu(model, **settings, warmup="graphs"), work)
     assert all(same(replayed[name], answer) for name, answer in eager.items())
-    assert sum(graph.replays for graph in cuda.graphs) > 5 * len(cuda.graphs) > 15
+    assert sum(graph.replays for graph in cuda.graphs) > 2 * len(cuda.graphs) > 10
 
 
-def test_its_numerics_name_the_gpu_the_dtype_and_whether_it_compiles(model, cuda) -> None:  # noqa: F811
+def test_its_numerics_name_the_gpu_the_dtype_and_whether_it_compiles(model, cuda, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    monkeypatch.setattr("pipeline.vintern.graphs.Graphs.run", lambda *_: None)  # nothing is to be computed
+
     def numerics(**settings: Any) -> str:
         return GpuBackend(model, EngineSettings(max_batch=2, **settings)).numerics
 

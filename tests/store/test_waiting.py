@@ -1,0 +1,36 @@
+"""What a lane calls goes on when the store's mood has passed."""
+
+from __future__ import annotations
+
+from threading import Timer
+
+import psycopg
+from workers.listing import patiently
+
+from pipeline import store
+from tests.store import samples
+from tests.store.samples import finish, refs
+
+
+def test_a_commit_waits_until_the_server_may_be_written_again(postgres_url: str) -> None:
+    name = postgres_url.rpartition("/")[2]
+    with store.open(postgres_url) as ledger:
+        job = samples.job(ledger)
+        ledger.add_documents(job, refs("a"))
+        [lease] = ledger.claim(job, "w", 1, 600)
+
+        def owner_sets(value: str) -> None:
+            with psycopg.connect(postgres_url, autocommit=True) as owner:
+                owner.execute("SET default_transaction_read_only = off")
+                owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+                owner.execute(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                    " WHERE application_name = 'vinbatch' AND datname = current_database()"
+                )
+
+        owner_sets("on")
+        well = Timer(2.0, owner_sets, ("off",))
+        well.start()
+        patiently(finish, ledger, lease, seconds=120.0)
+        well.join()
+        assert ledger.verify(job).done == 1
