@@ -7,6 +7,7 @@ quarantined or given back under its lease's token, so that a lane that comes lat
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -22,10 +23,12 @@ from pipeline.store import Lease, State, Store
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock
 from workers.lane import LaneBroken, LaneReport
+from workers.logs import fields
 from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, TooLarge
 from workers.supervisor import Ref
 
+_LOG = logging.getLogger(__name__)
 _KEYS = 512  # asked of the store at once
 _UNLISTED = 8 * 2**20  # bytes reserved for a document whose size is not listed, until it is known
 _RETRY_SECONDS = 1.0  # before a document is tried again; doubles with each try
@@ -86,6 +89,10 @@ class Attempt:
                 await self._end(no_result(replace(why, traceback=trace)))
         except LeaseLost:
             self._lane.report.late += 1
+            _LOG.warning(
+                "a lease is lost, and what was offered under it was not kept",
+                extra=fields(document=self._lease.uri),
+            )
 
     async def _read(self) -> Reading:
         """Fetch the document and have every page drawn; each goes on to the model by itself."""
@@ -192,6 +199,11 @@ class Attempt:
 
     async def _keep(self, result: PageResult) -> None:
         """Into the store, unless another try may do better."""
+        if result.failure is not None:
+            _LOG.warning(
+                "a page has no result",
+                extra=fields(document=self._lease.uri, page=result.page, reason=result.failure.reason),
+            )
         if result.failure is None or not result.failure.retryable:
             await self._lane.patience.call_async(self._lane.store.save_page, self._lease, result)
 
@@ -218,6 +230,12 @@ class Attempt:
             state = await ask(store.release, lease, verdict.why, delay=delay, attempts=attempts)
         else:
             state = await ask(store.quarantine, lease, verdict.why, sha256=sha256)
+        _LOG.warning(
+            "the document will be tried again" if state == "pending" else "the document is quarantined",
+            extra=fields(
+                document=lease.uri, page=verdict.why.page, reason=verdict.why.reason, attempt=lease.tries
+            ),
+        )
         lane.report.ended(state, [verdict.why])
         lane.breaker.failed(verdict.why)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -10,9 +11,11 @@ from pipeline import sources
 from pipeline.errors import Coded, Permanent
 from pipeline.records import DocumentRef, Failure
 from pipeline.settings import SourceSettings
-from pipeline.store import Job, Store
+from pipeline.store import Added, Job, Store
+from workers.logs import fields
 from workers.patience import Patience, StoreAway
 
+_LOG = logging.getLogger(__name__)
 _PAUSES = (1.0, 30.0)  # seconds before a source is listed again, from its beginning: first, longest
 
 
@@ -51,7 +54,11 @@ class Ingest:
         self._stop = stop
         self._left = threading.Event()
         self._patience = Patience(
-            lambda: 0.0 if stop.is_set() else patience_seconds, "the source or the store", _PAUSES, self._left
+            lambda: 0.0 if stop.is_set() else patience_seconds,
+            "the source or the store",
+            _PAUSES,
+            self._left,
+            job=job.name,
         )
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._list_all, name="ingest", daemon=True)
@@ -88,15 +95,21 @@ class Ingest:
     def _list(self, listing: SourceListing) -> None:
         """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
 
-        def add() -> None:
-            self._store.add_documents(self._job, self._until_stop(listing))
+        def add() -> Added:
+            return self._store.add_documents(self._job, self._until_stop(listing))
 
+        where = fields(job=self._job.name, source=listing.source)
         try:
-            self._patience.call(add)
+            added = self._patience.call(add)
+            _LOG.info(
+                "the source is listed: %d documents are new, %d known", added.added, added.known, extra=where
+            )
         except Permanent as error:  # the source itself gets the row
+            _LOG.warning("the source cannot be listed: %s", error.message, extra=where)
             broken = DocumentRef(listing.source, failure=Failure.of(error))
             self._patience.call(self._store.add_documents, self._job, [broken])
         except StoreAway as error:
+            _LOG.warning("the source was not listed to its end: %s", error.__cause__, extra=where)
             self.failed = f"{listing.source} was not listed to its end: {error.__cause__}"
 
     def _until_stop(self, listing: SourceListing) -> Iterator[DocumentRef]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 import threading
 import time
@@ -29,12 +30,14 @@ from schemas.registry import SchemaSpec
 from workers import cluster
 from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob, LaneReport
+from workers.logs import fields
 from workers.patience import Patience
 from workers.progress import Progress, Reporter
 
 if TYPE_CHECKING:
     from workers.lanes import LaneHandle, Lanes
 
+_LOG = logging.getLogger(__name__)
 _HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
 _TICK = 0.5  # seconds between two looks at the lanes
 _COUNT_SHARE = 0.05  # of the time may go into counting the documents in the ledger
@@ -102,6 +105,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
             model=request.model,
             checkpoint=checkpoint,
         )
+        _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
         with Ingest(store, job, listings, request.settings.lane.patience_seconds, stop) as ingest:
             yield _Driver(request, store, job, ingest, reporter, started)
 
@@ -161,7 +165,7 @@ class _Driver:
         self._ingest = ingest
         self._reporter = reporter
         self._started = started
-        self._patience = Patience(lambda: request.settings.lane.patience_seconds)
+        self._patience = Patience(lambda: request.settings.lane.patience_seconds, job=job.name)
         self._counts: dict[str, int] = {}
         self._count_at = 0.0
         self._reports: tuple[LaneReport, ...] = ()
@@ -205,6 +209,9 @@ class _Driver:
         last = self._progress("ended")
         self._reporter.show(last)
         balance = self._patience.call(self.store.verify, self.job)
+        _LOG.info(
+            "the run ends", extra=fields(job=self.job.name, **{k: v for k, v in self._counts.items() if v})
+        )
         unfinished = bool(balance.unfinished) or self._ingest.cut_short
         refused = next((report.refused for report in self._reports if report.refused), None)
         return Outcome(self.job.name, balance, interrupted and unfinished, last, self._ingest.failed, refused)

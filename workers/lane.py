@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import VinbatchError
 from pipeline.records import Failure
 from pipeline.settings import Settings
+from workers.logs import Event
 
 if TYPE_CHECKING:
     from pipeline.store import State  # with SQLAlchemy, which readers and replicas need not load
@@ -59,6 +60,7 @@ class LaneReport:
     refused: str | None = None  # why the lane stopped before the end
     trouble: str | None = None  # what the lane is waiting for, if anything is wrong
     peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
+    events: tuple[Event, ...] = ()  # what was logged since the last report
 
     def ended(self, state: State, failures: Iterable[Failure] = ()) -> None:
         """An attempt is over: the ledger has left its document in `state`, with these failures."""

@@ -19,6 +19,7 @@ from pipeline.errors import Transient, UsageError, VinbatchError
 from workers import cluster
 from workers.cluster import LanePlan
 from workers.lane import LaneBroken, LaneJob, LaneReport
+from workers.logs import relay
 from workers.patience import StoreAway
 from workers.scheduler import Scheduler
 from workers.supervisor import Actor, Supervisor
@@ -38,7 +39,11 @@ class LaneHandle(Supervisor):
     """One lane: its place in the cluster, and the scheduler that is there now."""
 
     def __init__(self, name: str, job: LaneJob, group: PlacementGroup) -> None:
-        super().__init__("scheduler", lambda: start_scheduler(name, job, group), LaneLost, _STARTS)
+        super().__init__(
+            "scheduler", lambda: start_scheduler(name, job, group), LaneLost, _STARTS, job=job.name, lane=name
+        )
+        self._job, self._name = job.name, name
+        self._event = 0  # the number of the last one that was logged
         self.report: LaneReport | None = None  # the newest
         self.past: list[LaneReport] = []  # the last ones of the schedulers that were here before
         self.why = ""  # its last scheduler ended
@@ -74,19 +79,19 @@ class LaneHandle(Supervisor):
                 raise
             except Exception as error:  # noqa: BLE001  whatever it was: the next scheduler may do better
                 if isinstance(error, VinbatchError):
-                    self.why = error.message
-                else:
-                    self.why = str(error).strip().splitlines()[-1]
+                    self.why = logged = error.message
+                else:  # its text may hold what was read
+                    self.why, logged = str(error).strip().splitlines()[-1], type(error).__name__
                 self.away |= isinstance(error, StoreAway)
             else:
                 if not report.sigterm_received:
                     self.finished = not (self._stopping or report.refused)
                     return
-                self.why = "it received SIGTERM"
+                self.why = logged = "it received SIGTERM"
                 self.progressed()
                 # By then the machine is gone, or stays after all.
                 pause = self._grace_seconds
-            self._ended(pause)
+            self._ended(logged, pause)
 
     def listed(self) -> None:
         """The listing is complete: the lane may end when nothing is left."""
@@ -121,22 +126,24 @@ class LaneHandle(Supervisor):
         """Have it report, as long as it lives."""
         with suppress(RayError):  # `keep` sees its end
             while True:
-                self._take(await scheduler.report.remote())
+                self._take(await scheduler.report.remote(self._event))
                 await asyncio.sleep(_REPORT_SECONDS)
 
     def _take(self, report: LaneReport) -> LaneReport:
         self.report = report
+        self._event = relay(report.events, self._event, job=self._job, lane=self._name)
         self.away &= report.state != "working"
         if report.pages or report.pages_known or report.documents:
             self.progressed()
         return report
 
-    def _ended(self, pause: float | None) -> None:
+    def _ended(self, why: str, pause: float | None) -> None:
         scheduler, self._scheduler = self._scheduler, None
         if self.report is not None:
             self.past.append(self.report)
             self.report = None
-        self.replace(scheduler, self.why, pause)
+        self._event = 0
+        self.replace(scheduler, why, pause)
 
 
 class Lanes:

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from pipeline.errors import Transient
 from workers.lane import LaneBroken
+from workers.logs import fields
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,9 +36,11 @@ class Patience:
         what: str = "the store",
         pauses: tuple[float, float] = (0.05, 2.0),  # seconds: the first, the longest
         interrupt: threading.Event | None = None,
+        **log_fields: str,
     ) -> None:
         self._limit = limit
         self._what = what
+        self._log_fields = fields(**log_fields)
         self._pauses = pauses
         self._interrupt = interrupt or threading.Event()
         self._waiting: dict[int, str] = {}  # calls without an answer yet, and what the store said last
@@ -78,7 +81,7 @@ class Patience:
             if time.monotonic() - began > (limit := self._limit()):
                 raise StoreAway(f"{self._what} did not answer for {limit:g} s: {error.message}") from error
             if not self._waiting:
-                _LOG.warning("%s is away: %s", self._what, error.message)
+                _LOG.warning("%s is away: %s", self._what, error.message, extra=self._log_fields)
             self._waiting[id(call)] = error.message
             now, pause = pause, min(2 * pause, longest)
             return now
@@ -87,4 +90,4 @@ class Patience:
             yield next_pause
         finally:
             if self._waiting.pop(id(call), None) is not None and not self._waiting:
-                _LOG.info("%s is back", self._what)
+                _LOG.info("%s is back", self._what, extra=self._log_fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from rich.table import Table
 from workers.lane import LaneReport
 from workers.screen import cell
 
+_LOG = logging.getLogger(__name__)
 _LINE_SECONDS = (2.0, 30.0)  # between two plain lines: when something happened, when nothing did
 
 
@@ -71,9 +73,12 @@ class Progress:
 class Reporter:
     """Shows the progress of one run on a console; use it as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, as_records: bool = False) -> None:
+        """`as_records`: nothing is printed, each line is a log record."""
         self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._as_records = as_records
+        live = console.is_terminal and not as_records
+        self._live = Live(console=console, auto_refresh=False) if live else None
         self._rates = Rates()
         self._engines_shown: set[str] = set()
         self._printed: object = None
@@ -106,6 +111,9 @@ class Reporter:
 
     def print_line(self, text: str) -> None:
         """One line for a person, above what is shown."""
+        if self._as_records:
+            _LOG.info("%s", text)
+            return
         self._console.print(cell(text), soft_wrap=True)
 
 

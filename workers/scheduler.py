@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import AsyncIterator, Coroutine, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,10 +21,12 @@ from pipeline.store import Job, Lease
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport, SourceRefuses, peak_bytes
+from workers.logs import Recorder, fields, handled
 from workers.patience import Patience, StoreAway
 from workers.reader import FETCHES, recipe
 from workers.sigterm import on_sigterm
 
+_LOG = logging.getLogger(__name__)
 _PAUSES = (0.05, 2.0)  # seconds between two looks at the ledger when nothing is due: first, longest
 _HEALTH_SECONDS = 2.0
 _GIVE_BACK_SHARE = 0.25  # of the grace time, kept for giving back what was not finished
@@ -39,6 +43,7 @@ class Scheduler:
         self._job = job
         self._settings = job.settings.lane
         self._report = LaneReport(name)
+        self._recorder = Recorder()
         self._patience = Patience(self._patience_seconds)
         self._held: dict[int, tuple[Lease, asyncio.Task[None]]] = {}  # by document
         self._undrawn: set[int] = set()  # documents that are with the readers
@@ -55,13 +60,14 @@ class Scheduler:
         they start or the store stays away.
         """
         background: list[asyncio.Task[None]] = []
-        with on_sigterm(self._sigterm_received):
+        with on_sigterm(self._sigterm_received), handled(self._recorder, self._job.settings.log):
             ask = self._patience.call_async
             self._store = await ask(store.open, self._job.store, create=False, proven=True)
             try:
                 job = await ask(self._store.find_job, self._job.name)
                 lane = await self._start()
                 self._report.state = "working"
+                _LOG.info("the lane is ready", extra=fields(readers=self._settings.readers))
                 background = [self._watched(self._renew()), self._watched(self._look_after(lane))]
                 async for lease in self._leases(job):
                     self._hold(
@@ -78,7 +84,7 @@ class Scheduler:
                 self._report.state = "ended"
         if self._broken is not None:
             raise self._broken
-        return self._report
+        return await self.report()
 
     async def listed(self) -> None:
         """The listing is complete: when nothing is unfinished, the lane may end."""
@@ -89,11 +95,12 @@ class Scheduler:
         """Claim nothing more; finish or give back what is held within the grace time."""
         self._stop()
 
-    async def report(self) -> LaneReport:
-        self._report.trouble = self._patience.trouble
-        return self._report
+    async def report(self, after: int = 0) -> LaneReport:
+        """As it is now, with what was logged after event number `after`."""
+        return replace(self._report, trouble=self._patience.trouble, events=self._recorder.after(after))
 
     def _sigterm_received(self) -> None:
+        _LOG.info("SIGTERM came: the lane gives back what it cannot finish in time")
         self._report.sigterm_received = True
         self._stop()
 
@@ -158,6 +165,11 @@ class Scheduler:
     def _hold(self, lease: Lease, attempt: Coroutine[Any, Any, None]) -> None:
         """Have the attempt made, and the lease renewed meanwhile."""
         document = lease.document_id
+        if lease.suspect:
+            _LOG.warning(
+                "a worker vanished with this document: it is read again, alone",
+                extra=fields(document=lease.uri, losses=lease.losses),
+            )
         self._undrawn.add(document)
         task = asyncio.create_task(attempt)
         self._held[document] = (lease, task)
@@ -184,6 +196,8 @@ class Scheduler:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, SourceRefuses):
+            if not self._report.refused:
+                _LOG.warning("the circuit breaker is open: %s", error.message)
             self._report.refused = self._report.refused or error.message
             self._stopping = True
         elif error is not None:
@@ -229,6 +243,9 @@ class Scheduler:
                 continue
             for lease in await self._patience.call_async(self._store.renew, leases, seconds):
                 self._report.late += 1
+                _LOG.warning(
+                    "a lease is lost, and the work under it dropped", extra=fields(document=lease.uri)
+                )
                 if lease.document_id in self._held:
                     self._held[lease.document_id][1].cancel()
 

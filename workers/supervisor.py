@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,11 +21,13 @@ from ray.exceptions import (
 
 from pipeline.errors import Reason, Transient, VinbatchError
 from workers.lane import LaneBroken
+from workers.logs import fields
 
 Actor = Any  # a Ray actor handle; its methods are made at run time
 Ref = Any  # a Ray object reference
 Start = Callable[[], Actor]
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_PAUSE = 30.0  # seconds before an actor is started again
 
 
@@ -39,13 +42,16 @@ class Supervisor:
     start doubles with each of them; the first death after progress costs no pause.
     """
 
-    def __init__(self, what: str, start: Start, lost: type[Transient], budget: int) -> None:
+    def __init__(
+        self, what: str, start: Start, lost: type[Transient], budget: int, **log_fields: str
+    ) -> None:
         """`lost` is what callers get when the actor dies under their call."""
         self.deaths = 0
         self._what = what
         self._start = start
         self._lost = lost
         self._budget = budget
+        self._log_fields = fields(**log_fields)
         self._fruitless = 0  # deaths in a row without progress
         self._why = ""
         self._start_at = 0.0
@@ -84,6 +90,7 @@ class Supervisor:
         if pause is None:
             pause = min(2.0**self._fruitless - 1, _LONGEST_PAUSE)
         self._start_at = time.monotonic() + pause
+        _LOG.warning("the %s has ended and is replaced: %s", self._what, why, extra=self._log_fields)
         self._kill()
 
     def end(self) -> None:

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -131,12 +132,17 @@ def run(
 
 @contextmanager
 def reported(request: JobRequest) -> Iterator[Reporter]:
-    """Shows the progress of a run on standard error."""
+    """Shows the progress of a run on standard error, and what it logs."""
+    from workers import logs
     from workers.progress import Reporter
 
     _check_sandbox(request.settings, elsewhere=request.address is not None)
-    with Reporter(screen.console(err=True)) as reporter:
-        yield reporter
+    settings = request.settings.log
+    json = settings.format == "json"
+    with Reporter(screen.console(err=True), as_records=json) as reporter:
+        write = partial(screen.say, err=True) if json else reporter.print_line
+        with logs.handled(logs.LineHandler(write, settings.format), settings):
+            yield reporter
 
 
 def _check_sandbox(settings: Settings, *, elsewhere: bool = False) -> None:
