@@ -105,6 +105,13 @@ class LaneSettings(Section):
     patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store")
 
 
+class LogSettings(Section):
+    level: Literal["info", "warning"] = "info"
+    format: Literal["plain", "json"] = Field(
+        "plain", description="json: standard error is JSON lines, progress included"
+    )
+
+
 class Settings(BaseSettings):
     """All settings of a run. Frozen: a run never changes its own rules."""
 
@@ -126,6 +133,7 @@ class Settings(BaseSettings):
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()
+    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -41,21 +41,21 @@ class LanePlan:
 
 @contextmanager
 def joined(
-    address: str | None, lanes: int, settings: LaneSettings, tell: Callable[[str], None]
+    address: str | None, lanes: int, settings: LaneSettings, notify: Callable[[str], None]
 ) -> Iterator[Callable[[], None]]:
     """Inside this block Ray is connected: to `address`, to the cluster of a submitted job (RAY_ADDRESS), or
     to a Ray of our own that ends with the block. Yields a check, which raises LaneBroken when that is gone.
 
-    `tell` hears what a person should know: what is waited for, and that a cluster asks for no token. Raises
+    `notify` gets what a person should know: what is waited for, and that a cluster asks for no token. Raises
     LaneBroken when Ray cannot be started here, is not at `address`, or refuses the token. Afterwards the
     environment of this process is as it was.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
-        with local_ray.running(lanes * settings.bytes_in_flight + _SPARE_BYTES, tell) as head:
+        with local_ray.running(lanes * settings.bytes_in_flight + _SPARE_BYTES, notify) as head:
             yield head.check
     else:
-        with environment(admission(address, tell)), connected(address):
+        with environment(admission(address, notify)), connected(address):
             yield lambda: None
 
 

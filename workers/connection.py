@@ -73,11 +73,11 @@ def _own_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def admission(address: str, tell: Callable[[str], None]) -> dict[str, str | None]:
+def admission(address: str, notify: Callable[[str], None]) -> dict[str, str | None]:
     """The environment with which to join this cluster: with the user's own token where it asks for one.
 
-    `tell` hears it when the cluster asks for none. Raises LaneBroken when it is not there, when there is no
-    token or a wrong one, and when the user insists on tokens (RAY_AUTH_MODE=token) and it asks for none;
+    `notify` gets a line when the cluster asks for none. Raises LaneBroken when it is not there, when there is
+    no token or a wrong one, and when the user insists on tokens (RAY_AUTH_MODE=token) and it asks for none;
     UsageError for what is no address.
     """
     if "://" in address:
@@ -88,7 +88,7 @@ def admission(address: str, tell: Callable[[str], None]) -> dict[str, str | None
         open_to_all = f"the Ray cluster at {address} asks for no token"
         if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
             raise LaneBroken(f"{open_to_all}, and RAY_AUTH_MODE=token is set here: start it with that, too")
-        tell(
+        notify(
             f"warning: {open_to_all}: whoever reaches it can run code there and read what this run reads; "
             "start it with RAY_AUTH_MODE=token"
         )

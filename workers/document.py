@@ -7,11 +7,11 @@ quarantined or given back under its lease's token, so that a lane that comes lat
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 from weakref import WeakValueDictionary
 
 from pipeline.errors import LeaseLost, Permanent, ReplicaLost, UsageError
@@ -19,18 +19,18 @@ from pipeline.reading import DEATHS, Commit, Reading, Retry, Verdict, failure, n
 from pipeline.recipe import Recipe
 from pipeline.records import Failure, PageResult
 from pipeline.sources import Limits
-from pipeline.store import Lease, Store
-from workers.bounds import Brake, Company, Room, Share
-from workers.crew import ReaderLost, Readers, ReaderSeat, Ref, ReplicaSeat
+from pipeline.store import Lease, State, Store
+from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
+from workers.flow_control import Budget, CircuitBreaker, IsolationLock
 from workers.lane import LaneBroken, LaneReport
-from workers.reader import DrawnPage, Fetched
+from workers.logs import fields
+from workers.patience import Patience
+from workers.reader import DrawnPage, Fetched, TooLarge
+from workers.supervisor import Ref
 
-Ledger = Callable[
-    ..., Awaitable[Any]
-]  # takes a method of the store and its arguments; waits for an absent store
-
+_LOG = logging.getLogger(__name__)
 _KEYS = 512  # asked of the store at once
-_UNLISTED = 8 * 2**20  # bytes of room for a document whose size is not listed, until it is known
+_UNLISTED = 8 * 2**20  # bytes reserved for a document whose size is not listed, until it is known
 _RETRY_SECONDS = 1.0  # before a document is tried again; doubles with each try
 
 
@@ -40,20 +40,20 @@ class Lane:
 
     recipe: Recipe
     store: Store
-    ledger: Ledger
-    readers: Readers
-    replica: ReplicaSeat
+    patience: Patience
+    readers: ReaderPool
+    replica: ReplicaHandle
     report: LaneReport
-    company: Company = field(default_factory=Company)
+    isolation: IsolationLock = field(default_factory=IsolationLock)
     in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by sha256
 
     def __post_init__(self) -> None:
         bounds = self.recipe.settings.lane
-        self.pages = Room(bounds.pages_in_flight)
-        # Two halves: a document that holds its bytes must not wait for room that only it can give back.
-        self.document_bytes = Room(bounds.bytes_in_flight // 2)
-        self.page_bytes = Room(bounds.bytes_in_flight // 2)
-        self.brake = Brake(bounds.refusals)
+        self.pages = Budget(bounds.pages_in_flight)
+        # Two halves: a document that holds its bytes must not wait for those that only it can give back.
+        self.document_bytes = Budget(bounds.bytes_in_flight // 2)
+        self.page_bytes = Budget(bounds.bytes_in_flight // 2)
+        self.breaker = CircuitBreaker(bounds.refusals)
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:
@@ -85,78 +85,81 @@ class Attempt:
                 raise
             except Exception as error:  # noqa: BLE001  it becomes the document's failure, with its traceback
                 why = failure(error)
-                told = why.traceback or "".join(traceback.format_exception(error))
-                await self._end(no_result(replace(why, traceback=told)))
+                trace = why.traceback or "".join(traceback.format_exception(error))
+                await self._end(no_result(replace(why, traceback=trace)))
         except LeaseLost:
             self._lane.report.late += 1
+            _LOG.warning(
+                "a lease is lost, and what was offered under it was not kept",
+                extra=fields(document=self._lease.uri),
+            )
 
     async def _read(self) -> Reading:
-        """Every page of the document."""
+        """Fetch the document and have every page drawn; each goes on to the model by itself."""
+        lane, lease = self._lane, self._lease
+        expected = _UNLISTED if lease.size is None else lease.size
+        Limits(lane.recipe.settings.source.max_bytes).judge(lease.uri, lease.size or 0)
         try:
-            async with AsyncExitStack() as held, asyncio.TaskGroup() as group:
-                reading = await self._draw(held, group)
+            async with AsyncExitStack() as until_answered, asyncio.TaskGroup() as answers:
+                async with lane.document_bytes.reserved(expected) as reserved:
+                    while isinstance(
+                        found := await lane.readers.next().fetch(lease.uri, lease.etag, reserved.amount),
+                        TooLarge,
+                    ):
+                        await reserved.resize(found.size)
+                    lane.breaker.fetched()
+                    await reserved.resize(found.size)
+                    self._fetched = replace(found, document=None)
+                    await until_answered.enter_async_context(lane.once(found.sha256))
+                    reading = await self._draw(found, answers)
+                    del found  # it holds the bytes, which nobody needs while pages are answered
                 self._drawn()
         except BaseExceptionGroup as several:
             raise _first(several) from several  # the others were cancelled for it
         return reading
 
-    async def _draw(self, held: AsyncExitStack, group: asyncio.TaskGroup) -> Reading:
-        """Fetch the document and have every page drawn; each goes on to the model by itself."""
+    async def _draw(self, fetched: Fetched, answers: asyncio.TaskGroup) -> Reading:
+        """Have every page drawn that the store does not have."""
         lane, lease = self._lane, self._lease
-        expected = _UNLISTED if lease.size is None else lease.size
-        Limits(lane.recipe.settings.source.max_bytes).judge(lease.uri, lease.size or 0)
-        async with lane.document_bytes.held(expected) as budget:
-            fetched = await self._fetch(budget)
-            self._fetched = replace(fetched, document=None)  # the bytes are held only while pages are drawn
-            await held.enter_async_context(lane.once(fetched.sha256))
-            async with lane.readers.one() as reader:
-                pages = await _count(reader, fetched)
-                reading = Reading(
-                    lane.recipe, fetched.sha256, pages, prefix=f"{lease.token}/{lease.document_id}/"
-                )
-                await self._recall(reading)
-                for number in reading.missing:
-                    await self._draw_page(reader, fetched, reading, number, group)
+        async with lane.readers.exclusive() as reader:
+            pages = await _count(reader, fetched)
+            prefix = f"{lease.token}/{lease.document_id}/"
+            reading = Reading(lane.recipe, fetched.sha256, pages, prefix=prefix)
+            keys = list(reading.keys.values())
+            for start in range(0, len(keys), _KEYS):
+                some = keys[start : start + _KEYS]
+                reading.known(await lane.patience.call_async(lane.store.known_pages, some))
+            lane.report.pages_known += len(reading.finished)
+            for number in reading.missing:
+                await self._draw_page(reader, fetched, reading, number, answers)
         return reading
 
-    async def _fetch(self, budget: Share) -> Fetched:
-        """The bytes, when as many as the document really has are within the lane's budget."""
-        while True:
-            answer = await self._lane.readers.fetch(self._lease.uri, self._lease.etag, budget.amount)
-            if isinstance(answer, Fetched):
-                self._lane.brake.fetched()
-                await budget.become(answer.size)
-                return answer
-            await budget.become(answer.size)
-
-    async def _recall(self, reading: Reading) -> None:
-        """Take over the pages that the store has."""
-        keys = list(reading.keys.values())
-        for start in range(0, len(keys), _KEYS):
-            reading.known(await self._lane.ledger(self._lane.store.known_pages, keys[start : start + _KEYS]))
-        self._lane.report.pages_known += len(reading.finished)
-
     async def _draw_page(
-        self, reader: ReaderSeat, fetched: Fetched, reading: Reading, number: int, group: asyncio.TaskGroup
+        self,
+        reader: ReaderHandle,
+        fetched: Fetched,
+        reading: Reading,
+        number: int,
+        answers: asyncio.TaskGroup,
     ) -> None:
         """Draw a page as soon as the lane may hold another, and leave it to a task to have it answered."""
         lane = self._lane
         with ExitStack() as held:
-            await lane.pages.take(1)
-            held.callback(lane.pages.give, 1)
+            await lane.pages.acquire(1)
+            held.callback(lane.pages.release, 1)
             drawn = await self._drawn_page(reader, fetched, reading, number)
             if drawn is None:
                 return
             page, request = drawn
-            await lane.page_bytes.take(page.size)
-            held.callback(lane.page_bytes.give, page.size)
-            task = group.create_task(self._answer(reading, number, request))
+            await lane.page_bytes.acquire(page.size)
+            held.callback(lane.page_bytes.release, page.size)
+            task = answers.create_task(self._answer(reading, number, request))
             until_answered = held.pop_all()
             # Not in the task itself: one that is cancelled before it begins would give nothing back.
             task.add_done_callback(lambda _: until_answered.close())
 
     async def _drawn_page(
-        self, reader: ReaderSeat, fetched: Fetched, reading: Reading, number: int
+        self, reader: ReaderHandle, fetched: Fetched, reading: Reading, number: int
     ) -> tuple[DrawnPage, Ref] | None:
         """A page that waits for its answer, with its request; None if it is finished, without a result."""
         page: DrawnPage | Failure | None = reading.given_up(number)
@@ -180,7 +183,7 @@ class Attempt:
         lane, alone = self._lane, False
         while True:
             try:
-                async with lane.company.alone() if alone else lane.company.together():
+                async with lane.isolation.exclusive() if alone else lane.isolation.shared():
                     generation = await lane.replica.generate(request)
             except ReplicaLost as error:
                 result = reading.lost(number, error, alone=alone)
@@ -196,17 +199,23 @@ class Attempt:
 
     async def _keep(self, result: PageResult) -> None:
         """Into the store, unless another try may do better."""
+        if result.failure is not None:
+            _LOG.warning(
+                "a page has no result",
+                extra=fields(document=self._lease.uri, page=result.page, reason=result.failure.reason),
+            )
         if result.failure is None or not result.failure.retryable:
-            await self._lane.ledger(self._lane.store.save_page, self._lease, result)
+            await self._lane.patience.call_async(self._lane.store.save_page, self._lease, result)
 
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""
         lane, lease, fetched = self._lane, self._lease, self._fetched
-        store, bounds = lane.store, lane.recipe.settings.lane
+        ask, store, sha256 = lane.patience.call_async, lane.store, fetched.sha256 if fetched else None
+        state: State
         if isinstance(verdict, Commit):
             if fetched is None:
                 raise RuntimeError("a document was read that was never fetched")
-            state = await lane.ledger(
+            state = await ask(
                 store.commit,
                 lease,
                 verdict.extraction,
@@ -217,18 +226,21 @@ class Attempt:
             lane.report.ended(state, (page.failure for page in verdict.pages if page.failure is not None))
             return
         if isinstance(verdict, Retry):
-            delay = _RETRY_SECONDS * 2 ** (lease.tries - 1)
-            state = await lane.ledger(
-                store.release, lease, verdict.why, delay=delay, attempts=bounds.attempts
-            )
+            delay, attempts = _RETRY_SECONDS * 2 ** (lease.tries - 1), lane.recipe.settings.lane.attempts
+            state = await ask(store.release, lease, verdict.why, delay=delay, attempts=attempts)
         else:
-            sha256 = fetched.sha256 if fetched is not None else None
-            state = await lane.ledger(store.quarantine, lease, verdict.why, sha256=sha256)
+            state = await ask(store.quarantine, lease, verdict.why, sha256=sha256)
+        _LOG.warning(
+            "the document will be tried again" if state == "pending" else "the document is quarantined",
+            extra=fields(
+                document=lease.uri, page=verdict.why.page, reason=verdict.why.reason, attempt=lease.tries
+            ),
+        )
         lane.report.ended(state, [verdict.why])
-        lane.brake.failed(verdict.why)
+        lane.breaker.failed(verdict.why)
 
 
-async def _count(reader: ReaderSeat, fetched: Fetched) -> int:
+async def _count(reader: ReaderHandle, fetched: Fetched) -> int:
     """The number of pages. Raises Permanent when the document kills whatever opens it."""
     deaths = 0
     while True:

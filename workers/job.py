@@ -6,17 +6,20 @@ goes on.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import re
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import keys, store
+from pipeline import keys
+from pipeline import store as stores
 from pipeline.errors import Transient, UsageError
 from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
@@ -25,13 +28,16 @@ from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from schemas import registry
 from schemas.registry import SchemaSpec
 from workers import cluster
+from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob, LaneReport
-from workers.listing import Lister, Listing, patiently
-from workers.progress import Progress
+from workers.logs import fields
+from workers.patience import Patience
+from workers.progress import Progress, Reporter
 
 if TYPE_CHECKING:
-    from workers.fleet import Fleet
+    from workers.lanes import LaneHandle, Lanes
 
+_LOG = logging.getLogger(__name__)
 _HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
 _TICK = 0.5  # seconds between two looks at the lanes
 _COUNT_SHARE = 0.05  # of the time may go into counting the documents in the ledger
@@ -68,27 +74,30 @@ class Outcome:
         return not bad and self.listing_failed is None
 
 
-def run(
-    request: JobRequest,
-    show: Callable[[Progress], None],
-    tell: Callable[[str], None],
-    stop: threading.Event,
-) -> Outcome:
+async def run_job(request: JobRequest, reporter: Reporter, stop: threading.Event) -> Outcome:
     """Work until every document of the job is finished, or until `stop` is set.
-
-    `tell` hears lines for a person, beside the progress that is shown.
 
     Raises UsageError before anything is started where that can be known, LaneBroken when no lane can work,
     and Unbalanced when the ledger's books do not add up at the end.
     """
+    with _prepared(request, reporter, stop) as driver:
+        if not driver.nothing_to_do(_HEAD_START):
+            with _lanes(driver, reporter) as lanes:
+                await driver.drive(lanes, stop)
+        return driver.outcome(interrupted=stop.is_set())
+
+
+@contextmanager
+def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) -> Iterator[_Driver]:
+    """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
     schema = _spec(request.schema)
-    listings = [Listing(source, request.settings.source) for source in request.sources]
+    listings = [SourceListing(source, request.settings.source) for source in request.sources]
     checkpoints.check(request.model)
-    with store.open(request.settings.store) as ledger:
+    with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)
-        request, checkpoint = _pinned(request, ledger, name)
-        job = ledger.ensure_job(
+        request, checkpoint = _pinned(request, store, name)
+        job = store.ensure_job(
             name,
             schema,
             sources=request.sources,
@@ -96,42 +105,35 @@ def run(
             model=request.model,
             checkpoint=checkpoint,
         )
-        with Lister(ledger, job, listings, request.settings.lane.patience_seconds, stop) as lister:
-            driver = _Driver(ledger, job, lister, show, started)
-            if not driver.nothing_to_do(_HEAD_START):
-                _work(request, ledger, job, driver, tell, stop)
-            return driver.outcome(interrupted=stop.is_set())
+        _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
+        with Ingest(store, job, listings, request.settings.lane.patience_seconds, stop) as ingest:
+            yield _Driver(request, store, job, ingest, reporter, started)
 
 
-def _work(
-    request: JobRequest,
-    ledger: Store,
-    job: Job,
-    driver: _Driver,
-    tell: Callable[[str], None],
-    stop: threading.Event,
-) -> None:
-    """Have lanes, until they end."""
-    from workers.fleet import Fleet  # with Ray, which a run that finds everything done need not wait for
+@contextmanager
+def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
+    """The lanes of the job, each with a place in the cluster, none at work yet."""
+    from workers.lanes import placed  # with Ray, which a run that finds everything done need not wait for
 
+    request, store = driver.request, driver.store
     lane = request.settings.lane
-    with cluster.joined(request.address, request.replicas or 1, lane, tell) as check:
+    with cluster.joined(request.address, request.replicas or 1, lane, reporter.print_line) as check:
         machines = cluster.nodes()
-        if ledger.one_machine and len({machine.address for machine in machines}) > 1:
+        if store.one_machine and len({machine.address for machine in machines}) > 1:
             raise UsageError(
-                f"the store {ledger.url} is a file on one machine, the cluster has {len(machines)} machines; "
+                f"the store {store.url} is a file on one machine, the cluster has {len(machines)} machines; "
                 "give --store postgresql://… instead"
             )
         plan = cluster.plan(machines, lane.readers, request.replicas, request.gpus_per_replica)
-        with Fleet(_lane_job(request, job, plan), plan, check) as fleet:
-            driver.drive(fleet, stop)
+        with placed(_lane_job(request, driver.job, plan), plan, check) as lanes:
+            yield lanes
 
 
-def _pinned(request: JobRequest, ledger: Store, name: str) -> tuple[JobRequest, str]:
+def _pinned(request: JobRequest, store: Store, name: str) -> tuple[JobRequest, str]:
     """The request with the one revision of its model that every lane and every later run of this job uses,
     and the hash of that checkpoint.
     """
-    earlier = next((job.model for job in ledger.jobs() if job.name == name), None)
+    earlier = next((job.model for job in store.jobs() if job.name == name), None)
     model = checkpoints.begun_with(request.model, earlier)
     directory = checkpoints.locate(model)
     return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
@@ -140,22 +142,30 @@ def _pinned(request: JobRequest, ledger: Store, name: str) -> tuple[JobRequest, 
 def default_name(request: JobRequest) -> str:
     """The same for the same sources, schema and model, so that the same command resumes."""
     places = sorted(_absolute(source) for source in request.sources)
-    said = "\n".join([*places, _absolute_schema(request.schema), _absolute(request.model)])
+    identity = "\n".join([*places, _absolute_schema(request.schema), _absolute(request.model)])
     stem = re.sub(r"[^A-Za-z0-9]+", "-", request.schema.rpartition(":")[2]).strip("-").lower()
-    return f"{stem}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+    return f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 class _Driver:
     """The driver's side of a run: watch the lanes, count the ledger, show it."""
 
     def __init__(
-        self, ledger: Store, job: Job, lister: Lister, show: Callable[[Progress], None], started: float
+        self,
+        request: JobRequest,
+        store: Store,
+        job: Job,
+        ingest: Ingest,
+        reporter: Reporter,
+        started: float,
     ) -> None:
-        self._ledger = ledger
-        self._job = job
-        self._lister = lister
-        self._show = show
+        self.request = request
+        self.store = store
+        self.job = job
+        self._ingest = ingest
+        self._reporter = reporter
         self._started = started
+        self._patience = Patience(lambda: request.settings.lane.patience_seconds, job=job.name)
         self._counts: dict[str, int] = {}
         self._count_at = 0.0
         self._reports: tuple[LaneReport, ...] = ()
@@ -163,59 +173,75 @@ class _Driver:
 
     def nothing_to_do(self, seconds: float) -> bool:
         """Whether the listing is complete within this time and everything in it is finished already."""
-        self._lister.join(seconds)
-        if self._lister.is_alive():
+        if not self._ingest.complete(seconds):
             return False
-        self._lister.finish()
-        counts = patiently(self._ledger.counts, self._job, seconds=self._lister.patience)
+        counts = self._patience.call(self.store.counts, self.job)
         return not counts["pending"] and not counts["leased"]
 
-    def drive(self, fleet: Fleet, stop: threading.Event) -> None:
-        """To the end of all lanes."""
-        phase, told = "starting", False
-        while fleet.working:
-            fleet.watch(_TICK)
-            if not self._lister.is_alive() and not told:
-                self._lister.finish()
-                fleet.listed()
-                told = True
-            if stop.is_set() and phase != "stopping":
-                phase = "stopping"
-                fleet.stop()
-            elif phase == "starting" and any(report.state == "working" for report in fleet.reports()):
-                phase = "working"
-            self._reports, self._replaced = tuple(fleet.reports()), fleet.replaced
-            self._show(self._progress(phase))
+    async def drive(self, lanes: Lanes, stop: threading.Event) -> None:
+        """Have every lane kept at work, to the end of all."""
+        phase, listed = "starting", False
+        keeping = {lane: asyncio.create_task(lane.keep()) for lane in lanes.handles}
+        try:
+            while waited := _waited_for(keeping):
+                done, _ = await asyncio.wait(waited, timeout=_TICK, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if not task.cancelled():
+                        task.result()
+                lanes.check()
+                if not listed and self._ingest.complete():
+                    lanes.listed()
+                    listed = True
+                if stop.is_set() and phase != "stopping":
+                    phase = "stopping"
+                    lanes.stop()
+                elif phase == "starting" and any(report.state == "working" for report in lanes.reports()):
+                    phase = "working"
+                self._reports, self._replaced = tuple(lanes.reports()), lanes.replaced
+                self._reporter.show(self._progress(phase))
+        finally:
+            lanes.abandon()
+            await asyncio.gather(*keeping.values(), return_exceptions=True)
 
     def outcome(self, *, interrupted: bool) -> Outcome:
-        self._lister.join()
-        self._lister.finish()
+        self._ingest.complete(None)
         self._count_at = 0.0
         last = self._progress("ended")
-        self._show(last)
-        balance = patiently(self._ledger.verify, self._job, seconds=self._lister.patience)
-        unfinished = bool(balance.unfinished) or self._lister.cut_short
-        refused = next((report.refused for report in self._reports if report.refused), None)
-        return Outcome(
-            self._job.name, balance, interrupted and unfinished, last, self._lister.failed, refused
+        self._reporter.show(last)
+        balance = self._patience.call(self.store.verify, self.job)
+        _LOG.info(
+            "the run ends", extra=fields(job=self.job.name, **{k: v for k, v in self._counts.items() if v})
         )
+        unfinished = bool(balance.unfinished) or self._ingest.cut_short
+        refused = next((report.refused for report in self._reports if report.refused), None)
+        return Outcome(self.job.name, balance, interrupted and unfinished, last, self._ingest.failed, refused)
 
     def _progress(self, phase: str) -> Progress:
         now = time.monotonic()
         if now >= self._count_at:
             with suppress(Transient):  # a busy store: the figures stay as they are
-                self._counts = self._ledger.counts(self._job)
+                self._counts = self.store.counts(self.job)
             took = time.monotonic() - now
             self._count_at = now + max(_TICK, took / _COUNT_SHARE)
         return Progress(
-            job=self._job.name,
+            job=self.job.name,
             phase=phase,
             seconds=now - self._started,
-            listing=self._lister.is_alive(),
+            listing=self._ingest.running,
             documents=dict(self._counts),
             reports=self._reports,
             lanes_replaced=self._replaced,
         )
+
+
+def _waited_for(keeping: Mapping[LaneHandle, asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+    """The lanes that must end before the run does.
+
+    When one lane found everything finished, those that have not begun are not waited for: there may be
+    no machine for them any more.
+    """
+    finished = any(lane.finished for lane in keeping)
+    return [task for lane, task in keeping.items() if not task.done() and (lane.begun or not finished)]
 
 
 def _spec(name: str) -> SchemaSpec:

@@ -1,4 +1,4 @@
-"""What a lane is told, and what it tells: the records between the driver and its lanes."""
+"""The records between the driver and its lanes: the job that lanes are started with, and their reports."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import VinbatchError
 from pipeline.records import Failure
 from pipeline.settings import Settings
+from workers.logs import Event
 
 if TYPE_CHECKING:
     from pipeline.store import State  # with SQLAlchemy, which readers and replicas need not load
@@ -55,10 +56,11 @@ class LaneReport:
     late: int = 0  # documents that somebody else had taken over
     reader_deaths: int = 0
     replica_deaths: int = 0
-    told_to_end: bool = False  # by SIGTERM
+    sigterm_received: bool = False
     refused: str | None = None  # why the lane stopped before the end
     trouble: str | None = None  # what the lane is waiting for, if anything is wrong
     peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
+    events: tuple[Event, ...] = ()  # what was logged since the last report
 
     def ended(self, state: State, failures: Iterable[Failure] = ()) -> None:
         """An attempt is over: the ledger has left its document in `state`, with these failures."""

@@ -33,7 +33,7 @@ from workers.lane import LaneBroken
 CHECKOUT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0  # seconds: at a load of ten processes a core, Ray needed 80
 _STARTS = 3  # of a Ray that ends by itself while it starts
-_TELL_SECONDS = 5.0
+_ANNOUNCE_SECONDS = 5.0
 _END_SECONDS = 10.0  # that Ray has to end by itself
 _LEAVE_SECONDS = 10.0  # that a run has to notice that Ray is gone
 _PREFIX = "vinbatch-"
@@ -83,19 +83,19 @@ class Head:
 
 
 @contextmanager
-def running(object_store_bytes: int, tell: Callable[[str], None]) -> Iterator[Head]:
+def running(object_store_bytes: int, notify: Callable[[str], None]) -> Iterator[Head]:
     """Inside this block a Ray of our own runs and this process is connected to it.
 
-    `tell` hears every few seconds what is waited for. Raises LaneBroken when Ray does not start.
+    `notify` gets a line every few seconds while Ray starts. Raises LaneBroken when it does not.
     """
     token = secrets.token_hex(32)
     with _folder() as folder, environment(_for_driver(token)), ExitStack() as stack:
-        with _telling(tell):
+        with _announced(notify):
             head = _start(folder, _for_head(token), object_store_bytes)
             stack.callback(head.end)
             with _loopback():
                 stack.enter_context(connected(head.address or ""))
-        stack.enter_context(_guarded(head, tell))
+        stack.enter_context(_guarded(head, notify))
         yield head
 
 
@@ -160,7 +160,7 @@ def _await(head: Head, deadline: float) -> None:
 
 
 @contextmanager
-def _guarded(head: Head, tell: Callable[[str], None]) -> Iterator[None]:
+def _guarded(head: Head, notify: Callable[[str], None]) -> Iterator[None]:
     """When Ray is gone, its calls in this process may never return, and after a minute it ends the process
     with code 1. Whoever has not left this block by then is ended here, with everything cleared away.
     """
@@ -169,7 +169,7 @@ def _guarded(head: Head, tell: Callable[[str], None]) -> Iterator[None]:
     def guard() -> None:
         while not left.wait(1.0):
             if head.ended and not left.wait(_LEAVE_SECONDS):
-                tell(f"vinbatch: Ray's own processes ended on this machine: {head.last_words()}")
+                notify(f"vinbatch: Ray's own processes ended on this machine: {head.last_words()}")
                 head.end()
                 shutil.rmtree(head.folder, ignore_errors=True)
                 os._exit(4)  # as the command line says it: the run could not go on
@@ -201,15 +201,15 @@ def _loopback() -> Iterator[None]:
 
 
 @contextmanager
-def _telling(tell: Callable[[str], None]) -> Iterator[None]:
+def _announced(notify: Callable[[str], None]) -> Iterator[None]:
     over = threading.Event()
     began = time.monotonic()
 
     def work() -> None:
-        while not over.wait(_TELL_SECONDS):
-            tell(f"waiting for Ray to start on this machine: {time.monotonic() - began:.0f} s")
+        while not over.wait(_ANNOUNCE_SECONDS):
+            notify(f"waiting for Ray to start on this machine: {time.monotonic() - began:.0f} s")
 
-    thread = threading.Thread(target=work, name="telling", daemon=True)
+    thread = threading.Thread(target=work, name="announcing", daemon=True)
     thread.start()
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from rich.table import Table
 from workers.lane import LaneReport
 from workers.screen import cell
 
+_LOG = logging.getLogger(__name__)
 _LINE_SECONDS = (2.0, 30.0)  # between two plain lines: when something happened, when nothing did
 
 
@@ -71,13 +73,16 @@ class Progress:
 class Reporter:
     """Shows the progress of one run on a console; use it as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, as_records: bool = False) -> None:
+        """`as_records`: nothing is printed, each line is a log record."""
         self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._as_records = as_records
+        live = console.is_terminal and not as_records
+        self._live = Live(console=console, auto_refresh=False) if live else None
         self._rates = Rates()
-        self._engines_told: set[str] = set()
-        self._told: object = None
-        self._told_at = 0.0
+        self._engines_shown: set[str] = set()
+        self._printed: object = None
+        self._printed_at = 0.0
 
     def __enter__(self) -> Reporter:
         if self._live is not None:
@@ -94,18 +99,21 @@ class Reporter:
             self._live.update(panel(progress, rates), refresh=True)
             return
         for engine, seconds in progress.engines.items():
-            if engine not in self._engines_told:
-                self.tell(f"{clock(progress.seconds)} engine: {_ready(engine, seconds)}")
-                self._engines_told.add(engine)
+            if engine not in self._engines_shown:
+                self.print_line(f"{clock(progress.seconds)} engine: {_ready(engine, seconds)}")
+                self._engines_shown.add(engine)
         now = time.monotonic()
         figures = (progress.phase, progress.documents, progress.pages, progress.tokens, progress.troubles)
-        pause = _LINE_SECONDS[figures == self._told]
-        if progress.phase == "ended" or now - self._told_at >= pause:
-            self.tell(line(progress, rates))
-            self._told, self._told_at = figures, now
+        pause = _LINE_SECONDS[figures == self._printed]
+        if progress.phase == "ended" or now - self._printed_at >= pause:
+            self.print_line(line(progress, rates))
+            self._printed, self._printed_at = figures, now
 
-    def tell(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """One line for a person, above what is shown."""
+        if self._as_records:
+            _LOG.info("%s", text)
+            return
         self._console.print(cell(text), soft_wrap=True)
 
 
@@ -162,8 +170,8 @@ def panel(progress: Progress, speed: Speed) -> RenderableType:
     table.add_column(style="bold")
     table.add_column()
 
-    def add(what: str, told: str) -> None:
-        table.add_row(what, cell(told))
+    def add(what: str, text: str) -> None:
+        table.add_row(what, cell(text))
 
     total = progress.total
     add("job", f"{progress.job}  {progress.phase}  {clock(progress.seconds)}")

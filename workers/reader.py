@@ -14,8 +14,8 @@ from pipeline.recipe import Recipe
 from pipeline.records import Document, Failure, PreparedPage, Request
 from pipeline.render import Renderer
 from schemas import registry
-from workers import notice
 from workers.lane import LaneJob, peak_bytes
+from workers.sigterm import ignore_sigterm
 
 FETCHES = 4  # downloads that go on at once in one reader, beside the drawing
 
@@ -59,9 +59,9 @@ class Reader:
         self._settings = job.settings
         self._kept: Document | None = None
 
-    def outlive_notice(self) -> None:
+    def ignore_sigterm(self) -> None:
         """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
-        notice.outlived()
+        ignore_sigterm()
 
     def load(self, model: ModelFacts) -> None:
         """Make ready for the job's schema and model. Raises UsageError when this machine cannot."""

@@ -15,8 +15,8 @@ from pipeline.errors import Reason, ReplicaLost, UsageError
 from pipeline.keys import ModelFacts
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
-from workers import notice
 from workers.lane import peak_bytes
+from workers.sigterm import ignore_sigterm
 
 if TYPE_CHECKING:
     from pipeline.vintern.engine import Engine
@@ -53,14 +53,14 @@ class Replica:
         self._alive_at = time.monotonic()
         self._engine, self._start_seconds = "", 0.0
 
-    async def outlive_notice(self) -> None:
+    async def ignore_sigterm(self) -> None:
         """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
-        notice.outlived()
+        ignore_sigterm()
 
     async def load(self) -> ModelFacts:
         """Load the checkpoint and start the engine. Raises UsageError for a model that cannot be used."""
         facts, engine = await asyncio.to_thread(self._load)
-        threading.Thread(target=self._run, args=(engine,), name="engine", daemon=True).start()
+        threading.Thread(target=self._serve, args=(engine,), name="engine", daemon=True).start()
         return facts
 
     async def generate(self, request: Request) -> Generation:
@@ -101,7 +101,7 @@ class Replica:
         self._engine, self._start_seconds = engine.backend.about, time.monotonic() - began
         return ModelFacts(model.checkpoint_hash, model.max_tiles, engine.backend.numerics), engine
 
-    def _run(self, engine: Engine) -> None:
+    def _serve(self, engine: Engine) -> None:
         """The engine's thread: take what fits, step, answer; for ever."""
         try:
             while True:

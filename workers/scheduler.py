@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
-import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from pipeline import store
-from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError, VinbatchError
+from pipeline.errors import LeaseLost, ReplicaLost, UsageError, VinbatchError
 from pipeline.store import Job, Lease
-from workers import notice
-from workers.crew import ReaderLost, Readers, ReaderSeat, ReplicaSeat, start_reader, start_replica
+from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.document import Attempt, Lane
-from workers.lane import LaneBroken, LaneJob, LaneReport, SourceRefuses, peak_bytes
+from workers.lane import LaneJob, LaneReport, SourceRefuses, peak_bytes
+from workers.logs import Recorder, fields, handled
+from workers.patience import Patience, StoreAway
 from workers.reader import FETCHES, recipe
+from workers.sigterm import on_sigterm
 
-T = TypeVar("T")
-
+_LOG = logging.getLogger(__name__)
 _PAUSES = (0.05, 2.0)  # seconds between two looks at the ledger when nothing is due: first, longest
 _HEALTH_SECONDS = 2.0
 _GIVE_BACK_SHARE = 0.25  # of the grace time, kept for giving back what was not finished
-
-
-class StoreAway(LaneBroken):
-    """The store did not answer for longer than the lane may wait."""
 
 
 class Scheduler:
@@ -44,9 +43,10 @@ class Scheduler:
         self._job = job
         self._settings = job.settings.lane
         self._report = LaneReport(name)
+        self._recorder = Recorder()
+        self._patience = Patience(self._patience_seconds)
         self._held: dict[int, tuple[Lease, asyncio.Task[None]]] = {}  # by document
         self._undrawn: set[int] = set()  # documents that are with the readers
-        self._waiting: dict[object, str] = {}  # calls that the store has not answered, and what it said
         self._listed = False
         self._stopping = False
         self._changed = asyncio.Event()
@@ -59,31 +59,32 @@ class Scheduler:
         Raises UsageError when the model or the schema cannot be used here, LaneBroken when processes die as
         they start or the store stays away.
         """
-        with notice.heard(self._told_to_end):
-            return await self._work()
-
-    async def _work(self) -> LaneReport:
-        self._store = await self._ledger(store.open, self._job.store, create=False, proven=True)
-        self._ledger_job: Job = await self._ledger(self._store.find_job, self._job.name)
-        chores: list[asyncio.Task[None]] = []
-        try:
-            lane = await self._start()
-            self._report.state = "working"
-            chores = [self._chore(self._renew()), self._chore(self._watch(lane))]
-            await self._claim_all(lane)
-        except VinbatchError as error:
-            self._broken = error
-        finally:
-            self._stopping = True
-            self._report.state = "stopping"
-            await self._give_back()
-            for chore in chores:
-                chore.cancel()
-            await asyncio.to_thread(self._store.close)
-            self._report.state = "ended"
+        background: list[asyncio.Task[None]] = []
+        with on_sigterm(self._sigterm_received), handled(self._recorder, self._job.settings.log):
+            ask = self._patience.call_async
+            self._store = await ask(store.open, self._job.store, create=False, proven=True)
+            try:
+                job = await ask(self._store.find_job, self._job.name)
+                lane = await self._start()
+                self._report.state = "working"
+                _LOG.info("the lane is ready", extra=fields(readers=self._settings.readers))
+                background = [self._watched(self._renew()), self._watched(self._look_after(lane))]
+                async for lease in self._leases(job):
+                    self._hold(
+                        lease, Attempt(lane, lease, partial(self._drawn, lease.document_id)).complete()
+                    )
+            except VinbatchError as error:
+                self._broken = error
+            finally:
+                self._stop()
+                await self._give_back()
+                for task in background:
+                    task.cancel()
+                await asyncio.to_thread(self._store.close)
+                self._report.state = "ended"
         if self._broken is not None:
             raise self._broken
-        return self._report
+        return await self.report()
 
     async def listed(self) -> None:
         """The listing is complete: when nothing is unfinished, the lane may end."""
@@ -94,8 +95,13 @@ class Scheduler:
         """Claim nothing more; finish or give back what is held within the grace time."""
         self._stop()
 
-    def _told_to_end(self) -> None:
-        self._report.told_to_end = True
+    async def report(self, after: int = 0) -> LaneReport:
+        """As it is now, with what was logged after event number `after`."""
+        return replace(self._report, trouble=self._patience.trouble, events=self._recorder.after(after))
+
+    def _sigterm_received(self) -> None:
+        _LOG.info("SIGTERM came: the lane gives back what it cannot finish in time")
+        self._report.sigterm_received = True
         self._stop()
 
     def _stop(self) -> None:
@@ -103,16 +109,10 @@ class Scheduler:
         self._report.state = "stopping"
         self._changed.set()
 
-    async def report(self) -> LaneReport:
-        return self._report
-
     async def _start(self) -> Lane:
         """Readers and replica start side by side; the recipe needs the loaded model."""
-        replica = ReplicaSeat(lambda: start_replica(self._job), self._settings.stall_seconds)
-        seats = [
-            ReaderSeat(lambda: start_reader(self._job), replica, self._settings.stall_seconds)
-            for _ in range(self._settings.readers)
-        ]
+        replica = ReplicaHandle(self._job)
+        readers = [ReaderHandle(self._job, replica) for _ in range(self._settings.readers)]
         facts = await replica.facts()
         if facts.checkpoint_hash != self._job.checkpoint:
             raise UsageError(
@@ -120,24 +120,25 @@ class Scheduler:
                 f"checkpoint {facts.checkpoint_hash[:12]}, the job has {self._job.checkpoint[:12]}"
             )
         rules = await asyncio.to_thread(recipe, self._job, facts)
-        for seat in seats:
-            await seat.ready()
-        return Lane(rules, self._store, self._ledger, Readers(seats), replica, self._report)
+        for reader in readers:
+            async with reader.alive():
+                pass
+        return Lane(rules, self._store, self._patience, ReaderPool(readers), replica, self._report)
 
-    async def _claim_all(self, lane: Lane) -> None:
+    async def _leases(self, job: Job) -> AsyncIterator[Lease]:
         """Claim as the readers have use for it, until nothing is left or the lane stops."""
         pause = _PAUSES[0]
         while not self._stopping and self._broken is None:
             self._changed.clear()
             listed = self._listed  # before the look at the ledger: what comes in between is then seen
             wanted = self._wanted()
-            leases = await self._claim(wanted)
+            leases = await self._claim(job, wanted)
             for lease in leases:
-                self._begin(lane, lease)
+                yield lease
             if len(leases) == wanted:
                 await self._change(None)
                 continue
-            due = await self._ledger(self._store.next_due, self._ledger_job)
+            due = await self._patience.call_async(self._store.next_due, job)
             if due is None and listed and not self._held:
                 return
             pause = _PAUSES[0] if leases else min(2 * pause, _PAUSES[1])
@@ -149,26 +150,31 @@ class Scheduler:
             return 0  # a suspect is worked on alone
         return max(0, self._settings.readers * (1 + FETCHES) - len(self._undrawn))
 
-    async def _claim(self, wanted: int) -> list[Lease]:
+    async def _claim(self, job: Job, wanted: int) -> list[Lease]:
         if not wanted:
             return []
-        leases: list[Lease] = await self._ledger(
+        return await self._patience.call_async(
             self._store.claim,
-            self._ledger_job,
+            job,
             self._name,
             wanted,
             self._settings.lease_seconds,
             suspects=not self._held,
         )
-        return leases
 
-    def _begin(self, lane: Lane, lease: Lease) -> None:
+    def _hold(self, lease: Lease, attempt: Coroutine[Any, Any, None]) -> None:
+        """Have the attempt made, and the lease renewed meanwhile."""
         document = lease.document_id
+        if lease.suspect:
+            _LOG.warning(
+                "a worker vanished with this document: it is read again, alone",
+                extra=fields(document=lease.uri, losses=lease.losses),
+            )
         self._undrawn.add(document)
-        task = asyncio.create_task(Attempt(lane, lease, lambda: self._drawn(document)).complete())
+        task = asyncio.create_task(attempt)
         self._held[document] = (lease, task)
         self._report.held = len(self._held)
-        task.add_done_callback(lambda task: self._ended(document, task))
+        task.add_done_callback(partial(self._ended, document))
 
     def _drawn(self, document: int) -> None:
         self._undrawn.discard(document)
@@ -182,14 +188,16 @@ class Scheduler:
             self._report.held = len(self._held)
         self._note_end(task)
 
-    def _chore(self, chore: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(chore)
+    def _watched(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
         task.add_done_callback(self._note_end)
         return task
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, SourceRefuses):
+            if not self._report.refused:
+                _LOG.warning("the circuit breaker is open: %s", error.message)
             self._report.refused = self._report.refused or error.message
             self._stopping = True
         elif error is not None:
@@ -221,57 +229,41 @@ class Scheduler:
     async def _release_one(self, lease: Lease) -> None:
         # Where the store is away, the lease runs out by itself.
         with contextlib.suppress(LeaseLost, StoreAway):
-            await self._ledger(self._store.release, lease)
+            await self._patience.call_async(self._store.release, lease)
         self._held.pop(lease.document_id, None)
         self._report.held = len(self._held)
 
     async def _renew(self) -> None:
         """Lengthen the leases well before they end; drop the work whose lease is lost."""
+        seconds = self._settings.lease_seconds
         while True:
-            await asyncio.sleep(self._settings.lease_seconds / 3)
+            await asyncio.sleep(seconds / 3)
             leases = [lease for lease, _ in self._held.values()]
-            lost = (
-                await self._ledger(self._store.renew, leases, self._settings.lease_seconds) if leases else []
-            )
-            for lease in lost:
+            if not leases:
+                continue
+            for lease in await self._patience.call_async(self._store.renew, leases, seconds):
                 self._report.late += 1
+                _LOG.warning(
+                    "a lease is lost, and the work under it dropped", extra=fields(document=lease.uri)
+                )
                 if lease.document_id in self._held:
                     self._held[lease.document_id][1].cancel()
 
-    async def _watch(self, lane: Lane) -> None:
+    async def _look_after(self, lane: Lane) -> None:
         """Keep the report up to date; a replica that stands still is replaced."""
         peaks = self._report.peak_bytes
         while True:
             peaks["scheduler"] = peak_bytes()
             self._report.replica_deaths = lane.replica.deaths
-            self._report.reader_deaths = sum(seat.deaths for seat in lane.readers.seats)
+            self._report.reader_deaths = sum(reader.deaths for reader in lane.readers.readers)
             with contextlib.suppress(ReplicaLost, ReaderLost):  # whoever has work there sees to it
                 health = await lane.replica.health()
                 peaks["replica"] = health.peak_bytes
                 self._report.engine, self._report.start_seconds = health.engine, health.start_seconds
-                for number, seat in enumerate(lane.readers.seats):
-                    peaks[f"reader {number}"] = await seat.peak_bytes()
+                for number, reader in enumerate(lane.readers.readers):
+                    peaks[f"reader {number}"] = await reader.peak_bytes()
             await asyncio.sleep(_HEALTH_SECONDS)
 
-    def _patience(self) -> float:
-        """Seconds that the store may be away."""
+    def _patience_seconds(self) -> float:
+        """How long the store may be away."""
         return self._settings.grace_seconds / 2 if self._stopping else self._settings.patience_seconds
-
-    async def _ledger(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Call the store in a thread; while it is away, wait and try again. Its calls may be repeated."""
-        since, pause, this = time.monotonic(), _PAUSES[0], object()
-        try:
-            while True:
-                try:
-                    return await asyncio.to_thread(call, *arguments, **named)
-                except Transient as error:
-                    if time.monotonic() - since > (limit := self._patience()):
-                        raise StoreAway(
-                            f"the store did not answer for {limit:g} s: {error.message}"
-                        ) from error
-                    self._report.trouble = self._waiting[this] = error.message
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _PAUSES[1])
-        finally:
-            self._waiting.pop(this, None)
-            self._report.trouble = next(iter(self._waiting.values()), None)

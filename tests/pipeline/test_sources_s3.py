@@ -26,7 +26,7 @@ from pipeline.sources import fetch, list_documents, s3
 from pipeline.sources.s3_errors import translate
 from tests.servers.faults import Fault, FaultProxy
 from tests.servers.s3 import S3Server
-from workers.bounds import Brake
+from workers.flow_control import CircuitBreaker
 from workers.lane import SourceRefuses
 
 pytestmark = pytest.mark.slow  # starting a server takes two seconds
@@ -397,12 +397,12 @@ def test_what_is_not_a_matter_of_rights_has_a_code_and_a_sentence_of_its_own() -
         (answered(403, "AccessDenied", "Access Denied"), Reason.access_denied, "source.request_payer"),
     ):
         assert isinstance(error, Permanent) and error.reason is reason and said in error.message
-        brake = Brake(1)
+        breaker = CircuitBreaker(1)
         if reason is Reason.access_denied:
             with pytest.raises(SourceRefuses):
-                brake.failed(Failure.of(error))
+                breaker.failed(Failure.of(error))
         else:
-            brake.failed(Failure.of(error))  # one such object does not stop a lane
+            breaker.failed(Failure.of(error))  # one such object does not stop a lane
 
 
 def test_archived_objects_are_told_by_the_listing(moto: S3Server) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from threading import Timer
 
 import psycopg
+from workers.listing import patiently
 
 from pipeline import store
 from tests.store import samples
 from tests.store.samples import finish, refs
-from workers.listing import patiently
 
 
 def test_a_commit_waits_until_the_server_may_be_written_again(postgres_url: str) -> None:

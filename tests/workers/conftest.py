@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import Reason, ReplicaLost
 from pipeline.keys import ModelFacts
 from pipeline.recipe import Recipe
@@ -20,9 +20,10 @@ from pipeline.records import Document, DocumentRef, Failure, Generation, Request
 from pipeline.settings import Settings, load
 from pipeline.store import Job, Lease, Store
 from tests.servers.starting import PATIENCE
-from workers.crew import ReaderLost, Readers
+from workers.actors import ReaderLost, ReaderPool
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport
+from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, Reader, TooLarge, recipe
 
 FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
@@ -155,7 +156,7 @@ class Bench:
 
     folder: Path
     settings: Settings
-    ledger: Store
+    store: Store
     job: Job
     lane_job: LaneJob
     deadly: dict[int, int] = field(default_factory=dict)
@@ -178,21 +179,22 @@ class Bench:
         return str(self.folder / name)
 
     def add(self, *uris: str) -> None:
-        self.ledger.add_documents(self.job, [DocumentRef(uri) for uri in uris])
+        self.store.add_documents(self.job, [DocumentRef(uri) for uri in uris])
 
     def claim(self, limit: int = 100) -> list[Lease]:
-        return self.ledger.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
+        return self.store.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
 
     def lane(self) -> Lane:
         reader: Any = InProcessReader(self.lane_job, self.deadly, self.passing)
         replica: Any = self.replica
         rules: Recipe = recipe(self.lane_job, FACTS)
-        return Lane(rules, self.ledger, asyncio.to_thread, Readers([reader]), replica, LaneReport("lane-0"))
+        patience = Patience(lambda: 0.0)
+        return Lane(rules, self.store, patience, ReaderPool([reader]), replica, LaneReport("lane-0"))
 
     @staticmethod
     def end(lane: Lane) -> None:
-        for seat in lane.readers.seats:
-            seat.end()  # type: ignore[attr-defined]
+        for reader in lane.readers.readers:
+            reader.end()  # type: ignore[attr-defined]
 
     def work(self, leases: Sequence[Lease]) -> LaneReport:
         """These documents side by side, to their ends."""
@@ -210,7 +212,7 @@ class Bench:
         return asyncio.run(complete())
 
     def states(self) -> dict[str, tuple[str, str | None]]:
-        return {Path(row.uri).name: (row.state, row.reason) for row in self.ledger.documents(self.job)}
+        return {Path(row.uri).name: (row.state, row.reason) for row in self.store.documents(self.job)}
 
 
 @pytest.fixture
@@ -220,8 +222,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     url = f"sqlite:///{tmp_path / 'rows.db'}"
     settings = load(store=url, render={"seconds": 60}, lane={"attempts": 2, "lease_seconds": 60})
     lane_job = LaneJob("job", url, f"{tmp_path / 'slip.py'}:Slip", "rote", FACTS.checkpoint_hash, 0, settings)
-    with store.open(url) as ledger:
+    with stores.open(url) as store:
         spec = recipe(lane_job, FACTS).spec
-        job = ledger.ensure_job("job", spec, sources=["x"], settings={}, model="rote", checkpoint="c")
-        yield Bench(tmp_path, settings, ledger, job, lane_job)
-        ledger.verify(job)
+        job = store.ensure_job("job", spec, sources=["x"], settings={}, model="rote", checkpoint="c")
+        yield Bench(tmp_path, settings, store, job, lane_job)
+        store.verify(job)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from infra.benchmarks.ledger_stub import finish_most
-from pipeline import run, store
+from pipeline import run
+from pipeline import store as stores
 from pipeline.errors import Reason
 from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PreparedPage
@@ -26,10 +27,10 @@ from pipeline.settings import load
 from pipeline.store import Job, Store
 from schemas import registry
 from tests.workers.conftest import FACTS, RoteReplica
-from workers.crew import Readers
+from workers.actors import ReaderPool
 from workers.document import Lane
+from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob
-from workers.listing import Lister, Listing
 from workers.reader import DrawnPage, Fetched, recipe
 from workers.scheduler import Scheduler
 
@@ -37,7 +38,7 @@ BROKEN = 20  # every so manieth is listed with a failure
 READ = 200  # documents that the lane reads
 
 
-class MadeUp(Listing):
+class MadeUp(SourceListing):
     """A bucket of that many objects."""
 
     def __init__(self, documents: int) -> None:
@@ -80,15 +81,14 @@ class StubReader:
 class StubScheduler(Scheduler):
     async def _start(self) -> Lane:
         rules, replica = recipe(self._job, FACTS), RoteReplica()
-        readers: Any = Readers([StubReader(rules)])  # type: ignore[list-item]
-        return Lane(rules, self._store, self._ledger, readers, replica, self._report)  # type: ignore[arg-type]
+        readers: Any = ReaderPool([StubReader(rules)])  # type: ignore[list-item]
+        return Lane(rules, self._store, self._patience, readers, replica, self._report)  # type: ignore[arg-type]
 
 
-def listed(ledger: Store, job: Job, documents: int) -> None:
-    with Lister(ledger, job, [MadeUp(documents)], 60, threading.Event()) as lister:
-        lister.join()
-    lister.finish()
-    assert ledger.counts(job)["pending"] == documents - len(range(0, documents, BROKEN))
+def listed(store: Store, job: Job, documents: int) -> None:
+    with Ingest(store, job, [MadeUp(documents)], 60, threading.Event()) as ingest:
+        assert ingest.complete(None)
+    assert store.counts(job)["pending"] == documents - len(range(0, documents, BROKEN))
 
 
 def worked(lane_job: LaneJob) -> None:
@@ -104,17 +104,17 @@ def worked(lane_job: LaneJob) -> None:
     asyncio.run(live())
 
 
-def looked_at(ledger: Store, job: Job, folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
-    yield "verify", lambda: ledger.verify(job)
-    yield "failures", lambda: ledger.failures(job)
-    yield "failed", lambda: sum(1 for _ in ledger.failed(job))
-    yield "documents", lambda: sum(1 for _ in ledger.documents(job))
-    yield "extractions", lambda: sum(1 for _ in ledger.extractions(job))
-    yield "diff", lambda: sum(1 for _ in ledger.diff(job, job))
+def looked_at(store: Store, job: Job, folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    yield "verify", lambda: store.verify(job)
+    yield "failures", lambda: store.failures(job)
+    yield "failed", lambda: sum(1 for _ in store.failed(job))
+    yield "documents", lambda: sum(1 for _ in store.documents(job))
+    yield "extractions", lambda: sum(1 for _ in store.extractions(job))
+    yield "diff", lambda: sum(1 for _ in store.diff(job, job))
     for format in ("csv", "jsonl", "parquet", "xlsx"):
-        yield format, lambda format=format: ledger.export(job, format, folder / f"out.{format}")  # type: ignore[misc]
-    yield "listed again", lambda: ledger.add_documents(job, MadeUp(ledger.verify(job).submitted).refs())
-    yield "retry", lambda: ledger.retry(job, reason="unsupported_type")
+        yield format, lambda format=format: store.export(job, format, folder / f"out.{format}")  # type: ignore[misc]
+    yield "listed again", lambda: store.add_documents(job, MadeUp(store.verify(job).submitted).refs())
+    yield "retry", lambda: store.retry(job, reason="unsupported_type")
 
 
 def peak() -> int:
@@ -128,18 +128,18 @@ def main(url: str, documents: int) -> None:
     folder, peaks = Path.cwd(), {}
     settings = load(store=url)
     lane_job = LaneJob("million", url, "slip.py:Slip", "rote", FACTS.checkpoint_hash, 0, settings)
-    with store.open(url) as ledger:
+    with stores.open(url) as store:
         spec = registry.resolve(lane_job.schema)
-        job = ledger.ensure_job(
+        job = store.ensure_job(
             "million", spec, sources=["x"], settings={}, model="rote", checkpoint=FACTS.checkpoint_hash
         )
-        listed(ledger, job, documents)
+        listed(store, job, documents)
         peaks["listing"] = peak()
         worked(lane_job)
         peaks["lane"] = peak()
-        finish_most(url, ledger, left=documents // 10)
-        assert ledger.counts(job)["done"] > documents // 2
-        for name, look in looked_at(ledger, job, folder):
+        finish_most(url, store, left=documents // 10)
+        assert store.counts(job)["done"] > documents // 2
+        for name, look in looked_at(store, job, folder):
             look()
             peaks[name] = peak()
     print(json.dumps(peaks))  # noqa: T201

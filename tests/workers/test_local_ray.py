@@ -57,7 +57,7 @@ def test_a_start_that_fails_leaves_nothing(
     patience: float, size: int, said: str, parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_ray, "PATIENCE", patience)
-    monkeypatch.setattr(local_ray, "_TELL_SECONDS", 1.0)
+    monkeypatch.setattr(local_ray, "_ANNOUNCE_SECONDS", 1.0)
     before, told = dict(os.environ), []
     with pytest.raises(LaneBroken, match=said), local_ray.running(size, told.append):
         pass

@@ -11,9 +11,10 @@ import pytest
 import ray
 
 from pipeline.keys import ModelFacts
+from pipeline.settings import load
 from tests.workers.conftest import FACTS
-from workers.crew import ReplicaSeat
-from workers.lane import LaneBroken
+from workers.actors import ReplicaHandle
+from workers.lane import LaneBroken, LaneJob
 
 
 class Method:
@@ -30,7 +31,7 @@ class Actor:
     """The handle of a replica with these facts."""
 
     def __init__(self, facts: ModelFacts) -> None:
-        self.outlive_notice, self.load = Method(None), Method(facts)
+        self.ignore_sigterm, self.load = Method(None), Method(facts)
 
 
 @pytest.mark.parametrize("numerics", [FACTS.numerics, "cpu bfloat16 AVX512 torch"])
@@ -40,11 +41,15 @@ def test_a_replica_that_comes_back_with_other_numerics_ends_its_lane(
     monkeypatch.setattr(ray, "kill", lambda actor: None)
     actors: Iterator[Any] = iter([Actor(FACTS), Actor(replace(FACTS, numerics=numerics))])
 
+    monkeypatch.setattr("workers.actors.start_replica", lambda _: next(actors))
+    job = LaneJob("job", "", "", "", FACTS.checkpoint_hash, 0, load())
+
     async def replaced() -> ModelFacts:
-        seat = ReplicaSeat(lambda: next(actors), stall_seconds=60)
-        assert await seat.facts() == FACTS
-        seat.replace(await seat.ready())
-        return await seat.facts()
+        replica = ReplicaHandle(job)
+        assert await replica.facts() == FACTS
+        async with replica.alive() as actor:
+            replica.replace(actor, "it died")
+        return await replica.facts()
 
     if numerics == FACTS.numerics:
         assert asyncio.run(replaced()) == FACTS

@@ -20,8 +20,8 @@ from pipeline.errors import NoRoom, Permanent, Reason
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from tests.workers.conftest import Bench, InProcessReader, Reference
-from workers.bounds import Room
 from workers.document import Attempt, Lane
+from workers.flow_control import Budget
 from workers.reader import Fetched, TooLarge
 
 PAGES = int(os.environ.get("VINBATCH_PAGES", "120"))
@@ -61,7 +61,7 @@ def with_settings(bench: Bench, *, source: dict[str, Any] | None = None, **lane:
 
 def add_listed(bench: Bench, *uris: str) -> None:
     listed = [ref for uri in uris for ref in sources.list_documents([uri], SourceSettings())]
-    bench.ledger.add_documents(bench.job, listed)
+    bench.store.add_documents(bench.job, listed)
 
 
 def test_what_is_fetched_at_once_is_bounded_by_the_sizes_in_the_listing(watched: Bench) -> None:
@@ -79,7 +79,7 @@ def test_a_size_that_is_not_listed_or_not_true_is_found_out_before_the_bytes_com
 ) -> None:
     monkeypatch.setattr("workers.document._UNLISTED", 100)
     unlisted, lied = watched.pdf("unlisted.pdf", [(1, 9, 9)]), watched.pdf("lied.pdf", [(2, 9, 9)])
-    watched.ledger.add_documents(watched.job, [DocumentRef(unlisted), DocumentRef(lied, size=10)])
+    watched.store.add_documents(watched.job, [DocumentRef(unlisted), DocumentRef(lied, size=10)])
     assert watched.work(watched.claim()).documents == {"done": 2}
     assert Watched.fetches == 4  # each was asked for again, with room for what it has
 
@@ -91,7 +91,7 @@ def test_a_file_over_the_limit_is_refused_with_its_figure_and_never_fetched(watc
     watched.work(watched.claim())
     assert watched.states() == dict.fromkeys(("large.pdf", "unlisted.pdf"), ("quarantined", "too_many_bytes"))
     assert Watched.fetches == 1  # to learn the size that is not listed
-    for failed in watched.ledger.failed(watched.job):
+    for failed in watched.store.failed(watched.job):
         assert "at most 500 are allowed (source.max_bytes)" in failed.failure.message
 
 
@@ -118,7 +118,8 @@ def test_the_bytes_of_a_document_are_held_no_longer_than_its_pages_are_drawn(ben
     async def draw() -> None:
         lane, drawn = bench.lane(), asyncio.Event()
         living: list[weakref.ref[Reference]] = []
-        fetch = lane.readers.fetch
+        reader = lane.readers.next()
+        fetch = reader.fetch
 
         async def noted(uri: str, etag: str | None, most: int) -> Fetched | TooLarge:
             answer = await fetch(uri, etag, most)
@@ -126,7 +127,7 @@ def test_the_bytes_of_a_document_are_held_no_longer_than_its_pages_are_drawn(ben
                 living.append(weakref.ref(answer.document))
             return answer
 
-        lane.readers.fetch = noted  # type: ignore[method-assign]
+        reader.fetch = noted  # type: ignore[method-assign]
         attempt = asyncio.create_task(Attempt(lane, lease, drawn.set).complete())
         try:
             await asyncio.wait_for(drawn.wait(), 60)
@@ -178,17 +179,17 @@ def test_a_share_that_grows_gives_back_before_it_waits() -> None:
     """Two that grow into a room which holds only one of them: both come through."""
 
     async def use() -> int:
-        room = Room(10)
+        budget = Budget(10)
 
         async def grow() -> None:
-            async with room.held(5) as share:
+            async with budget.reserved(5) as reservation:
                 await asyncio.sleep(0)
-                await share.become(10)
-                assert room.used == 10
-                await share.become(3)
+                await reservation.resize(10)
+                assert budget.used == 10
+                await reservation.resize(3)
 
         await asyncio.wait_for(asyncio.gather(grow(), grow()), 5)
-        assert room.used == 0
-        return room.peak
+        assert budget.used == 0
+        return budget.peak
 
     assert asyncio.run(use()) == 10

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +24,7 @@ from workers.cli.options import S3Endpoint, Sources, StoreUrl, TrustManifests
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from workers.job import JobRequest, Outcome
+    from workers.progress import Reporter
 
 
 def specimens(
@@ -75,12 +80,12 @@ def plan(
 
     Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
     """
-    from workers import survey
+    from workers.dry_run import dry_run
 
     spec = options.schema(schema) if schema is not None else None
     settings = options.settings(s3_endpoint=s3_endpoint, trust_manifests=trust_manifests)
-    _tell_sandbox(settings)
-    found = survey.look(sources, settings, screen.console(err=True))
+    _check_sandbox(settings)
+    found = dry_run(sources, settings, screen.console(err=True))
     if spec is not None:
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
@@ -108,36 +113,40 @@ def run(
     trust_manifests: TrustManifests = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
-    from workers.job import JobRequest
+    from workers.job import JobRequest, run_job
 
-    outcome = read(
-        JobRequest(
-            sources=tuple(sources),
-            schema=schema,
-            model=model,
-            settings=options.settings(store, s3_endpoint, trust_manifests=trust_manifests),
-            name=job,
-            replicas=replicas,
-            gpus_per_replica=gpus_per_replica,
-            address=address,
-        )
+    request = JobRequest(
+        sources=tuple(sources),
+        schema=schema,
+        model=model,
+        settings=options.settings(store, s3_endpoint, trust_manifests=trust_manifests),
+        name=job,
+        replicas=replicas,
+        gpus_per_replica=gpus_per_replica,
+        address=address,
     )
+    with reported(request) as reporter:
+        outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+    print_outcome(outcome)
     raise typer.Exit(130 if outcome.interrupted else 0 if outcome.all_done else 3)
 
 
-def read(request: JobRequest) -> Outcome:
-    """Run a job with its progress on standard error, and print how it ended."""
-    from workers import job as jobs
+@contextmanager
+def reported(request: JobRequest) -> Iterator[Reporter]:
+    """Shows the progress of a run on standard error, and what it logs."""
+    from workers import logs
     from workers.progress import Reporter
 
-    _tell_sandbox(request.settings, elsewhere=request.address is not None)
-    with Reporter(screen.console(err=True)) as reporter:
-        outcome = jobs.run(request, reporter.show, reporter.tell, _stop_on_signal())
-    _tell(outcome)
-    return outcome
+    _check_sandbox(request.settings, elsewhere=request.address is not None)
+    settings = request.settings.log
+    json = settings.format == "json"
+    with Reporter(screen.console(err=True), as_records=json) as reporter:
+        write = partial(screen.say, err=True) if json else reporter.print_line
+        with logs.handled(logs.LineHandler(write, settings.format), settings):
+            yield reporter
 
 
-def _tell_sandbox(settings: Settings, *, elsewhere: bool = False) -> None:
+def _check_sandbox(settings: Settings, *, elsewhere: bool = False) -> None:
     """Say once where files would be decoded less confined than they could be, or refuse if the settings do.
 
     With documents read `elsewhere`, each machine refuses for itself.
@@ -150,7 +159,7 @@ def _tell_sandbox(settings: Settings, *, elsewhere: bool = False) -> None:
     screen.say(held.words, err=True)
 
 
-def _stop_on_signal() -> threading.Event:
+def stop_on_signal() -> threading.Event:
     """Set by the first Ctrl-C or SIGTERM; a second one ends the process at once."""
     stop = threading.Event()
 
@@ -167,7 +176,7 @@ def _stop_on_signal() -> threading.Event:
     return stop
 
 
-def _tell(outcome: Outcome) -> None:
+def print_outcome(outcome: Outcome) -> None:
     """The balance of the whole job, and what to type next."""
     if not outcome.balance.submitted:
         raise UsageError(f"job {outcome.job}: there is no document in its sources")

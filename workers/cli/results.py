@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -124,13 +125,14 @@ def _read_first(
     if schema is None or model is None:
         raise UsageError("to read SOURCE first, eval wants --schema and --model, as run does")
     from pipeline import evaluation
-    from workers.cli.documents import read
-    from workers.job import JobRequest
+    from workers.cli.documents import print_outcome, reported, stop_on_signal
+    from workers.job import JobRequest, run_job
 
     evaluation.load(truth, options.schema(schema))  # what is wrong with it is said before all is read
-    outcome = read(
-        JobRequest(sources=tuple(sources), schema=schema, model=model, settings=settings, name=job)
-    )
+    request = JobRequest(sources=tuple(sources), schema=schema, model=model, settings=settings, name=job)
+    with reported(request) as reporter:
+        outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+    print_outcome(outcome)
     if outcome.interrupted:
         raise typer.Exit(130)
     return outcome.job

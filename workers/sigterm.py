@@ -1,4 +1,4 @@
-"""SIGTERM in an actor's process: the notice that its machine or its place will soon be gone.
+"""SIGTERM in an actor's process: its machine or its placement will soon be gone.
 
 Ray leaves no way to a handler here: those of Python are set and run in the main thread, where Ray's own loop
 is and where no method of these actors runs. faulthandler's are in C, may be set in any thread, and write to a
@@ -16,18 +16,18 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def heard(told: Callable[[], None]) -> Iterator[None]:
-    """In this block SIGTERM calls `told` in the running event loop and does nothing else."""
+def on_sigterm(react: Callable[[], None]) -> Iterator[None]:
+    """In this block SIGTERM calls `react` in the running event loop and does nothing else."""
     loop = asyncio.get_running_loop()
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
 
-    def on_notice() -> None:
+    def received() -> None:
         os.read(reading, 65536)
-        told()
+        react()
 
-    loop.add_reader(reading, on_notice)
+    loop.add_reader(reading, received)
     faulthandler.register(signal.SIGTERM, file=writing, all_threads=False, chain=False)
     try:
         yield
@@ -38,8 +38,8 @@ def heard(told: Callable[[], None]) -> Iterator[None]:
         os.close(writing)
 
 
-def outlived() -> None:
-    """From now on SIGTERM does nothing to this process: its lane's scheduler hears it too, and ends both.
+def ignore_sigterm() -> None:
+    """From now on SIGTERM does nothing to this process: its lane's scheduler receives it too, and ends both.
 
     What must end it ends it by SIGKILL, as Ray does with an actor whose owner is gone.
     """

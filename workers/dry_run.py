@@ -25,8 +25,8 @@ _UNSEEN = {Reason.access_denied, Reason.bucket_missing, Reason.store_unreachable
 
 
 @dataclass
-class Survey:
-    """The counts so far."""
+class DryRun:
+    """What was found so far."""
 
     documents: int = 0
     pages: int = 0
@@ -74,9 +74,9 @@ class Survey:
             yield f"  … and {self.skipped.total() - len(self.named)} more"
 
 
-def look(places: Sequence[str], settings: Settings, console: Console) -> Survey:
+def dry_run(places: Sequence[str], settings: Settings, console: Console) -> DryRun:
     """Open every document of these sources. Raises UsageError for a source that does not exist."""
-    survey = Survey()
+    found = DryRun()
     counter = _PageCounter(settings)
     with ThreadPoolExecutor(_THREADS) as pool, Status("", console=console) as status:
         coming: deque[tuple[DocumentRef, Future[int | Failure]]] = deque()
@@ -84,18 +84,18 @@ def look(places: Sequence[str], settings: Settings, console: Console) -> Survey:
             for ref in _listed(places, settings):
                 coming.append((ref, pool.submit(counter.pages, ref)))
                 if len(coming) > 2 * _THREADS:
-                    _take(coming, survey, status)
+                    _take(coming, found, status)
             while coming:
-                _take(coming, survey, status)
+                _take(coming, found, status)
         finally:
             counter.close()
-    return survey
+    return found
 
 
-def _take(coming: deque[tuple[DocumentRef, Future[int | Failure]]], survey: Survey, status: Status) -> None:
+def _take(coming: deque[tuple[DocumentRef, Future[int | Failure]]], found: DryRun, status: Status) -> None:
     ref, pages = coming.popleft()
-    survey.add(ref, pages.result())
-    status.update(f"{survey.documents} documents, {survey.pages} pages, {survey.skipped.total()} skipped")
+    found.add(ref, pages.result())
+    status.update(f"{found.documents} documents, {found.pages} pages, {found.skipped.total()} skipped")
 
 
 def _listed(places: Sequence[str], settings: Settings) -> Iterator[DocumentRef]:

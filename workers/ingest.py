@@ -1,0 +1,120 @@
+"""The sources of a job are listed into the ledger while its lanes work on what is there already."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from pipeline import sources
+from pipeline.errors import Coded, Permanent
+from pipeline.records import DocumentRef, Failure
+from pipeline.settings import SourceSettings
+from pipeline.store import Added, Job, Store
+from workers.logs import fields
+from workers.patience import Patience, StoreAway
+
+_LOG = logging.getLogger(__name__)
+_PAUSES = (1.0, 30.0)  # seconds before a source is listed again, from its beginning: first, longest
+
+
+class SourceListing:
+    """One source. What is wrong with how it was typed is raised at once; all else when it is listed."""
+
+    def __init__(self, source: str, settings: SourceSettings) -> None:
+        self.source = source
+        self._settings = settings
+        self._begun: Iterator[DocumentRef] | None = None
+        with suppress(Coded):  # it is tried again when the lanes are there
+            self._begun = sources.list_documents([source], settings)
+
+    def refs(self) -> Iterator[DocumentRef]:
+        """All documents, from the beginning. Raises Transient or Permanent."""
+        begun, self._begun = self._begun, None
+        return begun if begun is not None else sources.list_documents([self.source], self._settings)
+
+
+class Ingest:
+    """A thread that lists the sources into the ledger; it ends with its block."""
+
+    def __init__(
+        self,
+        store: Store,
+        job: Job,
+        listings: Sequence[SourceListing],
+        patience_seconds: float,
+        stop: threading.Event,
+    ) -> None:
+        self.failed: str | None = None  # why some documents may not be in the ledger
+        self.cut_short = False  # by a stop
+        self._store = store
+        self._job = job
+        self._listings = listings
+        self._stop = stop
+        self._left = threading.Event()
+        self._patience = Patience(
+            lambda: 0.0 if stop.is_set() else patience_seconds,
+            "the source or the store",
+            _PAUSES,
+            self._left,
+            job=job.name,
+        )
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._list_all, name="ingest", daemon=True)
+
+    def __enter__(self) -> Ingest:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def complete(self, seconds: float | None = 0.0) -> bool:
+        """Whether the listing has ended, within so many seconds (None: however long it takes).
+
+        Raises what went wrong beyond the sources themselves.
+        """
+        self._thread.join(seconds)
+        if self._error is not None:
+            raise self._error
+        return not self.running
+
+    def _list_all(self) -> None:
+        try:
+            for listing in self._listings:
+                self._list(listing)
+        except BaseException as error:  # noqa: BLE001  the main thread raises it
+            self._error = error
+
+    def _list(self, listing: SourceListing) -> None:
+        """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
+
+        def add() -> Added:
+            return self._store.add_documents(self._job, self._until_stop(listing))
+
+        where = fields(job=self._job.name, source=listing.source)
+        try:
+            added = self._patience.call(add)
+            _LOG.info(
+                "the source is listed: %d documents are new, %d known", added.added, added.known, extra=where
+            )
+        except Permanent as error:  # the source itself gets the row
+            _LOG.warning("the source cannot be listed: %s", error.message, extra=where)
+            broken = DocumentRef(listing.source, failure=Failure.of(error))
+            self._patience.call(self._store.add_documents, self._job, [broken])
+        except StoreAway as error:
+            _LOG.warning("the source was not listed to its end: %s", error.__cause__, extra=where)
+            self.failed = f"{listing.source} was not listed to its end: {error.__cause__}"
+
+    def _until_stop(self, listing: SourceListing) -> Iterator[DocumentRef]:
+        for ref in listing.refs():
+            if self._stop.is_set() or self._left.is_set():
+                self.cut_short = True
+                return
+            yield ref
