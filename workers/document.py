@@ -133,7 +133,9 @@ class Attempt:
         """Take over the pages that the store has."""
         keys = list(reading.keys.values())
         for start in range(0, len(keys), _KEYS):
-            reading.known(await self._lane.ledger(self._lane.store.known_pages, keys[start : start + _KEYS]))
+            reading.known(
+                await self._lane.ledger(self._lane.store.results.known_pages, keys[start : start + _KEYS])
+            )
         self._lane.report.pages_known += len(reading.finished)
 
     async def _draw_page(
@@ -197,7 +199,7 @@ class Attempt:
     async def _keep(self, result: PageResult) -> None:
         """Into the store, unless another try may do better."""
         if result.failure is None or not result.failure.retryable:
-            await self._lane.ledger(self._lane.store.save_page, self._lease, result)
+            await self._lane.ledger(self._lane.store.results.save_page, self._lease, result)
 
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""
@@ -207,7 +209,7 @@ class Attempt:
             if fetched is None:
                 raise RuntimeError("a document was read that was never fetched")
             state = await lane.ledger(
-                store.commit,
+                store.results.commit,
                 lease,
                 verdict.extraction,
                 verdict.pages,
@@ -219,11 +221,11 @@ class Attempt:
         if isinstance(verdict, Retry):
             delay = _RETRY_SECONDS * 2 ** (lease.tries - 1)
             state = await lane.ledger(
-                store.release, lease, verdict.why, delay=delay, attempts=bounds.attempts
+                store.ledger.release, lease, verdict.why, delay=delay, attempts=bounds.attempts
             )
         else:
             sha256 = fetched.sha256 if fetched is not None else None
-            state = await lane.ledger(store.quarantine, lease, verdict.why, sha256=sha256)
+            state = await lane.ledger(store.ledger.quarantine, lease, verdict.why, sha256=sha256)
         lane.report.ended(state, [verdict.why])
         lane.brake.failed(verdict.why)
 

@@ -88,7 +88,7 @@ def run(
     with store.open(request.settings.store) as ledger:
         name = request.name or default_name(request)
         request, checkpoint = _pinned(request, ledger, name)
-        job = ledger.ensure_job(
+        job = ledger.jobs.ensure(
             name,
             schema,
             sources=request.sources,
@@ -131,7 +131,7 @@ def _pinned(request: JobRequest, ledger: Store, name: str) -> tuple[JobRequest, 
     """The request with the one revision of its model that every lane and every later run of this job uses,
     and the hash of that checkpoint.
     """
-    earlier = next((job.model for job in ledger.jobs() if job.name == name), None)
+    earlier = next((job.model for job in ledger.jobs.all() if job.name == name), None)
     model = checkpoints.begun_with(request.model, earlier)
     directory = checkpoints.locate(model)
     return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
@@ -167,7 +167,7 @@ class _Driver:
         if self._lister.is_alive():
             return False
         self._lister.finish()
-        counts = patiently(self._ledger.counts, self._job, seconds=self._lister.patience)
+        counts = patiently(self._ledger.books.counts, self._job, seconds=self._lister.patience)
         return not counts["pending"] and not counts["leased"]
 
     def drive(self, fleet: Fleet, stop: threading.Event) -> None:
@@ -193,7 +193,7 @@ class _Driver:
         self._count_at = 0.0
         last = self._progress("ended")
         self._show(last)
-        balance = patiently(self._ledger.verify, self._job, seconds=self._lister.patience)
+        balance = patiently(self._ledger.books.verify, self._job, seconds=self._lister.patience)
         unfinished = bool(balance.unfinished) or self._lister.cut_short
         refused = next((report.refused for report in self._reports if report.refused), None)
         return Outcome(
@@ -204,7 +204,7 @@ class _Driver:
         now = time.monotonic()
         if now >= self._count_at:
             with suppress(Transient):  # a busy store: the figures stay as they are
-                self._counts = self._ledger.counts(self._job)
+                self._counts = self._ledger.books.counts(self._job)
             took = time.monotonic() - now
             self._count_at = now + max(_TICK, took / _COUNT_SHARE)
         return Progress(

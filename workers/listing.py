@@ -80,11 +80,11 @@ class Lister(threading.Thread):
         until, pause = time.monotonic() + self.patience, 1.0
         while True:
             try:
-                self._ledger.add_documents(self._job, self._until_stop(listing.refs()))
+                self._ledger.ledger.add(self._job, self._until_stop(listing.refs()))
                 return
             except Permanent as error:  # the source itself gets the row
                 broken = DocumentRef(listing.source, failure=Failure.of(error))
-                patiently(self._ledger.add_documents, self._job, [broken], seconds=self.patience)
+                patiently(self._ledger.ledger.add, self._job, [broken], seconds=self.patience)
                 return
             except Transient as error:
                 if time.monotonic() > until or self._stop_asked.is_set() or self._left.wait(pause):

@@ -64,7 +64,7 @@ class Scheduler:
 
     async def _work(self) -> LaneReport:
         self._store = await self._ledger(store.open, self._job.store, create=False, proven=True)
-        self._ledger_job: Job = await self._ledger(self._store.find_job, self._job.name)
+        self._ledger_job: Job = await self._ledger(self._store.jobs.find, self._job.name)
         chores: list[asyncio.Task[None]] = []
         try:
             lane = await self._start()
@@ -137,7 +137,7 @@ class Scheduler:
             if len(leases) == wanted:
                 await self._change(None)
                 continue
-            due = await self._ledger(self._store.next_due, self._ledger_job)
+            due = await self._ledger(self._store.ledger.next_due, self._ledger_job)
             if due is None and listed and not self._held:
                 return
             pause = _PAUSES[0] if leases else min(2 * pause, _PAUSES[1])
@@ -153,7 +153,7 @@ class Scheduler:
         if not wanted:
             return []
         leases: list[Lease] = await self._ledger(
-            self._store.claim,
+            self._store.ledger.claim,
             self._ledger_job,
             self._name,
             wanted,
@@ -221,7 +221,7 @@ class Scheduler:
     async def _release_one(self, lease: Lease) -> None:
         # Where the store is away, the lease runs out by itself.
         with contextlib.suppress(LeaseLost, StoreAway):
-            await self._ledger(self._store.release, lease)
+            await self._ledger(self._store.ledger.release, lease)
         self._held.pop(lease.document_id, None)
         self._report.held = len(self._held)
 
@@ -231,7 +231,9 @@ class Scheduler:
             await asyncio.sleep(self._settings.lease_seconds / 3)
             leases = [lease for lease, _ in self._held.values()]
             lost = (
-                await self._ledger(self._store.renew, leases, self._settings.lease_seconds) if leases else []
+                await self._ledger(self._store.ledger.renew, leases, self._settings.lease_seconds)
+                if leases
+                else []
             )
             for lease in lost:
                 self._report.late += 1

@@ -178,10 +178,10 @@ class Bench:
         return str(self.folder / name)
 
     def add(self, *uris: str) -> None:
-        self.ledger.add_documents(self.job, [DocumentRef(uri) for uri in uris])
+        self.ledger.ledger.add(self.job, [DocumentRef(uri) for uri in uris])
 
     def claim(self, limit: int = 100) -> list[Lease]:
-        return self.ledger.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
+        return self.ledger.ledger.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
 
     def lane(self) -> Lane:
         reader: Any = InProcessReader(self.lane_job, self.deadly, self.passing)
@@ -210,7 +210,9 @@ class Bench:
         return asyncio.run(complete())
 
     def states(self) -> dict[str, tuple[str, str | None]]:
-        return {Path(row.uri).name: (row.state, row.reason) for row in self.ledger.documents(self.job)}
+        return {
+            Path(row.uri).name: (row.state, row.reason) for row in self.ledger.results.documents(self.job)
+        }
 
 
 @pytest.fixture
@@ -222,6 +224,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     lane_job = LaneJob("job", url, f"{tmp_path / 'slip.py'}:Slip", "rote", FACTS.checkpoint_hash, 0, settings)
     with store.open(url) as ledger:
         spec = recipe(lane_job, FACTS).spec
-        job = ledger.ensure_job("job", spec, sources=["x"], settings={}, model="rote", checkpoint="c")
+        job = ledger.jobs.ensure("job", spec, sources=["x"], settings={}, model="rote", checkpoint="c")
         yield Bench(tmp_path, settings, ledger, job, lane_job)
-        ledger.verify(job)
+        ledger.books.verify(job)

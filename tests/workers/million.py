@@ -88,7 +88,7 @@ def listed(ledger: Store, job: Job, documents: int) -> None:
     with Lister(ledger, job, [MadeUp(documents)], 60, threading.Event()) as lister:
         lister.join()
     lister.finish()
-    assert ledger.counts(job)["pending"] == documents - len(range(0, documents, BROKEN))
+    assert ledger.books.counts(job)["pending"] == documents - len(range(0, documents, BROKEN))
 
 
 def worked(lane_job: LaneJob) -> None:
@@ -105,16 +105,16 @@ def worked(lane_job: LaneJob) -> None:
 
 
 def looked_at(ledger: Store, job: Job, folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
-    yield "verify", lambda: ledger.verify(job)
-    yield "failures", lambda: ledger.failures(job)
-    yield "failed", lambda: sum(1 for _ in ledger.failed(job))
-    yield "documents", lambda: sum(1 for _ in ledger.documents(job))
-    yield "extractions", lambda: sum(1 for _ in ledger.extractions(job))
+    yield "verify", lambda: ledger.books.verify(job)
+    yield "failures", lambda: ledger.failures.groups(job)
+    yield "failed", lambda: sum(1 for _ in ledger.failures.each(job))
+    yield "documents", lambda: sum(1 for _ in ledger.results.documents(job))
+    yield "extractions", lambda: sum(1 for _ in ledger.results.extractions(job))
     yield "diff", lambda: sum(1 for _ in ledger.diff(job, job))
     for format in ("csv", "jsonl", "parquet", "xlsx"):
         yield format, lambda format=format: ledger.export(job, format, folder / f"out.{format}")  # type: ignore[misc]
-    yield "listed again", lambda: ledger.add_documents(job, MadeUp(ledger.verify(job).submitted).refs())
-    yield "retry", lambda: ledger.retry(job, reason="unsupported_type")
+    yield "listed again", lambda: ledger.ledger.add(job, MadeUp(ledger.books.verify(job).submitted).refs())
+    yield "retry", lambda: ledger.failures.retry(job, reason="unsupported_type")
 
 
 def peak() -> int:
@@ -130,7 +130,7 @@ def main(url: str, documents: int) -> None:
     lane_job = LaneJob("million", url, "slip.py:Slip", "rote", FACTS.checkpoint_hash, 0, settings)
     with store.open(url) as ledger:
         spec = registry.resolve(lane_job.schema)
-        job = ledger.ensure_job(
+        job = ledger.jobs.ensure(
             "million", spec, sources=["x"], settings={}, model="rote", checkpoint=FACTS.checkpoint_hash
         )
         listed(ledger, job, documents)
@@ -138,7 +138,7 @@ def main(url: str, documents: int) -> None:
         worked(lane_job)
         peaks["lane"] = peak()
         finish_most(url, ledger, left=documents // 10)
-        assert ledger.counts(job)["done"] > documents // 2
+        assert ledger.books.counts(job)["done"] > documents // 2
         for name, look in looked_at(ledger, job, folder):
             look()
             peaks[name] = peak()
