@@ -39,7 +39,7 @@ def status(
 ) -> None:
     """How far jobs are."""
     with options.opened(store) as ledger:
-        jobs = [ledger.find_job(job)] if job is not None else ledger.jobs()
+        jobs = [ledger.jobs.find(job)] if job is not None else ledger.jobs.all()
         for one in jobs if repair else ():
             _repair(ledger, one)
         rows = [_status(ledger, one, verify) for one in jobs]
@@ -68,15 +68,15 @@ def status(
 
 def _repair(ledger: Store, job: Job) -> None:
     """Said on standard error, so that --json stays JSON."""
-    done = [step.message for step in ledger.repair(job)]
+    done = [step.message for step in ledger.books.repair(job)]
     for line in done or ["there was nothing to put right"]:
         screen.say(f"job {job.name}: {line}", err=True)
 
 
 def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:
-    counts = ledger.counts(job)
+    counts = ledger.books.counts(job)
     if verify:
-        books = ledger.verify(job)
+        books = ledger.books.verify(job)
         counts = {state: getattr(books, state) for state in counts}
     return {
         "job": job.name,
@@ -91,10 +91,10 @@ def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:
 def failures(job: JobName, store: StoreUrl = None, as_json: Json = False) -> None:
     """What failed, by reason, and the command that repeats each document alone."""
     with options.opened(store) as ledger:
-        found = ledger.find_job(job)
-        groups = ledger.failures(found)
+        found = ledger.jobs.find(job)
+        groups = ledger.failures.groups(found)
         if as_json:
-            _stream(found, groups, ledger.failed(found))
+            _stream(found, groups, ledger.failures.each(found))
             return
         if not groups:
             screen.say(f"nothing failed in job {job}")
@@ -103,7 +103,7 @@ def failures(job: JobName, store: StoreUrl = None, as_json: Json = False) -> Non
             ("reason", "documents", "pages", "example"),
             [(group.reason, group.documents, group.pages, group.example) for group in groups],
         )
-        for number, item in enumerate(ledger.failed(found)):
+        for number, item in enumerate(ledger.failures.each(found)):
             if number == _SHOWN:
                 screen.say("… and more: --json has them all")
                 break
@@ -152,7 +152,7 @@ def retry(
     """Put failed documents back, to be read by the next run."""
     _one_of(reason=reason, document=document)
     with options.opened(store) as ledger:
-        count = ledger.retry(ledger.find_job(job), reason=reason, document=document)
+        count = ledger.failures.retry(ledger.jobs.find(job), reason=reason, document=document)
     screen.say(f"{count} documents of job {job} are pending again; the run's own command reads them")
 
 
@@ -165,7 +165,7 @@ def diff(
     """What differs between two jobs over the same documents, field by field."""
     with options.opened(store) as ledger:
         count = 0
-        for change in ledger.diff(ledger.find_job(before), ledger.find_job(after)):
+        for change in ledger.diff(ledger.jobs.find(before), ledger.jobs.find(after)):
             count += 1
             if as_json:
                 screen.say_lines(told(asdict(change)))

@@ -52,7 +52,7 @@ def export(
 ) -> None:
     """Write a job's rows to files."""
     with options.opened(store) as ledger:
-        written = ledger.export(ledger.find_job(job), format, out, raw=raw)
+        written = ledger.export(ledger.jobs.find(job), format, out, raw=raw)
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
@@ -96,12 +96,12 @@ def evaluate(
     elif job is None or model is not None:
         raise UsageError("eval wants --job with a job that is there, or SOURCE with --schema and --model")
     with options.opened(store) as ledger:
-        found = ledger.find_job(job)
+        found = ledger.jobs.find(job)
         spec = options.schema(schema or found.schema)
         true = evaluation.load(truth, spec)
-        for name, pairs in islice(evaluation.beside(ledger.extractions(found), true), show):
+        for name, pairs in islice(evaluation.beside(ledger.results.extractions(found), true), show):
             screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
-        report = evaluation.evaluate(ledger.extractions(found), true)
+        report = evaluation.evaluate(ledger.results.extractions(found), true)
     screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
     screen.say(summary.scope(report))
     for what, figure in summary.figures(report):
