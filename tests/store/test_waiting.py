@@ -5,11 +5,11 @@ from __future__ import annotations
 from threading import Timer
 
 import psycopg
-from workers.listing import patiently
 
 from pipeline import store as stores
 from tests.store import samples
 from tests.store.samples import finish, refs
+from workers.patience import Patience
 
 
 def test_a_commit_waits_until_the_server_may_be_written_again(postgres_url: str) -> None:
@@ -31,6 +31,6 @@ def test_a_commit_waits_until_the_server_may_be_written_again(postgres_url: str)
         owner_sets("on")
         well = Timer(2.0, owner_sets, ("off",))
         well.start()
-        patiently(finish, store, lease, seconds=120.0)
+        Patience(lambda: 120.0).call(finish, store, lease)
         well.join()
         assert store.books.verify(job).done == 1
