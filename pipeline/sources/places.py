@@ -13,7 +13,7 @@ from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import local, refs, s3
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 
 
 class Found(NamedTuple):
@@ -31,7 +31,7 @@ class Place(Protocol):
         """What is there, streamed, passed-over things with their failure. Raises UsageError if nothing is."""
 
     def read(
-        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
         """(bytes, etag), of that version if `etag` is given."""
 
@@ -62,7 +62,7 @@ class Disk:
         return Found(_some(local.glob(uri, settings), f"no file matches {uri}"), exact=False)
 
     def read(
-        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
         return s3.retried(lambda: local.read(uri, limits, etag), settings.attempts)
 
@@ -96,7 +96,7 @@ class Buckets:
         return Found(iter([first]) if exact else chain([first], objects), exact)
 
     def read(
-        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
         return s3.read(*s3.parse(uri), settings, etag, limits)
 

@@ -24,7 +24,7 @@ from pipeline.errors import Reason, Transient, UsageError
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import refs
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 from pipeline.sources.s3_errors import EXPECTED, translate
 
 Listed = tuple[str, int, str | None, str | None]  # key, bytes, etag, storage class if it must be restored
@@ -116,7 +116,7 @@ def head(bucket: str, key: str, settings: SourceSettings) -> tuple[int, str | No
 
 
 def read(
-    bucket: str, key: str, settings: SourceSettings, etag: str | None, limits: Limits
+    bucket: str, key: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
 ) -> tuple[bytes, str | None]:
     """(bytes, etag) of an object within `limits`, of that version if `etag` is given.
 
@@ -140,7 +140,7 @@ def download(bucket: str, key: str, settings: SourceSettings, etag: str | None, 
     def once() -> None:
         into.seek(0)
         into.truncate()
-        _body(uri, etag, settings, Limits(settings.max_archive_bytes), into.write)
+        _body(uri, etag, settings, SizeLimits(settings.max_archive_bytes), into.write)
 
     retried(once, settings.attempts)
 
@@ -175,7 +175,7 @@ def _body(
     uri: str,
     etag: str | None,
     settings: SourceSettings,
-    limits: Limits,
+    limits: SizeLimits,
     take: Callable[[bytes], Any],
 ) -> dict[str, Any]:
     """Pass the object's body to `take` piece by piece and return the response's headers.

@@ -28,13 +28,13 @@ from pipeline.records import PageImage, Pixels
 from pipeline.render import Renderer
 from pipeline.sandbox import confine, kernel, landlock, limits, seccomp
 from pipeline.sandbox.confine import Confinement
-from pipeline.sandbox.drawer import Drawer, Limits
+from pipeline.sandbox.drawer import Drawer, PageLimits
 from pipeline.sandbox.images import Picture
 from pipeline.sandbox.pdfium import PdfiumPdf
 from pipeline.settings import RenderSettings
 from tests.pipeline import papers
 
-LIMITS = Limits(dpi=100, max_pages=10, max_pixels=4_000_000)
+LIMITS = PageLimits(dpi=100, max_pages=10, max_pixels=4_000_000)
 SETTINGS = RenderSettings(dpi=100, max_pages=10, max_pixels=4_000_000)
 
 
@@ -63,10 +63,9 @@ DOCUMENTS = {
 def unconfined(data: bytes, kind: str) -> list[Pixels]:
     """As this process itself draws it."""
     canvas = mmap.mmap(-1, 3 * LIMITS.max_pixels)
-    file = mmap.mmap(-1, len(data))
-    file.write(data)
-    drawer: Drawer
-    drawer = PdfiumPdf(file, LIMITS) if kind == "pdf" else Picture(file, kind, LIMITS)  # type: ignore[arg-type]
+    file = os.memfd_create("document")
+    os.write(file, data)
+    drawer: Drawer = (PdfiumPdf if kind == "pdf" else Picture)(file, kind, LIMITS)  # type: ignore[arg-type]
     found = []
     for number in range(1, drawer.pages + 1):
         width, height = drawer.draw(number, canvas)
