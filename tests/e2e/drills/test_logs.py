@@ -18,7 +18,8 @@ def test_the_log_names_what_died_and_what_was_started(drill: Drill, ray_head: Ra
     drill.command.environment |= {"VINBATCH_LOG__FORMAT": "json"}
     missing = drill.command.folder / "missing.jsonl"
     missing.write_text(json.dumps({"uri": str(drill.command.folder / "gone.png")}))
-    drill._arguments = (drill._arguments[0], missing, *drill._arguments[1:])
+    command, *others = drill._arguments
+    drill._arguments = (command, missing, *others)
     process = drill.start()
     drill.wait_until_in_the_middle()
     [replica] = drill.wait_for(lambda: ray_head.actors("Replica"))
@@ -30,7 +31,7 @@ def test_the_log_names_what_died_and_what_was_started(drill: Drill, ray_head: Ra
     def logged(message: str) -> list[dict[str, Any]]:
         return [record for record in records if record["message"].startswith(message)]
 
-    assert [record["source"] for record in logged("the source is listed")][1] == str(missing)
+    assert [record["source"] for record in logged("the source is listed")] == [str(missing), str(others[0])]
     [ready] = logged("the lane is ready")
     [replaced] = logged("the replica has ended and is replaced")
     assert replaced["message"].endswith("the replica died")
