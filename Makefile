@@ -22,7 +22,7 @@ drills: .venv/.ready-test
 
 long: .venv/.ready-test
 	VINBATCH_MUTANTS=10000 VINBATCH_DOCUMENTS=1000000 VINBATCH_PAGES=3000 $(BIN)/python -m pytest --timeout 0 \
-		tests/pipeline/test_fuzz.py tests/workers/test_million.py tests/workers/test_rooms.py
+		tests/pipeline/test_fuzz.py tests/workers/test_million.py tests/workers/test_budgets.py
 
 quick: .venv/.ready-test
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""The Ray cluster of a job: started here or joined, and what room it has for lanes."""
+"""The Ray cluster of a job: started here or joined, and how many lanes it holds."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def plan(
     CPU. Raises UsageError when the machines cannot hold what was asked.
     """
     gpus = sum(machine.gpus for machine in machines)
-    share = (1.0 if gpus else 0.0) if gpus_per_replica is None else gpus_per_replica
-    if share:
-        slots = [int(machine.gpus / share + 1e-9) for machine in machines]
+    each = (1.0 if gpus else 0.0) if gpus_per_replica is None else gpus_per_replica
+    if each:
+        slots = [int(machine.gpus / each + 1e-9) for machine in machines]
         lanes = sum(slots) if replicas is None else replicas
         if lanes > sum(slots) or not lanes:
             raise UsageError(
-                f"{replicas or 1} replicas of {share:g} GPU asked for, the cluster has room for {sum(slots)} "
+                f"{replicas or 1} replicas of {each:g} GPU asked for, the cluster has room for {sum(slots)} "
                 f"({gpus:g} GPUs on {len(machines)} machines); lower --replicas or --gpus-per-replica"
             )
     else:
@@ -104,5 +104,5 @@ def plan(
     # machine that must hold some.
     hosts = [(machine.cpus, slot) for machine, slot in zip(machines, slots, strict=True) if slot]
     crowd = -(-lanes // len(hosts))  # of CPU lanes on one machine; of GPU lanes there are as many as slots
-    portion = min(cpus / (slot if share else crowd) for cpus, slot in hosts)
-    return LanePlan(lanes, math.floor(100 * min(portion, 1 + readers)) / 100, share, max(1, int(portion)))
+    portion = min(cpus / (slot if each else crowd) for cpus, slot in hosts)
+    return LanePlan(lanes, math.floor(100 * min(portion, 1 + readers)) / 100, each, max(1, int(portion)))

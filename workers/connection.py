@@ -36,7 +36,7 @@ def _change(values: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         elif os.environ.get(name) != value:
             os.environ[name] = value
-    core.Config.initialize("")  # Ray has read them once, and reads them again only when told
+    core.Config.initialize("")  # Ray has read them once, and does so again only when asked
     core.AuthenticationTokenLoader.instance().reset_cache()
 
 
@@ -45,7 +45,7 @@ def connected(address: str) -> Iterator[None]:
     """Inside this block `ray` speaks to this cluster. Raises LaneBroken."""
     import ray
 
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # dead workers are told by the lane that lost them
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # the lane that lost a worker says so
     try:
         with _own_signals():
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""The records between the driver and its lanes: the job that lanes are started with, and their reports."""
+"""The records between the driver and its lanes: the job that they work on, and their reports."""
 
 from __future__ import annotations
 

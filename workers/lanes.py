@@ -46,7 +46,7 @@ class LaneHandle(Supervisor):
         self._event = 0  # the number of the last one that was logged
         self.report: LaneReport | None = None  # the newest
         self.past: list[LaneReport] = []  # the last ones of the schedulers that were here before
-        self.why = ""  # its last scheduler ended
+        self.why = ""  # why its last scheduler ended
         self.away = False  # that was because the store stayed away, and none has worked since
         self.finished = False  # it found that no document is left
         self._grace_seconds = job.settings.lane.grace_seconds
@@ -187,7 +187,7 @@ class Lanes:
         if self._stop_at is not None and time.monotonic() > self._stop_at:
             self.abandon()
         self._look_for_machines()
-        # One lane alone may have lost its way to the store.
+        # While any lane works, one that has lost its way to the store is only started again.
         if all(lane.hopeless for lane in self.handles):
             why = next(lane.why for lane in self.handles if lane.why)
             raise LaneBroken(f"no lane stays alive; the last one ended with: {why}")
@@ -207,7 +207,7 @@ class Lanes:
 @contextmanager
 def placed(job: LaneJob, plan: LanePlan, check_ray: Callable[[], None]) -> Iterator[Lanes]:
     """The lanes of a run, each with its own place in the cluster; after this block all are gone."""
-    host = f"{socket.gethostname()}-{os.getpid()}"  # two runs of one job are told apart in the ledger
+    host = f"{socket.gethostname()}-{os.getpid()}"  # so that the ledger names two runs of one job apart
     groups = [placement_group([plan.bundle], strategy="STRICT_PACK") for _ in range(plan.lanes)]
     try:
         yield Lanes(

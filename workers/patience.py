@@ -43,11 +43,11 @@ class Patience:
         self._log_fields = fields(**log_fields)
         self._pauses = pauses
         self._interrupt = interrupt or threading.Event()
-        self._waiting: dict[int, str] = {}  # calls without an answer yet, and what the store said last
+        self._waiting: dict[int, str] = {}  # calls without an answer yet, and their last errors
 
     @property
     def trouble(self) -> str | None:
-        """What the store said instead of an answer, while somebody waits for one."""
+        """Why there is no answer, while somebody waits for one."""
         return next(iter(self._waiting.values()), None)
 
     def call(self, ask: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -65,7 +65,8 @@ class Reader:
 
     def load(self, model: ModelFacts) -> None:
         """Make ready for the job's schema and model. Raises UsageError when this machine cannot."""
-        self._renderer = Renderer(self._settings.render)  # here, so that what it refuses is told as it is
+        # Not in __init__: what it raises there reaches the lane as a dead actor, without the reason.
+        self._renderer = Renderer(self._settings.render)
         self._recipe = recipe(self._job, model)
 
     @ray.method(concurrency_group="fetch", num_returns=2)

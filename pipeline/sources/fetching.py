@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 
-from pipeline.errors import Permanent, Reason
+from pipeline.errors import Permanent, Reason, Transient
 from pipeline.records import Document
 from pipeline.settings import SourceSettings
-from pipeline.sources import local, places
+from pipeline.sources import local, places, s3
 from pipeline.sources.archives import Archive, open_archive
 from pipeline.sources.limits import SizeLimits
 from pipeline.sources.refs import split_member
@@ -36,7 +37,16 @@ def fetch(uri: str, settings: SourceSettings, etag: str | None = None, room: int
         finally:  # whatever came of it: the bytes of a file that is written in its place are of no version
             place.still(archive, etag, settings)
     else:
-        data, found = places.of(uri).read(uri, settings, etag, limits)
+        place, pauses = places.of(uri), s3.pauses(settings.attempts)
+        while True:
+            try:
+                data, found = place.read(uri, settings, etag, limits)
+                break
+            except Transient:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
     if not data:
         raise Permanent(Reason.empty_file, f"{uri} has no bytes")
     return Document(uri, data, hashlib.sha256(data).hexdigest(), found)

@@ -33,7 +33,7 @@ class Place(Protocol):
     def read(
         self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
-        """(bytes, etag), of that version if `etag` is given."""
+        """(bytes, etag), of that version if `etag` is given; one try."""
 
     def open(self, uri: str, etag: str | None, settings: SourceSettings) -> IO[bytes]:
         """A file with a descriptor of its own, for archives and manifests; the caller closes it."""
@@ -62,9 +62,13 @@ class Disk:
         return Found(_some(local.glob(uri, settings), f"no file matches {uri}"), exact=False)
 
     def read(
-        self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
+        self,
+        uri: str,
+        settings: SourceSettings,  # noqa: ARG002
+        etag: str | None,
+        limits: SizeLimits,
     ) -> tuple[bytes, str | None]:
-        return s3.retried(lambda: local.read(uri, limits, etag), settings.attempts)
+        return local.read(uri, limits, etag)
 
     def open(self, uri: str, etag: str | None, settings: SourceSettings) -> IO[bytes]:  # noqa: ARG002
         return local.open_pinned(uri, etag)
@@ -98,7 +102,9 @@ class Buckets:
     def read(
         self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
-        return s3.read(*s3.parse(uri), settings, etag, limits)
+        parts: list[bytes] = []
+        found = s3.body(uri, etag, settings, limits, parts.append)
+        return b"".join(parts), found
 
     def open(self, uri: str, etag: str | None, settings: SourceSettings) -> IO[bytes]:
         file = tempfile.TemporaryFile()  # noqa: SIM115  (handed to the caller)

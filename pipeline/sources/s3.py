@@ -115,44 +115,31 @@ def head(bucket: str, key: str, settings: SourceSettings) -> tuple[int, str | No
     return retried(ask, settings.attempts)
 
 
-def read(
-    bucket: str, key: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
-) -> tuple[bytes, str | None]:
-    """(bytes, etag) of an object within `limits`, of that version if `etag` is given.
-
-    A body that is cut short, or that does not have the checksum which was stored with it or the MD5 which its
-    etag promises, is fetched again. Raises Permanent or Transient.
-    """
-    uri = f"s3://{bucket}/{key}"
-
-    def once() -> tuple[bytes, str | None]:
-        parts: list[bytes] = []
-        answer = _body(uri, etag, settings, limits, parts.append)
-        return b"".join(parts), _etag(answer)
-
-    return retried(once, settings.attempts)
-
-
 def download(bucket: str, key: str, settings: SourceSettings, etag: str | None, into: IO[bytes]) -> None:
-    """As `read`, for an archive of at most `max_archive_bytes`, into an open file."""
+    """As `body`, for an archive of at most `max_archive_bytes`, into an open file, tried again."""
     uri = f"s3://{bucket}/{key}"
 
     def once() -> None:
         into.seek(0)
         into.truncate()
-        _body(uri, etag, settings, SizeLimits(settings.max_archive_bytes), into.write)
+        body(uri, etag, settings, SizeLimits(settings.max_archive_bytes), into.write)
 
     retried(once, settings.attempts)
 
 
 def retried(once: Callable[[], T], attempts: int) -> T:
-    """The result of `once`, tried `attempts` times in all, with growing random pauses after Transient."""
-    for attempt in range(1, attempts):
+    """The result of `once`, tried `attempts` times in all, with `pauses` after Transient."""
+    for pause in pauses(attempts):
         try:
             return once()
         except Transient:
-            time.sleep(random.uniform(0.05, min(8.0, 0.1 * 2**attempt)))
+            time.sleep(pause)
     return once()
+
+
+def pauses(attempts: int) -> Iterator[float]:
+    """Seconds to wait after each attempt but the last: growing, and random."""
+    return (random.uniform(0.05, min(8.0, 0.1 * 2**attempt)) for attempt in range(1, attempts))
 
 
 def _page(
@@ -171,16 +158,19 @@ def _page(
     return page
 
 
-def _body(
+def body(
     uri: str,
     etag: str | None,
     settings: SourceSettings,
     limits: SizeLimits,
     take: Callable[[bytes], Any],
-) -> dict[str, Any]:
-    """Pass the object's body to `take` piece by piece and return the response's headers.
+) -> str | None:
+    """Pass an object's body within `limits` to `take` piece by piece, of that version if `etag` is given.
+    Returns the etag that it has.
 
-    The size is judged before the first byte, and the sum of the pieces after the last one.
+    The size is judged before the first byte, and the sum of the pieces after the last one. A body that is cut
+    short, or that does not have the checksum which was stored with it or the MD5 which its etag promises,
+    is Transient. Raises Permanent or Transient.
     """
     bucket, key = parse(uri)
     pinned = {"IfMatch": f'"{etag}"'} if etag else {}
@@ -191,9 +181,11 @@ def _body(
             Bucket=bucket, Key=key, **pinned, **_payer(settings)
         )
         size = int(answer["ContentLength"])
-        with closing(answer["Body"]) as body:  # as its own context manager it leaves boto3's checksum out
+        with closing(answer["Body"]) as stream:  # as its own context manager it leaves boto3's checksum out
             limits.judge(uri, size)
-            while piece := body.read(chunk):  # returns when all of `chunk` is there, however slowly it comes
+            while piece := stream.read(
+                chunk
+            ):  # returns when all of `chunk` is there, however slowly it comes
                 take(piece)
                 md5.update(piece)
                 got += len(piece)
@@ -210,7 +202,7 @@ def _body(
         what = f"{uri} arrived with other bytes than its etag promises"
         policy = 'if it does so each time, the store\'s ETags are no MD5: set source.checksum = "stored"'
         raise Transient(Reason.checksum_mismatch, f"{what}; {policy}")
-    return answer
+    return _etag(answer)
 
 
 def _payer(settings: SourceSettings) -> dict[str, str]:

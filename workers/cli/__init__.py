@@ -37,34 +37,35 @@ def main() -> None:
     """Run the command of `sys.argv` and leave with its exit code."""
     secrecy.hide_password()
     screen.guard()
-    raise SystemExit(_run())
-
-
-def _run() -> int:
-    from pipeline.errors import Unbalanced, UsageError, VinbatchError
-
     try:
         app(prog_name="vinbatch")
-    except KeyboardInterrupt:
+    except BaseException as error:  # noqa: BLE001  each has its exit code
+        raise SystemExit(_exit_code(error)) from None
+
+
+def _exit_code(error: BaseException) -> int:
+    """Tells a person what went wrong, if anything did."""
+    from pipeline.errors import Unbalanced, UsageError, VinbatchError
+
+    if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
-    except SystemExit as left:  # of typer
+    if isinstance(error, SystemExit):  # of typer
         # It leaves with 1 when it is interrupted, and when whoever reads its output has gone.
-        return next((code for code in _CODES if code == left.code), _INTERRUPTED)
-    except VinbatchError as error:
+        return next((code for code in _CODES if code == error.code), _INTERRUPTED)
+    if isinstance(error, VinbatchError):
         _say(error.message)
         return 2 if isinstance(error, UsageError) else 3 if isinstance(error, Unbalanced) else 4
-    except Exception as error:  # noqa: BLE001  a fault of ours, or of what we stand on: its traceback is kept
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        _say(f"this should not have happened: {what}; its traceback is in {_kept(error)}")
-        return 4
-    return 0
+    # A fault of ours, or of what we stand on: its traceback is kept.
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    _say(f"this should not have happened: {what}; its traceback is in {_kept(error)}")
+    return 4
 
 
 def _say(line: str) -> None:
     screen.say(f"vinbatch: {line}", err=True)
 
 
-def _kept(error: Exception) -> str:
+def _kept(error: BaseException) -> str:
     """A file with the traceback, which only this user can read: it may tell what was read."""
     descriptor, path = tempfile.mkstemp(prefix="vinbatch-traceback-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.printable import as_json as told
+from pipeline.printable import as_json as dumps
 from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
@@ -28,7 +28,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def status(
     job: Annotated[str | None, typer.Option("--job", help="[default: every job of the store]")] = None,
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Balance the books; exit 3 if they do not.")
     ] = False,
@@ -38,13 +38,13 @@ def status(
     as_json: Json = False,
 ) -> None:
     """How far jobs are."""
-    with options.opened(store) as ledger:
-        jobs = [ledger.jobs.find(job)] if job is not None else ledger.jobs.all()
+    with options.opened(url) as store:
+        jobs = [store.jobs.find(job)] if job is not None else store.jobs.all()
         for one in jobs if repair else ():
-            _repair(ledger, one)
-        rows = [_status(ledger, one, verify) for one in jobs]
+            _repair(store, one)
+        rows = [_status(store, one, verify) for one in jobs]
     if as_json:
-        screen.say_lines(told(rows[0] if job is not None else rows, indent=2))
+        screen.say_lines(dumps(rows[0] if job is not None else rows, indent=2))
         return
     screen.table(
         ("job", "schema", "model", "documents", "done", "review", "partial", "quarantined", "unfinished"),
@@ -66,17 +66,17 @@ def status(
         screen.say(held.words, err=True)
 
 
-def _repair(ledger: Store, job: Job) -> None:
+def _repair(store: Store, job: Job) -> None:
     """Said on standard error, so that --json stays JSON."""
-    done = [step.message for step in ledger.books.repair(job)]
+    done = [step.message for step in store.books.repair(job)]
     for line in done or ["there was nothing to put right"]:
         screen.say(f"job {job.name}: {line}", err=True)
 
 
-def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:
-    counts = ledger.books.counts(job)
+def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
+    counts = store.books.counts(job)
     if verify:
-        books = ledger.books.verify(job)
+        books = store.books.verify(job)
         counts = {state: getattr(books, state) for state in counts}
     return {
         "job": job.name,
@@ -88,13 +88,13 @@ def _status(ledger: Store, job: Job, verify: bool) -> dict[str, Any]:
     }
 
 
-def failures(job: JobName, store: StoreUrl = None, as_json: Json = False) -> None:
+def failures(job: JobName, url: StoreUrl = None, as_json: Json = False) -> None:
     """What failed, by reason, and the command that repeats each document alone."""
-    with options.opened(store) as ledger:
-        found = ledger.jobs.find(job)
-        groups = ledger.failures.groups(found)
+    with options.opened(url) as store:
+        found = store.jobs.find(job)
+        groups = store.failures.groups(found)
         if as_json:
-            _stream(found, groups, ledger.failures.each(found))
+            _stream(found, groups, store.failures.each(found))
             return
         if not groups:
             screen.say(f"nothing failed in job {job}")
@@ -103,7 +103,7 @@ def failures(job: JobName, store: StoreUrl = None, as_json: Json = False) -> Non
             ("reason", "documents", "pages", "example"),
             [(group.reason, group.documents, group.pages, group.example) for group in groups],
         )
-        for number, item in enumerate(ledger.failures.each(found)):
+        for number, item in enumerate(store.failures.each(found)):
             if number == _SHOWN:
                 screen.say("… and more: --json has them all")
                 break
@@ -119,7 +119,7 @@ def failures(job: JobName, store: StoreUrl = None, as_json: Json = False) -> Non
 def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
     """One JSON document, written item by item: there may be a million."""
     head = {"job": job.name, "reasons": [asdict(group) for group in groups]}
-    screen.say_lines(told(head)[:-1] + ', "items": [')
+    screen.say_lines(dumps(head)[:-1] + ', "items": [')
     for number, item in enumerate(items):
         one = {
             "uri": item.uri,
@@ -133,7 +133,7 @@ def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
             "traceback": item.failure.traceback,
             "repeat": _repeat(job, item),
         }
-        screen.say_lines(("," if number else "") + told(one))
+        screen.say_lines(("," if number else "") + dumps(one))
     screen.say_lines("]}")
 
 
@@ -145,30 +145,30 @@ def _repeat(job: Job, item: FailedItem) -> str:
 
 def retry(
     job: JobName,
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     reason: Annotated[str | None, typer.Option(help="All documents that failed for this reason.")] = None,
     document: Annotated[str | None, typer.Option(metavar="URI", help="This document.")] = None,
 ) -> None:
     """Put failed documents back, to be read by the next run."""
     _one_of(reason=reason, document=document)
-    with options.opened(store) as ledger:
-        count = ledger.failures.retry(ledger.jobs.find(job), reason=reason, document=document)
+    with options.opened(url) as store:
+        count = store.failures.retry(store.jobs.find(job), reason=reason, document=document)
     screen.say(f"{count} documents of job {job} are pending again; the run's own command reads them")
 
 
 def diff(
     before: Annotated[str, typer.Argument(metavar="JOB_A")],
     after: Annotated[str, typer.Argument(metavar="JOB_B")],
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
     """What differs between two jobs over the same documents, field by field."""
-    with options.opened(store) as ledger:
+    with options.opened(url) as store:
         count = 0
-        for change in ledger.diff(ledger.jobs.find(before), ledger.jobs.find(after)):
+        for change in store.diff(store.jobs.find(before), store.jobs.find(after)):
             count += 1
             if as_json:
-                screen.say_lines(told(asdict(change)))
+                screen.say_lines(dumps(asdict(change)))
             else:
                 what = change.path or "(the document)"
                 screen.say(f"{change.uri} {what}: {_said(change.before)} → {_said(change.after)}")
@@ -181,7 +181,7 @@ def _said(value: Any) -> str:
 
 
 def purge(
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     document: Annotated[str | None, typer.Option(metavar="URI", help="This document, in all jobs.")] = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="All finished so long ago: 90d, 12h, 8w.")
@@ -197,18 +197,19 @@ def purge(
     age = _age(older_than) if older_than is not None else None
     if subject == "-":
         subject = sys.stdin.readline().rstrip("\n")
-    with options.opened(store) as ledger:
-        gone = ledger.purge(
+    with options.opened(url) as store:
+        purged = store.purge(
             document=document,
             older_than=age,
             subject=subject,
             dry_run=dry_run,
         )
-    told = ", ".join(
-        f"{getattr(gone, what)} {what}" for what in ("documents", "pages", "extractions", "fields", "checks")
+    counts = ", ".join(
+        f"{getattr(purged, what)} {what}"
+        for what in ("documents", "pages", "extractions", "fields", "checks")
     )
-    screen.say(f"{'would remove' if dry_run else 'removed'} {told}")
-    for copy in gone.copies:
+    screen.say(f"{'would remove' if dry_run else 'removed'} {counts}")
+    for copy in purged.copies:
         screen.say(f"the same bytes are still there as {copy}")
 
 

@@ -98,7 +98,7 @@ def run(
     sources: Sources,
     schema: Annotated[str, typer.Option(help="NAME@VERSION, NAME (the newest) or FILE.py:Model.")],
     model: Annotated[str, typer.Option(help="demo, a Hugging Face hub id, or a directory.")],
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     job: Annotated[str | None, typer.Option(help="[default: derived from sources, schema and model]")] = None,
     replicas: Annotated[
         int | None, typer.Option(min=1, help="Copies of the model [default: one a GPU; else one a machine]")
@@ -119,7 +119,7 @@ def run(
         sources=tuple(sources),
         schema=schema,
         model=model,
-        settings=options.settings(store, s3_endpoint, trust_manifests=trust_manifests),
+        settings=options.settings(url, s3_endpoint, trust_manifests=trust_manifests),
         name=job,
         replicas=replicas,
         gpus_per_replica=gpus_per_replica,

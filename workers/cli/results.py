@@ -28,7 +28,7 @@ Raw = Annotated[
 
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT.")],
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     raw: Raw = False,
 ) -> None:
@@ -38,8 +38,8 @@ def query(
     if format == "parquet" and screen.is_terminal():
         raise UsageError("parquet is not text: send it to a file (vinbatch query … --format parquet > FILE)")
 
-    seconds = options.settings(store).query_seconds
-    with options.opened(store) as ledger, ledger.query(sql, seconds=seconds) as rows:
+    seconds = options.settings(url).query_seconds
+    with options.opened(url) as store, store.query(sql, seconds=seconds) as rows:
         formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
 
 
@@ -47,12 +47,12 @@ def export(
     job: JobName,
     format: Annotated[str, typer.Option("--format", help="csv, jsonl, parquet or xlsx.")],
     out: Annotated[Path, typer.Option(help="File to write; lists of lines go into a second one beside it.")],
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     raw: Raw = False,
 ) -> None:
     """Write a job's rows to files."""
-    with options.opened(store) as ledger:
-        written = ledger.export(ledger.jobs.find(job), format, out, raw=raw)
+    with options.opened(url) as store:
+        written = store.export(store.jobs.find(job), format, out, raw=raw)
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
@@ -66,7 +66,7 @@ def evaluate(
         typer.Argument(metavar="[SOURCE…]", help="Documents to read first, with --schema and --model."),
     ] = None,
     job: Annotated[str | None, typer.Option(help="A job that is there, or a name for the new one.")] = None,
-    store: StoreUrl = None,
+    url: StoreUrl = None,
     schema: Annotated[
         str | None,
         typer.Option(help="As in `run`; of a job that is there only where it is not built in."),
@@ -90,18 +90,18 @@ def evaluate(
         from pipeline import evaluation
         from pipeline.evaluation import page, summary
 
-    settings = options.settings(store, s3_endpoint)
+    settings = options.settings(url, s3_endpoint)
     if sources:
         job = _read_first(sources, schema, model, truth, settings, job)
     elif job is None or model is not None:
         raise UsageError("eval wants --job with a job that is there, or SOURCE with --schema and --model")
-    with options.opened(store) as ledger:
-        found = ledger.jobs.find(job)
+    with options.opened(url) as store:
+        found = store.jobs.find(job)
         spec = options.schema(schema or found.schema)
         true = evaluation.load(truth, spec)
-        for name, pairs in islice(evaluation.beside(ledger.results.extractions(found), true), show):
+        for name, pairs in islice(evaluation.beside(store.results.extractions(found), true), show):
             screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
-        report = evaluation.evaluate(ledger.results.extractions(found), true)
+        report = evaluation.evaluate(store.results.extractions(found), true)
     screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
     screen.say(summary.scope(report))
     for what, figure in summary.figures(report):

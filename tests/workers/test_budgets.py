@@ -1,6 +1,6 @@
 """A lane's bounds hold before bytes are fetched, however slow its source or its model is.
 
-VINBATCH_PAGES=3000 pytest tests/workers/test_rooms.py --timeout 0      the long document as long as it gets
+VINBATCH_PAGES=3000 pytest tests/workers/test_budgets.py --timeout 0      the long document as long as it gets
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_what_is_fetched_at_once_is_bounded_by_the_sizes_in_the_listing(watched:
     add_listed(watched, *uris)
     report = watched.work(watched.claim())
     assert report.documents == {"done": 12} and Watched.fetches == 12
-    assert max(sizes) < Watched.most <= 3 * max(sizes)  # several at once, and no more than there is room for
+    assert max(sizes) < Watched.most <= 3 * max(sizes)  # several at once, and no more than the budget
 
 
 def test_a_size_that_is_not_listed_or_not_true_is_found_out_before_the_bytes_come(
@@ -146,7 +146,7 @@ def test_the_bytes_of_a_document_are_held_no_longer_than_its_pages_are_drawn(ben
 
 @pytest.mark.slow
 def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
-    """With a slow model: the drawn pages wait in their room, not in memory."""
+    """With a slow model: the drawn pages wait for their budget, not in memory."""
     import pypdfium2
 
     pdf, stream = pypdfium2.PdfDocument.new(), io.BytesIO()
@@ -175,8 +175,8 @@ def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
     assert lane.pages.peak <= 16
 
 
-def test_a_share_that_grows_gives_back_before_it_waits() -> None:
-    """Two that grow into a room which holds only one of them: both come through."""
+def test_a_reservation_that_grows_gives_back_before_it_waits() -> None:
+    """Two that grow into a budget which holds only one of them: both come through."""
 
     async def use() -> int:
         budget = Budget(10)
