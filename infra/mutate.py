@@ -16,6 +16,7 @@ import ast
 import copy
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,30 @@ _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Or: ast.And,
     ast.BitOr: ast.BitAnd,
     ast.BitAnd: ast.BitOr,
+}
+# What SQL that is written out as text is known by, and what is changed in it.
+_SQL = re.compile(r"\b(SELECT|UPDATE|INSERT INTO|DELETE FROM)\b.*\b(WHERE|SET|FROM)\b", re.DOTALL)
+_IN_SQL = {
+    r"<=": "<",
+    r">=": ">",
+    r" > ": " >= ",
+    r"<>": "=",
+    r"\bAND\b": "OR",
+    r"\bOR\b(?! REPLACE)": "AND",
+    r" \+ ": " - ",
+    r" - ": " + ",
+    r"\btrue\b": "false",
+    r"\bfalse\b": "true",
+    r"'pending'": "'leased'",
+    r"'leased'": "'pending'",
+    r"(?<= )\w+ = NULL": "id = id",
+    r"\bIS NULL\b": "IS NOT NULL",
+    r"@now": "NULL",
+    r"@(?!now)\w+": "@now",
+    r"\bmin\(": "max(",
+    r"ORDER BY [\w, ]+": "",
+    r"FOR (UPDATE|SHARE)( SKIP LOCKED)?": "",
+    r"coalesce\((:\w+), \w+\)": r"\1",
 }
 _SHOWN = 40  # characters on either side of a change
 _OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any"}
@@ -120,6 +145,9 @@ def _changes(tree: ast.AST) -> Iterator[tuple[Path_, Callable[[ast.AST], None]]]
                 yield place, _set("value", not value)
             case ast.Constant(value=int(value)) | ast.Constant(value=float(value)):
                 yield place, _set("value", value + 1)
+            case ast.Constant(value=str(value)) if _SQL.search(value):
+                for changed in _sql_changes(value):
+                    yield place, _set("value", changed)
             case ast.Constant(value=str(value)) if value and " " not in value and place[-1][0] != "keys":
                 # A text with a space is prose; a key of a dict that is written and read here is only a name.
                 yield place, _set("value", value + "\u2020")
@@ -143,6 +171,12 @@ def _changes(tree: ast.AST) -> Iterator[tuple[Path_, Callable[[ast.AST], None]]]
                 call = isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant)
                 if call or isinstance(statement, ast.Raise | ast.AugAssign | ast.Continue | ast.Break):
                     yield place, _set_item(name, i, ast.Pass())
+
+
+def _sql_changes(sql: str) -> Iterator[str]:
+    for pattern, other in _IN_SQL.items():
+        for found in re.finditer(pattern, sql):
+            yield sql[: found.start()] + found.expand(other) + sql[found.end() :]
 
 
 def _walk(node: ast.AST, place: Path_) -> Iterator[tuple[Path_, ast.AST]]:
