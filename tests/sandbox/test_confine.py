@@ -235,6 +235,37 @@ def test_cpu_time_has_a_hard_end() -> None:
     assert soft <= SETTINGS.seconds + 10 and hard == 3600
 
 
+def test_what_a_child_may_use_up_is_bounded_for_good() -> None:
+    with Renderer(SETTINGS) as renderer:
+        renderer.page_count(papers.document(papers.pages([b""])))
+        status = Path(f"/proc/{renderer._children['pdfium']._process.pid}/limits").read_text()
+    for name, most in {
+        "Max file size": 2**20,
+        "Max address space": SETTINGS.memory_bytes,
+        "Max open files": 64,
+        "Max msgqueue size": 0,
+        "Max locked memory": 0,
+        "Max core file size": 0,
+    }.items():
+        assert re.findall(rf"{name} +(\d+) +(\d+)", status) == [(str(most), str(most))], name
+
+
+def test_a_child_cannot_fill_a_disk_with_its_complaints(tmp_path: Path) -> None:
+    program = """if True:
+        import errno, os, sys
+        from pipeline.sandbox import limits
+        limits.bound(2**40, 3600)
+        file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+        try:
+            while True:
+                os.write(file, bytes(2**16))
+        except OSError as error:
+            assert error.errno == errno.EFBIG, error
+    """
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "stderr")], check=True)
+    assert (tmp_path / "stderr").stat().st_size == 2**20
+
+
 def test_a_child_that_has_used_up_its_life_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with Renderer(SETTINGS) as renderer:
         paper = papers.document(papers.pages([papers.text("a"), papers.text("b")]))

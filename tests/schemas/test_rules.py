@@ -145,6 +145,51 @@ def test_rounding_of_a_dong_a_line_is_no_fault() -> None:
     assert faults("invoice", INVOICE | line(1, amount="30001")) == {}
 
 
+NO_LINES = {"lines": [], "total_in_words": None}
+DOLLARS = {
+    "currency": "USD",
+    "lines": [{"no": n, "quantity": "3", "unit_price": "0.10", "amount": "0.30"} for n in (1, 2)],
+    "net": "0.60",
+    "vat_rate": "10%",
+    "vat": "0.06",
+    "total": "0.66",
+    "total_in_words": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "field", "right", "wrong"),
+    [
+        # A line: 1 đồng. 1.5 × 20001 = 30001.5.
+        ({"net": None}, "line_amount", "lines", "30002.5", "30003"),
+        ({"net": None}, "line_amount", "lines", "30000.5", "30000"),
+        # A sum: 1 đồng a line, here 2; without lines 1.
+        ({"total": None, "vat": None}, "net", "net", "120004", "120005"),
+        ({"total": None, "vat": None}, "net", "net", "120000", "119999"),
+        ({"total": None}, "vat", "vat", "9602.16", "9602.17"),
+        ({"total": None} | NO_LINES, "vat", "vat", "9601.16", "9601.17"),
+        ({}, "total", "total", "129604", "129605"),
+        (NO_LINES, "total", "total", "129603", "129604"),
+        # In another currency: a cent instead of a đồng.
+        (DOLLARS | {"net": None}, "line_amount", "lines", "0.31", "0.32"),
+        (DOLLARS | {"total": None, "vat": None}, "net", "net", "0.62", "0.63"),
+        (DOLLARS | {"total": None}, "vat", "vat", "0.08", "0.09"),
+        (DOLLARS, "total", "total", "0.68", "0.69"),
+    ],
+)
+def test_how_far_a_figure_may_be_off(
+    changed: dict[str, Any], code: str, field: str, right: str, wrong: str
+) -> None:
+    for printed, off in ((right, False), (wrong, True)):
+        record = INVOICE | {"total_in_words": None} | changed
+        if field == "lines":
+            first, second = record["lines"]
+            record |= {"lines": [first, second | {"amount": printed}]}
+        else:
+            record |= {field: printed}
+        assert (code in faults("invoice", record)) is off, printed
+
+
 def test_a_discount_line_counts_with_its_sign_or_without() -> None:
     discount = {"no": 3, "name": "Chiết khấu thương mại", "amount": "-2"}
     for amount in ("-20000", "20000"):
