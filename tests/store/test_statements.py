@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Thread
 
 import psycopg
+import pytest
 
 from pipeline import store as stores
 from pipeline.errors import Reason
@@ -32,7 +33,8 @@ def test_an_overdue_document_that_is_locked_holds_up_nobody(postgres_url: str, c
             assert [store.ledger.claim(job, "w", 2, 60) for _ in range(2)][1][0].uri == "/in/b"
 
 
-def test_rows_are_locked_in_the_order_of_their_ids(postgres_url: str) -> None:
+@pytest.mark.parametrize("work", ["renew", "add"])
+def test_rows_are_locked_in_the_order_of_their_ids(postgres_url: str, work: str) -> None:
     """However they lie in the table: else two that want the same rows may wait for each other."""
     with stores.open(postgres_url) as store, psycopg.connect(postgres_url) as other:
         job = samples.job(store)
@@ -40,8 +42,14 @@ def test_rows_are_locked_in_the_order_of_their_ids(postgres_url: str) -> None:
         first, *others = store.ledger.claim(job, "w", 10, 600)
         leases = [*reversed(others), first]
         store.ledger.renew([first], 600)  # its row lies behind the others now
+        changed = [DocumentRef(lease.uri, 11, "new") for lease in leases]
+        calls = {"renew": (store.ledger.renew, leases, 600), "add": (store.ledger.add, job, changed)}
+        if work == "add":
+            for lease in leases:
+                store.ledger.release(lease)
         other.execute("SELECT FROM documents WHERE uri = '/in/a' FOR UPDATE")
-        waiter = Thread(target=store.ledger.renew, args=(leases, 600))
+        call, *arguments = calls[work]
+        waiter = Thread(target=call, args=arguments)
         waiter.start()
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         while other.execute(waits).fetchone() == (0,):
@@ -49,7 +57,6 @@ def test_rows_are_locked_in_the_order_of_their_ids(postgres_url: str) -> None:
         other.execute("SELECT FROM documents WHERE uri > '/in/a' FOR UPDATE NOWAIT")
         other.rollback()
         waiter.join()
-        assert store.ledger.renew(leases, 600) == []
 
 
 def test_only_what_is_finished_has_a_time_at_which_it_was_finished(store: Store, clock: Clock) -> None:
@@ -94,3 +101,11 @@ def test_of_changed_documents_twenty_are_named(store: Store) -> None:
     added = store.ledger.add(job, again, batch=15)
     assert (added.known, added.changed, len(set(added.changed_uris))) == (25, 25, 20)
     assert store.ledger.add(job, again).changed == 0
+
+
+def test_a_name_that_is_too_long_for_an_index_is_cut_and_stays_its_own(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, [DocumentRef("s3://b/" + "ố" * 2000 + end) for end in "ab"])
+    first, second = (row.uri for row in store.results.documents(job))
+    assert first != second and first[:600] == second[:600] == "s3://b/" + "ố" * 593
+    assert max(len(first.encode()), len(second.encode())) <= 2000
