@@ -59,6 +59,8 @@ ROOMS = {
     "pipeline/sources/": tuple(
         f"tests/pipeline/test_sources{kind}.py" for kind in ("", "_archives", "_manifests")
     ),
+    "pipeline/sources/gzips.py": ("tests/pipeline/test_sources_gzips.py",),
+    "pipeline/sources/places.py": ("tests/pipeline/test_sources.py", "tests/pipeline/test_sources_s3.py"),
     "pipeline/sources/s3": ("tests/pipeline/test_sources_s3.py", "tests/pipeline/test_sources.py"),
     "pipeline/store/": ("tests/store",),
     "pipeline/evaluation/": ("tests/evaluation",),

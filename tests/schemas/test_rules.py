@@ -296,6 +296,73 @@ def test_a_wrong_card_is_found_out(changed: dict[str, Any], codes: set[str]) -> 
     assert set(faults("id_card", CARD | changed)) == codes
 
 
+# What each rule of the card looked at, and how bad a miss is: by hand, from the rules' own words.
+RULES_OF_THE_CARD = {
+    "number_province": ("info", ("number",)),
+    "number_birth_year": ("error", ("number", "date_of_birth")),
+    "number_sex": ("error", ("number", "sex")),
+    "date_order": ("error", ("date_of_birth", "issue_date", "expiry")),
+    "expiry": ("warning", ("date_of_birth", "issue_date", "expiry")),
+    "mrz_check_digits": ("error", ("mrz",)),
+    "mrz_number": ("error", ("number", "mrz")),
+    "mrz_date_of_birth": ("error", ("date_of_birth", "mrz")),
+    "mrz_expiry": ("error", ("expiry", "mrz")),
+    "mrz_sex": ("error", ("sex", "mrz")),
+    "mrz_full_name": ("error", ("full_name", "mrz")),
+    "qr_number": ("error", ("number",)),
+    "qr_date_of_birth": ("error", ("date_of_birth",)),
+    "qr_issue_date": ("error", ("issue_date",)),
+    "qr_sex": ("error", ("sex",)),
+    "qr_full_name": ("error", ("full_name",)),
+    "qr_place_of_residence": ("warning", ("place_of_residence",)),
+}
+RULES_OF_THE_INVOICE = {
+    "line_amount": ("error", None),  # of each line its own
+    "net": ("error", ("lines", "net")),
+    "vat": ("error", ("net", "vat_rate", "vat")),
+    "total": ("error", ("net", "vat", "total")),
+    "total_in_words": ("error", ("total", "total_in_words")),
+    "tax_code": ("error", None),
+    "series": ("warning", ("series",)),
+    "series_year": ("warning", ("series", "issue_date")),
+    "number": ("warning", ("number",)),
+    "tax_authority_code": ("warning", ("tax_authority_code",)),
+    "vat_rate": ("warning", ("issue_date", "vat_rate")),
+    "line_numbers": ("warning", ("lines[0].no", "lines[1].no")),
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "record", "codes", "expected"),
+    [("id_card", CARD, [CODE], RULES_OF_THE_CARD), ("invoice", INVOICE, [], RULES_OF_THE_INVOICE)],
+    ids=["id_card", "invoice"],
+)
+def test_each_rule_says_what_it_looked_at_and_how_bad_a_miss_is(
+    schema: str, record: dict[str, Any], codes: list[str], expected: dict[str, tuple[str, Any]]
+) -> None:
+    results = resolve(schema).run_checks(record, codes)
+    assert {result.code for result in results} == expected.keys()
+    for result in results:
+        severity, fields = expected[result.code]
+        assert result.severity == severity, result.code
+        assert fields is None or result.fields == fields, result.code
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "severity", "fields"),
+    [
+        ({"mrz": "<"}, "mrz_form", "error", ("mrz",)),
+        ({"number": "012345678", "mrz": None}, "cmnd_expired", "warning", ("number",)),
+        ({"expiry": "2024-01-02", "issue_date": None}, "expiry", "warning", ("date_of_birth", "expiry")),
+    ],
+)
+def test_a_miss_names_its_fields(
+    changed: dict[str, Any], code: str, severity: str, fields: tuple[str, ...]
+) -> None:
+    found = faults("id_card", CARD | changed)[code]
+    assert (found.severity, found.fields, found.passed) == (severity, fields, False)
+
+
 def test_an_unusual_province_is_told_but_not_a_reason_for_review() -> None:
     assert (
         faults("id_card", CARD | {"number": "099199000007", "mrz": None})["number_province"].severity
