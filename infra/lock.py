@@ -1,6 +1,7 @@
 """Renews the locks: every package that a checkout installs, at one version, with the hashes of its files.
 
-infra/requirements.lock holds what a job needs, infra/requirements-test.lock what the tests need beside it.
+infra/requirements.lock holds what a job needs, infra/requirements-extras.lock what specimens and evaluation
+need beside it, infra/requirements-test.lock what the tests need beside both.
 
     python -m infra.lock               what pyproject.toml has gained or lost; all else keeps its version
     python -m infra.lock --upgrade     the newest version of everything but torch
@@ -22,7 +23,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "infra" / "requirements.lock"
+EXTRAS_LOCK = ROOT / "infra" / "requirements-extras.lock"
 TEST_LOCK = ROOT / "infra" / "requirements-test.lock"
+LOCKS = {LOCK: (), EXTRAS_LOCK: ("specimens", "evaluation"), TEST_LOCK: ("test",)}  # each with its extras
 CONSTRAINTS = ROOT / "infra" / "constraints.txt"
 _OF_TORCH = re.compile(r"torch|triton|nvidia-.+|cuda-.+")  # torch's build decides about these
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)")
@@ -72,10 +75,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--upgrade", action="store_true", help="the newest version of everything but torch")
     upgrade = parser.parse_args().upgrade
-    keep = "" if upgrade else "".join(p.read_text(encoding="utf-8") for p in (LOCK, TEST_LOCK) if p.exists())
-    everything = resolve("--extra", "test", keep=keep)
-    app = blocks(resolve(keep=everything))
-    for path, found in ((LOCK, app), (TEST_LOCK, [one for one in blocks(everything) if one not in app])):
+    keep = "" if upgrade else "".join(path.read_text(encoding="utf-8") for path in LOCKS if path.exists())
+    everything = resolve("--all-extras", keep=keep)
+    extras: list[str] = []
+    held: set[str] = set()
+    for path, more in LOCKS.items():
+        extras += [flag for extra in more for flag in ("--extra", extra)]
+        found = [block for block in blocks(resolve(*extras, keep=everything)) if block not in held]
+        held |= set(found)
         path.write_text(_HEAD + "".join(found), encoding="utf-8")
         print(f"{path.relative_to(ROOT)}: {len(found)} requirements")
 

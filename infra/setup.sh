@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Sets up this checkout on Debian: system packages where it may install them, a virtual environment in .venv,
 # Python packages. Quick when nothing has changed.
-#   infra/setup.sh app     what a job needs
+#   infra/setup.sh job     what a job needs
+#   infra/setup.sh app     also specimens and evaluation: every command of vinbatch
 #   infra/setup.sh test    also what the tests need
 set -euo pipefail
 cd "$(dirname "$0")/.."
-part=${1:?usage: infra/setup.sh app|test}
+part=${1:?usage: infra/setup.sh job|app|test}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-app_packages=(
+job_packages=(
   poppler-utils poppler-data                                     # the second PDF renderer
   g++                                                            # compiles the engine's own CPU kernels
+)
+app_packages=(
   fonts-dejavu-core fonts-liberation2 fonts-noto-core            # what specimens are printed in
   fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-crosextra-carlito
 )
@@ -33,7 +36,8 @@ if [ -z "$python" ]; then
 fi
 [ -n "$python" ] || { say "Python 3.11 or 3.12 is needed: apt-get install python3 (Debian 12), or set PYTHON"; exit 1; }
 
-wanted=("${app_packages[@]}")
+wanted=("${job_packages[@]}")
+[ "$part" != job ] && wanted+=("${app_packages[@]}")
 [ "$part" = test ] && wanted+=("${test_packages[@]}")
 [ -x .venv/bin/python ] || "$python" -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
 
@@ -69,6 +73,7 @@ locked() { awk -v name="$1" '/^[^ ]/ { wanted = index($0, name "==") == 1 } want
 [ -x .venv/bin/uv ] || .venv/bin/pip install -q --no-deps --require-hashes -r <(locked uv)
 
 locks=(-r infra/requirements.lock)
+[ "$part" != job ] && locks+=(-r infra/requirements-extras.lock)
 [ "$part" = test ] && locks+=(-r infra/requirements-test.lock)
 install=(.venv/bin/uv pip install -q --python .venv/bin/python)
 say "installing Python packages"
@@ -85,4 +90,4 @@ fi
 "${install[@]}" -c infra/constraints.txt torch
 "${install[@]}" --no-deps --no-build-isolation -e .
 if [ "$part" = test ]; then touch .venv/.ready-test; fi
-touch .venv/.ready-app
+if [ "$part" != job ]; then touch .venv/.ready-app; fi

@@ -128,7 +128,7 @@ class Attempt:
             keys = list(reading.keys.values())
             for start in range(0, len(keys), _KEYS):
                 some = keys[start : start + _KEYS]
-                reading.known(await lane.patience.call_async(lane.store.known_pages, some))
+                reading.known(await lane.patience.call_async(lane.store.results.known_pages, some))
             lane.report.pages_known += len(reading.finished)
             for number in reading.missing:
                 await self._draw_page(reader, fetched, reading, number, answers)
@@ -205,7 +205,7 @@ class Attempt:
                 extra=fields(document=self._lease.uri, page=result.page, reason=result.failure.reason),
             )
         if result.failure is None or not result.failure.retryable:
-            await self._lane.patience.call_async(self._lane.store.save_page, self._lease, result)
+            await self._lane.patience.call_async(self._lane.store.results.save_page, self._lease, result)
 
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""
@@ -216,7 +216,7 @@ class Attempt:
             if fetched is None:
                 raise RuntimeError("a document was read that was never fetched")
             state = await ask(
-                store.commit,
+                store.results.commit,
                 lease,
                 verdict.extraction,
                 verdict.pages,
@@ -227,9 +227,9 @@ class Attempt:
             return
         if isinstance(verdict, Retry):
             delay, attempts = _RETRY_SECONDS * 2 ** (lease.tries - 1), lane.recipe.settings.lane.attempts
-            state = await ask(store.release, lease, verdict.why, delay=delay, attempts=attempts)
+            state = await ask(store.ledger.release, lease, verdict.why, delay=delay, attempts=attempts)
         else:
-            state = await ask(store.quarantine, lease, verdict.why, sha256=sha256)
+            state = await ask(store.ledger.quarantine, lease, verdict.why, sha256=sha256)
         _LOG.warning(
             "the document will be tried again" if state == "pending" else "the document is quarantined",
             extra=fields(

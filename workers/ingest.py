@@ -96,7 +96,7 @@ class Ingest:
         """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
 
         def add() -> Added:
-            return self._store.add_documents(self._job, self._until_stop(listing))
+            return self._store.ledger.add(self._job, self._until_stop(listing))
 
         where = fields(job=self._job.name, source=listing.source)
         try:
@@ -107,7 +107,7 @@ class Ingest:
         except Permanent as error:  # the source itself gets the row
             _LOG.warning("the source cannot be listed: %s", error.message, extra=where)
             broken = DocumentRef(listing.source, failure=Failure.of(error))
-            self._patience.call(self._store.add_documents, self._job, [broken])
+            self._patience.call(self._store.ledger.add, self._job, [broken])
         except StoreAway as error:
             _LOG.warning("the source was not listed to its end: %s", error.__cause__, extra=where)
             self.failed = f"{listing.source} was not listed to its end: {error.__cause__}"

@@ -97,7 +97,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)
         request, checkpoint = _pinned(request, store, name)
-        job = store.ensure_job(
+        job = store.jobs.ensure(
             name,
             schema,
             sources=request.sources,
@@ -133,7 +133,7 @@ def _pinned(request: JobRequest, store: Store, name: str) -> tuple[JobRequest, s
     """The request with the one revision of its model that every lane and every later run of this job uses,
     and the hash of that checkpoint.
     """
-    earlier = next((job.model for job in store.jobs() if job.name == name), None)
+    earlier = next((job.model for job in store.jobs.all() if job.name == name), None)
     model = checkpoints.begun_with(request.model, earlier)
     directory = checkpoints.locate(model)
     return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
@@ -175,7 +175,7 @@ class _Driver:
         """Whether the listing is complete within this time and everything in it is finished already."""
         if not self._ingest.complete(seconds):
             return False
-        counts = self._patience.call(self.store.counts, self.job)
+        counts = self._patience.call(self.store.books.counts, self.job)
         return not counts["pending"] and not counts["leased"]
 
     async def drive(self, lanes: Lanes, stop: threading.Event) -> None:
@@ -208,7 +208,7 @@ class _Driver:
         self._count_at = 0.0
         last = self._progress("ended")
         self._reporter.show(last)
-        balance = self._patience.call(self.store.verify, self.job)
+        balance = self._patience.call(self.store.books.verify, self.job)
         _LOG.info(
             "the run ends", extra=fields(job=self.job.name, **{k: v for k, v in self._counts.items() if v})
         )
@@ -220,7 +220,7 @@ class _Driver:
         now = time.monotonic()
         if now >= self._count_at:
             with suppress(Transient):  # a busy store: the figures stay as they are
-                self._counts = self.store.counts(self.job)
+                self._counts = self.store.books.counts(self.job)
             took = time.monotonic() - now
             self._count_at = now + max(_TICK, took / _COUNT_SHARE)
         return Progress(

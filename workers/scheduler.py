@@ -64,7 +64,7 @@ class Scheduler:
             ask = self._patience.call_async
             self._store = await ask(store.open, self._job.store, create=False, proven=True)
             try:
-                job = await ask(self._store.find_job, self._job.name)
+                job = await ask(self._store.jobs.find, self._job.name)
                 lane = await self._start()
                 self._report.state = "working"
                 _LOG.info("the lane is ready", extra=fields(readers=self._settings.readers))
@@ -138,7 +138,7 @@ class Scheduler:
             if len(leases) == wanted:
                 await self._change(None)
                 continue
-            due = await self._patience.call_async(self._store.next_due, job)
+            due = await self._patience.call_async(self._store.ledger.next_due, job)
             if due is None and listed and not self._held:
                 return
             pause = _PAUSES[0] if leases else min(2 * pause, _PAUSES[1])
@@ -154,7 +154,7 @@ class Scheduler:
         if not wanted:
             return []
         return await self._patience.call_async(
-            self._store.claim,
+            self._store.ledger.claim,
             job,
             self._name,
             wanted,
@@ -229,7 +229,7 @@ class Scheduler:
     async def _release_one(self, lease: Lease) -> None:
         # Where the store is away, the lease runs out by itself.
         with contextlib.suppress(LeaseLost, StoreAway):
-            await self._patience.call_async(self._store.release, lease)
+            await self._patience.call_async(self._store.ledger.release, lease)
         self._held.pop(lease.document_id, None)
         self._report.held = len(self._held)
 
@@ -241,7 +241,7 @@ class Scheduler:
             leases = [lease for lease, _ in self._held.values()]
             if not leases:
                 continue
-            for lease in await self._patience.call_async(self._store.renew, leases, seconds):
+            for lease in await self._patience.call_async(self._store.ledger.renew, leases, seconds):
                 self._report.late += 1
                 _LOG.warning(
                     "a lease is lost, and the work under it dropped", extra=fields(document=lease.uri)

@@ -33,7 +33,7 @@ import psutil
 
 from infra.benchmarks.ledger_kills import kills
 from infra.benchmarks.ledger_stub import extraction, finish_most, new_job, page, patiently
-from pipeline import store
+from pipeline import store as stores
 from pipeline.store import Store
 from tests.servers.postgres import PostgresServer
 
@@ -46,28 +46,30 @@ CLAIMED = 8  # documents a claim
 
 def one_process(url: str, documents: int, most_done: bool, count: int = 2000) -> dict[str, float]:
     """Claims, saves and commits `count` of the job's documents."""
-    ledger, job, added = new_job(url, documents)
-    with ledger:
+    store, job, added = new_job(url, documents)
+    with store:
         if most_done:
-            [lease] = ledger.claim(job, "bench", 1, 3600)
-            ledger.commit(lease, extraction(1), [page(lease.uri, extraction(1))], sha256="0" * 64)
-            finish_most(url, ledger, left=count)
+            [lease] = store.ledger.claim(job, "bench", 1, 3600)
+            store.results.commit(lease, extraction(1), [page(lease.uri, extraction(1))], sha256="0" * 64)
+            finish_most(url, store, left=count)
         start = time.perf_counter()
         leases = [
-            lease for _ in range(count // CLAIMED) for lease in ledger.claim(job, "bench", CLAIMED, 3600)
+            lease
+            for _ in range(count // CLAIMED)
+            for lease in store.ledger.claim(job, "bench", CLAIMED, 3600)
         ]
         claimed = len(leases) / (time.perf_counter() - start)
         result = extraction(1)
-        saved = Rate(ledger, leases, lambda lease: ledger.save_page(lease, page(lease.uri, result)))
+        saved = Rate(store, leases, lambda lease: store.results.save_page(lease, page(lease.uri, result)))
         committed = Rate(
-            ledger,
+            store,
             leases,
-            lambda lease: ledger.commit(lease, result, [page(lease.uri, result)], sha256="0" * 64),
+            lambda lease: store.results.commit(lease, result, [page(lease.uri, result)], sha256="0" * 64),
         )
         start = time.perf_counter()
-        ledger.counts(job)
+        store.books.counts(job)
         counted = time.perf_counter() - start
-        ledger.verify(job)
+        store.books.verify(job)
         verified = time.perf_counter() - start - counted
     return {
         "added": added,
@@ -88,23 +90,25 @@ class Rate:
     sessions.
     """
 
-    def __init__(self, ledger: Store, leases: list[store.Lease], work: Callable[[store.Lease], None]) -> None:
+    def __init__(
+        self, store: Store, leases: list[stores.Lease], work: Callable[[stores.Lease], None]
+    ) -> None:
         size = len(leases) // 10
         rates = []
-        before = cpu_seconds(ledger)
+        before = cpu_seconds(store)
         for part in range(10):
             start = time.perf_counter()
             for lease in leases[part * size : (part + 1) * size]:
                 work(lease)
             rates.append(size / (time.perf_counter() - start))
         self.second = statistics.median(rates)
-        self.core_second = 10 * size / (cpu_seconds(ledger) - before)
+        self.core_second = 10 * size / (cpu_seconds(store) - before)
 
 
-def cpu_seconds(ledger: Store) -> float:
+def cpu_seconds(store: Store) -> float:
     seconds = time.process_time()
-    if not ledger.one_machine:
-        with ledger.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'vinbatch'") as rows:
+    if not store.one_machine:
+        with store.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'vinbatch'") as rows:
             times = [psutil.Process(pid).cpu_times() for (pid,) in rows]
         seconds += sum(spent.user + spent.system for spent in times)
     return seconds
@@ -113,22 +117,24 @@ def cpu_seconds(ledger: Store) -> float:
 # lanes
 
 
-def lane(ledger: Store, name: str, ready: Any, go: Any) -> None:
-    job = ledger.find_job("bench")
+def lane(store: Store, name: str, ready: Any, go: Any) -> None:
+    job = store.jobs.find("bench")
     result = extraction(1)
     ready.release()
     go.wait()
-    while leases := patiently(lambda: ledger.claim(job, name, CLAIMED, 3600)):
+    while leases := patiently(lambda: store.ledger.claim(job, name, CLAIMED, 3600)):
         for lease in leases:
             done = page(lease.uri, result)
-            patiently(lambda lease=lease, done=done: ledger.commit(lease, result, [done], sha256="0" * 64))
+            patiently(
+                lambda lease=lease, done=done: store.results.commit(lease, result, [done], sha256="0" * 64)
+            )
 
 
 def many_lanes(url: str, count: int, documents: int) -> dict[str, float]:
-    ledger, job, added = new_job(url, documents)
-    with ledger:
+    store, job, added = new_job(url, documents)
+    with store:
         ready, go = SPAWN.Semaphore(0), SPAWN.Event()
-        lanes = [SPAWN.Process(target=lane, args=(ledger, f"lane-{n}", ready, go)) for n in range(count)]
+        lanes = [SPAWN.Process(target=lane, args=(store, f"lane-{n}", ready, go)) for n in range(count)]
         for process in lanes:
             process.start()
         for _ in lanes:
@@ -138,9 +144,9 @@ def many_lanes(url: str, count: int, documents: int) -> dict[str, float]:
         for process in lanes:
             process.join()
         seconds = time.perf_counter() - start
-        assert ledger.verify(job).done == documents
+        assert store.books.verify(job).done == documents
         tenth = documents // 10
-        with ledger.query("SELECT finished_at FROM documents ORDER BY finished_at") as rows:
+        with store.query("SELECT finished_at FROM documents ORDER BY finished_at") as rows:
             ends = [datetime.fromisoformat(str(at)).timestamp() for (at,) in rows]
     return {
         "added": added,

@@ -22,42 +22,42 @@ READING = 0.02  # seconds a page
 Event = tuple[float, str, str, str]  # when, what, which lane, which document or page
 
 
-def reading_lane(ledger: Store, name: str, told: Any) -> None:
+def reading_lane(store: Store, name: str, told: Any) -> None:
     """Reads three pages a document, tells of each document that it takes and of each page that it reads."""
-    job, result = ledger.find_job("bench"), extraction(1)
+    job, result = store.jobs.find("bench"), extraction(1)
     while True:
-        for lease in patiently(lambda: ledger.claim(job, name, 2, LEASE, max_losses=10**6)):
+        for lease in patiently(lambda: store.ledger.claim(job, name, 2, LEASE, max_losses=10**6)):
             told.send((time.time(), "took", name, lease.uri))
             try:
                 keys = [f"{lease.uri}-{n}" for n in (1, 2, 3)]
-                known = ledger.known_pages(keys)
+                known = store.results.known_pages(keys)
                 for number, key in enumerate(keys, 1):
                     if key not in known:
                         told.send((time.time(), "read", name, key))
                         time.sleep(READING)
                         read = page(key, result)
                         known[key] = PageResult(number, key, read.record, None)
-                        ledger.save_page(lease, known[key])
+                        store.results.save_page(lease, known[key])
                 pages = [known[key] for key in keys]
                 three = Extraction("done", result.record, result.fields, result.checks, 3)
-                ledger.commit(lease, three, pages, sha256="0" * 64)
+                store.results.commit(lease, three, pages, sha256="0" * 64)
                 told.send((time.time(), "done", name, lease.uri))
             except LeaseLost:
                 continue
 
 
 def kills(url: str, count: int) -> dict[str, float]:
-    ledger, job, _ = new_job(url, 20 * count + 200)
+    store, job, _ = new_job(url, 20 * count + 200)
     names, events = iter(range(10**6)), list[Event]()
     lanes: dict[str, tuple[Any, Any]] = {}  # process and the pipe of what it tells: a shared one could be
     killed: dict[str, float] = {}  # killed together with its lock
     generator = random.Random(1)
-    with ledger:
+    with store:
         while len(killed) < count:
             while len(lanes) < 3:
                 name = f"lane-{next(names)}"
                 told, tell = SPAWN.Pipe(duplex=False)
-                lanes[name] = SPAWN.Process(target=reading_lane, args=(ledger, name, tell)), told
+                lanes[name] = SPAWN.Process(target=reading_lane, args=(store, name, tell)), told
                 lanes[name][0].start()
                 tell.close()
             time.sleep(generator.uniform(0.5, 1.5))
@@ -68,11 +68,11 @@ def kills(url: str, count: int) -> dict[str, float]:
                 killed[victim] = time.time()
                 events += ended(*lanes.pop(victim))
         until = time.time() + 3 * LEASE
-        while ledger.counts(job)["leased"] and time.time() < until:
+        while store.books.counts(job)["leased"] and time.time() < until:
             time.sleep(0.1)
         for process, told in lanes.values():
             events += ended(process, told)
-        ledger.verify(job)
+        store.books.verify(job)
     events.sort()
     read = [uri for _, what, _, uri in events if what == "read"]
     over = []

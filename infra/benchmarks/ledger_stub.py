@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import Transient
 from pipeline.records import Check, DocumentRef, Extraction, Field, PageRecord, PageResult
 from pipeline.store import Store
@@ -40,22 +40,22 @@ def page(key: str, result: Extraction) -> PageResult:
     return PageResult(1, key, PageRecord(1, result.fields), None, "pdfium", 1654, 2339, 7, 1900, 250, text)
 
 
-def new_job(url: str, documents: int) -> tuple[Store, store.Job, float]:
+def new_job(url: str, documents: int) -> tuple[Store, stores.Job, float]:
     """An opened store with a job; also the documents added per second."""
-    ledger = store.open(url)
-    job = ledger.ensure_job(
+    store = stores.open(url)
+    job = store.jobs.ensure(
         "bench", resolve("invoice"), sources=[], settings={}, model="stub", checkpoint="0"
     )
     start = time.perf_counter()
-    ledger.add_documents(job, (DocumentRef(f"s3://bench/{n:08}.pdf", 10, "e") for n in range(documents)))
-    return ledger, job, documents / (time.perf_counter() - start)
+    store.ledger.add(job, (DocumentRef(f"s3://bench/{n:08}.pdf", 10, "e") for n in range(documents)))
+    return store, job, documents / (time.perf_counter() - start)
 
 
-def finish_most(url: str, ledger: Store, left: int) -> None:
+def finish_most(url: str, store: Store, left: int) -> None:
     """End pending documents until `left` are left, with copies of the rows of one that has been read."""
-    with ledger.query("SELECT min(document_id) FROM extractions") as rows:
+    with store.query("SELECT min(document_id) FROM extractions") as rows:
         [[one]] = rows
-    with ledger.query(
+    with store.query(
         f"SELECT id FROM documents WHERE state = 'pending' ORDER BY id DESC LIMIT {left}"
     ) as rows:
         first = min(document for (document,) in rows)
@@ -63,7 +63,7 @@ def finish_most(url: str, ledger: Store, left: int) -> None:
         for statement in _FINISH:
             connection.execute(statement.format(one=one, first=first))
         connection.commit()
-    if not ledger.one_machine:
+    if not store.one_machine:
         with closing(psycopg.connect(url, autocommit=True)) as connection:
             connection.execute("VACUUM ANALYZE")  # as autovacuum would have done on the way
 

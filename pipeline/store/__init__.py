@@ -2,12 +2,12 @@
 
     from pipeline import store
 
-    with store.open("sqlite:///vinbatch.db") as ledger:
-        job = ledger.ensure_job("june", spec, sources=[…], settings={…}, model="demo", checkpoint=…)
-        ledger.add_documents(job, refs)
-        for lease in ledger.claim(job, worker="lane-0", limit=8, lease_seconds=120):
-            ledger.commit(lease, extraction, pages, sha256=…)
-        ledger.verify(job)
+    with store.open("sqlite:///vinbatch.db") as opened:
+        job = opened.jobs.ensure("june", spec, sources=[…], settings={…}, model="demo", checkpoint=…)
+        opened.ledger.add(job, refs)
+        for lease in opened.ledger.claim(job, worker="lane-0", limit=8, lease_seconds=120):
+            opened.results.commit(lease, extraction, pages, sha256=…)
+        opened.books.verify(job)
 
 A document is `pending`, then `leased` to one worker, then `done`, `review`, `partial` or `quarantined`. A
 lease ends when its time is over; the next worker gets another token, and whatever comes late under the
@@ -21,8 +21,7 @@ changes nothing.
 """
 
 from pipeline.errors import LeaseLost, Unbalanced
-from pipeline.store.query import Rows
-from pipeline.store.records import (
+from pipeline.store.entities import (
     Added,
     Balance,
     Change,
@@ -36,6 +35,7 @@ from pipeline.store.records import (
     State,
     StoredExtraction,
 )
+from pipeline.store.query import Rows
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 

@@ -1,4 +1,4 @@
-"""The books of a job: what is counted, what does not add up, what failed, what is tried again."""
+"""The books of a job: what is counted, what does not add up, how it is put right."""
 
 from __future__ import annotations
 
@@ -10,48 +10,95 @@ from sqlalchemy import (
     Connection,
     ScalarSelect,
     Select,
-    Subquery,
     Table,
     Text,
     and_,
-    case,
     cast,
     delete,
     exists,
-    false,
     func,
     null,
     or_,
     select,
-    true,
-    tuple_,
-    union_all,
     update,
 )
 
-from pipeline.errors import Reason, UsageError
-from pipeline.store import rows
+from pipeline.errors import Unbalanced
 from pipeline.store.database import Database
-from pipeline.store.ledger import scheduled
-from pipeline.store.records import (
+from pipeline.store.entities import (
     FINISHED,
     STATES,
     Balance,
     Difference,
-    FailedItem,
-    FailureGroup,
     Job,
     Repair,
 )
+from pipeline.store.failures import reopen
 from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
 
 _NAMED = 100  # differences that are told one by one
 _BATCH = 2000  # documents put back in one transaction
 
 
-def counts(db: Database, job: Job) -> dict[str, int]:
-    with db.read() as connection:
-        return _counts(connection, job)
+class Books:
+    """What is counted of a job, what does not add up, and how it is put right."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def counts(self, job: Job) -> dict[str, int]:
+        """How many documents are in each state; every state is a key."""
+        with self._db.read() as connection:
+            return _counts(connection, job)
+
+    def balance(self, job: Job) -> Balance:
+        """Counts the books and looks for differences."""
+        differences: list[Difference] = []
+        number = 0
+        with self._db.snapshot() as connection:
+            states = _counts(connection, job)
+            submitted = connection.execute(select(jobs.c.submitted).where(jobs.c.id == job.id)).scalar_one()
+            if submitted != sum(states.values()):
+                message = f"{submitted} documents were submitted, {sum(states.values())} are there"
+                differences.append(Difference("submitted", message))
+                number += 1
+            for kind, says, query in _wrong(job):
+                number += connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+                for uri, figure in connection.execute(query.limit(_NAMED - len(differences))):
+                    named = uri or f"extraction {figure}"
+                    differences.append(Difference(kind, f"{named}: {says.format(figure)}", uri))
+        return Balance(submitted=submitted, differences=tuple(differences), difference_count=number, **states)
+
+    def verify(self, job: Job) -> Balance:
+        """The balance of what is safe on the disk. Raises Unbalanced, naming documents, if it is off."""
+        with self._db.write(durable=True) as connection:  # waits for all that was committed so far
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(submitted=jobs.c.submitted))
+        found = self.balance(job)
+        if not found.balanced:
+            named = "; ".join(d.message for d in found.differences[:10])
+            raise Unbalanced(f"job {job.name}: {found.difference_count} differences in the ledger: {named}")
+        return found
+
+    def repair(self, job: Job) -> list[Repair]:
+        """Puts right what can be worked out from what is there, and says what it did; nothing is made up.
+
+        Documents whose result is not whole are pending again, results that belong to no finished document
+        go, and the documents are counted anew. Lanes may work meanwhile.
+        """
+        with self._db.write(durable=True) as connection:
+            again = _read_again(self._db, connection, (_without_result(job), _with_other_pages(job)))
+            dropped = _drop_results(self._db, connection, job)
+            strays = _drop_rows_of_nobody(connection)
+            before, there = _count_again(connection, job)
+        done = (
+            Repair(f"{again} documents that lacked their result or a page of it are pending again", again),
+            Repair(f"{dropped} results of documents that are not finished were removed", dropped),
+            Repair(f"{strays} rows that belong to no document were removed", strays),
+            Repair(
+                f"{there} documents are there, and {before} were on the books: now {there}", there - before
+            ),
+        )
+        return [step for step in done if step.number]
 
 
 def _counts(connection: Connection, job: Job) -> dict[str, int]:
@@ -62,27 +109,6 @@ def _counts(connection: Connection, job: Job) -> dict[str, int]:
     )
     found = {row[0]: row[1] for row in connection.execute(query)}
     return {state: found.get(state, 0) for state in STATES}
-
-
-# the balance
-
-
-def balance(db: Database, job: Job) -> Balance:
-    differences: list[Difference] = []
-    number = 0
-    with db.snapshot() as connection:
-        states = _counts(connection, job)
-        submitted = connection.execute(select(jobs.c.submitted).where(jobs.c.id == job.id)).scalar_one()
-        if submitted != sum(states.values()):
-            message = f"{submitted} documents were submitted, {sum(states.values())} are there"
-            differences.append(Difference("submitted", message))
-            number += 1
-        for kind, says, query in _wrong(job):
-            number += connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-            for uri, figure in connection.execute(query.limit(_NAMED - len(differences))):
-                named = uri or f"extraction {figure}"
-                differences.append(Difference(kind, f"{named}: {says.format(figure)}", uri))
-    return Balance(submitted=submitted, differences=tuple(differences), difference_count=number, **states)
 
 
 def _wrong(job: Job) -> Iterator[tuple[Any, str, Select[tuple[str, Any]]]]:
@@ -133,28 +159,13 @@ def _pages_kept() -> ScalarSelect[int]:
 # putting right
 
 
-def repair(db: Database, job: Job) -> list[Repair]:
-    with db.write(durable=True) as connection:
-        again = _read_again(db, connection, (_without_result(job), _with_other_pages(job)))
-        dropped = _drop_results(db, connection, job)
-        strays = _drop_rows_of_nobody(connection)
-        before, there = _count_again(connection, job)
-    done = (
-        Repair(f"{again} documents that lacked their result or a page of it are pending again", again),
-        Repair(f"{dropped} results of documents that are not finished were removed", dropped),
-        Repair(f"{strays} rows that belong to no document were removed", strays),
-        Repair(f"{there} documents are there, and {before} were on the books: now {there}", there - before),
-    )
-    return [step for step in done if step.number]
-
-
 def _read_again(
     db: Database, connection: Connection, wrong: Sequence[tuple[ColumnElement[bool], ...]]
 ) -> int:
     either = or_(*(and_(*conditions) for conditions in wrong))
     ids = db.locked(connection, select(documents.c.id).where(either), documents.c.id)
     for some in _some(ids):
-        _reopen(db, connection, some)
+        reopen(db, connection, some)
     return len(ids)
 
 
@@ -187,136 +198,3 @@ def _count_again(connection: Connection, job: Job) -> tuple[int, int]:
 def _some(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     """As many at a time as one statement may name."""
     return (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
-
-
-def settle(db: Database, job: Job) -> None:
-    """Waits until all that was committed so far is on the disk."""
-    with db.write(durable=True) as connection:
-        connection.execute(update(jobs).where(jobs.c.id == job.id).values(submitted=jobs.c.submitted))
-
-
-# failures
-
-
-def failures(db: Database, job: Job) -> list[FailureGroup]:
-    found = _failures(job)
-    whole = func.sum(case((found.c.whole, 1), else_=0))
-    query = select(found.c.reason, whole, func.count(), func.min(found.c.uri)).group_by(found.c.reason)
-    with db.read() as connection:
-        groups = [
-            FailureGroup(reason, int(documents_), number - int(documents_), example)
-            for reason, documents_, number, example in connection.execute(query)
-        ]
-    return sorted(groups, key=lambda group: (-group.documents, -group.pages, group.reason))
-
-
-def failed(db: Database, job: Job, reason: str | None) -> Iterator[FailedItem]:
-    found = _failures(job)
-    query = select(found).order_by(found.c.id, found.c.page).limit(_BATCH)
-    if reason is not None:
-        query = query.where(found.c.reason == reason)
-    last = (0, 0)
-    while True:
-        with db.read() as connection:
-            after = query.where(tuple_(found.c.id, found.c.page) > last)
-            batch = connection.execute(after).mappings().all()
-        for row in batch:
-            failure = rows.failure_from(row, row["page"] or None)
-            yield FailedItem(row["uri"], failure, row["attempts"], row["losses"], row["worker"], row["at"])
-        if len(batch) < _BATCH:
-            return
-        last = (batch[-1]["id"], batch[-1]["page"])
-
-
-def _failures(job: Job) -> Subquery:
-    """Quarantined documents, and the failed pages of partial ones. Page 0 is the document as a whole."""
-    common = (documents.c.id, documents.c.uri, documents.c.attempts, documents.c.losses, documents.c.worker)
-    quarantined = select(
-        *common,
-        *_why(documents, func.coalesce(documents.c.failed_page, 0)),
-        true().label("whole"),
-        documents.c.finished_at.label("at"),
-    ).where(documents.c.job_id == job.id, documents.c.state == "quarantined")
-    partial = (
-        select(*common, *_why(pages, pages.c.page), false().label("whole"), pages.c.read_at.label("at"))
-        .join_from(documents, pages)
-        .where(documents.c.job_id == job.id, documents.c.state == "partial", pages.c.reason.is_not(None))
-    )
-    return union_all(quarantined, partial).subquery()
-
-
-def _why(table: Table, page: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
-    return table.c.reason, table.c.message, table.c.traceback, table.c.retryable, page.label("page")
-
-
-# another try
-
-
-def retry(db: Database, job: Job, reason: str | None, document: str | None) -> int:
-    if (reason is None) == (document is None):
-        raise UsageError("say which documents to try again: either a reason or a document")
-    failed_page = exists().where(pages.c.document_id == documents.c.id, pages.c.reason.is_not(None))
-    chosen = select(documents.c.id).where(
-        documents.c.job_id == job.id, documents.c.state.in_(("quarantined", "partial"))
-    )
-    if document is not None:
-        chosen = chosen.where(documents.c.uri == document)
-    else:
-        _known(reason)
-        this_page = failed_page.where(pages.c.reason == reason)
-        chosen = chosen.where(
-            or_(
-                and_(documents.c.state == "quarantined", documents.c.reason == reason),
-                and_(documents.c.state == "partial", this_page),
-            )
-        )
-    number = 0
-    while again := _put_back(db, chosen):
-        number += again
-    if document is not None and number == 0:
-        raise UsageError(_why_not(db, job, document))
-    return number
-
-
-def _put_back(db: Database, chosen: Select[tuple[int]]) -> int:
-    with db.write(durable=True) as connection:
-        # FOR UPDATE: two people who ask at once put each document back once
-        query = (
-            chosen.limit(_BATCH) if db.is_sqlite else chosen.limit(_BATCH).with_for_update(skip_locked=True)
-        )
-        ids = connection.execute(query).scalars().all()
-        if ids:
-            _reopen(db, connection, ids)
-    return len(ids)
-
-
-def _reopen(db: Database, connection: Connection, ids: Sequence[Any]) -> None:
-    """To be read again; good pages are kept."""
-    connection.execute(delete(extractions).where(extractions.c.document_id.in_(ids)))
-    connection.execute(delete(pages).where(pages.c.document_id.in_(ids), pages.c.reason.is_not(None)))
-    connection.execute(
-        update(documents)
-        .where(documents.c.id.in_(ids))
-        .values(
-            state="pending",
-            attempts=0,
-            losses=0,
-            lease_token=None,
-            finished_at=None,
-            **scheduled(db),
-        )
-    )
-
-
-def _known(reason: str | None) -> None:
-    if reason not in set(Reason):
-        raise UsageError(f"{reason!r} is no reason code; `vinbatch failures` lists those of a job")
-
-
-def _why_not(db: Database, job: Job, document: str) -> str:
-    with db.read() as connection:
-        query = select(documents.c.state).where(documents.c.job_id == job.id, documents.c.uri == document)
-        state = connection.execute(query).scalar_one_or_none()
-    if state is None:
-        return f"job {job.name} has no document {document}"
-    return f"{document} is {state}; only quarantined and partial documents are tried again"

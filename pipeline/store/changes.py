@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from pipeline.store import rows
 from pipeline.store.database import Database
-from pipeline.store.records import Change, Job
+from pipeline.store.entities import Change, Job
 from pipeline.store.tables import documents, fields
 
 _BATCH = 200
@@ -23,13 +23,13 @@ class _Document:
     uri: str
     side: int  # 0 before, 1 after
     state: str
-    values: dict[str, Any] = field(
-        default_factory=dict
-    )  # by path: the value, or the raw text where there is none
+    # By path: the value, or the raw text where there is none.
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 def diff(db: Database, before: Job, after: Job) -> Iterator[Change]:
-    """Both jobs are read in step, in the order of their URIs; only a few documents of each are held."""
+    """What differs between two jobs, by document URI and field path in byte order, streamed."""
+    # Both jobs are read in step, in the order of their URIs; only a few documents of each are held.
     both = merge(_documents(db, before, 0), _documents(db, after, 1), key=lambda document: document.uri)
     for uri, found in groupby(both, key=lambda document: document.uri):
         yield from _compared(uri, list(found))

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import (
-    ClauseElement,
-    ColumnElement,
-    Connection,
-    Dialect,
-    Float,
-    FromClause,
-    Select,
-    Table,
-    Text,
-    bindparam,
-    cast,
-    column,
-    create_engine,
-    event,
-    func,
-    literal,
-    select,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Select, create_engine, event, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeEngine
 
 from pipeline.errors import UsageError
 from pipeline.store import rows, url
 from pipeline.store.faults import translate
-from pipeline.store.records import View
 from pipeline.store.tables import Instant
 
 Clock = Callable[[], datetime]
@@ -77,7 +55,6 @@ class Database:
         self.url = url.parse(address)
         self.shown = url.mask(self.url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.views: dict[int, tuple[View, ...]] = {}  # of jobs, by id
         # A pooler such as pgbouncer stands between: each transaction may be another session of the server's.
         self.pooled = False
         self._file: tuple[int, int] | None = None  # device and inode of the SQLite file
@@ -93,7 +70,7 @@ class Database:
         )
         self.writer = self.engine.execution_options(vinbatch_writes=True)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._prepared: dict[Callable[[Database], ClauseElement], Prepared] = {}
+        self._prepared: dict[str, tuple[str, frozenset[str]]] = {}
         event.listen(self.engine, "connect", self._on_connect)
         event.listen(self.engine, "begin", self._begin_sqlite if self.is_sqlite else _begin_postgres)
 
@@ -146,19 +123,44 @@ class Database:
         with self.errors(), engine.begin() as connection:
             yield connection
 
-    def prepared(self, build: Callable[[Database], ClauseElement]) -> Prepared:
-        """The statement that `build` makes, put into words once for this database."""
-        if build not in self._prepared:
-            self._prepared[build] = Prepared(build(self), self.engine.dialect)
-        return self._prepared[build]
+    def sql(self, connection: Connection, statement: str, **values: Any) -> Sequence[Sequence[Any]]:
+        """Runs a statement that is written out as SQL; returns its rows as the driver gives them.
 
-    def locked(
-        self,
-        connection: Connection,
-        chosen: Select[tuple[int]],
-        id: ColumnElement[int],
-        parameters: Mapping[str, Any] | None = None,
-    ) -> list[int]:
+        In the text `:name` is a value and `@name` a moment, given as seconds from now (`@now` need not be
+        given). It is PostgreSQL's SQL; three things are put otherwise for SQLite: it has one writer at a time
+        and no row locks, and it unpacks a JSON list, which stands for many rows, in words of its own.
+        """
+        if statement not in self._prepared:
+            self._prepared[statement] = self._prepare(statement)
+        words, moments = self._prepared[statement]
+        now = None if self._clock is None else self._clock()
+        for name in moments:
+            values[name] = self._moment(now, float(values.get(name, 0.0)))
+        if not self.is_sqlite:
+            found = connection.exec_driver_sql(words, values)
+            return found.all() if found.returns_rows else ()
+        # SQLite answers quicker than SQLAlchemy can wrap a question; its errors are translated like others.
+        raw = connection.connection.cursor()
+        raw.execute(words, values)
+        rows: Sequence[Sequence[Any]] = raw.fetchall()
+        raw.close()
+        return rows
+
+    def _prepare(self, statement: str) -> tuple[str, frozenset[str]]:
+        """The statement in the driver's words, and the names of its moments."""
+        moments = frozenset(_MOMENT.findall(statement))
+        if self.is_sqlite:
+            words = _ROWS.sub(_rows_in_sqlite, _LOCK.sub("", statement))
+            return _MOMENT.sub(r":\1", words), moments
+        moment = r":\1" if self._clock else r"(clock_timestamp() + make_interval(secs => :\1))"
+        return _VALUE.sub(r"%(\1)s", _MOMENT.sub(moment, statement)), moments
+
+    def _moment(self, now: datetime | None, seconds: float) -> Any:
+        if now is None:
+            return seconds  # the server reckons from its own clock
+        return Instant().process_bind_param(now + timedelta(seconds=seconds), self.engine.dialect)
+
+    def locked(self, connection: Connection, chosen: Select[tuple[int]], id: ColumnElement[int]) -> list[int]:
         """The chosen ids, whose rows nobody else changes until the transaction ends.
 
         Everybody waits for rows in the order of their ids, so that two who want the same never wait for
@@ -167,7 +169,7 @@ class Database:
         chosen = chosen.order_by(id)
         if not self.is_sqlite:  # which has one writer at a time, and ignores FOR UPDATE
             chosen = chosen.with_for_update()
-        found: Sequence[Any] = connection.execute(chosen, parameters or {}).scalars().all()
+        found: Sequence[Any] = connection.execute(chosen).scalars().all()
         return list(found)
 
     def lock(self, connection: Connection) -> None:
@@ -189,23 +191,6 @@ class Database:
         interval = func.make_interval(0, 0, 0, 0, 0, 0, float(seconds))
         return func.clock_timestamp(type_=Instant).op("+", return_type=Instant())(interval)
 
-    def moment(self, name: str) -> ColumnElement[datetime]:
-        """A moment in a prepared statement; `moments` gives the parameter of that name."""
-        if self._clock is not None:
-            return bindparam(name, type_=Instant())
-        seconds = func.make_interval(0, 0, 0, 0, 0, 0, bindparam(name, type_=Float(53)))
-        return func.clock_timestamp(type_=Instant).op("+", return_type=Instant())(seconds)
-
-    def moments(self, **seconds: float) -> dict[str, Any]:
-        """Parameters for moments that many seconds from now."""
-        if self._clock is None:
-            return dict(seconds)
-        now, dialect = self._clock(), self.engine.dialect
-        return {
-            name: Instant().process_bind_param(now + timedelta(seconds=later), dialect)
-            for name, later in seconds.items()
-        }
-
     def read_clock(self) -> datetime:
         if self._clock is not None:
             return self._clock()
@@ -213,24 +198,6 @@ class Database:
             return connection.execute(select(self.now())).scalar_one()
 
     # what the two databases write differently
-
-    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        """An INSERT that knows ON CONFLICT."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-
-    def rows(self, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
-        """The parameter of that name, a JSON list of objects, as a table: one value for many rows."""
-        parameter = bindparam(name, type_=Text())
-        if self.is_sqlite:
-            item = func.json_each(parameter).table_valued("value", name=f"{name}_item")
-            return select(
-                *(func.json_extract(item.c.value, f"$.{n}", type_=t).label(n) for n, t in columns.items())
-            ).subquery(name)
-        return (
-            func.json_to_recordset(cast(parameter, postgresql.JSON()))
-            .table_valued(*(column(n, t) for n, t in columns.items()), name=name)
-            .render_derived(with_types=True)
-        )
 
     def quote(self, name: str) -> str:
         return self.engine.dialect.identifier_preparer.quote_identifier(name)
@@ -286,30 +253,17 @@ class Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("vinbatch_writes") else "BEGIN")
 
 
-class Prepared:
-    """A statement in the database's own words: to build it each time would cost more than to run it.
+_VALUE = re.compile(r":(\w+)")
+_MOMENT = re.compile(r"@(\w+)")
+_LOCK = re.compile(r"\s+FOR (?:UPDATE|SHARE)(?: SKIP LOCKED)?")
+_ROWS = re.compile(r"json_to_recordset\(CAST\(:(\w+) AS json\)\) AS (\w+)\(([^)]*)\)")
 
-    Parameters are given as the driver takes them: JSON and, in SQLite, moments as text.
-    """
 
-    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
-        compiled = typing.cast(SQLCompiler, statement.compile(dialect=dialect))
-        self._sql = str(compiled)
-        self._fixed = dict(compiled.params)
-        self._order = compiled.positiontup if compiled.positional else None
-
-    def run(self, connection: Connection, **values: Any) -> Sequence[Any] | None:
-        """Runs it; returns its first row, None when there is none."""
-        values = {**self._fixed, **values}
-        if self._order is None:
-            found = connection.exec_driver_sql(self._sql, values)
-            return found.first() if found.returns_rows else None
-        # SQLite answers quicker than SQLAlchemy can wrap a question; its errors are translated like others.
-        raw = connection.connection.cursor()
-        raw.execute(self._sql, tuple(values[name] for name in self._order))
-        row: Sequence[Any] | None = raw.fetchone()
-        raw.close()
-        return row
+def _rows_in_sqlite(found: re.Match[str]) -> str:
+    parameter, name, columns = found.groups()
+    names = (column.split()[0] for column in columns.split(","))
+    values = ", ".join(f"json_extract(value, '$.{column}') AS {column}" for column in names)
+    return f"(SELECT {values} FROM json_each(:{parameter})) AS {name}"
 
 
 def _begin_postgres(connection: Connection) -> None:

@@ -13,10 +13,15 @@ from sqlalchemy import column, select, table
 from pipeline.errors import UsageError
 from pipeline.printable import as_json
 from pipeline.private import whole_file
-from pipeline.store import books, formats, results
+from pipeline.store import formats
+from pipeline.store.books import Books
 from pipeline.store.database import Database
+from pipeline.store.entities import Job, View
+from pipeline.store.failures import Failures
+from pipeline.store.jobs import Jobs
 from pipeline.store.query import Rows
-from pipeline.store.records import Job, View
+from pipeline.store.results import Results
+from pipeline.store.values import typed
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
 _FIXED = ("document_uri", "job", "state")
@@ -30,7 +35,13 @@ class Exported:
     left_out: int
 
 
-def job(db: Database, job: Job, format: str, out: Path, *, raw: bool = False) -> Exported:
+def export(db: Database, job: Job, format: str, out: Path, *, raw: bool = False) -> Exported:
+    """Writes a job's results to files: csv, jsonl, parquet or xlsx.
+
+    csv and parquet hold one view: OUT the documents, OUT_lines beside it the lines. A file appears
+    whole or not at all, readable by its owner alone. In csv, cells that a spreadsheet would compute get
+    an apostrophe unless `raw`. Raises UsageError for a format or a folder that is not there.
+    """
     if format not in FORMATS:
         raise UsageError(f"no format {format!r}; there are {', '.join(FORMATS)}")
     if not out.parent.is_dir():
@@ -45,7 +56,7 @@ def job(db: Database, job: Job, format: str, out: Path, *, raw: bool = False) ->
             path = out.with_name(f"{out.stem}{view.name.removeprefix(job.views[0].name)}{out.suffix}")
             with _view(db, job, view) as rows, whole_file(path) as file:
                 files.append((path, formats.write(rows, format, file, raw=raw)))
-    counts = books.counts(db, job)
+    counts = Books(db).counts(job)
     return Exported(tuple(files), counts["quarantined"] + counts["pending"] + counts["leased"])
 
 
@@ -59,7 +70,7 @@ def _view(db: Database, job: Job, view: View) -> Iterator[Rows]:
     order = [source.c[name] for name in ("document_uri", "line") if name in fixed]
     query = select(source).where(source.c.job == job.name).order_by(*order).execution_options(yield_per=1000)
     with db.snapshot() as connection, closing(connection.execute(query)) as found:
-        yield Rows(names, (tuple(map(formats.typed, row, kinds.values())) for row in found), kinds)
+        yield Rows(names, (tuple(map(typed, row, kinds.values())) for row in found), kinds)
 
 
 def _jsonl(db: Database, job: Job, out: Path) -> int:
@@ -73,11 +84,11 @@ def _jsonl(db: Database, job: Job, out: Path) -> int:
         )
     )
     with whole_file(out) as file:
-        for found in results.extractions_of(db, job):
+        for found in Results(db, Jobs(db)).extractions(job):
             record = {name: found.extraction.record.get(name) for name in names}
             _line(file, found.uri, job, found.extraction.state, None, record)
             number += 1
-        for failure in books.failed(db, job, None):
+        for failure in Failures(db).each(job):
             if failure.failure.page is None:
                 _line(file, failure.uri, job, "quarantined", str(failure.failure.reason), None)
                 number += 1

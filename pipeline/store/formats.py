@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from itertools import islice
 from typing import IO, Any
 
 from rich.console import Console
@@ -20,9 +17,9 @@ from rich.text import Text
 from pipeline.errors import UsageError
 from pipeline.printable import HIDDEN, as_json, printable
 from pipeline.store.query import Rows, number
+from pipeline.store.values import batches, plain
 
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
-_BATCH = 1000  # rows
 
 
 def write(rows: Rows, format: str, out: IO[bytes], *, raw: bool = False, shown: bool = False) -> int:
@@ -40,25 +37,6 @@ def write(rows: Rows, format: str, out: IO[bytes], *, raw: bool = False, shown: 
     if format not in writers:
         raise UsageError(f"no format {format!r}; there are {', '.join(QUERY_FORMATS)}")
     return writers[format](rows, out)
-
-
-def plain(value: Any) -> str:
-    """A value as text: decimals in full, dates as in ISO 8601, nothing for no value."""
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
-
-
-def batches(rows: Iterable[tuple[Any, ...]], size: int = _BATCH) -> Iterator[list[tuple[Any, ...]]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, size)):
-        yield batch
 
 
 def _text(out: IO[bytes]) -> io.TextIOWrapper:
@@ -148,26 +126,3 @@ def _parquet(rows: Rows, out: IO[bytes]) -> int:
     from pipeline.store import parquet
 
     return parquet.write(rows, out)
-
-
-# types
-
-
-def _decimal(value: Any) -> Decimal:
-    if isinstance(value, bool):
-        raise ValueError(value)
-    return Decimal(str(value))
-
-
-CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "decimal": _decimal,
-    "date": lambda value: value if isinstance(value, date) else date.fromisoformat(value),
-    "datetime": lambda value: value if isinstance(value, datetime) else datetime.fromisoformat(value),
-    "boolean": lambda value: {0: False, 1: True}[value],
-}
-
-
-def typed(value: Any, kind: str) -> Any:
-    """A view's value in its type, also from SQLite, which has neither decimals nor dates."""
-    convert = CONVERTERS.get(kind)
-    return value if value is None or convert is None else convert(value)

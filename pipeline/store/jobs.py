@@ -10,37 +10,76 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from pipeline.errors import UsageError
 from pipeline.store import views
 from pipeline.store.database import Database
-from pipeline.store.records import Column, Job, View
+from pipeline.store.entities import Column, Job, View
 from pipeline.store.tables import jobs
 from schemas.registry import SchemaSpec
 
 
-def ensure(
-    db: Database,
-    name: str,
-    spec: SchemaSpec,
-    sources: Sequence[str],
-    settings: Mapping[str, Any],
-    model: str,
-    checkpoint: str,
-) -> Job:
-    with db.write(durable=True) as connection:
-        db.lock(connection)
-        found = connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one_or_none()
-        if found is None:
-            _make(db, connection, name, spec, sources, settings, model, checkpoint)
-        else:
-            if differences := list(_differences(found, spec, settings, checkpoint)):
-                raise UsageError(
-                    f"job {name} was begun otherwise: {'; '.join(differences)}. "
-                    "Give this run another --job name, or the settings of the first."
-                )
-            more = [source for source in sources if source not in found["sources"]]
-            if more:
-                connection.execute(
-                    update(jobs).where(jobs.c.name == name).values(sources=[*found["sources"], *more])
-                )
-        return _job(connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one())
+class Jobs:
+    """What was asked for, by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._views: dict[int, tuple[View, ...]] = {}  # by job id
+
+    def ensure(
+        self,
+        name: str,
+        spec: SchemaSpec,
+        *,
+        sources: Sequence[str],
+        settings: Mapping[str, Any],
+        model: str,
+        checkpoint: str,
+    ) -> Job:
+        """The job of that name, made now or resumed. Makes the typed views of its schema.
+
+        `settings` is JSON-ready and holds whatever, besides schema and checkpoint, can change a result.
+        Raises UsageError naming the difference when the name belongs to a job with another schema,
+        checkpoint or settings. Further sources are added to the job's list.
+        """
+        with self._db.write(durable=True) as connection:
+            self._db.lock(connection)
+            mine = select(jobs).where(jobs.c.name == name)
+            found = connection.execute(mine).mappings().one_or_none()
+            if found is None:
+                _make(self._db, connection, name, spec, sources, settings, model, checkpoint)
+            else:
+                if differences := list(_differences(found, spec, settings, checkpoint)):
+                    raise UsageError(
+                        f"job {name} was begun otherwise: {'; '.join(differences)}. "
+                        "Give this run another --job name, or the settings of the first."
+                    )
+                more = [source for source in sources if source not in found["sources"]]
+                if more:
+                    longer = update(jobs).where(jobs.c.name == name)
+                    connection.execute(longer.values(sources=[*found["sources"], *more]))
+            return _job(connection.execute(mine).mappings().one())
+
+    def find(self, name: str) -> Job:
+        """The job of that name; UsageError names those that exist."""
+        with self._db.read() as connection:
+            found = connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one_or_none()
+            if found is not None:
+                return _job(found)
+            names = select(jobs.c.name).order_by(jobs.c.id.desc()).limit(10)
+            newest = connection.execute(names).scalars().all()
+        there = f"the newest are {', '.join(newest)}" if newest else "there is none yet"
+        raise UsageError(f"no job {name} in {self._db.shown}; {there}")
+
+    def all(self) -> list[Job]:
+        """All jobs, the newest first."""
+        with self._db.read() as connection:
+            found = connection.execute(select(jobs).order_by(jobs.c.id.desc()))
+            return [_job(row) for row in found.mappings()]
+
+    def views_of(self, job_id: int) -> tuple[View, ...]:
+        """The views of a job. A job's never change, so they are read once."""
+        if job_id not in self._views:
+            with self._db.read() as connection:
+                stored = connection.execute(select(jobs.c.views).where(jobs.c.id == job_id)).scalar_one()
+            self._views[job_id] = _views(stored)
+        return self._views[job_id]
 
 
 def _make(
@@ -96,30 +135,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, list(value) if isinstance(value, tuple) else value  # as JSON gives it back
-
-
-def find(db: Database, name: str) -> Job:
-    with db.read() as connection:
-        found = connection.execute(select(jobs).where(jobs.c.name == name)).mappings().one_or_none()
-        if found is not None:
-            return _job(found)
-        newest = connection.execute(select(jobs.c.name).order_by(jobs.c.id.desc()).limit(10)).scalars().all()
-    there = f"the newest are {', '.join(newest)}" if newest else "there is none yet"
-    raise UsageError(f"no job {name} in {db.shown}; {there}")
-
-
-def every(db: Database) -> list[Job]:
-    with db.read() as connection:
-        return [_job(row) for row in connection.execute(select(jobs).order_by(jobs.c.id.desc())).mappings()]
-
-
-def views_of(db: Database, job_id: int) -> tuple[View, ...]:
-    """The views of a job. A job's never change, so they are read once."""
-    if job_id not in db.views:
-        with db.read() as connection:
-            stored = connection.execute(select(jobs.c.views).where(jobs.c.id == job_id)).scalar_one()
-        db.views[job_id] = _views(stored)
-    return db.views[job_id]
 
 
 def _job(row: RowMapping) -> Job:

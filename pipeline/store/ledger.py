@@ -1,308 +1,270 @@
-"""Who works on which document: claim, renew, release, quarantine.
+"""Who works on which document: add, claim, renew, release, quarantine.
 
 The state and the token are always looked at and changed by one statement. So two workers never hold one
-document, and what comes late finds that the token is another.
+document, and what comes late finds that the token is another. The statements are PostgreSQL's SQL;
+`Database.sql` says how SQLite gets them, and what `@now` is.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    RowMapping,
-    Select,
-    Text,
-    case,
-    cast,
-    false,
-    func,
-    literal,
-    literal_column,
-    null,
-    select,
-    true,
-    tuple_,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection
 
 from pipeline.errors import LeaseLost, Reason
-from pipeline.records import Failure
-from pipeline.store import rows
+from pipeline.records import DocumentRef, Failure
+from pipeline.store import enqueue, rows
 from pipeline.store.database import Database
-from pipeline.store.records import Job, Lease, State
-from pipeline.store.tables import documents
-
-# Written into the SQL as they stand, not sent as parameters: only so can a partial index be used.
-PENDING = literal_column("'pending'", Text)
-LEASED = literal_column("'leased'", Text)
+from pipeline.store.entities import Added, Job, Lease, State
+from pipeline.store.tables import moment
 
 _CLOCK_STEP = 600.0  # seconds; a clock that goes back by less makes nobody wait long, and is left alone
 _SUSPICIOUS = (Reason.worker_lost, Reason.out_of_memory)
 
+# A lease counts for as long as this is true of its document.
+HELD = "id = :document AND state = 'leased' AND lease_token = :token"
 
-# claiming
-
-_CLAIMED = (
-    documents.c.id,
-    documents.c.uri,
-    documents.c.etag,
-    documents.c.size,
-    documents.c.attempts,
-    documents.c.losses,
-    documents.c.suspect,
-    documents.c.ready_at,
+# Materialized: PostgreSQL may not run the choice a second time, with a second LIMIT.
+_CLAIM = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM documents
+    WHERE job_id = :job AND state = 'pending' AND suspect = :suspect AND ready_at <= @now
+    ORDER BY ready_at, id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
 )
+UPDATE documents
+SET state = 'leased', lease_token = :token, worker = :worker, attempts = attempts + 1,
+    ready_at = @end, scheduled_at = @now
+FROM chosen WHERE documents.id = chosen.id
+RETURNING job_id, documents.id, uri, etag, lease_token, attempts, ready_at, losses, suspect, size
+"""
+
+# Documents whose lease is over become pending again, as suspects, or are given up.
+_TAKE_BACK = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM documents
+    WHERE job_id = :job AND state = 'leased' AND ready_at <= @now
+    ORDER BY ready_at
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE documents
+SET state = CASE WHEN losses + 1 >= :max_losses THEN 'quarantined' ELSE 'pending' END,
+    losses = losses + 1, suspect = true, lease_token = NULL,
+    reason = 'worker_lost', retryable = true, traceback = NULL, failed_page = NULL,
+    message = 'lost its worker ' || (losses + 1) || ' times, the last was ' || worker,
+    ready_at = @now, scheduled_at = @now,
+    finished_at = CASE WHEN losses + 1 >= :max_losses THEN @now END
+FROM chosen WHERE documents.id = chosen.id
+"""
+
+# What was scheduled in the future is due now: the clock was put back meanwhile. How far ahead a document is
+# due says nothing, for another lane's leases may be of any length. The conditions on `suspect` and `ready_at`
+# are true of each such row; they are there so that an index is used.
+_MEND_CLOCK = """
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM documents
+    WHERE job_id = :job AND state = '{state}' AND suspect IN (false, true) AND ready_at > @ahead
+      AND coalesce(scheduled_at, added_at) > @ahead
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE documents SET ready_at = @now, scheduled_at = @now
+FROM chosen WHERE documents.id = chosen.id
+"""
+_MEND_CLOCKS = tuple(_MEND_CLOCK.format(state=state) for state in ("pending", "leased"))
+
+# Everybody waits for rows in the order of their ids, so that no two ever wait for each other.
+_LOCK_HELD = """
+SELECT id FROM documents
+WHERE state = 'leased' AND (id, lease_token) IN (
+    SELECT id, token FROM json_to_recordset(CAST(:leases AS json)) AS leases(id bigint, token text))
+ORDER BY id
+FOR UPDATE
+"""
+_RENEW = """
+UPDATE documents SET ready_at = @end, scheduled_at = @now
+WHERE id IN (SELECT id FROM json_to_recordset(CAST(:leases AS json)) AS leases(id bigint))
+"""
+
+_GIVE_BACK = f"""
+UPDATE documents
+SET state = 'pending', attempts = attempts - 1, ready_at = @due, scheduled_at = @now
+WHERE {HELD}
+RETURNING state
+"""
+_FAIL = f"""
+UPDATE documents
+SET state = CASE WHEN attempts - losses >= :attempts THEN 'quarantined' ELSE 'pending' END,
+    reason = :reason, message = :message, traceback = :traceback, retryable = :retryable,
+    failed_page = :failed_page, suspect = (suspect OR :suspect),
+    ready_at = @due, scheduled_at = @now,
+    finished_at = CASE WHEN attempts - losses >= :attempts THEN @now END
+WHERE {HELD}
+RETURNING state
+"""
+_QUARANTINE = f"""
+UPDATE documents
+SET state = 'quarantined', reason = :reason, message = :message, traceback = :traceback,
+    retryable = :retryable, failed_page = :failed_page, sha256 = coalesce(:sha256, sha256),
+    finished_at = @now
+WHERE {HELD}
+RETURNING state
+"""
+_STATE_LEFT = "SELECT state FROM documents WHERE id = :document AND lease_token = :token"
+
+# One each for the start of an index.
+_NEXT_DUE = """
+SELECT min(due), @now FROM (
+    SELECT min(ready_at) AS due FROM documents WHERE job_id = :job AND state = 'pending' AND suspect = false
+    UNION ALL
+    SELECT min(ready_at) FROM documents WHERE job_id = :job AND state = 'pending' AND suspect = true
+    UNION ALL
+    SELECT min(ready_at) FROM documents WHERE job_id = :job AND state = 'leased'
+) AS firsts
+"""
 
 
-def claim(
-    db: Database,
-    job: Job,
-    worker: str,
-    limit: int,
-    lease_seconds: float,
-    max_losses: int,
-    suspects: bool,
-) -> list[Lease]:
-    if limit < 1:
-        return []
-    token = secrets.token_hex(16)
-    with db.write() as connection:
-        _take_back(db, connection, job, max_losses)
-        claimed: Sequence[RowMapping] = []
-        if suspects:
-            claimed = _pick(db, connection, job, worker, token, 1, lease_seconds, suspect=True)
-        if not claimed:
-            claimed = _pick(db, connection, job, worker, token, limit, lease_seconds, suspect=False)
-        if not claimed:
-            _mend_clock(db, connection, job)
-    leases = [
-        Lease(
-            job_id=job.id,
-            document_id=row["id"],
-            uri=row["uri"],
-            etag=row["etag"],
-            token=token,
-            attempt=row["attempts"],
-            expires=row["ready_at"],
-            losses=row["losses"],
-            suspect=bool(row["suspect"]),
-            size=row["size"],
-        )
-        for row in claimed
-    ]
-    return sorted(leases, key=lambda lease: lease.document_id)
+class Ledger:
+    """The documents of all jobs, and who holds them."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, job: Job, refs: Iterable[DocumentRef], batch: int = 1000) -> Added:
+        """Adds the documents of a listing, a batch a transaction, in bounded memory. Known ones stay as they
+        are.
+
+        A ref with a failure becomes a quarantined row at once.
+        """
+        added = known = failed = changed = 0
+        uris: list[str] = []
+        for chunk in _batches(refs, batch):
+            items = {item["uri"]: item for item in map(enqueue.item, chunk)}
+            with self._db.write(durable=True) as connection:
+                new = enqueue.insert(self._db, connection, job, items.values())
+                old = [item for uri, item in items.items() if uri not in new]
+                other = enqueue.take_on_changed(self._db, connection, job, old) if old else []
+            added += len(new)
+            known += len(chunk) - len(new)
+            failed += sum(items[uri]["reason"] is not None for uri in new)
+            changed += len(other)
+            uris += other[: 20 - len(uris)]
+        return Added(added, known, failed, changed, tuple(uris))
+
+    def claim(
+        self,
+        job: Job,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        *,
+        max_losses: int = 5,
+        suspects: bool = True,
+    ) -> list[Lease]:
+        """Up to `limit` documents to work on; none when nothing is due now (see `next_due`).
+
+        First takes back what vanished workers held: those documents become suspects or, after
+        `max_losses` vanished workers, are quarantined as worker_lost. With `suspects` a suspect that is
+        due comes first and comes alone, so that one deadly document takes no neighbours with it; a lane
+        that still holds other documents asks with suspects=False.
+        """
+        if limit < 1:
+            return []
+        asked = {"job": job.id, "worker": worker, "token": secrets.token_hex(16), "end": lease_seconds}
+        found: Sequence[Sequence[Any]] = ()
+        with self._db.write() as connection:
+            self._db.sql(connection, _TAKE_BACK, job=job.id, max_losses=max_losses)
+            if suspects:
+                found = self._db.sql(connection, _CLAIM, **asked, suspect=True, limit=1)
+            if not found:
+                found = self._db.sql(connection, _CLAIM, **asked, suspect=False, limit=limit)
+            if not found:
+                for mend in _MEND_CLOCKS:
+                    self._db.sql(connection, mend, job=job.id, ahead=_CLOCK_STEP)
+        return sorted(map(_lease, found), key=lambda lease: lease.document_id)
+
+    def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
+        """Lengthens leases from now; returns those that are lost, whose work is to be dropped."""
+        if not leases:
+            return []
+        mine = rows.dump([{"id": lease.document_id, "token": lease.token} for lease in leases])
+        with self._db.write() as connection:
+            held = {id for (id,) in self._db.sql(connection, _LOCK_HELD, leases=mine)}
+            kept = rows.dump([{"id": id} for id in held])
+            self._db.sql(connection, _RENEW, leases=kept, end=lease_seconds)
+        return [lease for lease in leases if lease.document_id not in held]
+
+    def release(
+        self, lease: Lease, failure: Failure | None = None, *, delay: float = 0.0, attempts: int = 3
+    ) -> State:
+        """Gives a document back, to be tried again after `delay` seconds; returns the state it is in now.
+
+        Without a failure (a lane that stops) the try is not counted. With one, the document is
+        quarantined for that reason once it has been tried `attempts` times; after worker_lost or
+        out_of_memory it is a suspect. Raises LeaseLost.
+        """
+        if failure is None:
+            return self._end(lease, _GIVE_BACK, ("pending",), due=delay)
+        suspect = failure.reason in _SUSPICIOUS
+        why = {**_why(failure), "suspect": suspect, "attempts": attempts}
+        return self._end(lease, _FAIL, ("pending", "quarantined"), **why, due=delay)
+
+    def quarantine(self, lease: Lease, failure: Failure, *, sha256: str | None = None) -> State:
+        """Ends a document with a reason; returns the state it is in now. Its saved pages stay.
+
+        Raises LeaseLost.
+        """
+        return self._end(lease, _QUARANTINE, ("quarantined",), **_why(failure), sha256=sha256)
+
+    def next_due(self, job: Job) -> float | None:
+        """Seconds until something unfinished may be claimable: 0.0 for now, None when all documents are
+        finished.
+        """
+        with self._db.read() as connection:
+            [(due, now)] = self._db.sql(connection, _NEXT_DUE, job=job.id)
+        return None if due is None else max(0.0, (moment(due) - moment(now)).total_seconds())
+
+    def now(self) -> datetime:
+        """The clock that leases go by."""
+        return self._db.read_clock()
+
+    def _end(self, lease: Lease, statement: str, outcomes: Sequence[State], **values: Any) -> State:
+        held = {"document": lease.document_id, "token": lease.token}
+        with self._db.write() as connection:
+            ended = self._db.sql(connection, statement, **held, **values)
+            # The same call again, after its answer was lost on the way, has nothing left to do.
+            left: State | None = ended[0][0] if ended else state_left_by(self._db, connection, lease)
+            if left is None or left not in outcomes:
+                raise lost(lease)
+            return left
 
 
-def _pick(
-    db: Database,
-    connection: Connection,
-    job: Job,
-    worker: str,
-    token: str,
-    limit: int,
-    lease_seconds: float,
-    *,
-    suspect: bool,
-) -> Sequence[RowMapping]:
-    due = (
-        select(documents.c.id)
-        .where(
-            documents.c.job_id == job.id,
-            documents.c.state == PENDING,
-            documents.c.suspect == (true() if suspect else false()),
-            documents.c.ready_at <= db.now(),
-        )
-        .order_by(documents.c.ready_at, documents.c.id)
-        .limit(limit)
-    )
-    statement = (
-        _of(db, due)
-        .values(
-            state="leased",
-            lease_token=token,
-            worker=worker,
-            attempts=documents.c.attempts + 1,
-            **scheduled(db, lease_seconds),
-        )
-        .returning(*_CLAIMED)
-    )
-    return connection.execute(statement).mappings().all()
-
-
-def _take_back(db: Database, connection: Connection, job: Job, max_losses: int) -> None:
-    """Documents whose lease is over become pending again, as suspects, or are given up."""
-    over = (
-        select(documents.c.id)
-        .where(documents.c.job_id == job.id, documents.c.state == LEASED, documents.c.ready_at <= db.now())
-        .order_by(documents.c.ready_at)
-        .limit(1000)
-    )
-    losses = documents.c.losses + 1
-    given_up = losses >= max_losses
-    message = (
-        literal("lost its worker ")
-        + cast(losses, Text)
-        + literal(" times, the last was ")
-        + documents.c.worker
-    )
-    connection.execute(
-        _of(db, over).values(
-            state=case((given_up, "quarantined"), else_="pending"),
-            losses=losses,
-            suspect=True,
-            lease_token=null(),
-            reason=str(Reason.worker_lost),
-            message=message,
-            traceback=null(),
-            failed_page=null(),
-            retryable=True,
-            **scheduled(db),
-            finished_at=case((given_up, db.now())),
-        )
-    )
-
-
-def _mend_clock(db: Database, connection: Connection, job: Job) -> None:
-    """What was scheduled in the future is due now: the clock was put back meanwhile.
-
-    How far ahead a document is due says nothing, for another lane's leases may be of any length.
-    """
-    ahead = db.later(_CLOCK_STEP)
-    for state in (PENDING, LEASED):
-        late = (
-            select(documents.c.id)
-            .where(
-                documents.c.job_id == job.id,
-                documents.c.state == state,
-                documents.c.suspect.in_((false(), true())),  # so that the index on pending ones is used
-                documents.c.ready_at
-                > ahead,  # so that the index is used: none is due before it was scheduled
-                func.coalesce(documents.c.scheduled_at, documents.c.added_at) > ahead,
-            )
-            .limit(1000)
-        )
-        connection.execute(_of(db, late).values(**scheduled(db)))
-
-
-def scheduled(db: Database, seconds: float = 0.0) -> dict[str, ColumnElement[datetime]]:
-    """The columns that say when a document may be claimed or taken back: that many seconds from now."""
-    return {"ready_at": db.later(seconds), "scheduled_at": db.now()}
-
-
-def _of(db: Database, chosen: Select[tuple[int]]) -> Any:
-    """An UPDATE of the chosen documents, of which no two workers choose the same."""
-    if db.is_sqlite:  # it has one writer at a time, and ignores FOR UPDATE
-        return update(documents).where(documents.c.id.in_(chosen))
-    # Materialized: the plan may not run the choice a second time, with a second LIMIT.
-    picked = chosen.with_for_update(skip_locked=True).cte("chosen").prefix_with("MATERIALIZED")
-    return update(documents).where(documents.c.id == picked.c.id)
-
-
-# holding and giving back
-
-
-def renew(db: Database, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
-    if not leases:
-        return []
-    asked = db.rows("leases", {"id": BigInteger(), "token": Text()})
-    held = select(documents.c.id).where(
-        tuple_(documents.c.id, documents.c.lease_token).in_(select(asked.c.id, asked.c.token)),
-        documents.c.state == LEASED,
-    )
-    mine = [{"id": lease.document_id, "token": lease.token} for lease in leases]
-    with db.write() as connection:
-        ids = db.locked(connection, held, documents.c.id, {"leases": rows.dump(mine)})
-        longer = update(documents).where(documents.c.id.in_(ids)).values(**scheduled(db, lease_seconds))
-        connection.execute(longer)
-    kept = set(ids)
-    return [lease for lease in leases if lease.document_id not in kept]
-
-
-def release(db: Database, lease: Lease, failure: Failure | None, delay: float, attempts: int) -> State:
-    if failure is None:
-        again = documents.c.attempts - 1
-        return _end(db, lease, ("pending",), "pending", attempts=again, **scheduled(db, delay))
-    given_up = documents.c.attempts - documents.c.losses >= attempts
-    return _end(
-        db,
-        lease,
-        ("pending", "quarantined"),
-        case((given_up, "quarantined"), else_="pending"),
-        **_why(failure),
-        suspect=True if failure.reason in _SUSPICIOUS else documents.c.suspect,
-        **scheduled(db, delay),
-        finished_at=case((given_up, db.now())),
-    )
-
-
-def quarantine(db: Database, lease: Lease, failure: Failure, sha256: str | None) -> State:
-    known = {} if sha256 is None else {"sha256": sha256}
-    return _end(db, lease, ("quarantined",), "quarantined", **_why(failure), **known, finished_at=db.now())
-
-
-def _why(failure: Failure) -> dict[str, Any]:
-    return {**rows.failure(failure), "failed_page": failure.page}
-
-
-def _end(db: Database, lease: Lease, outcomes: Sequence[State], state: Any, **values: Any) -> State:
-    """The state in which the document is now."""
-    statement = (
-        update(documents)
-        .where(*held_by(lease.document_id, lease.token))
-        .values(state=state, **values)
-        .returning(documents.c.state)
-    )
-    with db.write() as connection:
-        # The same call again, after its answer was lost on the way, has nothing left to do.
-        ended: State | None = connection.execute(statement).scalar_one_or_none()
-        left = ended or state_left_by(connection, lease)
-        if left is None or left not in outcomes:
-            raise lost(lease)
-        return left
-
-
-def state_left_by(connection: Connection, lease: Lease) -> State | None:
+def state_left_by(db: Database, connection: Connection, lease: Lease) -> State | None:
     """The state in which this very lease left its document; None when another one has had it since."""
-    query = select(documents.c.state).where(
-        documents.c.id == lease.document_id, documents.c.lease_token == lease.token
-    )
-    state: State | None = connection.execute(query).scalar_one_or_none()
-    return state
-
-
-def held_by(document: Any, token: Any) -> tuple[ColumnElement[bool], ...]:
-    """What must be true of a document for a lease to count."""
-    return documents.c.id == document, documents.c.state == LEASED, documents.c.lease_token == token
+    found = db.sql(connection, _STATE_LEFT, document=lease.document_id, token=lease.token)
+    return found[0][0] if found else None
 
 
 def lost(lease: Lease) -> LeaseLost:
     return LeaseLost(f"{lease.uri}: this lease is over; another worker may have the document")
 
 
-def next_due(db: Database, job: Job) -> float | None:
-    ours = documents.c.job_id == job.id
-    waiting = (documents.c.state == PENDING, documents.c.state == LEASED)
-    firsts = [
-        select(documents.c.ready_at)
-        .where(ours, *condition)
-        .order_by(documents.c.ready_at)
-        .limit(1)
-        .subquery()
-        for condition in (
-            (waiting[0], documents.c.suspect == false()),
-            (waiting[0], documents.c.suspect == true()),
-            (waiting[1],),
-        )
-    ]
-    soonest = union_all(*(select(first.c.ready_at) for first in firsts))
-    with db.read() as connection:
-        due = connection.execute(soonest).scalars().all()
-        now = connection.execute(select(db.now())).scalar_one()
-    return max(0.0, (min(due) - now).total_seconds()) if due else None
+def _lease(row: Sequence[Any]) -> Lease:
+    job, document, uri, etag, token, attempt, expires, losses, suspect, size = row
+    return Lease(job, document, uri, etag, token, attempt, moment(expires), losses, bool(suspect), size)
+
+
+def _why(failure: Failure) -> dict[str, Any]:
+    return {**rows.failure(failure), "failed_page": failure.page}
+
+
+def _batches(refs: Iterable[DocumentRef], size: int) -> Iterator[list[DocumentRef]]:
+    remaining = iter(refs)
+    while chunk := list(islice(remaining, size)):
+        yield chunk

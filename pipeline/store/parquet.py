@@ -14,8 +14,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.formats import CONVERTERS, batches, plain
 from pipeline.store.query import Rows
+from pipeline.store.values import CONVERTERS, batches, plain
 
 _BATCH = 10_000  # rows
 _SCALE = 6  # decimals of a Parquet decimal, at least

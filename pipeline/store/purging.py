@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, or_, 
 
 from pipeline.errors import UsageError
 from pipeline.store.database import Database
-from pipeline.store.records import Purged
+from pipeline.store.entities import Purged
 from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
 
 _BATCH = 2000  # documents removed in one transaction
@@ -22,8 +22,20 @@ _SHORTEST_SUBJECT = 4  # characters
 
 
 def purge(
-    db: Database, document: str | None, older_than: timedelta | None, subject: str | None, dry_run: bool
+    db: Database,
+    *,
+    document: str | None = None,
+    older_than: timedelta | None = None,
+    subject: str | None = None,
+    dry_run: bool = False,
 ) -> Purged:
+    """Removes documents with their pages, cached results, extractions, fields and checks, in all jobs.
+
+    Exactly one of: `document`, a URI; `older_than`, finished that long ago; `subject`, a value such as a
+    person's number or name, looked for in fields, in what the model wrote, in codes and in file names, as
+    a whole word and without regard to case. With dry_run nothing is removed. A document that somebody
+    works on is removed too: that worker's lease is lost.
+    """
     if sum(given is not None for given in (document, older_than, subject)) != 1:
         raise UsageError("say what to purge: a document, an age or a subject, and only one of them")
     chosen = select(documents.c.id)

@@ -26,9 +26,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import UsageError
-from pipeline.store import jobs, reader
+from pipeline.store import reader
 from pipeline.store.database import Database
 from pipeline.store.faults import translate
+from pipeline.store.jobs import Jobs
 
 _log = logging.getLogger(__name__)
 _BATCH = 1000  # rows
@@ -57,8 +58,12 @@ class Rows:
 
 
 @contextmanager
-def run(db: Database, sql: str, seconds: float) -> Iterator[Rows]:
-    """Raises UsageError with the database's complaint in one line, or when it takes more than `seconds`."""
+def query(db: Database, sql: str, *, seconds: float = 300.0) -> Iterator[Rows]:
+    """Runs one SELECT that cannot write, by the database's own means.
+
+    Its rows are read to the end before the first is handed out, so a reader that pauses holds up nobody.
+    Raises UsageError with the database's complaint in one line, or when they take more than `seconds`.
+    """
     kinds = _kinds(db)
     with _Answer() as answer:
         ask = _sqlite if db.is_sqlite else _postgres
@@ -99,7 +104,7 @@ class _Answer:
 def _kinds(db: Database) -> dict[str, str]:
     """Of the names of view columns that are of one type wherever they occur."""
     found: dict[str, set[str]] = {}
-    for job in jobs.every(db):
+    for job in Jobs(db).all():
         for view in job.views:
             for column in view.columns:
                 found.setdefault(column.name, set()).add(column.kind)

@@ -1,4 +1,4 @@
-"""Reading back what was found: pages by their keys, results of a job one after the other."""
+"""What was found: a page as soon as it is read, a document's whole result in one transaction; and back."""
 
 from __future__ import annotations
 
@@ -8,98 +8,229 @@ from itertools import islice
 
 from sqlalchemy import BigInteger, Connection, RowMapping, Table, func, literal_column, select
 
-from pipeline.records import PageResult
-from pipeline.store import rows
+from pipeline.records import Extraction, PageResult
+from pipeline.store import rows, views
 from pipeline.store.database import Database
-from pipeline.store.records import FINISHED, DocumentRow, Job, StoredExtraction
+from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
+from pipeline.store.jobs import Jobs
+from pipeline.store.ledger import HELD, lost, state_left_by
 from pipeline.store.tables import checks, documents, extractions, fields, pages
 
-_PAGE = {column.name: column.type for column in pages.c if column.name not in ("document_id", "read_at")}
-_FIELD = {column.name: column.type for column in fields.c if column.name != "document_id"}
-_CHECK = {column.name: column.type for column in checks.c if column.name != "document_id"}
 _BATCH = 500  # documents that are held while results are streamed
 
+# Ends the document, if the lease still holds.
+_FINISH = f"""
+UPDATE documents
+SET state = :state, reason = NULL, message = NULL, traceback = NULL, retryable = NULL, failed_page = NULL,
+    sha256 = :sha256, etag = coalesce(:etag, etag), pages = :page_count, finished_at = @now
+WHERE {HELD}
+RETURNING id
+"""
 
-def known_pages(db: Database, keys: Iterable[str]) -> dict[str, PageResult]:
-    known: dict[str, PageResult] = {}
-    remaining = iter(keys)
-    with db.read() as connection:
-        while chunk := list(islice(remaining, _BATCH)):
-            query = select(pages).where(pages.c.key.in_(chunk), pages.c.record.is_not(None))
-            for row in connection.execute(query).mappings():
-                known[row["key"]] = rows.page_from(row)
-    return known
+# The parts of a result. Each puts rows to the document that `held` has; if it has none, nothing is put.
+_PUT_PAGES = """
+INSERT INTO pages (
+    document_id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
+    prompt_tokens, output_tokens, output, attempts, read_at)
+SELECT held.id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
+    prompt_tokens, output_tokens, output, attempts, @now
+FROM held, json_to_recordset(CAST(:pages AS json)) AS given(
+    page integer, key text, record text, reason text, message text, traceback text, retryable boolean,
+    renderer text, width integer, height integer, tiles integer, prompt_tokens integer,
+    output_tokens integer, output text, attempts integer)
+WHERE true
+ON CONFLICT (document_id, page) DO UPDATE
+SET key = excluded.key, record = excluded.record, reason = excluded.reason, message = excluded.message,
+    traceback = excluded.traceback, retryable = excluded.retryable, renderer = excluded.renderer,
+    width = excluded.width, height = excluded.height, tiles = excluded.tiles,
+    prompt_tokens = excluded.prompt_tokens, output_tokens = excluded.output_tokens,
+    output = excluded.output, attempts = excluded.attempts, read_at = excluded.read_at
+RETURNING page
+"""
+# Pages that an earlier try has saved, when the file was another one.
+_DROP_PAGES = "DELETE FROM pages WHERE document_id IN (SELECT id FROM held) AND page > :page_count"
+_PUT_EXTRACTION = """
+INSERT INTO extractions (document_id, record, committed_at) SELECT id, :record, @now FROM held
+"""
+_PUT_FIELDS = """
+INSERT INTO fields (document_id, number, path, raw, value, type, confidence, source, page, box, problem)
+SELECT held.id, number, path, raw, value, type, confidence, source, page, box, problem
+FROM held, json_to_recordset(CAST(:fields AS json)) AS given(
+    number integer, path text, raw text, value text, type text, confidence double precision, source text,
+    page integer, box text, problem text)
+"""
+_PUT_CHECKS = """
+INSERT INTO checks (document_id, number, code, passed, severity, message, fields, expected, found)
+SELECT held.id, number, code, passed, severity, message, fields, expected, found
+FROM held, json_to_recordset(CAST(:checks AS json)) AS given(
+    number integer, code text, passed boolean, severity text, message text, fields text, expected text,
+    found text)
+"""
+_PARTS = (_PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS)
+
+# PostgreSQL is asked once. SQLite cannot do it all in one statement, and need not: it is in this process.
+_FINISH_WITH_PARTS = f"""
+WITH held AS ({_FINISH}), pages_put AS ({_PUT_PAGES}), pages_dropped AS ({_DROP_PAGES}),
+    extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}), checks_put AS ({_PUT_CHECKS})
+SELECT id FROM held
+"""
+_PARTS_ALONE = tuple(f"WITH held AS (SELECT :document AS id) {part}" for part in _PARTS)
+
+# FOR SHARE: nobody takes the document back between the look and the write.
+_SAVE_PAGE = f"WITH held AS (SELECT id FROM documents WHERE {HELD} FOR SHARE) {_PUT_PAGES}"
 
 
-def page_results(db: Database, job: Job, uri: str) -> list[PageResult]:
-    query = (
-        select(pages)
-        .join_from(pages, documents)
-        .where(documents.c.job_id == job.id, documents.c.uri == uri)
-        .order_by(pages.c.page)
-    )
-    with db.read() as connection:
-        return [rows.page_from(row) for row in connection.execute(query).mappings()]
+class Results:
+    """Pages, extractions, fields and checks."""
 
+    def __init__(self, database: Database, jobs: Jobs) -> None:
+        self._db = database
+        self._jobs = jobs
 
-def documents_of(db: Database, job: Job) -> Iterator[DocumentRow]:
-    for batch in _batches(db, job, finished=False):
-        for row in batch:
-            yield DocumentRow(
-                row["uri"],
-                row["state"],
-                row["reason"],
-                row["message"],
-                row["sha256"],
-                row["etag"],
-                row["pages"],
-                row["attempts"],
+    def save_page(self, lease: Lease, page: PageResult) -> None:
+        """Keeps a page as soon as it is read, so that no crash makes it be read again. Raises LeaseLost."""
+        held = {"document": lease.document_id, "token": lease.token}
+        with self._db.single() as connection:
+            if not self._db.sql(connection, _SAVE_PAGE, **held, pages=rows.dump([rows.page(page)])):
+                raise lost(lease)
+
+    def commit(
+        self,
+        lease: Lease,
+        extraction: Extraction,
+        pages: Sequence[PageResult],
+        *,
+        sha256: str,
+        etag: str | None = None,
+    ) -> State:
+        """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
+
+        Returns the state that the document is in now.
+
+        Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
+        again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
+        its field's type.
+        """
+        numbers = sorted(page.page for page in pages)
+        if numbers != list(range(1, extraction.pages + 1)):
+            raise ValueError(
+                f"{lease.uri}: the extraction has {extraction.pages} pages, results came for {numbers}"
             )
+        views.check(self._jobs.views_of(lease.job_id), extraction.record)
+        values = {
+            "document": lease.document_id,
+            "token": lease.token,
+            "state": extraction.state,
+            "sha256": sha256,
+            "etag": etag,
+            "page_count": len(pages),
+            "record": rows.dump(extraction.record),
+            "pages": rows.dump([rows.page(page) for page in pages]),
+            "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
+            "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
+        }
+        with self._db.single() as connection:
+            if not self._db.sql(connection, _FINISH if self._db.is_sqlite else _FINISH_WITH_PARTS, **values):
+                self._compare(connection, lease, extraction)
+            elif self._db.is_sqlite:
+                for part in _PARTS_ALONE:
+                    self._db.sql(connection, part, **values)
+        return extraction.state
 
+    def _compare(self, connection: Connection, lease: Lease, extraction: Extraction) -> None:
+        """The answer to an earlier commit may have been lost: the same result again is no error."""
+        if state_left_by(self._db, connection, lease) == extraction.state:
+            query = select(extractions.c.record).where(extractions.c.document_id == lease.document_id)
+            if connection.execute(query).scalar_one_or_none() == extraction.record:
+                return
+        raise lost(lease)
 
-def extractions_of(db: Database, job: Job) -> Iterator[StoredExtraction]:
-    for batch in _batches(db, job, finished=True):
-        ids = [row["id"] for row in batch]
-        with db.read() as connection:
-            query = select(extractions.c.document_id, extractions.c.record)
-            records = {
-                row.document_id: row.record
-                for row in connection.execute(query.where(extractions.c.document_id.in_(ids)))
-            }
-            found_fields = _grouped(connection, fields, ids)
-            found_checks = _grouped(connection, checks, ids)
-        for row in batch:
-            if (document := row["id"]) in records:
-                result = rows.extraction(
+    def known_pages(self, keys: Iterable[str]) -> dict[str, PageResult]:
+        """Pages already read under these keys, by any job and under any document's name. Failed ones are
+        left out.
+
+        `page` in the result is the number it had there; the caller sets its own.
+        """
+        known: dict[str, PageResult] = {}
+        remaining = iter(keys)
+        with self._db.read() as connection:
+            while chunk := list(islice(remaining, _BATCH)):
+                query = select(pages).where(pages.c.key.in_(chunk), pages.c.record.is_not(None))
+                for row in connection.execute(query).mappings():
+                    known[row["key"]] = rows.page_from(row)
+        return known
+
+    def pages(self, job: Job, uri: str) -> list[PageResult]:
+        """The pages of one document in order, with what the model wrote."""
+        query = (
+            select(pages)
+            .join_from(pages, documents)
+            .where(documents.c.job_id == job.id, documents.c.uri == uri)
+            .order_by(pages.c.page)
+        )
+        with self._db.read() as connection:
+            return [rows.page_from(row) for row in connection.execute(query).mappings()]
+
+    def documents(self, job: Job) -> Iterator[DocumentRow]:
+        """All documents of a job in the order they were added, streamed."""
+        for batch in self._batches(job, finished=False):
+            for row in batch:
+                yield DocumentRow(
+                    row["uri"],
                     row["state"],
-                    records[document],
-                    found_fields[document],
-                    found_checks[document],
+                    row["reason"],
+                    row["message"],
+                    row["sha256"],
+                    row["etag"],
                     row["pages"],
+                    row["attempts"],
                 )
-                yield StoredExtraction(row["uri"], row["sha256"], result)
 
+    def extractions(self, job: Job) -> Iterator[StoredExtraction]:
+        """All results of a job in the order its documents were added, streamed."""
+        for batch in self._batches(job, finished=True):
+            ids = [row["id"] for row in batch]
+            with self._db.read() as connection:
+                query = select(extractions.c.document_id, extractions.c.record)
+                records = {
+                    row.document_id: row.record
+                    for row in connection.execute(query.where(extractions.c.document_id.in_(ids)))
+                }
+                found_fields = _grouped(connection, fields, ids)
+                found_checks = _grouped(connection, checks, ids)
+            for row in batch:
+                if (document := row["id"]) in records:
+                    result = rows.extraction(
+                        row["state"],
+                        records[document],
+                        found_fields[document],
+                        found_checks[document],
+                        row["pages"],
+                    )
+                    yield StoredExtraction(row["uri"], row["sha256"], result)
 
-def _batches(db: Database, job: Job, *, finished: bool) -> Iterator[Sequence[RowMapping]]:
-    """Documents in the order of their ids; each batch is read on its own, so that nothing is held open."""
-    ours = documents.c.job_id == job.id
-    with db.read() as connection:
-        [ends] = connection.execute(select(func.min(documents.c.id), func.max(documents.c.id)).where(ours))
-    if ends[0] is None:
-        return
-    last, end = ends[0] - 1, ends[1]
-    # With "+" no index of the job's documents is used: SQLite would sort all of them for each batch.
-    chosen = literal_column("+documents.job_id", BigInteger) == job.id
-    while True:
-        query = select(documents).where(chosen, documents.c.id > last, documents.c.id <= end)
-        if finished:
-            query = query.where(documents.c.state.in_(FINISHED))
-        with db.read() as connection:
-            batch = connection.execute(query.order_by(documents.c.id).limit(_BATCH)).mappings().all()
-        if not batch:
+    def _batches(self, job: Job, *, finished: bool) -> Iterator[Sequence[RowMapping]]:
+        """Documents in the order of their ids; each batch is read on its own: nothing is held open."""
+        ours = documents.c.job_id == job.id
+        with self._db.read() as connection:
+            [ends] = connection.execute(
+                select(func.min(documents.c.id), func.max(documents.c.id)).where(ours)
+            )
+        if ends[0] is None:
             return
-        yield batch
-        last = batch[-1]["id"]
+        last, end = ends[0] - 1, ends[1]
+        # With "+" no index of the job's documents is used: SQLite would sort all of them for each batch.
+        chosen = literal_column("+documents.job_id", BigInteger) == job.id
+        while True:
+            query = select(documents).where(chosen, documents.c.id > last, documents.c.id <= end)
+            if finished:
+                query = query.where(documents.c.state.in_(FINISHED))
+            with self._db.read() as connection:
+                batch = connection.execute(query.order_by(documents.c.id).limit(_BATCH)).mappings().all()
+            if not batch:
+                return
+            yield batch
+            last = batch[-1]["id"]
 
 
 def _grouped(connection: Connection, table: Table, ids: Sequence[int]) -> dict[int, list[RowMapping]]:

@@ -45,10 +45,13 @@ class Instant(TypeDecorator[datetime]):
             return value
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None or dialect.name != "sqlite":
-            return value  # type: ignore[no-any-return]
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else moment(value)
+
+
+def moment(stored: datetime | str) -> datetime:
+    """A moment as the driver gives it."""
+    return stored if isinstance(stored, datetime) else datetime.fromisoformat(stored).replace(tzinfo=UTC)
 
 
 class Json(TypeDecorator[Any]):

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, inspect
 from pipeline.errors import Permanent, Reason
 from pipeline.store import reader
 from pipeline.store.database import Database
-from pipeline.store.records import Column, View
+from pipeline.store.entities import Column, View
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 

@@ -13,8 +13,8 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from pipeline.errors import UsageError
-from pipeline.store.formats import batches, plain
 from pipeline.store.query import Rows
+from pipeline.store.values import batches, plain
 
 _ROWS = 1_048_576  # of a sheet
 _CHARACTERS = 32_767  # of a cell

@@ -92,7 +92,7 @@ def test_the_questions_in_sql(kind: str, tmp_path: Path, request: pytest.Fixture
     url = f"sqlite:///{tmp_path}/s.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")
     with store.open(url) as ledger:
         for name in ("invoice@1", "id_card@1"):
-            ledger.ensure_job(
+            ledger.jobs.ensure(
                 name, registry.resolve(name), sources=[], settings={}, model="demo", checkpoint="none"
             )
     questions = blocks("sql")

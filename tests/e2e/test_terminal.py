@@ -80,14 +80,14 @@ def hostile(tmp_path: Path) -> str:
     with store.open(url) as ledger:
         for name, number in (("june" + NAME, "7" + EVIL), ("july" + NAME, "8" + EVIL)):
             job = samples.job(ledger, name, model="m" + NAME, sources=["in" + NAME])
-            ledger.add_documents(job, samples.refs("a" + NAME, "b" + NAME))
-            first, second = ledger.claim(job, "worker" + NAME, 2, 60)
+            ledger.ledger.add(job, samples.refs("a" + NAME, "b" + NAME))
+            first, second = ledger.ledger.claim(job, "worker" + NAME, 2, 60)
             extraction = samples.invoice(number.replace("\x00", ""))
             check = Check("words", False, "error", "said" + NAME, ("total",), NAME, NAME)
             samples.finish(
                 ledger, first, type(extraction)("review", extraction.record, extraction.fields, (check,), 1)
             )
-            ledger.quarantine(second, Failure(Reason.pdf_damaged, "bad" + NAME, traceback=NAME))
+            ledger.ledger.quarantine(second, Failure(Reason.pdf_damaged, "bad" + NAME, traceback=NAME))
     return url
 
 
@@ -247,6 +247,6 @@ def test_the_command_that_failures_offers_reads_the_document(
     )
     assert done.returncode == 3, done.stderr.decode()
     with store.open(f"sqlite:///{tmp_path}/alone.db", create=False) as ledger:
-        [failed] = ledger.failed(ledger.find_job("alone"))
+        [failed] = ledger.failures.each(ledger.jobs.find("alone"))
     assert failed.uri == str(place) and failed.failure.reason == Reason.pdf_damaged
     assert not (tmp_path / "pwned").exists()

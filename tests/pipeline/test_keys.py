@@ -78,7 +78,7 @@ INVOLVED = {
     "engine": {"max_new_tokens", "place", "retry_penalty", "repetition_penalty"},
 }
 UNINVOLVED = {
-    "render": {"max_pages", "seconds", "memory_bytes"},
+    "render": {"max_pages", "seconds", "memory_bytes", "require_sandbox"},
     # dtype, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
     "engine": {"dtype", "device", "threads", "kernels", "warmup", "max_batch", "kv_tokens", "max_waiting"},
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.store import Store
 from tests.servers.postgres import PostgresServer
 from tests.store.samples import Clock
@@ -18,14 +18,14 @@ from tests.store.samples import Clock
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "empty.db"
-    store.open(f"sqlite:///{path}").close()
+    stores.open(f"sqlite:///{path}").close()
     return path
 
 
 @pytest.fixture(scope="session")
 def postgres_store(postgres_server: PostgresServer) -> str:
     url = postgres_server.create_database()
-    store.open(url).close()
+    stores.open(url).close()
     return url
 
 
@@ -51,7 +51,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(url: str, clock: Clock) -> Iterator[Store]:
+def store(url: str, clock: Clock) -> Iterator[Store]:
     """An empty store whose time is the test's clock."""
-    with store.open(url, clock=clock) as opened:
+    with stores.open(url, clock=clock) as opened:
         yield opened

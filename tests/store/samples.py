@@ -24,10 +24,10 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def job(ledger: Store, name: str = "june", spec: SchemaSpec = INVOICE, **changes: Any) -> Job:
+def job(store: Store, name: str = "june", spec: SchemaSpec = INVOICE, **changes: Any) -> Job:
     settings = {"render": {"dpi": 200}, "engine": {"max_new_tokens": 2048}}
     given: dict[str, Any] = {"sources": ["in"], "settings": settings, "model": "demo", "checkpoint": "c" * 64}
-    return ledger.ensure_job(name, spec, **{**given, **changes})
+    return store.jobs.ensure(name, spec, **{**given, **changes})
 
 
 def refs(*names: str) -> list[DocumentRef]:
@@ -76,7 +76,7 @@ def failed_page(number: int = 2, reason: Reason = Reason.generation_loop) -> Pag
     return PageResult(number, f"key-{number}", None, Failure(reason, "it went round and round", number))
 
 
-def finish(ledger: Store, lease: Any, extraction: Extraction | None = None, sha256: str = "ab") -> None:
+def finish(store: Store, lease: Any, extraction: Extraction | None = None, sha256: str = "ab") -> None:
     extraction = extraction or invoice()
     pages = [page(number, f"{lease.uri}-{number}") for number in range(1, extraction.pages + 1)]
-    ledger.commit(lease, extraction, pages, sha256=sha256)
+    store.results.commit(lease, extraction, pages, sha256=sha256)

@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import Permanent, Reason, Transient
 from pipeline.records import Failure
 from pipeline.store import Store
-from pipeline.store.database import Prepared
+from pipeline.store.database import Database
 from tests.servers.postgres import PostgresServer
 from tests.store import samples
 from tests.store.samples import finish, invoice, page, refs
@@ -27,7 +27,7 @@ class Died(BaseException):
 
 
 @contextmanager
-def dying_at(ledger: Store, statement: int) -> Iterator[None]:
+def dying_at(store: Store, statement: int) -> Iterator[None]:
     """The process dies before its n-th statement, or before the end of its transaction."""
     seen = 0
 
@@ -37,104 +37,104 @@ def dying_at(ledger: Store, statement: int) -> Iterator[None]:
         if seen == statement:
             raise Died
 
-    run = Prepared.run
+    run = Database.sql
 
     def counted(*arguments: Any, **values: Any) -> Any:
         count()
         return run(*arguments, **values)
 
-    engine = ledger._db.engine
-    Prepared.run = counted  # type: ignore[method-assign]
+    engine = store._db.engine
+    Database.sql = counted  # type: ignore[method-assign]
     for name in ("before_cursor_execute", "commit"):
         event.listen(engine, name, count)
     try:
         yield
     finally:
-        Prepared.run = run  # type: ignore[method-assign]
+        Database.sql = run  # type: ignore[method-assign]
         for name in ("before_cursor_execute", "commit"):
             event.remove(engine, name, count)
 
 
-def _commit(ledger: Store, lease: store.Lease) -> None:
-    ledger.commit(lease, invoice(), [page()], sha256="ab")
+def _commit(store: Store, lease: stores.Lease) -> None:
+    store.results.commit(lease, invoice(), [page()], sha256="ab")
 
 
-def _release(ledger: Store, lease: store.Lease) -> None:
-    ledger.release(lease, Failure(Reason.worker_lost, "gone"))
+def _release(store: Store, lease: stores.Lease) -> None:
+    store.ledger.release(lease, Failure(Reason.worker_lost, "gone"))
 
 
-def _add(ledger: Store, lease: store.Lease) -> None:
-    ledger.add_documents(ledger.find_job("june"), refs("a", "b", "c"))
+def _add(store: Store, lease: stores.Lease) -> None:
+    store.ledger.add(store.jobs.find("june"), refs("a", "b", "c"))
 
 
-def _retry(ledger: Store, lease: store.Lease) -> None:
-    ledger.quarantine(lease, Failure(Reason.pdf_damaged, "bad"))
-    ledger.retry(ledger.find_job("june"), reason="pdf_damaged")
+def _retry(store: Store, lease: stores.Lease) -> None:
+    store.ledger.quarantine(lease, Failure(Reason.pdf_damaged, "bad"))
+    store.failures.retry(store.jobs.find("june"), reason="pdf_damaged")
 
 
-def _purge(ledger: Store, lease: store.Lease) -> None:
-    ledger.purge(document="/in/a")
+def _purge(store: Store, lease: stores.Lease) -> None:
+    store.purge(document="/in/a")
 
 
 @pytest.mark.parametrize("work", [_commit, _release, _add, _retry, _purge])
 def test_death_at_any_statement_leaves_the_books_balanced(
-    ledger: Store, work: Callable[[Store, store.Lease], None]
+    store: Store, work: Callable[[Store, stores.Lease], None]
 ) -> None:
-    job = samples.job(ledger)
+    job = samples.job(store)
     for statement in range(1, 40):
-        ledger.purge(document="/in/a")
-        ledger.add_documents(job, refs("a"))
-        [lease] = ledger.claim(job, "w", 1, 60)
+        store.purge(document="/in/a")
+        store.ledger.add(job, refs("a"))
+        [lease] = store.ledger.claim(job, "w", 1, 60)
         try:
-            with dying_at(ledger, statement):
-                work(ledger, lease)
+            with dying_at(store, statement):
+                work(store, lease)
         except Died:
-            balance = ledger.verify(job)
+            balance = store.books.verify(job)
             assert balance.done == 0 or work is _commit
         else:
             assert statement > 1
             break
     else:
         pytest.fail("never got to the end")
-    ledger.verify(job)
+    store.books.verify(job)
 
 
-def test_a_lost_answer_is_recognised(ledger: Store) -> None:
+def test_a_lost_answer_is_recognised(store: Store) -> None:
     """The commit is in the database and the connection dies before it says so."""
-    job = samples.job(ledger)
-    ledger.add_documents(job, refs("a", "b"))
-    lease, other = ledger.claim(job, "w", 2, 60)
-    finish(ledger, other)
+    job = samples.job(store)
+    store.ledger.add(job, refs("a", "b"))
+    lease, other = store.ledger.claim(job, "w", 2, 60)
+    finish(store, other)
 
     def after_commit(connection: Any) -> None:
         connection.connection.commit()
         raise Died
 
-    event.listen(ledger._db.engine, "commit", after_commit)
+    event.listen(store._db.engine, "commit", after_commit)
     with pytest.raises(Died):
-        finish(ledger, lease)
-    event.remove(ledger._db.engine, "commit", after_commit)
-    assert ledger.counts(job)["done"] == 2
-    finish(ledger, lease)
-    assert len(list(ledger.extractions(job))) == 2
-    ledger.verify(job)
+        finish(store, lease)
+    event.remove(store._db.engine, "commit", after_commit)
+    assert store.books.counts(job)["done"] == 2
+    finish(store, lease)
+    assert len(list(store.results.extractions(job))) == 2
+    store.books.verify(job)
 
 
 @pytest.mark.slow
 def test_a_server_that_restarts_is_a_passing_failure() -> None:
-    with PostgresServer(durable=True) as server, store.open(server.create_database()) as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs("a", "b"))
-        a, b = ledger.claim(job, "w", 2, 600)
-        finish(ledger, a)
-        ledger.add_documents(job, refs("c"))  # waits for the disk, and all before it with it
+    with PostgresServer(durable=True) as server, stores.open(server.create_database()) as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs("a", "b"))
+        a, b = store.ledger.claim(job, "w", 2, 600)
+        finish(store, a)
+        store.ledger.add(job, refs("c"))  # waits for the disk, and all before it with it
         server.stop("immediate")
         for call in (
-            lambda: finish(ledger, b),
-            lambda: ledger.claim(job, "w", 1, 60),
-            lambda: ledger.renew([b], 60),
-            lambda: ledger.balance(job),
-            lambda: list(ledger.extractions(job)),
+            lambda: finish(store, b),
+            lambda: store.ledger.claim(job, "w", 1, 60),
+            lambda: store.ledger.renew([b], 60),
+            lambda: store.books.balance(job),
+            lambda: list(store.results.extractions(job)),
         ):
             with pytest.raises(Transient) as caught:
                 call()
@@ -144,56 +144,56 @@ def test_a_server_that_restarts_is_a_passing_failure() -> None:
         server.start()
         with (
             pytest.raises(Transient),
-            _killed(ledger),
+            _killed(store),
         ):  # a session that is ended in the middle of a statement
-            finish(ledger, b)
-        finish(ledger, b)
-        assert ledger.verify(job).done == 2
+            finish(store, b)
+        finish(store, b)
+        assert store.books.verify(job).done == 2
 
 
 @contextmanager
-def _killed(ledger: Store) -> Iterator[None]:
+def _killed(store: Store) -> Iterator[None]:
     def kill(connection: Any, *_: Any) -> None:
         pid = connection.connection.driver_connection.info.backend_pid
-        with psycopg.connect(ledger._db.url.render_as_string(False).replace("+psycopg", "")) as other:
+        with psycopg.connect(store._db.url.render_as_string(False).replace("+psycopg", "")) as other:
             other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
 
-    event.listen(ledger._db.engine, "before_cursor_execute", kill)
+    event.listen(store._db.engine, "before_cursor_execute", kill)
     try:
         yield
     finally:
-        event.remove(ledger._db.engine, "before_cursor_execute", kill)
+        event.remove(store._db.engine, "before_cursor_execute", kill)
 
 
 def test_a_full_disk_is_a_passing_failure_that_says_so(tmp_path: Path) -> None:
-    with store.open(f"sqlite:///{tmp_path / 'full.db'}") as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs(*(str(number) for number in range(50))))
-        leases = ledger.claim(job, "w", 50, 600)
+    with stores.open(f"sqlite:///{tmp_path / 'full.db'}") as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs(*(str(number) for number in range(50))))
+        leases = store.ledger.claim(job, "w", 50, 600)
 
         def bound(raw: Any, *_: Any) -> None:
             raw.execute("PRAGMA max_page_count = 32")
 
-        event.listen(ledger._db.engine, "checkout", bound)
+        event.listen(store._db.engine, "checkout", bound)
         done = 0
         with pytest.raises(Transient, match=r"disk under sqlite:.* is full") as caught:
             for lease in leases:
-                finish(ledger, lease)
+                finish(store, lease)
                 done += 1
         assert caught.value.reason == Reason.disk_full
         assert 0 < done < 50
-        assert ledger.verify(job).done == done
-        event.remove(ledger._db.engine, "checkout", bound)
-        ledger.close()
+        assert store.books.verify(job).done == done
+        event.remove(store._db.engine, "checkout", bound)
+        store.close()
         for lease in leases:
-            finish(ledger, lease)
-        assert ledger.verify(job).done == 50
+            finish(store, lease)
+        assert store.books.verify(job).done == 50
 
 
 def test_a_locked_database_is_a_passing_failure(tmp_path: Path) -> None:
     with (
-        store.open(f"sqlite:///{tmp_path / 'a.db'}") as one,
-        store.open(f"sqlite:///{tmp_path / 'a.db'}") as two,
+        stores.open(f"sqlite:///{tmp_path / 'a.db'}") as one,
+        stores.open(f"sqlite:///{tmp_path / 'a.db'}") as two,
     ):
         job = samples.job(one)
 
@@ -202,27 +202,27 @@ def test_a_locked_database_is_a_passing_failure(tmp_path: Path) -> None:
 
         event.listen(two._db.engine, "checkout", impatient)
         with one._db.write(), pytest.raises(Transient, match="locked") as caught:
-            two.claim(job, "w", 1, 60)
+            two.ledger.claim(job, "w", 1, 60)
         assert caught.value.reason == Reason.ledger_busy
 
 
-def test_other_errors_tell_no_values(ledger: Store) -> None:
-    job = samples.job(ledger)
-    ledger.add_documents(job, refs("a"))
-    [lease] = ledger.claim(job, "w", 1, 60)
+def test_other_errors_tell_no_values(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a"))
+    [lease] = store.ledger.claim(job, "w", 1, 60)
     doubled = invoice("secret-7")
-    with pytest.raises(Permanent) as caught, ledger._db.write() as connection:
+    with pytest.raises(Permanent) as caught, store._db.write() as connection:
         connection.exec_driver_sql("INSERT INTO checks (document_id, number) VALUES (1, 'secret-7')")
     assert caught.value.reason == Reason.internal_error
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
-    finish(ledger, lease, doubled)
+    finish(store, lease, doubled)
 
 
 def test_a_store_reopens_in_another_process(url: str) -> None:
-    with store.open(url) as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs("a"))
-        with pickle.loads(pickle.dumps(ledger)) as again:
-            assert again.find_job("june") == job
-            assert pickle.loads(pickle.dumps(again.claim(job, "w", 1, 60)))[0].uri == "/in/a"
+    with stores.open(url) as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs("a"))
+        with pickle.loads(pickle.dumps(store)) as again:
+            assert again.jobs.find("june") == job
+            assert pickle.loads(pickle.dumps(again.ledger.claim(job, "w", 1, 60)))[0].uri == "/in/a"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import Reason, Unbalanced, UsageError
 from pipeline.records import Failure
 from pipeline.store import FailureGroup, Store
@@ -20,12 +20,12 @@ from tests.store.samples import INVOICE, Clock, failed_page, finish, invoice, pa
 SETTINGS = {"render": {"dpi": 200}, "engine": {"max_new_tokens": 2048}}
 
 
-def test_the_same_job_is_resumed_with_more_sources(ledger: Store) -> None:
-    first = samples.job(ledger)
-    again = samples.job(ledger, sources=["in", "more"], model="the same weights elsewhere")
+def test_the_same_job_is_resumed_with_more_sources(store: Store) -> None:
+    first = samples.job(store)
+    again = samples.job(store, sources=["in", "more"], model="the same weights elsewhere")
     assert (again.id, again.sources, again.model) == (first.id, ("in", "more"), "demo")
-    assert ledger.find_job("june") == again
-    assert [found.name for found in ledger.jobs()] == ["june"]
+    assert store.jobs.find("june") == again
+    assert [found.name for found in store.jobs.all()] == ["june"]
     assert (again.schema, again.schema_hash, again.settings) == ("invoice@1", INVOICE.hash, SETTINGS)
 
 
@@ -39,37 +39,37 @@ def test_the_same_job_is_resumed_with_more_sources(ledger: Store) -> None:
         ({"spec": replace(INVOICE, hash="0" * 64)}, "schema invoice@1 has been changed since"),
     ],
 )
-def test_the_same_name_with_other_settings_is_refused(ledger: Store, changes: dict, named: str) -> None:
-    samples.job(ledger)
+def test_the_same_name_with_other_settings_is_refused(store: Store, changes: dict, named: str) -> None:
+    samples.job(store)
     with pytest.raises(UsageError) as caught:
-        samples.job(ledger, **changes)
+        samples.job(store, **changes)
     assert f"job june was begun otherwise: {named}." in caught.value.message
 
 
-def test_an_unknown_job_is_told_with_those_that_exist(ledger: Store) -> None:
+def test_an_unknown_job_is_told_with_those_that_exist(store: Store) -> None:
     with pytest.raises(UsageError, match=r"no job june in .*; there is none yet"):
-        ledger.find_job("june")
-    samples.job(ledger, "july")
+        store.jobs.find("june")
+    samples.job(store, "july")
     with pytest.raises(UsageError, match="the newest are july"):
-        ledger.find_job("june")
+        store.jobs.find("june")
 
 
-def _mixed(ledger: Store) -> None:
+def _mixed(store: Store) -> None:
     """Documents a to f: done, review, partial, quarantined twice, pending."""
-    job = samples.job(ledger)
-    ledger.add_documents(job, refs(*"abcdef"))
-    a, b, c, d, e = ledger.claim(job, "w", 5, 60)
-    finish(ledger, a)
-    finish(ledger, b, invoice(state="review"))
-    ledger.commit(c, invoice(pages=2, state="partial"), [page(1), failed_page(2)], sha256="ab")
-    ledger.quarantine(d, Failure(Reason.pdf_damaged, "no xref", traceback="Traceback …"), sha256="cd")
-    ledger.quarantine(e, Failure(Reason.generation_loop, "page 3 went round", page=3))
+    job = samples.job(store)
+    store.ledger.add(job, refs(*"abcdef"))
+    a, b, c, d, e = store.ledger.claim(job, "w", 5, 60)
+    finish(store, a)
+    finish(store, b, invoice(state="review"))
+    store.results.commit(c, invoice(pages=2, state="partial"), [page(1), failed_page(2)], sha256="ab")
+    store.ledger.quarantine(d, Failure(Reason.pdf_damaged, "no xref", traceback="Traceback …"), sha256="cd")
+    store.ledger.quarantine(e, Failure(Reason.generation_loop, "page 3 went round", page=3))
 
 
-def test_the_balance_counts_every_document(ledger: Store) -> None:
-    _mixed(ledger)
-    job = ledger.find_job("june")
-    balance = ledger.verify(job)
+def test_the_balance_counts_every_document(store: Store) -> None:
+    _mixed(store)
+    job = store.jobs.find("june")
+    balance = store.books.verify(job)
     assert (balance.submitted, balance.unfinished) == (6, 1)
     assert (balance.done, balance.review, balance.partial, balance.quarantined) == (1, 1, 1, 2)
     assert (balance.pending, balance.leased, balance.balanced) == (1, 0, True)
@@ -90,15 +90,15 @@ def test_the_balance_counts_every_document(ledger: Store) -> None:
         ("DELETE FROM documents WHERE uri = '/in/f'", "6 documents were submitted, 5 are there"),
     ],
 )
-def test_what_does_not_add_up_is_named(ledger: Store, damage: str, told: str) -> None:
-    _mixed(ledger)
-    job = ledger.find_job("june")
-    with ledger._db.write() as connection:
+def test_what_does_not_add_up_is_named(store: Store, damage: str, told: str) -> None:
+    _mixed(store)
+    job = store.jobs.find("june")
+    with store._db.write() as connection:
         connection.exec_driver_sql(damage)
     with pytest.raises(Unbalanced, match="job june: 1 differences") as caught:
-        ledger.verify(job)
+        store.books.verify(job)
     assert told in caught.value.message
-    assert ledger.balance(job).difference_count == len(ledger.balance(job).differences) == 1
+    assert store.books.balance(job).difference_count == len(store.books.balance(job).differences) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,90 +132,90 @@ def test_what_does_not_add_up_is_named(ledger: Store, damage: str, told: str) ->
     ],
 )
 def test_what_can_be_worked_out_is_put_right(
-    ledger: Store, damage: str, told: str, left: dict[str, int]
+    store: Store, damage: str, told: str, left: dict[str, int]
 ) -> None:
-    _mixed(ledger)
-    job = ledger.find_job("june")
-    before = ledger.counts(job)
-    with ledger._db.write() as connection:
+    _mixed(store)
+    job = store.jobs.find("june")
+    before = store.books.counts(job)
+    with store._db.write() as connection:
         connection.exec_driver_sql(damage)
-    assert [step.message for step in ledger.repair(job)] == [told]
-    ledger.verify(job)
-    assert ledger.counts(job) == before | left
-    assert ledger.repair(job) == []
-    while leases := ledger.claim(job, "w", 9, 60):  # what is pending again can be read again
+    assert [step.message for step in store.books.repair(job)] == [told]
+    store.books.verify(job)
+    assert store.books.counts(job) == before | left
+    assert store.books.repair(job) == []
+    while leases := store.ledger.claim(job, "w", 9, 60):  # what is pending again can be read again
         for lease in leases:
-            finish(ledger, lease)
-    ledger.verify(job)
+            finish(store, lease)
+    store.books.verify(job)
 
 
 def test_rows_of_no_document_are_removed(tmp_path: Path) -> None:
     """PostgreSQL does not let it come to that; SQLite does, where another program has written."""
-    with store.open(f"sqlite:///{tmp_path / 'a.db'}") as ledger:
-        _mixed(ledger)
+    with stores.open(f"sqlite:///{tmp_path / 'a.db'}") as store:
+        _mixed(store)
         with closing(sqlite3.connect(tmp_path / "a.db")) as other, other:
             other.execute("DELETE FROM documents WHERE uri = '/in/a'")
-        job = ledger.find_job("june")
-        assert [step.message for step in ledger.repair(job)] == [
+        job = store.jobs.find("june")
+        assert [step.message for step in store.books.repair(job)] == [
             "11 rows that belong to no document were removed",
             "5 documents are there, and 6 were on the books: now 5",
         ]
-        ledger.verify(job)
+        store.books.verify(job)
 
 
-def test_failures_are_grouped_and_listed(ledger: Store) -> None:
-    _mixed(ledger)
-    job = ledger.find_job("june")
-    assert ledger.failures(job) == [
+def test_failures_are_grouped_and_listed(store: Store) -> None:
+    _mixed(store)
+    job = store.jobs.find("june")
+    assert store.failures.groups(job) == [
         FailureGroup("generation_loop", 1, 1, "/in/c"),
         FailureGroup("pdf_damaged", 1, 0, "/in/d"),
     ]
-    c, d, e = ledger.failed(job)
+    c, d, e = store.failures.each(job)
     assert (c.uri, c.failure) == ("/in/c", failed_page(2).failure)
     assert d.failure == Failure(Reason.pdf_damaged, "no xref", traceback="Traceback …")
     assert (e.failure.page, e.worker, e.attempts) == (3, "w", 1)
-    assert [item.uri for item in ledger.failed(job, "pdf_damaged")] == ["/in/d"]
+    assert [item.uri for item in store.failures.each(job, "pdf_damaged")] == ["/in/d"]
 
 
-def test_retry_by_reason_takes_documents_and_pages(ledger: Store, clock: Clock) -> None:
-    _mixed(ledger)
-    job = ledger.find_job("june")
-    assert ledger.retry(job, reason="generation_loop") == 2
-    assert ledger.retry(job, reason="generation_loop") == 0
-    assert ledger.page_results(job, "/in/c") == [page(1)]  # what was read is not read again
-    leases = ledger.claim(job, "w", 9, 60)
+def test_retry_by_reason_takes_documents_and_pages(store: Store, clock: Clock) -> None:
+    _mixed(store)
+    job = store.jobs.find("june")
+    assert store.failures.retry(job, reason="generation_loop") == 2
+    assert store.failures.retry(job, reason="generation_loop") == 0
+    assert store.results.pages(job, "/in/c") == [page(1)]  # what was read is not read again
+    leases = store.ledger.claim(job, "w", 9, 60)
     assert [(lease.uri, lease.attempt) for lease in leases] == [("/in/c", 1), ("/in/e", 1), ("/in/f", 1)]
     for lease in leases:
-        finish(ledger, lease)
-    assert ledger.verify(job).done == 4
+        finish(store, lease)
+    assert store.books.verify(job).done == 4
 
 
-def test_retry_of_one_document(ledger: Store) -> None:
-    _mixed(ledger)
-    job = ledger.find_job("june")
-    assert ledger.retry(job, document="/in/d") == 1
+def test_retry_of_one_document(store: Store) -> None:
+    _mixed(store)
+    job = store.jobs.find("june")
+    assert store.failures.retry(job, document="/in/d") == 1
     for uri, told in {"/in/a": "is done", "/in/d": "is pending", "/in/z": "has no document /in/z"}.items():
         with pytest.raises(UsageError, match=told):
-            ledger.retry(job, document=uri)
+            store.failures.retry(job, document=uri)
     with pytest.raises(UsageError, match="'no_such' is no reason code"):
-        ledger.retry(job, reason="no_such")
+        store.failures.retry(job, reason="no_such")
     with pytest.raises(UsageError, match="either a reason or a document"):
-        ledger.retry(job)
-    ledger.verify(job)
+        store.failures.retry(job)
+    store.books.verify(job)
 
 
-def test_diff_tells_what_changed_field_by_field(ledger: Store) -> None:
-    june, july = samples.job(ledger, "june"), samples.job(ledger, "july", checkpoint="d" * 64)
-    ledger.add_documents(june, refs("a", "b", "c", "é"))
-    ledger.add_documents(july, refs("é", "c", "b", "d"))
+def test_diff_tells_what_changed_field_by_field(store: Store) -> None:
+    june, july = samples.job(store, "june"), samples.job(store, "july", checkpoint="d" * 64)
+    store.ledger.add(june, refs("a", "b", "c", "é"))
+    store.ledger.add(july, refs("é", "c", "b", "d"))
     for job, totals in (
         (june, {"a": "1", "b": "2", "c": "3", "é": "4"}),
         (july, {"b": "2", "c": None, "d": "5", "é": "6"}),
     ):
-        for lease in ledger.claim(job, "w", 9, 60):
+        for lease in store.ledger.claim(job, "w", 9, 60):
             total = totals[lease.uri.removeprefix("/in/")]
-            finish(ledger, lease, invoice(total=total, state="done" if total else "review"))
-    found = [(change.uri, change.path, change.before, change.after) for change in ledger.diff(june, july)]
+            finish(store, lease, invoice(total=total, state="done" if total else "review"))
+    found = [(change.uri, change.path, change.before, change.after) for change in store.diff(june, july)]
     assert found == [
         ("/in/a", None, "done", None),
         ("/in/c", None, "done", "review"),
@@ -223,4 +223,4 @@ def test_diff_tells_what_changed_field_by_field(ledger: Store) -> None:
         ("/in/d", None, None, "done"),
         ("/in/é", "total", "4", "6"),
     ]
-    assert list(ledger.diff(june, june)) == []
+    assert list(store.diff(june, june)) == []

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import LeaseLost, Reason
 from pipeline.records import DocumentRef, Failure
 from pipeline.store import Lease, Store
@@ -73,7 +73,7 @@ class Model:
 class LedgerMachine(RuleBasedStateMachine):
     """Leases that were ever given out stay in `leases`: a vanished worker may come back at any time."""
 
-    ledger: Store
+    store: Store
     clock: Clock
     names = count()
 
@@ -82,14 +82,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.leases: list[Lease] = []
         self.start = self.clock.now
-        self.job = samples.job(self.ledger, f"job-{next(self.names)}")
+        self.job = samples.job(self.store, f"job-{next(self.names)}")
 
     @rule(numbers=st.lists(st.integers(0, 6), max_size=4), dies=st.integers(0, 6))
     def add(self, numbers: list[int], dies: int) -> None:
         refs = [DocumentRef(self._uri(number)) for number in numbers]
         with self._perhaps_dying(dies):
             new = {ref.uri for ref in refs} - self.model.documents.keys()
-            assert self.ledger.add_documents(self.job, refs).added == len(new)
+            assert self.store.ledger.add(self.job, refs).added == len(new)
             for uri in new:
                 self.model.documents[uri] = Document(until=self.model.now)
 
@@ -101,7 +101,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4), suspects=st.booleans(), dies=st.integers(0, 6))
     def claim(self, limit: int, suspects: bool, dies: int) -> None:
         with self._perhaps_dying(dies):
-            got = self.ledger.claim(self.job, "w", limit, LEASE, max_losses=MAX_LOSSES, suspects=suspects)
+            got = self.store.ledger.claim(
+                self.job, "w", limit, LEASE, max_losses=MAX_LOSSES, suspects=suspects
+            )
             self.model.take_back()
             alone, free = self.model.due(suspect=True), self.model.due(suspect=False)
             uris = {lease.uri for lease in got}
@@ -125,7 +127,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
         chosen = data.draw(st.lists(st.sampled_from(self.leases), max_size=3, unique=True))
-        lost = self.ledger.renew(chosen, LEASE)
+        lost = self.store.ledger.renew(chosen, LEASE)
         assert lost == [lease for lease in chosen if not self._holds(lease)]
         for lease in chosen:
             if self._holds(lease):
@@ -138,13 +140,13 @@ class LedgerMachine(RuleBasedStateMachine):
         document = self.model.documents[lease.uri]
         result = f"{lease.token}-{state}"
         if document.token == lease.token and document.result == result:
-            finish(self.ledger, lease, invoice(result, state=state))  # again: its answer was lost
+            finish(self.store, lease, invoice(result, state=state))  # again: its answer was lost
         elif not self._holds(lease):
             with pytest.raises(LeaseLost):
-                finish(self.ledger, lease, invoice(result, state=state))
+                finish(self.store, lease, invoice(result, state=state))
         else:
             with self._perhaps_dying(dies):
-                finish(self.ledger, lease, invoice(result, state=state))
+                finish(self.store, lease, invoice(result, state=state))
             if self._state(lease.uri) != "leased":  # it may be done although the process died
                 document.state, document.result = state, result
 
@@ -153,12 +155,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def save_page(self, data: st.DataObject) -> None:
         lease = data.draw(st.sampled_from(self.leases))
         if self._holds(lease):
-            self.ledger.save_page(lease, page(1, lease.token))
-            assert lease.token in self.ledger.known_pages([lease.token])
+            self.store.results.save_page(lease, page(1, lease.token))
+            assert lease.token in self.store.results.known_pages([lease.token])
         else:
             with pytest.raises(LeaseLost):
-                self.ledger.save_page(lease, page(1, f"late-{lease.token}"))
-            assert not self.ledger.known_pages([f"late-{lease.token}"])
+                self.store.results.save_page(lease, page(1, f"late-{lease.token}"))
+            assert not self.store.results.known_pages([f"late-{lease.token}"])
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -170,9 +172,9 @@ class LedgerMachine(RuleBasedStateMachine):
         if not self._holds(lease):
             if document.token != lease.token:
                 with pytest.raises(LeaseLost):
-                    self.ledger.release(lease, failure, delay=delay)
+                    self.store.ledger.release(lease, failure, delay=delay)
             return
-        self.ledger.release(lease, failure, delay=delay, attempts=ATTEMPTS)
+        self.store.ledger.release(lease, failure, delay=delay, attempts=ATTEMPTS)
         document.until = self.model.now + delay
         document.tries -= failure is None
         document.suspect |= failure is DEADLY
@@ -183,14 +185,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def quarantine(self, data: st.DataObject) -> None:
         lease = data.draw(st.sampled_from([held for held in self.leases if self._holds(held)]))
-        self.ledger.quarantine(lease, FINAL)
+        self.store.ledger.quarantine(lease, FINAL)
         self.model.documents[lease.uri].state = "quarantined"
 
     @rule(reason=st.sampled_from([PASSING.reason, DEADLY.reason, FINAL.reason]), dies=st.integers(0, 8))
     def retry(self, reason: Reason, dies: int) -> None:
-        hit = {item.uri for item in self.ledger.failed(self.job, str(reason))}
+        hit = {item.uri for item in self.store.failures.each(self.job, str(reason))}
         with self._perhaps_dying(dies):
-            assert self.ledger.retry(self.job, reason=str(reason)) == len(hit)
+            assert self.store.failures.retry(self.job, reason=str(reason)) == len(hit)
         again = {uri for uri in hit if self._state(uri) == "pending"}
         assert again in (hit, set())  # all or none
         for uri in again:
@@ -202,20 +204,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def purge(self, number: int, dies: int) -> None:
         uri = self._uri(number)
         with self._perhaps_dying(dies):
-            self.ledger.purge(document=uri)
+            self.store.purge(document=uri)
         if self._state(uri) is None:
             self.model.documents.pop(uri, None)
             self.leases = [lease for lease in self.leases if lease.uri != uri]
 
     @invariant()
     def the_books_balance(self) -> None:
-        balance = self.ledger.verify(self.job)
+        balance = self.store.books.verify(self.job)
         assert balance.submitted == len(self.model.documents)
-        assert {row.uri: row.state for row in self.ledger.documents(self.job)} == {
+        assert {row.uri: row.state for row in self.store.results.documents(self.job)} == {
             uri: document.state for uri, document in self.model.documents.items()
         }
         assert {
-            found.uri: found.extraction.record["number"] for found in self.ledger.extractions(self.job)
+            found.uri: found.extraction.record["number"] for found in self.store.results.extractions(self.job)
         } == {uri: document.result for uri, document in self.model.documents.items() if document.result}
 
     def _uri(self, number: int) -> str:
@@ -229,21 +231,21 @@ class LedgerMachine(RuleBasedStateMachine):
     def _perhaps_dying(self, statement: int) -> Iterator[None]:
         """Dies before that statement; 0 does not die."""
         try:
-            with dying_at(self.ledger, statement):
+            with dying_at(self.store, statement):
                 yield
         except Died:
             pass
 
     def _state(self, uri: str) -> str | None:
-        return next((row.state for row in self.ledger.documents(self.job) if row.uri == uri), None)
+        return next((row.state for row in self.store.results.documents(self.job) if row.uri == uri), None)
 
 
 @pytest.fixture
 def machine(url: str) -> Iterator[type[LedgerMachine]]:
     folder = Path(tempfile.mkdtemp())
     clock = Clock()
-    with store.open(url, clock=clock) as ledger:
-        yield type("Machine", (LedgerMachine,), {"ledger": ledger, "clock": clock, "names": count()})
+    with stores.open(url, clock=clock) as store:
+        yield type("Machine", (LedgerMachine,), {"store": store, "clock": clock, "names": count()})
     shutil.rmtree(folder)
 
 

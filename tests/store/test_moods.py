@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from pipeline import store
-from pipeline.errors import Reason, Transient, UsageError
+from pipeline import store as stores
+from pipeline.errors import Reason, Transient, Unavailable, UsageError
 from pipeline.records import Failure
 from pipeline.store import Lease, Store
 from tests.servers.postgres import PostgresServer
@@ -26,156 +26,156 @@ from tests.store.samples import failed_page, finish, page, refs
 
 FINAL = Failure(Reason.pdf_damaged, "bad")
 WRITES: dict[str, Callable[[Store, Lease], Any]] = {
-    "claim": lambda ledger, lease: ledger.claim(ledger.find_job("june"), "w", 1, 60),
-    "renew": lambda ledger, lease: ledger.renew([lease], 60),
-    "release": lambda ledger, lease: ledger.release(lease),
-    "quarantine": lambda ledger, lease: ledger.quarantine(lease, FINAL),
-    "save_page": lambda ledger, lease: ledger.save_page(lease, page()),
-    "commit": lambda ledger, lease: finish(ledger, lease),
-    "add": lambda ledger, lease: ledger.add_documents(ledger.find_job("june"), refs("new")),
-    "retry": lambda ledger, lease: ledger.retry(ledger.find_job("june"), reason="pdf_damaged"),
-    "purge": lambda ledger, lease: ledger.purge(document="/in/a"),
-    "repair": lambda ledger, lease: ledger.repair(ledger.find_job("june")),
-    "verify": lambda ledger, lease: ledger.verify(ledger.find_job("june")),
-    "job": lambda ledger, lease: samples.job(ledger, "july"),
+    "claim": lambda store, lease: store.ledger.claim(store.jobs.find("june"), "w", 1, 60),
+    "renew": lambda store, lease: store.ledger.renew([lease], 60),
+    "release": lambda store, lease: store.ledger.release(lease),
+    "quarantine": lambda store, lease: store.ledger.quarantine(lease, FINAL),
+    "save_page": lambda store, lease: store.results.save_page(lease, page()),
+    "commit": lambda store, lease: finish(store, lease),
+    "add": lambda store, lease: store.ledger.add(store.jobs.find("june"), refs("new")),
+    "retry": lambda store, lease: store.failures.retry(store.jobs.find("june"), reason="pdf_damaged"),
+    "purge": lambda store, lease: store.purge(document="/in/a"),
+    "repair": lambda store, lease: store.books.repair(store.jobs.find("june")),
+    "verify": lambda store, lease: store.books.verify(store.jobs.find("june")),
+    "job": lambda store, lease: samples.job(store, "july"),
 }
 READS: dict[str, Callable[[Store, Lease], Any]] = {
-    "find_job": lambda ledger, lease: ledger.find_job("june"),
-    "next_due": lambda ledger, lease: ledger.next_due(ledger.find_job("june")),
-    "known_pages": lambda ledger, lease: ledger.known_pages(["key-1"]),
-    "counts": lambda ledger, lease: ledger.counts(ledger.find_job("june")),
-    "failures": lambda ledger, lease: ledger.failures(ledger.find_job("june")),
-    "extractions": lambda ledger, lease: list(ledger.extractions(ledger.find_job("june"))),
-    "diff": lambda ledger, lease: list(ledger.diff(*[ledger.find_job("june")] * 2)),
+    "find_job": lambda store, lease: store.jobs.find("june"),
+    "next_due": lambda store, lease: store.ledger.next_due(store.jobs.find("june")),
+    "known_pages": lambda store, lease: store.results.known_pages(["key-1"]),
+    "counts": lambda store, lease: store.books.counts(store.jobs.find("june")),
+    "failures": lambda store, lease: store.failures.groups(store.jobs.find("june")),
+    "extractions": lambda store, lease: list(store.results.extractions(store.jobs.find("june"))),
+    "diff": lambda store, lease: list(store.diff(*[store.jobs.find("june")] * 2)),
 }
 
 
 @pytest.fixture
 def held(postgres_url: str) -> Iterator[tuple[Store, Lease]]:
     """A store with a document that somebody works on, and one that has failed."""
-    with store.open(postgres_url) as ledger:
-        yield ledger, _held(ledger)
+    with stores.open(postgres_url) as store:
+        yield store, _held(store)
 
 
-def _held(ledger: Store) -> Lease:
-    job = samples.job(ledger)
-    ledger.add_documents(job, refs("a", "b"))
-    lease, other = ledger.claim(job, "w", 2, 600)
-    ledger.quarantine(other, FINAL)
+def _held(store: Store) -> Lease:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a", "b"))
+    lease, other = store.ledger.claim(job, "w", 2, 600)
+    store.ledger.quarantine(other, FINAL)
     return lease
 
 
-def _passes(ledger: Store, lease: Lease, calls: dict[str, Callable[[Store, Lease], Any]], told: str) -> None:
+def _passes(store: Store, lease: Lease, calls: dict[str, Callable[[Store, Lease], Any]], told: str) -> None:
     """Each of the calls says so, and the document is held as before."""
     for name, call in calls.items():
         with pytest.raises(Transient, match=told) as caught:
-            call(ledger, lease)
+            call(store, lease)
         assert caught.value.reason in (Reason.ledger_busy, Reason.ledger_unreachable), name
 
 
-def _well_again(ledger: Store, lease: Lease) -> None:
-    finish(ledger, lease)
-    balance = ledger.verify(ledger.find_job("june"))
+def _well_again(store: Store, lease: Lease) -> None:
+    finish(store, lease)
+    balance = store.books.verify(store.jobs.find("june"))
     assert (balance.done, balance.quarantined) == (1, 1)
 
 
 @contextmanager
-def set_for_all(ledger: Store, setting: str) -> Iterator[None]:
+def set_for_all(store: Store, setting: str) -> Iterator[None]:
     """The server's owner sets something for a database; connections that are open are made anew."""
-    url = str(ledger._db.url.render_as_string(False)).replace("+psycopg", "")
+    url = str(store._db.url.render_as_string(False)).replace("+psycopg", "")
     name = url.rpartition("/")[2]
     with psycopg.connect(url.replace(name, "postgres"), autocommit=True) as owner:
         owner.execute(f"ALTER DATABASE {name} SET {setting}")
-        ledger.close()
+        store.close()
         yield
         owner.execute(f"ALTER DATABASE {name} RESET {setting.partition(' ')[0]}")
-        ledger.close()
+        store.close()
 
 
 def test_a_server_that_may_only_be_read_is_waited_for(held: tuple[Store, Lease]) -> None:
-    ledger, lease = held
-    with set_for_all(ledger, "default_transaction_read_only = on"):
-        _passes(ledger, lease, WRITES, "may only be read now .*25006")
-        with store.open(ledger._db.url.render_as_string(False), create=False) as again:
-            assert again.counts(again.find_job("june"))["leased"] == 1
-    _well_again(ledger, lease)
+    store, lease = held
+    with set_for_all(store, "default_transaction_read_only = on"):
+        _passes(store, lease, WRITES, "may only be read now .*25006")
+        with stores.open(store._db.url.render_as_string(False), create=False) as again:
+            assert again.books.counts(again.jobs.find("june"))["leased"] == 1
+    _well_again(store, lease)
 
 
 def test_a_statement_that_took_too_long_is_tried_again(held: tuple[Store, Lease]) -> None:
     """The table is locked by somebody, and the server's patience is shorter than ours."""
-    ledger, lease = held
+    store, lease = held
     waiting = {**WRITES, **READS}
     del waiting["job"], waiting["find_job"]  # these look at jobs, which must be read to call the others
-    with set_for_all(ledger, "statement_timeout = '300ms'"):
+    with set_for_all(store, "statement_timeout = '300ms'"):
         for name, call in waiting.items():
-            ledger.find_job("june")
-            with _documents_locked(ledger), pytest.raises(Transient, match="QueryCanceled 57014"):
-                call(ledger, lease)
+            store.jobs.find("june")
+            with _documents_locked(store), pytest.raises(Transient, match="QueryCanceled 57014"):
+                call(store, lease)
             assert name
-    _well_again(ledger, lease)
+    _well_again(store, lease)
 
 
 @contextmanager
-def _documents_locked(ledger: Store) -> Iterator[None]:
-    with psycopg.connect(ledger._db.url.render_as_string(False).replace("+psycopg", "")) as other:
+def _documents_locked(store: Store) -> Iterator[None]:
+    with psycopg.connect(store._db.url.render_as_string(False).replace("+psycopg", "")) as other:
         other.execute("LOCK TABLE documents, pages IN ACCESS EXCLUSIVE MODE")
         yield
         other.rollback()
 
 
 def test_sessions_that_the_server_ends_are_replaced(held: tuple[Store, Lease]) -> None:
-    ledger, lease = held
-    url = ledger._db.url.render_as_string(False).replace("+psycopg", "")
+    store, lease = held
+    url = store._db.url.render_as_string(False).replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as owner:
         for call in {**WRITES, **READS}.values():
-            ledger.counts(ledger.find_job("june"))  # a connection that is open and idle
+            store.books.counts(store.jobs.find("june"))  # a connection that is open and idle
             owner.execute(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 " WHERE application_name = 'vinbatch' AND datname = current_database()"
             )
             with pytest.raises(Transient, match=r"AdminShutdown 57P01|OperationalError"):
-                call(ledger, lease)
-    _well_again(ledger, lease)
+                call(store, lease)
+    _well_again(store, lease)
 
 
 def test_a_transaction_that_stood_still_is_tried_again(held: tuple[Store, Lease]) -> None:
-    ledger, lease = held
-    with pytest.raises(Transient), ledger._db.write() as connection:
+    store, lease = held
+    with pytest.raises(Transient), store._db.write() as connection:
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 50")
-        with psycopg.connect(ledger._db.url.render_as_string(False).replace("+psycopg", "")) as other:
+        with psycopg.connect(store._db.url.render_as_string(False).replace("+psycopg", "")) as other:
             gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
             pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
             while other.execute(gone, (pid,)).fetchone() != (0,):
                 other.rollback()
         connection.exec_driver_sql("SELECT 1")
-    _well_again(ledger, lease)
+    _well_again(store, lease)
 
 
 def test_a_row_that_somebody_keeps_locked_is_waited_for(held: tuple[Store, Lease]) -> None:
-    ledger, lease = held
-    url = ledger._db.url.render_as_string(False).replace("+psycopg", "")
+    store, lease = held
+    url = store._db.url.render_as_string(False).replace("+psycopg", "")
 
     def impatient(raw: Any, *_: Any) -> None:
         raw.execute("SET lock_timeout = 50")
         raw.commit()
 
-    event.listen(ledger._db.engine, "checkout", impatient)
+    event.listen(store._db.engine, "checkout", impatient)
     with psycopg.connect(url) as other:
         other.execute("SELECT FROM documents FOR UPDATE")
         mine = ("renew", "release", "quarantine", "save_page", "commit", "purge")
-        _passes(ledger, lease, {name: WRITES[name] for name in mine}, "LockNotAvailable 55P03")
-    event.remove(ledger._db.engine, "checkout", impatient)
-    _well_again(ledger, lease)
+        _passes(store, lease, {name: WRITES[name] for name in mine}, "LockNotAvailable 55P03")
+    event.remove(store._db.engine, "checkout", impatient)
+    _well_again(store, lease)
 
 
 def test_two_who_wait_for_each_other_try_again(held: tuple[Store, Lease]) -> None:
-    ledger, lease = held
-    with psycopg.connect(ledger._db.url.render_as_string(False).replace("+psycopg", "")) as other:
+    store, lease = held
+    with psycopg.connect(store._db.url.render_as_string(False).replace("+psycopg", "")) as other:
         other.execute("SET deadlock_timeout = '60s'")
         other.execute("SELECT FROM documents WHERE uri = '/in/b' FOR UPDATE")
         with (
             pytest.raises(Transient, match="DeadlockDetected 40P01"),
-            ledger._db.write() as connection,
+            store._db.write() as connection,
         ):
             connection.exec_driver_sql("SET LOCAL deadlock_timeout = '10ms'")
             connection.exec_driver_sql("SELECT FROM documents WHERE uri = '/in/a' FOR UPDATE")
@@ -189,71 +189,71 @@ def test_two_who_wait_for_each_other_try_again(held: tuple[Store, Lease]) -> Non
             connection.exec_driver_sql("SELECT FROM documents WHERE uri = '/in/b' FOR UPDATE")
         waiter.join()
         other.rollback()
-    _well_again(ledger, lease)
+    _well_again(store, lease)
 
 
 def test_what_cannot_be_serialised_is_tried_again(held: tuple[Store, Lease]) -> None:
-    ledger, lease = held
-    engine = ledger._db.engine.execution_options(isolation_level="REPEATABLE READ")
+    store, lease = held
+    engine = store._db.engine.execution_options(isolation_level="REPEATABLE READ")
     with (
         pytest.raises(Transient, match="SerializationFailure 40001"),
-        ledger._db.errors(),
+        store._db.errors(),
         engine.begin() as connection,
     ):
         connection.exec_driver_sql("SELECT count(*) FROM documents").all()
-        ledger.renew([lease], 60)
+        store.ledger.renew([lease], 60)
         connection.exec_driver_sql("UPDATE documents SET size = 1")
-    _well_again(ledger, lease)
+    _well_again(store, lease)
 
 
 @pytest.mark.slow
 def test_a_server_with_too_many_clients_is_waited_for() -> None:
     with PostgresServer() as server:
         url = server.create_database()
-        with store.open(url) as ledger, ExitStack() as crowd:
-            lease = _held(ledger)
+        with stores.open(url) as store, ExitStack() as crowd:
+            lease = _held(store)
             server.execute("ALTER SYSTEM SET reserved_connections = 0")
-            ledger.close()
+            store.close()
             with suppress(psycopg.OperationalError):
                 while True:
                     crowd.enter_context(psycopg.connect(server.url(), autocommit=True))
-            _passes(ledger, lease, {**WRITES, **READS}, "does not answer|busy")
+            _passes(store, lease, {**WRITES, **READS}, "does not answer|busy")
             with pytest.raises(Transient):  # a lane that starts now
-                store.open(url, create=False, proven=True)
-            with pytest.raises(UsageError, match="too many clients"):  # a person who may have mistyped
-                store.open(url, create=False)
+                stores.open(url, create=False, proven=True)
+            with pytest.raises(Unavailable, match="too many clients"):  # a person who may have mistyped
+                stores.open(url, create=False)
             crowd.close()
-            _well_again(ledger, lease)
+            _well_again(store, lease)
 
 
 def test_what_a_server_refuses_for_good_stops_the_run_and_not_the_document(
     held: tuple[Store, Lease],
 ) -> None:
-    ledger, lease = held
-    url = ledger._db.url.render_as_string(False).replace("+psycopg", "")
+    store, lease = held
+    url = store._db.url.render_as_string(False).replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("ALTER TABLE pages RENAME TO away")
         with pytest.raises(UsageError, match='relation "pages" does not exist'):
-            ledger.save_page(lease, failed_page(1))
+            store.results.save_page(lease, failed_page(1))
         owner.execute("ALTER TABLE away RENAME TO pages")
-    _well_again(ledger, lease)
+    _well_again(store, lease)
 
 
 def test_a_disk_that_fails_under_sqlite_is_waited_for(tmp_path: Path) -> None:
     """The kernel refuses to let the files grow, in a process of its own."""
     path = tmp_path / "store.db"
-    with store.open(f"sqlite:///{path}") as ledger:
-        lease = _held(ledger)
+    with stores.open(f"sqlite:///{path}") as store:
+        lease = _held(store)
         script = f"""
             import pickle, resource, sys
             from pipeline.errors import Transient
             from tests.store.test_moods import WRITES
-            ledger, lease = pickle.load(sys.stdin.buffer)
-            ledger.find_job("june")
+            store, lease = pickle.load(sys.stdin.buffer)
+            store.jobs.find("june")
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, {resource.RLIM_INFINITY}))
             for name in ("renew", "quarantine", "save_page", "commit", "add"):
                 try:
-                    WRITES[name](ledger, lease)
+                    WRITES[name](store, lease)
                 except Transient as error:
                     print(name, error.reason, "IOERR" in error.message)
         """
@@ -261,10 +261,10 @@ def test_a_disk_that_fails_under_sqlite_is_waited_for(tmp_path: Path) -> None:
 
         said = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script)],
-            input=pickle.dumps((ledger, lease)),
+            input=pickle.dumps((store, lease)),
             capture_output=True,
             check=True,
         ).stdout.decode()
         names = ("renew", "quarantine", "save_page", "commit", "add")
         assert said.splitlines() == [f"{name} ledger_unreachable True" for name in names]
-        _well_again(ledger, lease)
+        _well_again(store, lease)

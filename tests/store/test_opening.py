@@ -18,8 +18,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
-from pipeline import store
-from pipeline.errors import Reason, Transient, UsageError
+from pipeline import store as stores
+from pipeline.errors import Reason, Transient, Unavailable, UsageError
 from pipeline.records import Failure
 from pipeline.store import tables
 from pipeline.store.database import Database
@@ -45,8 +45,8 @@ from tests.store import samples
     ],
 )
 def test_a_url_that_cannot_be_used_is_one_line_without_password(url: str, told: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        store.open(url)
+    with pytest.raises(Unavailable if told == "Connection refused" else UsageError) as caught:
+        stores.open(url)
     assert told in caught.value.message
     assert "\n" not in caught.value.message and "s3cret" not in caught.value.message
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -54,39 +54,39 @@ def test_a_url_that_cannot_be_used_is_one_line_without_password(url: str, told: 
 
 def test_passwords_are_never_shown(postgres_server: PostgresServer) -> None:
     assert (
-        store.shown("postgresql://u:s3cret@h/d?sslpassword=s3cret")
+        stores.shown("postgresql://u:s3cret@h/d?sslpassword=s3cret")
         == "postgresql://u:***@h/d?sslpassword=***"
     )
-    assert store.shown("nonsense s3cret") == "(not a database URL)"
+    assert stores.shown("nonsense s3cret") == "(not a database URL)"
     url = postgres_server.url("no_such_database").replace("vinbatch@", "vinbatch:s3cret@")
-    with pytest.raises(UsageError, match='database "no_such_database" does not exist') as caught:
-        store.open(url)
+    with pytest.raises(Unavailable, match='database "no_such_database" does not exist') as caught:
+        stores.open(url)
     assert "s3cret" not in caught.value.message
-    with store.open(postgres_server.create_database().replace("vinbatch@", "vinbatch:s3cret@")) as ledger:
-        assert "s3cret" not in f"{ledger!r} {ledger.url}" and "***" in ledger.url
+    with stores.open(postgres_server.create_database().replace("vinbatch@", "vinbatch:s3cret@")) as store:
+        assert "s3cret" not in f"{store!r} {store.url}" and "***" in store.url
 
 
 def test_create_false_wants_a_store_that_is_there(tmp_path: Path, postgres_url: str) -> None:
     with pytest.raises(UsageError, match=r"there is no store at sqlite:.*`vinbatch run` makes it"):
-        store.open(f"sqlite:///{tmp_path / 'a.db'}", create=False)
+        stores.open(f"sqlite:///{tmp_path / 'a.db'}", create=False)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match=r"there is no store at postgresql:.* yet"):
-        store.open(postgres_url, create=False)
-    store.open(postgres_url).close()
-    store.open(postgres_url.replace("postgresql://", "postgres://"), create=False).close()
+        stores.open(postgres_url, create=False)
+    stores.open(postgres_url).close()
+    stores.open(postgres_url.replace("postgresql://", "postgres://"), create=False).close()
 
 
 def test_a_relative_path_is_the_same_file_in_every_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with store.open("sqlite:///a b%é.db") as ledger:
+    with stores.open("sqlite:///a b%é.db") as store:
         assert Database("sqlite:///a b%é.db").path == tmp_path / "a b%é.db"
         monkeypatch.chdir("/")
         import pickle
 
-        pickle.loads(pickle.dumps(ledger)).close()
-        with ledger.query("SELECT count(*) FROM jobs") as rows:
+        pickle.loads(pickle.dumps(store)).close()
+        with store.query("SELECT count(*) FROM jobs") as rows:
             assert list(rows) == [(0,)]
 
 
@@ -94,23 +94,23 @@ def test_what_is_no_store_is_told(tmp_path: Path, postgres_server: PostgresServe
     (tmp_path / "text.db").write_text(
         "This is not a database, though it is long enough to be taken for one. " * 20
     )
-    with pytest.raises(UsageError, match="the file is no SQLite database"):
-        store.open(f"sqlite:///{tmp_path / 'text.db'}")
+    with pytest.raises(Unavailable, match="the file is no SQLite database"):
+        stores.open(f"sqlite:///{tmp_path / 'text.db'}")
     with sqlite3.connect(tmp_path / "other.db") as other:
         other.execute("CREATE TABLE documents (id int)")
     with pytest.raises(UsageError, match=r"tables of something else \(documents\)"):
-        store.open(f"sqlite:///{tmp_path / 'other.db'}")
+        stores.open(f"sqlite:///{tmp_path / 'other.db'}")
     latin = postgres_server.create_database("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     with pytest.raises(UsageError, match="encoded in LATIN1"):
-        store.open(latin)
+        stores.open(latin)
 
 
 def test_tables_of_a_newer_vinbatch_are_left_alone(url: str) -> None:
-    with store.open(url) as ledger, ledger._db.write() as connection:
+    with stores.open(url) as store, store._db.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     try:
         with pytest.raises(UsageError, match=r"written by a newer Vinbatch \(tables 9999\)"):
-            store.open(url)
+            stores.open(url)
     finally:
         with closing(Database(url)) as database, database.write() as connection:
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{tables.REVISION}'")
@@ -131,8 +131,8 @@ def test_a_migration_that_fails_leaves_nothing(
         with monkeypatch.context() as patched:
             patched.setattr(command, "upgrade", fails)
             with pytest.raises(UsageError, match="the power went"):
-                store.open(url)
-        store.open(url).close()
+                stores.open(url)
+        stores.open(url).close()
 
 
 def test_the_migrations_make_exactly_the_tables(url: str, postgres_url: str, tmp_path: Path) -> None:
@@ -172,32 +172,36 @@ def _described(url: str) -> set[tuple[object, ...]]:
 
 
 def test_the_revision_is_the_newest_migration() -> None:
-    folder = Path(store.__file__).parent / "migrations"
+    folder = Path(stores.__file__).parent / "migrations"
     assert ScriptDirectory(folder).get_heads() == [tables.REVISION]
 
 
-def test_claims_do_not_look_at_the_whole_job(ledger: store.Store) -> None:
+def test_claims_do_not_look_at_the_whole_job(store: stores.Store) -> None:
     """By the databases' own plans, so that a million documents cost as little as a thousand."""
-    job = samples.job(ledger)
-    ledger.add_documents(job, samples.refs(*map(str, range(3000))))
-    ledger.claim(job, "w", 10, 60)
-    with ledger._db.write() as connection:
+    job = samples.job(store)
+    store.ledger.add(job, samples.refs(*map(str, range(3000))))
+    store.ledger.claim(job, "w", 10, 60)
+    with store._db.write() as connection:
         connection.exec_driver_sql("ANALYZE")
     seen: list[tuple[str, object]] = []
 
     from sqlalchemy import event
 
     def remember(connection: object, cursor: object, sql: str, parameters: object, *_: object) -> None:
-        if sql.startswith(("UPDATE documents", "WITH chosen", "SELECT")):
-            seen.append((sql, parameters))
+        if sql.strip().startswith(("UPDATE documents", "WITH chosen", "SELECT")):
+            seen.append((sql.strip(), parameters))
 
-    event.listen(ledger._db.engine, "before_cursor_execute", remember)
-    ledger.claim(job, "w", 10, 60)
-    ledger.next_due(job)
-    event.remove(ledger._db.engine, "before_cursor_execute", remember)
+    def trace(raw: sqlite3.Connection, *_: object) -> None:
+        raw.set_trace_callback(lambda sql: remember(None, None, sql, ()))
+
+    how = ("checkout", trace) if store.one_machine else ("before_cursor_execute", remember)
+    event.listen(store._db.engine, *how)
+    store.ledger.claim(job, "w", 10, 60)
+    store.ledger.next_due(job)
+    event.remove(store._db.engine, *how)
     assert len(seen) >= 4
-    explain = "EXPLAIN QUERY PLAN " if ledger.one_machine else "EXPLAIN "
-    with ledger._db.write() as connection:
+    explain = "EXPLAIN QUERY PLAN " if store.one_machine else "EXPLAIN "
+    with store._db.write() as connection:
         for sql, parameters in seen:
             plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + sql, parameters))
             assert "Seq Scan on documents" not in plan and "SCAN documents\n" not in plan + "\n", plan
@@ -207,8 +211,8 @@ def test_claims_do_not_look_at_the_whole_job(ledger: store.Store) -> None:
 
 def test_the_template_is_not_the_store(url: str, tmp_path: Path) -> None:
     """The fixture's own promise: nothing of another test is in this one's store."""
-    with store.open(url, create=False) as ledger:
-        assert ledger.jobs() == []
+    with stores.open(url, create=False) as store:
+        assert store.jobs.all() == []
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
@@ -216,13 +220,13 @@ def test_a_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     """Whatever the umask allows; what its owner has allowed others later stays allowed."""
     before = os.umask(0)
     try:
-        with store.open(f"sqlite:///{tmp_path / 'a.db'}") as ledger:
-            samples.job(ledger)
+        with stores.open(f"sqlite:///{tmp_path / 'a.db'}") as store:
+            samples.job(store)
             rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
         assert rights == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
         (tmp_path / "a.db").chmod(0o640)
-        with store.open(f"sqlite:///{tmp_path / 'a.db'}") as ledger:
-            samples.job(ledger)
+        with stores.open(f"sqlite:///{tmp_path / 'a.db'}") as store:
+            samples.job(store)
             rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
         assert rights == {"a.db": 0o640, "a.db-wal": 0o640, "a.db-shm": 0o640}
     finally:
@@ -244,56 +248,56 @@ def test_a_file_that_is_taken_away_under_a_run_is_noticed(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "a.db"
-    with store.open(f"sqlite:///{path}") as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, samples.refs("a", "b"))
-        [lease] = ledger.claim(job, "w", 1, 60)
+    with stores.open(f"sqlite:///{path}") as store:
+        job = samples.job(store)
+        store.ledger.add(job, samples.refs("a", "b"))
+        [lease] = store.ledger.claim(job, "w", 1, 60)
         harm(path)
         there = path.exists()
         for call in (
-            lambda: samples.finish(ledger, lease),
-            lambda: ledger.save_page(lease, samples.page()),
-            lambda: ledger.claim(job, "w", 1, 60),
-            lambda: ledger.renew([lease], 60),
-            lambda: ledger.counts(job),
-            lambda: ledger.verify(job),
-            lambda: ledger.purge(document="/in/a"),
-            lambda: list(ledger.extractions(job)),
-            lambda: ledger.query("SELECT 1").__enter__(),
+            lambda: samples.finish(store, lease),
+            lambda: store.results.save_page(lease, samples.page()),
+            lambda: store.ledger.claim(job, "w", 1, 60),
+            lambda: store.ledger.renew([lease], 60),
+            lambda: store.books.counts(job),
+            lambda: store.books.verify(job),
+            lambda: store.purge(document="/in/a"),
+            lambda: list(store.results.extractions(job)),
+            lambda: store.query("SELECT 1").__enter__(),
         ):
             with pytest.raises(UsageError, match=f"was {harm.__name__[1:]} while it was in use") as caught:
                 call()
             assert "\n" not in caught.value.message
-        ledger.close()  # connections that are made anew are no other
+        store.close()  # connections that are made anew are no other
         with pytest.raises(UsageError, match="while it was in use"):
-            ledger.verify(job)
+            store.books.verify(job)
         assert path.exists() == there  # no empty one was put in its place
 
 
 def test_what_a_person_is_told_is_done_is_on_the_disk(url: str) -> None:
     """By what each transaction asks of the database just before it is committed."""
-    with store.open(url) as ledger:
+    with stores.open(url) as store:
         asked: list[str] = []
 
         def ask(connection: Any) -> None:
-            how = "PRAGMA synchronous" if ledger.one_machine else "SHOW synchronous_commit"
+            how = "PRAGMA synchronous" if store.one_machine else "SHOW synchronous_commit"
             cursor = connection.connection.cursor()
             asked.append(str(cursor.execute(how).fetchone()[0]))
             cursor.close()
 
-        event.listen(ledger._db.engine, "commit", ask)
-        job = samples.job(ledger)
+        event.listen(store._db.engine, "commit", ask)
+        job = samples.job(store)
         calls: dict[str, Callable[[], Any]] = {
-            "add": lambda: ledger.add_documents(job, samples.refs("a", "b")),
-            "claim": lambda: leases.extend(ledger.claim(job, "w", 2, 60)),
-            "quarantine": lambda: ledger.quarantine(leases[0], Failure(Reason.pdf_damaged, "bad")),
-            "retry": lambda: ledger.retry(job, reason="pdf_damaged"),
-            "purge": lambda: ledger.purge(document="/in/a"),
-            "repair": lambda: ledger.repair(job),
-            "verify": lambda: ledger.verify(job),
-            "job": lambda: samples.job(ledger, "july"),
+            "add": lambda: store.ledger.add(job, samples.refs("a", "b")),
+            "claim": lambda: leases.extend(store.ledger.claim(job, "w", 2, 60)),
+            "quarantine": lambda: store.ledger.quarantine(leases[0], Failure(Reason.pdf_damaged, "bad")),
+            "retry": lambda: store.failures.retry(job, reason="pdf_damaged"),
+            "purge": lambda: store.purge(document="/in/a"),
+            "repair": lambda: store.books.repair(job),
+            "verify": lambda: store.books.verify(job),
+            "job": lambda: samples.job(store, "july"),
         }
-        leases: list[store.Lease] = []
+        leases: list[stores.Lease] = []
         safe = {"2", "on"}  # FULL in SQLite's numbers
         for name, call in calls.items():
             asked.clear()
@@ -304,7 +308,7 @@ def test_what_a_person_is_told_is_done_is_on_the_disk(url: str) -> None:
 def test_a_writer_in_sqlite_has_the_file_before_it_looks(tmp_path: Path) -> None:
     """Else two who look and then write would end each other at once, whatever time they are given."""
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    with store.open(url) as one, store.open(url) as two:
+    with stores.open(url) as one, stores.open(url) as two:
         event.listen(two._db.engine, "checkout", lambda raw, *_: raw.execute("PRAGMA busy_timeout = 0"))
         with one._db.write() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM jobs").all()

@@ -7,7 +7,7 @@ from threading import Thread
 import psycopg
 import pytest
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import LeaseLost, Reason
 from pipeline.records import Failure
 from tests.servers.pgbouncer import Pgbouncer
@@ -22,55 +22,55 @@ def pooled_url(postgres_url: str, pgbouncer: Pgbouncer) -> str:
 
 
 def test_a_job_is_worked_off_through_a_pooler(pooled_url: str) -> None:
-    with store.open(pooled_url) as ledger, store.open(pooled_url) as other:
-        assert ledger._db.pooled
-        job = samples.job(ledger)
-        assert ledger.add_documents(job, refs(*map(str, range(60)))).added == 60
+    with stores.open(pooled_url) as store, stores.open(pooled_url) as other:
+        assert store._db.pooled
+        job = samples.job(store)
+        assert store.ledger.add(job, refs(*map(str, range(60)))).added == 60
 
-        def lane(own: store.Store, name: str) -> None:
+        def lane(own: stores.Store, name: str) -> None:
             # Often enough for the driver to prepare its statements, if it were allowed to.
-            while leases := own.claim(job, name, 1, 60):
+            while leases := own.ledger.claim(job, name, 1, 60):
                 for lease in leases:
-                    own.save_page(lease, page(1, lease.uri))
-                    own.renew([lease], 60)
+                    own.results.save_page(lease, page(1, lease.uri))
+                    own.ledger.renew([lease], 60)
                     finish(own, lease, invoice(lease.uri))
 
-        lanes = [Thread(target=lane, args=(own, f"w{n}")) for n, own in enumerate((ledger, other, other))]
+        lanes = [Thread(target=lane, args=(own, f"w{n}")) for n, own in enumerate((store, other, other))]
         for thread in lanes:
             thread.start()
         for thread in lanes:
             thread.join()
-        assert ledger.verify(job).done == 60
-        with ledger.query("SELECT count(*) FROM invoice_v1") as rows:
+        assert store.books.verify(job).done == 60
+        with store.query("SELECT count(*) FROM invoice_v1") as rows:
             assert list(rows) == [(60,)]
-        assert len(list(ledger.extractions(job))) == 60
-        assert ledger.purge(document="/in/7").documents == 1
-        assert ledger.verify(job).submitted == 59
+        assert len(list(store.results.extractions(job))) == 60
+        assert store.purge(document="/in/7").documents == 1
+        assert store.books.verify(job).submitted == 59
 
 
 def test_a_late_worker_is_refused_through_a_pooler(pooled_url: str) -> None:
-    with store.open(pooled_url) as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs("a"))
-        [late] = ledger.claim(job, "w1", 1, 0)
-        [new] = ledger.claim(job, "w2", 1, 60)
+    with stores.open(pooled_url) as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs("a"))
+        [late] = store.ledger.claim(job, "w1", 1, 0)
+        [new] = store.ledger.claim(job, "w2", 1, 60)
         with pytest.raises(LeaseLost):
-            finish(ledger, late)
+            finish(store, late)
         with pytest.raises(LeaseLost):
-            ledger.save_page(late, page(1, "late"))
-        assert ledger.quarantine(new, Failure(Reason.pdf_damaged, "bad")) == "quarantined"
-        ledger.verify(job)
+            store.results.save_page(late, page(1, "late"))
+        assert store.ledger.quarantine(new, Failure(Reason.pdf_damaged, "bad")) == "quarantined"
+        store.books.verify(job)
 
 
 def test_no_session_is_left_other_than_it_was(pooled_url: str, pgbouncer: Pgbouncer) -> None:
     """Others share the pooler: their transactions must not run under our settings."""
-    with store.open(pooled_url) as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs("a"))
-        finish(ledger, ledger.claim(job, "w", 1, 60)[0])
-        with ledger.query("SELECT 1") as rows:
+    with stores.open(pooled_url) as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs("a"))
+        finish(store, store.ledger.claim(job, "w", 1, 60)[0])
+        with store.query("SELECT 1") as rows:
             list(rows)
-        with ledger._db.write() as connection:
+        with store._db.write() as connection:
             inside = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off"
         assert inside == "1min"
@@ -87,14 +87,14 @@ def test_no_session_is_left_other_than_it_was(pooled_url: str, pgbouncer: Pgboun
 
 @pytest.mark.slow
 def test_a_small_storm_through_a_pooler(pooled_url: str) -> None:
-    with store.open(pooled_url) as ledger:
-        jobs = [samples.job(ledger, name) for name in ("june", "july")]
+    with stores.open(pooled_url) as store:
+        jobs = [samples.job(store, name) for name in ("june", "july")]
         together = _SPAWN.Barrier(2)
-        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 20, together)) for seed in range(2)]
+        processes = [_SPAWN.Process(target=storm, args=(store, seed, 20, together)) for seed in range(2)]
         for process in processes:
             process.start()
         for process in processes:
             process.join(240)
             assert process.exitcode == 0
         for job in jobs:
-            ledger.verify(job)
+            store.books.verify(job)

@@ -13,7 +13,7 @@ from multiprocessing.synchronize import Barrier
 
 import pytest
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import LeaseLost, Transient
 from tests.store import samples
 from tests.store.samples import finish, invoice, refs
@@ -24,25 +24,25 @@ _SPAWN = multiprocessing.get_context("spawn")
 _SECONDS = 300.0  # a bound for a machine that is busy with other things
 
 
-def claim_all(ledger: store.Store, name: str, claimed: Queue[tuple[str, str]], all_there: Barrier) -> None:
+def claim_all(store: stores.Store, name: str, claimed: Queue[tuple[str, str]], all_there: Barrier) -> None:
     """Claims, commits and tells what it claimed, until nothing is left. Begins when all others are there."""
-    job = ledger.find_job("june")
+    job = store.jobs.find("june")
     all_there.wait(_SECONDS)
-    while leases := ledger.claim(job, name, random.randint(1, 4), 600):
+    while leases := store.ledger.claim(job, name, random.randint(1, 4), 600):
         for lease in leases:
             claimed.put((name, lease.uri))
-            finish(ledger, lease, invoice(lease.uri))
+            finish(store, lease, invoice(lease.uri))
 
 
 @pytest.mark.slow
 def test_processes_share_the_work_without_doubles(url: str) -> None:
-    with store.open(url) as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs(*(f"{number:03}" for number in range(200))))
+    with stores.open(url) as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs(*(f"{number:03}" for number in range(200))))
         claimed: Queue[tuple[str, str]] = _SPAWN.Queue()
         all_there = _SPAWN.Barrier(3)
         workers = [
-            _SPAWN.Process(target=claim_all, args=(ledger, f"w{n}", claimed, all_there)) for n in range(3)
+            _SPAWN.Process(target=claim_all, args=(store, f"w{n}", claimed, all_there)) for n in range(3)
         ]
         for worker in workers:
             worker.start()
@@ -53,17 +53,17 @@ def test_processes_share_the_work_without_doubles(url: str) -> None:
         assert claimed.empty()
         assert set(Counter(uri for _, uri in seen).values()) == {1}
         assert len({name for name, _ in seen}) > 1
-        assert ledger.verify(job).done == 200
+        assert store.books.verify(job).done == 200
 
 
-def work_for_ever(ledger: store.Store, name: str) -> None:
+def work_for_ever(store: stores.Store, name: str) -> None:
     """As a lane does: what is lost or refused is somebody else's."""
-    job = ledger.find_job("june")
+    job = store.jobs.find("june")
     while True:
-        for lease in ledger.claim(job, name, 4, 0.5, max_losses=1000):
+        for lease in store.ledger.claim(job, name, 4, 0.5, max_losses=1000):
             try:
-                ledger.save_page(lease, samples.page(1, lease.uri))
-                ledger.commit(lease, invoice(lease.uri), [samples.page(1, lease.uri)], sha256="ab")
+                store.results.save_page(lease, samples.page(1, lease.uri))
+                store.results.commit(lease, invoice(lease.uri), [samples.page(1, lease.uri)], sha256="ab")
             except LeaseLost:
                 continue
 
@@ -71,16 +71,16 @@ def work_for_ever(ledger: store.Store, name: str) -> None:
 @pytest.mark.slow
 def test_killed_processes_lose_and_double_nothing(url: str) -> None:
     generator = random.Random(7)
-    with store.open(url) as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs(*(f"{number:04}" for number in range(600))))
+    with stores.open(url) as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs(*(f"{number:04}" for number in range(600))))
         workers = []
         deadline = time.monotonic() + _SECONDS
         kills = 0
-        while ledger.counts(job)["done"] < 600:
-            assert time.monotonic() < deadline, ledger.balance(job)
+        while store.books.counts(job)["done"] < 600:
+            assert time.monotonic() < deadline, store.books.balance(job)
             while len(workers) < 2:
-                workers.append(_SPAWN.Process(target=work_for_ever, args=(ledger, f"w{kills}")))
+                workers.append(_SPAWN.Process(target=work_for_ever, args=(store, f"w{kills}")))
                 workers[-1].start()
             time.sleep(generator.uniform(0.5, 1.5))
             if kills < 5:
@@ -89,15 +89,15 @@ def test_killed_processes_lose_and_double_nothing(url: str) -> None:
                 victim.join()
                 kills += 1
                 try:
-                    ledger.verify(job)
+                    store.books.verify(job)
                 except Transient:
                     continue
         for worker in workers:
             worker.kill()
             worker.join()
         assert kills >= 1
-        assert ledger.verify(job).done == 600
-        results = list(ledger.extractions(job))
+        assert store.books.verify(job).done == 600
+        results = list(store.results.extractions(job))
         assert {found.uri: found.extraction for found in results} == {
             f"/in/{number:04}": invoice(f"/in/{number:04}") for number in range(600)
         }

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import Reason, UsageError
 from pipeline.records import Failure
 from pipeline.store import Store, formats, reader
@@ -28,14 +28,14 @@ LONG_SUM = "1234567890123456.78"
 
 
 @pytest.fixture
-def filled(ledger: Store) -> Store:
-    job = samples.job(ledger)
-    ledger.add_documents(job, refs("a", "b", "c"))
-    a, b, c = ledger.claim(job, "w", 3, 60)
-    finish(ledger, a, invoice("=1+1", total="1100000.50"))
-    finish(ledger, b, invoice("\x1b[31mđỏ\n", total=LONG_SUM, state="review"))
-    ledger.quarantine(c, Failure(Reason.pdf_damaged, "bad"))
-    return ledger
+def filled(store: Store) -> Store:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a", "b", "c"))
+    a, b, c = store.ledger.claim(job, "w", 3, 60)
+    finish(store, a, invoice("=1+1", total="1100000.50"))
+    finish(store, b, invoice("\x1b[31mđỏ\n", total=LONG_SUM, state="review"))
+    store.ledger.quarantine(c, Failure(Reason.pdf_damaged, "bad"))
+    return store
 
 
 WRITES = (
@@ -78,18 +78,18 @@ def test_a_query_cannot_write(filled: Store, tmp_path: Path) -> None:
 
 
 def test_a_query_reads_while_others_write(filled: Store) -> None:
-    job = filled.find_job("june")
+    job = filled.jobs.find("june")
     with filled.query("SELECT uri FROM documents ORDER BY uri;") as rows:
         first = next(iter(rows))
-        filled.add_documents(job, refs("new"))
+        filled.ledger.add(job, refs("new"))
         assert [first, *rows] == [("/in/a",), ("/in/b",), ("/in/c",)]
     with filled.query("SELECT 'a:b %s %(x)s' AS text") as rows:
         assert list(rows) == [("a:b %s %(x)s",)]
 
 
-def _written(ledger: Store, format: str, sql: str) -> bytes:
+def _written(store: Store, format: str, sql: str) -> bytes:
     out = io.BytesIO()
-    with ledger.query(sql) as rows:
+    with store.query(sql) as rows:
         formats.write(rows, format, out)
     return out.getvalue()
 
@@ -129,30 +129,30 @@ def test_a_cell_that_is_no_formula_stays(text: str) -> None:
     assert formats.harmless(text) == text
 
 
-def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(ledger: Store, tmp_path: Path) -> None:
-    job = samples.job(ledger)
+def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(store: Store, tmp_path: Path) -> None:
+    job = samples.job(store)
     texts = [text for text in COMPUTED if "\x00" not in text]
-    ledger.add_documents(job, refs(*map(str, range(len(texts)))))
-    for lease, text in zip(ledger.claim(job, "w", len(texts), 60), texts, strict=True):
-        finish(ledger, lease, invoice(text, total="-5.25"))
+    store.ledger.add(job, refs(*map(str, range(len(texts)))))
+    for lease, text in zip(store.ledger.claim(job, "w", len(texts), 60), texts, strict=True):
+        finish(store, lease, invoice(text, total="-5.25"))
     sql = "SELECT number, total, -5 AS five, '=2' AS two FROM invoice_v1"
 
     def rows(text: bytes) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
 
     def written(name: str, **options: bool) -> list[dict[str, str]]:
-        ledger.export(job, "csv", tmp_path / name, **options)
+        store.export(job, "csv", tmp_path / name, **options)
         return rows((tmp_path / name).read_bytes())
 
-    with ledger.query(sql) as found:
+    with store.query(sql) as found:
         formats.write(found, "csv", raw := io.BytesIO(), raw=True)
     for exact in (rows(raw.getvalue()), written("raw.csv", raw=True)):
         assert sorted(row["number"] for row in exact) == sorted(texts)
-    for safe in (rows(_written(ledger, "csv", sql)), written("safe.csv")):
+    for safe in (rows(_written(store, "csv", sql)), written("safe.csv")):
         assert sorted(row["number"][1:] for row in safe) == sorted(texts)
         assert {row["number"][0] for row in safe} == {"'"}
         assert {Decimal(row["total"]) for row in safe} == {Decimal("-5.25")}
-    assert {(row["five"], row["two"]) for row in rows(_written(ledger, "csv", sql))} == {("-5", "'=2")}
+    assert {(row["five"], row["two"]) for row in rows(_written(store, "csv", sql))} == {("-5", "'=2")}
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "xlsx"])
@@ -161,7 +161,7 @@ def test_an_export_is_for_its_owner_alone(filled: Store, tmp_path: Path, format:
     out.touch(0o644)  # from an older version
     before = os.umask(0)
     try:
-        exported = filled.export(filled.find_job("june"), format, out)
+        exported = filled.export(filled.jobs.find("june"), format, out)
     finally:
         os.umask(before)
     assert [path.stat().st_mode & 0o777 for path, _ in exported.files] == [0o600] * len(exported.files)
@@ -192,7 +192,7 @@ def test_an_unknown_format_is_told(filled: Store) -> None:
 
 
 def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
-    job = filled.find_job("june")
+    job = filled.jobs.find("june")
     exported = filled.export(job, "csv", tmp_path / "out.csv")
     assert [(path.name, number) for path, number in exported.files] == [("out.csv", 2), ("out_lines.csv", 4)]
     assert exported.left_out == 1
@@ -218,7 +218,7 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
 
 
 def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
-    exported = filled.export(filled.find_job("june"), "xlsx", tmp_path / "out.xlsx")
+    exported = filled.export(filled.jobs.find("june"), "xlsx", tmp_path / "out.xlsx")
     assert exported.files == ((tmp_path / "out.xlsx", 2),)
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
     assert book.sheetnames == ["invoice_v1", "invoice_v1_lines"]
@@ -232,7 +232,7 @@ def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
 
 
 def test_an_export_appears_whole_or_not_at_all(filled: Store, tmp_path: Path) -> None:
-    job = filled.find_job("june")
+    job = filled.jobs.find("june")
     with pytest.raises(UsageError, match="there is no folder"):
         filled.export(job, "csv", tmp_path / "no" / "out.csv")
     with pytest.raises(UsageError, match="no format 'pdf'; there are csv, jsonl, parquet, xlsx"):
@@ -248,12 +248,12 @@ def test_an_export_appears_whole_or_not_at_all(filled: Store, tmp_path: Path) ->
 
 def test_a_store_that_may_only_be_read_can_be_queried(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    with store.open(f"sqlite:///{path}") as ledger:
-        samples.job(ledger)
+    with stores.open(f"sqlite:///{path}") as store:
+        samples.job(store)
     path.chmod(0o444)
     with (
-        store.open(f"sqlite:///{path}", create=False) as ledger,
-        ledger.query("SELECT name FROM jobs") as rows,
+        stores.open(f"sqlite:///{path}", create=False) as store,
+        store.query("SELECT name FROM jobs") as rows,
     ):
         assert list(rows) == [("june",)]
 
@@ -301,9 +301,9 @@ REACHES_OUT = (
 
 @pytest.fixture
 def superusers(postgres_url: str) -> Iterator[Store]:
-    with store.open(postgres_url) as ledger:
-        samples.job(ledger)
-        yield ledger
+    with stores.open(postgres_url) as store:
+        samples.job(store)
+        yield store
 
 
 @pytest.mark.parametrize("has_role", [True, False], ids=["as the reader", "with its own rights"])
@@ -326,8 +326,8 @@ def test_a_query_reaches_nothing_but_rows(superusers: Store, has_role: bool) -> 
             assert connection.exec_driver_sql(left).scalar_one() == 0
 
 
-def _without_reader(ledger: Store) -> None:
-    with ledger._db.write() as connection:
+def _without_reader(store: Store) -> None:
+    with store._db.write() as connection:
         role = reader.name(connection)
         connection.exec_driver_sql(f"DROP OWNED BY {role}")
         connection.exec_driver_sql(f"DROP ROLE {role}")
@@ -346,9 +346,9 @@ def test_functions_that_only_compute_are_let_through(superusers: Store) -> None:
 def test_a_superusers_url_is_warned_of_and_so_is_a_missing_role(
     superusers: Store, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def told(ledger: Store) -> list[str]:
+    def told(store: Store) -> list[str]:
         caplog.clear()
-        with ledger.query("SELECT current_user") as rows:
+        with store.query("SELECT current_user") as rows:
             list(rows)
         return [record.getMessage() for record in caplog.records]
 
@@ -360,16 +360,16 @@ def test_a_superusers_url_is_warned_of_and_so_is_a_missing_role(
         connection.exec_driver_sql("DROP ROLE IF EXISTS plain")
         connection.exec_driver_sql("CREATE ROLE plain LOGIN")
         connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain")
-    with store.open(f"postgresql://plain@127.0.0.1:{postgres_server.port}/{name}", create=False) as ledger:
-        [missing] = told(ledger)
+    with stores.open(f"postgresql://plain@127.0.0.1:{postgres_server.port}/{name}", create=False) as store:
+        [missing] = told(store)
         assert missing.startswith("the query runs with all the rights of the store's user: ")
         assert missing.endswith(f"there is no role {role} that it may take")
         with superusers._db.write() as connection:
             connection.exec_driver_sql(f"GRANT {role} TO plain")
-        assert told(ledger) == []
+        assert told(store) == []
         with superusers._db.write() as connection:  # a role that may do more than read is not taken
             connection.exec_driver_sql(f"GRANT pg_read_server_files TO {role}")
-        assert "no role" in told(ledger)[0]
+        assert "no role" in told(store)[0]
     with superusers._db.write() as connection:
         connection.exec_driver_sql("DROP OWNED BY plain")
         connection.exec_driver_sql("DROP ROLE plain")
@@ -379,12 +379,12 @@ def test_a_user_who_may_make_no_roles_can_have_a_store(postgres_server: Postgres
     postgres_server.execute("DROP ROLE IF EXISTS modest")
     postgres_server.execute("CREATE ROLE modest LOGIN")
     name = postgres_server.create_database("OWNER modest").rpartition("/")[2]
-    with store.open(f"postgresql://modest@127.0.0.1:{postgres_server.port}/{name}") as ledger:
-        samples.job(ledger)
-        with ledger.query("SELECT name FROM jobs") as rows:
+    with stores.open(f"postgresql://modest@127.0.0.1:{postgres_server.port}/{name}") as store:
+        samples.job(store)
+        with store.query("SELECT name FROM jobs") as rows:
             assert list(rows) == [("june",)]
         with pytest.raises(UsageError, match="pg_terminate_backend does more than read"):
-            ledger.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity").__enter__()
+            store.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity").__enter__()
     postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     postgres_server.execute("DROP ROLE modest")
 
@@ -410,10 +410,10 @@ def test_a_query_ends_when_its_time_is_over(filled: Store, endless: dict[str, st
 
 def test_a_reader_that_pauses_holds_up_nobody(filled: Store) -> None:
     """SQLite can empty its log, and PostgreSQL has no transaction of the reader's open."""
-    job = filled.find_job("june")
+    job = filled.jobs.find("june")
     with filled.query("SELECT uri FROM documents ORDER BY uri") as rows:
         assert next(iter(rows)) == ("/in/a",)
-        filled.add_documents(job, refs(*map(str, range(100))))
+        filled.ledger.add(job, refs(*map(str, range(100))))
         with filled._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if filled.one_machine:
                 busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import store
+from pipeline import store as stores
 from pipeline.errors import LeaseLost, Reason, Transient, UsageError
 from pipeline.records import DocumentRef, Failure
 from pipeline.store import Store
@@ -37,57 +37,57 @@ def until_answered(call: Callable[..., Any], *arguments: Any, **named: Any) -> A
     raise AssertionError("the store was busy for good")
 
 
-def storm(ledger: Store, seed: int, operations: int, together: Any) -> None:
+def storm(store: Store, seed: int, operations: int, together: Any) -> None:
     """Any calls in any order, as many lanes and several people would make them.
 
     At each fourth one all processes meet at the barrier `together`, and remove the same documents.
     """
     chance = random.Random(seed)
-    jobs = [ledger.find_job(name) for name in ("june", "july")]
+    jobs = [store.jobs.find(name) for name in ("june", "july")]
 
-    def add(job: store.Job) -> None:
+    def add(job: stores.Job) -> None:
         names = chance.sample(range(60), 30)
         etag = f"etag-{chance.randrange(3)}"
-        ledger.add_documents(job, [DocumentRef(f"/in/{name}", 10, etag) for name in names], batch=10)
+        store.ledger.add(job, [DocumentRef(f"/in/{name}", 10, etag) for name in names], batch=10)
 
-    def work(job: store.Job) -> None:
-        leases = ledger.claim(job, f"w{seed}", 8, chance.choice([0.02, 60.0]), max_losses=50)
-        for lease in ledger.renew(leases, 60.0):
+    def work(job: stores.Job) -> None:
+        leases = store.ledger.claim(job, f"w{seed}", 8, chance.choice([0.02, 60.0]), max_losses=50)
+        for lease in store.ledger.renew(leases, 60.0):
             leases.remove(lease)
         for lease in leases:
             with suppress(LeaseLost):
                 match chance.randrange(6):
                     case 0:
-                        ledger.quarantine(lease, FINAL)
+                        store.ledger.quarantine(lease, FINAL)
                     case 1:
-                        ledger.release(lease, PASSING)
+                        store.ledger.release(lease, PASSING)
                     case 2:
-                        ledger.release(lease)
+                        store.ledger.release(lease)
                     case 3:
-                        ledger.save_page(lease, page(1, lease.uri))
+                        store.results.save_page(lease, page(1, lease.uri))
                     case _:
-                        finish(ledger, lease, invoice(lease.uri))
+                        finish(store, lease, invoice(lease.uri))
 
-    def purge_one(_: store.Job) -> None:
-        ledger.purge(document=f"/in/{chance.randrange(60)}")
+    def purge_one(_: stores.Job) -> None:
+        store.purge(document=f"/in/{chance.randrange(60)}")
 
-    def purge_old(_: store.Job) -> None:
-        ledger.purge(older_than=timedelta(0))
+    def purge_old(_: stores.Job) -> None:
+        store.purge(older_than=timedelta(0))
 
-    def fill(job: store.Job) -> None:
-        ledger.add_documents(job, refs(*map(str, range(60))))
-        for lease in ledger.claim(job, f"w{seed}", 30, 60.0):
+    def fill(job: stores.Job) -> None:
+        store.ledger.add(job, refs(*map(str, range(60))))
+        for lease in store.ledger.claim(job, f"w{seed}", 30, 60.0):
             with suppress(LeaseLost):
-                ledger.quarantine(lease, FINAL)
+                store.ledger.quarantine(lease, FINAL)
 
-    def retry(job: store.Job) -> None:
-        ledger.retry(job, reason="pdf_damaged")
+    def retry(job: stores.Job) -> None:
+        store.failures.retry(job, reason="pdf_damaged")
 
-    def look(job: store.Job) -> None:
-        list(ledger.diff(*jobs))
+    def look(job: stores.Job) -> None:
+        list(store.diff(*jobs))
         with tempfile.TemporaryDirectory() as folder, suppress(UsageError):
-            ledger.export(job, "jsonl", Path(folder) / "out.jsonl")
-        assert ledger.repair(job) == []  # the books are in order all the time
+            store.export(job, "jsonl", Path(folder) / "out.jsonl")
+        assert store.books.repair(job) == []  # the books are in order all the time
 
     kinds = [add, work, work, work, purge_one, purge_old, retry, look]
     for number in range(operations):
@@ -101,33 +101,33 @@ def storm(ledger: Store, seed: int, operations: int, together: Any) -> None:
 
 @pytest.mark.slow
 def test_a_storm_leaves_the_books_balanced(url: str) -> None:
-    with store.open(url) as ledger:
-        jobs = [samples.job(ledger, name) for name in ("june", "july")]
+    with stores.open(url) as store:
+        jobs = [samples.job(store, name) for name in ("june", "july")]
         together = _SPAWN.Barrier(3)
-        processes = [_SPAWN.Process(target=storm, args=(ledger, seed, 24, together)) for seed in range(3)]
+        processes = [_SPAWN.Process(target=storm, args=(store, seed, 24, together)) for seed in range(3)]
         for process in processes:
             process.start()
         for process in processes:
             process.join(240)
             assert process.exitcode == 0
         for job in jobs:
-            balance = ledger.verify(job)
-            assert balance.submitted == len(list(ledger.documents(job)))
+            balance = store.books.verify(job)
+            assert balance.submitted == len(list(store.results.documents(job)))
 
 
 @pytest.mark.parametrize(
     "calls",
     [
-        [lambda ledger: ledger.purge(older_than=timedelta(0))] * 3,
-        [lambda ledger: ledger.purge(document="/in/3")] * 3,
+        [lambda store: store.purge(older_than=timedelta(0))] * 3,
+        [lambda store: store.purge(document="/in/3")] * 3,
         [
-            lambda ledger: ledger.purge(older_than=timedelta(0)),
-            lambda ledger: ledger.add_documents(ledger.find_job("june"), refs(*map(str, range(60)))),
-            lambda ledger: ledger.repair(ledger.find_job("june")),
+            lambda store: store.purge(older_than=timedelta(0)),
+            lambda store: store.ledger.add(store.jobs.find("june"), refs(*map(str, range(60)))),
+            lambda store: store.books.repair(store.jobs.find("june")),
         ],
         [
-            lambda ledger: ledger.purge(older_than=timedelta(0)),
-            lambda ledger: ledger.retry(ledger.find_job("june"), reason="pdf_damaged"),
+            lambda store: store.purge(older_than=timedelta(0)),
+            lambda store: store.failures.retry(store.jobs.find("june"), reason="pdf_damaged"),
         ],
     ],
     ids=["old ones", "the same document", "while documents are added", "while some are tried again"],
@@ -135,20 +135,20 @@ def test_a_storm_leaves_the_books_balanced(url: str) -> None:
 def test_people_who_purge_at_once_take_each_document_off_the_books_once(
     url: str, calls: list[Callable[[Store], Any]]
 ) -> None:
-    with store.open(url) as ledger:
-        job = samples.job(ledger)
+    with stores.open(url) as store:
+        job = samples.job(store)
         purged: list[int] = []
         for _ in range(3):
-            ledger.add_documents(job, refs(*map(str, range(40))))
-            for number, lease in enumerate(ledger.claim(job, "w", 40, 600)):
-                finish(ledger, lease) if number % 2 else ledger.quarantine(lease, FINAL)
-            before = ledger.counts(job)
+            store.ledger.add(job, refs(*map(str, range(40))))
+            for number, lease in enumerate(store.ledger.claim(job, "w", 40, 600)):
+                finish(store, lease) if number % 2 else store.ledger.quarantine(lease, FINAL)
+            before = store.books.counts(job)
             ready, removed = Barrier(len(calls)), []
 
             def call(
                 one: Callable[[Store], Any], ready: Barrier = ready, removed: list[int] = removed
             ) -> None:
-                with store.open(url) as own:
+                with stores.open(url) as own:
                     ready.wait()
                     done = until_answered(one, own)
                     removed.append(getattr(done, "documents", 0) - getattr(done, "added", 0))
@@ -158,7 +158,7 @@ def test_people_who_purge_at_once_take_each_document_off_the_books_once(
                 thread.start()
             for thread in threads:
                 thread.join()
-            after = ledger.verify(job)
+            after = store.books.verify(job)
             assert sum(before.values()) - after.submitted == sum(removed)
             purged += removed
         assert sum(purged) > 0

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.store import Store
-from pipeline.store.records import Column
+from pipeline.store.entities import Column
 from pipeline.store.views import of
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import shape_of
@@ -22,18 +22,18 @@ def spec_of(model: type[BaseModel], name: str | None = None, hash: str = "1" * 6
     return SchemaSpec(name or model.__name__, 1, model.__name__, model, shape_of(model), hash)
 
 
-def rows(ledger: Store, sql: str) -> list[tuple[Any, ...]]:
-    with ledger.query(sql) as found:
+def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    with store.query(sql) as found:
         return list(found)
 
 
-def commit(ledger: Store, name: str, spec: SchemaSpec, record: dict[str, Any]) -> None:
-    job = samples.job(ledger, name, spec)
-    ledger.add_documents(job, refs(name))
-    [lease] = ledger.claim(job, "w", 1, 60)
+def commit(store: Store, name: str, spec: SchemaSpec, record: dict[str, Any]) -> None:
+    job = samples.job(store, name, spec)
+    store.ledger.add(job, refs(name))
+    [lease] = store.ledger.claim(job, "w", 1, 60)
     from pipeline.records import Extraction
 
-    ledger.commit(lease, Extraction("done", record, (), (), 1), [page()], sha256="ab")
+    store.results.commit(lease, Extraction("done", record, (), (), 1), [page()], sha256="ab")
 
 
 def test_the_built_in_schemas_have_the_promised_views() -> None:
@@ -41,17 +41,17 @@ def test_the_built_in_schemas_have_the_promised_views() -> None:
     assert names == {"invoice_v1", "invoice_v1_lines", "id_card_v1", "receipt_v1", "receipt_v1_lines"}
 
 
-def test_an_invoice_is_a_row_with_types(ledger: Store) -> None:
-    job = samples.job(ledger)
-    ledger.add_documents(job, refs("a"))
-    finish(ledger, ledger.claim(job, "w", 1, 60)[0], invoice("007"))
+def test_an_invoice_is_a_row_with_types(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a"))
+    finish(store, store.ledger.claim(job, "w", 1, 60)[0], invoice("007"))
     [row] = rows(
-        ledger, "SELECT document_uri, job, state, number, seller_tax_code, issue_date, total FROM invoice_v1"
+        store, "SELECT document_uri, job, state, number, seller_tax_code, issue_date, total FROM invoice_v1"
     )
-    money, day = (1100000, "2026-05-01") if ledger.one_machine else (Decimal(1100000), date(2026, 5, 1))
+    money, day = (1100000, "2026-05-01") if store.one_machine else (Decimal(1100000), date(2026, 5, 1))
     assert row == ("/in/a", "june", "done", "007", "9900000016", day, money)
-    lines = rows(ledger, "SELECT line, no, quantity, amount FROM invoice_v1_lines ORDER BY line")
-    quantity = 2.5 if ledger.one_machine else Decimal("2.5")
+    lines = rows(store, "SELECT line, no, quantity, amount FROM invoice_v1_lines ORDER BY line")
+    quantity = 2.5 if store.one_machine else Decimal("2.5")
     assert lines == [(1, 1, quantity, 1000000), (2, 2, None, None)]
 
 
@@ -61,20 +61,20 @@ MONEY = [
 ]  # fmt: skip
 
 
-def test_money_is_never_rounded_and_compares_as_numbers(ledger: Store) -> None:
-    job = samples.job(ledger)
-    ledger.add_documents(job, refs(*(f"{n:02}" for n in range(len(MONEY)))))
-    for lease, total in zip(ledger.claim(job, "w", 99, 60), MONEY, strict=True):
-        finish(ledger, lease, invoice(total=total))
-    found = [row[0] for row in rows(ledger, "SELECT total FROM invoice_v1 ORDER BY document_uri")]
+def test_money_is_never_rounded_and_compares_as_numbers(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs(*(f"{n:02}" for n in range(len(MONEY)))))
+    for lease, total in zip(store.ledger.claim(job, "w", 99, 60), MONEY, strict=True):
+        finish(store, lease, invoice(total=total))
+    found = [row[0] for row in rows(store, "SELECT total FROM invoice_v1 ORDER BY document_uri")]
     assert [Decimal(str(value)) for value in found] == [Decimal(text) for text in MONEY]
-    if not ledger.one_machine:
+    if not store.one_machine:
         assert all(isinstance(value, Decimal) for value in found)
-    above = rows(ledger, "SELECT count(*) FROM invoice_v1 WHERE total > 200000 AND total < 1e18")
+    above = rows(store, "SELECT count(*) FROM invoice_v1 WHERE total > 200000 AND total < 1e18")
     # In SQLite a decimal of more than 15 digits is text, which is greater than any number.
-    assert above == [(3 if ledger.one_machine else 4,)]
-    total = "decimal_sum(total)" if ledger.one_machine else "sum(total)"
-    [(added,)] = rows(ledger, f"SELECT {total} FROM invoice_v1")
+    assert above == [(3 if store.one_machine else 4,)]
+    total = "decimal_sum(total)" if store.one_machine else "sum(total)"
+    [(added,)] = rows(store, f"SELECT {total} FROM invoice_v1")
     assert Decimal(str(added)) == sum(map(Decimal, MONEY))
 
 
@@ -115,31 +115,31 @@ NOTE = {
 }
 
 
-def test_any_schema_has_views(ledger: Store) -> None:
+def test_any_schema_has_views(store: Store) -> None:
     spec = spec_of(DeliveryNote)
-    commit(ledger, "notes", spec, NOTE)
-    [row] = rows(ledger, "SELECT * FROM delivery_note_v1")
-    with ledger.query("SELECT * FROM delivery_note_v1") as found:
+    commit(store, "notes", spec, NOTE)
+    [row] = rows(store, "SELECT * FROM delivery_note_v1")
+    with store.query("SELECT * FROM delivery_note_v1") as found:
         assert found.columns == (
             "document_uri", "job", "state", "state_2", "buyer_name", "buyer_line", "buyer_name_2", "order",
             "weight", "urgent", "at",
         )  # fmt: skip
-    at = "2026-05-01T08:30:00" if ledger.one_machine else datetime(2026, 5, 1, 8, 30)
+    at = "2026-05-01T08:30:00" if store.one_machine else datetime(2026, 5, 1, 8, 30)
     assert row == ("/in/notes", "notes", "done", "mới", "An", 7, "Bình", 12, 1.5, True, at)
-    assert rows(ledger, "SELECT line, value FROM delivery_note_v1_seals") == [(1, "x"), (2, "y")]
-    marks = '["1","2"]' if ledger.one_machine else ["1", "2"]
-    assert rows(ledger, "SELECT line, what, marks FROM delivery_note_v1_goods WHERE what IS NOT NULL") == [
+    assert rows(store, "SELECT line, value FROM delivery_note_v1_seals") == [(1, "x"), (2, "y")]
+    marks = '["1","2"]' if store.one_machine else ["1", "2"]
+    assert rows(store, "SELECT line, what, marks FROM delivery_note_v1_goods WHERE what IS NOT NULL") == [
         (1, "Gạo", marks)
     ]
 
 
-def test_absent_lists_give_no_lines(ledger: Store) -> None:
+def test_absent_lists_give_no_lines(store: Store) -> None:
     spec = spec_of(DeliveryNote)
     for name, goods in (("a", None), ("b", [])):
-        commit(ledger, name, spec, {"goods": goods})
-    commit(ledger, "c", spec, {})
-    assert rows(ledger, "SELECT count(*) FROM delivery_note_v1") == [(3,)]
-    assert rows(ledger, "SELECT * FROM delivery_note_v1_goods") == []
+        commit(store, name, spec, {"goods": goods})
+    commit(store, "c", spec, {})
+    assert rows(store, "SELECT count(*) FROM delivery_note_v1") == [(3,)]
+    assert rows(store, "SELECT * FROM delivery_note_v1_goods") == []
 
 
 class Slip(BaseModel):
@@ -153,13 +153,11 @@ class ChangedSlip(BaseModel):
     extra: int | None = None
 
 
-def test_a_schema_that_changes_keeps_its_older_jobs_readable(ledger: Store) -> None:
-    commit(ledger, "first", spec_of(Slip, "Slip"), {"number": "1", "day": "2026-05-01"})
-    commit(
-        ledger, "second", spec_of(ChangedSlip, "Slip", "2" * 64), {"number": "2", "day": "mai", "extra": 3}
-    )
-    commit(ledger, "third", spec_of(Slip, "Slip"), {"number": "3", "day": "2026-05-03"})
-    assert rows(ledger, 'SELECT job, number, "day", extra FROM slip_v1 ORDER BY job') == [
+def test_a_schema_that_changes_keeps_its_older_jobs_readable(store: Store) -> None:
+    commit(store, "first", spec_of(Slip, "Slip"), {"number": "1", "day": "2026-05-01"})
+    commit(store, "second", spec_of(ChangedSlip, "Slip", "2" * 64), {"number": "2", "day": "mai", "extra": 3})
+    commit(store, "third", spec_of(Slip, "Slip"), {"number": "3", "day": "2026-05-03"})
+    assert rows(store, 'SELECT job, number, "day", extra FROM slip_v1 ORDER BY job') == [
         ("first", "1", "2026-05-01", None),
         ("second", "2", "mai", 3),
         ("third", "3", "2026-05-03", None),
@@ -180,15 +178,15 @@ def test_names_that_are_too_long_or_alike_are_told_apart() -> None:
     assert view.columns[2] == Column("Job_2", ("Job",), "text")
 
 
-def test_a_view_of_the_persons_own_is_not_in_the_way(ledger: Store) -> None:
-    samples.job(ledger)
-    with ledger._db.write() as connection:
+def test_a_view_of_the_persons_own_is_not_in_the_way(store: Store) -> None:
+    samples.job(store)
+    with store._db.write() as connection:
         connection.exec_driver_sql("CREATE VIEW mine AS SELECT total FROM invoice_v1")
-    samples.job(ledger, "july")
-    assert rows(ledger, "SELECT * FROM mine") == []
+    samples.job(store, "july")
+    assert rows(store, "SELECT * FROM mine") == []
 
 
-def test_the_registry_finds_a_schema_in_a_file(ledger: Store, tmp_path: Path) -> None:
+def test_the_registry_finds_a_schema_in_a_file(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from pydantic import BaseModel, Field\n"
@@ -196,6 +194,6 @@ def test_the_registry_finds_a_schema_in_a_file(ledger: Store, tmp_path: Path) ->
         "    '''Phiếu cân'''\n"
         "    net: int | None = Field(None, title='Khối lượng')\n"
     )
-    commit(ledger, "weighed", resolve(f"{file}:WeighSlip"), {"net": 40})
-    [view] = {view.name for view in ledger.find_job("weighed").views}
-    assert rows(ledger, f"SELECT job, net FROM {view}") == [("weighed", 40)]
+    commit(store, "weighed", resolve(f"{file}:WeighSlip"), {"net": 40})
+    [view] = {view.name for view in store.jobs.find("weighed").views}
+    assert rows(store, f"SELECT job, net FROM {view}") == [("weighed", 40)]

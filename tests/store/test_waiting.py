@@ -5,19 +5,19 @@ from __future__ import annotations
 from threading import Timer
 
 import psycopg
-from workers.listing import patiently
 
-from pipeline import store
+from pipeline import store as stores
 from tests.store import samples
 from tests.store.samples import finish, refs
+from workers.patience import Patience
 
 
 def test_a_commit_waits_until_the_server_may_be_written_again(postgres_url: str) -> None:
     name = postgres_url.rpartition("/")[2]
-    with store.open(postgres_url) as ledger:
-        job = samples.job(ledger)
-        ledger.add_documents(job, refs("a"))
-        [lease] = ledger.claim(job, "w", 1, 600)
+    with stores.open(postgres_url) as store:
+        job = samples.job(store)
+        store.ledger.add(job, refs("a"))
+        [lease] = store.ledger.claim(job, "w", 1, 600)
 
         def owner_sets(value: str) -> None:
             with psycopg.connect(postgres_url, autocommit=True) as owner:
@@ -31,6 +31,6 @@ def test_a_commit_waits_until_the_server_may_be_written_again(postgres_url: str)
         owner_sets("on")
         well = Timer(2.0, owner_sets, ("off",))
         well.start()
-        patiently(finish, ledger, lease, seconds=120.0)
+        Patience(lambda: 120.0).call(finish, store, lease)
         well.join()
-        assert ledger.verify(job).done == 1
+        assert store.books.verify(job).done == 1

@@ -179,10 +179,10 @@ class Bench:
         return str(self.folder / name)
 
     def add(self, *uris: str) -> None:
-        self.store.add_documents(self.job, [DocumentRef(uri) for uri in uris])
+        self.store.ledger.add(self.job, [DocumentRef(uri) for uri in uris])
 
     def claim(self, limit: int = 100) -> list[Lease]:
-        return self.store.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
+        return self.store.ledger.claim(self.job, "lane-0", limit, self.settings.lane.lease_seconds)
 
     def lane(self) -> Lane:
         reader: Any = InProcessReader(self.lane_job, self.deadly, self.passing)
@@ -212,7 +212,7 @@ class Bench:
         return asyncio.run(complete())
 
     def states(self) -> dict[str, tuple[str, str | None]]:
-        return {Path(row.uri).name: (row.state, row.reason) for row in self.store.documents(self.job)}
+        return {Path(row.uri).name: (row.state, row.reason) for row in self.store.results.documents(self.job)}
 
 
 @pytest.fixture
@@ -224,6 +224,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     lane_job = LaneJob("job", url, f"{tmp_path / 'slip.py'}:Slip", "rote", FACTS.checkpoint_hash, 0, settings)
     with stores.open(url) as store:
         spec = recipe(lane_job, FACTS).spec
-        job = store.ensure_job("job", spec, sources=["x"], settings={}, model="rote", checkpoint="c")
+        job = store.jobs.ensure("job", spec, sources=["x"], settings={}, model="rote", checkpoint="c")
         yield Bench(tmp_path, settings, store, job, lane_job)
-        store.verify(job)
+        store.books.verify(job)

@@ -88,7 +88,7 @@ class StubScheduler(Scheduler):
 def listed(store: Store, job: Job, documents: int) -> None:
     with Ingest(store, job, [MadeUp(documents)], 60, threading.Event()) as ingest:
         assert ingest.complete(None)
-    assert store.counts(job)["pending"] == documents - len(range(0, documents, BROKEN))
+    assert store.books.counts(job)["pending"] == documents - len(range(0, documents, BROKEN))
 
 
 def worked(lane_job: LaneJob) -> None:
@@ -105,16 +105,16 @@ def worked(lane_job: LaneJob) -> None:
 
 
 def looked_at(store: Store, job: Job, folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
-    yield "verify", lambda: store.verify(job)
-    yield "failures", lambda: store.failures(job)
-    yield "failed", lambda: sum(1 for _ in store.failed(job))
-    yield "documents", lambda: sum(1 for _ in store.documents(job))
-    yield "extractions", lambda: sum(1 for _ in store.extractions(job))
+    yield "verify", lambda: store.books.verify(job)
+    yield "failures", lambda: store.failures.groups(job)
+    yield "failed", lambda: sum(1 for _ in store.failures.each(job))
+    yield "documents", lambda: sum(1 for _ in store.results.documents(job))
+    yield "extractions", lambda: sum(1 for _ in store.results.extractions(job))
     yield "diff", lambda: sum(1 for _ in store.diff(job, job))
     for format in ("csv", "jsonl", "parquet", "xlsx"):
         yield format, lambda format=format: store.export(job, format, folder / f"out.{format}")  # type: ignore[misc]
-    yield "listed again", lambda: store.add_documents(job, MadeUp(store.verify(job).submitted).refs())
-    yield "retry", lambda: store.retry(job, reason="unsupported_type")
+    yield "listed again", lambda: store.ledger.add(job, MadeUp(store.books.verify(job).submitted).refs())
+    yield "retry", lambda: store.failures.retry(job, reason="unsupported_type")
 
 
 def peak() -> int:
@@ -130,7 +130,7 @@ def main(url: str, documents: int) -> None:
     lane_job = LaneJob("million", url, "slip.py:Slip", "rote", FACTS.checkpoint_hash, 0, settings)
     with stores.open(url) as store:
         spec = registry.resolve(lane_job.schema)
-        job = store.ensure_job(
+        job = store.jobs.ensure(
             "million", spec, sources=["x"], settings={}, model="rote", checkpoint=FACTS.checkpoint_hash
         )
         listed(store, job, documents)
@@ -138,7 +138,7 @@ def main(url: str, documents: int) -> None:
         worked(lane_job)
         peaks["lane"] = peak()
         finish_most(url, store, left=documents // 10)
-        assert store.counts(job)["done"] > documents // 2
+        assert store.books.counts(job)["done"] > documents // 2
         for name, look in looked_at(store, job, folder):
             look()
             peaks[name] = peak()

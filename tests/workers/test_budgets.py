@@ -61,7 +61,7 @@ def with_settings(bench: Bench, *, source: dict[str, Any] | None = None, **lane:
 
 def add_listed(bench: Bench, *uris: str) -> None:
     listed = [ref for uri in uris for ref in sources.list_documents([uri], SourceSettings())]
-    bench.store.add_documents(bench.job, listed)
+    bench.store.ledger.add(bench.job, listed)
 
 
 def test_what_is_fetched_at_once_is_bounded_by_the_sizes_in_the_listing(watched: Bench) -> None:
@@ -79,7 +79,7 @@ def test_a_size_that_is_not_listed_or_not_true_is_found_out_before_the_bytes_com
 ) -> None:
     monkeypatch.setattr("workers.document._UNLISTED", 100)
     unlisted, lied = watched.pdf("unlisted.pdf", [(1, 9, 9)]), watched.pdf("lied.pdf", [(2, 9, 9)])
-    watched.store.add_documents(watched.job, [DocumentRef(unlisted), DocumentRef(lied, size=10)])
+    watched.store.ledger.add(watched.job, [DocumentRef(unlisted), DocumentRef(lied, size=10)])
     assert watched.work(watched.claim()).documents == {"done": 2}
     assert Watched.fetches == 4  # each was asked for again, with room for what it has
 
@@ -91,7 +91,7 @@ def test_a_file_over_the_limit_is_refused_with_its_figure_and_never_fetched(watc
     watched.work(watched.claim())
     assert watched.states() == dict.fromkeys(("large.pdf", "unlisted.pdf"), ("quarantined", "too_many_bytes"))
     assert Watched.fetches == 1  # to learn the size that is not listed
-    for failed in watched.store.failed(watched.job):
+    for failed in watched.store.failures.each(watched.job):
         assert "at most 500 are allowed (source.max_bytes)" in failed.failure.message
 
 

@@ -50,7 +50,7 @@ def test_a_page_that_was_saved_is_not_read_again(bench: Bench) -> None:
     [lease] = bench.claim()
     bench.work([lease])
     assert bench.states() == {"two.pdf": ("partial", None)}
-    bench.store.retry(bench.job, document=str(bench.folder / "two.pdf"))
+    bench.store.failures.retry(bench.job, document=str(bench.folder / "two.pdf"))
     bench.replica = RoteReplica()
     report = bench.work(bench.claim())
     assert (report.pages, report.pages_known) == (0, 1)
@@ -67,7 +67,7 @@ def test_what_kills_the_replica_is_found_alone_and_its_neighbours_are_read(bench
     assert bench.replica.most_beside > 1
     assert bench.replica.deaths == 3  # once in company, twice alone
     assert report.reasons == {"worker_lost": 1}
-    [item] = bench.store.failed(bench.job)
+    [item] = bench.store.failures.each(bench.job)
     assert item.failure.traceback is not None and "ReplicaLost" in item.failure.traceback
     assert item.attempts == 1 and item.worker == "lane-0"
 
@@ -107,7 +107,7 @@ def test_a_reader_that_dies_once_costs_nothing(bench: Bench) -> None:
 
 def test_a_late_lane_changes_nothing(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
-    [late] = bench.store.claim(bench.job, "slow", 1, lease_seconds=0.05)
+    [late] = bench.store.ledger.claim(bench.job, "slow", 1, lease_seconds=0.05)
     time.sleep(0.1)
     [lease] = bench.claim()
     report = bench.work([late])
@@ -138,7 +138,7 @@ def test_a_surprise_is_a_reason_with_its_traceback(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
     bench.work(bench.claim())
     assert bench.states() == {"one.png": ("quarantined", "internal_error")}
-    [item] = bench.store.failed(bench.job)
+    [item] = bench.store.failures.each(bench.job)
     assert item.failure.traceback is not None and "nobody foresaw this" in item.failure.traceback
 
 
@@ -150,7 +150,7 @@ def after_a_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A document of two pages whose first worker vanished; a document may be tried twice."""
     monkeypatch.setattr("workers.document._RETRY_SECONDS", 0.0)
     bench.add(bench.pdf("two.pdf", [GREY, (90, 90, 90)]))
-    bench.store.claim(bench.job, "a lane that dies", 1, lease_seconds=0.01)
+    bench.store.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=0.01)
     time.sleep(0.05)
     return bench
 
@@ -223,9 +223,9 @@ def test_a_page_that_comes_for_another_is_never_stored_in_its_place(
     bench.add(uri)
     bench.work(bench.claim())
     assert bench.states() == {"three.pdf": ("quarantined", "internal_error")}
-    [item] = bench.store.failed(bench.job)
+    [item] = bench.store.failures.each(bench.job)
     assert "page 2 of 3 was asked for, and page 3 came" in (item.failure.traceback or "")
-    assert {page.page for page in bench.store.page_results(bench.job, uri)} <= {1}
+    assert {page.page for page in bench.store.results.pages(bench.job, uri)} <= {1}
 
 
 def test_an_answer_to_another_request_is_never_stored_for_the_page_that_was_asked(bench: Bench) -> None:
@@ -237,7 +237,7 @@ def test_an_answer_to_another_request_is_never_stored_for_the_page_that_was_aske
     bench.add(bench.picture("one.png"))
     bench.work(bench.claim())
     assert bench.states() == {"one.png": ("quarantined", "internal_error")}
-    assert not bench.store.page_results(bench.job, str(bench.folder / "one.png"))
+    assert not bench.store.results.pages(bench.job, str(bench.folder / "one.png"))
 
 
 # both drivers
@@ -283,10 +283,10 @@ def test_both_drivers_come_to_the_same_for_the_same_documents(bench: Bench) -> N
 
     rules = recipe(bench.lane_job, FACTS)
     made = {uri: run.document(uri, rules, lambda requests: map(scripted, requests)) for uri in uris}
-    stored = {found.uri: found for found in bench.store.extractions(bench.job)}
-    for row in bench.store.documents(bench.job):
+    stored = {found.uri: found for found in bench.store.results.extractions(bench.job)}
+    for row in bench.store.results.documents(bench.job):
         alone = made[row.uri]
-        assert tuple(bench.store.page_results(bench.job, row.uri)) == alone.pages, row.uri
+        assert tuple(bench.store.results.pages(bench.job, row.uri)) == alone.pages, row.uri
         if isinstance(alone.verdict, Commit):
             assert (row.state, row.sha256) == (alone.verdict.extraction.state, alone.sha256)
             assert stored[row.uri].extraction == alone.verdict.extraction

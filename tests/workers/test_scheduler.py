@@ -85,7 +85,7 @@ def test_it_waits_for_the_listing(bench: Bench) -> None:
 def test_it_waits_for_what_another_lane_holds_and_takes_it_over(bench: Bench) -> None:
     bench.add(bench.picture("orphan.png"))
     started = time.monotonic()  # before the claim, however long that takes
-    bench.store.claim(bench.job, "a lane that dies", 1, lease_seconds=1.0)
+    bench.store.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=1.0)
     assert BenchScheduler(bench).live().documents == {"done": 1}
     assert time.monotonic() - started >= 1.0
 
@@ -99,7 +99,7 @@ def test_leases_are_renewed(bench: Bench) -> None:
 
     async def watch() -> None:
         await until(lambda: bench.replica.most_beside)
-        renew = scheduler._store.renew
+        renew = scheduler._store.ledger.renew
 
         def noted(leases: Any, seconds: float) -> Any:
             lost = renew(leases, seconds)
@@ -107,7 +107,7 @@ def test_leases_are_renewed(bench: Bench) -> None:
                 ends.extend(end for (end,) in rows)
             return lost
 
-        scheduler._store.renew = noted  # type: ignore[method-assign]
+        scheduler._store.ledger.renew = noted  # type: ignore[method-assign]
         await until(lambda: len(ends) == 2)
         await scheduler.stop()
 
@@ -123,8 +123,8 @@ def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
     async def steal() -> None:
         await until(lambda: scheduler._held)
         [(lease, _)] = scheduler._held.values()
-        bench.store.release(lease)  # as if it had run out
-        assert bench.store.claim(bench.job, "thief", 1, 60)
+        bench.store.ledger.release(lease)  # as if it had run out
+        assert bench.store.ledger.claim(bench.job, "thief", 1, 60)
         await until(lambda: not scheduler._held)
         await scheduler.stop()
 
@@ -143,10 +143,12 @@ def test_stop_finishes_what_the_model_has_and_gives_the_rest_back(bench: Bench) 
         await scheduler.stop()
 
     report = scheduler.live(stop)
-    counts = bench.store.counts(bench.job)
+    counts = bench.store.books.counts(bench.job)
     assert counts["leased"] == 0 and counts["pending"] >= 5
     assert counts["done"] == report.documents["done"] == report.pages
-    assert all(row.attempts == 0 for row in bench.store.documents(bench.job) if row.state == "pending")
+    assert all(
+        row.attempts == 0 for row in bench.store.results.documents(bench.job) if row.state == "pending"
+    )
 
 
 def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
@@ -166,7 +168,7 @@ def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
 def test_a_suspect_is_worked_on_alone(bench: Bench) -> None:
     uris = [bench.picture(f"{number}.png", (number, 1, 1)) for number in range(6)]
     bench.add(*uris)
-    bench.store.claim(bench.job, "a lane that dies", 3, lease_seconds=0.01)
+    bench.store.ledger.claim(bench.job, "a lane that dies", 3, lease_seconds=0.01)
     time.sleep(0.05)
     scheduler = BenchScheduler(bench)
     beside: list[int] = []
@@ -203,7 +205,7 @@ def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
     async def interrupt() -> None:
         await until(lambda: scheduler._report.state == "working")
         store, failures = scheduler._store, iter(range(3))
-        commit = store.commit
+        commit = store.results.commit
 
         def failing(*arguments: Any, **named: Any) -> State:
             if next(failures, None) is not None:
@@ -211,7 +213,7 @@ def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
             troubles.append(scheduler._patience.trouble)
             return commit(*arguments, **named)
 
-        store.commit = failing  # type: ignore[method-assign]
+        store.results.commit = failing  # type: ignore[method-assign]
         await scheduler.listed()
 
     assert scheduler.live(interrupt).documents == {"done": 1}
@@ -229,12 +231,12 @@ def test_a_store_that_stays_away_ends_the_lane(bench: Bench) -> None:
         def failing(*arguments: Any, **named: Any) -> None:
             raise Transient(Reason.store_unreachable, "the server has gone away")
 
-        scheduler._store.next_due = failing  # type: ignore[method-assign]
+        scheduler._store.ledger.next_due = failing  # type: ignore[method-assign]
         await scheduler.listed()
 
     with pytest.raises(LaneBroken, match=r"did not answer for 0.3 s: the server has gone away"):
         scheduler.live(interrupt)
-    assert bench.store.counts(bench.job)["leased"] == 0
+    assert bench.store.books.counts(bench.job)["leased"] == 0
 
 
 def test_a_lane_whose_source_refuses_everything_stops_and_leaves_the_rest(
@@ -247,16 +249,18 @@ def test_a_lane_whose_source_refuses_everything_stops_and_leaves_the_rest(
     report = BenchScheduler(bench, refusals=6).live()
     assert report.refused is not None and report.refused.startswith("6 documents in a row were refused")
     assert "the bucket does not exist" in report.refused and "--reason bucket_missing" in report.refused
-    counts = bench.store.counts(bench.job)
+    counts = bench.store.books.counts(bench.job)
     assert (
         counts["leased"] == 0 and 6 <= counts["quarantined"] <= 6 + 5
     )  # those on their way were refused too
-    assert all(row.attempts == 0 for row in bench.store.documents(bench.job) if row.state == "pending")
+    assert all(
+        row.attempts == 0 for row in bench.store.results.documents(bench.job) if row.state == "pending"
+    )
 
     moto.client().create_bucket(Bucket="there-is-no-such-bucket")
     for number in range(40):
         copied = {"Bucket": gone, "Key": "one.png"}
         moto.client().copy_object(Bucket="there-is-no-such-bucket", Key=f"{number}.png", CopySource=copied)
-    assert bench.store.retry(bench.job, reason="bucket_missing") == counts["quarantined"]
+    assert bench.store.failures.retry(bench.job, reason="bucket_missing") == counts["quarantined"]
     assert BenchScheduler(bench).live().refused is None
-    assert bench.store.counts(bench.job)["done"] == 40
+    assert bench.store.books.counts(bench.job)["done"] == 40

@@ -39,7 +39,7 @@ def status(
 ) -> None:
     """How far jobs are."""
     with options.opened(url) as store:
-        jobs = [store.find_job(job)] if job is not None else store.jobs()
+        jobs = [store.jobs.find(job)] if job is not None else store.jobs.all()
         for one in jobs if repair else ():
             _repair(store, one)
         rows = [_status(store, one, verify) for one in jobs]
@@ -68,15 +68,15 @@ def status(
 
 def _repair(store: Store, job: Job) -> None:
     """Said on standard error, so that --json stays JSON."""
-    done = [step.message for step in store.repair(job)]
+    done = [step.message for step in store.books.repair(job)]
     for line in done or ["there was nothing to put right"]:
         screen.say(f"job {job.name}: {line}", err=True)
 
 
 def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
-    counts = store.counts(job)
+    counts = store.books.counts(job)
     if verify:
-        books = store.verify(job)
+        books = store.books.verify(job)
         counts = {state: getattr(books, state) for state in counts}
     return {
         "job": job.name,
@@ -91,10 +91,10 @@ def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
 def failures(job: JobName, url: StoreUrl = None, as_json: Json = False) -> None:
     """What failed, by reason, and the command that repeats each document alone."""
     with options.opened(url) as store:
-        found = store.find_job(job)
-        groups = store.failures(found)
+        found = store.jobs.find(job)
+        groups = store.failures.groups(found)
         if as_json:
-            _stream(found, groups, store.failed(found))
+            _stream(found, groups, store.failures.each(found))
             return
         if not groups:
             screen.say(f"nothing failed in job {job}")
@@ -103,7 +103,7 @@ def failures(job: JobName, url: StoreUrl = None, as_json: Json = False) -> None:
             ("reason", "documents", "pages", "example"),
             [(group.reason, group.documents, group.pages, group.example) for group in groups],
         )
-        for number, item in enumerate(store.failed(found)):
+        for number, item in enumerate(store.failures.each(found)):
             if number == _SHOWN:
                 screen.say("… and more: --json has them all")
                 break
@@ -152,7 +152,7 @@ def retry(
     """Put failed documents back, to be read by the next run."""
     _one_of(reason=reason, document=document)
     with options.opened(url) as store:
-        count = store.retry(store.find_job(job), reason=reason, document=document)
+        count = store.failures.retry(store.jobs.find(job), reason=reason, document=document)
     screen.say(f"{count} documents of job {job} are pending again; the run's own command reads them")
 
 
@@ -165,7 +165,7 @@ def diff(
     """What differs between two jobs over the same documents, field by field."""
     with options.opened(url) as store:
         count = 0
-        for change in store.diff(store.find_job(before), store.find_job(after)):
+        for change in store.diff(store.jobs.find(before), store.jobs.find(after)):
             count += 1
             if as_json:
                 screen.say_lines(dumps(asdict(change)))

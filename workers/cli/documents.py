@@ -47,7 +47,8 @@ def specimens(
     blank: Annotated[float, typer.Option(min=0, max=1, help="Chance that a value is left out.")] = 0.0,
 ) -> None:
     """Write synthetic documents whose truth is known, and truth.jsonl beside them."""
-    from pipeline import specimens as making
+    with options.extra("specimens"):
+        from pipeline import specimens as making
 
     written = making.write(
         out,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,3 +73,19 @@ def schema(name: str) -> SchemaSpec:
         return registry.resolve(name)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """For imports that need an extra of the distribution. Raises Unavailable, saying what to install."""
+    from pipeline.errors import Unavailable
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "pipeline", "schemas", "workers"):
+            raise
+        raise Unavailable(
+            f"{package} is not installed: pip install 'vinbatch[{name}]'; in a checkout infra/setup.sh app"
+        ) from error

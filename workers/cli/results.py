@@ -52,7 +52,7 @@ def export(
 ) -> None:
     """Write a job's rows to files."""
     with options.opened(url) as store:
-        written = store.export(store.find_job(job), format, out, raw=raw)
+        written = store.export(store.jobs.find(job), format, out, raw=raw)
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
@@ -86,8 +86,9 @@ def evaluate(
     """Score documents whose truth is known: those of a job, or of SOURCE, which are read first."""
     from itertools import islice
 
-    from pipeline import evaluation
-    from pipeline.evaluation import page, summary
+    with options.extra("evaluation"):
+        from pipeline import evaluation
+        from pipeline.evaluation import page, summary
 
     settings = options.settings(url, s3_endpoint)
     if sources:
@@ -95,12 +96,12 @@ def evaluate(
     elif job is None or model is not None:
         raise UsageError("eval wants --job with a job that is there, or SOURCE with --schema and --model")
     with options.opened(url) as store:
-        found = store.find_job(job)
+        found = store.jobs.find(job)
         spec = options.schema(schema or found.schema)
         true = evaluation.load(truth, spec)
-        for name, pairs in islice(evaluation.beside(store.extractions(found), true), show):
+        for name, pairs in islice(evaluation.beside(store.results.extractions(found), true), show):
             screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
-        report = evaluation.evaluate(store.extractions(found), true)
+        report = evaluation.evaluate(store.results.extractions(found), true)
     screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
     screen.say(summary.scope(report))
     for what, figure in summary.figures(report):
