@@ -17,9 +17,9 @@ import pytest
 
 from pipeline import sources
 from pipeline.errors import NoRoom, Permanent, Reason
-from pipeline.records import DocumentRef
+from pipeline.records import DocumentRef, Generation, Request
 from pipeline.settings import SourceSettings
-from tests.workers.conftest import Bench, InProcessReader, Reference
+from tests.workers.conftest import Bench, InProcessReader, Reference, RoteReplica
 from workers.document import Attempt, Lane
 from workers.flow_control import Budget
 from workers.reader import Fetched, TooLarge
@@ -49,6 +49,22 @@ def watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     for figure in ("now", "most", "fetches"):
         monkeypatch.setattr(Watched, figure, 0)
     return bench
+
+
+class Full(RoteReplica):
+    """Answers nobody until so many ask at once, however slowly their pages are drawn."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(seconds=0.02)
+        self._missing = most
+        self._full = asyncio.Event()
+
+    async def generate(self, request: Request) -> Generation:
+        self._missing -= 1
+        if self._missing <= 0:
+            self._full.set()
+        await self._full.wait()
+        return await super().generate(request)
 
 
 def with_settings(bench: Bench, *, source: dict[str, Any] | None = None, **lane: Any) -> None:
@@ -157,7 +173,7 @@ def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
     (bench.folder / "long.pdf").write_bytes(stream.getvalue())
     tile = 448 * 448 * 3
     with_settings(bench, pages_in_flight=16, bytes_in_flight=2 * 5 * tile)
-    bench.replica.seconds = 0.2
+    bench.replica = Full(5)
     add_listed(bench, str(bench.folder / "long.pdf"))
 
     async def walk() -> Lane:
