@@ -47,9 +47,8 @@ class SourceSettings(Section):
 
 
 class RenderSettings(Section):
-    renderer: Literal["pdfium", "poppler"] = (
-        "pdfium"  # the other one is tried when this one cannot open a file
-    )
+    # the other one is tried when this one cannot open a file
+    renderer: Literal["pdfium", "poppler"] = "pdfium"
     dpi: int = Field(200, ge=36, le=600)
     max_pages: int = Field(5000, ge=1)
     max_pixels: int = Field(64_000_000, ge=1, description="pixels of one page, before and after decoding")
