@@ -8,6 +8,7 @@
 
 BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock pyproject.toml
+COVERED := 70
 export RAY_USAGE_STATS_ENABLED := 0
 
 .PHONY: demo test drills long quick lint lock audit clean
@@ -15,7 +16,8 @@ demo: .venv/.ready-app
 	@infra/demo.sh
 
 test: .venv/.ready-test lint
-	$(BIN)/python -m pytest -m "not drill"
+	@mkdir -p .coverage
+	$(BIN)/python -m pytest -m "not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill
@@ -43,7 +45,7 @@ audit: .venv/.ready-test
 	$(BIN)/python -m infra.audit
 
 clean:
-	rm -rf .venv .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/.ready-app: $(SETUP)
 	@infra/setup.sh app

@@ -153,7 +153,7 @@ def _renamed(page: _Page, old: str, new: str) -> list[Field]:
     return [
         replace(field, path=new + path.removeprefix(old))
         for path, field in page.items()
-        if path == old or path.startswith((f"{old}.", f"{old}["))
+        if path == old or path.startswith(f"{old}.")
     ]
 
 

@@ -19,6 +19,7 @@ from pipeline.errors import Coded, Permanent, Reason, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
 from pipeline.records import Code, Document, Failure, PageImage, Pixels
 from pipeline.sandbox import confine
+from pipeline.sandbox.drawers import DRAWERS
 from pipeline.sandbox.parent import Child
 from pipeline.settings import RenderSettings
 
@@ -55,13 +56,14 @@ class Renderer:
             raise UsageError(self.confinement.words)
         self._children: dict[str, Child] = {}
         self._opener: tuple[Document, str, int] | None = None  # the last document, by whom, its pages
-        poppler = shutil.which("pdftoppm") is not None and shutil.which("pdfinfo") is not None
-        if settings.renderer == "poppler" and not poppler:
+        installed = [name for name, entry in DRAWERS.items() if all(map(shutil.which, entry.programs))]
+        if settings.renderer not in installed:
+            needed = ", ".join(DRAWERS[settings.renderer].programs)
             raise UsageError(
-                "render.renderer is poppler, but pdftoppm is not installed: apt install poppler-utils"
+                f"render.renderer is {settings.renderer}, but {needed} are not installed: "
+                "apt install poppler-utils"
             )
-        both = ("pdfium", "poppler") if settings.renderer == "pdfium" else ("poppler", "pdfium")
-        self._pdf_renderers = both if poppler else ("pdfium",)
+        self._installed = sorted(installed, key=lambda name: name != settings.renderer)
 
     def page_count(self, document: Document) -> int:
         """Raises Permanent for a document that cannot be drawn, Transient when trying again may help."""
@@ -141,10 +143,10 @@ class Renderer:
         return PageImage(number, pixels, renderer)
 
     def _codes(self, page: PageImage) -> tuple[Code, ...]:
-        """The QR codes on a page, found by the child that drew it; Poppler's only starts programs."""
+        """The QR codes on a page, found by the child that drew it or, where that one cannot, by another."""
         if _blank(page.pixels):
             return ()
-        searcher = "pdfium" if page.renderer == "poppler" else page.renderer
+        searcher = next(name for name in (page.renderer, *self._installed) if DRAWERS[name].codes)
         try:
             return self._child(searcher).codes(page.pixels)
         except Coded as error:
@@ -183,7 +185,8 @@ class Renderer:
         return child
 
     def _renderers(self, document: Document) -> tuple[str, ...]:
-        return self._pdf_renderers if _kind(document) == "pdf" else ("pillow",)
+        kind = _kind(document)
+        return tuple(name for name in self._installed if kind in DRAWERS[name].kinds)
 
 
 def _kind(document: Document) -> Kind:

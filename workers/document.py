@@ -18,7 +18,7 @@ from pipeline.errors import LeaseLost, Permanent, ReplicaLost, UsageError
 from pipeline.reading import DEATHS, Commit, Reading, Retry, Verdict, failure, no_result
 from pipeline.recipe import Recipe
 from pipeline.records import Failure, PageResult
-from pipeline.sources import Limits
+from pipeline.sources import SizeLimits
 from pipeline.store import Lease, State, Store
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock
@@ -98,7 +98,7 @@ class Attempt:
         """Fetch the document and have every page drawn; each goes on to the model by itself."""
         lane, lease = self._lane, self._lease
         expected = _UNLISTED if lease.size is None else lease.size
-        Limits(lane.recipe.settings.source.max_bytes).judge(lease.uri, lease.size or 0)
+        SizeLimits(lane.recipe.settings.source.max_bytes).judge(lease.uri, lease.size or 0)
         try:
             async with AsyncExitStack() as until_answered, asyncio.TaskGroup() as answers:
                 async with lane.document_bytes.reserved(expected) as reserved:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import replace
 from functools import partial
@@ -47,6 +48,7 @@ class Scheduler:
         self._patience = Patience(self._patience_seconds)
         self._held: dict[int, tuple[Lease, asyncio.Task[None]]] = {}  # by document
         self._undrawn: set[int] = set()  # documents that are with the readers
+        self._renewed_at = time.monotonic()  # when the store last lengthened the leases
         self._listed = False
         self._stopping = False
         self._changed = asyncio.Event()
@@ -151,16 +153,21 @@ class Scheduler:
         return max(0, self._settings.readers * (1 + FETCHES) - len(self._undrawn))
 
     async def _claim(self, job: Job, wanted: int) -> list[Lease]:
-        if not wanted:
-            return []
-        return await self._patience.call_async(
-            self._store.ledger.claim,
-            job,
-            self._name,
-            wanted,
-            self._settings.lease_seconds,
-            suspects=not self._held,
-        )
+        return await self._patience.call_async(self._renew_and_claim, job, wanted) if wanted else []
+
+    def _renew_and_claim(self, job: Job, wanted: int) -> list[Lease]:
+        """After an outage that outlasted its leases, a lane would else take back its own documents."""
+        seconds = self._settings.lease_seconds
+        if time.monotonic() - self._renewed_at > seconds / 2:
+            self._renew_held()
+        return self._store.ledger.claim(job, self._name, wanted, seconds, suspects=not self._held)
+
+    def _renew_held(self) -> list[Lease]:
+        """Lengthen the leases from now; those that are lost."""
+        leases = [lease for lease, _ in list(self._held.values())]
+        lost = self._store.ledger.renew(leases, self._settings.lease_seconds)
+        self._renewed_at = time.monotonic()
+        return lost
 
     def _hold(self, lease: Lease, attempt: Coroutine[Any, Any, None]) -> None:
         """Have the attempt made, and the lease renewed meanwhile."""
@@ -235,13 +242,9 @@ class Scheduler:
 
     async def _renew(self) -> None:
         """Lengthen the leases well before they end; drop the work whose lease is lost."""
-        seconds = self._settings.lease_seconds
         while True:
-            await asyncio.sleep(seconds / 3)
-            leases = [lease for lease, _ in self._held.values()]
-            if not leases:
-                continue
-            for lease in await self._patience.call_async(self._store.ledger.renew, leases, seconds):
+            await asyncio.sleep(self._settings.lease_seconds / 3)
+            for lease in await self._patience.call_async(self._renew_held) if self._held else ():
                 self._report.late += 1
                 _LOG.warning(
                     "a lease is lost, and the work under it dropped", extra=fields(document=lease.uri)

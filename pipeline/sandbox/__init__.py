@@ -7,7 +7,7 @@
     confine.py    what the child gives up before it sees a byte, by way of
         limits.py  landlock.py  seccomp.py      memory and time; files, ports, signals; system calls
         kernel.py                               the calls that Python has no function for
-    pdfium.py  poppler.py  images.py        the three ways to draw a page
+    drawers.py    the registry of the ways to draw a page: pdfium.py, poppler.py, images.py
     codes.py      the search for QR codes on its pixels
 
 The child answers in one line of JSON; pixels go through memory that both processes map, so a page costs one

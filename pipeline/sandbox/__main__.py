@@ -20,22 +20,20 @@ import sys
 from typing import Any, TextIO
 
 from pipeline.errors import Permanent, Reason
-from pipeline.filetype import Kind
 from pipeline.sandbox import channel, confine
-from pipeline.sandbox.drawer import Drawer, Limits
-
-# Imported before the child confines itself, so that it need not find them later: by renderer.
-_DRAWERS = {"pdfium": ("pdfium", "codes"), "pillow": ("images", "codes"), "poppler": ("poppler",)}
+from pipeline.sandbox.drawer import Drawer, PageLimits
+from pipeline.sandbox.drawers import DRAWERS
 
 
 def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) -> None:
-    limits = Limits(orders["dpi"], orders["max_pages"], orders["max_pixels"])
+    limits = PageLimits(orders["dpi"], orders["max_pages"], orders["max_pixels"])
     confine.begin(orders["parent"], orders["memory_bytes"], orders["cpu_seconds"])
     canvas = mmap.mmap(orders["canvas"], 3 * limits.max_pixels)
-    for name in _DRAWERS[orders["renderer"]]:
-        importlib.import_module(f"pipeline.sandbox.{name}")
-    role: Any = "supervisor" if orders["renderer"] == "poppler" else "decoder"
-    held = confine.give_up(role)
+    entry = DRAWERS[orders["renderer"]]
+    # Imported before the child confines itself, so that it need not find them later.
+    drawer = getattr(importlib.import_module(f"pipeline.sandbox.{entry.module}"), entry.drawer)
+    codes = importlib.import_module("pipeline.sandbox.codes") if entry.codes else None
+    held = confine.give_up(entry.role)
     _say(answers, {"landlock": held.landlock, "seccomp": held.seccomp})
     document: Drawer | None = None
     for command, file in commands:
@@ -45,41 +43,20 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
                     raise RuntimeError("a page was asked for before a document")
                 _say(answers, {"size": document.draw(command["page"], canvas)})
             elif "codes" in command:
-                _say(answers, {"codes": _codes(canvas, *command["codes"])})
+                if codes is None:
+                    raise RuntimeError("this child searches for no codes")
+                _say(answers, {"codes": codes.find(canvas, *command["codes"])})
             else:
                 if document is not None:
                     document.close()
                 document = None
-                document = _open(orders["renderer"], command["kind"], file, limits)
+                document = drawer(file, command["kind"], limits)
                 _say(answers, {"pages": document.pages})
         except Permanent as error:
             _say(answers, {"reason": error.reason, "message": error.message, "details": error.details})
         except MemoryError:
             message = f"needs more than {orders['memory_bytes']:,} bytes (render.memory_bytes)"
             _say(answers, {"reason": Reason.render_memory, "message": message, "details": {}})
-
-
-def _open(renderer: str, kind: Kind, file: int, limits: Limits) -> Drawer:
-    """Imports wait for the renderer that needs them: a child that draws PDFs starts quicker without numpy."""
-    if renderer == "poppler":
-        from pipeline.sandbox.poppler import PopplerPdf
-
-        return PopplerPdf(file, limits)
-    data = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
-    os.close(file)
-    if kind == "pdf":
-        from pipeline.sandbox.pdfium import PdfiumPdf
-
-        return PdfiumPdf(data, limits)
-    from pipeline.sandbox.images import Picture
-
-    return Picture(data, kind, limits)
-
-
-def _codes(canvas: mmap.mmap, width: int, height: int) -> list[Any]:
-    from pipeline.sandbox import codes
-
-    return codes.find(canvas, width, height)
 
 
 def _say(answers: TextIO, answer: dict[str, Any]) -> None:

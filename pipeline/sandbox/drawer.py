@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004,
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PageLimits:
     """`dpi` is for drawing a PDF; a picture keeps its own pixels."""
 
     dpi: int
@@ -36,7 +37,14 @@ class Drawer(Protocol):
     def close(self) -> None: ...
 
 
-def within_pages(count: int, limits: Limits) -> int:
+def mapped(file: int) -> mmap.mmap:
+    """The bytes of a document, as a private copy; the descriptor is closed."""
+    data = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+    os.close(file)
+    return data
+
+
+def within_pages(count: int, limits: PageLimits) -> int:
     """`count`, if a document may have so many pages."""
     if count > limits.max_pages:
         raise Permanent(
@@ -48,7 +56,7 @@ def within_pages(count: int, limits: Limits) -> int:
     return count
 
 
-def within_pixels(width: float, height: float, limits: Limits) -> tuple[int, int]:
+def within_pixels(width: float, height: float, limits: PageLimits) -> tuple[int, int]:
     """The size in whole pixels, if a page may have so many; asked before anything of that size is made."""
     if not (math.isfinite(width) and math.isfinite(height)):
         raise Permanent(Reason.pdf_damaged, f"the page's size is {width}×{height}")

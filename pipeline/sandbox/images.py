@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
-from pipeline.sandbox.drawer import Limits, within_pages, within_pixels
+from pipeline.sandbox.drawer import PageLimits, mapped, within_pages, within_pixels
 from pipeline.tiles import upright
 
 # An animation or a camera's second picture is not a page: only TIFF has pages.
@@ -26,12 +26,12 @@ _DECODERS: dict[Kind, tuple[str, ...]] = {
 class Picture:
     """An open picture file. Its size is read and judged before its pixels are decoded."""
 
-    def __init__(self, data: mmap.mmap, kind: Kind, limits: Limits) -> None:
+    def __init__(self, file: int, kind: Kind, limits: PageLimits) -> None:
         self._limits = limits
         Image.MAX_IMAGE_PIXELS = limits.max_pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with _damage_named():
-            self._image = Image.open(data, formats=_DECODERS[kind])  # type: ignore[arg-type]
+            self._image = Image.open(mapped(file), formats=_DECODERS[kind])  # type: ignore[arg-type]
             self.pages = within_pages(getattr(self._image, "n_frames", 1) if kind == "tiff" else 1, limits)
 
     def draw(self, number: int, canvas: mmap.mmap) -> tuple[int, int]:

@@ -10,8 +10,9 @@ import pypdfium2
 import pypdfium2.raw
 
 from pipeline.errors import Permanent, Reason
+from pipeline.filetype import Kind
 from pipeline.sandbox import scan
-from pipeline.sandbox.drawer import Limits, within_pages, within_pixels
+from pipeline.sandbox.drawer import PageLimits, mapped, within_pages, within_pixels
 
 _HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
 _LOCKED = (pypdfium2.raw.FPDF_ERR_PASSWORD, pypdfium2.raw.FPDF_ERR_SECURITY)
@@ -20,8 +21,9 @@ _LOCKED = (pypdfium2.raw.FPDF_ERR_PASSWORD, pypdfium2.raw.FPDF_ERR_SECURITY)
 class PdfiumPdf:
     """An open PDF. Filled form fields and annotations are drawn; the crop box and rotation are obeyed."""
 
-    def __init__(self, data: mmap.mmap, limits: Limits) -> None:
+    def __init__(self, file: int, _kind: Kind, limits: PageLimits) -> None:
         self._limits = limits
+        data = mapped(file)
         self._bytes = (ctypes.c_ubyte * len(data)).from_buffer(data)
         # Opened by hand: pypdfium2 repeats an old error for a PDF without pages.
         opened = pypdfium2.raw.FPDF_LoadMemDocument64(self._bytes, len(data), None)

@@ -19,8 +19,9 @@ from pdf2image.exceptions import PDFPageCountError
 from PIL import Image
 
 from pipeline.errors import Permanent, Reason
+from pipeline.filetype import Kind
 from pipeline.sandbox import confine
-from pipeline.sandbox.drawer import Limits, within_pages, within_pixels
+from pipeline.sandbox.drawer import PageLimits, within_pages, within_pixels
 
 _DOCUMENT = "/proc/self/fd/0"  # for the programs: what their standard input is
 
@@ -28,10 +29,10 @@ _DOCUMENT = "/proc/self/fd/0"  # for the programs: what their standard input is
 class PopplerPdf:
     """An open PDF, as a file that the programs of Poppler get as their standard input."""
 
-    def __init__(self, document_fd: int, limits: Limits) -> None:
-        self._document = document_fd
+    def __init__(self, file: int, _kind: Kind, limits: PageLimits) -> None:
+        self._document = file
         self._limits = limits
-        starter.Popen = functools.partial(_confined, document_fd, os.getpid())  # type: ignore[attr-defined, assignment]
+        starter.Popen = functools.partial(_confined, file, os.getpid())  # type: ignore[attr-defined, assignment]
         Image.init()
         Image.ID[:] = ["PPM"]  # a program that was taken over must not choose one of Pillow's decoders
         self.pages = within_pages(int(self._about()["Pages"]), limits)

@@ -15,7 +15,7 @@ specimens (truth.jsonl, metadata.jsonl), are passed over, and a plan names those
 """
 
 from pipeline.sources.fetching import fetch
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 from pipeline.sources.listing import list_documents
 
-__all__ = ["Limits", "fetch", "list_documents"]
+__all__ = ["SizeLimits", "fetch", "list_documents"]

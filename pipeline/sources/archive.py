@@ -11,7 +11,7 @@ from pipeline.errors import Reason
 from pipeline.filetype import is_archive, is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.sources import refs
-from pipeline.sources.limits import LARGEST, Limits
+from pipeline.sources.limits import LARGEST, SizeLimits
 
 MEMBERS = 250_000  # all of them are held in memory while the archive is open
 DIRECTORY = 64 * 2**20  # bytes of the members' names and what stands beside them
@@ -26,7 +26,7 @@ class Archive(Protocol):
         """Each member that is a file, in the archive's order. If the archive was not read to its proper end,
         a last one with the archive's own URI that says so."""
 
-    def read(self, name: str, limits: Limits) -> bytes:
+    def read(self, name: str, limits: SizeLimits) -> bytes:
         """The bytes of a member. Raises Permanent, or NoRoom."""
 
 

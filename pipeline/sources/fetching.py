@@ -12,7 +12,7 @@ from pipeline.records import Document
 from pipeline.settings import SourceSettings
 from pipeline.sources import local, places, s3
 from pipeline.sources.archives import Archive, open_archive
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 from pipeline.sources.refs import split_member
 
 _OPEN = 4  # archives kept open; one from S3 lies on the disk meanwhile
@@ -25,7 +25,7 @@ def fetch(uri: str, settings: SourceSettings, etag: str | None = None, room: int
     larger document raises NoRoom before a byte of it is fetched. Tried `settings.attempts` times where the
     network or the server fails. Raises Permanent or Transient with the reason.
     """
-    limits = Limits(settings.max_bytes, room)
+    limits = SizeLimits(settings.max_bytes, room)
     archive, member = split_member(uri)
     if member:
         place = places.of(archive)

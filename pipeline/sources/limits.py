@@ -10,7 +10,7 @@ LARGEST = 2**46  # bytes (64 TB): no object is larger, and a list that says so i
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SizeLimits:
     """`most` bytes of any document at all, and `room` for this one; None: as much as it may have."""
 
     most: int

@@ -14,7 +14,7 @@ from pipeline.filetype import is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import refs, roots
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 
 Refs = Iterator[DocumentRef]
 
@@ -72,7 +72,7 @@ def open_pinned(path: str, etag: str | None) -> IO[bytes]:
     return file
 
 
-def read(path: str, limits: Limits, etag: str | None) -> tuple[bytes, str]:
+def read(path: str, limits: SizeLimits, etag: str | None) -> tuple[bytes, str]:
     """(bytes, etag) of a regular file within `limits`. Raises Permanent or Transient."""
     try:
         # A pipe in the place of a file would otherwise block the open for ever.

@@ -13,7 +13,7 @@ from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import local, refs, s3
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 
 
 class Found(NamedTuple):
@@ -31,7 +31,7 @@ class Place(Protocol):
         """What is there, streamed, passed-over things with their failure. Raises UsageError if nothing is."""
 
     def read(
-        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
         """(bytes, etag), of that version if `etag` is given; one try."""
 
@@ -66,7 +66,7 @@ class Disk:
         uri: str,
         settings: SourceSettings,  # noqa: ARG002
         etag: str | None,
-        limits: Limits,
+        limits: SizeLimits,
     ) -> tuple[bytes, str | None]:
         return local.read(uri, limits, etag)
 
@@ -100,7 +100,7 @@ class Buckets:
         return Found(iter([first]) if exact else chain([first], objects), exact)
 
     def read(
-        self, uri: str, settings: SourceSettings, etag: str | None, limits: Limits
+        self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
         parts: list[bytes] = []
         found = s3.body(uri, etag, settings, limits, parts.append)

@@ -24,7 +24,7 @@ from pipeline.errors import Reason, Transient, UsageError
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import refs
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 from pipeline.sources.s3_errors import EXPECTED, translate
 
 Listed = tuple[str, int, str | None, str | None]  # key, bytes, etag, storage class if it must be restored
@@ -122,7 +122,7 @@ def download(bucket: str, key: str, settings: SourceSettings, etag: str | None, 
     def once() -> None:
         into.seek(0)
         into.truncate()
-        body(uri, etag, settings, Limits(settings.max_archive_bytes), into.write)
+        body(uri, etag, settings, SizeLimits(settings.max_archive_bytes), into.write)
 
     retried(once, settings.attempts)
 
@@ -162,7 +162,7 @@ def body(
     uri: str,
     etag: str | None,
     settings: SourceSettings,
-    limits: Limits,
+    limits: SizeLimits,
     take: Callable[[bytes], Any],
 ) -> str | None:
     """Pass an object's body within `limits` to `take` piece by piece, of that version if `etag` is given.

@@ -18,7 +18,7 @@ from pipeline.errors import Permanent, Reason
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources.archive import DIRECTORY, MEMBERS, member_ref, said
-from pipeline.sources.limits import LARGEST, Limits
+from pipeline.sources.limits import LARGEST, SizeLimits
 from pipeline.sources.positional import Positional
 from pipeline.sources.refs import broken
 
@@ -92,7 +92,7 @@ class Tar:
             what = f"{self._damages[0]}{others}; {place:,} members were seen, others may be missing"
             yield broken(self._uri, Reason.archive_damaged, what)
 
-    def read(self, name: str, limits: Limits) -> bytes:
+    def read(self, name: str, limits: SizeLimits) -> bytes:
         uri = f"{self._uri}!/{name}"
         member = self._find(name)
         if member is None:

@@ -13,7 +13,7 @@ from pipeline.errors import Permanent, Reason
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources.archive import DIRECTORY, MEMBERS, climbs, member_ref, said
-from pipeline.sources.limits import Limits
+from pipeline.sources.limits import SizeLimits
 from pipeline.sources.positional import Positional
 from pipeline.sources.refs import broken
 
@@ -65,7 +65,7 @@ class Zip:
             what = f"{self._damage}; {len(self._zip.filelist):,} members were seen, others may be missing"
             yield broken(self._uri, Reason.archive_damaged, what)
 
-    def read(self, name: str, limits: Limits) -> bytes:
+    def read(self, name: str, limits: SizeLimits) -> bytes:
         uri = f"{self._uri}!/{name}"
         info = self._by_name.get(name)
         if info is None:

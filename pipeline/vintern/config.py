@@ -9,7 +9,7 @@ from a named template and may be replaced by a file `profile.json` beside config
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -96,14 +96,11 @@ def read(directory: Path, profile: Profile | None = None) -> Config:
     path = directory / "config.json"
     raw = _json(path)
     kind = raw.get("model_type")
-    if kind == "internvl_chat":
-        config = _published(_Section(raw, str(path)))
-    elif kind == "internvl":
-        config = _native(_Section(raw, str(path)))
-    else:
+    if kind not in _LAYOUTS:
         raise UsageError(
             f"{path}: model_type is {kind!r}, expected 'internvl_chat' (Vintern as published) or 'internvl'"
         )
+    config = _LAYOUTS[kind](_Section(raw, str(path)))
     profile = profile or _profile(directory, raw.get("template"))
     context = min(profile.context_length, config.language.positions, _tokenizer_limit(directory))
     return replace(
@@ -200,6 +197,12 @@ def _native(top: _Section) -> Config:
         separator="",
         image_token_id=top.integer("image_token_id", 151667),
     )
+
+
+_LAYOUTS: Mapping[object, Callable[[_Section], Config]] = {  # by model_type
+    "internvl_chat": _published,
+    "internvl": _native,
+}
 
 
 def _vision(section: _Section, qkv_bias: str, eps: float) -> VisionConfig:

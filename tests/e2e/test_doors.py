@@ -71,6 +71,11 @@ class OwnRay:
         )  # fmt: skip
         return done.stdout.split()[1::2]
 
+    def listeners(self) -> list[tuple[str, str, int]]:
+        """Of this process, which is the driver, and of its Ray; other children belong to other tests."""
+        ray = psutil.Process(self.head.process.pid)
+        return listening("driver", [psutil.Process()]) + listening("", [ray, *ray.children(recursive=True)])
+
 
 @pytest.fixture(scope="module")
 def own_ray() -> Iterator[OwnRay]:
@@ -99,13 +104,13 @@ def members(session: int) -> list[psutil.Process]:
     return found
 
 
-def listeners(root: psutil.Process) -> list[tuple[str, str, int]]:
-    """Name, address and port of every listening socket of a process and its descendants."""
+def listening(called: str, processes: list[psutil.Process]) -> list[tuple[str, str, int]]:
+    """Name, address and port of every listening socket; a process is `called` that, or by its own name."""
     found = []
-    for process in [root, *root.children(recursive=True)]:
+    for process in processes:
         try:
             words = process.cmdline()
-            name = "driver" if process == root else process.name()
+            name = called or process.name()
             name = next((Path(word).name for word in words if word.endswith("dashboard.py")), name)
             name = (
                 words[0].partition("::")[2].partition(".")[0].strip()
@@ -131,7 +136,7 @@ def judge(found: list[tuple[str, str, int]]) -> None:
 
 
 def test_every_listening_socket_is_known_and_on_loopback(own_ray: OwnRay) -> None:
-    found = listeners(psutil.Process())
+    found = own_ray.listeners()
     judge(found)
     assert {name for name, *_ in found} >= {"driver", "gcs_server", "raylet", "DashboardAgent", "Canary"}
 
@@ -145,7 +150,7 @@ def test_the_token_of_the_run_is_asked_for(own_ray: OwnRay) -> None:
 def test_http_asks_for_it_too(own_ray: OwnRay) -> None:
     """Jobs could be submitted to Ray's agent, and runtime environments, which are commands, to the other."""
     refused = {}
-    for name, address, port in listeners(psutil.Process()):
+    for name, address, port in own_ray.listeners():
         path = {
             "DashboardAgent": "/api/job_agent/jobs/",
             "RuntimeEnvAgent": "/get_or_create_runtime_env",
@@ -204,7 +209,7 @@ def test_from_another_machine_there_is_no_door(
     inside, address = other_host
     with socket.create_server(("0.0.0.0", 0)) as control:  # so we know that the way is open
         open_port = control.getsockname()[1]
-        ports = [open_port, *(port for name, _, port in listeners(psutil.Process()) if port != open_port)]
+        ports = [open_port, *(port for name, _, port in own_ray.listeners() if port != open_port)]
         done = subprocess.run(
             [*inside, sys.executable, "-c", CONNECT, address, *map(str, ports)],
             capture_output=True, text=True, timeout=240,
@@ -231,7 +236,7 @@ def test_a_run_that_loses_ray_ends_with_4_and_leaves_nothing(
     process = vinbatch.start("run", "in", "--schema", slip, "--model", model, "--store", "sqlite:///a.db")
     wait_for(lambda: actors(process.pid, "Replica"), seconds=400)
     run = psutil.Process(process.pid)
-    judge(listeners(run))
+    judge(listening("driver", [run]) + listening("", run.children(recursive=True)))
     [head] = [child for child in run.children() if "start" in child.cmdline()]
     [raylet] = [child for child in head.children() if child.name() == "raylet"]
     raylet.kill()
@@ -251,6 +256,11 @@ def test_a_cluster_without_authentication_gets_one_warning() -> None:
     assert line.startswith(f"warning: the Ray cluster at {head.address} asks for no token")
 
 
+def complaints(err: str) -> list[str]:
+    """The lines that say why a command ended, without those of its log."""
+    return [line for line in err.splitlines() if line.startswith("vinbatch: ")]
+
+
 def test_the_users_own_token_opens_a_guarded_cluster(
     ray_head: RayHead, vinbatch: Command, model: Path, slip: str, tmp_path: Path
 ) -> None:
@@ -259,10 +269,10 @@ def test_the_users_own_token_opens_a_guarded_cluster(
     token = os.environ["RAY_AUTH_TOKEN"]
     vinbatch.environment |= {"RAY_AUTH_TOKEN": "0" * 64, "RAY_AUTH_MODE": ""}
     err = vinbatch.fails(*command, "--address", ray_head.address, code=4)
-    assert "refuses the token" in err and len(err.splitlines()) == 1
+    assert len(complaints(err)) == 1 and "refuses the token" in complaints(err)[0]
     vinbatch.environment |= {"RAY_AUTH_TOKEN": "", "HOME": str(tmp_path)}
     err = vinbatch.fails(*command, "--address", ray_head.address, code=4)
-    assert "asks for a token and there is none here" in err and len(err.splitlines()) == 1
+    assert len(complaints(err)) == 1 and "asks for a token and there is none here" in complaints(err)[0]
     (tmp_path / "token").write_text(token)
     vinbatch.environment |= {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     assert "1 documents" in vinbatch(*command, "--address", ray_head.address)

@@ -101,6 +101,79 @@ def test_a_line_repeated_over_the_page_break_is_kept_and_flagged() -> None:
     assert not named(apart, "line_repeated")
 
 
+def test_only_a_page_break_makes_a_repetition() -> None:
+    """The first line of the document follows no page: it is not held against the last."""
+    made = merge.document([page(1, {"lines": [LINE, OTHER]}), page(2, {"lines": [LINE]})], RECEIPT)
+    assert not named(made, "line_repeated")
+    assert not named(merge.document([page(1, {"lines": [LINE]})], RECEIPT), "line_repeated")
+
+
+def test_lines_without_a_value_repeat_nothing() -> None:
+    made = merge.document([page(1, {"lines": [LINE, {}]}), page(2, {"lines": [{}, OTHER]})], RECEIPT)
+    assert not named(made, "line_repeated") and len(named(made, "line_empty")) == 2
+
+
+def test_a_list_is_as_sure_as_the_least_sure_of_its_pages() -> None:
+    pages = [page(1, {"lines": [LINE]}, sure=0.9), page(2, {"lines": [OTHER]}, sure=0.5), page(3, {})]
+    alone = {field.path: field for field in pages[1].fields}["lines"].confidence
+    (whole,) = [field for field in merge.document(pages, RECEIPT).fields if field.path == "lines"]
+    assert whole.confidence == alone < 0.5
+    assert (whole.raw, whole.value, whole.source, whole.page, whole.problem) == (None, 2, "read", 1, None)
+
+
+def test_a_single_page_is_as_sure_of_its_list_as_it_was() -> None:
+    read = page(1, {"lines": [LINE]}, sure=0.9)
+    assert {f.path: f.confidence for f in merge.document([read], RECEIPT).fields} == {
+        f.path: f.confidence for f in read.fields
+    }
+
+
+@pytest.mark.parametrize(
+    ("pages", "code", "severity"),
+    [
+        ([{"store": "A"}, {"store": "B"}], "page_conflict", "error"),
+        ([{"store": "A", "date": "31/02/2026"}], "field_invalid", "error"),
+        ([{}], "nothing_read", "error"),
+        ([{"store": "A", "lines": [{}]}], "line_empty", "warning"),
+        ([{"lines": [LINE]}, {"lines": [LINE]}], "line_repeated", "warning"),
+    ],
+)
+def test_what_is_odd_is_a_failed_check_and_sends_to_review(
+    pages: list[dict[str, Any]], code: str, severity: str
+) -> None:
+    made = merge.document([page(i, values) for i, values in enumerate(pages, 1)], RECEIPT)
+    (check,) = named(made, code)
+    assert (check.passed, check.severity) == (False, severity)
+    assert made.state == "review"
+
+
+def test_values_that_agree_however_they_are_printed_are_no_conflict() -> None:
+    made = merge.document([page(1, {"total": "65.000"}), page(2, {"total": "65,000"})], RECEIPT)
+    assert not named(made, "page_conflict")
+
+
+def test_the_surest_of_three_pages_is_kept_and_each_other_one_is_named() -> None:
+    pages = [page(1, {"store": "A"}, A=0.5), page(2, {"store": "B"}), page(3, {"store": "C"}, C=0.7)]
+    made = merge.document(pages, RECEIPT)
+    (check,) = named(made, "page_conflict")
+    assert made.record["store"] == "B" and check.expected == "B" and check.found == "A; C"
+    assert "of page 2, is kept" in check.message
+
+
+def test_unsure_fields_are_named_the_least_sure_first() -> None:
+    read = page(1, {"store": "Chợ", "address": "Huế"}, **{"Chợ": 0.8, "Huế": 0.6})
+    (check,) = named(merge.document([read], RECEIPT, review_below=0.9), "low_confidence")
+    assert check.fields == ("address", "store") and check.found == "0.6000"
+    assert check.message.startswith("2 of ") and "address at 0.60" in check.message
+    assert (check.passed, check.severity) == (False, "warning")
+    assert not named(merge.document([read], RECEIPT, review_below=0.6), "low_confidence")
+
+
+def test_a_failed_page_is_counted_once() -> None:
+    twice = [Failure(Reason.output_truncated, "too long", 2), Failure(Reason.output_truncated, "again", 2)]
+    assert merge.document([page(1, {"store": "A"})], RECEIPT, failed=twice).pages == 2
+
+
 def test_a_page_without_lines_does_not_hide_a_repetition() -> None:
     made = merge.document([page(1, {"lines": [LINE]}), page(2, {}), page(3, {"lines": [LINE]})], RECEIPT)
     assert named(made, "line_repeated")

@@ -236,7 +236,7 @@ def test_a_picture_larger_than_memory_meets_the_limit() -> None:
 def test_a_crash_in_the_middle_of_a_page_takes_only_the_page() -> None:
     """With one renderer only, so that no second opinion hides it."""
     with Renderer(RenderSettings(dpi=72, seconds=20)) as renderer:
-        renderer._pdf_renderers = ("pdfium",)
+        renderer._installed = ["pdfium"]
         paper = papers.document(papers.endless(page=2))
         items = renderer.pages(paper)
         first = next(items)

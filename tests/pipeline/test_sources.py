@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -15,7 +16,7 @@ from pipeline.errors import Permanent, Reason, Transient, UsageError
 from pipeline.filetype import sniff
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import fetch, list_documents, refs
+from pipeline.sources import fetch, list_documents, local, refs
 from tests.pipeline import papers
 
 SETTINGS = SourceSettings(attempts=2)
@@ -408,3 +409,46 @@ def test_kinds_are_told_by_bytes() -> None:
 def test_glob_patterns(pattern: str, yes: list[str], no: list[str]) -> None:
     regex = refs.glob_regex(pattern)
     assert [name for name in yes + no if regex.fullmatch(name)] == yes
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "reason"),
+    [
+        (errno.ENOENT, Permanent, Reason.object_missing),
+        (errno.ENOTDIR, Permanent, Reason.object_missing),
+        (errno.ELOOP, Permanent, Reason.object_missing),
+        (errno.ENAMETOOLONG, Permanent, Reason.object_missing),
+        (errno.EACCES, Permanent, Reason.access_denied),
+        (errno.EPERM, Permanent, Reason.access_denied),
+        (errno.EISDIR, Permanent, Reason.unsupported_type),
+        (errno.ENXIO, Permanent, Reason.unsupported_type),
+        (errno.ENOSPC, Transient, Reason.disk_full),
+        (errno.EDQUOT, Transient, Reason.disk_full),
+        (errno.EIO, Transient, Reason.store_unreachable),
+        (errno.ESTALE, Transient, Reason.store_unreachable),
+    ],
+)
+def test_what_the_system_says_of_a_file_has_a_reason(number: int, kind: type, reason: Reason) -> None:
+    found = local.translated(OSError(number, os.strerror(number)), "/a/b.pdf")
+    assert (type(found), found.reason) == (kind, reason)
+    assert found.message.startswith("/a/b.pdf ")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key", "hidden"),
+    [
+        ("", "a.pdf", False),
+        ("", ".a.pdf", True),
+        ("", "in/.hid/a.pdf", True),
+        ("p/", "p/.a.pdf", True),
+        ("p/a", "p/a.pdf", False),
+        ("p/.hid", "p/.hid/a.pdf", False),  # named by whoever typed it
+        ("p/.hid", "p/.hid/.a.pdf", True),
+        (".p/q/", ".p/q/a.pdf", False),
+        ("p/.a.pdf", "p/.a.pdf", False),
+        ("/", "/.a.pdf", True),
+        ("/", "/a.pdf", False),
+    ],
+)
+def test_what_is_hidden_under_a_prefix_is_judged_by_whole_names(prefix: str, key: str, hidden: bool) -> None:
+    assert refs.is_hidden_under(prefix, key) is hidden

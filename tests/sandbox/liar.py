@@ -2,8 +2,8 @@
 
     python liar.py ORDERS SAYINGS
 
-The first saying answers the start, and each further one a command; "LONG" never ends, "TWICE x" says x twice,
-"EARLY x" says x and then, before it is asked again, something more; "DIE x" says x and ends.
+The first saying answers the start, and each further one a command; "LONG" is 32 MiB of one line, "TWICE x"
+says x twice, "EARLY x" says x and then, before it is asked again, something more; "DIE x" says x and ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
             os.close(file)
         how, _, what = saying.partition(" ")
         if how == "LONG":
-            while True:
+            for _ in range(512):
                 say("x" * 65536)
         elif how == "TWICE":
             say(f"{what}\n{what}\n")

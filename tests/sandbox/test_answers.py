@@ -103,6 +103,16 @@ def test_nonsense(liar: Liar, name: str) -> None:
     lies(child, lambda: child.open(1, "pdf", b"%PDF-"))
 
 
+def test_a_child_that_ran_out_of_memory_is_not_asked_again(liar: Liar) -> None:
+    """Its libraries may be left in any state."""
+    child = liar(HELD, PAGES, failure(reason="render_memory", message="needs more"), SIZE)
+    child.open(1, "pdf", b"%PDF-")
+    with pytest.raises(Permanent, match="needs more") as caught:
+        child.draw(1)
+    assert caught.value.reason is Reason.render_memory
+    assert not child.alive and child.spent
+
+
 @pytest.mark.parametrize("count", COUNTS, ids=str)
 def test_a_number_of_pages_that_cannot_be(liar: Liar, count: object) -> None:
     child = liar(HELD, said(pages=count))

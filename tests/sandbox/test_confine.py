@@ -28,13 +28,13 @@ from pipeline.records import PageImage, Pixels
 from pipeline.render import Renderer
 from pipeline.sandbox import confine, kernel, landlock, limits, seccomp
 from pipeline.sandbox.confine import Confinement
-from pipeline.sandbox.drawer import Drawer, Limits
+from pipeline.sandbox.drawer import Drawer, PageLimits
 from pipeline.sandbox.images import Picture
 from pipeline.sandbox.pdfium import PdfiumPdf
 from pipeline.settings import RenderSettings
 from tests.pipeline import papers
 
-LIMITS = Limits(dpi=100, max_pages=10, max_pixels=4_000_000)
+LIMITS = PageLimits(dpi=100, max_pages=10, max_pixels=4_000_000)
 SETTINGS = RenderSettings(dpi=100, max_pages=10, max_pixels=4_000_000)
 
 
@@ -63,10 +63,9 @@ DOCUMENTS = {
 def unconfined(data: bytes, kind: str) -> list[Pixels]:
     """As this process itself draws it."""
     canvas = mmap.mmap(-1, 3 * LIMITS.max_pixels)
-    file = mmap.mmap(-1, len(data))
-    file.write(data)
-    drawer: Drawer
-    drawer = PdfiumPdf(file, LIMITS) if kind == "pdf" else Picture(file, kind, LIMITS)  # type: ignore[arg-type]
+    file = os.memfd_create("document")
+    os.write(file, data)
+    drawer: Drawer = (PdfiumPdf if kind == "pdf" else Picture)(file, kind, LIMITS)  # type: ignore[arg-type]
     found = []
     for number in range(1, drawer.pages + 1):
         width, height = drawer.draw(number, canvas)
@@ -234,6 +233,37 @@ def test_cpu_time_has_a_hard_end() -> None:
         status = Path(f"/proc/{renderer._children['pdfium']._process.pid}/limits").read_text()
     soft, hard = map(int, re.findall(r"Max cpu time +(\d+) +(\d+)", status)[0])
     assert soft <= SETTINGS.seconds + 10 and hard == 3600
+
+
+def test_what_a_child_may_use_up_is_bounded_for_good() -> None:
+    with Renderer(SETTINGS) as renderer:
+        renderer.page_count(papers.document(papers.pages([b""])))
+        status = Path(f"/proc/{renderer._children['pdfium']._process.pid}/limits").read_text()
+    for name, most in {
+        "Max file size": 2**20,
+        "Max address space": SETTINGS.memory_bytes,
+        "Max open files": 64,
+        "Max msgqueue size": 0,
+        "Max locked memory": 0,
+        "Max core file size": 0,
+    }.items():
+        assert re.findall(rf"{name} +(\d+) +(\d+)", status) == [(str(most), str(most))], name
+
+
+def test_a_child_cannot_fill_a_disk_with_its_complaints(tmp_path: Path) -> None:
+    program = """if True:
+        import errno, os, sys
+        from pipeline.sandbox import limits
+        limits.bound(2**40, 3600)
+        file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+        try:
+            while True:
+                os.write(file, bytes(2**16))
+        except OSError as error:
+            assert error.errno == errno.EFBIG, error
+    """
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "stderr")], check=True)
+    assert (tmp_path / "stderr").stat().st_size == 2**20
 
 
 def test_a_child_that_has_used_up_its_life_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

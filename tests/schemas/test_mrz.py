@@ -45,6 +45,33 @@ def test_one_wrong_digit_is_noticed(place: int, step: int) -> None:
     assert mrz.parse(f"{wrong[:30]} {wrong[30:]} {EXAMPLE.split()[2]}").bad
 
 
+def test_the_repeated_number_must_be_the_same() -> None:
+    """The short number and the full one each have their check digit; that both are right is not enough."""
+    mine, other = (mrz.build(n, date(1999, 1, 1), "Nữ", None, "A") for n in ("099199000007", "099199000018"))
+    one = mine[:15] + other[15:30]
+    two = mine.split()[1]
+    composite = mrz.check_digit(one[5:30] + two[0:7] + two[8:15] + two[18:29])
+    zone = mrz.parse(f"{one} {two[:29]}{composite} {mine.split()[2]}")
+    assert zone.number == "099199000018"
+    assert zone.bad == ("document number against number",)
+
+
+@pytest.mark.parametrize(
+    ("place", "part"),
+    [
+        (14, "document number"),
+        (29, "number"),
+        (31 + 6, "date of birth"),
+        (31 + 14, "expiry"),
+        (31 + 29, "composite"),
+    ],
+)
+def test_a_wrong_check_digit_accuses_its_own_part(place: int, part: str) -> None:
+    wrong = EXAMPLE[:place] + str((int(EXAMPLE[place]) + 1) % 10) + EXAMPLE[place + 1 :]
+    assert part in mrz.parse(wrong).bad
+    assert set(mrz.parse(wrong).bad) <= {part, "composite"}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -145,6 +145,51 @@ def test_rounding_of_a_dong_a_line_is_no_fault() -> None:
     assert faults("invoice", INVOICE | line(1, amount="30001")) == {}
 
 
+NO_LINES = {"lines": [], "total_in_words": None}
+DOLLARS = {
+    "currency": "USD",
+    "lines": [{"no": n, "quantity": "3", "unit_price": "0.10", "amount": "0.30"} for n in (1, 2)],
+    "net": "0.60",
+    "vat_rate": "10%",
+    "vat": "0.06",
+    "total": "0.66",
+    "total_in_words": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "field", "right", "wrong"),
+    [
+        # A line: 1 đồng. 1.5 × 20001 = 30001.5.
+        ({"net": None}, "line_amount", "lines", "30002.5", "30003"),
+        ({"net": None}, "line_amount", "lines", "30000.5", "30000"),
+        # A sum: 1 đồng a line, here 2; without lines 1.
+        ({"total": None, "vat": None}, "net", "net", "120004", "120005"),
+        ({"total": None, "vat": None}, "net", "net", "120000", "119999"),
+        ({"total": None}, "vat", "vat", "9602.16", "9602.17"),
+        ({"total": None} | NO_LINES, "vat", "vat", "9601.16", "9601.17"),
+        ({}, "total", "total", "129604", "129605"),
+        (NO_LINES, "total", "total", "129603", "129604"),
+        # In another currency: a cent instead of a đồng.
+        (DOLLARS | {"net": None}, "line_amount", "lines", "0.31", "0.32"),
+        (DOLLARS | {"total": None, "vat": None}, "net", "net", "0.62", "0.63"),
+        (DOLLARS | {"total": None}, "vat", "vat", "0.08", "0.09"),
+        (DOLLARS, "total", "total", "0.68", "0.69"),
+    ],
+)
+def test_how_far_a_figure_may_be_off(
+    changed: dict[str, Any], code: str, field: str, right: str, wrong: str
+) -> None:
+    for printed, off in ((right, False), (wrong, True)):
+        record = INVOICE | {"total_in_words": None} | changed
+        if field == "lines":
+            first, second = record["lines"]
+            record |= {"lines": [first, second | {"amount": printed}]}
+        else:
+            record |= {field: printed}
+        assert (code in faults("invoice", record)) is off, printed
+
+
 def test_a_discount_line_counts_with_its_sign_or_without() -> None:
     discount = {"no": 3, "name": "Chiết khấu thương mại", "amount": "-2"}
     for amount in ("-20000", "20000"):
@@ -249,6 +294,73 @@ def test_rates_are_dated(rate: str, day: date | None, right: bool) -> None:
 )
 def test_a_wrong_card_is_found_out(changed: dict[str, Any], codes: set[str]) -> None:
     assert set(faults("id_card", CARD | changed)) == codes
+
+
+# What each rule of the card looked at, and how bad a miss is: by hand, from the rules' own words.
+RULES_OF_THE_CARD = {
+    "number_province": ("info", ("number",)),
+    "number_birth_year": ("error", ("number", "date_of_birth")),
+    "number_sex": ("error", ("number", "sex")),
+    "date_order": ("error", ("date_of_birth", "issue_date", "expiry")),
+    "expiry": ("warning", ("date_of_birth", "issue_date", "expiry")),
+    "mrz_check_digits": ("error", ("mrz",)),
+    "mrz_number": ("error", ("number", "mrz")),
+    "mrz_date_of_birth": ("error", ("date_of_birth", "mrz")),
+    "mrz_expiry": ("error", ("expiry", "mrz")),
+    "mrz_sex": ("error", ("sex", "mrz")),
+    "mrz_full_name": ("error", ("full_name", "mrz")),
+    "qr_number": ("error", ("number",)),
+    "qr_date_of_birth": ("error", ("date_of_birth",)),
+    "qr_issue_date": ("error", ("issue_date",)),
+    "qr_sex": ("error", ("sex",)),
+    "qr_full_name": ("error", ("full_name",)),
+    "qr_place_of_residence": ("warning", ("place_of_residence",)),
+}
+RULES_OF_THE_INVOICE = {
+    "line_amount": ("error", None),  # of each line its own
+    "net": ("error", ("lines", "net")),
+    "vat": ("error", ("net", "vat_rate", "vat")),
+    "total": ("error", ("net", "vat", "total")),
+    "total_in_words": ("error", ("total", "total_in_words")),
+    "tax_code": ("error", None),
+    "series": ("warning", ("series",)),
+    "series_year": ("warning", ("series", "issue_date")),
+    "number": ("warning", ("number",)),
+    "tax_authority_code": ("warning", ("tax_authority_code",)),
+    "vat_rate": ("warning", ("issue_date", "vat_rate")),
+    "line_numbers": ("warning", ("lines[0].no", "lines[1].no")),
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "record", "codes", "expected"),
+    [("id_card", CARD, [CODE], RULES_OF_THE_CARD), ("invoice", INVOICE, [], RULES_OF_THE_INVOICE)],
+    ids=["id_card", "invoice"],
+)
+def test_each_rule_says_what_it_looked_at_and_how_bad_a_miss_is(
+    schema: str, record: dict[str, Any], codes: list[str], expected: dict[str, tuple[str, Any]]
+) -> None:
+    results = resolve(schema).run_checks(record, codes)
+    assert {result.code for result in results} == expected.keys()
+    for result in results:
+        severity, fields = expected[result.code]
+        assert result.severity == severity, result.code
+        assert fields is None or result.fields == fields, result.code
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "severity", "fields"),
+    [
+        ({"mrz": "<"}, "mrz_form", "error", ("mrz",)),
+        ({"number": "012345678", "mrz": None}, "cmnd_expired", "warning", ("number",)),
+        ({"expiry": "2024-01-02", "issue_date": None}, "expiry", "warning", ("date_of_birth", "expiry")),
+    ],
+)
+def test_a_miss_names_its_fields(
+    changed: dict[str, Any], code: str, severity: str, fields: tuple[str, ...]
+) -> None:
+    found = faults("id_card", CARD | changed)[code]
+    assert (found.severity, found.fields, found.passed) == (severity, fields, False)
 
 
 def test_an_unusual_province_is_told_but_not_a_reason_for_review() -> None:

@@ -113,3 +113,12 @@ def test_nothing_is_left_in_the_file(sqlite_template: Path, tmp_path: Path) -> N
         store.purge(document="/in/a")
         left = b"".join(file.read_bytes() for file in tmp_path.iterdir())
         assert b"SECRET-OF-A" not in left and b"of-b" in left
+
+
+def test_a_name_with_a_crossed_d_is_found_in_an_mrz(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a"))
+    [lease] = store.ledger.claim(job, "w", 1, 60)
+    store.results.save_page(lease, page(text="IDVNM<<<\nDO<<DUC<DAN<<<<"))
+    assert store.purge(subject="Đỗ Đức Đan", dry_run=True).documents == 1
+    assert store.purge(subject="đỗ đức đan", dry_run=True).documents == 1

@@ -59,11 +59,12 @@ def test_a_start_that_fails_leaves_nothing(
     monkeypatch.setattr(local_ray, "PATIENCE", patience)
     monkeypatch.setattr(local_ray, "_ANNOUNCE_SECONDS", 1.0)
     before, told = dict(os.environ), []
+    others = set(psutil.Process().children(recursive=True))  # of other tests
     with pytest.raises(LaneBroken, match=said), local_ray.running(size, told.append):
         pass
     assert told and all(line.startswith("waiting for Ray to start on this machine") for line in told)
     assert not list(parent.iterdir())
-    assert not psutil.Process().children(recursive=True)
+    assert set(psutil.Process().children(recursive=True)) <= others
     assert dict(os.environ) == before
 
 

@@ -115,6 +115,22 @@ def test_leases_are_renewed(bench: Bench) -> None:
     assert ends[1] > ends[0]
 
 
+class OutlivedLeases(BenchScheduler):
+    """As after a store that was away for longer than a lease: the claims come first."""
+
+    async def _renew(self) -> None:
+        await asyncio.sleep(PATIENCE)
+
+
+def test_a_lane_does_not_take_back_its_own_documents_after_an_outage(bench: Bench) -> None:
+    bench.replica.seconds = 4.0
+    bench.add(bench.picture("slow.png"))
+    report = OutlivedLeases(bench, lease_seconds=0.5).live()
+    with bench.store.query("SELECT losses, attempts FROM documents") as rows:
+        assert list(rows) == [(0, 1)]
+    assert report.late == 0 and report.documents == {"done": 1}
+
+
 def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
     bench.replica.seconds = 600.0
     bench.add(bench.picture("lost.png"))

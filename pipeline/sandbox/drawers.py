@@ -1,0 +1,38 @@
+"""The registry of the ways to draw pages. A new one is a class after `Drawer` and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.filetype import Kind
+from pipeline.sandbox.confine import PROGRAMS
+from pipeline.sandbox.seccomp import Role
+
+
+@dataclass(frozen=True, slots=True)
+class DrawerEntry:
+    """`drawer` is a class in `module` of this package; it is called with (file descriptor, kind, limits).
+
+    kinds     the files that it can open
+    codes     its child also searches pages for QR codes
+    role      what its child may do once it is confined
+    programs  that must be installed
+    """
+
+    module: str
+    drawer: str
+    kinds: tuple[Kind, ...]
+    codes: bool = True
+    role: Role = "decoder"
+    programs: tuple[str, ...] = ()
+
+
+# In the order in which they are asked, after the one that the settings name.
+DRAWERS: Mapping[str, DrawerEntry] = {
+    "pdfium": DrawerEntry("pdfium", "PdfiumPdf", ("pdf",)),
+    "poppler": DrawerEntry(
+        "poppler", "PopplerPdf", ("pdf",), codes=False, role="supervisor", programs=PROGRAMS
+    ),
+    "pillow": DrawerEntry("images", "Picture", ("png", "jpeg", "webp", "tiff")),
+}
