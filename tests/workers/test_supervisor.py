@@ -23,6 +23,8 @@ class Kept(Supervisor):
 
     def __init__(self, *troubles: Exception | None, budget: int = 3, progress: bool = True) -> None:
         self.started: list[int] = []
+        self.prepared: asyncio.Event | None = None  # waited for by each start
+        self.preparing = 0
         self._troubles = troubles
         self._progress = progress
         super().__init__("thing", self._next, Lost, budget)
@@ -32,6 +34,9 @@ class Kept(Supervisor):
         return self.started[-1]
 
     async def prepare(self, actor: Actor) -> None:
+        self.preparing += 1
+        if self.prepared is not None:
+            await self.prepared.wait()
         trouble = self._troubles[actor] if actor < len(self._troubles) else None
         if trouble is not None:
             raise trouble
@@ -110,13 +115,19 @@ def test_callers_share_one_start_and_one_replacement() -> None:
                 await alive.wait()
                 raise died()
 
+        prepared = asyncio.Event()
+        thing.prepared = prepared
         calls = [asyncio.create_task(call()) for _ in range(5)]
-        calls[0].cancel()  # whoever came first takes the start of the others with it
+        while not thing.preparing:
+            await asyncio.sleep(0)
+        calls[0].cancel()  # who came first does not take the start of the others with it
         await asyncio.wait(calls[:1])
+        prepared.set()
         alive.set()
         ended = await asyncio.gather(*calls[1:], return_exceptions=True)
         assert [type(error) for error in ended] == [Lost] * 4
-        assert thing.deaths == 1 and thing.started == [0]  # the next starts when it is needed
+        assert thing.deaths == thing.preparing == 1
+        assert thing.started == [0]  # the next starts when it is needed
 
     within(test)
 
