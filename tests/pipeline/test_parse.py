@@ -122,6 +122,11 @@ def test_a_token_with_part_of_a_character_counts() -> None:
     assert fields(made, ONE)["a"].confidence == 0.25
 
 
+def test_a_token_with_part_of_a_character_counts_for_that_character_only() -> None:
+    made = spelled([('{"A":"x","', 1), ("", 0.5), ("B", 0.5), ('":"y"}', 1)])
+    assert fields(made, ONE)["b"].confidence == 1.0
+
+
 def test_a_list_is_as_sure_as_its_decisions_to_go_on_and_to_end() -> None:
     spec = spec_of(Repeated("l", "L", Group("i", "i", (Leaf("a", "A", TEXT),)), 5))
     item = [('{"A":', 1), ('"x"', 0.9), ("}", 1)]

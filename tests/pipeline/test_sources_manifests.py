@@ -118,6 +118,13 @@ def test_a_form_that_is_not_known_is_one_failure(tmp_path: Path, name: str, text
     assert failure[0] == Reason.manifest_form
 
 
+@pytest.mark.parametrize("text", ['[\n"a.pdf"\n]', '{\n"uri": "a.pdf"\n}'])
+def test_one_document_over_several_lines_is_called_that(tmp_path: Path, text: str) -> None:
+    (tmp_path / "list.jsonl").write_text(text)
+    (failure,) = failures(listed(tmp_path / "list.jsonl"))
+    assert failure[0] == Reason.manifest_form and "one JSON document over several lines" in failure[1]
+
+
 def test_a_quote_that_is_never_closed_breaks_its_own_line(tmp_path: Path) -> None:
     lines = ["uri,note", "a.pdf,x", '"b.pdf,5', *(f"{n}.pdf,x" for n in range(50)), 'c.pdf,"y"']
     (tmp_path / "list.csv").write_text("\n".join(lines))

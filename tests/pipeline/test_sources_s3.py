@@ -29,8 +29,6 @@ from tests.servers.s3 import S3Server
 from workers.flow_control import CircuitBreaker
 from workers.lane import SourceRefuses
 
-pytestmark = pytest.mark.slow  # starting a server takes two seconds
-
 
 def settings_for(server: S3Server, **changes: object) -> SourceSettings:
     return SourceSettings.model_validate({"s3_endpoint": server.endpoint, "attempts": 2, **changes})
@@ -44,6 +42,7 @@ def keys(found: list[DocumentRef]) -> list[str]:
     return [ref.uri.removeprefix("s3://").partition("/")[2] for ref in found]
 
 
+@pytest.mark.slow
 def test_thousands_of_keys_come_page_by_page(rgw: S3Server) -> None:
     bucket, client = rgw.bucket(), rgw.client()
     expected = [f"in/{n:05}.pdf" for n in range(2500)]
@@ -52,6 +51,7 @@ def test_thousands_of_keys_come_page_by_page(rgw: S3Server) -> None:
     assert keys(listed(f"s3://{bucket}/in/", settings_for(rgw))) == expected
 
 
+@pytest.mark.slow
 def test_prefixes_keys_and_globs(rgw: S3Server) -> None:
     names = [
         ".DS_Store",
@@ -92,6 +92,7 @@ def test_prefixes_keys_and_globs(rgw: S3Server) -> None:
             assert ref.size == len(document.data)
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_wrong_use(rgw: S3Server) -> None:
     bucket, settings = rgw.bucket({"a.pdf": b"x"}), settings_for(rgw)
     for source in (f"s3://{bucket}/nothing", f"s3://{bucket}/*.png", "s3://no-such-bucket-anywhere/x"):
@@ -99,6 +100,7 @@ def test_what_is_not_there_is_wrong_use(rgw: S3Server) -> None:
             list_documents([source], settings)
 
 
+@pytest.mark.slow
 def test_fetching_is_pinned_to_the_listed_version(rgw: S3Server) -> None:
     bucket, settings = rgw.bucket({"a.pdf": b"old", "gone.pdf": b"x"}), settings_for(rgw)
     changed, gone = listed(f"s3://{bucket}/", settings)
@@ -111,6 +113,7 @@ def test_fetching_is_pinned_to_the_listed_version(rgw: S3Server) -> None:
     assert fetch(changed.uri, settings).data == b"new"
 
 
+@pytest.mark.slow
 def test_a_race_with_a_writer_never_mixes_versions(rgw: S3Server) -> None:
     versions = [bytes([n]) * 300_000 for n in range(1, 5)]
     bucket, settings = rgw.bucket({"a.pdf": versions[0]}), settings_for(rgw)
@@ -141,6 +144,7 @@ def test_a_race_with_a_writer_never_mixes_versions(rgw: S3Server) -> None:
     assert len(outcomes) == 40
 
 
+@pytest.mark.slow
 def test_an_object_in_parts(rgw: S3Server) -> None:
     """Its etag is no MD5 (and RGW's listing leaves it empty)."""
     bucket, settings = rgw.bucket(), settings_for(rgw)
@@ -151,6 +155,7 @@ def test_an_object_in_parts(rgw: S3Server) -> None:
     assert fetch(ref.uri, settings, ref.etag).data == data
 
 
+@pytest.mark.slow
 def test_size_is_judged_before_the_download(rgw: S3Server) -> None:
     bucket = rgw.bucket({"a.pdf": b"x" * 1000, "empty.pdf": b""})
     with pytest.raises(Permanent, match="1,000 bytes; at most 999") as caught:
@@ -161,6 +166,7 @@ def test_size_is_judged_before_the_download(rgw: S3Server) -> None:
     assert caught.value.reason is Reason.empty_file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["wrong secret", "unknown key", "another user", "nobody"])
 def test_who_may_not_read_is_told_so(rgw: S3Server, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     bucket = rgw.bucket({"a.pdf": b"x"})
@@ -201,6 +207,7 @@ def test_an_endpoint_where_nobody_is() -> None:
             list_documents(["s3://bucket/x"], SourceSettings(s3_endpoint="localhost:9000"))
 
 
+@pytest.mark.slow
 def test_archives_and_manifests_in_a_bucket(rgw: S3Server) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -266,6 +273,7 @@ def test_a_passing_fault_is_survived(
     assert proxy.connections == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["503", "reset", "truncate", "corrupt"])
 def test_a_lasting_fault_ends_after_the_allowed_tries(
     bad_network: tuple[FaultProxy, str, SourceSettings], fault: Fault, request: pytest.FixtureRequest
@@ -289,6 +297,7 @@ def test_an_archive_that_arrives_corrupt_is_fetched_again(
     assert into.getvalue() == b"B" * 5000
 
 
+@pytest.mark.slow
 def test_a_body_that_trickles_is_given_up(bad_network: tuple[FaultProxy, str, SourceSettings]) -> None:
     proxy, bucket, settings = bad_network
     proxy.faults.extend(["slow"])
@@ -430,6 +439,7 @@ def test_a_restored_object_can_be_read() -> None:
     assert s3._archived(item | {"RestoreStatus": {"IsRestoreInProgress": True}}) == "GLACIER"
 
 
+@pytest.mark.slow
 def test_who_reads_pays_where_it_is_set(rgw: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """RGW refuses the other user's requests to a requester-pays bucket without the header."""
     bucket, client = rgw.bucket({"a.pdf": b"x"}), rgw.client()
@@ -479,6 +489,7 @@ def boto_answer(settings: SourceSettings, bucket: str) -> dict[str, object]:
     return answer
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many keys from a server that answers a page at a time; each page is forgotten after use."""
 
