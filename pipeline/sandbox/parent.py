@@ -169,13 +169,13 @@ class Child:
         deadline = time.monotonic() + seconds
         while b"\n" not in part:
             left = deadline - time.monotonic()
-            if not self._ready.poll(1000 * max(0.0, min(left, _GLANCE_SECONDS))):
-                if left > _GLANCE_SECONDS:
-                    self._used = max(self._used, _address_space(self._process.pid))
-                    continue
+            if left <= 0:
                 self.close()
                 message = f"not finished after {seconds:g} s (render.seconds)"
                 raise Permanent(Reason.render_timeout, message, seconds=seconds)
+            if not self._ready.poll(1000 * min(left, _GLANCE_SECONDS)):
+                self._used = max(self._used, _address_space(self._process.pid))
+                continue
             part = os.read(self._answers, 65536)
             if not part:
                 raise self._obituary()
