@@ -100,10 +100,10 @@ def installed() -> dict[str, str]:
 
 def _poppler() -> str:
     try:
-        said = subprocess.run(["pdftoppm", "-v"], capture_output=True, text=True, check=True, timeout=30)
+        printed = subprocess.run(["pdftoppm", "-v"], capture_output=True, text=True, check=True, timeout=30)
     except (FileNotFoundError, subprocess.CalledProcessError):
         return "absent"
-    return said.stderr.partition("\n")[0].removeprefix("pdftoppm version ").strip()
+    return printed.stderr.partition("\n")[0].removeprefix("pdftoppm version ").strip()
 
 
 def _involved(settings: Settings, section: str) -> dict[str, Any]:

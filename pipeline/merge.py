@@ -126,10 +126,12 @@ class _Merged:
                 )
         for at in begins:
             if items[names[at]] == items[names[at - 1]] and any(items[names[at]]):
-                said = (
+                message = (
                     f"{names[at]}, the first of its page, repeats the last of the page before; both are kept"
                 )
-                self.checks.append(Check("line_repeated", False, "warning", said, (names[at - 1], names[at])))
+                self.checks.append(
+                    Check("line_repeated", False, "warning", message, (names[at - 1], names[at]))
+                )
 
 
 def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
@@ -175,12 +177,12 @@ def _meaning(field: Field) -> Any:
 
 
 def _conflict(kept: Field, others: Sequence[Field]) -> Check:
-    said = "; ".join(f"page {field.page} says {field.raw!r}" for field in (kept, *others))
+    readings = "; ".join(f"page {field.page} says {field.raw!r}" for field in (kept, *others))
     return Check(
         "page_conflict",
         False,
         "error",
-        f"{kept.path}: {said}; the surest, of page {kept.page}, is kept",
+        f"{kept.path}: {readings}; the surest, of page {kept.page}, is kept",
         (kept.path,),
         expected=kept.raw,
         found="; ".join(str(field.raw) for field in others),
@@ -190,8 +192,8 @@ def _conflict(kept: Field, others: Sequence[Field]) -> Check:
 def _invalid(fields: Sequence[Field]) -> Iterator[Check]:
     for field in fields:
         if field.problem is not None:
-            said = f"{field.path}: {field.problem}"
-            yield Check("field_invalid", False, "error", said, (field.path,), found=field.raw)
+            message = f"{field.path}: {field.problem}"
+            yield Check("field_invalid", False, "error", message, (field.path,), found=field.raw)
 
 
 def _nothing_read(fields: Sequence[Field]) -> Iterator[Check]:
@@ -202,7 +204,7 @@ def _nothing_read(fields: Sequence[Field]) -> Iterator[Check]:
 def _low_confidence(fields: Sequence[Field], below: float) -> Iterator[Check]:
     low = sorted((field for field in fields if _confidence(field) < below), key=_confidence)
     if low:
-        said = (
+        message = (
             f"{len(low)} of {len(fields)} fields are less sure than {below:g} (not calibrated), "
             f"the least sure is {low[0].path} at {_confidence(low[0]):.2f}"
         )
@@ -210,7 +212,7 @@ def _low_confidence(fields: Sequence[Field], below: float) -> Iterator[Check]:
             "low_confidence",
             False,
             "warning",
-            said,
+            message,
             tuple(field.path for field in low),
             expected=f">= {below:g}",
             found=f"{_confidence(low[0]):.4f}",

@@ -82,13 +82,16 @@ def _raise_unfinished(generation: Generation, page: int) -> None:
         case "stop":
             return
         case "length":
-            reason, said = Reason.output_truncated, f"the answer was not finished after {tokens} tokens"
+            reason, message = Reason.output_truncated, f"the answer was not finished after {tokens} tokens"
         case "loop":
-            reason, said = Reason.generation_loop, f"the answer began to repeat itself after {tokens} tokens"
+            reason, message = (
+                Reason.generation_loop,
+                f"the answer began to repeat itself after {tokens} tokens",
+            )
         case "error":
             reason = generation.reason or Reason.grammar_error
-            said = generation.message or "the engine gave no reason"
-    raise Permanent(reason, f"page {page}: {said}", tokens=tokens, output=generation.text)
+            message = generation.message or "the engine gave no reason"
+    raise Permanent(reason, f"page {page}: {message}", tokens=tokens, output=generation.text)
 
 
 class _Reader:

@@ -35,8 +35,8 @@ def printable_lines(text: str) -> str:
 
 def as_json(value: Any, indent: int | None = None) -> str:
     """JSON of exactly `value`, readable as Unicode, in which everything hidden is a `\\u` escape."""
-    told = json.dumps(value, ensure_ascii=False, indent=indent)
-    return _HIDDEN_BUT_LINES.sub(lambda found: json.dumps(found[0])[1:-1], told)
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _HIDDEN_BUT_LINES.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def command(words: Iterable[str]) -> str:

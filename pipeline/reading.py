@@ -234,7 +234,13 @@ def failure(error: Exception, page: int | None = None) -> Failure:
     at = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in at)
     # Not the error's own words, which may repeat what was read: those stand in the traceback.
-    told = Failure.of(kind(reason, f"{type(error).__name__}{where}; failures --json has all of it"), page)
+    described = Failure.of(
+        kind(reason, f"{type(error).__name__}{where}; failures --json has all of it"), page
+    )
     return Failure(
-        told.reason, told.message, page, told.retryable, "".join(traceback.format_exception(error))
+        described.reason,
+        described.message,
+        page,
+        described.retryable,
+        "".join(traceback.format_exception(error)),
     )

@@ -80,11 +80,11 @@ def tax_code(field: str, value: str | None) -> Iterator[CheckResult]:
         return
     try:
         mst.validate(value)
-        passed, said = True, "has the right check digit"
+        passed, verdict = True, "has the right check digit"
     except ValidationError as error:
-        passed, said = False, f"is not valid ({str(error).rstrip('.').lower()})"
+        passed, verdict = False, f"is not valid ({str(error).rstrip('.').lower()})"
     yield CheckResult(
-        "tax_code", passed, "error", f"{field}: the tax code {value} {said}", (field,), None, value
+        "tax_code", passed, "error", f"{field}: the tax code {value} {verdict}", (field,), None, value
     )
 
 

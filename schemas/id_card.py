@@ -38,22 +38,26 @@ def number(card: IdCard) -> Iterator[CheckResult]:
     if card.number is None:
         return
     if len(card.number) == 9:
-        said = "a number of 9 digits is that of a CMND, which has not been valid since 31 December 2024"
-        yield CheckResult("cmnd_expired", False, "warning", said, ("number",), "12 digits", card.number)
+        message = "a number of 9 digits is that of a CMND, which has not been valid since 31 December 2024"
+        yield CheckResult("cmnd_expired", False, "warning", message, ("number",), "12 digits", card.number)
         return
     province, century, year = card.number[:3], int(card.number[3]), card.number[4:6]
     known = province in PROVINCES
-    said = f"the number begins with {province}, which is {'a' if known else 'no'} province of Viet Nam"
-    yield CheckResult("number_province", known, "info", said, ("number",), None, province)
+    message = f"the number begins with {province}, which is {'a' if known else 'no'} province of Viet Nam"
+    yield CheckResult("number_province", known, "info", message, ("number",), None, province)
     if card.date_of_birth is not None:
         born = card.date_of_birth.year
-        told = f"{19 + century // 2}{year}"
-        said = f"the number says born in {told}, the print {born}"
-        yield _agree("number_birth_year", ("number", "date_of_birth"), told, str(born), said)
+        expected = f"{19 + century // 2}{year}"
+        message = f"the number says born in {expected}, the print {born}"
+        yield _agree("number_birth_year", ("number", "date_of_birth"), expected, str(born), message)
     if card.sex is not None:
-        told = "Nữ" if century % 2 else "Nam"
+        expected = "Nữ" if century % 2 else "Nam"
         yield _agree(
-            "number_sex", ("number", "sex"), told, card.sex, f"the number says {told}, the print {card.sex}"
+            "number_sex",
+            ("number", "sex"),
+            expected,
+            card.sex,
+            f"the number says {expected}, the print {card.sex}",
         )
 
 
@@ -64,9 +68,9 @@ def date_order(card: IdCard) -> Iterator[CheckResult]:
     if len(days) < 2:
         return
     passed = all(earlier < later for (_, earlier), (_, later) in pairwise(days))
-    said = ", ".join(f"{name} {day}" for name, day in days)
-    message = f"the dates are {'' if passed else 'not '}in order: {said}"
-    yield CheckResult("date_order", passed, "error", message, tuple(name for name, _ in days), None, said)
+    listed = ", ".join(f"{name} {day}" for name, day in days)
+    message = f"the dates are {'' if passed else 'not '}in order: {listed}"
+    yield CheckResult("date_order", passed, "error", message, tuple(name for name, _ in days), None, listed)
 
 
 def expiry(card: IdCard) -> Iterator[CheckResult]:
@@ -105,8 +109,10 @@ def machine_readable_zone(card: IdCard) -> Iterator[CheckResult]:
         )
         return
     wrong = ", ".join(zone.bad)
-    said = f"the MRZ's check digits are wrong for: {wrong}" if wrong else "the MRZ's check digits are right"
-    yield CheckResult("mrz_check_digits", not wrong, "error", said, ("mrz",), None, wrong or None)
+    message = (
+        f"the MRZ's check digits are wrong for: {wrong}" if wrong else "the MRZ's check digits are right"
+    )
+    yield CheckResult("mrz_check_digits", not wrong, "error", message, ("mrz",), None, wrong or None)
 
     if card.number is not None and len(card.number) == 12 and "number" not in zone.bad:
         yield _against("MRZ", "number", zone.number, card.number)
@@ -158,22 +164,24 @@ def _birthdays(born: date, age: int) -> set[date]:
 
 
 def _against(source: str, field: str, expected: str, found: str) -> CheckResult:
-    said = f"{field}: the {source} says {expected}, the print {found}"
+    message = f"{field}: the {source} says {expected}, the print {found}"
     fields = (field, "mrz") if source == "MRZ" else (field,)
-    return _agree(f"{source.lower()}_{field}", fields, expected, found, said)
+    return _agree(f"{source.lower()}_{field}", fields, expected, found, message)
 
 
-def _agree(code: str, fields: tuple[str, ...], expected: str, found: str, said: str) -> CheckResult:
-    return CheckResult(code, expected == found, "error", said, fields, expected, found)
+def _agree(code: str, fields: tuple[str, ...], expected: str, found: str, message: str) -> CheckResult:
+    return CheckResult(code, expected == found, "error", message, fields, expected, found)
 
 
 def _texts(field: str, expected: str, found: str, severity: Severity = "error") -> CheckResult:
     """Two texts: equal but for capitals, punctuation and the place of a tone mark, or not."""
     degree = match(_words(expected), _words(found))
-    said = f"{field}: the QR says {expected}, the print {found}"
+    message = f"{field}: the QR says {expected}, the print {found}"
     if degree == "unaccented":
-        said += "; they differ in diacritics only"
-    return CheckResult(f"qr_{field}", degree in ("strict", "tone"), severity, said, (field,), expected, found)
+        message += "; they differ in diacritics only"
+    return CheckResult(
+        f"qr_{field}", degree in ("strict", "tone"), severity, message, (field,), expected, found
+    )
 
 
 def _words(text: str) -> str:

@@ -47,12 +47,12 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
         return
     expected = list(range(1, len(numbers) + 1))
     passed = numbers == expected
-    said = "run without a gap" if passed else "do not run 1, 2, 3 …: a line may be missing or doubled"
+    sequence = "run without a gap" if passed else "do not run 1, 2, 3 …: a line may be missing or doubled"
     yield CheckResult(
         "line_numbers",
         passed,
         "warning",
-        f"the line numbers {said}",
+        f"the line numbers {sequence}",
         tuple(f"lines[{i}].no" for i, line in enumerate(invoice.lines) if line.no is not None),
         f"1 to {len(numbers)}",
         ", ".join(map(str, numbers)),
@@ -131,14 +131,18 @@ def total_in_words(invoice: Invoice) -> Iterator[CheckResult]:
         return
     fields = ("total", "total_in_words")
     try:
-        said = from_words(invoice.total_in_words)
+        amount = from_words(invoice.total_in_words)
     except ValueError as error:
         message = f"the amount in words cannot be read: {error}"
         figure = checks.figure(invoice.total, "")
         yield CheckResult("total_in_words", False, "warning", message, fields, figure, invoice.total_in_words)
         return
     yield equal(
-        "total_in_words", fields, Decimal(said), invoice.total, "the words say {expected}, the digits {found}"
+        "total_in_words",
+        fields,
+        Decimal(amount),
+        invoice.total,
+        "the words say {expected}, the digits {found}",
     )
 
 
@@ -154,18 +158,18 @@ def numbering(invoice: Invoice) -> Iterator[CheckResult]:
         yield from _series(invoice, invoice.series)
     if invoice.number is not None:
         passed = len(invoice.number) <= 8
-        said = f"the number {invoice.number} has {len(invoice.number)} digits, at most 8 are allowed"
+        message = f"the number {invoice.number} has {len(invoice.number)} digits, at most 8 are allowed"
         yield CheckResult(
-            "number", passed, "warning", said, ("number",), "at most 8", str(len(invoice.number))
+            "number", passed, "warning", message, ("number",), "at most 8", str(len(invoice.number))
         )
     if invoice.tax_authority_code is not None:
         length = len(invoice.tax_authority_code)
-        said = f"the tax authority's code has {length} characters, at most 34 are allowed"
+        message = f"the tax authority's code has {length} characters, at most 34 are allowed"
         yield CheckResult(
             "tax_authority_code",
             length <= 34,
             "warning",
-            said,
+            message,
             ("tax_authority_code",),
             "at most 34",
             str(length),
@@ -185,27 +189,39 @@ def vat_rates(invoice: Invoice) -> Iterator[CheckResult]:
     for rate, paths in printed.items():
         passed = rates.in_force(rate, day)
         when = f"on {day}" if day else "on any day"
-        said = f"the VAT rate {rate} was {'' if passed else 'not '}in force {when}"
-        yield CheckResult("vat_rate", passed, "warning", said, ("issue_date", *paths), None, rate)
+        message = f"the VAT rate {rate} was {'' if passed else 'not '}in force {when}"
+        yield CheckResult("vat_rate", passed, "warning", message, ("issue_date", *paths), None, rate)
 
 
 def _series(invoice: Invoice, printed: str) -> Iterator[CheckResult]:
     form, series = (printed[0], printed[1:]) if printed[:1].isdigit() else (None, printed)
     passed = _SERIES.fullmatch(series) is not None
-    said = f"the series {printed} {'has' if passed else 'does not have'} the form of C26TAA"
+    message = f"the series {printed} {'has' if passed else 'does not have'} the form of C26TAA"
     yield CheckResult(
-        "series", passed, "warning", said, ("series",), "C or K, year, type, two letters", printed
+        "series", passed, "warning", message, ("series",), "C or K, year, type, two letters", printed
     )
     if form and invoice.form_no and invoice.form_no.isdigit():
-        said = f"the series begins with form {form}, the form number is {invoice.form_no}"
+        message = f"the series begins with form {form}, the form number is {invoice.form_no}"
         yield CheckResult(
-            "form_no", form == invoice.form_no, "warning", said, ("form_no", "series"), form, invoice.form_no
+            "form_no",
+            form == invoice.form_no,
+            "warning",
+            message,
+            ("form_no", "series"),
+            form,
+            invoice.form_no,
         )
     if passed and invoice.issue_date:
         year = f"{invoice.issue_date:%y}"
-        said = f"the series {printed} is of 20{series[1:3]}, the invoice of {invoice.issue_date.year}"
+        message = f"the series {printed} is of 20{series[1:3]}, the invoice of {invoice.issue_date.year}"
         yield CheckResult(
-            "series_year", series[1:3] == year, "warning", said, ("series", "issue_date"), year, series[1:3]
+            "series_year",
+            series[1:3] == year,
+            "warning",
+            message,
+            ("series", "issue_date"),
+            year,
+            series[1:3],
         )
 
 

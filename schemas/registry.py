@@ -97,8 +97,8 @@ def _load(file: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         where = f"{file}, line {error.lineno}" if isinstance(error, SyntaxError) else str(file)
-        said = error.msg if isinstance(error, SyntaxError) else f"{type(error).__name__}: {error}"
-        raise SchemaError(f"{where}: {' '.join(str(said).split())}") from error
+        message = error.msg if isinstance(error, SyntaxError) else f"{type(error).__name__}: {error}"
+        raise SchemaError(f"{where}: {' '.join(str(message).split())}") from error
     return module
 
 

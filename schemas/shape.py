@@ -224,9 +224,9 @@ def _printed(kind: Any, metadata: tuple[Any, ...], where: str) -> Printed:
     if isinstance(kind, type) and kind in PLAIN:
         return PLAIN[kind]
     known = "str, int, float, Decimal, bool, date, datetime, Literal[...], list[...] or a nested model"
-    said = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+    type_name = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
     raise SchemaError(
-        f"{where}: {said} has no printed form; use {_INSTEAD.get(get_origin(kind) or kind, known)}"
+        f"{where}: {type_name} has no printed form; use {_INSTEAD.get(get_origin(kind) or kind, known)}"
     )
 
 

@@ -108,12 +108,12 @@ def _complaints(model: type[BaseModel], record: Mapping[str, Any]) -> Iterator[C
         for item in error.errors(include_url=False):
             path = _path(item["loc"])
             absent = item["type"] == "missing" or item["input"] is None
-            said = "the schema requires it, and the paper does not show it" if absent else item["msg"]
+            message = "the schema requires it, and the paper does not show it" if absent else item["msg"]
             yield CheckResult(
                 "schema",
                 False,
                 "error",
-                f"{path or model.__name__}: {said}",
+                f"{path or model.__name__}: {message}",
                 (path,) if path else (),
                 None,
                 None if absent or not path else str(item["input"]),

@@ -186,10 +186,10 @@ class _Scored:
         self.fields = sum(each.verdict != "absent" for each in self.pairs)
         self.exact = extraction is not None and self.right == self.fields
         printed = {path: _plain(value.value, value.text) for path, value in true.values.items()}
-        said = {
+        answer = {
             path: _plain(field.value, field.raw) for path, field in fields.items() if field.raw is not None
         }
-        self.anls = metrics.anls_star(_tree(shape, printed, labelled), _tree(shape, said, labelled))
+        self.anls = metrics.anls_star(_tree(shape, printed, labelled), _tree(shape, answer, labelled))
         checks = extraction.checks if extraction else ()
         failed = {c.code for c in checks if not c.passed and c.severity != "info"} - {"low_confidence"}
         self.passes = extraction is not None and not failed and self.state != "partial"
@@ -206,7 +206,7 @@ def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
     read = count["right"] + count["wrong"] + count["hallucinated"]
     precision, recall = metrics.share(count["right"], read), metrics.share(count["right"], printed)
     texts = [(each.truth.text, _said(each.read)) for each in pairs if each.truth is not None]
-    alike = [text.match(truth, said) for truth, said in texts if said]
+    alike = [text.match(truth, answer) for truth, answer in texts if answer]
     exact = sum(each.exact for each in pairs)
     sure, right = _confidences(pairs)
     passing = metrics.acceptable(sure, [int(r) for r in right], [1] * len(right), TARGET)

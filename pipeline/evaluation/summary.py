@@ -62,11 +62,11 @@ def headline(report: Report) -> str:
     if accept.documents is None:
         return "There is no document to speak of."
     share, precision = interval(accept.documents), f"{accept.target:.0%} field precision"
-    said = f"{share} of the documents may pass without a person at {precision}"
+    claim = f"{share} of the documents may pass without a person at {precision}"
     if accept.threshold is None or accept.precision is None:
-        return f"{said}: no threshold of confidence reaches it."
+        return f"{claim}: no threshold of confidence reaches it."
     return (
-        f"{said}: the {accept.accepted} of {report.documents} in which no check failed and no field is less "
+        f"{claim}: the {accept.accepted} of {report.documents} in which no check failed and no field is less "
         f"sure than {accept.threshold:.3f}. Their field precision is {interval(accept.precision)}. The "
         "threshold was chosen on these same documents."
     )
@@ -74,15 +74,15 @@ def headline(report: Report) -> str:
 
 def scope(report: Report) -> str:
     """What was scored and what was not."""
-    said = [f"{report.documents} documents with truth, {len(report.fields)} fields"]
+    parts = [f"{report.documents} documents with truth, {len(report.fields)} fields"]
     for names, what in (
         (report.unread, "of them without an extraction"),
         (report.unscored, "extractions without truth, left out"),
         (report.other_schema, "documents of another schema, left out"),
     ):
         if names:
-            said.append(f"{len(names)} {what}")
-    return "; ".join(said) + "."
+            parts.append(f"{len(names)} {what}")
+    return "; ".join(parts) + "."
 
 
 def interval(given: Interval) -> str:

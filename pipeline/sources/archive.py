@@ -55,5 +55,5 @@ def climbs(name: str) -> bool:
     return rooted or ".." in PurePosixPath(name.replace("\\", "/")).parts
 
 
-def said(error: Exception) -> str:
+def complaint(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

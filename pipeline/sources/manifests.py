@@ -182,10 +182,10 @@ def _separated(uri: str, file: IO[bytes]) -> Iterator[tuple[int, Entry | str]]:
         yield first.number, first.problem
     if first is None:
         return
-    said = re.fullmatch(r"sep=(.)\s*", first.text)  # a line that only Excel knows
-    if said:
+    declared = re.fullmatch(r"sep=(.)\s*", first.text)  # a line that only Excel knows
+    if declared:
         first = next(lines, first)
-    between = said[1] if said else _between(first.text)
+    between = declared[1] if declared else _between(first.text)
     records = _records(chain([first], lines), between)
     number, cells = next(records)
     columns = None if isinstance(cells, str) else _columns(uri, cells)

@@ -82,6 +82,6 @@ def _postgres(cause: psycopg.Error, store: str) -> VinbatchError:
     of_the_data = isinstance(cause, (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError))
     if state.startswith(_DATA) or (not state and of_the_data):
         where = cause.diag.constraint_name or cause.diag.table_name or ""
-        told = f"the store {store} refused a statement ({name} {where})".rstrip()
-        return Permanent(Reason.internal_error, told)
+        message = f"the store {store} refused a statement ({name} {where})".rstrip()
+        return Permanent(Reason.internal_error, message)
     return Transient(Reason.ledger_unreachable, f"the store {store} does not answer ({name})")

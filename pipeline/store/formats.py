@@ -92,8 +92,8 @@ def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool) -> int:
     writer = csv.writer(_Lines(text), lineterminator="\r\n")
 
     def cell(value: Any) -> str:
-        said = plain(value) if raw else harmless(plain(value))
-        return printable(said) if shown else said
+        cell = plain(value) if raw else harmless(plain(value))
+        return printable(cell) if shown else cell
 
     writer.writerow(map(cell, rows.columns))
     for row in rows:

@@ -110,5 +110,7 @@ def unpack(masks: Tensor, vocabulary: int) -> Tensor:
 
 
 def _error(matcher: LLMatcher) -> Permanent:
-    said = matcher.get_error().strip().splitlines()
-    return Permanent(Reason.grammar_error, f"grammar: {said[0] if said else 'token not allowed here'}")
+    complaint = matcher.get_error().strip().splitlines()
+    return Permanent(
+        Reason.grammar_error, f"grammar: {complaint[0] if complaint else 'token not allowed here'}"
+    )

@@ -221,7 +221,7 @@ def _compile(compiler: str, library: Path) -> None:
         for command in commands:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS)
     except subprocess.CalledProcessError as error:
-        said = (error.stderr.strip().splitlines() or ["nothing"])[0]
-        raise KernelsMissing(f"{compiler} ended with {error.returncode} and said: {said}") from error
+        complaint = (error.stderr.strip().splitlines() or ["nothing"])[0]
+        raise KernelsMissing(f"{compiler} ended with {error.returncode} and said: {complaint}") from error
     except subprocess.TimeoutExpired as error:
         raise KernelsMissing(f"{compiler} took more than {COMPILE_SECONDS} s") from error

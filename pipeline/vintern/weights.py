@@ -179,5 +179,5 @@ def _about_head(name: str, config: Config) -> str:
     """What to do when the head disagrees with the config, the commonest mistake of converted checkpoints."""
     if not name.endswith("lm_head.weight"):
         return ""
-    said = "tied to" if config.language.tied else "separate from"
-    return f" (config.json says that the head is {said} the embeddings: check tie_word_embeddings)"
+    relation = "tied to" if config.language.tied else "separate from"
+    return f" (config.json says that the head is {relation} the embeddings: check tie_word_embeddings)"
