@@ -113,7 +113,7 @@ VatRate = Annotated[
         20,
     ),
 ]
-Currency = Annotated[str, Printed(r"[A-Z]{3}|VNĐ|[ĐđVv][A-Za-zồệ ]{1,15}|₫|đ", currency, "text", 16)]
+Currency = Annotated[str, Printed(r"[A-Z]{3}|VNĐ|[ĐđVv][A-Za-zđồệ ]{1,15}|₫|đ", currency, "text", 16)]
 
 FormNumber = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{0,14}", compact_upper, "text", 15)]
 Series = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{1,11}", compact_upper, "text", 12)]
