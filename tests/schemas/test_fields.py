@@ -60,7 +60,10 @@ def form(kind: Any) -> Printed:
         (fields.VatRate, "KHAC: 5,26%", "KHAC:5.26%"),
         (fields.Currency, "VNĐ", "VND"),
         (fields.Currency, "USD", "USD"),
-        *((fields.Currency, dong, "VND") for dong in ("VND", "đồng", "đ", "₫", "Đồng Việt Nam", "Việt Nam đồng")),
+        *(
+            (fields.Currency, dong, "VND")
+            for dong in ("VND", "đồng", "đ", "₫", "Đồng Việt Nam", "Việt Nam đồng")
+        ),
         (fields.Series, "C26TAA", "C26TAA"),
         (fields.Series, "1C26TAA", "1C26TAA"),
         (fields.InvoiceNumber, "00000123", "00000123"),

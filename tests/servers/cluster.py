@@ -30,6 +30,7 @@ from workers import ray_start
 _UP_SECONDS = 300.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 _RAY = Path(sys.executable).with_name("ray")
+TOKEN = os.environ["RAY_AUTH_TOKEN"]  # as tests/conftest.py made it; a test's own Ray has another meanwhile
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def _environment(guarded: bool = True) -> dict[str, str]:
     return os.environ | {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token" if guarded else "disabled",
+        "RAY_AUTH_TOKEN": TOKEN,
         "RAY_START_HOOK": "tests.servers.cluster.wait_longer",
         "PYTHONPATH": str(CHECKOUT),
         "OMP_NUM_THREADS": "1",
@@ -188,8 +190,8 @@ def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], nodes: int = 1) 
 
 
 def _ask(url: str) -> Any:
-    token = os.environ["RAY_AUTH_TOKEN"]  # one that is not guarded does not mind
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    # A head that is not guarded does not mind the token.
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
     with urllib.request.urlopen(request, timeout=5) as answer:
         return json.load(answer)
 
