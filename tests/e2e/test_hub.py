@@ -75,9 +75,10 @@ def test_a_job_keeps_its_commit(typed: Command, hub: Hub, slip: str) -> None:
     assert "checkpoint was" in typed.fails(*run, f"{REPOSITORY}@main")  # asked for by name, it is another
 
 
-def located(typed: Command, model: str) -> Path:
-    """Where a process like a lane's finds it."""
-    code = f"from pipeline.vintern import checkpoint; print(checkpoint.locate({model!r}))"
+def located(typed: Command, model: str, chunk: int = 10 * 2**20) -> Path:
+    """Where a process like a lane's finds it, downloaded in chunks of so many bytes (10 MiB by default)."""
+    code = f"from huggingface_hub import constants; constants.DOWNLOAD_CHUNK_SIZE = {chunk}; "
+    code += f"from pipeline.vintern import checkpoint; print(checkpoint.locate({model!r}))"
     found = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **typed.environment},
@@ -103,14 +104,16 @@ def test_a_revision_is_one_commit(typed: Command, hub: Hub, revision: str, commi
 
 
 def refused(typed: Command, slip: str, model: str) -> str:
-    return typed.fails("run", "in", "--schema", slip, "--job", "one", "--model", model).splitlines()[-1]
+    return typed.fails("run", "in", "--schema", slip, "--job", "one", "--model", model, code=4).splitlines()[
+        -1
+    ]
 
 
 @pytest.mark.slow
 def test_a_broken_download_goes_on(typed: Command, hub: Hub) -> None:
     size = (hub.commits[OLD] / "model.safetensors").stat().st_size
     hub.break_after = size // 2
-    found = located(typed, REPOSITORY)
+    found = located(typed, REPOSITORY, chunk=size // 8)  # what is kept of a broken download are whole chunks
     assert checkpoint.digest(found) == checkpoint.digest(hub.commits[OLD])
     starts = [int(asked.split()[1]) for asked in hub.ranges if asked.startswith("model.safetensors")]
     assert starts and min(starts) > 0  # not from the beginning
