@@ -43,6 +43,7 @@ class Job:
     name: str
     schema: str  # "invoice@1"
     schema_hash: str
+    schema_reference: str  # as the person named it: "invoice@1" or "file.py:Model"
     model: str  # as the person named it
     checkpoint: str  # hash of the weights
     settings: Mapping[str, Any]

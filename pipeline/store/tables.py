@@ -100,6 +100,7 @@ jobs = Table(
     Column("result_view", Text, nullable=False),  # the first of them; it shows all jobs that have it here
     Column("submitted", BigInteger, nullable=False),  # documents ever added, less those purged
     Column("created_at", Instant, nullable=False),
+    Column("schema_reference", Text),  # as the person named it: "invoice@1" or "file.py:Model"
 )
 
 documents = Table(

@@ -139,8 +139,8 @@ def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
 
 def _repeat(job: Job, item: FailedItem) -> str:
     """The command that reads this one document again, into a store of its own."""
-    flags = (f"--schema={job.schema}", f"--model={job.model}", "--store=sqlite:///alone.db", "--job=alone")
-    return command(("vinbatch", "run", *flags, "--", item.uri))
+    named = (f"--schema={job.schema_reference}", f"--model={job.model}")
+    return command(("vinbatch", "run", *named, "--store=sqlite:///alone.db", "--job=alone", "--", item.uri))
 
 
 def retry(

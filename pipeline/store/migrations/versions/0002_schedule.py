@@ -1,4 +1,4 @@
-"""When a document's due time was set; a role of PostgreSQL that may only read."""
+"""When a document's due time was set; how a job's schema is found again; a role that may only read."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,5 +12,6 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.add_column("documents", sa.Column("scheduled_at", Instant))
+    op.add_column("jobs", sa.Column("schema_reference", sa.Text))
     if op.get_context().dialect.name == "postgresql":
         reader.make(op.get_bind())
