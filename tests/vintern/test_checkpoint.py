@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline import vintern
-from pipeline.errors import UsageError
+from pipeline.errors import Unavailable, UsageError
 from pipeline.vintern import Profile
 from pipeline.vintern.config import SYSTEM
 from tests.vintern import checkpoints
@@ -40,8 +40,8 @@ def change(directory: Path, edit) -> None:
     save_file(tensors, directory / "model.safetensors")
 
 
-def refusal(directory: Path, **options) -> str:
-    with pytest.raises(UsageError) as caught:
+def refusal(directory: Path, kind=UsageError, **options) -> str:
+    with pytest.raises(kind) as caught:
         vintern.load(directory, device="cpu", **options)
     assert "\n" not in caught.value.message
     return caught.value.message
@@ -207,7 +207,7 @@ def test_a_name_that_is_nothing():
 
 def test_without_a_network_a_hub_id_says_how_to_fetch_it(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    message = refusal("5CD-AI/Vintern-1B-v3_5")
+    message = refusal("5CD-AI/Vintern-1B-v3_5", Unavailable)
     assert "5CD-AI/Vintern-1B-v3_5" in message and "hf download" in message and "--local-dir" in message
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pipeline import vintern
-from pipeline.vintern import cpu
+from pipeline.vintern import onednn
 from pipeline.vintern.config import Config, read
 from pipeline.vintern.model import Network, Vintern
 from pipeline.vintern.vision import normalise
@@ -54,9 +54,9 @@ def test_bfloat16_is_no_further_from_float32_than_transformers_is(pair):
         )
     assert found.dtype == torch.bfloat16
     linears = sum(isinstance(part, nn.Linear) for part in half.network.modules())
-    cpu.pack(half.network)
+    onednn.pack(half.network)
     packed = half.logits(ids, tiles)
-    assert sum(isinstance(part, cpu.PackedLinear) for part in half.network.modules()) in (0, linears)
+    assert sum(isinstance(part, onednn.PackedLinear) for part in half.network.modules()) in (0, linears)
     errors = [(logits.float() - exact).square().mean().sqrt() for logits in (other.logits, found, packed)]
     assert errors[1] <= 1.2 * errors[0] and errors[2] <= 1.2 * errors[0]
 

@@ -42,6 +42,7 @@ class MadeUp(SourceListing):
     """A bucket of that many objects."""
 
     def __init__(self, documents: int) -> None:
+        self.source = "s3://a-bucket-with-a-long-name/"
         self._documents = documents
 
     def refs(self) -> Iterator[DocumentRef]:
