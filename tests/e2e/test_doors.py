@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Command, finish, wait_for, write_slips
-from tests.servers.cluster import TOKEN, RayHead, actors, started_head
+from tests.servers.cluster import TOKEN, RayHead, actors, members, started_head
 from workers import local_ray
 from workers.connection import admission
 from workers.lane import LaneBroken
@@ -92,17 +92,6 @@ def own_ray() -> Iterator[OwnRay]:
         yield OwnRay(head.address, os.environ["RAY_AUTH_TOKEN"], head)
     assert dict(os.environ) == before
     assert not head.folder.exists() and not members(head.process.pid)
-
-
-def members(session: int) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (OSError, psutil.Error):
-            continue
-    return found
 
 
 def listening(called: str, processes: list[psutil.Process]) -> list[tuple[str, str, int]]:

@@ -196,6 +196,18 @@ def _ask(url: str) -> Any:
         return json.load(answer)
 
 
+def members(session: int) -> list[psutil.Process]:
+    """The living processes of a process session."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (OSError, psutil.Error):
+            continue
+    return found
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """The head with all that it started, and nothing else on the machine."""
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.servers.cluster import members
 from workers import local_ray
 from workers.lane import LaneBroken
 
@@ -35,17 +36,6 @@ def parent(monkeypatch: pytest.MonkeyPatch) -> Path:
     for left in folder.iterdir():
         subprocess.run(["rm", "-r", str(left)], check=True)
     folder.rmdir()
-
-
-def of_session(session: int) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (OSError, psutil.Error):
-            continue
-    return found
 
 
 @pytest.mark.slow
@@ -74,17 +64,17 @@ def test_what_a_killed_run_left_is_swept_by_the_next(parent: Path) -> None:
     run = subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     session, folder = run.stdout.readline().split()
-    assert len(of_session(int(session))) > 4
+    assert len(members(int(session))) > 4
     with local_ray._folder() as other:
         assert other != Path(folder) and Path(folder).exists()  # it is alive: nobody touches its folder
-        assert len(of_session(int(session))) > 4
+        assert len(members(int(session))) > 4
     run.send_signal(signal.SIGKILL)
     run.wait()
     run.stdout.close()
     deadline = time.monotonic() + 60
     agents = {"DashboardAgent", "RuntimeEnvAgent"}  # Ray's raylet does not bind them to itself
     while time.monotonic() < deadline:
-        left = {process.name().removeprefix("ray::")[:14] for process in of_session(int(session))}
+        left = {process.name().removeprefix("ray::")[:14] for process in members(int(session))}
         if left <= {name[:14] for name in agents}:
             break
         time.sleep(0.1)
@@ -92,7 +82,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(parent: Path) -> None:
     assert Path(folder).exists()
     with local_ray._folder():
         assert not Path(folder).exists()
-        assert not of_session(int(session))
+        assert not members(int(session))
 
 
 def test_orphans_are_ended_and_strangers_are_not(parent: Path) -> None:
