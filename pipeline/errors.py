@@ -124,3 +124,8 @@ class NoRoom(Coded):
 
 def _rebuild(kind: type[Coded], reason: Reason, message: str, details: dict[str, Any]) -> Coded:
     return kind(reason, message, **details)
+
+
+def one_line(error: Exception) -> str:
+    """What an exception says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

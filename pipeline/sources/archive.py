@@ -53,7 +53,3 @@ def climbs(name: str) -> bool:
     """Whether unpacking under this name would write outside the folder."""
     rooted = name.startswith(("/", "\\")) or _DRIVE.match(name) is not None
     return rooted or ".." in PurePosixPath(name.replace("\\", "/")).parts
-
-
-def complaint(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

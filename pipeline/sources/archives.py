@@ -11,10 +11,10 @@ import io
 import weakref
 from typing import IO
 
-from pipeline.errors import Permanent, Reason
+from pipeline.errors import Permanent, Reason, one_line
 from pipeline.settings import SourceSettings
 from pipeline.sources import gzips
-from pipeline.sources.archive import Archive, complaint
+from pipeline.sources.archive import Archive
 from pipeline.sources.local import translated
 from pipeline.sources.tars import Tar
 from pipeline.sources.zips import DAMAGE, Zip
@@ -37,7 +37,7 @@ def open_archive(uri: str, file: IO[bytes], etag: str | None, settings: SourceSe
             archive = Tar(uri, file, etag, settings, damage)
     except DAMAGE as error:
         file.close()
-        raise Permanent(Reason.archive_damaged, f"{uri} cannot be opened: {complaint(error)}") from error
+        raise Permanent(Reason.archive_damaged, f"{uri} cannot be opened: {one_line(error)}") from error
     except OSError as error:  # of this machine's disk
         file.close()
         raise translated(error, uri) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote_plus
 
-from pipeline.errors import Reason
+from pipeline.errors import Reason, one_line
 from pipeline.filetype import is_archive, promises_other
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
@@ -90,7 +90,7 @@ def _checked(
         try:
             ref = _ref(uri, entry)
         except ValueError as error:
-            yield refs.broken(place, Reason.manifest_line, f"line {number}: {_one_line(error)}")
+            yield refs.broken(place, Reason.manifest_line, f"line {number}: {one_line(error)}")
             continue
         refusal = roots.manifest_refusal(uri, ref.uri, settings)
         if refusal is not None:
@@ -167,7 +167,7 @@ def _json_entry(text: str, names: Sequence[str]) -> Entry | str:
     except RecursionError:
         return "too many brackets within each other"
     except ValueError as error:
-        return _one_line(error)
+        return one_line(error)
     if isinstance(entry, str):
         return _entry({"uri": entry})
     if not isinstance(entry, dict):
@@ -248,7 +248,7 @@ def _cells(text: str, between: str) -> list[str] | str:
     try:
         return next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=between), [])
     except csv.Error as error:
-        return _one_line(error)
+        return one_line(error)
 
 
 def _columns(uri: str, cells: Sequence[str]) -> tuple[str, ...] | None:
@@ -333,7 +333,3 @@ def _resolved(manifest: str, uri: str) -> str:
         beside = posixpath.normpath(f"{folder}/{uri}") if ".." in uri.split("/") else f"{folder}/{uri}"
         return f"s3://{beside}"
     return posixpath.normpath(posixpath.join(posixpath.dirname(manifest), uri))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

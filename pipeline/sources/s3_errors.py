@@ -9,7 +9,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from pipeline.errors import Coded, Permanent, Reason, Transient
+from pipeline.errors import Coded, Permanent, Reason, Transient, one_line
 
 EXPECTED = (
     boto.BotoCoreError,
@@ -70,12 +70,10 @@ def translate(error: Exception, uri: str, endpoint: str | None) -> Coded:
     if isinstance(error, _NO_CREDENTIALS):
         return Permanent(Reason.access_denied, f"{where}: {error}; {_DENIED}")
     if isinstance(error, _NETWORK):
-        return Transient(Reason.store_unreachable, f"{where}: {_one_line(error)}")
+        return Transient(Reason.store_unreachable, f"{where}: {one_line(error)}")
     if isinstance(error, boto.ParamValidationError):
-        return Permanent(
-            Reason.object_missing, f"{where} is not a possible bucket or key: {_one_line(error)}"
-        )
-    return Permanent(Reason.access_denied, f"{where}: S3 cannot be used as configured: {_one_line(error)}")
+        return Permanent(Reason.object_missing, f"{where} is not a possible bucket or key: {one_line(error)}")
+    return Permanent(Reason.access_denied, f"{where}: S3 cannot be used as configured: {one_line(error)}")
 
 
 def _answered(error: boto.ClientError, where: str) -> Coded:
@@ -117,7 +115,3 @@ def _region(error: boto.ClientError) -> str:
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = answer.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
     return f"set AWS_REGION={region}" if region else "set AWS_REGION to it"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from pipeline.errors import Permanent, Reason
+from pipeline.errors import Permanent, Reason, one_line
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources.archive import DIRECTORY, MEMBERS, complaint, member_ref
+from pipeline.sources.archive import DIRECTORY, MEMBERS, member_ref
 from pipeline.sources.limits import LARGEST, SizeLimits
 from pipeline.sources.positional import Positional
 from pipeline.sources.refs import broken
@@ -103,9 +103,7 @@ class Tar:
         try:
             return self._proved(member)
         except _BAD as error:
-            raise Permanent(
-                Reason.archive_damaged, f"{uri} cannot be unpacked: {complaint(error)}"
-            ) from error
+            raise Permanent(Reason.archive_damaged, f"{uri} cannot be unpacked: {one_line(error)}") from error
 
     def _proved(self, member: _Member) -> bytes:
         """The member's bytes, from where its header, read anew, says that they lie."""
@@ -149,7 +147,7 @@ class Tar:
             elif not self._closed:
                 self._damages.append(f"it ends at byte {start:,} without the zero blocks that close a tar")
         except _BAD as error:
-            self._damages.append(f"no tar header stands at byte {start:,} ({complaint(error)})")
+            self._damages.append(f"no tar header stands at byte {start:,} ({one_line(error)})")
             self._headers.offset = self._next_header(start + 1)
             self._closed = True  # said already
             self._ended = len(self._damages) > _PLACES

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, cast
 
-from pipeline.errors import Permanent, Reason
+from pipeline.errors import Permanent, Reason, one_line
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources.archive import DIRECTORY, MEMBERS, climbs, complaint, member_ref
+from pipeline.sources.archive import DIRECTORY, MEMBERS, climbs, member_ref
 from pipeline.sources.limits import SizeLimits
 from pipeline.sources.positional import Positional
 from pipeline.sources.refs import broken
@@ -48,7 +48,7 @@ class Zip:
             if tail is None:
                 raise
             self._zip = zipfile.ZipFile(cast(IO[bytes], Positional(file, DIRECTORY, tail)))
-            self._damage = f"its list of members cannot be read ({complaint(error)})"
+            self._damage = f"its list of members cannot be read ({one_line(error)})"
         if len(self._zip.filelist) > MEMBERS:
             raise ValueError(f"more than {MEMBERS:,} members")
         self._by_name: dict[str, zipfile.ZipInfo] = {}
@@ -79,9 +79,7 @@ class Zip:
             with self._zip.open(info) as member:  # stops at file_size and checks the CRC
                 data = b"".join(iter(lambda: member.read(_PIECE), b""))
         except DAMAGE as error:
-            raise Permanent(
-                Reason.archive_damaged, f"{uri} cannot be unpacked: {complaint(error)}"
-            ) from error
+            raise Permanent(Reason.archive_damaged, f"{uri} cannot be unpacked: {one_line(error)}") from error
         if len(data) != info.file_size:
             what = f"{uri} is cut short: {len(data):,} of {info.file_size:,} bytes"
             raise Permanent(Reason.archive_damaged, what)
