@@ -160,5 +160,5 @@ def test_people_who_purge_at_once_take_each_document_off_the_books_once(
                 thread.join()
             after = store.books.verify(job)
             assert sum(before.values()) - after.submitted == sum(removed)
-            purged += removed
-        assert sum(purged) > 0
+            purged += [documents for documents in removed if documents > 0]
+        assert purged, "no round removed anything: this proved nothing"
