@@ -26,6 +26,7 @@ UNINVOLVED: Mapping[str, frozenset[str]] = {
     "render": frozenset({"max_pages", "seconds", "memory_bytes", "require_sandbox"}),
     "engine": frozenset(
         {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
+        | {"max_passes"}
     ),
 }
 LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")

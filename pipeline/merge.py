@@ -1,7 +1,8 @@
 """Pages become one record; what they disagree about is flagged, never hidden.
 
 Vintern mixes up fields between images, so pages are read one by one. A value that is printed once stands on
-one page and is null on the others. A list goes on from page to page.
+one page and is null on the others. A list goes on from page to page. Lines that are surely one of the page,
+read twice where the model went on in another pass, are kept once (`seams`).
 
 Printed texts are normalised here once more, so that pages read long ago follow the schema as it is now.
 """
@@ -13,6 +14,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline import seams
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
@@ -40,7 +42,8 @@ def document(
     if not pages:
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
-    merged = _Merged([_as_now(page, dict(spec.shape.leaves())) for page in pages])
+    leaves = dict(spec.shape.leaves())
+    merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
     found = tuple(merged.walk(spec.shape))
     settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
     fields = tuple(_settled(field, settled.values) for field in found)
@@ -76,8 +79,10 @@ def _value(node: Node, path: str, values: Mapping[str, Any]) -> Any:
 class _Merged:
     """Walks the schema once and picks each field from the pages that have it; `checks` says what was odd."""
 
-    def __init__(self, pages: Sequence[_Page]) -> None:
+    def __init__(self, pages: Sequence[_Page], began: Sequence[Sequence[str]]) -> None:
+        """`began`: of each page, the list items with which the model began its passes."""
         self._pages = pages
+        self._began = began
         self.checks: list[Check] = []
 
     def walk(self, node: Node, path: str = "") -> Iterator[Field]:
@@ -85,7 +90,7 @@ class _Merged:
             for field in node.fields:
                 yield from self.walk(field, f"{path}.{field.name}" if path else field.name)
         elif isinstance(node, Repeated):
-            yield from self._list(path)
+            yield from self._list(path, seams.line_numbers(node))
         else:
             yield self._pick([page[path] for page in self._pages if path in page])
 
@@ -100,18 +105,25 @@ class _Merged:
             self.checks.append(_conflict(kept, others))
         return kept
 
-    def _list(self, path: str) -> Iterator[Field]:
+    def _list(self, path: str, numbers: frozenset[str]) -> Iterator[Field]:
         """All items in the order of the pages, numbered through."""
         counts = [page[path] for page in self._pages if path in page]
         items: list[Field] = []
         begins: list[int] = []
         total = 0
-        for page, count in zip(self._pages, counts, strict=True):
+        for page, count, began in zip(self._pages, counts, self._began, strict=True):
             if count.value:
                 begins.append(total)
+            twice = _read_twice(page, path, count.value, began, numbers)
+            left_out = {run.at + i for run in twice if run.sure for i in range(run.count)}
+            paths = {}
             for i in range(count.value):
-                items += _renamed(page, f"{path}[{i}]", f"{path}[{total}]")
+                if i in left_out:
+                    continue
+                paths[i] = f"{path}[{total}]"
+                items += _renamed(page, f"{path}[{i}]", paths[i])
                 total += 1
+            self.checks += [_read_again(run, paths) for run in twice]
         yield Field(path, None, total, min(map(_confidence, counts)), "read", counts[0].page)
         yield from items
         self._look_at(_texts(path, total, items), begins[1:])
@@ -157,6 +169,31 @@ def _renamed(page: _Page, old: str, new: str) -> list[Field]:
         for path, field in page.items()
         if path == old or path.startswith(f"{old}.")
     ]
+
+
+def _read_twice(
+    page: _Page, path: str, count: int, began: Sequence[str], numbers: frozenset[str]
+) -> list[seams.Repetition]:
+    """Of the `count` items of a list on one page; `began` are the items that the passes began with."""
+    at = [i for i in range(count) if f"{path}[{i}]" in began]
+    if not at:
+        return []
+    items = [_renamed(page, f"{path}[{i}]", f"{path}[{i}]") for i in range(count)]
+    return seams.repetitions([seams.line(fields, numbers) for fields in items], at)
+
+
+def _read_again(run: seams.Repetition, paths: Mapping[int, str]) -> Check:
+    """`paths`: under which name each item of the page is kept."""
+    first = [run.first + i for i in range(run.count)]
+    if run.sure:
+        kept = tuple(paths[i] for i in first if i in paths)
+        message = f"read again where a further pass over a long table began; kept once: {', '.join(kept)}"
+        return Check("line_reread", False, "info", message, kept)
+    again = [paths[run.at + i] for i in range(run.count)]
+    message = f"{', '.join(again)}, where a further pass began, say what lines before say; all are kept"
+    return Check(
+        "line_repeated", False, "warning", message, (*(paths[i] for i in first if i in paths), *again)
+    )
 
 
 def _texts(path: str, total: int, items: Sequence[Field]) -> dict[str, list[str | None]]:

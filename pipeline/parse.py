@@ -48,7 +48,8 @@ def page_record(
     """
     _raise_unfinished(generation, page)
     reader = _Reader(generation, page, grid, tiles)
-    return PageRecord(page=page, fields=tuple(reader.read(spec.shape)), codes=tuple(codes))
+    fields = tuple(reader.read(spec.shape))
+    return PageRecord(page, fields, tuple(codes), tuple(reader.seams))
 
 
 def normal(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
@@ -82,7 +83,9 @@ def _raise_unfinished(generation: Generation, page: int) -> None:
         case "stop":
             return
         case "length":
-            reason, message = Reason.output_truncated, f"the answer was not finished after {tokens} tokens"
+            passes = f" in {generation.passes} passes" if generation.seams else ""
+            reason = Reason.output_truncated
+            message = f"the answer was not finished after {tokens} tokens{passes}"
         case "loop":
             reason, message = (
                 Reason.generation_loop,
@@ -109,6 +112,8 @@ class _Reader:
         spans = generation.spans
         # A token that holds only part of a character spans nothing; it belongs to the character at its start.
         self._starts, self._ends = spans[:, 0], np.maximum(spans[:, 1], spans[:, 0] + 1)
+        self.seams: list[str] = []
+        self._to_come = [int(spans[seam, 0]) for seam in generation.seams if seam < len(spans)]
 
     def read(self, shape: Group) -> Iterator[Field]:
         yield from self._group(shape, "")
@@ -146,6 +151,7 @@ class _Reader:
         while not self._next_is("]"):
             self._expect("," if count else "")
             item = f"{path}[{count}]"
+            self._note_seam(item)
             items += (
                 self._group(node.item, f"{item}.")
                 if isinstance(node.item, Group)
@@ -156,6 +162,12 @@ class _Reader:
         self._expect("]")
         yield Field(path, None, count, self._confidence(decisions), "read", self._page)
         yield from items
+
+    def _note_seam(self, item: str) -> None:
+        """`item` begins here: is it the first since a further pass began? One in an item is no item's own."""
+        if item.count("[") == 1 and self._to_come and self._to_come[0] <= self._at:
+            self.seams.append(item)
+            self._to_come = [seam for seam in self._to_come if seam > self._at]
 
     def _value(self, leaf: Leaf, path: str, since: int) -> Field:
         if self._next_is(_NULL):

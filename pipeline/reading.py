@@ -197,6 +197,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
         output_tokens=len(generation.spans),
         output=generation.text,
         attempts=generation.attempts,
+        passes=generation.passes,
     )
 
 

@@ -112,6 +112,7 @@ class Generation:
     forced       bool [n]      the grammar left no choice
     place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
+    seams        of a long table: how many tokens there were when each further pass over the page began
     """
 
     request_id: str
@@ -126,6 +127,12 @@ class Generation:
     message: str | None = None  # set when finish is "error"
     reason: Reason | None = None  # set when finish is "error"
     attempts: int = 1  # 2: the first try ended in a loop, and this is the try with a repetition penalty
+    seams: tuple[int, ...] = ()
+
+    @property
+    def passes(self) -> int:
+        """In how many passes over the page the answer was written."""
+        return len(self.seams) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,7 @@ class PageRecord:
     page: int
     fields: tuple[Field, ...]
     codes: tuple[Code, ...] = ()
+    seams: tuple[str, ...] = ()  # paths of the list items with which the model began in each further pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,7 @@ class PageResult:
     output_tokens: int | None = None
     output: str | None = None  # the model's text
     attempts: int = 1
+    passes: int = 1  # over the page; more than one where a table did not fit beside it
 
 
 @dataclass(frozen=True, slots=True)

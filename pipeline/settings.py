@@ -71,6 +71,9 @@ class EngineSettings(Section):
         None, ge=256, description="size of the KV cache in tokens; None: from free memory"
     )
     max_new_tokens: int = Field(2048, ge=1)
+    max_passes: int = Field(
+        64, ge=1, description="over one page, where a table does not fit beside it in the context"
+    )
     max_waiting: int = Field(32, ge=1, description="requests accepted but not yet running")
     threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
     place: bool = Field(False, description="keep where on the page each token looked")

@@ -76,7 +76,7 @@ class Repeated:
 Node = Leaf | Group | Repeated
 
 
-MAX_ITEMS = 60  # lines of one list on one page, where the schema sets no max_length
+MAX_ITEMS = 200  # lines of one list on one page, where the schema sets no max_length: a full A4 page has 100
 
 _INSTEAD = {
     dict: "a nested model with one field for each value",

@@ -31,20 +31,21 @@ RETURNING id
 _PUT_PAGES = """
 INSERT INTO pages (
     document_id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, read_at)
+    prompt_tokens, output_tokens, output, attempts, passes, read_at)
 SELECT held.id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, @now
+    prompt_tokens, output_tokens, output, attempts, passes, @now
 FROM held, json_to_recordset(CAST(:pages AS json)) AS given(
     page integer, key text, record text, reason text, message text, traceback text, retryable boolean,
     renderer text, width integer, height integer, tiles integer, prompt_tokens integer,
-    output_tokens integer, output text, attempts integer)
+    output_tokens integer, output text, attempts integer, passes integer)
 WHERE true
 ON CONFLICT (document_id, page) DO UPDATE
 SET key = excluded.key, record = excluded.record, reason = excluded.reason, message = excluded.message,
     traceback = excluded.traceback, retryable = excluded.retryable, renderer = excluded.renderer,
     width = excluded.width, height = excluded.height, tiles = excluded.tiles,
     prompt_tokens = excluded.prompt_tokens, output_tokens = excluded.output_tokens,
-    output = excluded.output, attempts = excluded.attempts, read_at = excluded.read_at
+    output = excluded.output, attempts = excluded.attempts, passes = excluded.passes,
+    read_at = excluded.read_at
 RETURNING page
 """
 # Pages that an earlier try has saved, when the file was another one.

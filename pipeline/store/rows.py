@@ -174,6 +174,7 @@ def page(item: PageResult) -> dict[str, Any]:
         "output_tokens": item.output_tokens,
         "output": item.output,
         "attempts": item.attempts,
+        "passes": item.passes,
     }
 
 
@@ -191,6 +192,7 @@ def page_from(row: Row) -> PageResult:
         row["output_tokens"],
         row["output"],
         row["attempts"],
+        row["passes"],
     )
 
 
@@ -198,7 +200,8 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
     fields = [
         [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
     ]
-    return {"page": record.page, "fields": fields, "codes": [[c.kind, c.text, c.box] for c in record.codes]}
+    codes = [[c.kind, c.text, c.box] for c in record.codes]
+    return {"page": record.page, "fields": fields, "codes": codes, "seams": record.seams}
 
 
 def _page_record_from(text: str) -> PageRecord:
@@ -207,6 +210,7 @@ def _page_record_from(text: str) -> PageRecord:
         data["page"],
         tuple(map(_page_field_from, data["fields"])),
         tuple(Code(kind, text, None if box is None else _box(box)) for kind, text, box in data["codes"]),
+        tuple(data.get("seams", ())),  # absent in rows of an older Vinbatch
     )
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0002"  # of migrations/versions that makes these tables
+REVISION = "0003"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -177,6 +177,8 @@ pages = Table(
     Column("output", Text),
     Column("attempts", Integer, nullable=False),
     Column("read_at", Instant, nullable=False),
+    # Of the model over the page. Rows of an older Vinbatch, which knew only one, have 1.
+    Column("passes", Integer, nullable=False, server_default="1"),
     CheckConstraint("(record IS NULL) <> (reason IS NULL)", name="record_or_reason"),
 )
 Index("ix_pages_key", pages.c.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.errors import Permanent, Reason
 from pipeline.records import Generation, Request
+from pipeline.vintern import passes
 from pipeline.vintern.constrain import Constraint
 from pipeline.vintern.loops import LoopGuard
 from pipeline.vintern.sampler import Choice
@@ -20,8 +21,16 @@ from pipeline.vintern.sampler import Choice
 NOWHERE = np.zeros(4, dtype=np.float32)  # the place of a token that was never shown to the model
 
 
+class Forget(Protocol):
+    """`KVCache.forget`."""
+
+    def __call__(self, slot: int, start: int, stop: int, end: int) -> None: ...
+
+
 class Answer:
-    """`pending` tokens are fed next, the first at position `cached`; `finish` is set when all is said."""
+    """`pending` tokens are fed next, the first to the place `cached` of the slot; `finish` is set when all is
+    said.
+    """
 
     def __init__(
         self,
@@ -30,14 +39,22 @@ class Answer:
         constraint: Constraint | None,
         *,
         limit: int,
+        longest: int,
+        max_passes: int,
         end: int,
         bytes_of: Callable[[int], bytes],
+        forget: Forget,
         penalty: float = 1.0,
     ) -> None:
-        """`limit` tokens at most, forced ones included; `end` is the end-of-turn token."""
+        """`limit` tokens at most in a pass and `longest` in all, forced ones included; `end` is the
+        end-of-turn token.
+        """
         self.request = request
         self.prompt = list(prompt)
         self.limit = limit
+        self._longest = longest
+        self._max_passes = max_passes
+        self._forget = forget
         self.slot = -1  # of the KV cache, while admitted
         self.tiles: Tensor | None = None  # uint8, on the model's device
         self.visual: Tensor | None = None  # filled tile by tile
@@ -61,6 +78,9 @@ class Answer:
         self.forced: list[bool] = []
         self.places: list[npt.NDArray[np.float32]] = []  # [4] each; see Generation.place
         self._coming = NOWHERE
+        self.seams: list[int] = []  # how many tokens there were when each further pass began
+        self._pieces: list[bytes] = []  # of each token
+        self._sight: list[bytes] = []  # of those that have not left the slot again
         self.guard = LoopGuard(values=self.constraint is not None)
         # The second time the cache holds the prompt: only its last token is fed again, for its logits.
         self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
@@ -70,6 +90,11 @@ class Answer:
     @property
     def tile_count(self) -> int:
         return len(self.request.tiles)
+
+    @property
+    def position(self) -> int:
+        """Of the first pending token. What has left the slot keeps its positions."""
+        return self.cached + len(self.tokens) - len(self._sight)
 
     def fed(self, count: int) -> None:
         """The first `count` pending tokens are in the cache."""
@@ -93,9 +118,12 @@ class Answer:
             self._append(choice.token, choice.probability, choice.unmasked, forced=False)
             self._follow()
 
-    def look(self, position: int, fed: npt.NDArray[np.float32], coming: npt.NDArray[np.float32]) -> None:
-        """Where tokens fed from `position` on looked, float32 [n, 4], and where the next one comes from."""
-        for index, place in enumerate(fed, start=position - len(self.prompt)):
+    def look(self, cached: int, fed: npt.NDArray[np.float32], coming: npt.NDArray[np.float32]) -> None:
+        """Where tokens fed to places from `cached` on looked, float32 [n, 4], and where the next one comes
+        from.
+        """
+        left = len(self.tokens) - len(self._sight)
+        for index, place in enumerate(fed, start=cached + left - len(self.prompt)):
             if index >= 0:
                 self.places[index] = place
         self._coming = coming
@@ -107,7 +135,7 @@ class Answer:
         """The finished answer. `place`: with where each token looked."""
         if self.finish is None:
             raise ValueError(f"request {self.request.id} is not finished")
-        text, spans = transcript([self._bytes_of(token) for token in self.tokens])
+        text, spans = transcript(self._pieces)
         return Generation(
             request_id=self.request.id,
             text=text,
@@ -121,6 +149,7 @@ class Answer:
             message=self.error.message if self.error else None,
             reason=self.error.reason if self.error else None,
             attempts=self.attempts,
+            seams=tuple(self.seams),
         )
 
     def _follow(self) -> None:
@@ -133,12 +162,41 @@ class Answer:
                 self.fail(error)
             if self.finish is None and self.constraint.complete:
                 self.finish = "stop"
-        if self.finish is None and len(self.tokens) >= self.limit:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Begin another pass where the room of this one is used up; where none can begin, the answer ends."""
+        if self.finish is not None or (len(self._sight) < self.limit and len(self.tokens) < self._longest):
+            return
+        leave = None
+        if (
+            self.constraint is not None
+            and len(self.tokens) < self._longest
+            and len(self.seams) + 1 < self._max_passes
+        ):
+            leave = passes.leaving(self._sight, self.limit, self.cached - len(self.prompt))
+        if leave is None:
             self.finish = "length"
+        elif passes.goes_round(b"".join(self._pieces)):
+            self.finish = "loop"
+        else:
+            self._begin_pass(*leave)
+
+    def _begin_pass(self, start: int, stop: int) -> None:
+        """The tokens `start` to `stop` of those in sight leave."""
+        first = len(self.prompt)
+        self._forget(self.slot, first + start, first + stop, self.cached)
+        del self._sight[start:stop]
+        self.cached -= stop - start
+        self.seams.append(len(self.tokens))
 
     def _append(self, token: int, probability: float, unmasked: float, *, forced: bool) -> None:
-        if self.finish is not None or len(self.tokens) >= self.limit:
+        self._make_room()
+        if self.finish is not None:
             return
+        piece = self._bytes_of(token)
+        self._pieces.append(piece)
+        self._sight.append(piece)
         self.tokens.append(token)
         self.pending.append(token)
         self.probability.append(probability)
@@ -146,7 +204,7 @@ class Answer:
         self.forced.append(forced)
         self.places.append(NOWHERE if forced else self._coming)
         # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
-        if self.guard.loops(token, self._bytes_of(token)) and not forced:
+        if self.guard.loops(token, piece) and not forced:
             self.finish = "loop"
 
 

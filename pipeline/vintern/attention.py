@@ -17,7 +17,9 @@ from pipeline.vintern.kv_cache import KVCache
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The tokens of one request in a packed pass: `count` of them from `start`, the first at `position`."""
+    """The tokens of one request in a packed pass: `count` of them from `start`, the first at `position` of
+    its slot.
+    """
 
     slot: int
     position: int

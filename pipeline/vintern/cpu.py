@@ -98,7 +98,7 @@ class CpuBackend:
             start = chunks[-1].start + chunks[-1].count if chunks else 0
             chunks.append(Chunk(answer.slot, answer.cached, start, count))
         tokens = [token for answer, count in fed for token in answer.pending[:count]]
-        positions = [chunk.position + n for chunk in chunks for n in range(chunk.count)]
+        positions = [answer.position + n for answer, count in fed for n in range(count)]
         padding = [0] * (self._padded(len(tokens), self._rows) - len(tokens))
         embeds = self.model.language.embed(torch.tensor(tokens + padding))
         attend = self._decode_attention(chunks, len(padding))
@@ -167,6 +167,7 @@ class CpuBackend:
         if dtype == "float32":
             words.append(f"{torch.get_num_threads()} threads")
         words.append("rows as they are" if self._any_rows else "rows padded")
+        words.append(f"{self.cache.length} tokens a page")  # a longer answer takes further passes
         return f"{' '.join(words)}, sample {self._sample()}"
 
     @torch.inference_mode()

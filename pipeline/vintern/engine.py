@@ -9,7 +9,8 @@
 5. Every decode step feeds all running requests. While the device works, the CPU computes the grammars' masks.
 6. The likeliest allowed token is chosen; its probability under the mask, and before it, comes from the same
    logits. What the grammar forces next is appended and fed as one chunk, not decoded one by one.
-7. It ends when its grammar is complete, the model ends its turn, or the token limit is reached. A loop is
+7. Where its room is used up within a table, the oldest lines leave the slot and it goes on (`passes`).
+   It ends when its grammar is complete, the model ends its turn, or the token limit is reached. A loop is
    stopped early and tried once more, from the prompt in the cache, with a repetition penalty.
 8. It leaves at once with its text, the span, probabilities and place of every token, and its slot goes to the
    next in the queue.
@@ -160,8 +161,11 @@ class Engine:
             prompt,
             None if request.grammar is None else self._grammars.start(request.grammar),
             limit=min(request.max_new_tokens, self.settings.max_new_tokens, room),
+            longest=self.model.config.language.positions - len(prompt),
+            max_passes=self.settings.max_passes,
             end=self.model.tokenizer.end_of_turn,
             bytes_of=self._grammars.bytes_of,
+            forget=self._cache.forget,
             penalty=self.settings.repetition_penalty,
         )
         # Ray's arrays are read-only, which torch does not have; they are copied.
@@ -232,6 +236,7 @@ class Engine:
             self._stats = self._stats.plus(
                 requests=1,
                 failed=generation.finish == "error",
+                passes=generation.passes,
                 forced_tokens=forced,
                 decoded_tokens=len(generation.forced) - forced,
             )

@@ -120,17 +120,18 @@ class GpuBackend:
         n = max(_power(sum(count for _, count in fed)), rows)
         furthest = max(answer.cached + count for answer, count in fed)
         length = min(-(-furthest // STRIDE) * STRIDE, self.cache.length)
-        tokens, positions, places, cells, lasts = [], [], [], [], []
+        tokens, positions, seen, places, cells, lasts = [], [], [], [], [], []
         for answer, count in fed:
             tokens += answer.pending[:count]
-            positions += [answer.cached + at for at in range(count)]
+            positions += [answer.position + at for at in range(count)]
+            seen += [answer.cached + at for at in range(count)]
             places += [answer.slot * self.cache.length + answer.cached + at for at in range(count)]
             cells += [answer.slot * columns + at for at in range(count)]
             lasts.append(len(tokens) - 1)
         padding = n - len(tokens)
         grid = [0] * (rows * columns)
-        for cell, position in zip(cells, positions, strict=True):
-            grid[cell] = position
+        for cell, last in zip(cells, seen, strict=True):
+            grid[cell] = last
         given = self._upload(
             [
                 *tokens, *[0] * padding,
@@ -187,6 +188,7 @@ class GpuBackend:
             f"float32 products {torch.get_float32_matmul_precision()}",
             f"attention {'+'.join(attention)}",
             "compiled" if settings.warmup == "compile" else "eager",
+            f"{self.cache.length} tokens a page",  # a longer answer takes further passes
         ]
         return ", ".join(words)
 
@@ -205,7 +207,7 @@ class PaddedAttention:
     """Attend: packed tokens [1, n] laid out as [slots in use, columns] for one product over the cache.
 
     cells      int64 [n]             each token's cell, row · columns + column; one past the last: padding
-    positions  int64 [rows, columns] of the token in each cell, 0 where there is none
+    positions  int64 [rows, columns] in its slot of the token in each cell, 0 where there is none
     length     tokens of each slot that are looked at
     All tensors keep their place in memory from pass to pass, so that the pass can be a CUDA graph.
     """

@@ -77,6 +77,14 @@ class KVCache:
         self._free.append(slot)
         self._free.sort(reverse=True)
 
+    def forget(self, slot: int, start: int, stop: int, end: int) -> None:
+        """Take the tokens from `start` to `stop` out of a slot; those from there to `end` take their place.
+
+        A key keeps the position that it was rotated to, wherever it lies.
+        """
+        for kept in (self.keys, self.values):
+            kept[:, slot, start : start + end - stop] = kept[:, slot, stop:end].clone()
+
     def write(self, layer: int, places: Tensor, key: Tensor, value: Tensor) -> None:
         """key and value [n, kv_heads, head_dim] to flat places int64 [n] (slot · length + position)."""
         self.keys[layer].flatten(0, 1).index_copy_(0, places, key)

@@ -20,6 +20,7 @@ class EngineStats:
     requests: int = 0  # answered
     failed: int = 0  # of them, with finish "error"
     retried: int = 0  # tried a second time after a loop
+    passes: int = 0  # that the answers took, at least one each
     tiles: int = 0  # through the vision tower
     prompt_tokens: int = 0  # prefilled, forced beginnings included
     decoded_tokens: int = 0  # chosen by the model

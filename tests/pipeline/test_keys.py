@@ -80,7 +80,9 @@ INVOLVED = {
 UNINVOLVED = {
     "render": {"max_pages", "seconds", "memory_bytes", "require_sandbox"},
     # dtype, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
-    "engine": {"dtype", "device", "threads", "kernels", "warmup", "max_batch", "kv_tokens", "max_waiting"},
+    # kv_tokens: also numerics, as far as it bounds one page
+    "engine": {"dtype", "device", "threads", "kernels", "warmup", "max_batch", "kv_tokens", "max_waiting"}
+    | {"max_passes"},
 }
 EACH = [(section, name) for section, model in SECTIONS.items() for name in model.model_fields]
 

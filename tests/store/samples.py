@@ -67,9 +67,10 @@ def invoice(
 
 
 def page(number: int = 1, key: str | None = None, text: str = "{}") -> PageResult:
-    record = PageRecord(number, invoice().fields, (Code("qr", "a|b", (0.0, 0.0, 0.1, 0.1)),))
+    codes = (Code("qr", "a|b", (0.0, 0.0, 0.1, 0.1)),)
+    record = PageRecord(number, invoice().fields, codes, seams=("lines[1]",))
     key = key or f"key-{number}"
-    return PageResult(number, key, record, None, "pdfium", 1654, 2339, 7, 1900, 250, text)
+    return PageResult(number, key, record, None, "pdfium", 1654, 2339, 7, 1900, 250, text, passes=2)
 
 
 def failed_page(number: int = 2, reason: Reason = Reason.generation_loop) -> PageResult:

@@ -30,6 +30,33 @@ CARD = LLMatcher.grammar_from_json_schema(
 )
 WORDS = LLMatcher.grammar_from_regex(r"(Số|Ngày|Đông)( [0-9]{1,3}){1,8}")
 FIXED = LLMatcher.grammar_from_regex(r"không có gì")
+# A table that takes several passes in a room of some hundred tokens.
+LONG = LLMatcher.grammar_from_json_schema(
+    {
+        "type": "object",
+        "properties": {
+            "Số": {"type": "string", "pattern": "^[0-9]{2,9}$"},
+            "Hàng": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "Đ": {"type": "string", "pattern": "^[a-eạả]{1,6}$"},
+                        "b": {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[0-9]{1,3}$"}]},
+                    },
+                    "required": ["Đ", "b"],
+                    "additionalProperties": False,
+                },
+                "minItems": 12,
+                "maxItems": 16,
+            },
+            "Cuối": {"type": "string", "pattern": "^[a-e]{3,5}$"},
+        },
+        "required": ["Số", "Hàng", "Cuối"],
+        "additionalProperties": False,
+    },
+    overrides=COMPACT,
+)
 GRAMMARS = (CARD, WORDS, None, CARD, FIXED)
 
 

@@ -22,7 +22,7 @@ from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
-from tests.vintern.pages import GRAMMARS, page, same
+from tests.vintern.pages import GRAMMARS, LONG, page, same
 from tests.vintern.test_engine import model, pages, run  # noqa: F401  (fixtures)
 
 
@@ -86,7 +86,7 @@ def gpu(model: Vintern, **settings: Any) -> Engine:  # noqa: F811
 
 def agrees(answers: dict[str, Generation], expected: dict[str, Generation]) -> None:
     for name, answer in answers.items():
-        assert answer.text == expected[name].text
+        assert (answer.text, answer.seams) == (expected[name].text, expected[name].seams)
         np.testing.assert_allclose(answer.probability, expected[name].probability, rtol=1e-4)
         if answer.place is not None:
             np.testing.assert_allclose(answer.place, expected[name].place, rtol=1e-3, atol=1e-3)
@@ -94,8 +94,10 @@ def agrees(answers: dict[str, Generation], expected: dict[str, Generation]) -> N
 
 @pytest.mark.slow
 def test_decoding_in_a_rectangle_as_on_a_gpu_says_the_same(model, pages, cuda) -> None:  # noqa: F811
-    by_token = run(Engine(model, EngineSettings(max_batch=4, place=True)), pages)
-    agrees(run(gpu(model, max_batch=4, place=True), pages), by_token)
+    work = [*pages, page(50, 1, LONG, 110)]
+    by_token = run(Engine(model, EngineSettings(max_batch=4, place=True)), work)
+    agrees(run(gpu(model, max_batch=4, place=True), work), by_token)
+    assert by_token["page 50"].passes > 2
 
 
 @pytest.mark.slow
@@ -122,6 +124,7 @@ def test_a_replayed_pass_is_the_pass(model, pages, cuda) -> None:  # noqa: F811
     """Bit for bit, while requests come and go and share passes of one shape."""
     settings = {"max_batch": 3, "place": True, "max_waiting": 4}
     work: list[Request] = [*pages[:5], *(page(20 + n, n % 2, GRAMMARS[n % 3], 20) for n in range(3))]
+    work.append(page(50, 1, LONG, 110))
     eager = run(gpu(model, **settings), work)
     assert not cuda.graphs
     replayed = run(gpu(model, **settings, warmup="graphs"), work)

@@ -1,0 +1,352 @@
+"""Tables that do not fit beside their page: every line comes back, and the answer is one text."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pipeline import grammar, merge, parse
+from pipeline.errors import Permanent, Reason
+from pipeline.records import Extraction, Generation, Request
+from pipeline.settings import EngineSettings
+from pipeline.vintern import Vintern, load
+from pipeline.vintern.constrain import Grammars
+from pipeline.vintern.engine import Engine
+from pipeline.vintern.passes import Table, goes_round, leaving, tables
+from schemas.registry import resolve
+from tests.vintern import checkpoints
+from tests.vintern.pages import LONG, page, same
+from tests.vintern.scripted import Script, Scripted
+
+SLIP = resolve(f"{Path(__file__).with_name('slip.py')}:Slip")
+ROOM = 700  # tokens for an answer, of which a line of a slip takes some 45
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Vintern:
+    directory = tmp_path_factory.mktemp("tiny")
+    checkpoints.write(directory, "v2", seed=1)
+    checkpoints.edit(directory, llm_config={"max_position_embeddings": 32768})
+    return load(directory, dtype="float32", device="cpu")
+
+
+def slip(lines: int) -> str:
+    """The answer that is right for a slip of so many lines; some of them say the same but for the number."""
+    rows = [
+        {"no": str(n), "name": f"Vở {n % 7} ô ly", "amount": f"{n % 5 + 1}.000"} for n in range(1, lines + 1)
+    ]
+    whole = sum(n % 5 + 1 for n in range(1, lines + 1))
+    return grammar.answer(SLIP.shape, {"store": "Kho Đông", "lines": rows, "total": f"{whole}.000"})
+
+
+def reads(truth: str) -> Script:
+    """Goes on after what it sees of `truth`: its beginning, or the part before the table and whole lines.
+
+    What it sees after a cut must begin with a line and be enough to find the place by.
+    """
+    table = truth.index("[") + 1
+
+    def says(seen: str) -> str:
+        if truth.startswith(seen):
+            return truth[len(seen) :]
+        assert seen.startswith(truth[:table]), f"the table's head is out of sight: {seen[: table + 20]}"
+        rest = seen[table:]
+        assert truth.count(rest) == 1 and rest.startswith("{"), f"the place cannot be found: {rest[:60]}"
+        at = truth.index(rest)
+        assert truth[at - 1] == ","
+        return truth[at + len(rest) :]
+
+    return says
+
+
+def request(number: int = 1, spec: Any = SLIP, most: int = 10_000) -> Request:
+    return page(number, 1, grammar.compile(spec), most)
+
+
+def engine(model: Vintern, says: Script, room: int = ROOM, **settings: Any) -> Engine:
+    length = len(model.prompt_ids(request().question, 1)) + room
+    settings = {"max_new_tokens": 10_000, "retry_penalty": 1, **settings}
+    return Engine(model, EngineSettings(**settings), Scripted(model, says, length))
+
+
+def read(generation: Generation) -> Extraction:
+    return merge.document([parse.page_record(generation, SLIP, 1)], SLIP)
+
+
+@pytest.mark.parametrize("lines", [0, 10, 30, 60, 100])
+def test_a_table_comes_back_with_all_its_lines(model: Vintern, lines: int) -> None:
+    truth = slip(lines)
+    reader = engine(model, reads(truth))
+    (answer,) = reader.generate([request()])
+    assert (answer.text, answer.finish, answer.attempts) == (truth, "stop", 1)
+    assert (answer.passes > 1) == (lines > 10) and reader.stats.passes == answer.passes
+    made = read(answer)
+    assert len(made.record["lines"]) == lines
+    assert [line["no"] for line in made.record["lines"]] == list(range(1, lines + 1))
+    assert made.state == "done", [check for check in made.checks if not check.passed]
+    assert all(field.confidence is not None and 0.99 < field.confidence <= 1 for field in made.fields)
+
+
+def test_the_page_is_seen_once_and_no_token_is_fed_twice(model: Vintern) -> None:
+    reader = engine(model, reads(slip(60)))
+    (answer,) = reader.generate([request()])
+    assert isinstance(reader.backend, Scripted) and answer.passes > 3
+    assert reader.backend.encoded == 1
+    assert reader.backend.fed < answer.prompt_tokens + len(answer.spans)
+
+
+def test_positions_end_where_the_model_was_made_for_no_more(model: Vintern) -> None:
+    language = replace(model.config.language, positions=2000)
+    short = Vintern(model.network, replace(model.config, language=language), model.tokenizer, "")
+    (answer,) = engine(short, reads(slip(60))).generate([request()])
+    assert (answer.finish, answer.prompt_tokens + len(answer.spans)) == ("length", 2000)
+
+
+def test_a_table_ends_at_the_bound_on_passes_and_says_so(model: Vintern) -> None:
+    (answer,) = engine(model, reads(slip(100)), max_passes=3).generate([request()])
+    assert (answer.finish, answer.passes) == ("length", 3)
+    with pytest.raises(Permanent, match=r"not finished after \d+ tokens in 3 passes") as raised:
+        parse.page_record(answer, SLIP, 1)
+    assert raised.value.reason == Reason.output_truncated
+    (answer,) = engine(model, reads(slip(100)), max_passes=1).generate([request()])
+    assert (answer.finish, answer.passes, len(answer.spans)) == ("length", 1, ROOM)
+
+
+def test_a_request_with_less_room_than_the_context_takes_more_passes(model: Vintern) -> None:
+    truth = slip(30)
+    (answer,) = engine(model, reads(truth)).generate([request(most=400)])
+    assert answer.text == truth and answer.passes > 5
+
+
+def test_without_a_line_that_can_leave_the_answer_is_cut(model: Vintern) -> None:
+    (answer,) = engine(model, reads(slip(30)), room=100).generate([request()])
+    assert (answer.finish, answer.passes) == ("length", 1)  # two lines have no room
+    (answer,) = engine(model, reads(slip(0)), room=20).generate([request()])
+    assert (answer.finish, answer.passes, len(answer.spans)) == ("length", 1, 20)
+
+
+def test_a_runaway_table_ends_at_the_schemas_bound(model: Vintern) -> None:
+    """The grammar counts over all passes."""
+    truth = slip(300)
+    most = next(node.max_items for node in SLIP.shape.fields if node.name == "lines")
+
+    def says(seen: str) -> str:
+        return reads(truth)(seen) if "]" not in seen else '],"Cộng":null}'[seen.count("]") :]
+
+    (answer,) = engine(model, says).generate([request()])
+    assert answer.text.count("STT") == most
+    assert (answer.finish, answer.text[-13:]) == ("stop", '],"Cộng":null}')
+
+
+def begins_again(lines: int) -> Script:
+    """The table never ends: after its last line comes its first."""
+    truth = slip(lines)
+    endless = truth[: truth.index("]")] + ","
+
+    def says(seen: str) -> str:
+        if endless.startswith(seen):
+            return endless[len(seen) :]
+        last = seen.rindex("{")
+        at = endless.rindex(seen[last:])
+        return endless[at + len(seen) - last :] or endless[endless.index("[") + 1 :]
+
+    return says
+
+
+def test_a_model_that_begins_the_table_again_in_each_pass_is_stopped(model: Vintern) -> None:
+    """A round is longer than any cycle that is looked for while it writes, and brings nothing."""
+    (answer,) = engine(model, begins_again(12), room=900).generate([request()])
+    assert answer.finish == "loop" and 36 <= answer.text.count("STT") < 50
+    with pytest.raises(Permanent) as raised:
+        parse.page_record(answer, SLIP, 1)
+    assert raised.value.reason == Reason.generation_loop
+    (twice,) = engine(model, begins_again(12), room=900, retry_penalty=1.01).generate([request()])
+    assert (twice.attempts, twice.text, twice.seams) == (2, answer.text, answer.seams)
+
+
+def goes_back(truth: str, at: int) -> Script:
+    """Reads well, but after a cut it goes back two lines once it sees `at` whole ones."""
+    table, end = truth.index("[") + 1, truth.index("]")
+    rows = re.findall(r"{[^}]*}", truth[table:end])
+
+    def says(seen: str) -> str:
+        if len(seen) < table:
+            return truth[len(seen) :]
+        body = seen[table:]
+        if "]" in body:
+            return truth[end + len(body) - body.index("]") :]
+        whole = [int(n) for n in re.findall(r'{"STT":"([0-9]+)"[^}]*}', body)]
+        begun = body[body.rfind("}") + 1 :]
+        no = whole[-1] + 1 if whole else 1
+        if len(whole) == at and whole[0] != 1:
+            no -= 2
+        following = truth[end:] if no > len(rows) else f"{',' * bool(whole)}{rows[no - 1]}"
+        return following[len(begun) :]
+
+    return says
+
+
+def test_lines_read_again_at_a_seam_are_kept_once(model: Vintern) -> None:
+    """Their numbers tell that they are the same, and the total bears it out."""
+    (answer,) = engine(model, goes_back(slip(30), at=7)).generate([request()])
+    assert answer.finish == "stop" and answer.text.count("STT") > 30
+    made = read(answer)
+    assert [line["no"] for line in made.record["lines"]] == list(range(1, 31))
+    again = [check for check in made.checks if check.code == "line_reread"]
+    assert len(again) == (answer.text.count("STT") - 30) / 2
+    assert made.state == "done"
+    # Without what is known of passes, the total finds it.
+    plain = merge.document([replace(parse.page_record(answer, SLIP, 1), seams=())], SLIP)
+    assert plain.state == "review" and len(plain.record["lines"]) > 30
+
+
+@torch.inference_mode()
+def slowly(model: Vintern, asked: Request, tokens: list[int], forced: list[bool]) -> tuple[Tensor, Tensor]:
+    """Logits before each of `tokens`, and how each looked at the page: one forward pass without a cache.
+
+    Each token sees what had not yet left when it was fed; what is forced is fed with the next choice.
+    """
+    bytes_of = Grammars(model.tokenizer, model.config.language.vocab).bytes_of
+    ids = torch.cat([model.prompt_ids(asked.question, 1), torch.tensor(tokens)])
+    prompt = len(ids) - len(tokens)
+    sees = torch.ones(len(ids), len(ids), dtype=torch.bool).tril()
+    sight: list[int] = []
+    chosen = 0
+    for number, without_choice in enumerate(forced):
+        if len(sight) == asked.max_new_tokens:
+            fed = sight.index(chosen)
+            leave = leaving([bytes_of(tokens[n]) for n in sight], len(sight), fed)
+            assert leave is not None
+            sees[prompt + chosen :, [prompt + n for n in sight[slice(*leave)]]] = False
+            del sight[slice(*leave)]
+        sight.append(number)
+        chosen = chosen if without_choice else number
+    looked: list[Tensor] = []
+
+    def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], 1) for part in (key, value))
+        weights = (
+            (query @ key.transpose(2, 3) / query.shape[3] ** 0.5).masked_fill(~sees, -torch.inf).softmax(-1)
+        )
+        looked.append(weights[0].mean(0)[:, ids == model.tokenizer.image])
+        return weights @ value
+
+    embeds = model.embed(ids, model.vision(torch.from_numpy(asked.tiles)))
+    hidden = model.language(embeds[None], torch.arange(len(ids))[None], attend)
+    return model.language.head(hidden)[0, prompt - 1 : -1].float(), looked[-1][prompt - 1 :]
+
+
+def tokens_of(model: Vintern, answer: Generation) -> list[int]:
+    """The tiny tokenizer has one token for each letter."""
+    return [model.tokenizer.encode_plain(letter)[0] for letter in answer.text]
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_further_pass_says_what_a_whole_forward_pass_over_its_sight_says(
+    model: Vintern, kernels: bool
+) -> None:
+    asked = page(3, 1, LONG, 110)
+    (answer,) = Engine(model, EngineSettings(place=True, kernels=kernels)).generate([asked])
+    assert answer.passes >= 3 and answer.finish == "stop" and answer.place is not None
+    tokens = tokens_of(model, answer)
+    assert len(answer.spans) == len(tokens)
+    logits, looked = slowly(model, asked, tokens, answer.forced.tolist())
+    chosen = np.flatnonzero(~answer.forced)
+    assert chosen[-1] > answer.seams[-1]
+    said = logits.softmax(-1)[torch.arange(len(tokens)), torch.tensor(tokens)].numpy()
+    np.testing.assert_allclose(answer.unmasked[chosen], said[chosen], rtol=1e-3)
+    for number in chosen[:-1]:
+        row = (looked[number] + looked[number + 1]) / 2
+        assert answer.place[number, 0] == pytest.approx(float(row.max()), rel=1e-3)
+
+
+def test_passes_do_not_depend_on_neighbours_and_change_nothing_that_fits(model: Vintern) -> None:
+    asked = [page(n, 1, LONG, room) for n, room in ((1, 110), (2, 150), (3, 120), (4, 1000))]
+    alone = [next(Engine(model, EngineSettings(max_batch=1)).generate([each])) for each in asked]
+    together = {a.request_id: a for a in Engine(model, EngineSettings(max_batch=3)).generate(asked)}
+    assert [answer.passes > 1 for answer in alone] == [True, True, True, False]
+    assert all(same(together[answer.request_id], answer) for answer in alone)
+    assert all(together[answer.request_id].seams == answer.seams for answer in alone)
+    (once,) = Engine(model, EngineSettings(max_passes=1)).generate(asked[3:])
+    assert same(once, alone[3])
+
+
+values = st.text('ab"\\[]{},:đ ', max_size=6)
+documents = st.fixed_dictionaries(
+    {
+        "Đầu": values,
+        "Bảng": st.lists(st.fixed_dictionaries({"ạ": values, "s": st.lists(values, max_size=2)}), max_size=8),
+        "Phí": st.lists(values, max_size=4),
+    }
+)
+
+
+@given(document=documents, edges=st.lists(st.integers(0, 600), max_size=80), end=st.integers(1, 600))
+def test_what_stays_in_sight_is_the_text_without_whole_lines(
+    document: dict[str, Any], edges: list[int], end: int
+) -> None:
+    """However tokens are cut, across lines and within letters, and wherever the text ends so far."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()[:end]
+    at = sorted({0, len(text), *(edge for edge in edges if edge < len(text))})
+    pieces = [text[a:b] for a, b in pairwise(at)]
+    leave = leaving(pieces, len(pieces), len(pieces))
+    if leave is not None:
+        stays = b"".join(pieces[: leave[0]] + pieces[leave[1] :])
+        assert len(stays) < len(text)
+        assert any(without_first_lines(text, stays, table) for table in tables(text))
+
+
+def without_first_lines(text: bytes, stays: bytes, table: Table) -> bool:
+    """`stays` is `text` without some of the table's first lines, of which the last whole one stays."""
+    return any(stays == text[: table.opens] + text[start:] for start, _ in table.lines[1:])
+
+
+@given(document=documents)
+def test_tables_are_the_lists_that_are_in_no_other(document: dict[str, Any]) -> None:
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    found = [[json.loads(text[a:b]) for a, b in table.lines] for table in tables(text)]
+    assert found == [value for value in document.values() if isinstance(value, list)]
+    assert list(tables(b"[" + text + b"]")) == []
+
+
+PIECES = [b'{"a":[{', *[b'"b":1},{'] * 9, b'"b"']
+
+
+@pytest.mark.parametrize(
+    ("room", "cached", "leave"),
+    [
+        (11, 10, (1, 4)),  # a quarter of the room becomes free
+        (8, 10, (1, 6)),
+        (11, 3, (1, 3)),  # no more than is in the cache
+        (3, 10, None),  # with the last whole line there would be no room
+        (11, 1, None),
+    ],
+)
+def test_the_oldest_lines_leave(room: int, cached: int, leave: tuple[int, int] | None) -> None:
+    assert leaving(PIECES, room, cached) == leave
+
+
+def test_where_tokens_of_lines_are_never_cut_alike_nothing_leaves() -> None:
+    assert leaving([b'{"a":[{"b":', b'1},{"b', b'":2},{', b'"b":3},'], 4, 4) is None
+
+
+def test_many_rounds_of_the_same_lines_are_a_loop() -> None:
+    def table(*numbers: int) -> bytes:
+        return b'{"t":[' + b",".join(b'{"a":%d}' % number for number in numbers) + b","
+
+    assert goes_round(table(7, *[1, 2, 3] * 10))
+    assert not goes_round(table(7, *[1, 2, 3] * 9))  # rung up by turns
+    assert not goes_round(table(*[1] * 100))
+    assert goes_round(table(*list(range(40)) * 3))
+    assert not goes_round(table(*list(range(40)) * 2))
