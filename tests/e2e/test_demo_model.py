@@ -24,3 +24,20 @@ def test_it_reads_specimens_that_it_never_saw(vinbatch: Command, kind: str) -> N
     assert scores["documents"] == 8
     assert scores["total"]["recall"] >= 0.88
     assert (vinbatch.folder / "page.html").read_text().count("<img") >= 1
+
+
+def test_a_receipt_that_does_not_fit_beside_its_page_is_read_in_passes(vinbatch: Command) -> None:
+    """The room for an answer is less than a receipt of four or five lines takes; every line comes back."""
+    vinbatch.environment["VINBATCH_ENGINE__KV_TOKENS"] = "560"
+    vinbatch("specimens", "--out", "in", "--count", 6, "--kind", "receipt", "--seed", 5_000)
+    rows = ("--store", "sqlite:///rows.db")
+    vinbatch("run", "in", "--schema", "receipt@1", "--model", "demo", "--job", "till", *rows)
+    read = vinbatch.rows(
+        "SELECT documents.uri, pages.passes, pages.output, (SELECT value FROM fields WHERE path = 'lines' "
+        "AND fields.document_id = documents.id) AS lines FROM documents JOIN pages ON document_id = id",
+        "sqlite:///rows.db",
+    )
+    truth = [json.loads(line) for line in (vinbatch.folder / "in/truth.jsonl").read_text().splitlines()]
+    printed = {item["file"]: len(item["record"]["lines"]) for item in truth}
+    assert {row["uri"].rpartition("/")[2]: int(row["lines"]) for row in read} == printed
+    assert sum(row["passes"] > 1 for row in read) >= 2

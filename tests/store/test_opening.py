@@ -153,7 +153,12 @@ def _described(url: str) -> set[tuple[object, ...]]:
             # The order of a table's columns and constraints is of no importance; a column that a migration
             # has added stands in the line of the one before.
             return {
-                (name, *sorted(part.strip(" \t,()") for part in re.split(r"\n|, (?=\w+ TEXT)", made)))
+                (
+                    name,
+                    *sorted(
+                        part.strip(" \t,()") for part in re.split(r"\n|, (?=\w+ (?:TEXT|INTEGER))", made)
+                    ),
+                )
                 for name, made in connection.execute(sql)
             }
     described: set[tuple[object, ...]] = set()
