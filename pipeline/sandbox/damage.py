@@ -28,6 +28,7 @@ _FLATE = ("/FlateDecode", "/Fl")
 _JPEG = ("/DCTDecode", "/DCT")
 _JPEG_2000 = ("/JPXDecode",)
 _FAX = ("/CCITTFaxDecode", "/CCF")
+_FLUSH = b"\x00\x00\xff\xff"
 _TAIL = 64  # bytes after a JPEG's end marker that scanners and senders add
 _COMPONENTS = {"/DeviceGray": 1, "/CalGray": 1, "/G": 1, "/Indexed": 1, "/I": 1, "/Separation": 1,
                "/DeviceRGB": 3, "/CalRGB": 3, "/RGB": 3, "/Lab": 3, "/DeviceCMYK": 4, "/CMYK": 4}  # fmt: skip
@@ -162,32 +163,29 @@ def _decoded(stream: Stream) -> tuple[bytes, bool]:
 
 
 def _inflated(data: bytes) -> Iterator[tuple[bytes, bool]]:
-    """(part, whether the last block has ended) of a deflated stream, as far as it can be read."""
+    """(part, whether the last block has ended) of a deflated stream, as far as it can be read.
+
+    Many writers leave out the checksum after the last block; some end with the mark of a flush instead of it.
+    """
     data = data.lstrip(b"\r\n")
-    for bits in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
-        inflater = zlib.decompressobj(bits)
-        left, total = (data if bits > 0 else data[2:]), 0
+    has_header = data[:1] and data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    left, total = data[2:] if has_header else data, 0
+    while left and not inflater.eof and total < _MOST_BYTES:
         try:
-            while left and not inflater.eof and total < _MOST_BYTES:
-                part = inflater.decompress(left, _CHUNK)
-                total += len(part)
-                left = inflater.unconsumed_tail
-                yield part, inflater.eof
-                if not part:
-                    break
-            if total or not data:
-                yield inflater.flush(_CHUNK) if not inflater.eof else b"", inflater.eof or not data
-                return
+            part = inflater.decompress(left, _CHUNK)
         except zlib.error:
-            if total:
-                yield b"", False
-                return
-    yield b"", False
+            break
+        left = inflater.unconsumed_tail
+        total += len(part)
+        yield part, inflater.eof
+    flushed = not left and data.rstrip(b"\r\n").endswith(_FLUSH)
+    yield b"", inflater.eof or flushed or not data or total >= _MOST_BYTES
 
 
 def _loss(picture: Stream) -> Loss | None:
     """What of a picture cannot be decoded; None if nothing, or if its kind does not tell."""
-    size = int(picture.get("/Width", 0)), int(picture.get("/Height", 0))
+    size = _number(picture.get("/Width")), _number(picture.get("/Height"))
     filters = _filters(picture)
     if not filters or min(size) < 1:
         return None
@@ -201,6 +199,10 @@ def _loss(picture: Stream) -> Loss | None:
     else:
         return None
     return Loss(size, lost, why) if lost > 0 else None
+
+
+def _number(found: Any) -> int:
+    return int(found) if isinstance(found, int) else 0
 
 
 def _flate_loss(picture: Stream, size: tuple[int, int]) -> tuple[float, str]:

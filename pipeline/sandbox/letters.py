@@ -24,6 +24,13 @@ def in_builtin_faces(_font: pdfium.FPDF_FONT | None, character: int) -> bool:
     return character <= 0xFF or character in _STANDARD
 
 
+def face_size(font: pdfium.FPDF_FONT) -> int:
+    """Bytes of the file that PDFium draws a font with."""
+    size = ctypes.c_size_t()
+    pdfium.FPDFFont_GetFontData(font, None, 0, ctypes.byref(size))
+    return int(size.value)
+
+
 def of_text(page: pdfium.FPDF_PAGE, facts: PageFacts, drawable: Drawable) -> Iterator[Told]:
     """What of the page's text is not drawn as it stands there, for want of its font."""
     if not facts.absent_fonts:

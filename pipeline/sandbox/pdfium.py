@@ -20,6 +20,8 @@ from pipeline.sandbox.drawer import Drawn, PageLimits, mapped, scale_of, within_
 from pipeline.sandbox.structure import DYNAMIC_FORM, PageFacts, Structure, Told, unlocked
 
 _LOCKED = (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
+_EAST_ASIA = 0x2E80  # the first character of those scripts
+_OWN_FACES = 100_000  # bytes: each of PDFium's own faces has fewer
 _PLEASE_WAIT = re.compile(r"please wait|adobe reader|acrobat reader", re.I)
 
 
@@ -52,18 +54,20 @@ class PdfiumPdf:
     def look(self, number: int) -> tuple[float, tuple[Told, ...]]:
         """The page's unit, and what `draw` would say of it, as far as that needs no pixels."""
         facts = self._structure.page(number)
-        page = self._loaded(number)
-        try:
-            return facts.unit, (
-                *facts.flags,
-                *pictures.told(facts.pictures),
-                *self._left_out(page, facts, number),
-            )
-        finally:
+        flags = [*facts.flags, *pictures.told(facts.pictures)]
+        if facts.absent_fonts or facts.fields or self._structure.has_xfa:
+            page = self._loaded(number)
+            flags += self._left_out(page, facts, number)
             page.close()
+        return facts.unit, tuple(flags)
 
     def drawable(self, font: pdfium.FPDF_FONT | None, character: int) -> bool:
-        """Whether a character of a font that is not embedded is drawn."""
+        """Whether a character of a font that is not embedded is drawn.
+
+        The scripts of East Asia are, where PDFium has found a face of the system; its own have none of them.
+        """
+        if font is not None and character >= _EAST_ASIA and letters.face_size(font) > _OWN_FACES:
+            return True
         return letters.in_builtin_faces(font, character)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from pipeline.filetype import Kind
 from pipeline.sandbox import faces
 from pipeline.sandbox.drawer import PageLimits
 from pipeline.sandbox.faces import Face
-from pipeline.sandbox.letters import in_builtin_faces
+from pipeline.sandbox.letters import face_size, in_builtin_faces
 from pipeline.sandbox.pdfium import PdfiumPdf
 
 _BOLD = 600  # weight from which a face is
@@ -33,7 +33,7 @@ class PdfiumWithFaces(PdfiumPdf):
 
     def drawable(self, font: pdfium.FPDF_FONT | None, character: int) -> bool:
         """Whether the face that stands for `font` has it; without one: every face that was given so far."""
-        given = [face for face in _GIVER.given if font is None or len(face.data) == _size(font)]
+        given = [face for face in _GIVER.given if font is None or len(face.data) == face_size(font)]
         if not given:
             return in_builtin_faces(font, character)
         return all(character in face.characters for face in given)
@@ -89,13 +89,6 @@ class _Giver:
 
     def _name(self, _: Any, handle: int, buffer: Any, room: int) -> int:
         return _put(self.given[handle - 1].name.encode() + b"\0", buffer, room)
-
-
-def _size(font: pdfium.FPDF_FONT) -> int:
-    """Bytes of the file that PDFium draws a font with."""
-    size = ctypes.c_size_t()
-    pdfium.FPDFFont_GetFontData(font, None, 0, ctypes.byref(size))
-    return int(size.value)
 
 
 def _put(data: bytes, buffer: Any, room: int) -> int:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
-from PIL import Image
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
 from pipeline.sandbox.damage import Loss
 from pipeline.sandbox.structure import Told
 
-_MUCH = 0.1  # of the page: with so much of it lost, the page cannot be taken for what was written on it
+_MUCH = 0.25  # of the page: with so much of it lost, the page cannot be taken for what was written on it
 _DEPTH = 8  # forms within forms
 _MOST = 2_000  # pictures of a page that are looked at
 _IDENTITY = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
@@ -140,13 +138,15 @@ def _on_canvas(page: pypdfium2.PdfPage, box: Box, size: tuple[int, int]) -> tupl
 
 def _is_blank(canvas: mmap.mmap, size: tuple[int, int], box: tuple[int, int, int, int] | None = None) -> bool:
     """Whether a part of what was drawn has one colour; one that is no pixel large has none."""
-    pixels: Any = memoryview(canvas)[: 3 * size[0] * size[1]]
-    page = Image.frombuffer("RGB", size, pixels, "raw", "RGB", 0, 1)
-    part = page if box is None else page.crop(box)
-    if min(part.size) < 1:
+    left, top, right, bottom = box or (0, 0, *size)
+    if left >= right or top >= bottom:
         return False
-    extremes: Any = part.getextrema()
-    return all(low == high for low, high in extremes)
+    first = 3 * (top * size[0] + left)
+    row = canvas[first : first + 3] * (right - left)
+    return all(
+        canvas[start : start + len(row)] == row
+        for start in range(first, first + 3 * size[0] * (bottom - top), 3 * size[0])
+    )
 
 
 def _percent(share: float) -> str:

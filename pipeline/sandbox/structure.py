@@ -23,8 +23,8 @@ from pipeline.sandbox.drawer import LARGEST_UNIT
 
 # What pikepdf raises about objects that are not what they should be.
 BROKEN = (
-    pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError,
-    OverflowError, NotImplementedError,
+    pikepdf.PdfError, pikepdf.PasswordError, ValueError, TypeError, KeyError, AttributeError, IndexError,
+    RuntimeError, OverflowError, NotImplementedError,
 )  # fmt: skip
 _MOST = 2_000  # annotations of a page, attachments, fonts, parents: what is beyond is not looked at
 _HIDDEN = 1 << 1 | 1 << 5  # flags of an annotation: hidden, not to be seen on a screen
@@ -56,7 +56,7 @@ class Field:
 class PageFacts:
     """Of one page. `unit` is the length of its unit in 1/72 inch.
 
-    absent_fonts   a font is neither embedded nor one that every renderer has
+    absent_fonts   a font is not embedded, and its codes may be other letters than those of Western Europe
     unknown_fonts  names of such fonts that do not say which letters their codes are
     """
 
@@ -108,7 +108,7 @@ class Structure:
                 flags += _attached_here(annotation)
                 fields += _field(annotation)
             content = damage.Content(page, _inherited(page, "/Resources"), self._losses)
-            fonts = [font for font in content.fonts if not _is_embedded(font)]
+            fonts = [font for font in content.fonts if _may_have_others(font) and not _is_embedded(font)]
             return PageFacts(
                 _unit(page),
                 (*flags, *content.flags),
@@ -305,10 +305,17 @@ def _is_embedded(font: Any) -> bool:
         return True
     descendants = font.get("/DescendantFonts")
     owner = descendants[0] if descendants is not None and len(descendants) else font
-    descriptor = owner.get("/FontDescriptor")
+    descriptor = owner.get("/FontDescriptor") if isinstance(owner, Dictionary) else None
     return isinstance(descriptor, Dictionary) and any(
         name in descriptor for name in ("/FontFile", "/FontFile2", "/FontFile3")
     )
+
+
+def _may_have_others(font: Any) -> bool:
+    """Whether the codes of a font may be other letters than those that every renderer has."""
+    encoding = font.get("/Encoding")
+    differs = isinstance(encoding, Dictionary) and "/Differences" in encoding
+    return font.get("/Subtype") == "/Type0" or differs or _base_name(font).lower().startswith(_LEGACY)
 
 
 def _is_unknown(font: Any) -> bool:
@@ -318,13 +325,15 @@ def _is_unknown(font: Any) -> bool:
         return True
     if font.get("/Subtype") != "/Type0" or "/ToUnicode" in font:
         return False
-    info = font.DescendantFonts[0].get("/CIDSystemInfo")
+    descendants = font.get("/DescendantFonts")
+    owner = descendants[0] if descendants is not None and len(descendants) else None
+    info = owner.get("/CIDSystemInfo") if isinstance(owner, Dictionary) else None
     ordering = str(info.get("/Ordering", "Identity")) if isinstance(info, Dictionary) else "Identity"
     return str(font.get("/Encoding")) in ("/Identity-H", "/Identity-V") and ordering == "Identity"
 
 
 def _base_name(font: Any) -> str:
-    name = str(font.get("/BaseFont", "")).lstrip("/")
+    name = bytes(font.get("/BaseFont", Name.Nameless)).decode("utf-8", "replace").lstrip("/")
     prefix, plus, rest = name.partition("+")
     return rest if plus and len(prefix) == 6 else name
 
