@@ -170,7 +170,7 @@ class Renderer:
         if others and _blank(page.pixels):
             second = self._second_opinion(document, number, others[0])
             if isinstance(second, PageImage) and not _blank(second.pixels):
-                return second
+                return replace(second, flags=(*page.flags, *second.flags))
             if isinstance(second, Failure) and second.reason in _ENDS:
                 message = f"the page is blank as {page.renderer} draws it; {others[0]}: {second.message}"
                 flag = Flag(FlagCode.blank_unconfirmed, message)

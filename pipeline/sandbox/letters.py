@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.flags import FlagCode
 from pipeline.sandbox.structure import PageFacts, Told
+from pipeline.sandbox.texts import SOME_IDEOGRAPH
 
 # Beyond Latin-1, what PDFium's own faces have: the rest of the standard Latin set (PDF 32000-1, annex D).
 _STANDARD = frozenset(map(ord, "ıŁłŒœŠšŸŽžƒˆˇ˘˙˚˛˜˝–—‘’‚“”„†‡•…‰‹›⁄€™−ﬁﬂ"))
@@ -66,5 +67,12 @@ def _is_drawn(font: str, character: int, drawable: Drawable) -> bool:
 
 def _listed(letters: Iterable[int]) -> str:
     ordered = sorted(letters)
-    shown = (chr(letter) if chr(letter).isprintable() else f"U+{letter:04X}" for letter in ordered[:_NAMED])
+    shown = (
+        "ideographs"
+        if letter == SOME_IDEOGRAPH
+        else chr(letter)
+        if chr(letter).isprintable()
+        else f"U+{letter:04X}"
+        for letter in ordered[:_NAMED]
+    )
     return " ".join(shown) + (f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else "")

@@ -18,7 +18,7 @@ from pikepdf import Dictionary, Name
 _LEGACY = (".vn", "vni-", "vni ", "vntime", "vnarial")
 _BUILT_IN = ("Symbol", "ZapfDingbats")  # every renderer has them
 _EAST_ASIAN = ("Japan1", "GB1", "CNS1", "Korea1", "KR")
-_SOME_IDEOGRAPH = 0x4E00  # for a text of such a font whose codes are in an encoding of their own
+SOME_IDEOGRAPH = 0x4E00  # for a text of such a font whose codes are in an encoding of their own
 _MOST_CODES = 65_536
 _SECTION = re.compile(rb"begin(bfchar|bfrange)(.*?)end\1", re.S)
 _TOKEN = re.compile(rb"<([0-9A-Fa-f\s]*)>|(\[)|(\])")
@@ -120,7 +120,7 @@ def _composite(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
         return {ord(sign) for text in texts for sign in text.decode("utf-16-be", "replace")}, False
     info = (_descendant(font) or Dictionary()).get("/CIDSystemInfo")
     ordering = str(info.get("/Ordering", "Identity")) if isinstance(info, Dictionary) else "Identity"
-    return ({_SOME_IDEOGRAPH}, False) if ordering in _EAST_ASIAN else (set(), bool(codes))
+    return ({SOME_IDEOGRAPH}, False) if ordering in _EAST_ASIAN else (set(), bool(codes))
 
 
 def _simple(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
