@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from pipeline import grammar, keys, prompt
 from pipeline.keys import ModelFacts
 from pipeline.records import Pixels
-from pipeline.room import Room, Tiling, tiling
+from pipeline.room import Room, Tiling, page_tiling
 from pipeline.settings import Settings
-from pipeline.textlines import look
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
@@ -39,8 +38,7 @@ class Recipe:
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""
-        height, width, _ = pixels.shape
-        return tiling(width, height, self.max_tiles, self.room, lambda: look(pixels))
+        return page_tiling(pixels, self.max_tiles, self.room)
 
     def page_key(self, sha256: str, page: int) -> str:
         return keys.page_key(sha256, page, self.key)

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline import tiles
-from pipeline.textlines import TextLines
+from pipeline.records import Pixels
+from pipeline.textlines import TextLines, look
 
 Grid = tuple[int, int]  # columns, rows of tiles
 
@@ -65,17 +66,25 @@ class Tiling:
 
     passes  that its answer is estimated to take; None: there is no room for it, or nothing is known of that
     tight   cut as the checkpoint was trained, its answer would not fit
+    fewer   it has fewer tiles than that
     """
 
     grid: Grid
     passes: int | None
     tight: bool = False
+    fewer: bool = False
 
 
 def tile_count(grid: Grid) -> int:
     """Tiles of a page with this grid, its thumbnail among them."""
     columns, rows = grid
     return columns * rows + (columns * rows > 1)
+
+
+def page_tiling(pixels: Pixels, max_tiles: int, room: Room | None) -> Tiling:
+    """How a page, uint8 [height, width, 3], is cut: see `tiling`."""
+    height, width, _ = pixels.shape
+    return tiling(width, height, max_tiles, room, lambda: look(pixels))
 
 
 def tiling(
@@ -98,12 +107,15 @@ def tiling(
     if room.passes(tile_count(trained), lines) == 1:
         return Tiling(trained, 1)
     smaller = _smaller(trained, width, height)
-    found = [Tiling(grid, room.passes(tile_count(grid), lines), tight=True) for grid in [trained, *smaller]]
+    found = [
+        Tiling(grid, room.passes(tile_count(grid), lines), tight=True, fewer=grid != trained)
+        for grid in [trained, *smaller]
+    ]
     possible = [tiling for tiling in found if tiling.passes is not None]
     readable = [
         tiling
         for tiling in possible
-        if tiling.grid == trained or seen.height * _scale(tiling.grid, width, height) >= READABLE
+        if not tiling.fewer or seen.height * _scale(tiling.grid, width, height) >= READABLE
     ]
     if readable:
         return min(readable, key=lambda t: (t.passes, -_scale(t.grid, width, height), t.grid))
