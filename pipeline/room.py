@@ -23,10 +23,10 @@ Grid = tuple[int, int]  # columns, rows of tiles
 
 # Height of a usual line of print in its tile, pixels, below which letters run together: see the figures of
 # `infra.benchmarks.room`. Type of 9 points on A4 has 11 in 2×3 tiles and 8 in 2×2.
-READABLE = 9.5
+READABLE = 9.0
 # How much flatter or narrower than on paper a page may become. The reference's own grids go as far as 1.25
 # with at most 6 tiles and 1.5 with at most 4.
-SQUEEZE = 4 / 3 + 1e-9
+SQUEEZE = 1.35
 
 
 @dataclass(frozen=True, slots=True)

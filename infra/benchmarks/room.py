@@ -187,7 +187,7 @@ def _grids(page: Page) -> Iterator[tuple[tuple[int, int], Pixels, float]]:
     high, wide, _ = page.pixels.shape
     seen = look(page.pixels)
     yield (0, 0), page.pixels, seen.height
-    for columns, rows in ((3, 4), (3, 3), (2, 3), (2, 2), (1, 2)):
+    for columns, rows in ((3, 4), (2, 3), (2, 2), (1, 2)):
         small = Image.fromarray(page.pixels).resize(
             (tiles.SIDE * columns, tiles.SIDE * rows), Image.Resampling.BICUBIC
         )

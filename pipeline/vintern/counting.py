@@ -24,18 +24,17 @@ _PROSE = "Công ty TNHH Thương mại Dịch vụ Hưng Thịnh Phát, phườn
 
 @dataclass(frozen=True, slots=True)
 class _Usual:
-    """Characters of running text, and of a code."""
+    """Characters of running text and of a code; a number."""
 
     prose: int
     code: int
+    number: str
 
 
-_ALONE = _Usual(prose=40, code=16)  # names and addresses; tax codes, identity numbers
-_IN_A_LINE = _Usual(prose=14, code=6)  # goods and units; rates
+_ALONE = _Usual(prose=40, code=16, number="1.234.567")  # names and addresses; tax codes; totals
+_IN_A_LINE = _Usual(prose=12, code=4, number="123.456")  # goods and units; rates; quantities and amounts
 _CODED = 40  # characters: what may have no more is no running text
 _OTHERS = {
-    "decimal": "1.234.567",
-    "real": "1.234.567",
     "integer": "12",
     "date": "31/12/2026",
     "datetime": "31/12/2026 23:59",
@@ -81,6 +80,8 @@ def _value(node: Node, usual: _Usual) -> Any:
     if isinstance(node, Repeated):
         return []
     printed = node.printed
+    if printed.sql in ("decimal", "real"):
+        return usual.number
     if printed.sql != "text":
         return _OTHERS[printed.sql]
     if printed.max_chars <= _CODED:

@@ -31,5 +31,5 @@ def test_a_plan_says_how_many_pages_leave_too_little_room(vinbatch: Command, tmp
     (vinbatch.folder / "in" / "truth.jsonl").unlink()
     asked = ("plan", "in", "--schema", "invoice@1", "--model", str(tmp_path / "model"))
     told = vinbatch(*asked)
-    assert re.search(r"tight      \d of 2 pages in a context of 4,096 tokens: .*several passes", told), told
+    assert re.search(r"tight      1 of 1 pages in a context of 4,096 tokens: .*several passes", told), told
     assert "tight" not in vinbatch("plan", "in", "--schema", "invoice@1")
