@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import store as stores
+from pipeline.errors import Reason
+from pipeline.records import DocumentRef, Failure
 from tests.e2e.conftest import VINBATCH, Command, write_slips
 from tests.store import samples
 from workers.cli import main
@@ -72,3 +76,43 @@ def test_a_reader_that_has_gone_away_is_130(url: str) -> None:
         process.stdout.close()
         err = process.stderr.read()
     assert process.returncode == 130 and "Traceback" not in err, err
+
+
+PURGE = ("purge", "--store", "rows.db")
+
+
+@pytest.mark.slow
+def test_what_is_purged_is_named_as_run_was_given_it_and_agreed_to(vinbatch: Command) -> None:
+    """A relative path, a bare path for the store; nobody to ask; nothing that matches."""
+    with stores.open(f"sqlite:///{vinbatch.folder}/rows.db") as store:
+        for name in ("june", "july"):
+            job = samples.job(store, name)
+            store.ledger.add(job, [DocumentRef(f"{vinbatch.folder}/in/{one}.pdf") for one in "abc"])
+            for lease in store.ledger.claim(job, "w", 3, 60):
+                store.ledger.quarantine(lease, Failure(Reason.pdf_damaged, "bad"))
+        assert "so say --yes" in vinbatch.fails(*PURGE, "--document", "in/a.pdf")
+        assert "nothing was removed" in vinbatch.fails(*PURGE, "--document", "a.pdf", "--yes")
+        assert "would remove 2 documents" in vinbatch(*PURGE, "--document", "in/a.pdf", "--dry-run")
+        assert "removed 1 documents" in vinbatch(*PURGE, "--document", "in/a.pdf", "--job", "june", "--yes")
+        assert "removed 3 documents" in vinbatch(*PURGE, "--job", "july", "--yes")
+        retry = ("retry", "--store", "rows.db", "--job", "june", "--document")
+        assert f"job june has no document {vinbatch.folder}/b.pdf" in vinbatch.fails(*retry, "b.pdf")
+        assert "1 documents of job june are pending again" in vinbatch(*retry, "in/b.pdf")
+        assert store.books.verify(store.jobs.find("june")).submitted == 2
+
+
+@pytest.mark.slow
+def test_a_purge_asks_where_somebody_can_answer(url: str) -> None:
+    for answer, code, said in ((b"\n", 2, b""), (b"y\n", 0, b"removed 1 documents")):
+        ours, theirs = pty.openpty()
+        os.write(ours, answer)
+        command = [str(VINBATCH), "purge", "--document", "/in/a", "--store", url]
+        done = subprocess.run(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, check=False)
+        shown = os.read(ours, 65536)
+        os.close(ours), os.close(theirs)
+        assert (
+            done.returncode == code
+            and b"this would remove 1 documents" in done.stdout
+            and said in done.stdout
+        )
+        assert b"remove them for good? [y/N]" in shown and (b"nothing was removed" in shown) == (code == 2)
