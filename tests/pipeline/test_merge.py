@@ -231,9 +231,14 @@ def test_no_page_is_no_document() -> None:
 
 
 def test_a_sure_consistent_document_is_done() -> None:
-    made = merge.document([page(1, {"store": "A"})], RECEIPT)
+    whole = {"store": "A", "date": "05/11/2026", "lines": [LINE], "total": "30.000"}
+    made = merge.document([page(1, whole)], RECEIPT)
     assert [check for check in made.checks if not check.passed] == []
     assert made.state == "done"
+    for name in RECEIPT.model.required:  # type: ignore[attr-defined]
+        lacking = merge.document([page(1, {**whole, name: None})], RECEIPT)
+        assert [check.fields for check in named(lacking, "required")] == [(name,)]
+        assert lacking.state == "review"
 
 
 def test_merging_again_gives_the_same() -> None:
@@ -256,7 +261,8 @@ def test_an_ambiguous_number_is_settled_by_arithmetic_and_else_flagged() -> None
 
 def test_the_rules_of_the_schema_are_run_over_the_whole_document() -> None:
     wrong = merge.document(
-        [page(1, {"lines": [LINE]}), page(2, {"lines": [OTHER], "total": "36.000"})], RECEIPT
+        [page(1, {"date": "05/11/2026", "lines": [LINE]}), page(2, {"lines": [OTHER], "total": "36.000"})],
+        RECEIPT,
     )
     failed = [check for check in wrong.checks if not check.passed]
     assert failed and wrong.state == "review"
