@@ -67,7 +67,7 @@ def till_day(raw: str) -> date:
 
 
 def _short(raw: str, first: int, month: int, last: int, *, certain: bool) -> date:
-    """A date with a year of two digits, which comes last if that is `certain` or the other way is unlikely."""
+    """A date with a year of two digits, which comes last if that is `certain` or likelier by far."""
     year = 2000 + last - (100 if last >= _CENTURY_ENDS else 0)
     doubtful = not certain or year not in _RECENT
     if doubtful and 2000 + first in _RECENT and (other := _date(2000 + first, month, last)) is not None:
