@@ -211,11 +211,11 @@ class Engine:
         chosen = self.backend.choose(logits, masks, penalties)
         if masks is None:
             return chosen
-        held = torch.tensor([constraint is not None for constraint in constraints], device=logits.device)
+        held = torch.tensor([each is not None for each in constraints], device=logits.device)
         return self._unmasked.beside(logits, chosen, held)
 
     def _see(self, fed: Sequence[Fed]) -> None:
-        """Keep what the model knew before each forced token of a value: `_weigh` asks what it wanted there."""
+        """Keep what the model knew before each forced token of a value; `_weigh` asks what it wanted."""
         if self.backend.fed_hidden is None:
             raise RuntimeError("the pass kept no hidden states")
         start = 0
