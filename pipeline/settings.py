@@ -6,9 +6,15 @@ unknown value is an error before anything starts.
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +23,8 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UsageError
+
+_FILE = "vinbatch.toml"
 
 
 class Section(BaseModel):
@@ -117,7 +125,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="VINBATCH_",
         env_nested_delimiter="__",
-        toml_file="vinbatch.toml",
+        toml_file=_FILE,
         extra="forbid",
         frozen=True,
     )
@@ -149,10 +157,43 @@ class Settings(BaseSettings):
 def load(**flags: object) -> Settings:
     """Settings with the given flags on top; `flags` are top-level names with dicts for sections.
 
-    Raises UsageError with one line for each bad value.
+    Raises UsageError in one line that names each bad value and where it stands.
     """
     try:
         return Settings(**flags)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise UsageError("bad setting: " + "; ".join(lines)) from None
+        raise UsageError("bad setting: " + "; ".join(map(_complaint, error.errors()))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{_FILE} is not TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{_FILE} cannot be read: {error.strerror}") from None
+
+
+def _complaint(error: ErrorDetails) -> str:
+    path = tuple(map(str, error["loc"]))
+    where = f"{'.'.join(path)}{_origin(path)}"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']} (got {error['input']!r})"
+    keys = list(_keys(Settings))
+    near = [key for key in keys if key.rpartition(".")[2] == path[-1]]  # right, but for its section
+    near = near or get_close_matches(".".join(path), keys, n=1)
+    return f"{where}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _origin(path: tuple[str, ...]) -> str:
+    """Where a setting was given, as far as that is in a file or the environment."""
+    variable = f"VINBATCH_{'__'.join(path)}".upper()
+    if variable in map(str.upper, os.environ):
+        return f" (in the environment, {variable})"
+    section: Any = tomllib.loads(Path(_FILE).read_text("utf-8")) if Path(_FILE).exists() else {}
+    for key in path:
+        section = section.get(key) if isinstance(section, dict) else None
+    return f" (in {_FILE})" if section is not None else ""
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every setting, sections included: "render", "render.dpi" …"""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")

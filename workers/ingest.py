@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from pipeline import sources
 from pipeline.errors import Coded, Permanent
@@ -45,13 +46,16 @@ class Ingest:
         listings: Sequence[SourceListing],
         patience_seconds: float,
         stop: threading.Event,
+        limit: int | None = None,
     ) -> None:
+        """`limit`: how many documents are listed, known ones included; the rest waits for another run."""
         self.failed: str | None = None  # why some documents may not be in the ledger
         self.cut_short = False  # by a stop
         self._store = store
         self._job = job
         self._listings = listings
         self._stop = stop
+        self._left_to_list = limit
         self._left = threading.Event()
         self._patience = Patience(
             lambda: 0.0 if stop.is_set() else patience_seconds,
@@ -96,11 +100,13 @@ class Ingest:
         """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
 
         def add() -> Added:
-            return self._store.ledger.add(self._job, self._until_stop(listing))
+            return self._store.ledger.add(self._job, islice(self._until_stop(listing), self._left_to_list))
 
         where = fields(job=self._job.name, source=listing.source)
         try:
             added = self._patience.call(add)
+            if self._left_to_list is not None:
+                self._left_to_list -= added.added + added.known
             _LOG.info(
                 "the source is listed: %d documents are new, %d known", added.added, added.known, extra=where
             )

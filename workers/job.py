@@ -55,6 +55,7 @@ class JobRequest:
     replicas: int | None = None
     gpus_per_replica: float | None = None
     address: str | None = None
+    limit: int | None = None  # documents that are listed; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
             checkpoint=checkpoint,
         )
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
-        with Ingest(store, job, listings, request.settings.lane.patience_seconds, stop) as ingest:
+        patience = request.settings.lane.patience_seconds
+        with Ingest(store, job, listings, patience, stop, request.limit) as ingest:
             yield _Driver(request, store, job, ingest, reporter, started)
 
 

@@ -17,5 +17,6 @@ specimens (truth.jsonl, metadata.jsonl), are passed over, and a plan names those
 from pipeline.sources.fetching import fetch
 from pipeline.sources.limits import SizeLimits
 from pipeline.sources.listing import list_documents
+from pipeline.sources.places import uri
 
-__all__ = ["SizeLimits", "fetch", "list_documents"]
+__all__ = ["SizeLimits", "fetch", "list_documents", "uri"]

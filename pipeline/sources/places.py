@@ -126,6 +126,11 @@ class Buckets:
 _PLACES: dict[str, Place] = {"": Disk(), "file": Disk(), "s3": Buckets()}
 
 
+def uri(typed: str) -> str:
+    """The URI by which the store knows what a person typed. Raises UsageError."""
+    return of(typed).uri(typed)
+
+
 def of(uri: str) -> Place:
     """The place that `uri` lies in. Raises UsageError if there is none for its scheme."""
     scheme, mark, _ = uri.partition("://")

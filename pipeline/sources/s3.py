@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import lru_cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import boto3
@@ -123,6 +124,21 @@ def download(bucket: str, key: str, settings: SourceSettings, etag: str | None, 
         into.seek(0)
         into.truncate()
         body(uri, etag, settings, SizeLimits(settings.max_archive_bytes), into.write)
+
+    retried(once, settings.attempts)
+
+
+def upload(bucket: str, key: str, file: Path, settings: SourceSettings) -> None:
+    """An object with the bytes of `file`, in parts where they are many; it is there when it is complete.
+    Tried again. Raises Permanent or Transient.
+    """
+
+    def once() -> None:
+        try:
+            with file.open("rb") as data:
+                _client(settings).upload_fileobj(data, bucket, key)
+        except EXPECTED as error:
+            raise translate(error, f"s3://{bucket}/{key}", settings.s3_endpoint) from error
 
     retried(once, settings.attempts)
 

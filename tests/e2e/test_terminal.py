@@ -114,7 +114,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "failures": [("--job", JUNE), ("--job", JUNE, "--json")],
     "diff": [(JUNE, JULY), (JUNE, JULY, "--json")],
     "retry": [("--job", JUNE, "--document", "/in/b" + NAME)],
-    "purge": [("--document", "/in/a" + NAME, "--dry-run"), ("--document", "/in/a" + NAME)],
+    "purge": [("--document", "/in/a" + NAME, "--dry-run"), ("--document", "/in/a" + NAME, "--yes")],
     "query": [
         ("SELECT number AS \"n\x1b[5;45m\", document_uri FROM invoice_v1", "--format", format)
         for format in ("table", "csv", "json")

@@ -116,7 +116,14 @@ def test_bad_settings_are_named(
     monkeypatch.setenv("VINBATCH_RENDER__DPI", "9000")
     (tmp_path / "vinbatch.toml").write_text("[lane]\nreader = 3\n", encoding="utf-8")
     err = says("plan", "in")
-    assert "render.dpi" in err and "lane.reader" in err
+    assert "render.dpi (in the environment, VINBATCH_RENDER__DPI): Input should be less" in err
+    assert "lane.reader (in vinbatch.toml): there is no such setting; did you mean lane.readers?" in err
+    (tmp_path / "vinbatch.toml").write_text("dpi = 300\n[rendr]\n", encoding="utf-8")
+    monkeypatch.delenv("VINBATCH_RENDER__DPI")
+    err = says("plan", "in")
+    assert "did you mean render.dpi?" in err and "did you mean render?" in err
+    (tmp_path / "vinbatch.toml").write_text("dpi: 300\n", encoding="utf-8")
+    assert "vinbatch.toml is not TOML: " in says("plan", "in")
 
 
 def test_help_imports_nothing_heavy(vinbatch: Command) -> None:

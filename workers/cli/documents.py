@@ -111,6 +111,10 @@ def run(
     ] = None,
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
+    ] = None,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -124,10 +128,13 @@ def run(
         replicas=replicas,
         gpus_per_replica=gpus_per_replica,
         address=address,
+        limit=limit,
     )
     with reported(request) as reporter:
         outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
     print_outcome(outcome)
+    if limit is not None:
+        screen.say(f"no more than {limit} documents were listed (--limit); without it the same job goes on")
     raise typer.Exit(130 if outcome.interrupted else 0 if outcome.all_done else 3)
 
 

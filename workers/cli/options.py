@@ -25,7 +25,7 @@ StoreUrl = Annotated[
     typer.Option(
         "--store",
         metavar="URL",
-        help="sqlite:///FILE.db or postgresql://… [default: VINBATCH_STORE, else sqlite:///vinbatch.db]",
+        help="FILE.db, sqlite:///FILE.db or postgresql://… [default: VINBATCH_STORE, else sqlite:///vinbatch.db]",
     ),
 ]
 S3Endpoint = Annotated[

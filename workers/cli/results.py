@@ -45,14 +45,28 @@ def query(
 
 def export(
     job: JobName,
-    format: Annotated[str, typer.Option("--format", help="csv, jsonl, parquet or xlsx.")],
-    out: Annotated[Path, typer.Option(help="File to write; lists of lines go into a second one beside it.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="File or s3://BUCKET/KEY; lists of lines go into a second one beside it. "
+            "A folder, or what ends in /, becomes a dataset with a partition for each job.",
+        ),
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]"
+        ),
+    ] = None,
     url: StoreUrl = None,
     raw: Raw = False,
+    s3_endpoint: S3Endpoint = None,
 ) -> None:
     """Write a job's rows to files."""
+    settings = options.settings(url, s3_endpoint)
     with options.opened(url) as store:
-        written = store.export(store.jobs.find(job), format, out, raw=raw)
+        written = store.export(store.jobs.find(job), out, format, raw=raw, settings=settings.source)
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
