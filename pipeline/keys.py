@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
-FORM = 2
+FORM = 3
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
 # And what chooses how a machine computes: that counts by what came of it there, `ModelFacts.numerics`.

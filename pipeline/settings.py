@@ -136,7 +136,11 @@ class Settings(BaseSettings):
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
     review_below: float = Field(
-        0.9, ge=0, le=1, description="a field less sure than this sends its document to review (uncalibrated)"
+        0.9,
+        ge=0,
+        le=1,
+        description="a field less sure than this sends its document to review (uncalibrated); "
+        "`vinbatch judge` applies another one to a job that has been read",
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()

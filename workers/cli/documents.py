@@ -19,7 +19,7 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import S3Endpoint, Sources, StoreUrl, TrustManifests
+from workers.cli.options import AnySchema, S3Endpoint, Sources, StoreUrl, TrustManifests
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -115,6 +115,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
+    any_schema: AnySchema = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -129,6 +130,7 @@ def run(
         gpus_per_replica=gpus_per_replica,
         address=address,
         limit=limit,
+        any_schema=any_schema,
     )
     with reported(request) as reporter:
         outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))

@@ -37,6 +37,9 @@ TrustManifests = Annotated[
         "--trust-manifests", help="Manifests and links may name files and buckets other than their own."
     ),
 ]
+AnySchema = Annotated[
+    bool, typer.Option("--any-schema", help="Also a schema that the model does not say it reads.")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
