@@ -46,6 +46,10 @@ class SourceSettings(Section):
         description="what fetched bytes must agree with. etag: the checksum stored with an object, else an "
         "ETag that looks like an MD5; stored: only the former, where ETags are no MD5; none: neither",
     )
+    include: tuple[str, ...] = Field(
+        (), description="globs of names, or of paths below the source: only such documents are listed"
+    )
+    exclude: tuple[str, ...] = Field((), description="the same of what is not listed")
     allowed_roots: tuple[str, ...] = Field(
         (), description="folders and s3:// prefixes that any manifest may name and any link may lead to"
     )
