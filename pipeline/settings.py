@@ -65,6 +65,9 @@ class RenderSettings(Section):
     max_pages: int = Field(5000, ge=1)
     max_pixels: int = Field(64_000_000, ge=1, description="pixels of one page, before and after decoding")
     seconds: float = Field(30.0, gt=0, description="wall time for one page")
+    document_seconds: float = Field(
+        3600.0, gt=0, description="wall time for the pages of one document; those left over fail"
+    )
     memory_bytes: int = Field(2 * 2**30, gt=0, description="address space of the rendering process")
     require_sandbox: bool = Field(
         False, description="refuse to read documents where the kernel cannot confine their decoder in full"
