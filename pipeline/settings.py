@@ -79,7 +79,9 @@ class TileSettings(Section):
 
 
 class EngineSettings(Section):
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="computed in, whatever the weights are stored in"
+    )
     device: str = "auto"
     max_batch: int = Field(16, ge=1, description="requests decoded together")
     kv_tokens: int | None = Field(
