@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pipeline.room import Room
+from pipeline.sandbox import faces
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
@@ -25,7 +26,7 @@ FORM = 3
 # And what chooses how a machine computes, and with how much context: that counts by what came of it there,
 # `ModelFacts.numerics` and `ModelFacts.room`.
 UNINVOLVED: Mapping[str, frozenset[str]] = {
-    "render": frozenset({"max_pages", "seconds", "memory_bytes", "require_sandbox"}),
+    "render": frozenset({"max_pages", "seconds", "document_seconds", "memory_bytes", "require_sandbox"}),
     "engine": frozenset(
         {
             "dtype",
@@ -40,7 +41,7 @@ UNINVOLVED: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")
+LIBRARIES = ("llguidance", "pikepdf", "pillow", "pypdfium2", "torch", "zxing-cpp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,11 @@ def page_key(sha256: str, page: int, settings_key: str) -> str:
 
 
 def installed() -> dict[str, str]:
-    """The versions of the libraries that a result passes through, and of Poppler ("absent" without it)."""
-    return {name: version(name) for name in LIBRARIES} | {"poppler": _poppler()}
+    """The versions of the libraries that a result passes through, of Poppler ("absent" without it), and of
+    the faces that stand for fonts which are not in a PDF.
+    """
+    others = {"poppler": _poppler(), "faces": faces.version()}
+    return {name: version(name) for name in LIBRARIES} | others
 
 
 def _poppler() -> str:

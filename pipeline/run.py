@@ -100,7 +100,9 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         cut = tiles.cut(Image.fromarray(image.pixels), grid)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
-    return PreparedPage(image.page, cut, width, height, image.renderer, image.codes, grid)
+    return PreparedPage(
+        image.page, cut, width, height, image.renderer, image.codes, image.flags, image.ended, grid
+    )
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
