@@ -1,11 +1,10 @@
-"""Does the answer fit? Invoice specimens with a real tokenizer, cut as trained and as planned.
+"""Does the answer fit? Invoice specimens with the published tokenizer, cut as trained and as planned.
 
-    python -m infra.benchmarks.room CHECKPOINT [--documents 500] [--context 4096] [--json OUT]
-    python -m infra.benchmarks.room CHECKPOINT --letters 16
+    python -m infra.benchmarks.room [--documents 500] [--context 4096] [--json OUT]
+    python -m infra.benchmarks.room --letters 7
 
-CHECKPOINT is a directory with a config.json and a tokenizer; weights are not needed, for nothing is read.
-Each page of each specimen is cut at 7 tiles (A4 as it is) and at 13 (laid into a picture of 3:4, like a
-phone's photo), and its true answer is counted in tokens:
+No weights are needed, for nothing is read. Each page of each specimen is cut at 7 tiles (A4 as it is) and at
+13 (laid into a picture of 3:4, like a phone's photo), and its true answer is counted in tokens:
 
 before   cut as trained, an answer of at most 2,048 tokens: the page fits or is lost
 planned  by `pipeline.room`, from the page's pixels: one pass, several, or no room at all
@@ -25,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.benchmarks import published
 from infra.benchmarks.tesseract import text_lines
 from pipeline import grammar, tiles
 from pipeline.records import Pixels
@@ -48,6 +49,21 @@ from schemas.registry import resolve
 from schemas.spec import SchemaSpec
 
 BEFORE = 2048  # tokens of an answer at most, whatever the context left
+CONFIG = {  # what prompts of the published layout depend on, and sizes that nothing here depends on
+    "model_type": "internvl_chat",
+    "template": "internvl2_5",
+    "ps_version": "v2",
+    "downsample_ratio": 0.5,
+    "force_image_size": 448,
+    "vision_config": {
+        "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+        "patch_size": 14, "image_size": 448, "norm_type": "layer_norm", "qk_normalization": False,
+    },
+    "llm_config": {
+        "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+        "intermediate_size": 4864, "vocab_size": 151674, "max_position_embeddings": 32768,
+    },
+}  # fmt: skip
 MAX_TILES = {7: 6, 13: 12}  # by the tiles of a page as trained: A4, and 3:4
 CONTEXTS = (4096, 12288)
 
@@ -218,7 +234,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--documents", type=int, default=500)
     parser.add_argument("--context", type=int, action="append", help="tokens [default: 4096 and 12288]")
     parser.add_argument("--seed", type=int, default=13_000)
@@ -230,7 +245,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         readable(given.letters, given.seed, console)
         return
     spec = resolve("invoice@1")
-    tokenizer, config = tokenizers.load(given.checkpoint), configs.read(given.checkpoint)
+    with TemporaryDirectory() as name:
+        published.write(Path(name), "v3_5")
+        (Path(name) / "config.json").write_text(json.dumps(CONFIG))
+        tokenizer, config = tokenizers.load(Path(name)), configs.read(Path(name))
     began = time.process_time()
     found = [page for bill in documents(given.documents, given.seed) for page in pages(bill, spec, tokenizer)]
     console.print(Text(f"{len(found)} pages, {time.process_time() - began:.0f} s of CPU"))
