@@ -49,6 +49,7 @@ def document(
     record = record_of(spec.shape, fields)
     codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
     checks = (
+        *_flagged(pages),
         *merged.checks,
         *(check for page in pages for check in full_lists(page.fields, spec.shape)),
         *full_texts(fields, leaves),
@@ -191,6 +192,13 @@ def _conflict(kept: Field, others: Sequence[Field]) -> Check:
         expected=kept.raw,
         found="; ".join(str(field.raw) for field in others),
     )
+
+
+def _flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
+    """What is known of a page's drawing that its values do not show."""
+    for page in pages:
+        for flag in page.flags:
+            yield Check(str(flag.code), False, "warning", f"page {page.page}: {flag.message}")
 
 
 def _invalid(fields: Sequence[Field]) -> Iterator[Check]:

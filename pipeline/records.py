@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Coded, Reason
+from pipeline.flags import FlagCode
 from schemas.checks import CheckResult
 
 Check = CheckResult  # rules live with the schemas; their outcomes are stored here
@@ -70,13 +71,26 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """Something about a page as it was drawn that a person should look at; `message` is one sentence."""
+
+    code: FlagCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageImage:
-    """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based."""
+    """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based.
+
+    `ended` says how another renderer ended that was asked about the page and gave no answer.
+    """
 
     page: int
     pixels: Pixels
-    renderer: str  # "pdfium", "poppler" or "pillow"
+    renderer: str  # a name in `sandbox.drawers`
     codes: tuple[Code, ...] = ()  # from the top down
+    flags: tuple[Flag, ...] = ()
+    ended: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,8 @@ class PreparedPage:
     height: int
     renderer: str
     codes: tuple[Code, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    ended: Failure | None = None  # as of the `PageImage`
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +166,7 @@ class PageRecord:
     page: int
     fields: tuple[Field, ...]
     codes: tuple[Code, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Outcome:
     last: Progress
     listing_failed: str | None = None  # why documents may be missing from the job
     refused: str | None = None  # why lanes stopped before the end
+    left_out: int = 0  # files of the sources that are no documents by their names, or not wanted
 
     @property
     def all_done(self) -> bool:
@@ -219,7 +220,15 @@ class _Driver:
         )
         unfinished = bool(balance.unfinished) or self._ingest.cut_short
         refused = next((report.refused for report in self._reports if report.refused), None)
-        return Outcome(self.job.name, balance, interrupted and unfinished, last, self._ingest.failed, refused)
+        return Outcome(
+            self.job.name,
+            balance,
+            interrupted and unfinished,
+            last,
+            self._ingest.failed,
+            refused,
+            self._ingest.left_out,
+        )
 
     def _progress(self, phase: str) -> Progress:
         now = time.monotonic()

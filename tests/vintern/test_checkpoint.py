@@ -15,7 +15,9 @@ from pipeline.errors import Unavailable, UsageError
 from pipeline.vintern import Profile
 from pipeline.vintern import checkpoint as checkpoint_files
 from pipeline.vintern.config import SYSTEM
+from pipeline.vintern.constrain import Grammars, unpack
 from tests.vintern import checkpoints
+from tests.vintern.pages import WORDS
 
 QKV = "vision_model.encoder.layers.1.attn.qkv.bias"
 HEAD = "language_model.lm_head.weight"
@@ -154,13 +156,117 @@ def test_added_tokens_on_which_two_files_disagree(checkpoint):
         ({"vision_config": {"qk_normalization": True}}, "qk_normalization"),
         ({"vision_config": {"hidden_size": None}}, "'hidden_size' is missing"),
         ({"llm_config": {"architectures": ["LlamaForCausalLM"]}}, "LlamaForCausalLM"),
-        ({"llm_config": {"rope_scaling": {"type": "yarn"}}}, "rotary"),
+        (
+            {"llm_config": {"architectures": None, "model_type": "llama"}},
+            "'model_type' is 'llama'; only qwen2",
+        ),
+        (
+            {"llm_config": {"rope_scaling": {"type": "yarn"}}},
+            "'rope_scaling' is {'type': 'yarn'}; only 'default'",
+        ),
+        (
+            {"llm_config": {"rope_scaling": {"factor": 2.0}}},
+            "'rope_scaling' is {'factor': 2.0}; only 'default'",
+        ),
+        ({"llm_config": {"rope_parameters": {"rope_type": "llama3"}}}, "'rope_parameters' is"),
+        (
+            {"llm_config": {"layer_types": ["full_attention", "sliding_attention"]}},
+            "'sliding_attention'; only",
+        ),
+        ({"llm_config": {"moe_config": {"num_experts": 8}}}, "'moe_config'"),
+        (
+            {"llm_config": {"architectures": ["Qwen3ForCausalLM"], "attention_bias": True}},
+            "'attention_bias' is True; only False is supported",
+        ),
         ({"llm_config": {"num_hidden_layers": "2"}}, "num_hidden_layers"),
+        ({"vision_config": {"use_moe": True}}, "'use_moe'"),
+        ({"use_llm_lora": 16}, "'use_llm_lora' is 16; only 0 is supported: merge the LoRA into the weights"),
+        ({"pad2square": True}, "'pad2square' is True"),
+        ({"quantization_config": {"quant_method": "awq"}}, "'quantization_config' says that the weights are"),
+        ({"quantization": {"bits": 4}}, "'quantization' says that the weights are quantized"),
     ],
 )
 def test_a_model_of_another_kind(checkpoint, changes, named):
     checkpoints.edit(checkpoint, **changes)
     assert named in refusal(checkpoint)
+
+
+def test_what_a_vision_config_leaves_out_is_as_its_own_software_has_it(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    del config["vision_config"]["norm_type"]
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    assert "'norm_type' is 'rms_norm'; only 'layer_norm' is supported (InternViT-300M;" in refusal(checkpoint)
+
+
+def test_null_is_what_is_not_said(checkpoint):
+    expected = vintern.load(checkpoint).config
+    checkpoints.edit(
+        checkpoint,
+        system_message=None,
+        image_fold=None,
+        llm_config={"head_dim": None, "rope_scaling": None, "sliding_window": None, "layer_types": None},
+        vision_config={"use_moe": None},
+    )
+    assert vintern.load(checkpoint).config == expected
+
+
+def test_scaling_that_begins_beyond_the_context_is_none(checkpoint):
+    expected = vintern.load(checkpoint).config
+    checkpoints.edit(checkpoint, llm_config={"rope_scaling": {"type": "dynamic", "factor": 2.0}})
+    assert vintern.load(checkpoint).config == expected
+
+
+def test_a_system_message_of_the_config_goes_before_the_templates(checkpoint):
+    checkpoints.edit(checkpoint, system_message="Của riêng nó.")
+    assert vintern.load(checkpoint).config.system == "Của riêng nó."
+    (checkpoint / "profile.json").write_text(json.dumps({"system": "Ngắn."}))
+    assert vintern.load(checkpoint).config.system == "Ngắn."
+
+
+def test_a_tied_head_that_was_saved_beside_the_embeddings(tmp_path):
+    """The same twice, as DeepSpeed leaves it; another one is refused."""
+    checkpoints.write(tmp_path, "v2", tied=True)
+    expected = vintern.load(tmp_path).network.state_dict()
+    change(tmp_path, lambda tensors: tensors.update({HEAD: tensors[EMBED].clone()}))
+    found = vintern.load(tmp_path).network.state_dict()
+    assert found.keys() == expected.keys()
+    change(tmp_path, lambda tensors: tensors[HEAD].mul_(2))
+    assert f"{HEAD} is not part of this model" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("said", "tied"), [(None, False), (False, False), (True, True)])
+def test_what_a_native_config_leaves_open_of_its_head_the_files_decide(tmp_path, said, tied):
+    checkpoints.write(tmp_path, "native", tied=tied)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    config |= {} if said is None else {"tie_word_embeddings": said}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert vintern.load(tmp_path).config.language.tied is tied
+
+
+def test_a_native_config_that_says_nothing_of_a_head_has_none_where_there_is_none(tmp_path):
+    checkpoints.write(tmp_path, "native", tied=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert vintern.load(tmp_path).language.lm_head is None
+
+
+def test_a_token_for_videos_needs_no_row_in_the_model(checkpoint):
+    """As the converted InternVL3 have it. A grammar finds its tokens as before; no other token may pass."""
+    expected = vintern.load(checkpoint).prompt_ids("Số <video>?", 1)
+    size = load_file(checkpoint / "model.safetensors")[EMBED].shape[0]
+    path = checkpoint / "added_tokens.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "<video>": size}))
+    model = vintern.load(checkpoint, device="cpu")
+    assert torch.equal(model.prompt_ids("Số <video>?", 1), expected)
+    grammars = Grammars(model.tokenizer, model.config.language.vocab)
+    mask = torch.zeros(1, grammars.words, dtype=torch.int32)
+    grammars.fill([grammars.start(WORDS)], mask)
+    allowed = unpack(mask, size)[0].nonzero().flatten().tolist()
+    assert "S" in model.tokenizer.decode(allowed)
+    path.write_text(path.read_text().replace("<video>", "<film>"))
+    assert f"{size + 1} tokens, config.json's vocab_size is {size}" in refusal(checkpoint)
 
 
 def test_pickles_are_refused(checkpoint):
