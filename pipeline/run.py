@@ -10,7 +10,7 @@ exactly one result, and one bad page never harms its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -99,7 +99,7 @@ def prepare(image: PageImage, max_tiles: int) -> PreparedPage | Failure:
         cut = tiles.split(Image.fromarray(image.pixels), max_tiles)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
-    return PreparedPage(image.page, cut, width, height, image.renderer, image.codes)
+    return PreparedPage(image.page, cut, width, height, image.renderer, image.codes, image.flags, image.ended)
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
@@ -109,4 +109,4 @@ def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
 
 def without_tiles(page: PreparedPage) -> PreparedPage:
     """The same page with its tiles counted but no longer held: enough for `page_result`."""
-    return PreparedPage(page.page, page.tiles[:, :0, :0], page.width, page.height, page.renderer, page.codes)
+    return replace(page, tiles=page.tiles[:, :0, :0])

@@ -46,6 +46,10 @@ class SourceSettings(Section):
         description="what fetched bytes must agree with. etag: the checksum stored with an object, else an "
         "ETag that looks like an MD5; stored: only the former, where ETags are no MD5; none: neither",
     )
+    include: tuple[str, ...] = Field(
+        (), description="globs of names, or of paths below the source: only such documents are listed"
+    )
+    exclude: tuple[str, ...] = Field((), description="the same of what is not listed")
     allowed_roots: tuple[str, ...] = Field(
         (), description="folders and s3:// prefixes that any manifest may name and any link may lead to"
     )
@@ -61,6 +65,9 @@ class RenderSettings(Section):
     max_pages: int = Field(5000, ge=1)
     max_pixels: int = Field(64_000_000, ge=1, description="pixels of one page, before and after decoding")
     seconds: float = Field(30.0, gt=0, description="wall time for one page")
+    document_seconds: float = Field(
+        3600.0, gt=0, description="wall time for the pages of one document; those left over fail"
+    )
     memory_bytes: int = Field(2 * 2**30, gt=0, description="address space of the rendering process")
     require_sandbox: bool = Field(
         False, description="refuse to read documents where the kernel cannot confine their decoder in full"
@@ -138,7 +145,11 @@ class Settings(BaseSettings):
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
     review_below: float = Field(
-        0.9, ge=0, le=1, description="a field less sure than this sends its document to review (uncalibrated)"
+        0.9,
+        ge=0,
+        le=1,
+        description="a field less sure than this sends its document to review (uncalibrated); "
+        "`vinbatch judge` applies another one to a job that has been read",
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()

@@ -33,14 +33,15 @@ class DryRun:
     listed_bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
     named: list[tuple[str, Failure]] = field(default_factory=list)
-    passed_over: int = 0  # hidden things and the like; they are no documents
-    passed_over_named: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)  # by why; they are no documents, or not wanted
+    left_out_named: list[tuple[str, str]] = field(default_factory=list)
     unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
     def add(self, ref: DocumentRef, pages: int | Failure) -> None:
         if isinstance(pages, Failure) and pages.reason is Reason.passed_over:
-            self.passed_over += 1
-            self.passed_over_named += [ref.uri] if self.passed_over <= _NAMED else []
+            self.left_out[pages.message] += 1
+            if len(self.left_out_named) < _NAMED:
+                self.left_out_named.append((ref.uri, pages.message))
             return
         self.documents += 1
         self.listed_bytes += ref.size or 0
@@ -56,11 +57,12 @@ class DryRun:
         yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB"
         yield f"pages      {self.pages}"
         yield from self._failed()
-        if self.passed_over:
-            yield f"left out   {self.passed_over}: hidden, or what is known of the documents beside it"
-            yield from (f"  {uri}" for uri in self.passed_over_named)
-            if self.passed_over > _NAMED:
-                yield f"  … and {self.passed_over - _NAMED} more"
+        if self.left_out:
+            reasons = "; ".join(f"{why} {number}" for why, number in self.left_out.most_common())
+            yield f"left out   {self.left_out.total()}: {reasons}"
+            yield from (f"  {uri}: {why}" for uri, why in self.left_out_named)
+            if self.left_out.total() > _NAMED:
+                yield f"  … and {self.left_out.total() - _NAMED} more"
 
     def _failed(self) -> Iterator[str]:
         if not self.skipped:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 
 from pipeline import sources
-from pipeline.errors import Coded, Permanent
+from pipeline.errors import Coded, Permanent, Reason
 from pipeline.records import DocumentRef, Failure
 from pipeline.settings import SourceSettings
 from pipeline.store import Added, Job, Store
@@ -27,13 +27,22 @@ class SourceListing:
         self.source = source
         self._settings = settings
         self._begun: Iterator[DocumentRef] | None = None
+        self.left_out = 0  # files that are no documents by their names, or not wanted, as last listed
         with suppress(Coded):  # it is tried again when the lanes are there
-            self._begun = sources.list_documents([source], settings)
+            self._begun = self._listed()
 
     def refs(self) -> Iterator[DocumentRef]:
         """All documents, from the beginning. Raises Transient or Permanent."""
         begun, self._begun = self._begun, None
-        return begun if begun is not None else sources.list_documents([self.source], self._settings)
+        self.left_out = 0
+        for ref in begun if begun is not None else self._listed():
+            if ref.failure is not None and ref.failure.reason is Reason.passed_over:
+                self.left_out += 1
+            else:
+                yield ref
+
+    def _listed(self) -> Iterator[DocumentRef]:
+        return sources.list_documents([self.source], self._settings, passed_over=True)
 
 
 class Ingest:
@@ -74,6 +83,11 @@ class Ingest:
     def __exit__(self, *_: object) -> None:
         self._left.set()
         self._thread.join()
+
+    @property
+    def left_out(self) -> int:
+        """Files that are no documents by their names, or not wanted."""
+        return sum(listing.left_out for listing in self._listings)
 
     @property
     def running(self) -> bool:

@@ -56,6 +56,7 @@ class JobRequest:
     gpus_per_replica: float | None = None
     address: str | None = None
     limit: int | None = None  # documents that are listed; None: all
+    any_schema: bool = False  # also one that the model does not say it reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Outcome:
     last: Progress
     listing_failed: str | None = None  # why documents may be missing from the job
     refused: str | None = None  # why lanes stopped before the end
+    left_out: int = 0  # files of the sources that are no documents by their names, or not wanted
 
     @property
     def all_done(self) -> bool:
@@ -97,7 +99,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     checkpoints.check(request.model)
     with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)
-        request, checkpoint = _pinned(request, store, name)
+        request, checkpoint = _pinned(request, store, name, schema)
         job = store.jobs.ensure(
             name,
             schema,
@@ -131,13 +133,15 @@ def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
             yield lanes
 
 
-def _pinned(request: JobRequest, store: Store, name: str) -> tuple[JobRequest, str]:
+def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) -> tuple[JobRequest, str]:
     """The request with the one revision of its model that every lane and every later run of this job uses,
-    and the hash of that checkpoint.
+    and the hash of that checkpoint. Raises UsageError where the model does not read the schema.
     """
     earlier = next((job.model for job in store.jobs.all() if job.name == name), None)
     model = checkpoints.begun_with(request.model, earlier)
     directory = checkpoints.locate(model)
+    if not request.any_schema:
+        checkpoints.check_schema(model, directory, f"{schema.name}@{schema.version}")
     return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
 
 
@@ -216,7 +220,15 @@ class _Driver:
         )
         unfinished = bool(balance.unfinished) or self._ingest.cut_short
         refused = next((report.refused for report in self._reports if report.refused), None)
-        return Outcome(self.job.name, balance, interrupted and unfinished, last, self._ingest.failed, refused)
+        return Outcome(
+            self.job.name,
+            balance,
+            interrupted and unfinished,
+            last,
+            self._ingest.failed,
+            refused,
+            self._ingest.left_out,
+        )
 
     def _progress(self, phase: str) -> Progress:
         now = time.monotonic()

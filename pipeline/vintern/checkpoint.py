@@ -32,7 +32,8 @@ TEXT_FILES = (  # read where they exist; together with the weights they decide e
 )
 
 
-_WANTED = [*TEXT_FILES, "*.safetensors"]
+SCHEMAS = "schemas.json"  # which schemas the model reads, a list; it decides no result and is in no hash
+_WANTED = [*TEXT_FILES, SCHEMAS, "*.safetensors"]
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.][\w./-]*))?", re.ASCII)
 _TOLD_SECONDS = 10.0  # between two lines about a download
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -61,6 +62,24 @@ def locate(name: str | Path) -> Path:
     path = Path(name).expanduser()
     hub = None if path.is_dir() else _HUB_ID.fullmatch(str(name))
     return path if hub is None else _from_hub(hub[1], hub[2])
+
+
+def check_schema(name: str, directory: Path, schema: str) -> None:
+    """Raises UsageError where the checkpoint in `directory` names what it reads, but not `schema`."""
+    path = directory / SCHEMAS
+    if not path.is_file():
+        return
+    try:
+        reads = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}") from None
+    if not isinstance(reads, list) or not all(isinstance(one, str) for one in reads):
+        raise UsageError(f'{path} must be a list of schemas like ["id_card@1"]')
+    if schema not in reads:
+        raise UsageError(
+            f"model {name} reads {' and '.join(reads) or 'nothing'}, not {schema}: it would write down what "
+            "does not stand there. Give another --model, or insist with --any-schema"
+        )
 
 
 def pinned(name: str, directory: Path) -> str:

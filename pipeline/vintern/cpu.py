@@ -65,6 +65,7 @@ class CpuBackend:
         self._page = page_positions(model, self.cache) if settings.place else None
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
+        self.fed_hidden: Tensor | None = None
         self.about = f"{dtype_name(model)} on cpu, {torch.get_num_threads()} threads, {used}"
 
     def upload(self, tiles: Tensor) -> Tensor:
@@ -103,6 +104,7 @@ class CpuBackend:
         embeds = self.model.language.embed(torch.tensor(tokens + padding))
         attend = self._decode_attention(chunks, len(padding))
         hidden = self.model.language(embeds[None], torch.tensor([positions + padding]), attend)[0]
+        self.fed_hidden = hidden
         self._note(attend)
         return hidden[[chunk.start + chunk.count - 1 for chunk in chunks]]  # type: ignore[no-any-return]
 

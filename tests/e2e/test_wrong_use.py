@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import store as stores
+from schemas.registry import resolve
 from tests.e2e.conftest import Command, write_slips
 from workers.cli import main
 
@@ -46,6 +48,10 @@ def says(
         (("run", "in/*.pdf", *RUN), "no file matches"),
         (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
         (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
+        (
+            ("run", "in", *RUN, "--schema", "invoice", "--model", "demo"),
+            "model demo reads id_card@1 and receipt@1, not invoice@1",
+        ),
         (("run", "in", *RUN, "--store", "mysql://u:secret@h/db"), "is of a kind that is not known"),
         (("status", "--job", "x", "--store", "sqlite:///none.db"), "none.db"),
         (("query", "SELECT 1", "--store", "sqlite:///none.db"), "none.db"),
@@ -108,6 +114,17 @@ def test_what_nobody_foresaw_is_4_and_keeps_its_traceback(
 )
 def test_wrong_flags(says: Callable[..., str], arguments: tuple[str, ...], said: str) -> None:
     assert said in says(*arguments)
+
+
+def test_a_schema_that_the_model_does_not_name_can_be_insisted_on(
+    says: Callable[..., str], tmp_path: Path
+) -> None:
+    """The next thing that is wrong is then said: the job is there, with other settings."""
+    with stores.open(f"sqlite:///{tmp_path / 'rows.db'}") as store:
+        store.jobs.ensure("x", resolve("invoice"), sources=[], settings={}, model="demo", checkpoint="none")
+    typed = ("run", "in", *RUN, "--schema", "invoice", "--model", "demo", "--job", "x")
+    assert "model demo reads" in says(*typed)
+    assert "job x was begun otherwise" in says(*typed, "--any-schema")
 
 
 def test_bad_settings_are_named(

@@ -33,7 +33,7 @@ SHORT = spec_of(
     Repeated("lines", "Dòng", Leaf("lines", "Dòng", Printed("[A-D]{2}", str, "text", 2)), 3),
 )
 LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
-FIRST = {"store": "Chợ Mới", "lines": [LINE]}
+FIRST = {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE]}
 LAST = {"lines": [{**LINE, "name": "Kẹo"}], "total": "60.000"}
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from pipeline import vintern
 from pipeline.errors import Unavailable, UsageError
 from pipeline.vintern import Profile
+from pipeline.vintern import checkpoint as checkpoint_files
 from pipeline.vintern.config import SYSTEM
 from pipeline.vintern.constrain import Grammars, unpack
 from tests.vintern import checkpoints
@@ -315,6 +316,18 @@ def test_without_a_network_a_hub_id_says_how_to_fetch_it(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     message = refusal("5CD-AI/Vintern-1B-v3_5", Unavailable)
     assert "5CD-AI/Vintern-1B-v3_5" in message and "hf download" in message and "--local-dir" in message
+
+
+def test_a_checkpoint_names_the_schemas_that_it_reads(tmp_path):
+    checkpoint_files.check_schema("mine", tmp_path, "invoice@1")  # it names none: nobody knows
+    (tmp_path / "schemas.json").write_text('["receipt@1"]')
+    checkpoint_files.check_schema("mine", tmp_path, "receipt@1")
+    with pytest.raises(UsageError, match=r"mine reads receipt@1, not receipt@2.*--any-schema"):
+        checkpoint_files.check_schema("mine", tmp_path, "receipt@2")
+    for written in ('{"receipt@1": true}', "[1]", "receipt@1"):
+        (tmp_path / "schemas.json").write_text(written)
+        with pytest.raises(UsageError, match=r"schemas\.json"):
+            checkpoint_files.check_schema("mine", tmp_path, "receipt@1")
 
 
 def test_an_unknown_dtype(checkpoint):

@@ -1,4 +1,4 @@
-"""Commands that look into the ledger and put it right: status, failures, retry, diff, purge."""
+"""Commands that look into the ledger and put it right: status, failures, retry, judge, diff, purge."""
 
 from __future__ import annotations
 
@@ -160,6 +160,33 @@ def retry(
     screen.say(f"{count} documents of job {job} are pending again; the run's own command reads them")
 
 
+def judge(
+    job: JobName,
+    url: StoreUrl = None,
+    review_below: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Threshold of confidence. [default: the setting review_below]"),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="Where the job's schema file is now. [default: where it was]")
+    ] = None,
+) -> None:
+    """Apply another review_below to what a job has read. Nothing is read again, no model is needed.
+
+    Values, checks and states become what a run with this threshold would have made; later runs of the job
+    keep it. The setting itself is for new jobs.
+    """
+    from pipeline import judging
+
+    below = options.settings(url).review_below if review_below is None else review_below
+    with options.opened(url) as store:
+        found = store.jobs.find(job)
+        moves = judging.judge(store, found, options.schema(schema or found.schema_reference), below)
+    screen.say(f"job {job}: {sum(moves.values())} documents judged with review_below {below:g}")
+    for (before, after), count in sorted(moves.items()):
+        screen.say(f"{count} {before}" + (f" → {after}" if after != before else " as before"))
+
+
 def diff(
     before: Annotated[str, typer.Argument(metavar="JOB_A")],
     after: Annotated[str, typer.Argument(metavar="JOB_B")],
@@ -262,4 +289,4 @@ def _one_of(**flags: str | None) -> None:
         raise typer.BadParameter(f"give exactly one of {names}")
 
 
-COMMANDS = (status, failures, retry, diff, purge)
+COMMANDS = (status, failures, retry, judge, diff, purge)

@@ -19,7 +19,7 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import S3Endpoint, Sources, StoreUrl, TrustManifests
+from workers.cli.options import AnySchema, Exclude, Include, S3Endpoint, Sources, StoreUrl, TrustManifests
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -75,6 +75,8 @@ def plan(
     ] = None,
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
+    include: Include = None,
+    exclude: Exclude = None,
 ) -> None:
     """Count documents and pages, and name what would be skipped and why. No model, no store.
 
@@ -83,7 +85,9 @@ def plan(
     from workers.dry_run import dry_run
 
     spec = options.schema(schema) if schema is not None else None
-    settings = options.settings(s3_endpoint=s3_endpoint, trust_manifests=trust_manifests)
+    settings = options.settings(
+        s3_endpoint=s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+    )
     _check_sandbox(settings)
     found = dry_run(sources, settings, screen.console(err=True))
     if spec is not None:
@@ -111,10 +115,13 @@ def run(
     ] = None,
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
+    include: Include = None,
+    exclude: Exclude = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
+    any_schema: AnySchema = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -123,12 +130,15 @@ def run(
         sources=tuple(sources),
         schema=schema,
         model=model,
-        settings=options.settings(url, s3_endpoint, trust_manifests=trust_manifests),
+        settings=options.settings(
+            url, s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+        ),
         name=job,
         replicas=replicas,
         gpus_per_replica=gpus_per_replica,
         address=address,
         limit=limit,
+        any_schema=any_schema,
     )
     with reported(request) as reporter:
         outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
@@ -185,8 +195,10 @@ def stop_on_signal() -> threading.Event:
 
 def print_outcome(outcome: Outcome) -> None:
     """The balance of the whole job, and what to type next."""
+    left_out = f"{outcome.left_out} files were left out by their names: vinbatch plan tells which and why"
     if not outcome.balance.submitted:
-        raise UsageError(f"job {outcome.job}: there is no document in its sources")
+        why = f"; {left_out}" if outcome.left_out else ""
+        raise UsageError(f"job {outcome.job}: there is no document in its sources{why}")
     books = outcome.balance
     ended = ("done", books.done), ("review", books.review), ("partial", books.partial)
     left = ("quarantined", books.quarantined), ("pending", books.pending), ("leased", books.leased)
@@ -194,6 +206,8 @@ def print_outcome(outcome: Outcome) -> None:
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
     lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
+    if outcome.left_out:
+        lines.append(left_out)
     if outcome.listing_failed is not None:
         lines.append(outcome.listing_failed)
     if outcome.refused is not None:

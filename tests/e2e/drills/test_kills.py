@@ -34,6 +34,20 @@ def test_a_process_of_the_lane_is_killed_twice(
     assert read <= PAGES + 2 * 6
 
 
+@pytest.mark.drill
+def test_a_replica_that_stands_still_is_replaced_and_gone_at_the_end(
+    drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
+) -> None:
+    drill.command.environment["VINBATCH_LANE__STALL_SECONDS"] = "10"
+    process = drill.start()
+    drill.wait_until_in_the_middle()
+    [stopped] = drill.wait_for(lambda: ray_head.actors("Replica"))
+    stopped.suspend()
+    drill.end(process)
+    assert drill.rows() == undisturbed
+    wait_for(lambda: not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE, seconds=60)
+
+
 def test_the_driver_is_killed_twice(
     drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
 ) -> None:
