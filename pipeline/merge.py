@@ -13,6 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.bounds import full_lists, full_texts
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
@@ -40,7 +41,8 @@ def document(
     if not pages:
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
-    merged = _Merged([_as_now(page, dict(spec.shape.leaves())) for page in pages])
+    leaves = dict(spec.shape.leaves())
+    merged = _Merged([_as_now(page, leaves) for page in pages])
     found = tuple(merged.walk(spec.shape))
     settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
     fields = tuple(_settled(field, settled.values) for field in found)
@@ -49,6 +51,8 @@ def document(
     checks = (
         *_flagged(pages),
         *merged.checks,
+        *(check for page in pages for check in full_lists(page.fields, spec.shape)),
+        *full_texts(fields, leaves),
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
