@@ -91,7 +91,7 @@ def test_a_disagreement_keeps_the_surer_value_and_is_flagged() -> None:
 
 
 def test_what_was_not_drawn_of_a_page_is_a_failed_check_of_the_document() -> None:
-    plain = page(1, {"store": "Chợ Mới", "lines": [LINE], "total": "30.000"})
+    plain = page(1, {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE], "total": "30.000"})
     flag = Flag(FlagCode.picture_damaged, "a picture is not drawn")
     assert merge.document([plain], RECEIPT).state == "done"
     made = merge.document([page(2, {}), replace(plain, flags=(flag,))], RECEIPT)
