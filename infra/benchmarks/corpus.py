@@ -19,7 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import run, settings, sources
+from PIL import Image
+
+from pipeline import settings, sources, tiles
 from pipeline.errors import Coded
 from pipeline.records import Document, DocumentRef, Failure
 from pipeline.render import Renderer
@@ -63,9 +65,10 @@ def _file(
 
 def _page(document: Document, number: int, count: int, renderer: Renderer, max_tiles: int) -> dict[str, Any]:
     started = time.monotonic()
-    page = run.drawn(renderer, document, number, max_tiles)
+    page = renderer.page(document, number)
     if isinstance(page, Failure):
         return _failed(document.uri, page, started) | {"pages": count}
+    cut = tiles.split(Image.fromarray(page.pixels), max_tiles)
     return {
         "file": document.uri,
         "page": number,
@@ -73,9 +76,9 @@ def _page(document: Document, number: int, count: int, renderer: Renderer, max_t
         "outcome": "flagged" if page.flags else "drawn",
         "flags": [[str(flag.code), flag.message] for flag in page.flags],
         "renderer": page.renderer,
-        "width": page.width,
-        "height": page.height,
-        "tiles": len(page.tiles),
+        "width": page.pixels.shape[1],
+        "height": page.pixels.shape[0],
+        "tiles": len(cut),
         "codes": len(page.codes),
         "seconds": time.monotonic() - started,
     }
