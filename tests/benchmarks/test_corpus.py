@@ -15,7 +15,7 @@ def test_every_page_of_a_folder_has_its_line(tmp_path: Path) -> None:
     folder.mkdir()
     stamp = b"<</Type/Annot/Subtype/Stamp/F 4/Rect[120 60 380 100]>>"
     (folder / "a.pdf").write_bytes(papers.pages([papers.text("one"), papers.text("two")]))
-    (folder / "b.pdf").write_bytes(papers.pages([b""], page=b"/Annots[6 0 R]", extra=[stamp]))
+    (folder / "b.pdf").write_bytes(papers.pages([papers.text("x")], page=b"/Annots[6 0 R]", extra=[stamp]))
     (folder / "c.pdf").write_bytes(b"%PDF-1.4 and no more")
     (folder / "d.png").write_bytes(papers.picture("PNG"))
     lines = tmp_path / "out.jsonl"
