@@ -136,8 +136,8 @@ class Generation:
 
     spans        int32 [n, 2]  start and end of the token's text, in characters of `text`
     probability  float32 [n]   of the token under the grammar's mask; 1.0 where forced
-    unmasked     float32 [n]   of the token before the mask, of one that ends a value in JSON: of all that
-                               begin with its quote; NaN where forced and no part of a value
+    unmasked     float32 [n]   of the token before the mask, under a grammar with all tokens that are equal up
+                               to a closing quote; NaN where forced and no part of a value
     forced       bool [n]      the grammar left no choice
     place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
