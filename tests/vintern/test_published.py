@@ -1,4 +1,4 @@
-"""The published tokenizer, rebuilt: it cuts as the vocabulary's own reference, and the engine runs with it."""
+"""The published tokenizer, rebuilt: it cuts as the vocabulary's own reference; the engine runs with it."""
 
 from __future__ import annotations
 
@@ -145,6 +145,6 @@ def test_a_page_is_answered_under_its_grammar_and_read(model: Vintern) -> None:
 
 
 def test_answers_are_those_of_the_slow_way(model: Vintern) -> None:
-    request = page(5, 1, grammar.compile(resolve("id_card@1")), 12)
+    request = page(5, 1, grammar.compile(resolve("id_card@1")), 7)
     (answer,) = Engine(model, EngineSettings()).generate([request])
     assert answer.text == model.tokenizer.decode(answer_slowly(model, request).tokens)
