@@ -13,6 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.bounds import full_lists, full_texts
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
@@ -40,14 +41,18 @@ def document(
     if not pages:
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
-    merged = _Merged([_as_now(page, dict(spec.shape.leaves())) for page in pages])
+    leaves = dict(spec.shape.leaves())
+    merged = _Merged([_as_now(page, leaves) for page in pages])
     found = tuple(merged.walk(spec.shape))
     settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
     fields = tuple(_settled(field, settled.values) for field in found)
     record = record_of(spec.shape, fields)
     codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
     checks = (
+        *_flagged(pages),
         *merged.checks,
+        *(check for page in pages for check in full_lists(page.fields, spec.shape)),
+        *full_texts(fields, leaves),
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
@@ -187,6 +192,13 @@ def _conflict(kept: Field, others: Sequence[Field]) -> Check:
         expected=kept.raw,
         found="; ".join(str(field.raw) for field in others),
     )
+
+
+def _flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
+    """What is known of a page's drawing that its values do not show."""
+    for page in pages:
+        for flag in page.flags:
+            yield Check(str(flag.code), False, "warning", f"page {page.page}: {flag.message}")
 
 
 def _invalid(fields: Sequence[Field]) -> Iterator[Check]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
-from pipeline.sandbox.drawer import PageLimits, mapped, within_pages, within_pixels
+from pipeline.sandbox.drawer import Drawn, PageLimits, mapped, within_pages, within_pixels
 from pipeline.tiles import upright
 
 # An animation or a camera's second picture is not a page: only TIFF has pages.
@@ -34,14 +34,14 @@ class Picture:
             self._image = Image.open(mapped(file), formats=_DECODERS[kind])  # type: ignore[arg-type]
             self.pages = within_pages(getattr(self._image, "n_frames", 1) if kind == "tiff" else 1, limits)
 
-    def draw(self, number: int, canvas: mmap.mmap) -> tuple[int, int]:
+    def draw(self, number: int, canvas: mmap.mmap, _unit: float = 1.0) -> Drawn:
         with _damage_named():
             self._image.seek(number - 1)
             within_pixels(*self._image.size, self._limits)
             page = upright(self._image)
             size = within_pixels(*page.size, self._limits)
             canvas[: size[0] * size[1] * 3] = page.tobytes()
-        return size
+        return Drawn(size)
 
     def close(self) -> None:
         self._image.close()

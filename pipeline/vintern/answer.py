@@ -16,6 +16,7 @@ from pipeline.records import Generation, Request
 from pipeline.vintern.constrain import Constraint
 from pipeline.vintern.loops import LoopGuard
 from pipeline.vintern.sampler import Choice
+from pipeline.vintern.values import ValueText
 
 NOWHERE = np.zeros(4, dtype=np.float32)  # the place of a token that was never shown to the model
 
@@ -59,6 +60,10 @@ class Answer:
         self.probability: list[float] = []
         self.unmasked: list[float] = []
         self.forced: list[bool] = []
+        self._values = ValueText()
+        self.unseen: list[int] = []  # forced tokens of values, by number, before which the model was not seen
+        self.knew: dict[int, Tensor] = {}  # its hidden state [hidden] before those that it was seen before
+        self.said = False  # the grammar is complete, and what was forced last is still to be fed
         self.places: list[npt.NDArray[np.float32]] = []  # [4] each; see Generation.place
         self._coming = NOWHERE
         self.guard = LoopGuard(values=self.constraint is not None)
@@ -78,6 +83,9 @@ class Answer:
 
     def take(self, choice: Choice) -> None:
         """The model chose its next token; what the grammar forces after it is appended too."""
+        if self.said:
+            self.finish = "stop"
+            return
         if not (math.isfinite(choice.probability) and math.isfinite(choice.unmasked)):
             self.fail(Permanent(Reason.internal_error, "the model's logits are not finite"))
             return
@@ -92,6 +100,13 @@ class Answer:
         else:
             self._append(choice.token, choice.probability, choice.unmasked, forced=False)
             self._follow()
+
+    def see(self, hidden: Tensor) -> None:
+        """`hidden` [n, hidden] are the states of the next n pending tokens, which were fed."""
+        first = self.cached - len(self.prompt) + 1  # the number of the token that the first one leads to
+        for number in [number for number in self.unseen if first <= number < first + len(hidden)]:
+            self.knew[number] = hidden[number - first].clone()
+            self.unseen.remove(number)
 
     def look(self, position: int, fed: npt.NDArray[np.float32], coming: npt.NDArray[np.float32]) -> None:
         """Where tokens fed from `position` on looked, float32 [n, 4], and where the next one comes from."""
@@ -132,8 +147,9 @@ class Answer:
             except Permanent as error:
                 self.fail(error)
             if self.finish is None and self.constraint.complete:
-                self.finish = "stop"
-        if self.finish is None and len(self.tokens) >= self.limit:
+                self.said = bool(self.unseen)
+                self.finish = None if self.said else "stop"
+        if self.finish is None and not self.said and len(self.tokens) >= self.limit:
             self.finish = "length"
 
     def _append(self, token: int, probability: float, unmasked: float, *, forced: bool) -> None:
@@ -144,6 +160,8 @@ class Answer:
         self.probability.append(probability)
         self.unmasked.append(unmasked)
         self.forced.append(forced)
+        if self._values.holds(self._bytes_of(token)) and forced:
+            self.unseen.append(len(self.tokens) - 1)
         self.places.append(NOWHERE if forced else self._coming)
         # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
         if self.guard.loops(token, self._bytes_of(token)) and not forced:

@@ -114,9 +114,10 @@ class Grammars:
     """
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, *, pool: bool = False) -> None:
-        self.words = (vocabulary + 31) // 32  # of a mask, 32 tokens each
+        reach = max(vocabulary, tokenizer.size)  # `<video>` may have no row in the model
+        self.words = (reach + 31) // 32  # of a mask, 32 tokens each
         self._tokenizer = LLTokenizer(
-            tokenizer.backend.to_str(), n_vocab=vocabulary, eos_token=tokenizer.end_of_turn
+            tokenizer.backend.to_str(), n_vocab=reach, eos_token=tokenizer.end_of_turn
         )
         self._known = tokenizer.size
         added = tokenizer.backend.get_added_tokens_decoder()

@@ -122,7 +122,7 @@ def test_bad_input_gives_one_row_each_and_stops_nothing(
     (folder / "text.pdf").write_text("this is no PDF at all", encoding="utf-8")
     (folder / "half.pdf").write_bytes(whole[: len(whole) // 2])
     (folder / "no-pages.pdf").write_bytes(_pdf_without_pages())
-    (folder / "notes.txt").write_text("not a kind of file that is read", encoding="utf-8")
+    (folder / "notes.docx").write_text("not a kind of file that is read", encoding="utf-8")
     Image.new("1", (30_000, 30_000)).save(folder / "huge.png")
     with zipfile.ZipFile(folder / "climbs.zip", "w") as archive:
         archive.write(folder / "slip-000.png", "../../outside.png")
@@ -153,7 +153,7 @@ def test_bad_input_gives_one_row_each_and_stops_nothing(
     assert reasons["text.pdf"] == "unsupported_type"
     assert reasons["half.pdf"] == "pdf_damaged"
     assert reasons["no-pages.pdf"] in ("pdf_no_pages", "pdf_damaged")
-    assert reasons["notes.txt"] == "unsupported_type"
+    assert reasons["notes.docx"] == "unsupported_type"
     assert reasons["huge.png"] == "too_many_pixels"
     assert reasons["missing.png"] == "object_missing"
     assert reasons["no-such-key.png"] == "object_missing"

@@ -78,9 +78,20 @@ INVOLVED = {
     "engine": {"max_new_tokens", "place", "retry_penalty", "repetition_penalty"},
 }
 UNINVOLVED = {
-    "render": {"max_pages", "seconds", "memory_bytes", "require_sandbox"},
+    "render": {"max_pages", "seconds", "document_seconds", "memory_bytes", "require_sandbox"},
     # dtype, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
-    "engine": {"dtype", "device", "threads", "kernels", "warmup", "max_batch", "kv_tokens", "max_waiting"},
+    # context_length and kv_tokens leave a context: `ModelFacts.room`
+    "engine": {
+        "dtype",
+        "device",
+        "context_length",
+        "threads",
+        "kernels",
+        "warmup",
+        "max_batch",
+        "kv_tokens",
+        "max_waiting",
+    },
 }
 EACH = [(section, name) for section, model in SECTIONS.items() for name in model.model_fields]
 
@@ -112,7 +123,7 @@ def test_a_page_is_named_by_its_bytes_its_number_and_its_job() -> None:
 
 def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
     found = keys.installed()
-    read_by = {"pillow", "pypdfium2", "pdf2image", "poppler", "zxing-cpp", "torch", "llguidance"}
+    read_by = {"pillow", "pypdfium2", "pikepdf", "poppler", "faces", "zxing-cpp", "torch", "llguidance"}
     assert found.keys() == read_by
     assert all(found.values())
 

@@ -33,7 +33,7 @@ SHORT = spec_of(
     Repeated("lines", "Dòng", Leaf("lines", "Dòng", Printed("[A-D]{2}", str, "text", 2)), 3),
 )
 LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
-FIRST = {"store": "Chợ Mới", "lines": [LINE]}
+FIRST = {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE]}
 LAST = {"lines": [{**LINE, "name": "Kẹo"}], "total": "60.000"}
 
 
@@ -160,7 +160,7 @@ def test_a_document_that_ends_every_renderer_is_given_up(tmp_path: Path) -> None
 
 
 def test_an_unforeseen_error_on_one_page_is_its_failure_with_a_traceback() -> None:
-    told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), 2)
+    told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), RECIPE)
     assert isinstance(told, Failure)
     assert (told.reason, told.page, told.retryable) == (Reason.internal_error, 4, False)
     assert told.traceback and "ValueError" in told.traceback

@@ -16,6 +16,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
 
 from infra.benchmarks import published
+from pipeline.vintern import tokenizer as tokenizers
 
 Kind = Literal["v2", "v3_5", "native"]
 
@@ -98,14 +99,7 @@ def write(
         tie_word_embeddings=tied,
     )
     model = InternVLForConditionalGeneration._from_config(config, attn_implementation="sdpa").eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.2)
-            else:
-                parameter.add_(0.1 * torch.randn_like(parameter))
-                if "lambda" in name:
-                    parameter.mul_(5)
+    fill(model)
     if kind == "native":
         model.save_pretrained(directory)
         return model
@@ -144,6 +138,27 @@ def write(
     (directory / "config.json").write_text(json.dumps(config_file, indent=1), encoding="utf-8")
     _save(directory, as_published(model.state_dict(), tied), shards)
     return model
+
+
+def fill(model: InternVLForConditionalGeneration, std: float = 0.2) -> None:
+    """Fresh weights, large enough that every part moves the logits."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=std)
+            else:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+                if "lambda" in name:
+                    parameter.mul_(5)
+
+
+def one_file(directory: Path) -> None:
+    """The tokenizer as tokenizer.json alone, beside a tokenizer_config.json that names no added tokens."""
+    tokenizers.load(directory).backend.save(str(directory / "tokenizer.json"))
+    for name in ("vocab.json", "merges.txt", "added_tokens.json"):
+        (directory / name).unlink()
+    config = {"tokenizer_class": "Qwen2Tokenizer", "backend": "tokenizers", "eos_token": "<|im_end|>"}
+    (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def as_published(native: dict[str, torch.Tensor], tied: bool) -> dict[str, torch.Tensor]:
@@ -187,7 +202,7 @@ def edit(directory: Path, **changes: Any) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
         if isinstance(value, dict):
-            config[key].update(value)
+            config.setdefault(key, {}).update(value)
         else:
             config[key] = value
     path.write_text(json.dumps(config), encoding="utf-8")
