@@ -11,11 +11,12 @@ part=${1:?usage: infra/setup.sh job|app|test}
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 job_packages=(
+  fonts-liberation2 fonts-dejavu-core                            # for letters of fonts that are not in a PDF
   poppler-utils poppler-data                                     # the second PDF renderer
   g++                                                            # compiles the engine's own CPU kernels
 )
 app_packages=(
-  fonts-dejavu-core fonts-liberation2 fonts-noto-core            # what specimens are printed in
+  fonts-noto-core                                                # what specimens are printed in
   fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-crosextra-carlito
 )
 test_packages=(
