@@ -75,7 +75,7 @@ locked() { awk -v name="$1" '/^[^ ]/ { wanted = index($0, name "==") == 1 } want
 
 locks=(-r infra/requirements.lock)
 [ "$part" != job ] && locks+=(-r infra/requirements-extras.lock)
-[ "$part" = test ] && locks+=(-r infra/requirements-test.lock)
+[ "$part" = test ] && locks+=(-r infra/requirements-test.lock -r infra/requirements-vocabulary.lock)
 install=(.venv/bin/uv pip install -q --python .venv/bin/python)
 say "installing Python packages"
 "${install[@]}" --no-deps --require-hashes "${locks[@]}"
