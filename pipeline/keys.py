@@ -29,7 +29,9 @@ UNINVOLVED: Mapping[str, frozenset[str]] = {
         {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
     ),
 }
-LIBRARIES = ("llguidance", "pikepdf", "pillow", "pypdfium2", "torch", "zxing-cpp")
+LIBRARIES = (
+    "llguidance", "pikepdf", "pillow", "pillow-heif", "pypdfium2", "simplejpeg", "torch", "zxing-cpp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
