@@ -42,7 +42,9 @@ _ANIMATED: tuple[Kind, ...] = ("png", "webp", "heic", "avif", "gif")
 _MUCH = 0.1  # of a picture: with so much of it lost, it cannot be taken for what was photographed
 _PRINTED = (50.0, 1300.0)  # dots an inch of what is a resolution; others are a program's dummy
 _UNEQUAL = (1.1, 4.5)  # how many times finer one direction may be: below nobody sees it, above it is a dummy
+_WHITE_IS_ZERO = 0  # photometric interpretation
 _INCH, _CENTIMETRE = 2.54, 3  # centimetres; a TIFF's unit of resolution
+_JPEG_IN_TIFF, _STRIPS, _TILES = 7, (273, 279), (324, 325)  # compression; tags: offsets, byte counts
 _TURNED = (5, 6, 7, 8)  # orientations (EXIF) of which columns become rows
 
 Flag = tuple[FlagCode, str]
@@ -83,8 +85,7 @@ class Picture:
         heard = _Complaints()
         page, flags = self._page(number)
         flags += tuple(heard.flags())
-        if self._kind == "jpeg":
-            flags += tuple(self._of_jpeg())
+        flags += tuple(self._of_jpegs())
         size = within_pixels(*page.size, self._limits)
         canvas[: size[0] * size[1] * 3] = page.tobytes()
         return Drawn(size, flags)
@@ -130,7 +131,7 @@ class Picture:
                 if self._kind in _ANIMATED and getattr(self._image, "is_animated", False):
                     message = "there are further pictures in the file, and only the first one is read"
                     flags += ((FlagCode.pictures_not_read, message),)
-                return self._square(upright(image), resolution), flags
+                return self._square(_positive(self._image, upright(image)), resolution), flags
         except Permanent as error:
             if error.reason is not Reason.image_damaged or not self._bared():
                 raise
@@ -149,16 +150,30 @@ class Picture:
                 break
         return page.resize(size, Image.Resampling.BICUBIC)
 
-    def _of_jpeg(self) -> Iterator[Flag]:
-        """What of a JPEG is lost or damaged. Raises Permanent where that is much."""
-        found = jpeg.damage(self._data[:] + jpeg.END)
-        if found is None:
+    def _of_jpegs(self) -> Iterator[Flag]:
+        """What of the page's JPEG data is lost or damaged. Raises Permanent where that is much."""
+        with _damage_named(self._kind):
+            found = [jpeg.damage(stream) for stream in self._jpegs()]
+        damages = [damage for damage in found if damage is not None]
+        if not damages:
             return
-        lost, said = found
+        lost, said = sum(part for part, _ in damages) / len(found), damages[0][1]
         if lost >= _MUCH:
             message = f"the picture's data break off: {lost:.0%} of it is not there ({said})"
             raise Permanent(Reason.image_damaged, message, lost=round(100 * lost))
         yield FlagCode.picture_damaged, f"a part of the picture may be wrong or missing: {said}"
+
+    def _jpegs(self) -> Iterator[bytes]:
+        """The JPEG that the page is, or those that a TIFF's strips or tiles are, each with an end marker."""
+        if self._kind == "jpeg":
+            yield self._data[:] + jpeg.END
+        elif isinstance(self._image, TiffImagePlugin.TiffImageFile):
+            tags = self._image.tag_v2
+            if tags.get(TiffImagePlugin.COMPRESSION) == _JPEG_IN_TIFF:
+                tables = tags.get(TiffImagePlugin.JPEGTABLES, b"\xff\xd8" + jpeg.END)
+                for places, sizes in (_STRIPS, _TILES):
+                    for at, size in zip(tags.get(places, ()), tags.get(sizes, ()), strict=False):
+                        yield tables[:-2] + self._data[at + 2 : at + size] + jpeg.END
 
 
 class _Complaints:
@@ -189,6 +204,14 @@ def _resolution(image: Image.Image) -> tuple[float, float]:
     except (TypeError, ValueError, ZeroDivisionError):
         return 1.0, 1.0
     return (down, across) if image.getexif().get(0x0112) in _TURNED else (across, down)
+
+
+def _positive(image: Image.Image, page: Image.Image) -> Image.Image:
+    """`page` of `image`, in which Pillow overlooks that white is 0 where a TIFF has 16 bits."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.mode.startswith("I;16"):
+        return page
+    kind = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
+    return ImageOps.invert(page) if kind == _WHITE_IS_ZERO else page
 
 
 def _with_its_white(image: Image.Image, deep: bool) -> tuple[Image.Image, tuple[Flag, ...]]:

@@ -210,7 +210,7 @@ def test_a_mark_with_nothing_behind_it(renderer: Renderer, kind: str) -> None:
 @pytest.mark.parametrize("share", [0.5, 0.97])
 def test_tiles_of_a_photo_that_are_not_there_are_no_page(renderer: Renderer, kind: str, share: float) -> None:
     """As phones write it: a grid of tiles, of which a decoder leaves out what it does not find."""
-    data = saved(slip(800, 800), kind, tile_size=256) if kind == "HEIF" else saved(slip(800, 800), kind)
+    data = saved(slip(520, 520), kind, tile_size=256) if kind == "HEIF" else saved(slip(520, 520), kind)
     assert read(renderer, data).flags == ()
     found = one(renderer, data[: int(share * len(data))])
     assert isinstance(found, Failure) and "cut short" in found.message
@@ -289,6 +289,17 @@ def test_wrong_pixels_of_a_png_are_no_page(renderer: Renderer) -> None:
     data[len(data) // 2] ^= 0xFF
     found = one(renderer, bytes(data))
     assert isinstance(found, Failure) and found.reason is Reason.image_damaged
+
+
+@pytest.mark.parametrize("tiled", [{}, {"tiffinfo": {322: 64, 323: 64}}])
+def test_wrong_bits_of_jpegs_in_a_tiff_are_flagged(renderer: Renderer, tiled: dict[str, object]) -> None:
+    data = bytearray(saved(slip(), "TIFF", compression="jpeg", **tiled))
+    assert read(renderer, bytes(data)).flags == ()
+    middle = len(data) // 2
+    data[middle : middle + 60] = b"\xff\xd9" + b"\xfe" * 58
+    found = one(renderer, bytes(data))
+    assert flags(found) in ([FlagCode.picture_damaged], [Reason.image_damaged])
+    assert "premature end" in str(found.flags if isinstance(found, PageImage) else found.message)
 
 
 @pytest.mark.parametrize("compression", ["group4", "group3"])
@@ -473,6 +484,14 @@ def test_fewer_bits_than_a_grey_picture_could_hold_are_as_bright_as_they_were(
         page = read(renderer, saved(Image.fromarray(ramp), kind))
         expected = np.rint(ramp * (255 / white)).astype(np.uint8)
         assert np.array_equal(page.pixels[:, :, 0], expected) and page.flags == ()
+
+
+def test_a_deep_picture_in_which_white_is_zero(renderer: Renderer) -> None:
+    ramp = np.array([[0, 4095], [0, 4095]], np.uint16)
+    data = saved(Image.fromarray(ramp), "TIFF")
+    photometric = struct.pack("<HHI", 262, 3, 1)
+    data = data.replace(photometric + b"\1", photometric + b"\0")
+    assert read(renderer, data).pixels[0, :, 0].tolist() == [255, 0]
 
 
 @pytest.mark.parametrize("png", [False, True])
