@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.room import Room
 from pipeline.sandbox import faces
 from pipeline.settings import Settings
 
@@ -22,11 +23,22 @@ from pipeline.settings import Settings
 FORM = 3
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
-# And what chooses how a machine computes: that counts by what came of it there, `ModelFacts.numerics`.
+# And what chooses how a machine computes, and with how much context: that counts by what came of it there,
+# `ModelFacts.numerics` and `ModelFacts.room`.
 UNINVOLVED: Mapping[str, frozenset[str]] = {
     "render": frozenset({"max_pages", "seconds", "document_seconds", "memory_bytes", "require_sandbox"}),
     "engine": frozenset(
-        {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
+        {
+            "dtype",
+            "device",
+            "context_length",
+            "max_batch",
+            "kv_tokens",
+            "max_waiting",
+            "threads",
+            "kernels",
+            "warmup",
+        }
     ),
 }
 LIBRARIES = (
@@ -47,6 +59,7 @@ class ModelFacts:
     checkpoint_hash: str
     max_tiles: int  # as the checkpoint was trained
     numerics: str  # everything about device, dtype and kernels that can change a bit (`vintern.backend`)
+    room: Room | None = None  # the context there, and what the job's schema takes of it
 
 
 def settings_key(
@@ -76,6 +89,9 @@ def settings_key(
             "grammar": grammar,
             "checkpoint": model.checkpoint_hash,
             "numerics": model.numerics,
+            # It decides how a page is cut and how far an answer may go. The rest of the room follows from
+            # question, grammar and checkpoint.
+            "context": model.room and model.room.context,
             "versions": dict(versions),
         }
     )

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import merge, parse, tiles
+from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
 from pipeline.records import Extraction, Failure, Generation, PageResult, PreparedPage
@@ -186,9 +186,10 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     """The row of a page that was answered, with its record or with why the answer is none."""
     record, why = None, None
     count = len(page.tiles)
-    grid = tiles.grid(page.width, page.height, recipe.max_tiles)
     try:
-        record = parse.page_record(generation, recipe.spec, page.page, page.codes, grid=grid, tiles=count)
+        record = parse.page_record(
+            generation, recipe.spec, page.page, page.codes, grid=page.grid, tiles=count
+        )
         record = replace(record, flags=page.flags)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)

@@ -95,7 +95,10 @@ class PageImage:
 
 @dataclass(frozen=True, slots=True)
 class PreparedPage:
-    """A page ready for the model: tiles uint8 [n, 448, 448, 3], thumbnail last when n > 1."""
+    """A page ready for the model: tiles uint8 [n, 448, 448, 3], thumbnail last when n > 1.
+
+    `grid` has the columns and rows of tiles that the page was really cut into.
+    """
 
     page: int
     tiles: Pixels
@@ -105,17 +108,26 @@ class PreparedPage:
     codes: tuple[Code, ...] = ()
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None  # as of the `PageImage`
+    grid: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        cells = self.grid[0] * self.grid[1]
+        if len(self.tiles) != cells + (cells > 1):
+            raise ValueError(f"page {self.page} has {len(self.tiles)} tiles, and its grid is {self.grid}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One page for the engine. `question` is the user turn without the image; no grammar: free text."""
+    """One page for the engine. `question` is the user turn without the image; no grammar: free text.
+
+    `max_new_tokens` None: what the context leaves.
+    """
 
     id: str
     tiles: Pixels
     question: str
     grammar: str | None
-    max_new_tokens: int
+    max_new_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +136,8 @@ class Generation:
 
     spans        int32 [n, 2]  start and end of the token's text, in characters of `text`
     probability  float32 [n]   of the token under the grammar's mask; 1.0 where forced
-    unmasked     float32 [n]   of the token before the mask, of one that ends a value in JSON: of all that
-                               begin with its quote; NaN where forced and no part of a value
+    unmasked     float32 [n]   of the token before the mask, under a grammar with all tokens that are equal up
+                               to a closing quote; NaN where forced and no part of a value
     forced       bool [n]      the grammar left no choice
     place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it

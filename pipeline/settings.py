@@ -87,7 +87,10 @@ class EngineSettings(Section):
     kv_tokens: int | None = Field(
         None, ge=256, description="size of the KV cache in tokens; None: from free memory"
     )
-    max_new_tokens: int = Field(2048, ge=1)
+    context_length: int | None = Field(
+        None, ge=256, description="tokens of a page and its answer; None: as the checkpoint's files say"
+    )
+    max_new_tokens: int | None = Field(None, ge=1, description="of one answer; None: what the context leaves")
     max_waiting: int = Field(32, ge=1, description="requests accepted but not yet running")
     threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
     place: bool = Field(False, description="keep where on the page each token looked")

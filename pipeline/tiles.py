@@ -44,12 +44,17 @@ def split(image: Image.Image, max_tiles: int) -> Pixels:
     The image is made `upright` first; an RGB image without an orientation tag is taken as it is.
     """
     image = upright(image)
-    columns, rows = grid(image.width, image.height, max_tiles)
+    return cut(image, grid(image.width, image.height, max_tiles))
+
+
+def cut(image: Image.Image, cells: tuple[int, int]) -> Pixels:
+    """As `split`, of an upright RGB image into so many columns and rows."""
+    columns, rows = cells
     tiles = columns * rows
     result = np.empty((tiles + (tiles > 1), SIDE, SIDE, 3), np.uint8)
     whole = image.resize((SIDE * columns, SIDE * rows), Image.Resampling.BICUBIC)
-    cells = np.asarray(whole).reshape(rows, SIDE, columns, SIDE, 3)
-    result[:tiles].reshape(rows, columns, SIDE, SIDE, 3)[:] = cells.swapaxes(1, 2)
+    laid = np.asarray(whole).reshape(rows, SIDE, columns, SIDE, 3)
+    result[:tiles].reshape(rows, columns, SIDE, SIDE, 3)[:] = laid.swapaxes(1, 2)
     if tiles > 1:
         result[tiles] = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     return result

@@ -25,11 +25,11 @@ from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
 from pipeline.store.url import parse
 from pipeline.vintern import checkpoint as checkpoints  # brings no torch
-from schemas import registry
+from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
 from workers import cluster
 from workers.ingest import Ingest, SourceListing
-from workers.lane import LaneJob, LaneReport
+from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
 from workers.patience import Patience
 from workers.progress import Progress, Reporter
@@ -94,7 +94,7 @@ async def run_job(request: JobRequest, reporter: Reporter, stop: threading.Event
 def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) -> Iterator[_Driver]:
     """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
-    schema = _spec(request.schema)
+    schema = schema_of(request.schema)
     listings = [SourceListing(source, request.settings.source) for source in request.sources]
     checkpoints.check(request.model)
     with stores.open(request.settings.store) as store:
@@ -140,6 +140,8 @@ def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) ->
     earlier = next((job.model for job in store.jobs.all() if job.name == name), None)
     model = checkpoints.begun_with(request.model, earlier)
     directory = checkpoints.locate(model)
+    # What is wrong with it is said now, not by the first lane.
+    configs.read(directory, context_length=request.settings.engine.context_length)
     if not request.any_schema:
         checkpoints.check_schema(model, directory, f"{schema.name}@{schema.version}")
     return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
@@ -256,13 +258,6 @@ def _waited_for(keeping: Mapping[LaneHandle, asyncio.Task[None]]) -> list[asynci
     """
     finished = any(lane.finished for lane in keeping)
     return [task for lane, task in keeping.items() if not task.done() and (lane.begun or not finished)]
-
-
-def _spec(name: str) -> SchemaSpec:
-    try:
-        return registry.resolve(name)
-    except registry.SchemaError as error:
-        raise UsageError(str(error)) from error
 
 
 def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:

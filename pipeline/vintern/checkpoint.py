@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -51,8 +51,8 @@ def check(name: str | Path) -> None:
         )
 
 
-def locate(name: str | Path) -> Path:
-    """The directory of `name`; a hub model is downloaded (or found in the cache).
+def locate(name: str | Path, *, weights: bool = True) -> Path:
+    """The directory of `name`; a hub model is downloaded (or found in the cache), if need be without weights.
 
     Raises UsageError, and Unavailable when the hub does not give it.
     """
@@ -61,7 +61,7 @@ def locate(name: str | Path) -> Path:
         return DEMO
     path = Path(name).expanduser()
     hub = None if path.is_dir() else _HUB_ID.fullmatch(str(name))
-    return path if hub is None else _from_hub(hub[1], hub[2])
+    return path if hub is None else _from_hub(hub[1], hub[2], _WANTED if weights else TEXT_FILES)
 
 
 def check_schema(name: str, directory: Path, schema: str) -> None:
@@ -135,7 +135,7 @@ def digest(directory: Path) -> str:
     return total.hexdigest()
 
 
-def _from_hub(repository: str, revision: str | None) -> Path:
+def _from_hub(repository: str, revision: str | None, wanted: Sequence[str]) -> Path:
     """The snapshot's directory, which bears the name of its commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -145,7 +145,7 @@ def _from_hub(repository: str, revision: str | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                repository, revision=revision, allow_patterns=_WANTED, tqdm_class=_progress_in_lines()
+                repository, revision=revision, allow_patterns=list(wanted), tqdm_class=_progress_in_lines()
             )
         )
     except (OSError, ValueError, client_errors) as error:

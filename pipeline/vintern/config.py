@@ -27,6 +27,8 @@ SEPARATORS = {  # what closes a turn; Hermes-2 has no newline, unlike standard C
     "Hermes-2": "<|im_end|>",  # Vintern-1B-v2
     "internvl2_5": "<|im_end|>\n",  # Vintern-1B-v3_5
 }
+# Tokens of prompt and answer together that a template's authors state, where the files would allow more.
+STATED_CONTEXT = {"Hermes-2": 4096}  # the model page of Vintern-1B-v2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Profile:
     system: str = SYSTEM
     separator: str = SEPARATORS["internvl2_5"]  # closes a turn
     max_tiles: int | None = None  # tiles of a page without the thumbnail
-    context_length: int = 4096  # tokens; Vintern's card, less than the position encoding would allow
+    context_length: int | None = None  # tokens of prompt and answer together
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,11 @@ class Config:
         return (self.vision.patches // self.shuffle) ** 2
 
 
-def read(directory: Path, profile: Profile | None = None) -> Config:
-    """config.json, and profile.json unless `profile` is given. Raises UsageError naming file and key."""
+def read(directory: Path, profile: Profile | None = None, context_length: int | None = None) -> Config:
+    """config.json, and profile.json unless `profile` is given; `context_length` goes before what they say.
+
+    Raises UsageError naming file and key.
+    """
     path = directory / "config.json"
     raw = _json(path)
     kind = raw.get("model_type")
@@ -119,13 +124,12 @@ def read(directory: Path, profile: Profile | None = None) -> Config:
         )
     config = _LAYOUTS[kind](_Section(raw, str(path)))
     profile = profile or _profile(directory, raw)
-    context = min(profile.context_length, config.language.positions, _tokenizer_limit(directory))
     return replace(
         config,
         system=profile.system,
         separator=profile.separator,
         max_tiles=profile.max_tiles or config.max_tiles,
-        context_length=context,
+        context_length=_context(directory, config, profile, raw.get("template"), context_length),
     )
 
 
@@ -336,6 +340,29 @@ def _profile(directory: Path, raw: Mapping[str, Any]) -> Profile:
     if unknown:
         raise UsageError(f"{path}: unknown key {sorted(unknown)[0]!r}")
     return Profile(**{**known, **given})
+
+
+def _context(directory: Path, config: Config, profile: Profile, template: object, asked: int | None) -> int:
+    """Tokens of prompt and answer together.
+
+    What was asked for goes before profile.json, and that before what tokenizer_config.json and the template's
+    authors say. None goes beyond the positions that the model was made for.
+    """
+    most = config.language.positions
+    for given, name in (
+        (asked, "engine.context_length"),
+        (profile.context_length, f"{directory / 'profile.json'}: 'context_length'"),
+    ):
+        if given is None:
+            continue
+        if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
+            raise UsageError(
+                f"{name} is {given!r}, expected 1 to {most}: that is how many positions "
+                f"{directory / 'config.json'} has (max_position_embeddings)"
+            )
+        return given
+    stated = STATED_CONTEXT.get(template, most) if isinstance(template, str) else most
+    return min(most, stated, _tokenizer_limit(directory))
 
 
 def _tokenizer_limit(directory: Path) -> int:

@@ -161,7 +161,11 @@ class Engine:
             request,
             prompt,
             None if request.grammar is None else self._grammars.start(request.grammar),
-            limit=min(request.max_new_tokens, self.settings.max_new_tokens, room),
+            limit=min(
+                bound
+                for bound in (request.max_new_tokens, self.settings.max_new_tokens, room)
+                if bound is not None
+            ),
             end=self.model.tokenizer.end_of_turn,
             bytes_of=self._grammars.bytes_of,
             penalty=self.settings.repetition_penalty,

@@ -13,6 +13,7 @@ from pipeline.vintern import config as configs
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.config import Config, Profile
 from pipeline.vintern.language import Language, causal
+from pipeline.vintern.prompt_ids import prompt_ids
 from pipeline.vintern.tokenizer import Tokenizer
 from pipeline.vintern.vision import Vision
 
@@ -52,15 +53,7 @@ class Vintern:
 
         `question` is plain text: what looks like a special token in it is not taken for one.
         """
-        tokens, close = self.tokenizer, self.config.separator
-        image = [tokens.image] * (self.config.tokens_per_tile * n_tiles)
-        ids = [
-            *tokens.encode(f"<|im_start|>system\n{self.config.system}{close}<|im_start|>user\n"),
-            *([tokens.image_start, *image, tokens.image_end] if n_tiles else []),
-            *tokens.encode_plain(f"\n{question}" if n_tiles else question),
-            *tokens.encode(f"{close}<|im_start|>assistant\n"),
-        ]
-        return torch.tensor(ids, dtype=torch.int64)
+        return torch.tensor(prompt_ids(self.tokenizer, self.config, question, n_tiles), dtype=torch.int64)
 
     @torch.inference_mode()
     def embed(self, input_ids: Tensor, visual: Tensor | None) -> Tensor:
@@ -88,18 +81,20 @@ def load(
     dtype: str | torch.dtype = "auto",
     device: str = "auto",
     profile: Profile | None = None,
+    context_length: int | None = None,
 ) -> Vintern:
     """Load a checkpoint from a directory, a hub id or `demo`.
 
     dtype is what is computed in, whatever the weights are stored in: float32, bfloat16 or float16. "auto" is
     bfloat16 on a GPU and on a CPU that multiplies it in hardware, else float32; device "auto" is the GPU
-    where there is one. `profile` replaces what the checkpoint's files leave open, such as the system message.
-    Raises UsageError, one line, for everything that is not as it must be.
+    where there is one. `profile` replaces what the checkpoint's files leave open, such as the system message;
+    `context_length` (tokens) goes before all that they say of it. Raises UsageError, one line, for everything
+    that is not as it must be.
     """
     directory = checkpoint.locate(path_or_hub_id)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = configs.read(directory, profile)
+    config = configs.read(directory, profile, context_length)
     tokenizer = tokenizers.load(directory)
     _same_vocabulary(config, tokenizer, directory)
     files = checkpoint.weight_files(directory)

@@ -2,8 +2,8 @@
 
 A mask leaves out what the model may have wanted: a thirteenth digit, a letter that the pattern has not, one
 line more. Under the mask what is left is sure. So each value's tokens have their probability without the mask
-beside that under it. How an answer goes on behind a value is a matter of form: a token that ends a value has
-the probability that the model gave to all tokens that begin with the closing quote.
+beside that under it. How an answer goes on behind a value is a matter of form, so tokens that are equal up to
+a closing quote count as one: `"`, `",` and `"` with a line's end, or `)` and `)",`.
 """
 
 from __future__ import annotations
@@ -52,31 +52,38 @@ class Unmasked:
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, device: torch.device) -> None:
         # In a byte-level vocabulary the signs of ASCII stand for themselves.
-        pieces = tokenizer.backend.get_vocab(with_added_tokens=False).items()
-        endings = [number for piece, number in pieces if piece.startswith('"')]
-        self._endings = torch.tensor(endings, dtype=torch.int64, device=device)
+        pieces = tokenizer.backend.get_vocab(with_added_tokens=False)
+        parts = {number: piece.partition('"') for piece, number in pieces.items()}
+        quoted = sorted({text for text, quote, _ in parts.values() if quote and not text.endswith("\\")})
+        groups = {text: group for group, text in enumerate(quoted, start=1)}
+        # By token: which text it brings up to a quote; 0 for all that no other token brings with one.
+        self._group = torch.zeros(vocabulary, dtype=torch.int32, device=device)
         # With a list's end in it a token says more than that its value is at an end.
-        plain = [number for piece, number in pieces if piece.startswith('"') and "]" not in piece]
-        self._ends = torch.zeros(vocabulary, dtype=torch.bool, device=device)
-        self._ends[plain] = True
+        self._counts_alone = torch.ones(vocabulary, dtype=torch.bool, device=device)
+        for number, (text, _, rest) in parts.items():
+            if text in groups:
+                self._group[number] = groups[text]
+                self._counts_alone[number] = "]" in rest
 
     def among_all(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """logits [rows, vocabulary], tokens int64 [rows] → float64 [rows]."""
         scores = logits.float()
-        own = scores.gather(1, tokens[:, None])[:, 0]
-        wanted = torch.where(self._ends[tokens], scores[:, self._endings].logsumexp(1), own)
+        others = self._group[: scores.shape[1]] != self._group[tokens][:, None]
+        together = scores.masked_fill(others, -torch.inf).logsumexp(1)
+        alone = scores.gather(1, tokens[:, None])[:, 0]
+        wanted = torch.where(self._counts_alone[tokens], alone, together)
         return (wanted - scores.logsumexp(1)).exp().double()
 
     def beside(self, logits: Tensor, chosen: Tensor, constrained: Tensor) -> Tensor:
-        """`chosen` (`sampler.choose`) with the probability of ending for tokens that end a value.
+        """`chosen` (`sampler.choose`) with these probabilities for tokens that do not count alone.
 
         constrained bool [rows]: the row's answer is held to a grammar.
         """
         tokens = chosen[0].long()
-        ends = self._ends[tokens] & constrained
+        grouped = ~self._counts_alone[tokens] & constrained
         if logits.device.type != "cpu":  # all rows: to ask which are needed would wait for the device
-            unmasked = torch.where(ends, self.among_all(logits, tokens), chosen[2])
+            unmasked = torch.where(grouped, self.among_all(logits, tokens), chosen[2])
             return torch.stack([chosen[0], chosen[1], unmasked])
-        for row in ends.nonzero()[:, 0].tolist():
+        for row in grouped.nonzero()[:, 0].tolist():
             chosen[2, row] = self.among_all(logits[row : row + 1], tokens[row : row + 1])[0]
         return chosen

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from pipeline import specimens
 from tests.e2e.conftest import Command, write_slips
+from tests.vintern import checkpoints
 
 
 def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Command) -> None:
@@ -16,6 +21,18 @@ def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Co
     assert "outside_root 1" in told and "line 2: " in told and "--trust-manifests" in told
     told = vinbatch("plan", "in/list.csv", "--trust-manifests")
     assert "documents  2" in told and "pages      2" in told and "skipped    none" in told
+
+
+def test_a_plan_says_how_many_pages_leave_too_little_room(vinbatch: Command, tmp_path: Path) -> None:
+    """The tokenizer has a token a letter, so that an invoice's lines are long."""
+    checkpoints.write(tmp_path / "model", "v2")
+    (tmp_path / "model" / "model.safetensors").unlink()  # a plan asks for no weights
+    specimens.write(vinbatch.folder / "in", 1, ["invoice"], 6, formats=["pdf"])
+    (vinbatch.folder / "in" / "truth.jsonl").unlink()
+    asked = ("plan", "in", "--schema", "invoice@1", "--model", str(tmp_path / "model"))
+    told = vinbatch(*asked)
+    assert re.search(r"tight      1 of 1 pages in a context of 4,096 tokens: .*several passes", told), told
+    assert "tight" not in vinbatch("plan", "in", "--schema", "invoice@1")
 
 
 def test_a_folder_with_other_files_is_all_done_and_the_rest_is_named(vinbatch: Command) -> None:

@@ -56,6 +56,7 @@ def says(
         (("status", "--job", "x", "--store", "sqlite:///none.db"), "none.db"),
         (("query", "SELECT 1", "--store", "sqlite:///none.db"), "none.db"),
         (("plan", "nowhere"), "nowhere does not exist"),
+        (("plan", "in", "--model", "MODEL"), "--model says how much room an answer has"),
         (("specimens", "--out", "made", "--kind", "passport"), "unknown kind of specimen"),
         (("specimens", "--out", "made", "--layouts", "baroque"), "unknown layouts 'baroque'"),
         (("eval", "--truth", "truth.jsonl"), "eval wants --job"),
@@ -114,6 +115,15 @@ def test_what_nobody_foresaw_is_4_and_keeps_its_traceback(
 )
 def test_wrong_flags(says: Callable[..., str], arguments: tuple[str, ...], said: str) -> None:
     assert said in says(*arguments)
+
+
+def test_a_context_beyond_the_models_positions_is_refused_before_anything_starts(
+    says: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VINBATCH_ENGINE__CONTEXT_LENGTH", "4096")  # the demo model has 2,048
+    for command in (("run", "in", *RUN, "--model", "demo"), ("plan", "in", *RUN[:2], "--model", "demo")):
+        err = says(*command)
+        assert "engine.context_length is 4096, expected 1 to 2048" in err and "config.json" in err
 
 
 def test_a_schema_that_the_model_does_not_name_can_be_insisted_on(

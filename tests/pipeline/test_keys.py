@@ -80,7 +80,18 @@ INVOLVED = {
 UNINVOLVED = {
     "render": {"max_pages", "seconds", "document_seconds", "memory_bytes", "require_sandbox"},
     # dtype, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
-    "engine": {"dtype", "device", "threads", "kernels", "warmup", "max_batch", "kv_tokens", "max_waiting"},
+    # context_length and kv_tokens leave a context: `ModelFacts.room`
+    "engine": {
+        "dtype",
+        "device",
+        "context_length",
+        "threads",
+        "kernels",
+        "warmup",
+        "max_batch",
+        "kv_tokens",
+        "max_waiting",
+    },
 }
 EACH = [(section, name) for section, model in SECTIONS.items() for name in model.model_fields]
 

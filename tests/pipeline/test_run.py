@@ -160,7 +160,7 @@ def test_a_document_that_ends_every_renderer_is_given_up(tmp_path: Path) -> None
 
 
 def test_an_unforeseen_error_on_one_page_is_its_failure_with_a_traceback() -> None:
-    told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), 2)
+    told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), RECIPE)
     assert isinstance(told, Failure)
     assert (told.reason, told.page, told.retryable) == (Reason.internal_error, 4, False)
     assert told.traceback and "ValueError" in told.traceback

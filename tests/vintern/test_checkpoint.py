@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline import vintern
 from pipeline.errors import Unavailable, UsageError
 from pipeline.vintern import Profile
 from pipeline.vintern import checkpoint as checkpoint_files
+from pipeline.vintern import config as configs
 from pipeline.vintern.config import SYSTEM
 from pipeline.vintern.constrain import Grammars, unpack
 from tests.vintern import checkpoints
@@ -343,6 +345,47 @@ def test_a_profile_replaces_what_the_template_says(checkpoint):
     assert model.config.separator == "<|im_end|>"  # still that of the named template
     given = vintern.load(checkpoint, profile=Profile(system="", separator="\n", max_tiles=1))
     assert (given.config.system, given.config.separator, given.max_tiles) == ("", "\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "positions", "limit", "profile", "asked", "context"),
+    [
+        ("Hermes-2", 32768, None, None, None, 4096),  # as the authors of v2 state it
+        ("Hermes-2", 2048, None, None, None, 2048),
+        ("Hermes-2", 32768, 1024, None, None, 1024),
+        ("Hermes-2", 32768, None, 8192, None, 8192),
+        ("Hermes-2", 32768, None, 8192, 16384, 16384),
+        ("internvl2_5", 32768, 12288, None, None, 12288),  # as InternVL3-1B is printed
+        ("internvl2_5", 32768, 1_000_000, None, None, 32768),  # and -Pretrained
+        ("internvl2_5", 32768, 1e30, None, None, 32768),  # as Hugging Face writes "none"
+        ("internvl2_5", 32768, None, None, None, 32768),
+        ("internvl2_5", 32768, 12288, None, 20000, 20000),
+        ("internvl2_5", 32768, 12288, 32768, 4096, 4096),
+    ],
+)
+def test_the_context_is_the_checkpoints_unless_it_is_set(
+    checkpoint, template, positions, limit, profile, asked, context
+):
+    checkpoints.edit(checkpoint, template=template, llm_config={"max_position_embeddings": positions})
+    path = checkpoint / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": limit}))
+    if profile is not None:
+        (checkpoint / "profile.json").write_text(json.dumps({"context_length": profile}))
+    assert configs.read(checkpoint, context_length=asked).context_length == context
+    if asked is None and profile is None:
+        assert configs.read(checkpoint, Profile(system="Ngắn.")).context_length == context
+
+
+@pytest.mark.parametrize("length", [4097, 0, "4096", True])
+def test_no_context_goes_beyond_the_positions(checkpoint, length):
+    with pytest.raises(UsageError, match=r"^engine.context_length is .*config.json.*max_position_embeddings"):
+        configs.read(checkpoint, context_length=length)
+    (checkpoint / "profile.json").write_text(json.dumps({"context_length": length}))
+    assert re.match(r".*/profile.json: 'context_length' is .*, expected 1 to 4096", refusal(checkpoint))
+
+
+def test_what_is_asked_for_is_the_context_of_the_model(checkpoint):
+    assert vintern.load(checkpoint, context_length=700).context_length == 700
 
 
 def test_a_profile_with_an_unknown_key(checkpoint):

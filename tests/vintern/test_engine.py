@@ -316,6 +316,16 @@ def test_an_answer_is_cut_at_the_end_of_its_slot(model: Vintern) -> None:
     assert (answer.finish, len(answer.forced)) == ("length", 7)
 
 
+@pytest.mark.parametrize(("bound", "tokens"), [(None, 20), (9, 9), (90, 20)])
+def test_an_answer_is_as_long_as_the_context_leaves_unless_something_bounds_it(
+    model: Vintern, bound: int | None, tokens: int
+) -> None:
+    request = replace(page(1, 1, CARD), max_new_tokens=None)
+    room = len(model.prompt_ids(request.question, 1)) + 20
+    answer = run(Engine(model, EngineSettings(kv_tokens=room, max_new_tokens=bound)), [request])["page 1"]
+    assert (answer.finish, len(answer.forced)) == ("length", tokens)
+
+
 def test_stats_count_everything(model: Vintern, pages: list[Request]) -> None:
     engine = Engine(model, EngineSettings(max_batch=4))
     answers = run(engine, pages).values()

@@ -17,7 +17,7 @@ from pipeline.vintern import config as configs
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.model import Network, Vintern
 from pipeline.vintern.vision import normalise
-from tests.vintern import relatives
+from tests.vintern import checkpoints, relatives
 from tests.vintern.pages import GRAMMARS, answer_slowly, page, same, text_of
 from tests.vintern.test_engine import run
 from tests.vintern.test_equal_to_transformers import inputs
@@ -58,6 +58,14 @@ def test_what_is_not_supported_is_named_by_what_it_is(tmp_path, name):
         configs.read(tmp_path)
     assert relatives.printed(name)["refused"] in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(("name", "size"), [(QWEN3, 128), ("InternVL3-1B", 64)])
+def test_a_head_size_that_is_not_written_is_that_of_its_software(tmp_path, name, size):
+    """Qwen3's is 128 whatever the width; Qwen2's divides the width."""
+    given(tmp_path, name)
+    checkpoints.edit(tmp_path, llm_config={"head_dim": None})
+    assert configs.read(tmp_path).language.head_dim == size
 
 
 @pytest.mark.parametrize("number", range(len(READ)), ids=READ)

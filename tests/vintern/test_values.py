@@ -15,7 +15,6 @@ from pipeline.settings import EngineSettings
 from pipeline.vintern import load
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.values import Unmasked, ValueText
-from tests.pipeline.walker import bpe
 from tests.vintern import checkpoints
 from tests.vintern.pages import COMPACT, answer_slowly, page
 
@@ -78,20 +77,34 @@ def test_tokens_of_values_are_told_from_those_of_the_form(pieces: list[str], par
     assert said == parts.replace(".", "1")
 
 
-def test_ending_a_value_is_one_choice_however_it_goes_on() -> None:
-    vocabulary = bpe().get_vocab(with_added_tokens=False)
-    endings = [number for piece, number in vocabulary.items() if piece.startswith('"')]
-    assert len(endings) > 2
-    size = bpe().get_vocab_size()
-    unmasked = Unmasked(SimpleNamespace(backend=bpe()), size, torch.device("cpu"))  # type: ignore[arg-type]
-    logits = torch.randn(2, size, generator=torch.Generator().manual_seed(1))
-    quote, letter = vocabulary['"'], vocabulary["a"]
-    every = logits.double().softmax(1)
-    expected = torch.stack([every[0, endings].sum(), every[1, letter]])
-    found = unmasked.among_all(logits, torch.tensor([quote, letter]))
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
-    chosen = torch.tensor([[quote, quote], [0.5, 0.5], [0.25, 0.25]], dtype=torch.float64)
+PIECES = ('"', '",', '"]', '"Ċ', "%", '%",', "a", "\\", '\\"', '","')
+
+
+@pytest.mark.parametrize(
+    ("piece", "together"),
+    [
+        ('"', ('"', '",', '"]', '"Ċ', '","')),
+        ('","', ('"', '",', '"]', '"Ċ', '","')),
+        ("%", ("%", '%",')),
+        ('%",', ("%", '%",')),
+        ("a", ("a",)),
+        ('"]', ('"]',)),  # the end of a list too
+        ("\\", ("\\",)),  # what follows it ends nothing
+        ('\\"', ('\\"',)),
+    ],
+)
+def test_how_an_answer_goes_on_behind_a_value_is_no_doubt_about_it(
+    piece: str, together: tuple[str, ...]
+) -> None:
+    ids = {piece: number for number, piece in enumerate(PIECES)}
+    backend = SimpleNamespace(get_vocab=lambda with_added_tokens: ids)
+    unmasked = Unmasked(SimpleNamespace(backend=backend), 16, torch.device("cpu"))  # type: ignore[arg-type]
+    logits = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
+    expected = logits.double().softmax(1)[:, [ids[one] for one in together]].sum(1)
+    tokens = torch.tensor([ids[piece]] * 2)
+    torch.testing.assert_close(unmasked.among_all(logits, tokens), expected, rtol=1e-5, atol=0)
+    own = logits.double().softmax(1)[0, ids[piece]]
+    chosen = torch.stack([tokens.double(), torch.ones(2).double(), own.repeat(2)])
     beside = unmasked.beside(logits, chosen.clone(), torch.tensor([True, False]))
-    torch.testing.assert_close(beside[2, 0], expected[0], rtol=1e-5, atol=0)
-    assert beside[2, 1] == 0.25, "without a grammar nothing is left out"
+    torch.testing.assert_close(beside[2], torch.stack([expected[0], own]), rtol=1e-5, atol=0)
     assert torch.equal(beside[:2], chosen[:2])

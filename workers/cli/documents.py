@@ -73,12 +73,18 @@ def plan(
     schema: Annotated[
         str | None, typer.Option(help="See whether it can be used: NAME@VERSION, NAME or FILE.py:Model.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Draw every page, and see how many leave too little room for an answer."),
+    ] = None,
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
     include: Include = None,
     exclude: Exclude = None,
 ) -> None:
-    """Count documents and pages, and name what would be skipped and why. No model, no store.
+    """Count documents and pages, and name what would be skipped and why. No store.
+
+    Of a model only config and tokenizer are read; it needs --schema.
 
     Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
     """
@@ -89,7 +95,14 @@ def plan(
         s3_endpoint=s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
     )
     _check_sandbox(settings)
-    found = dry_run(sources, settings, screen.console(err=True))
+    if model is not None and spec is None:
+        raise UsageError("--model says how much room an answer has, and --schema what it needs: give both")
+    cutter = None
+    if model is not None and spec is not None:
+        from workers.tightness import Cutter  # the tokenizer is not loaded for nothing
+
+        cutter = Cutter.of(model, spec, settings)
+    found = dry_run(sources, settings, screen.console(err=True), cutter)
     if spec is not None:
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
