@@ -7,7 +7,7 @@
 # make long   10,000 broken files, a job of a million documents, a document of 3,000 pages
 
 BIN := .venv/bin
-SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock pyproject.toml
+SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock infra/requirements-vocabulary.lock pyproject.toml
 COVERED := 90
 export RAY_USAGE_STATS_ENABLED := 0
 

@@ -28,6 +28,7 @@ from pipeline.settings import RenderSettings
 
 _OPEN_ELSEWHERE = (Reason.pdf_damaged, Reason.pdf_no_pages, Reason.render_crashed)
 _DRAW_ELSEWHERE = (Reason.pdf_damaged, Reason.image_damaged, Reason.render_crashed)
+_KNOWN = ("width", "lost")  # what a failure tells that another renderer cannot know better
 _ENDS = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
 _MOST_ENDS = 5  # of the renderer that is asked second, in one document: then it is asked no more
 _WITH_FACES = "pdfium-faces"
@@ -157,7 +158,7 @@ class Renderer:
         try:
             page = self._drawn(document, number, renderer)
         except Permanent as error:
-            if error.reason not in _DRAW_ELSEWHERE or "width" in error.details:  # no page can be so small
+            if error.reason not in _DRAW_ELSEWHERE or not error.details.keys().isdisjoint(_KNOWN):
                 raise
             for other in others:
                 second = self._second_opinion(document, number, other)
@@ -169,7 +170,7 @@ class Renderer:
         if others and _blank(page.pixels):
             second = self._second_opinion(document, number, others[0])
             if isinstance(second, PageImage) and not _blank(second.pixels):
-                return second
+                return replace(second, flags=(*page.flags, *second.flags))
             if isinstance(second, Failure) and second.reason in _ENDS:
                 message = f"the page is blank as {page.renderer} draws it; {others[0]}: {second.message}"
                 flag = Flag(FlagCode.blank_unconfirmed, message)
@@ -288,9 +289,9 @@ def _kind(document: Document) -> Kind:
 def _excuses(second: PageImage, first: Permanent) -> bool:
     """Whether a second renderer's page may stand where the first one failed.
 
-    Not one that shows nothing; nor one that it complains of, where the first one knows that content is lost.
+    Not one that shows nothing; nor one that it complains of, where the first one missed a picture.
     """
-    return not _blank(second.pixels) and not ("lost" in first.details and second.flags)
+    return not _blank(second.pixels) and not (first.reason is Reason.image_damaged and second.flags)
 
 
 def _blank(pixels: Pixels) -> bool:

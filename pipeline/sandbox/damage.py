@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
+from pipeline.sandbox import texts
 
 _CHUNK = 2**20
 _MOST_BYTES = 512 * 2**20  # of a stream, decoded; what is beyond is not looked at
@@ -50,14 +51,18 @@ class Content:
     is drawn ends before its end, or is not there.
     """
 
-    def __init__(self, page: Any, resources: Any, known: dict[tuple[int, int], Loss | None]) -> None:
+    def __init__(
+        self, pdf: pikepdf.Pdf, page: Any, resources: Any, known: dict[tuple[int, int], Loss | None]
+    ) -> None:
         self.flags: list[tuple[FlagCode, str]] = []
-        self.fonts: list[Any] = []
+        self.absent: list[texts.Absent] = []
+        self._pdf = pdf
         self._known = known
         self._losses: list[Loss] = []
         self._seen: set[tuple[int, int]] = set()
         drawing = b"\n".join(self._streams(page))
-        _whole(drawing, self._is_cut)
+        if self._is_cut:
+            self._judge_cut(drawing)
         self._look(drawing, resources)
         for annotation_look in _looks(page):
             self._form(annotation_look, resources)
@@ -68,9 +73,12 @@ class Content:
 
     def _streams(self, page: Any) -> Iterator[bytes]:
         self._is_cut = False
-        if "/Contents" not in page:
-            return
         contents = page.get("/Contents")
+        if contents is None:  # there is none, or it leads nowhere: qpdf does not tell them apart
+            own = page.get("/Resources")
+            if isinstance(own, Dictionary) and any(len(own.get(n, ())) for n in ("/Font", "/XObject")):
+                self.flags.append((FlagCode.content_cut, "the page has fonts or pictures and draws nothing"))
+            return
         for stream in contents if isinstance(contents, pikepdf.Array) else [contents]:
             if not isinstance(stream, Stream):
                 raise Permanent(
@@ -81,12 +89,11 @@ class Content:
             yield data
 
     def _look(self, drawing: bytes, resources: Any) -> None:
-        """Into the fonts that may be used, and into what is drawn by its name."""
+        """Into the text, and into what is drawn by its name."""
         if not isinstance(resources, Dictionary):
             return
         fonts = resources.get("/Font")
-        if isinstance(fonts, Dictionary):
-            self.fonts += [font for font in map(fonts.get, fonts.keys()) if isinstance(font, Dictionary)]
+        self.absent += texts.absent(lambda: self._pdf.make_stream(drawing), fonts)
         objects = resources.get("/XObject")
         for name in sorted(set(_DRAWS.findall(drawing))):
             drawn = objects.get("/" + name.decode("latin-1")) if isinstance(objects, Dictionary) else None
@@ -106,9 +113,17 @@ class Content:
         self._seen.add(form.objgen)
         data, ended = _decoded(form)
         if not ended:
-            _whole(data, True)
-            self.flags.append((FlagCode.content_cut, "a part of what the page draws may be cut short"))
+            self._judge_cut(data)
         self._look(data, form.get("/Resources", resources))
+
+    def _judge_cut(self, drawing: bytes) -> None:
+        """Raises Permanent(pdf_damaged) where a stream that broke off did so in the middle of something."""
+        words = re.sub(rb"\((?:\\.|[^\\)])*\)", b"()", drawing).split()
+        balanced = words.count(b"q") == words.count(b"Q") and words.count(b"BT") == words.count(b"ET")
+        if drawing.strip() and not (balanced and drawing[-1:].isspace()):
+            message = f"what the page draws breaks off after {len(drawing):,} bytes"
+            raise Permanent(Reason.pdf_damaged, message, lost=100)
+        self.flags.append((FlagCode.content_cut, "a part of what the page draws cannot be decoded"))
 
     def _picture(self, picture: Stream) -> None:
         if picture.objgen not in self._known:
@@ -126,17 +141,6 @@ def _looks(page: Any) -> Iterator[Stream]:
         normal = look.get("/N") if isinstance(look, Dictionary) else None
         if isinstance(normal, Stream):
             yield normal
-
-
-def _whole(drawing: bytes, is_cut: bool) -> None:
-    """Raises Permanent(pdf_damaged) if a stream that broke off is not all the same complete."""
-    if not is_cut:
-        return
-    words = re.sub(rb"\((?:\\.|[^\\)])*\)", b"()", drawing).split()
-    balanced = words.count(b"q") == words.count(b"Q") and words.count(b"BT") == words.count(b"ET")
-    if not (balanced and drawing[-1:].isspace()):
-        message = f"what the page draws breaks off after {len(drawing):,} bytes"
-        raise Permanent(Reason.pdf_damaged, message, lost=100)
 
 
 def _filters(stream: Stream) -> list[str]:

@@ -22,6 +22,7 @@ from pipeline.sandbox.structure import DYNAMIC_FORM, PageFacts, Structure, Told,
 _LOCKED = (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
 _EAST_ASIA = 0x2E80  # the first character of those scripts
 _OWN_FACES = 100_000  # bytes: each of PDFium's own faces has fewer
+_NAME_BYTES = 200  # of a font
 _PLEASE_WAIT = re.compile(r"please wait|adobe reader|acrobat reader", re.I)
 
 
@@ -55,20 +56,25 @@ class PdfiumPdf:
         """The page's unit, and what `draw` would say of it, as far as that needs no pixels."""
         facts = self._structure.page(number)
         flags = [*facts.flags, *pictures.told(facts.pictures)]
-        if facts.absent_fonts or facts.fields or self._structure.has_xfa:
+        if facts.absent or facts.fields or self._structure.has_xfa:
             page = self._loaded(number)
             flags += self._left_out(page, facts, number)
             page.close()
         return facts.unit, tuple(flags)
 
-    def drawable(self, font: pdfium.FPDF_FONT | None, character: int) -> bool:
-        """Whether a character of a font that is not embedded is drawn.
+    def drawable(self, page: pypdfium2.PdfPage) -> letters.Drawable:
+        """Says whether a character of a font that is not embedded is drawn on `page`.
 
-        The scripts of East Asia are, where PDFium has found a face of the system; its own have none of them.
+        Those of East Asia are, where PDFium has found a face of the system; its own have none of them.
         """
-        if font is not None and character >= _EAST_ASIA and letters.face_size(font) > _OWN_FACES:
-            return True
-        return letters.in_builtin_faces(font, character)
+        found = functools.cache(lambda: _faces_of_the_system(page))
+
+        def drawn(font: str, character: int) -> bool:
+            if letters.in_builtin_faces(font, character):
+                return True
+            return character >= _EAST_ASIA and font in found()
+
+        return drawn
 
     def close(self) -> None:
         self._structure.close()
@@ -114,10 +120,27 @@ class PdfiumPdf:
         return size
 
     def _left_out(self, page: pypdfium2.PdfPage, facts: PageFacts, number: int) -> Iterator[Told]:
-        yield from letters.of_text(page.raw, facts, self.drawable)
-        yield from letters.of_fields(facts, self._structure.draws_fields_anew, self.drawable)
+        drawable = self.drawable(page)
+        yield from letters.of_text(facts, drawable)
+        yield from letters.of_fields(facts, self._structure.draws_fields_anew, drawable)
         if number == 1 and self._structure.has_xfa and DYNAMIC_FORM not in dict(facts.flags).values():
             text = page.get_textpage()
             if _PLEASE_WAIT.search(text.get_text_bounded()):
                 yield FlagCode.placeholder, DYNAMIC_FORM
             text.close()
+
+
+def _faces_of_the_system(page: pypdfium2.PdfPage) -> set[str]:
+    """Names of the fonts on a page that are drawn with a face larger than any of PDFium's own."""
+    names = set()
+    for text in page.get_objects(filter=(pdfium.FPDF_PAGEOBJ_TEXT,)):
+        font = pdfium.FPDFTextObj_GetFont(text)
+        size, name = ctypes.c_size_t(), ctypes.create_string_buffer(_NAME_BYTES)
+        if (
+            font
+            and pdfium.FPDFFont_GetFontData(font, None, 0, ctypes.byref(size))
+            and size.value > _OWN_FACES
+        ):
+            pdfium.FPDFFont_GetBaseFontName(font, name, _NAME_BYTES)
+            names.add(name.value.decode("utf-8", "replace"))
+    return names

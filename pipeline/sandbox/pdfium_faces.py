@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import pypdfium2
 import pypdfium2.raw as pdfium
 
 from pipeline.filetype import Kind
 from pipeline.sandbox import faces
 from pipeline.sandbox.drawer import PageLimits
 from pipeline.sandbox.faces import Face
-from pipeline.sandbox.letters import face_size, in_builtin_faces
+from pipeline.sandbox.letters import Drawable, in_builtin_faces
 from pipeline.sandbox.pdfium import PdfiumPdf
 
 _BOLD = 600  # weight from which a face is
@@ -31,12 +32,9 @@ class PdfiumWithFaces(PdfiumPdf):
         _GIVER.install()
         super().__init__(file, kind, limits)
 
-    def drawable(self, font: pdfium.FPDF_FONT | None, character: int) -> bool:
-        """Whether the face that stands for `font` has it; without one: every face that was given so far."""
-        given = [face for face in _GIVER.given if font is None or len(face.data) == face_size(font)]
-        if not given:
-            return in_builtin_faces(font, character)
-        return all(character in face.characters for face in given)
+    def drawable(self, _page: pypdfium2.PdfPage) -> Drawable:
+        """Says whether every face that was given so far has a character."""
+        return _GIVER.has
 
 
 class _Giver:
@@ -62,6 +60,12 @@ class _Giver:
             callbacks = {name: _CALLBACKS[name](answer) for name, answer in asked.items()}
             self._installed = pdfium.FPDF_SYSFONTINFO(version=1, **callbacks)
             pdfium.FPDF_SetSystemFontInfo(self._installed)
+
+    def has(self, font: str, character: int) -> bool:
+        """Whether every face that was given so far has a character."""
+        if not self.given:
+            return in_builtin_faces(font, character)
+        return all(character in face.characters for face in self.given)
 
     def _map(
         self, _: Any, weight: int, italic: int, charset: int, pitch: int, name: Any, __: Any

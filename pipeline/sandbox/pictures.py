@@ -32,7 +32,10 @@ def lost(
     Permanent(image_damaged) where much of the page is lost, or all that it has.
     """
     found = _pictures(page)
-    gone = [*_known(found, losses), *_unseen(page, found, canvas, size)]
+    known = [*_known(found, losses)]
+    sizes = {loss.size for loss in losses}
+    others = [each for each in found if each[1] not in sizes]
+    gone = [*known, *_unseen(page, others, canvas, size)]
     if not gone:
         return
     whole = page.get_width() * page.get_height()
@@ -40,7 +43,9 @@ def lost(
     worst = max(range(len(gone)), key=shares.__getitem__)
     if sum(shares) >= _MUCH or _is_blank(canvas, size):
         message = f"a picture that is {_percent(shares[worst])} of the page is not drawn: {gone[worst][2]}"
-        raise Permanent(Reason.image_damaged, message, lost=math.ceil(100 * min(1.0, sum(shares))))
+        # What PDFium alone cannot decode, another renderer may.
+        lost = {"lost": math.ceil(100 * min(1.0, sum(shares)))} if known else {}
+        raise Permanent(Reason.image_damaged, message, **lost)
     for (_, part, why), share in zip(gone, shares, strict=True):
         what = "a picture" if part == 1 else f"{_percent(part)} of a picture"
         yield FlagCode.picture_damaged, f"{what} is not drawn, {_percent(share)} of the page: {why}"

@@ -7,6 +7,7 @@ is drawn. What a page holds in its streams and pictures is looked at in `damage`
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from pipeline.filetype import HEAD, sniff
 from pipeline.flags import FlagCode
 from pipeline.sandbox import damage
 from pipeline.sandbox.drawer import LARGEST_UNIT
+from pipeline.sandbox.texts import Absent
 
 # What pikepdf raises about objects that are not what they should be.
 BROKEN = (
     pikepdf.PdfError, pikepdf.PasswordError, ValueError, TypeError, KeyError, AttributeError, IndexError,
     RuntimeError, OverflowError, NotImplementedError,
 )  # fmt: skip
+_DEEPEST = 50  # nodes of the tree of pages within one another
 _MOST = 2_000  # annotations of a page, attachments, fonts, parents: what is beyond is not looked at
 _HIDDEN = 1 << 1 | 1 << 5  # flags of an annotation: hidden, not to be seen on a screen
 # What PDFium draws without an appearance stream, and what has nothing to show.
@@ -35,9 +38,6 @@ _DRAWN_BARE = frozenset({
     "/TrapNet", "/3D", "/RichMedia", "/Projection",
 })  # fmt: skip
 _TEXT_FIELDS = ("/Tx", "/Ch")
-# Fonts of the time before Unicode, whose codes for Western letters show Vietnamese ones (TCVN3, VNI).
-_LEGACY = (".vn", "vni-", "vni ", "vntime", "vnarial", "abc-")
-_BUILT_IN = ("Symbol", "ZapfDingbats")
 
 Told = tuple[FlagCode, str]
 
@@ -54,18 +54,15 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """Of one page. `unit` is the length of its unit in 1/72 inch.
-
-    absent_fonts   a font is not embedded, and its codes may be other letters than those of Western Europe
-    unknown_fonts  names of such fonts that do not say which letters their codes are
+    """Of one page. `unit` is the length of its unit in 1/72 inch; `absent` are fonts that are not in the file
+    and have letters that not every renderer has.
     """
 
     unit: float = 1.0
     flags: tuple[Told, ...] = ()
     fields: tuple[Field, ...] = ()
     pictures: tuple[damage.Loss, ...] = ()
-    absent_fonts: bool = False
-    unknown_fonts: frozenset[str] = frozenset()
+    absent: tuple[Absent, ...] = ()
 
 
 NOT_INSPECTED = PageFacts(
@@ -85,9 +82,12 @@ class Structure:
         self._pdf: pikepdf.Pdf | None = None
         self._file = os.fdopen(file, "rb")
         self._losses: dict[tuple[int, int], damage.Loss | None] = {}  # of pictures, by object
+        self._leaves: list[Any] = []
         try:
-            pdf = pikepdf.open(self._file)
-            self._pdf = pdf if len(pdf.pages) == pages else None
+            pdf = pikepdf.open(self._file, inherit_page_attributes=False)
+            # By hand: qpdf leaves out a page that is not in the file, and the others change their numbers.
+            self._leaves = [*itertools.islice(_leaves(pdf.Root.Pages, 0), pages + 1)]
+            self._pdf = pdf if len(self._leaves) == pages else None
         except BROKEN:
             pass
 
@@ -96,7 +96,7 @@ class Structure:
         if self._pdf is None:
             return NOT_INSPECTED
         try:
-            page = self._pdf.pages[number - 1].obj
+            page = self._leaves[number - 1]
             flags = [*self._of_document()] if number == 1 else []
             if _extent(_inherited(page, "/MediaBox")) == 0:
                 flags.append(
@@ -107,15 +107,13 @@ class Structure:
                 flags += _not_drawn(annotation)
                 flags += _attached_here(annotation)
                 fields += _field(annotation)
-            content = damage.Content(page, _inherited(page, "/Resources"), self._losses)
-            fonts = [font for font in content.fonts if _may_have_others(font) and not _is_embedded(font)]
+            content = damage.Content(self._pdf, page, _inherited(page, "/Resources"), self._losses)
             return PageFacts(
                 _unit(page),
                 (*flags, *content.flags),
                 tuple(fields),
                 content.pictures,
-                bool(fonts),
-                frozenset(_base_name(font) for font in fonts if _is_unknown(font)),
+                tuple(content.absent),
             )
         except BROKEN:
             return NOT_INSPECTED
@@ -187,6 +185,16 @@ def unlocked(data: bytes) -> bytes:
             raise Permanent(Reason.pdf_encrypted, message) from error
         raise Permanent(Reason.pdf_damaged, "its encryption is damaged") from error
     return copy.getvalue()
+
+
+def _leaves(node: Any, depth: int) -> Iterator[Any]:
+    """The pages beneath a node of the tree of pages, in order, and whatever else stands in their places."""
+    kids = node.get("/Kids") if isinstance(node, Dictionary) else None
+    if not isinstance(kids, pikepdf.Array):
+        yield node
+    elif depth < _DEEPEST:
+        for kid in kids:
+            yield from _leaves(kid, depth + 1)
 
 
 def _unit(page: Any) -> float:
@@ -297,45 +305,6 @@ def _field(annotation: Any) -> Iterator[Field]:
 def _rectangle(annotation: Any) -> tuple[float, float, float, float]:
     one, two, three, four = (float(side) for side in annotation.Rect)
     return min(one, three), min(two, four), max(one, three), max(two, four)
-
-
-def _is_embedded(font: Any) -> bool:
-    """Whether a font brings its glyphs, or every renderer has them."""
-    if font.get("/Subtype") == "/Type3" or _base_name(font) in _BUILT_IN:
-        return True
-    descendants = font.get("/DescendantFonts")
-    owner = descendants[0] if descendants is not None and len(descendants) else font
-    descriptor = owner.get("/FontDescriptor") if isinstance(owner, Dictionary) else None
-    return isinstance(descriptor, Dictionary) and any(
-        name in descriptor for name in ("/FontFile", "/FontFile2", "/FontFile3")
-    )
-
-
-def _may_have_others(font: Any) -> bool:
-    """Whether the codes of a font may be other letters than those that every renderer has."""
-    encoding = font.get("/Encoding")
-    differs = isinstance(encoding, Dictionary) and "/Differences" in encoding
-    return font.get("/Subtype") == "/Type0" or differs or _base_name(font).lower().startswith(_LEGACY)
-
-
-def _is_unknown(font: Any) -> bool:
-    """Whether nothing says which letters the codes of a font are that is not embedded."""
-    base = _base_name(font).lower()
-    if base.startswith(_LEGACY):
-        return True
-    if font.get("/Subtype") != "/Type0" or "/ToUnicode" in font:
-        return False
-    descendants = font.get("/DescendantFonts")
-    owner = descendants[0] if descendants is not None and len(descendants) else None
-    info = owner.get("/CIDSystemInfo") if isinstance(owner, Dictionary) else None
-    ordering = str(info.get("/Ordering", "Identity")) if isinstance(info, Dictionary) else "Identity"
-    return str(font.get("/Encoding")) in ("/Identity-H", "/Identity-V") and ordering == "Identity"
-
-
-def _base_name(font: Any) -> str:
-    name = bytes(font.get("/BaseFont", Name.Nameless)).decode("utf-8", "replace").lstrip("/")
-    prefix, plus, rest = name.partition("+")
-    return rest if plus and len(prefix) == 6 else name
 
 
 def _plain(words: str) -> str:

@@ -358,7 +358,7 @@ def _context(directory: Path, config: Config, profile: Profile, template: object
         if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
             raise UsageError(
                 f"{name} is {given!r}, expected 1 to {most}: that is how many positions "
-                f"{directory / 'config.json'} has (max_position_embeddings)"
+                f"{directory / 'config.json'} has (max_position_embeddings); scaled ones are not supported"
             )
         return given
     stated = STATED_CONTEXT.get(template, most) if isinstance(template, str) else most

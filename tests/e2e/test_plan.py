@@ -24,14 +24,15 @@ def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Co
 
 
 def test_a_plan_says_how_many_pages_leave_too_little_room(vinbatch: Command, tmp_path: Path) -> None:
-    """The tokenizer has a token a letter, so that an invoice's lines are long."""
     checkpoints.write(tmp_path / "model", "v2")
     (tmp_path / "model" / "model.safetensors").unlink()  # a plan asks for no weights
     specimens.write(vinbatch.folder / "in", 1, ["invoice"], 6, formats=["pdf"])
     (vinbatch.folder / "in" / "truth.jsonl").unlink()
     asked = ("plan", "in", "--schema", "invoice@1", "--model", str(tmp_path / "model"))
+    assert "tight      none of 1 pages in a context of 4,096 tokens" in vinbatch(*asked)
+    vinbatch.environment["VINBATCH_ENGINE__CONTEXT_LENGTH"] = "2500"
     told = vinbatch(*asked)
-    assert re.search(r"tight      1 of 1 pages in a context of 4,096 tokens: .*several passes", told), told
+    assert re.search(r"tight      1 of 1 pages in a context of 2,500 tokens: 1 with fewer tiles", told), told
     assert "tight" not in vinbatch("plan", "in", "--schema", "invoice@1")
 
 

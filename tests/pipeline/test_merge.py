@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import grammar, merge, parse
 from pipeline.errors import Reason
-from pipeline.records import Check, Code, Extraction, Failure, PageRecord
+from pipeline.flags import FlagCode
+from pipeline.records import Check, Code, Extraction, Failure, Flag, PageRecord
 from schemas.printed import Printed, text_pattern
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import Group, Leaf, Repeated
@@ -87,6 +88,20 @@ def test_a_disagreement_keeps_the_surer_value_and_is_flagged() -> None:
     assert not check.passed and check.fields == ("store",)
     assert (check.expected, check.found) == ("Chợ Mái", "Chợ Mới")
     assert "page 1 says 'Chợ Mới'" in check.message and "page 2 says 'Chợ Mái'" in check.message
+
+
+def test_what_was_not_drawn_of_a_page_is_a_failed_check_of_the_document() -> None:
+    plain = page(1, {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE], "total": "30.000"})
+    flag = Flag(FlagCode.picture_damaged, "a picture is not drawn")
+    assert merge.document([plain], RECEIPT).state == "done"
+    made = merge.document([page(2, {}), replace(plain, flags=(flag,))], RECEIPT)
+    assert made.state == "review"
+    (check,) = named(made, "picture_damaged")
+    assert (check.passed, check.severity, check.message) == (
+        False,
+        "warning",
+        "page 1: a picture is not drawn",
+    )
 
 
 def test_an_unreadable_text_beside_a_readable_one_is_a_disagreement() -> None:

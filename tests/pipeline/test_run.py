@@ -71,6 +71,20 @@ def test_a_file_becomes_a_record(paper: str) -> None:
     assert made.outcome.record["total"] == "60000"
 
 
+def test_what_was_not_drawn_sends_the_document_to_review(tmp_path: Path) -> None:
+    stamp = b"<</Type/Annot/Subtype/Stamp/F 4/Name/Approved/Rect[120 60 380 100]>>"
+    plain, stamped = tmp_path / "plain.pdf", tmp_path / "stamped.pdf"
+    plain.write_bytes(papers.pages([papers.text("x")]))
+    stamped.write_bytes(papers.pages([papers.text("x")], page=b"/Annots[6 0 R]", extra=[stamp]))
+    everything = {**FIRST, "total": "30.000"}
+    sound, doubtful = (read(str(path), everything).outcome for path in (plain, stamped))
+    assert isinstance(sound, Extraction) and sound.state == "done"
+    assert isinstance(doubtful, Extraction) and doubtful.state == "review"
+    assert doubtful.record == sound.record
+    (check,) = (check for check in doubtful.checks if not check.passed)
+    assert check.code == "annotation_not_drawn" and "page 1" in check.message and "Stamp" in check.message
+
+
 def test_each_page_says_how_it_came_about(paper: str) -> None:
     made = read(paper, FIRST, LAST)
     assert [page.page for page in made.pages] == [1, 2]

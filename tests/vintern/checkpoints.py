@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
 
+from infra.benchmarks import published
 from pipeline.vintern import tokenizer as tokenizers
 
 Kind = Literal["v2", "v3_5", "native"]
@@ -53,10 +54,21 @@ def write(
     tied: bool = False,
     shards: int = 1,
     hidden: int = 64,
+    vocabulary: Literal["short", "published"] = "short",
 ) -> InternVLForConditionalGeneration:
-    """A checkpoint of some 300,000 parameters; weights are large enough that every part moves the logits."""
+    """A checkpoint of some 300,000 parameters; weights are large enough that every part moves the logits.
+
+    With the published vocabulary it has some 20 million, nearly all of them in embeddings and head.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    ids = _tokenizer(directory, SPECIALS["v2" if kind == "v2" else "v3_5"])
+    version: Literal["v2", "v3_5"] = "v2" if kind == "v2" else "v3_5"
+    if vocabulary == "published":
+        published.write(directory, version)
+        ids = {token: len(published.ranks()) + at for at, token in enumerate(published.ADDED[version])}
+        size = len(published.ranks()) + len(ids)
+    else:
+        ids = _tokenizer(directory, SPECIALS[version])
+        size = len(ids)
     vision = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -65,7 +77,7 @@ def write(
         "layer_norm_eps": 1e-6,
     }
     text = {
-        "vocab_size": len(ids),
+        "vocab_size": size,
         "hidden_size": hidden,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
@@ -91,7 +103,7 @@ def write(
     if kind == "native":
         model.save_pretrained(directory)
         return model
-    published = {
+    config_file = {
         "model_type": "internvl_chat",
         "architectures": ["InternVLChatModel"],
         "template": "Hermes-2" if kind == "v2" else "internvl2_5",
@@ -123,7 +135,7 @@ def write(
             **text,
         },
     }
-    (directory / "config.json").write_text(json.dumps(published, indent=1), encoding="utf-8")
+    (directory / "config.json").write_text(json.dumps(config_file, indent=1), encoding="utf-8")
     _save(directory, as_published(model.state_dict(), tied), shards)
     return model
 

@@ -216,6 +216,9 @@ def test_scaling_that_begins_beyond_the_context_is_none(checkpoint):
     expected = vintern.load(checkpoint).config
     checkpoints.edit(checkpoint, llm_config={"rope_scaling": {"type": "dynamic", "factor": 2.0}})
     assert vintern.load(checkpoint).config == expected
+    assert vintern.load(checkpoint, context_length=4096).context_length == 4096
+    message = refusal(checkpoint, context_length=4097)
+    assert "is 4097, expected 1 to 4096" in message and "scaled ones are not supported" in message
 
 
 def test_a_system_message_of_the_config_goes_before_the_templates(checkpoint):

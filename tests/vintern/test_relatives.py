@@ -49,6 +49,7 @@ def test_its_printed_config_is_read(tmp_path, name):
     assert "parameters" in said or "stored_bytes" in said
     assert found == said.get("parameters", found)
     assert 2 * found == pytest.approx(said.get("stored_bytes", 2 * found), rel=2e-3)
+    assert configs.read(tmp_path).context_length == said["context"]
 
 
 @pytest.mark.parametrize("name", sorted(set(relatives.NAMES) - set(READ)))
