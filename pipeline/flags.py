@@ -14,6 +14,8 @@ class FlagCode(StrEnum):
     """The code in `checks.code`."""
 
     picture_damaged = "picture_damaged"  # a picture could not be decoded, or only its beginning
+    pictures_not_read = "pictures_not_read"  # an animation, or further pictures beside the first one
+    colours_coarse = "colours_coarse"  # most of what tells colours apart is lost
     content_cut = "content_cut"  # what is drawn ends before its end
     letters_missing = "letters_missing"  # of a font that is neither embedded nor has a substitute with them
     letters_unknown = "letters_unknown"  # of a font that does not say which letters its codes are

@@ -41,7 +41,9 @@ UNINVOLVED: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-LIBRARIES = ("llguidance", "pikepdf", "pillow", "pypdfium2", "torch", "zxing-cpp")
+LIBRARIES = (
+    "llguidance", "pikepdf", "pillow", "pillow-heif", "pypdfium2", "simplejpeg", "torch", "zxing-cpp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

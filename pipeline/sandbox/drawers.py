@@ -39,5 +39,7 @@ DRAWERS: Mapping[str, DrawerEntry] = {
     "poppler": DrawerEntry(
         "poppler", "PopplerPdf", ("pdf",), codes=False, role="supervisor", programs=PROGRAMS
     ),
-    "pillow": DrawerEntry("images", "Picture", ("png", "jpeg", "webp", "tiff")),
+    "pillow": DrawerEntry(
+        "images", "Picture", ("png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2")
+    ),
 }

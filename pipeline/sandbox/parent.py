@@ -129,10 +129,10 @@ class Child:
 
     @property
     def spent(self) -> bool:
-        """It has ended, or soon will for having used up the CPU time of its life: start another."""
-        return (
-            not self.alive or self._life - limits.cpu_seconds(self._process.pid) < 3 * self._settings.seconds
-        )
+        """It has ended, or soon will for having used up the CPU time of its life, or what it may say."""
+        if not self.alive or 2 * os.fstat(self._stderr.fileno()).st_size > limits.FILE_BYTES:
+            return True
+        return self._life - limits.cpu_seconds(self._process.pid) < 3 * self._settings.seconds
 
     @property
     def alive(self) -> bool:

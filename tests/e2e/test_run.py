@@ -26,11 +26,28 @@ def test_a_folder_becomes_rows_on_a_ray_of_its_own(vinbatch: Command, model: Pat
     specimens.write(folder / "made", 2, ["receipt"], 5)
     (folder / "made" / "truth.jsonl").unlink()
     shutil.copy(folder / "slip-000.png", folder / "the-same-bytes.png")
-    job = ("run", "in", "--schema", slip, "--model", model, "--store", "sqlite:///rows.db", "--job", "slips")
+    names = sorted(path.name for path in folder.rglob("*.*"))
+    for beside in ("Thumbs.db", "made/list.xlsx", ".DS_Store", "no-slip.pdf"):
+        (folder / beside).write_bytes(b"x")
+    job = (
+        "run",
+        "in",
+        "--exclude",
+        "no-*",
+        "--schema",
+        slip,
+        "--model",
+        model,
+        "--store",
+        "sqlite:///rows.db",
+        "--job",
+        "slips",
+    )
 
     process = vinbatch.start(*job)
     out, err = finish(process)
     assert "job slips: 8 documents" in out
+    assert "4 files were left out by their names" in out
     assert "ended · documents 8/8" in err and "\x1b" not in err  # plain lines where there is no terminal
     left = [
         p.info["cmdline"]
@@ -42,7 +59,7 @@ def test_a_folder_becomes_rows_on_a_ray_of_its_own(vinbatch: Command, model: Pat
     rows = vinbatch.rows(
         "SELECT document_uri, number, kind, state FROM slip_v1 ORDER BY document_uri", "sqlite:///rows.db"
     )
-    assert [Path(row["document_uri"]).name for row in rows] == sorted(p.name for p in folder.rglob("*.*"))
+    assert [Path(row["document_uri"]).name for row in rows] == names
     assert all(row["number"] is None or re.fullmatch("[0-9]{2}", row["number"]) for row in rows)
     pages = vinbatch.rows("SELECT count(*) AS n, min(tiles) AS least FROM pages", "sqlite:///rows.db")
     assert pages[0]["n"] == 12 and pages[0]["least"] >= 1

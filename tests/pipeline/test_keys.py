@@ -123,7 +123,10 @@ def test_a_page_is_named_by_its_bytes_its_number_and_its_job() -> None:
 
 def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
     found = keys.installed()
-    read_by = {"pillow", "pypdfium2", "pikepdf", "poppler", "faces", "zxing-cpp", "torch", "llguidance"}
+    read_by = {
+        "pillow", "pillow-heif", "simplejpeg", "pypdfium2", "pikepdf", "poppler", "faces", "zxing-cpp",
+        "torch", "llguidance",
+    }  # fmt: skip
     assert found.keys() == read_by
     assert all(found.values())
 
