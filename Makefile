@@ -7,8 +7,9 @@
 # make long   10,000 broken files, a job of a million documents, a document of 3,000 pages
 
 BIN := .venv/bin
-SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock pyproject.toml
+SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock infra/requirements-vocabulary.lock pyproject.toml
 COVERED := 90
+SIDE_BY_SIDE := 2 # files of tests at once: they wait for servers and for Ray more than they compute
 export RAY_USAGE_STATS_ENABLED := 0
 
 .PHONY: demo test drills long quick lint lock audit clean
@@ -17,7 +18,7 @@ demo: .venv/.ready-app
 
 test: .venv/.ready-test lint
 	@mkdir -p .coverage
-	$(BIN)/python -m pytest -m "not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
+	$(BIN)/python -m pytest -m "not drill" --numprocesses $(SIDE_BY_SIDE) --dist loadfile --cov --cov-report=term --cov-fail-under=$(COVERED)
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill

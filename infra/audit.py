@@ -33,7 +33,7 @@ def wanted() -> list[tuple[str, str]]:
     """Name and version of every package that is pinned here or follows the installed torch."""
     pinned = {
         (name, version)
-        for path in (*lock.LOCKS, lock.CONSTRAINTS)
+        for path in (*lock.LOCKS, lock.VOCABULARY_LOCK, lock.CONSTRAINTS)
         for name, versions in lock.pins(path.read_text(encoding="utf-8")).items()
         for version in versions
     }

@@ -1,7 +1,8 @@
 """Renews the locks: every package that a checkout installs, at one version, with the hashes of its files.
 
 infra/requirements.lock holds what a job needs, infra/requirements-extras.lock what specimens and evaluation
-need beside it, infra/requirements-test.lock what the tests need beside both.
+need beside it, infra/requirements-test.lock what the tests need beside both, and
+infra/requirements-vocabulary.lock the one package of which the tests read a file, without what it depends on.
 
     python -m infra.lock               what pyproject.toml has gained or lost; all else keeps its version
     python -m infra.lock --upgrade     the newest version of everything but torch
@@ -26,10 +27,12 @@ LOCK = ROOT / "infra" / "requirements.lock"
 EXTRAS_LOCK = ROOT / "infra" / "requirements-extras.lock"
 TEST_LOCK = ROOT / "infra" / "requirements-test.lock"
 LOCKS = {LOCK: (), EXTRAS_LOCK: ("specimens", "evaluation"), TEST_LOCK: ("test",)}  # each with its extras
+VOCABULARY_LOCK = ROOT / "infra" / "requirements-vocabulary.lock"
 CONSTRAINTS = ROOT / "infra" / "constraints.txt"
 _OF_TORCH = re.compile(r"torch|triton|nvidia-.+|cuda-.+")  # torch's build decides about these
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)")
 _HEAD = "# Written by `make lock` (infra/lock.py). Do not edit.\n"
+_PROJECT = ("pyproject.toml", "-")  # with _TOOLS
 _TOOLS = "setuptools>=77\nuv\n"  # what builds and installs
 
 
@@ -56,10 +59,10 @@ def of_torch(name: str) -> bool:
     return _OF_TORCH.fullmatch(normalised(name)) is not None
 
 
-def resolve(*flags: str, keep: str = "") -> str:
+def resolve(*flags: str, keep: str = "", of: tuple[str, ...] = _PROJECT) -> str:
     """uv's resolution, with the versions of `keep` wherever they serve."""
     command = (
-        Path(sys.executable).with_name("uv"), "pip", "compile", "pyproject.toml", "-", "--universal",
+        Path(sys.executable).with_name("uv"), "pip", "compile", *of, "--universal",
         "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "--quiet", *flags,
         "--constraint", CONSTRAINTS,
     )  # fmt: skip
@@ -83,8 +86,14 @@ def main() -> None:
         extras += [flag for extra in more for flag in ("--extra", extra)]
         found = [block for block in blocks(resolve(*extras, keep=everything)) if block not in held]
         held |= set(found)
-        path.write_text(_HEAD + "".join(found), encoding="utf-8")
-        print(f"{path.relative_to(ROOT)}: {len(found)} requirements")
+        _write(path, found)
+    kept = "" if upgrade or not VOCABULARY_LOCK.exists() else VOCABULARY_LOCK.read_text(encoding="utf-8")
+    _write(VOCABULARY_LOCK, blocks(resolve("--no-deps", keep=kept, of=("--group", "vocabulary"))))
+
+
+def _write(path: Path, found: list[str]) -> None:
+    path.write_text(_HEAD + "".join(found), encoding="utf-8")
+    print(f"{path.relative_to(ROOT)}: {len(found)} requirements")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ LOADED = (
     "pydantic_settings",
     "boto3",
     "sqlalchemy",
-    "pdf2image",
+    "pikepdf",
     "stdnum.vn",
 )
 COPIED = ("infra", "pipeline", "schemas", "tests", "workers", "pyproject.toml", "README.md", "Makefile")

@@ -11,11 +11,12 @@ part=${1:?usage: infra/setup.sh job|app|test}
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 job_packages=(
+  fonts-liberation2 fonts-dejavu-core                            # for letters of fonts that are not in a PDF
   poppler-utils poppler-data                                     # the second PDF renderer
   g++                                                            # compiles the engine's own CPU kernels
 )
 app_packages=(
-  fonts-dejavu-core fonts-liberation2 fonts-noto-core            # what specimens are printed in
+  fonts-noto-core                                                # what specimens are printed in
   fonts-freefont-ttf fonts-open-sans fonts-roboto-unhinted fonts-lato fonts-crosextra-carlito
 )
 test_packages=(
@@ -74,7 +75,7 @@ locked() { awk -v name="$1" '/^[^ ]/ { wanted = index($0, name "==") == 1 } want
 
 locks=(-r infra/requirements.lock)
 [ "$part" != job ] && locks+=(-r infra/requirements-extras.lock)
-[ "$part" = test ] && locks+=(-r infra/requirements-test.lock)
+[ "$part" = test ] && locks+=(-r infra/requirements-test.lock -r infra/requirements-vocabulary.lock)
 install=(.venv/bin/uv pip install -q --python .venv/bin/python)
 say "installing Python packages"
 "${install[@]}" --no-deps --require-hashes "${locks[@]}"

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["pdf", "png", "jpeg", "webp", "tiff"]
+Kind = Literal["pdf", "png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2"]
 
 HEAD = 1024  # bytes that `sniff` wants: a PDF's mark may stand anywhere in them
-SUPPORTED = "PDF, PNG, JPEG, WebP or TIFF"
+SUPPORTED = "PDF, PNG, JPEG, WebP, TIFF, HEIC, AVIF, GIF, BMP or JPEG 2000"
 
 TRUTHS = ("truth.jsonl", "metadata.jsonl")  # what is known of the documents in a folder, for `vinbatch eval`
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-# Names that promise what we do not read. Every other name is fetched and judged by its bytes.
+# Names that promise what may hold a document, but is not read. Such a file gets a row that says so.
+_UNREAD = frozenset({
+    "doc", "docx", "odt", "rtf", "ppt", "pptx", "eml", "msg", "rar", "7z", "gz", "bz2", "xz", "zst", "tbz2",
+    "txz", "iso",
+})  # fmt: skip
+# Names that promise what is plainly no document: it is passed over where it lies beside documents.
 _OTHERS = frozenset({
     "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xml", "html", "htm", "css", "js", "py",
-    "log", "yaml", "yml", "toml", "ini", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods",
-    "rtf", "eml", "msg", "gif", "bmp", "svg", "ico", "heic", "heif", "avif", "mp3", "mp4", "mov", "avi",
-    "wav", "parquet", "db", "sqlite", "exe", "dll", "so", "iso", "rar", "7z", "gz", "bz2", "xz", "zst",
-    "tbz2", "txz",
+    "log", "yaml", "yml", "toml", "ini", "xls", "xlsx", "xlsm", "xlsb", "ods", "svg", "ico", "mp3", "mp4",
+    "mov", "avi", "wav", "parquet", "db", "sqlite", "exe", "dll", "so", "lnk", "url", "bat", "ps1", "sh",
 })  # fmt: skip
+# What Windows, a Mac and network drives keep for themselves, thumbnails of the documents among them.
+_SYSTEM = frozenset({
+    "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir", "#recycle", "Icon\r",
+})  # fmt: skip
+_HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+_AVIF = frozenset({b"avif", b"avis"})
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes
 
 
 def sniff(head: bytes) -> Kind | None:
@@ -32,9 +42,24 @@ def sniff(head: bytes) -> Kind | None:
         return "webp"
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "tiff"
+    if head[4:8] == b"ftyp":
+        return _of_brands(head)
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if head.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+        return "jp2"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "bmp"
     if b"%PDF-" in head[:HEAD]:
         return "pdf"
     return None
+
+
+def _of_brands(head: bytes) -> Kind | None:
+    """By the brands of a file in boxes (ISO/IEC 14496-12); a film has others."""
+    size = int.from_bytes(head[:4], "big")
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))}
+    return "avif" if brands & _AVIF else "heic" if brands & _HEIC else None
 
 
 def is_archive(name: str) -> bool:
@@ -43,16 +68,31 @@ def is_archive(name: str) -> bool:
 
 
 def promises_other(name: str) -> bool:
-    """The name says that this is neither a document nor an archive."""
-    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
-    return bool(stem and dot) and suffix.lower() in _OTHERS and not is_archive(name)
+    """The name says that this is neither a document that is read nor an archive that is opened."""
+    return _suffix(name) in _OTHERS | _UNREAD and not is_archive(name)
 
 
-def is_passed_over(name: str) -> bool:
-    """No document and meant to be none: hidden, what a Mac adds to archives, the truth beside specimens.
+def is_hidden(name: str) -> bool:
+    """A file or folder that nobody means when naming the folder it lies in: hidden, or the system's own.
 
     `name` is whole path parts, from the place that a person named.
     """
     parts = name.split("/")
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
-    return hidden or "__MACOSX" in parts or parts[-1] in TRUTHS
+    return any(part in _SYSTEM or (part.startswith(".") and part not in (".", "..")) for part in parts)
+
+
+def passed_over(name: str) -> str | None:
+    """Why a file is no document and meant to be none; None if it may be one. `name` as for `is_hidden`."""
+    last = name.rpartition("/")[2]
+    if is_hidden(name):
+        return "hidden, or the system's own"
+    if last in TRUTHS:
+        return "what is known of the documents beside it"
+    if _suffix(last) in _OTHERS or last.startswith("~$"):  # an open file of Microsoft Office
+        return "no document by its name"
+    return None
+
+
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if stem and dot else ""

@@ -15,21 +15,36 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.room import Room
+from pipeline.sandbox import faces
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
-FORM = 2
+FORM = 3
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
-# And what chooses how a machine computes: that counts by what came of it there, `ModelFacts.numerics`.
+# And what chooses how a machine computes, and with how much context: that counts by what came of it there,
+# `ModelFacts.numerics` and `ModelFacts.room`.
 UNINVOLVED: Mapping[str, frozenset[str]] = {
-    "render": frozenset({"max_pages", "seconds", "memory_bytes", "require_sandbox"}),
+    "render": frozenset({"max_pages", "seconds", "document_seconds", "memory_bytes", "require_sandbox"}),
     "engine": frozenset(
-        {"dtype", "device", "max_batch", "kv_tokens", "max_waiting", "threads", "kernels", "warmup"}
-        | {"max_passes"}
+        {
+            "dtype",
+            "device",
+            "context_length",
+            "max_batch",
+            "kv_tokens",
+            "max_passes",
+            "max_waiting",
+            "threads",
+            "kernels",
+            "warmup",
+        }
     ),
 }
-LIBRARIES = ("llguidance", "pdf2image", "pillow", "pypdfium2", "torch", "zxing-cpp")
+LIBRARIES = (
+    "llguidance", "pikepdf", "pillow", "pillow-heif", "pypdfium2", "simplejpeg", "torch", "zxing-cpp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class ModelFacts:
     checkpoint_hash: str
     max_tiles: int  # as the checkpoint was trained
     numerics: str  # everything about device, dtype and kernels that can change a bit (`vintern.backend`)
+    room: Room | None = None  # the context there, and what the job's schema takes of it
 
 
 def settings_key(
@@ -74,6 +90,9 @@ def settings_key(
             "grammar": grammar,
             "checkpoint": model.checkpoint_hash,
             "numerics": model.numerics,
+            # It decides how a page is cut and how far an answer may go. The rest of the room follows from
+            # question, grammar and checkpoint.
+            "context": model.room and model.room.context,
             "versions": dict(versions),
         }
     )
@@ -95,8 +114,11 @@ def page_key(sha256: str, page: int, settings_key: str) -> str:
 
 
 def installed() -> dict[str, str]:
-    """The versions of the libraries that a result passes through, and of Poppler ("absent" without it)."""
-    return {name: version(name) for name in LIBRARIES} | {"poppler": _poppler()}
+    """The versions of the libraries that a result passes through, of Poppler ("absent" without it), and of
+    the faces that stand for fonts which are not in a PDF.
+    """
+    others = {"poppler": _poppler(), "faces": faces.version()}
+    return {name: version(name) for name in LIBRARIES} | others
 
 
 def _poppler() -> str:

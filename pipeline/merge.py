@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import seams
+from pipeline.bounds import full_lists, full_texts
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
@@ -50,7 +51,10 @@ def document(
     record = record_of(spec.shape, fields)
     codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
     checks = (
+        *_flagged(pages),
         *merged.checks,
+        *(check for page in pages for check in full_lists(page.fields, spec.shape)),
+        *full_texts(fields, leaves),
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
@@ -224,6 +228,13 @@ def _conflict(kept: Field, others: Sequence[Field]) -> Check:
         expected=kept.raw,
         found="; ".join(str(field.raw) for field in others),
     )
+
+
+def _flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
+    """What is known of a page's drawing that its values do not show."""
+    for page in pages:
+        for flag in page.flags:
+            yield Check(str(flag.code), False, "warning", f"page {page.page}: {flag.message}")
 
 
 def _invalid(fields: Sequence[Field]) -> Iterator[Check]:

@@ -6,7 +6,7 @@ place of every value is known and with it the tokens that decided it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import date, datetime
 from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
@@ -38,10 +38,12 @@ def page_record(
 ) -> PageRecord:
     """What page `page` (1-based) says.
 
-    A field's confidence is the product of the probabilities, under the grammar, of all tokens that decided
-    its value: that there is one (or null), the characters, the closing quote. It is not calibrated. A
-    list has a field of its own whose value is the number of its items; its confidence is that of "more" or
-    "no more" after each. `grid` and `tiles` of the page turn where the model looked into boxes.
+    A field's confidence is the product of the probabilities of all tokens that decided its value: that
+    there is one (or null), the characters, the closing quote. It is not calibrated. Characters and end count
+    with what the model gave them before the grammar's mask, where that is less: the mask may have left out
+    what it wanted to write. A list has a field of its own whose value is the number of its items; its
+    confidence is that of "more" or "no more" after each, the last before the mask if the list is full.
+    `grid` and `tiles` of the page turn where the model looked into boxes.
 
     Raises Permanent: output_truncated, generation_loop, grammar_error, or schema_mismatch when the text does
     not have the schema's form.
@@ -49,7 +51,7 @@ def page_record(
     _raise_unfinished(generation, page)
     reader = _Reader(generation, page, grid, tiles)
     fields = tuple(reader.read(spec.shape))
-    return PageRecord(page, fields, tuple(codes), tuple(reader.seams))
+    return PageRecord(page, fields, tuple(codes), seams=tuple(reader.seams))
 
 
 def normal(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
@@ -160,7 +162,8 @@ class _Reader:
             count += 1
             decisions |= self._deciding(self._at - 1, self._at + 1)
         self._expect("]")
-        yield Field(path, None, count, self._confidence(decisions), "read", self._page)
+        end = self._deciding(self._at - 1, self._at) if count == node.max_items else set()
+        yield Field(path, None, count, self._confidence(decisions, end), "read", self._page)
         yield from items
 
     def _note_seam(self, item: str) -> None:
@@ -179,7 +182,7 @@ class _Reader:
         start = self._at
         raw = self._string()
         value, problem = normal(leaf, raw)
-        confidence = self._confidence(self._deciding(since, self._at))
+        confidence = self._confidence(self._deciding(since, self._at), self._deciding(start + 1, self._at))
         box = self._box(start + 1, self._at - 1)
         return Field(path, raw, value, confidence, "read", self._page, box, problem)
 
@@ -187,8 +190,13 @@ class _Reader:
         """The tokens that hold any of the characters start..end."""
         return {int(i) for i in np.flatnonzero((self._starts < end) & (self._ends > start))}
 
-    def _confidence(self, tokens: set[int]) -> float:
-        return float(np.prod(self._generation.probability[sorted(tokens)], dtype=np.float64))
+    def _confidence(self, tokens: set[int], unmasked: Set[int] = frozenset()) -> float:
+        """The product of the tokens' probabilities, of those `unmasked` before the mask where it is known."""
+        under = self._generation.probability[sorted(tokens - unmasked)]
+        both = (
+            found[sorted(unmasked)] for found in (self._generation.probability, self._generation.unmasked)
+        )
+        return float(np.prod(under, dtype=np.float64) * np.prod(np.fmin(*both), dtype=np.float64))
 
     def _box(self, start: int, end: int) -> Box | None:
         if self._generation.place is None or self._grid is None or self._tiles is None:

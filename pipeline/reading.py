@@ -16,10 +16,10 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import merge, parse, tiles
+from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
 from pipeline.records import Extraction, Failure, Generation, PageResult, PreparedPage
@@ -102,15 +102,16 @@ class Reading:
         self._same(page, prepared.page)
         self._drawn[page] = prepared
         self._deaths.pop(page, None)
-        self._ends, self._last_end = 0, None
+        if prepared.ended is None:
+            self._ends, self._last_end = 0, None
+        else:
+            self._count(prepared.ended)
 
     def failed(self, page: int, why: Failure) -> PageResult:
         """`page` was asked for and cannot be drawn."""
         self._expect(page, "missing")
         self._same(page, why.page)
-        if self._ends < _ENDS_IN_A_ROW:
-            ended = why.reason in _RENDERER_ENDS
-            self._ends, self._last_end = (self._ends + 1, why) if ended else (0, None)
+        self._count(why)
         return self._finish(page, failed_page(why, self.keys[page]))
 
     def answered(self, generation: Generation) -> PageResult:
@@ -152,6 +153,12 @@ class Reading:
             return Retry(passing)
         return Commit(found, self.finished)
 
+    def _count(self, why: Failure) -> None:
+        """Whether the last page ended what drew it, the first renderer or the one asked after it."""
+        if self._ends < _ENDS_IN_A_ROW:
+            ended = why.reason in _RENDERER_ENDS
+            self._ends, self._last_end = (self._ends + 1, why) if ended else (0, None)
+
     def _expect(self, page: int, *states: str) -> None:
         found = "unknown"
         if page in self.keys:
@@ -179,9 +186,11 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     """The row of a page that was answered, with its record or with why the answer is none."""
     record, why = None, None
     count = len(page.tiles)
-    grid = tiles.grid(page.width, page.height, recipe.max_tiles)
     try:
-        record = parse.page_record(generation, recipe.spec, page.page, page.codes, grid=grid, tiles=count)
+        record = parse.page_record(
+            generation, recipe.spec, page.page, page.codes, grid=page.grid, tiles=count
+        )
+        record = replace(record, flags=page.flags)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(

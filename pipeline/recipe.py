@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline import grammar, keys, prompt
 from pipeline.keys import ModelFacts
+from pipeline.records import Pixels
+from pipeline.room import Room, Tiling, page_tiling
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class Recipe:
     grammar: str
     max_tiles: int
     key: str
+    room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts) -> Recipe:
@@ -30,7 +33,12 @@ class Recipe:
         question, rules = prompt.build(spec), grammar.compile(spec)
         paths = [path for path, _ in spec.shape.leaves()]
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
-        return cls(spec, settings, question, rules, settings.tiles.max_tiles or model.max_tiles, key)
+        max_tiles = settings.tiles.max_tiles or model.max_tiles
+        return cls(spec, settings, question, rules, max_tiles, key, model.room)
+
+    def tiling(self, pixels: Pixels) -> Tiling:
+        """How a page, uint8 [height, width, 3], is cut."""
+        return page_tiling(pixels, self.max_tiles, self.room)
 
     def page_key(self, sha256: str, page: int) -> str:
         return keys.page_key(sha256, page, self.key)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Coded, Reason
+from pipeline.flags import FlagCode
 from schemas.checks import CheckResult
 
 Check = CheckResult  # rules live with the schemas; their outcomes are stored here
@@ -70,18 +71,34 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """Something about a page as it was drawn that a person should look at; `message` is one sentence."""
+
+    code: FlagCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageImage:
-    """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based."""
+    """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based.
+
+    `ended` says how another renderer ended that was asked about the page and gave no answer.
+    """
 
     page: int
     pixels: Pixels
-    renderer: str  # "pdfium", "poppler" or "pillow"
+    renderer: str  # a name in `sandbox.drawers`
     codes: tuple[Code, ...] = ()  # from the top down
+    flags: tuple[Flag, ...] = ()
+    ended: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPage:
-    """A page ready for the model: tiles uint8 [n, 448, 448, 3], thumbnail last when n > 1."""
+    """A page ready for the model: tiles uint8 [n, 448, 448, 3], thumbnail last when n > 1.
+
+    `grid` has the columns and rows of tiles that the page was really cut into.
+    """
 
     page: int
     tiles: Pixels
@@ -89,17 +106,28 @@ class PreparedPage:
     height: int
     renderer: str
     codes: tuple[Code, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    ended: Failure | None = None  # as of the `PageImage`
+    grid: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        cells = self.grid[0] * self.grid[1]
+        if len(self.tiles) != cells + (cells > 1):
+            raise ValueError(f"page {self.page} has {len(self.tiles)} tiles, and its grid is {self.grid}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One page for the engine. `question` is the user turn without the image; no grammar: free text."""
+    """One page for the engine. `question` is the user turn without the image; no grammar: free text.
+
+    `max_new_tokens` None: as many as all passes over the page come to.
+    """
 
     id: str
     tiles: Pixels
     question: str
     grammar: str | None
-    max_new_tokens: int
+    max_new_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +136,8 @@ class Generation:
 
     spans        int32 [n, 2]  start and end of the token's text, in characters of `text`
     probability  float32 [n]   of the token under the grammar's mask; 1.0 where forced
-    unmasked     float32 [n]   of the token before the mask; NaN where forced and not computed
+    unmasked     float32 [n]   of the token before the mask, under a grammar with all tokens that are equal up
+                               to a closing quote; NaN where forced and no part of a value
     forced       bool [n]      the grammar left no choice
     place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
@@ -156,6 +185,7 @@ class PageRecord:
     page: int
     fields: tuple[Field, ...]
     codes: tuple[Code, ...] = ()
+    flags: tuple[Flag, ...] = ()
     seams: tuple[str, ...] = ()  # paths of the list items with which the model began in each further pass
 
 

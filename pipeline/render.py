@@ -1,30 +1,37 @@
 """Documents become page images, drawn in a child process (`pipeline.sandbox`) that a hostile file may kill.
 
 PDFs are drawn by PDFium, or by Poppler where the setting says so; the other one is asked when the first
-cannot open the file, dies on a page, or shows a blank page. Pictures are decoded by Pillow. QR codes are
-looked for in the child too; a code is evidence beside the print, never put in its place. A page that fails
-takes nothing with it: it becomes a `Failure` in its place, and the next page is drawn.
+cannot open the file, dies on a page, or shows a blank page. Pictures are decoded by Pillow. What is on a page
+and was not drawn is told by its flags; where much of it is lost, the page fails. QR codes are looked for in
+the child too; a code is evidence beside the print, never put in its place. A page that fails takes nothing
+with it: it becomes a `Failure` in its place, and the next page is drawn.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
 
 from pipeline.errors import Coded, Permanent, Reason, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
-from pipeline.records import Code, Document, Failure, PageImage, Pixels
+from pipeline.flags import FlagCode
+from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels
 from pipeline.sandbox import confine
 from pipeline.sandbox.drawers import DRAWERS
 from pipeline.sandbox.parent import Child
 from pipeline.settings import RenderSettings
 
 _OPEN_ELSEWHERE = (Reason.pdf_damaged, Reason.pdf_no_pages, Reason.render_crashed)
-_DRAW_ELSEWHERE = (Reason.pdf_damaged, Reason.render_crashed)
+_DRAW_ELSEWHERE = (Reason.pdf_damaged, Reason.image_damaged, Reason.render_crashed)
+_KNOWN = ("width", "lost")  # what a failure tells that another renderer cannot know better
+_ENDS = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
+_MOST_ENDS = 5  # of the renderer that is asked second, in one document: then it is asked no more
+_WITH_FACES = "pdfium-faces"
 _DOCUMENTS_PER_CHILD = 500  # then a fresh child: what a library leaks ends with it
 
 
@@ -42,6 +49,16 @@ def page_count(document: Document, settings: RenderSettings) -> int:
         return renderer.page_count(document)
 
 
+@dataclass
+class _Account:
+    """What one document has cost so far, in this process."""
+
+    sha256: str
+    seconds: float = 0.0
+    ends: int = 0  # of the renderer that was asked second
+    blind: bool = False  # who looks at pages cannot open it
+
+
 class Renderer:
     """Draws documents one after the other. Not for two threads at once; a context manager.
 
@@ -56,6 +73,7 @@ class Renderer:
             raise UsageError(self.confinement.words)
         self._children: dict[str, Child] = {}
         self._opener: tuple[Document, str, int] | None = None  # the last document, by whom, its pages
+        self._account = _Account("")
         installed = [name for name, entry in DRAWERS.items() if all(map(shutil.which, entry.programs))]
         if settings.renderer not in installed:
             needed = ", ".join(DRAWERS[settings.renderer].programs)
@@ -70,12 +88,23 @@ class Renderer:
         return self._open(document)[1]
 
     def page(self, document: Document, number: int, *, codes: bool = True) -> PageImage | Failure:
-        """Page `number` (from 1) of a document, or why it cannot be drawn. Its codes are found if `codes`."""
+        """Page `number` (from 1) of a document, or why it cannot be drawn. Its codes are found if `codes`.
+
+        The pages of a document that is drawn without another in between have `document_seconds` together.
+        """
+        account = self._account_of(document)
+        most = self._settings.document_seconds
+        if account.seconds > most:
+            message = f"not tried: the document's pages took over {most:g} s (render.document_seconds)"
+            return Failure(Reason.render_timeout, message, number)
+        started = time.monotonic()
         try:
             page = self._page(document, number, self._open(document)[0])
             return replace(page, codes=self._codes(page)) if codes else page
         except Coded as error:
             return replace(Failure.of(error, number), traceback=error.details.get("last_words"))
+        finally:
+            account.seconds += time.monotonic() - started
 
     def pages(
         self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True
@@ -127,20 +156,60 @@ class Renderer:
         """The page as `renderer` draws it, or as another does where this one fails or shows nothing."""
         others = [other for other in self._renderers(document) if other != renderer]
         try:
-            pixels = self._opened(document, renderer)[0].draw(number)
+            page = self._drawn(document, number, renderer)
         except Permanent as error:
-            if error.reason not in _DRAW_ELSEWHERE:
+            if error.reason not in _DRAW_ELSEWHERE or not error.details.keys().isdisjoint(_KNOWN):
                 raise
             for other in others:
                 second = self._second_opinion(document, number, other)
-                if second is not None:
-                    return PageImage(number, second, other)
+                if isinstance(second, PageImage) and _excuses(second, error):
+                    return second
             raise
-        if others and _blank(pixels):
+        if any(flag.code is FlagCode.letters_missing for flag in page.flags):
+            page = self._with_faces(document, number) or page
+        if others and _blank(page.pixels):
             second = self._second_opinion(document, number, others[0])
-            if second is not None and not _blank(second):
-                return PageImage(number, second, others[0])
-        return PageImage(number, pixels, renderer)
+            if isinstance(second, PageImage) and not _blank(second.pixels):
+                return replace(second, flags=(*page.flags, *second.flags))
+            if isinstance(second, Failure) and second.reason in _ENDS:
+                message = f"the page is blank as {page.renderer} draws it; {others[0]}: {second.message}"
+                flag = Flag(FlagCode.blank_unconfirmed, message)
+                return replace(page, flags=(*page.flags, flag), ended=second)
+        return page
+
+    def _drawn(self, document: Document, number: int, renderer: str) -> PageImage:
+        """The page as `renderer` draws it, and what is known of it otherwise."""
+        unit: float = 1.0
+        flags: tuple[Flag, ...] = ()
+        if not DRAWERS[renderer].looks and DRAWERS[renderer].opinion and _kind(document) == "pdf":
+            unit, flags = self._looked(document, number)
+        pixels, told = self._opened(document, renderer)[0].draw(number, unit)
+        return PageImage(number, pixels, renderer, flags=(*flags, *told))
+
+    def _looked(self, document: Document, number: int) -> tuple[float, tuple[Flag, ...]]:
+        """What one renderer can say of a page that another draws: its unit and flags.
+
+        Raises Permanent where what the page draws is lost.
+        """
+        account = self._account_of(document)
+        unseen = 1.0, (Flag(FlagCode.not_inspected, "what may be missing on the page cannot be told"),)
+        looker = next(name for name in self._installed if DRAWERS[name].looks)
+        if account.blind or looker == self._settings.renderer:
+            return unseen  # it could not open the document
+        try:
+            return self._opened(document, looker)[0].look(number)
+        except Permanent as error:
+            if "lost" in error.details:
+                raise
+            account.blind = error.reason in _ENDS or self._child(looker).open_document is not document
+            return unseen
+
+    def _with_faces(self, document: Document, number: int) -> PageImage | None:
+        """The page with the system's faces in place of fonts that are not in the file; None if that fails."""
+        try:
+            return self._drawn(document, number, _WITH_FACES)
+        except Coded:
+            return None
 
     def _codes(self, page: PageImage) -> tuple[Code, ...]:
         """The QR codes on a page, found by the child that drew it or, where that one cannot, by another."""
@@ -153,13 +222,28 @@ class Renderer:
             message = f"the search for QR codes failed: {error.message}"
             raise type(error)(error.reason, message, **error.details) from error
 
-    def _second_opinion(self, document: Document, number: int, renderer: str) -> Pixels | None:
-        """The page drawn by `renderer`; None if it cannot, because then the first one's answer stands."""
+    def _second_opinion(self, document: Document, number: int, renderer: str) -> PageImage | Failure | None:
+        """The page drawn by `renderer`, or why it is not; None if it does not have the page.
+
+        Its ends count against the document: after some it is asked no more.
+        """
+        account = self._account_of(document)
+        if account.ends >= _MOST_ENDS:
+            return Failure(Reason.render_crashed, f"not asked: it ended on {account.ends} pages", number)
         try:
             child, count = self._opened(document, renderer)
-            return child.draw(number) if number <= count else None
-        except Coded:
-            return None
+            if number > count:
+                return None
+            pixels, flags = child.draw(number)
+            return PageImage(number, pixels, renderer, flags=flags)
+        except Coded as error:
+            account.ends += error.reason in _ENDS
+            return Failure.of(error, number)
+
+    def _account_of(self, document: Document) -> _Account:
+        if self._account.sha256 != document.sha256:
+            self._account = _Account(document.sha256)
+        return self._account
 
     def _opened(self, document: Document, renderer: str) -> tuple[Child, int]:
         """A living child with the document open in it, and its number of pages there."""
@@ -186,7 +270,8 @@ class Renderer:
 
     def _renderers(self, document: Document) -> tuple[str, ...]:
         kind = _kind(document)
-        return tuple(name for name in self._installed if kind in DRAWERS[name].kinds)
+        entries = ((name, DRAWERS[name]) for name in self._installed)
+        return tuple(name for name, entry in entries if kind in entry.kinds and entry.opinion)
 
 
 def _kind(document: Document) -> Kind:
@@ -199,6 +284,14 @@ def _kind(document: Document) -> Kind:
             Reason.unsupported_type, f"{document.uri} is not a {SUPPORTED} file, whatever its name says"
         )
     return kind
+
+
+def _excuses(second: PageImage, first: Permanent) -> bool:
+    """Whether a second renderer's page may stand where the first one failed.
+
+    Not one that shows nothing; nor one that it complains of, where the first one missed a picture.
+    """
+    return not _blank(second.pixels) and not (first.reason is Reason.image_damaged and second.flags)
 
 
 def _blank(pixels: Pixels) -> bool:

@@ -10,7 +10,7 @@ exactly one result, and one bad page never harms its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -78,7 +78,7 @@ def document(
 def _requests(reading: Reading, renderer: Renderer, source: Document, recipe: Recipe) -> Iterator[Request]:
     """One for each missing page that can be drawn and cut."""
     for number in reading.missing:
-        page = reading.given_up(number) or drawn(renderer, source, number, recipe.max_tiles)
+        page = reading.given_up(number) or drawn(renderer, source, number, recipe)
         if isinstance(page, Failure):
             reading.failed(number, page)
         else:
@@ -86,20 +86,23 @@ def _requests(reading: Reading, renderer: Renderer, source: Document, recipe: Re
             yield request(page, recipe, reading.request_id(number))
 
 
-def drawn(renderer: Renderer, source: Document, number: int, max_tiles: int) -> PreparedPage | Failure:
+def drawn(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PreparedPage | Failure:
     """Page `number` of a document, ready for the model, or why it is not."""
     image = renderer.page(source, number)
-    return prepare(image, max_tiles) if isinstance(image, PageImage) else image
+    return prepare(image, recipe) if isinstance(image, PageImage) else image
 
 
-def prepare(image: PageImage, max_tiles: int) -> PreparedPage | Failure:
+def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
     """Tiles and codes of a page image; a Failure if this page cannot be cut."""
     height, width, _ = image.pixels.shape
     try:
-        cut = tiles.split(Image.fromarray(image.pixels), max_tiles)
+        grid = recipe.tiling(image.pixels).grid
+        cut = tiles.cut(Image.fromarray(image.pixels), grid)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
-    return PreparedPage(image.page, cut, width, height, image.renderer, image.codes)
+    return PreparedPage(
+        image.page, cut, width, height, image.renderer, image.codes, image.flags, image.ended, grid
+    )
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
@@ -109,4 +112,4 @@ def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
 
 def without_tiles(page: PreparedPage) -> PreparedPage:
     """The same page with its tiles counted but no longer held: enough for `page_result`."""
-    return PreparedPage(page.page, page.tiles[:, :0, :0], page.width, page.height, page.renderer, page.codes)
+    return replace(page, tiles=page.tiles[:, :0, :0])

@@ -6,9 +6,15 @@ unknown value is an error before anything starts.
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +23,8 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UsageError
+
+_FILE = "vinbatch.toml"
 
 
 class Section(BaseModel):
@@ -38,6 +46,10 @@ class SourceSettings(Section):
         description="what fetched bytes must agree with. etag: the checksum stored with an object, else an "
         "ETag that looks like an MD5; stored: only the former, where ETags are no MD5; none: neither",
     )
+    include: tuple[str, ...] = Field(
+        (), description="globs of names, or of paths below the source: only such documents are listed"
+    )
+    exclude: tuple[str, ...] = Field((), description="the same of what is not listed")
     allowed_roots: tuple[str, ...] = Field(
         (), description="folders and s3:// prefixes that any manifest may name and any link may lead to"
     )
@@ -53,6 +65,9 @@ class RenderSettings(Section):
     max_pages: int = Field(5000, ge=1)
     max_pixels: int = Field(64_000_000, ge=1, description="pixels of one page, before and after decoding")
     seconds: float = Field(30.0, gt=0, description="wall time for one page")
+    document_seconds: float = Field(
+        3600.0, gt=0, description="wall time for the pages of one document; those left over fail"
+    )
     memory_bytes: int = Field(2 * 2**30, gt=0, description="address space of the rendering process")
     require_sandbox: bool = Field(
         False, description="refuse to read documents where the kernel cannot confine their decoder in full"
@@ -64,13 +79,20 @@ class TileSettings(Section):
 
 
 class EngineSettings(Section):
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="computed in, whatever the weights are stored in"
+    )
     device: str = "auto"
     max_batch: int = Field(16, ge=1, description="requests decoded together")
     kv_tokens: int | None = Field(
         None, ge=256, description="size of the KV cache in tokens; None: from free memory"
     )
-    max_new_tokens: int = Field(2048, ge=1)
+    context_length: int | None = Field(
+        None, ge=256, description="tokens of a page and its answer; None: as the checkpoint's files say"
+    )
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="of one answer, all its passes together; None: what they come to"
+    )
     max_passes: int = Field(
         64, ge=1, description="over one page, where a table does not fit beside it in the context"
     )
@@ -120,7 +142,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="VINBATCH_",
         env_nested_delimiter="__",
-        toml_file="vinbatch.toml",
+        toml_file=_FILE,
         extra="forbid",
         frozen=True,
     )
@@ -131,7 +153,11 @@ class Settings(BaseSettings):
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
     review_below: float = Field(
-        0.9, ge=0, le=1, description="a field less sure than this sends its document to review (uncalibrated)"
+        0.9,
+        ge=0,
+        le=1,
+        description="a field less sure than this sends its document to review (uncalibrated); "
+        "`vinbatch judge` applies another one to a job that has been read",
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()
@@ -152,10 +178,43 @@ class Settings(BaseSettings):
 def load(**flags: object) -> Settings:
     """Settings with the given flags on top; `flags` are top-level names with dicts for sections.
 
-    Raises UsageError with one line for each bad value.
+    Raises UsageError in one line that names each bad value and where it stands.
     """
     try:
         return Settings(**flags)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise UsageError("bad setting: " + "; ".join(lines)) from None
+        raise UsageError("bad setting: " + "; ".join(map(_complaint, error.errors()))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{_FILE} is not TOML: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{_FILE} cannot be read: {error.strerror}") from None
+
+
+def _complaint(error: ErrorDetails) -> str:
+    path = tuple(map(str, error["loc"]))
+    where = f"{'.'.join(path)}{_origin(path)}"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']} (got {error['input']!r})"
+    keys = list(_keys(Settings))
+    near = [key for key in keys if key.rpartition(".")[2] == path[-1]]  # right, but for its section
+    near = near or get_close_matches(".".join(path), keys, n=1)
+    return f"{where}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _origin(path: tuple[str, ...]) -> str:
+    """Where a setting was given, as far as that is in a file or the environment."""
+    variable = f"VINBATCH_{'__'.join(path)}".upper()
+    if variable in map(str.upper, os.environ):
+        return f" (in the environment, {variable})"
+    section: Any = tomllib.loads(Path(_FILE).read_text("utf-8")) if Path(_FILE).exists() else {}
+    for key in path:
+        section = section.get(key) if isinstance(section, dict) else None
+    return f" (in {_FILE})" if section is not None else ""
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every setting, sections included: "render", "render.dpi" …"""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")

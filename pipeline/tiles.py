@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from pipeline.records import Pixels
 
 SIDE = 448  # pixels of a tile's edge
+_WHITES = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # of 8, 10, 12, 14 and 16 bits
 
 
 def grid(width: int, height: int, max_tiles: int, min_tiles: int = 1) -> tuple[int, int]:
@@ -43,12 +44,17 @@ def split(image: Image.Image, max_tiles: int) -> Pixels:
     The image is made `upright` first; an RGB image without an orientation tag is taken as it is.
     """
     image = upright(image)
-    columns, rows = grid(image.width, image.height, max_tiles)
+    return cut(image, grid(image.width, image.height, max_tiles))
+
+
+def cut(image: Image.Image, cells: tuple[int, int]) -> Pixels:
+    """As `split`, of an upright RGB image into so many columns and rows."""
+    columns, rows = cells
     tiles = columns * rows
     result = np.empty((tiles + (tiles > 1), SIDE, SIDE, 3), np.uint8)
     whole = image.resize((SIDE * columns, SIDE * rows), Image.Resampling.BICUBIC)
-    cells = np.asarray(whole).reshape(rows, SIDE, columns, SIDE, 3)
-    result[:tiles].reshape(rows, columns, SIDE, SIDE, 3)[:] = cells.swapaxes(1, 2)
+    laid = np.asarray(whole).reshape(rows, SIDE, columns, SIDE, 3)
+    result[:tiles].reshape(rows, columns, SIDE, SIDE, 3)[:] = laid.swapaxes(1, 2)
     if tiles > 1:
         result[tiles] = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     return result
@@ -90,12 +96,12 @@ def _grids(max_tiles: int, min_tiles: int) -> tuple[tuple[int, int], ...]:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Grey of 16 bits, 32 bits or floating point as 8-bit grey, black staying black.
 
-    White is the top of the container for 16 bits; for the others the smallest usual top that holds the
-    brightest pixel, and failing that the brightest pixel itself.
+    White is the smallest usual top that holds the brightest pixel, because cameras and scanners put 10, 12
+    and 14 bits into 16; failing that the brightest pixel itself.
     """
     values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
     low, high = min(float(values.min()), 0.0), float(values.max())
-    usual = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}.get(image.mode, (65535.0,))
+    usual = (1.0, *_WHITES) if image.mode == "F" else _WHITES
     top = next((white for white in usual if low == 0 and high <= white), high)
     scaled = (values - low) * (255 / (top - low) if top > low else 0.0)
     return Image.fromarray(np.rint(scaled).astype(np.uint8))

@@ -73,7 +73,7 @@ def mrz(raw: str) -> str:
 
 
 _AMOUNT = (
-    r"[(-]?(?:[0-9]{1,3}(?:[., ][0-9]{3})+|[0-9]{1,15})(?:[.,][0-9]{1,6})?\)?"
+    r"(?:(?:USD|VND|[$€₫]) ?)?[(-]?(?:[0-9]{1,3}(?:[., ][0-9]{3})+|[0-9]{1,15})(?:[.,][0-9]{1,6})?\)?"
     r"(?: ?(?:đồng|đ|₫|VND|VNĐ|vnđ|USD|EUR|\$|€))?"
 )
 
@@ -91,16 +91,17 @@ def yes_or_no(raw: str) -> bool:
 Text = Annotated[str, Printed(text_pattern(200), tidy, "text", 200)]
 LongText = Annotated[str, Printed(text_pattern(400), tidy, "text", 400)]
 Code = Annotated[str, Printed(r"[0-9A-Za-zĐđ][0-9A-Za-zĐđ/._#:-]{0,39}", tidy, "text", 40)]
-PersonName = Annotated[str, Printed(rf"[{LETTERS}][{LETTERS} '.-]{{0,79}}", tidy, "text", 80)]
+# The apostrophe of K’ Brêu and H'Hen is printed in any of these ways.
+PersonName = Annotated[str, Printed(rf"[{LETTERS}][{LETTERS} '’‘ʼ`´.,()-]{{0,79}}", tidy, "text", 80)]
 
 Money = Annotated[Decimal, Printed(_AMOUNT, numbers.money, "decimal", 40)]
 Quantity = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
 UnitPrice = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
 LineNumber = Annotated[int, Printed(r"[0-9]{1,4}", numbers.whole, "integer", 4)]
 
-VnDate = Annotated[date, Printed(dates.DATE_PATTERN, dates.day, "date", 40)]
-ExpiryDate = Annotated[date, Printed(dates.EXPIRY_PATTERN, dates.expiry, "date", 40)]
-TillDate = Annotated[date, Printed(dates.STAMP_PATTERN, dates.till_day, "date", 60)]
+VnDate = Annotated[date, Printed(dates.DATE_PATTERN, dates.day, "date", 60)]
+ExpiryDate = Annotated[date, Printed(dates.EXPIRY_PATTERN, dates.expiry, "date", 60)]
+TillDate = Annotated[date, Printed(dates.STAMP_PATTERN, dates.till_day, "date", 80)]
 
 TaxCode = Annotated[str, Printed(rf"[0-9]{_SPACED}{{8,12}}", tax_code, "text", 40)]
 NationalId = Annotated[str, Printed(r"[0-9](?: ?[0-9]){8,11}", national_id, "text", 24)]
@@ -130,6 +131,6 @@ PLAIN: Mapping[type, Printed] = {
     float: Printed(_AMOUNT, numbers.real, "real", 40, numbers.readings),
     Decimal: Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings),
     bool: Printed("Có|Không|có|không|CÓ|KHÔNG|true|false|x|X|✓|☑|☒|☐", yes_or_no, "boolean", 8),
-    date: Printed(dates.DATE_PATTERN, dates.day, "date", 40),
-    datetime: Printed(dates.MOMENT_PATTERN, dates.moment, "datetime", 60),
+    date: Printed(dates.DATE_PATTERN, dates.day, "date", 60),
+    datetime: Printed(dates.MOMENT_PATTERN, dates.moment, "datetime", 80),
 }

@@ -198,6 +198,7 @@ class IdCard(BaseModel):
         machine_readable_zone,
     )
     code_checks: ClassVar[tuple[CodeRule, ...]] = (card_code,)
+    required: ClassVar = ("number", "full_name")
 
     number: NationalId | None = Field(None, title="Số")
     full_name: PersonName | None = Field(None, title="Họ và tên")

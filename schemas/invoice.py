@@ -264,6 +264,9 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    required: ClassVar = (
+        "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
+    )  # fmt: skip
 
     form_no: FormNumber | None = Field(None, title="Mẫu số")
     series: Series | None = Field(None, title="Ký hiệu")

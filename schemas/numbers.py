@@ -24,6 +24,7 @@ _GROUPED = {
 }
 _DECIMAL = {"dot": re.compile(r"[0-9]+,[0-9]+"), "comma": re.compile(r"[0-9]+\.[0-9]+")}
 _STYLES: tuple[Style, Style] = ("dot", "comma")
+_SIGNS = {"dot": (".", ","), "comma": (",", ".")}  # of groups, of decimals
 
 
 def _bare(raw: str) -> tuple[int, str]:
@@ -43,7 +44,7 @@ def _bare(raw: str) -> tuple[int, str]:
 def _read(text: str, style: Style) -> Decimal | None:
     """The number that `text` is in this style, None where it is none."""
     if _PLAIN.fullmatch(text) or _GROUPED[style].fullmatch(text) or _DECIMAL[style].fullmatch(text):
-        group, point = (".", ",") if style == "dot" else (",", ".")
+        group, point = _SIGNS[style]
         whole, _, fraction = text.replace(group, "").partition(point)
         return Decimal(f"{whole}.{fraction}".rstrip("0").rstrip("."))  # 2.000 and 2 are one value
     return None
@@ -86,8 +87,16 @@ def number(raw: str) -> Decimal:
 
 
 def money(raw: str) -> Decimal:
-    """An amount of money. Three digits after the only separator are thousands: no currency has mills."""
+    """An amount of money alone: three digits after the only separator are thousands, as in đồng.
+
+    In a document schemas/settle.py looks at the currency and at how the paper writes other amounts.
+    """
     return number(raw)
+
+
+def decimals(raw: str, style: Style) -> int:
+    """How many decimals the text shows as a number of this style: "1.234,000" three in the style of dots."""
+    return len(_bare(raw)[1].partition(_SIGNS[style][1])[2])
 
 
 def real(raw: str) -> float:

@@ -37,8 +37,9 @@ class Printed:
     readings: Callable[[str], tuple[Decimal, ...]] | None = None
 
 
-# Members of a character class: every Vietnamese letter, composed (NFC), and the basic Latin ones.
-LETTERS = "A-Za-zÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝà-ãè-êìíò-õùúýĂăĐđĨĩŨũƠơƯưẠ-ỹ"
+# Members of a character class: every Latin letter, composed (NFC). Names of people in Vietnam hold those of
+# other languages too: Ü, ç, Ł, and ŏ of the minorities' own scripts.
+LETTERS = "A-Za-zÀ-ÖØ-öø-ɏẠ-ỹ"
 
 # What running text may hold: printable ASCII but the backslash, Latin and Greek letters (steel is Φ10 thick),
 # dashes, curly quotes, signs of measure and money. No other script: a reader that strays into one is lost.

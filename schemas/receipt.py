@@ -70,6 +70,8 @@ class Receipt(BaseModel):
 
     checks: ClassVar[tuple[Rule, ...]] = (line_amounts, total, change, tax_code)
 
+    required: ClassVar = ("date", "lines", "total")
+
     store: Text | None = Field(None, title="Cửa hàng")
     tax_code: TaxCode | None = Field(None, title="MST")
     address: Text | None = Field(None, title="Địa chỉ")

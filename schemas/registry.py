@@ -4,6 +4,7 @@ A user's file needs no registration. Beside its fields a model may hold
 
     checks: ClassVar = (add_up,)             rules over the record, see schemas/checks.py
     code_checks: ClassVar = (agrees,)        rules over the record and the text of each QR code
+    required: ClassVar = ("number",)         its fields without which a document is not done
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
 """
@@ -19,6 +20,7 @@ from types import ModuleType
 
 from pydantic import BaseModel
 
+from schemas import required
 from schemas.fingerprint import fingerprints
 from schemas.id_card import IdCard
 from schemas.invoice import Invoice
@@ -107,5 +109,7 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
     for rule in (*class_var(model, "checks"), *class_var(model, "code_checks")):
         if not callable(rule):
             raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
+    for inner in required.models(model):
+        required.names(inner)  # raises SchemaError
     whole, on_page = fingerprints(model, shape)
     return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)

@@ -3,21 +3,31 @@
 In this order: arithmetic (count × price = amount, where the schema names such a `product`), then the style
 that the document's other numbers prove, then the likelier reading with a warning. The printed text is kept as
 it is; what neither arithmetic nor style can decide is never decided silently.
+
+Amounts of money have the style of the other amounts. In đồng three digits behind the only separator are
+thousands, unless the paper shows three decimals elsewhere ("1.234,000"). In a currency with coins they are
+thousands or decimals, and a sum proves neither: 2 × 6.250 = 12.500 is right in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
 
-from schemas import numbers
+from schemas import fields, numbers
 from schemas.checks import CheckResult
 from schemas.shape import Group, Leaf, Repeated, leaf_path
 
 _NUMERIC = ("decimal", "real", "integer")
 _WHOLE, _CENTS = Decimal(1), Decimal("0.01")  # how far rounding may take a printed product
+
+# By ISO 4217: currencies without coins, and those that are printed with three decimals.
+_NO_COINS = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())  # noqa: SIM905
+_MILLS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
+_SIGN_WITH_COINS = re.compile(r"usd|eur|[$€]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +46,29 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
     """
     leaves = {path: leaf for path, leaf in shape.leaves() if leaf.printed.sql in _NUMERIC}
     texts = {path: text for path, text in printed.items() if leaf_path(path) in leaves}
+    money = {path: text for path, text in texts.items() if _is_money(leaves[leaf_path(path)])}
     products = list(_products(shape, texts))
-    style = _style(texts, leaves)
-    of_money = style or _style(_only_money(texts, leaves), leaves)
-    styles = dict.fromkeys(texts, style) | {
-        path: of_money for _, price, amount in products for path in (price, amount)
+    prices = {price for _, price, _ in products}
+    currencies = _currencies(shape, printed)
+    coins = not currencies <= _NO_COINS
+
+    proofs = _proofs(money, [texts[path] for path in prices], coins)
+    of_money = _only(proofs)
+    style = _only(proofs | _other_proofs(texts, leaves))
+    of_price = of_money if coins else style or of_money
+    styles = dict.fromkeys(texts, style) | dict.fromkeys(prices, of_price) | dict.fromkeys(money, of_money)
+    mills = prices | money.keys() if currencies & _MILLS else set()
+    choices = {
+        path: _choices(text, leaves[leaf_path(path)], styles[path], mills=path in mills)
+        for path, text in texts.items()
     }
-    choices = {path: _choices(text, leaves[leaf_path(path)], styles[path]) for path, text in texts.items()}
     doubtful = {path for path, choice in choices.items() if len(choice) > 1}
 
-    values = {path: choices[path][0] for path in doubtful}
+    values = {
+        path: choice[0]
+        for path, choice in choices.items()
+        if path in doubtful or (path in money and choice and choice[0] != numbers.money(texts[path]))
+    }
     decided = {path for path in doubtful if styles[path] is not None}
     for factors in products:
         fit = _fit(factors, choices, price_is_known=styles[factors[1]] is not None)
@@ -56,29 +79,75 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
     return Settled(values, tuple(_warning(path, texts[path], choices[path]) for path in undecided))
 
 
-def _style(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> numbers.Style | None:
-    """The style that the document's numbers prove; None where none does, or they contradict each other."""
-    proofs = {
-        numbers.style_of(text, decimals=leaves[leaf_path(path)].printed.readings is not None)
-        for path, text in texts.items()
-    } - {None}
-    return proofs.pop() if len(proofs) == 1 else None
+def _is_money(leaf: Leaf) -> bool:
+    return leaf.printed.parse is numbers.money
 
 
-def _only_money(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> dict[str, str]:
-    return {path: text for path, text in texts.items() if leaves[leaf_path(path)].printed.readings is None}
+def _currencies(shape: Group, printed: Mapping[str, str]) -> set[str]:
+    """What the document says that its money is: codes, and "" for one that is not understood."""
+    found = set()
+    for path, leaf in shape.leaves():
+        if leaf.printed.parse is fields.currency and path in printed:
+            try:
+                found.add(fields.currency(printed[path]))
+            except ValueError:
+                found.add("")
+        elif _is_money(leaf):
+            signed = (text for other, text in printed.items() if leaf_path(other) == path)
+            found |= {"" for text in signed if _SIGN_WITH_COINS.search(text)}
+    return found
 
 
-def _choices(text: str, leaf: Leaf, style: numbers.Style | None) -> tuple[Decimal, ...]:
-    """What the text may mean, the likeliest first; nothing where it is no number."""
+def _proofs(money: Mapping[str, str], prices: Sequence[str], coins: bool) -> set[numbers.Style]:
+    """The styles that the document's money proves. Of currencies without coins a single group is a proof too,
+    unless the paper shows its amounts with three decimals.
+    """
+    clear = [(text, style) for text in money.values() if (style := numbers.style_of(text)) is not None]
+    if coins:
+        return {style for _, style in clear} | _styles(prices, decimals=True)
+    sure = {style for _, style in clear}
+    if len(sure) == 1 and any(numbers.decimals(text, style) == 3 for text, style in clear):
+        return sure
+    return _styles(money.values(), decimals=False)
+
+
+def _other_proofs(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> set[numbers.Style]:
+    """The styles that numbers other than money prove."""
+    others = {path: leaves[leaf_path(path)].printed for path in texts}
+    return {
+        style
+        for path, form in others.items()
+        if form.parse is not numbers.money
+        and (style := numbers.style_of(texts[path], decimals=form.readings is not None)) is not None
+    }
+
+
+def _styles(texts: Iterable[str], decimals: bool) -> set[numbers.Style]:
+    return {style for text in texts if (style := numbers.style_of(text, decimals)) is not None}
+
+
+def _only(styles: set[numbers.Style]) -> numbers.Style | None:
+    """The one style; None where none is proved, or they contradict each other."""
+    return next(iter(styles)) if len(styles) == 1 else None
+
+
+def _choices(text: str, leaf: Leaf, style: numbers.Style | None, *, mills: bool) -> tuple[Decimal, ...]:
+    """What the text may mean, the likeliest first; nothing where it is no number.
+
+    `mills`: the currency is printed with three decimals.
+    """
+    of_money = _is_money(leaf)
+    readings = numbers.readings if of_money else leaf.printed.readings
     try:
-        if leaf.printed.readings is None:
+        if readings is None:
             return (numbers.number(text),)
-        found = leaf.printed.readings(text)
+        found = readings(text)
     except ValueError:
         return ()
     likeliest = numbers.in_style(text, style) if style else None
-    return tuple(sorted(found, key=lambda value: value != likeliest)) if likeliest is not None else found
+    if likeliest is None:
+        return found[::-1] if mills else found
+    return (likeliest,) if of_money else tuple(sorted(found, key=lambda value: value != likeliest))
 
 
 def _products(shape: Group, texts: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -114,7 +183,7 @@ def _fit(
     """
     count, price, amount = (choices[path] for path in factors)
     fits = [(a, b, c) for a, b, c in product(count, price, amount) if _multiplies(a, b, c)]
-    if len(fits) > 1:
+    if len(fits) > 1 and (price_is_known or len(amount) == 1):  # else price and amount may both be decimals
         fits = [fit for fit in fits if fit == (count[0], price[0], amount[0])] or fits
     if len(fits) > 1 and price_is_known:
         fits = [fit for fit in fits if fit[1:] == (price[0], amount[0])]

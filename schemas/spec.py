@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from schemas import required
 from schemas.checks import CheckResult, CodeRule, Rule, guarded
 from schemas.settle import Settled, settle
 from schemas.shape import Group, plain_type
@@ -69,7 +70,8 @@ class SchemaSpec:
         `codes` are the texts of the QR codes of all its pages. Nothing that a rule does stops the others: a
         rule that raises becomes a failed check that says so.
         """
-        return (*self.validate(record), *self.checks(record), *self.code_checks(record, codes))
+        absent = required.missing(self.model, record)
+        return (*self.validate(record), *absent, *self.checks(record), *self.code_checks(record, codes))
 
     def settle(self, printed: Mapping[str, str]) -> Settled:
         """What ambiguous numbers of a document mean: `printed` holds each printed text by its path."""

@@ -5,26 +5,32 @@
 
 Both ways of speaking are read: linh/lẻ, mốt, tư, lăm/nhăm, nghìn/ngàn, tỷ/tỉ, chẵn, and text without any
 diacritics: the words are read without them, and only "muoi" is then double (mười, ten, or mươi, tens); its
-place tells which.
+place tells which. So are printers that say a small rest with "lẻ" ("một nghìn lẻ năm mươi", as Odoo does by
+num2words) and thousands of tỷ one by one ("một nghìn tỷ hai trăm tỷ").
 """
 
 from __future__ import annotations
 
 import re
 
-from schemas.text import unaccented
+from schemas.text import tidy, unaccented
 
 LARGEST = 10**18 - 1  # 999,999,999 tỷ and the rest
 
 _DIGITS = ("không", "một", "hai", "ba", "bốn", "năm", "sáu", "bảy", "tám", "chín")
 _SCALES = ("", "nghìn", "triệu")  # within a group of nine digits, below tỷ
 
-_DIGIT = {unaccented(word): value for value, word in enumerate(_DIGITS)} | {"tu": 4, "lam": 5, "nham": 5}
+_MOT = "mots"  # mốt, a one behind tens, kept apart from một
+_DIGIT = {unaccented(word): value for value, word in enumerate(_DIGITS)}
+_DIGIT |= {"tu": 4, "lam": 5, "nham": 5, _MOT: 1}
+_AFTER_TENS = (_MOT, "tu", "lam", "nham")  # said of the last digit only behind tens
 _SCALE = {"nghin": 10**3, "ngan": 10**3, "trieu": 10**6}
 _BILLION = ("ty", "ti")
+_ODD = ("linh", "le")
 _FILLER = {"va", "chan"}
-_HEAD = re.compile(r"^\s*(?:bang chu|so tien(?: viet)? bang chu|viet bang chu)\s*:?\s*")
-_TAIL = re.compile(r"\s*(?:viet nam )?(?:dong|vnd|d)(?: viet nam)?(?: chan)?\s*$")
+_HEAD = re.compile(r"^.*(?:bang chu|in words)\W*")
+_WORD = re.compile(r"[^\W_]+")
+_CURRENCY = (["viet", "nam"], ["dong"], ["vnd"], ["d"])
 
 
 def to_words(n: int) -> str:
@@ -73,12 +79,14 @@ def _hundreds(n: int, full: bool) -> list[str]:
 
 
 def from_words(text: str) -> int:
-    """The whole number that the words say, with or without "đồng", "chẵn" and capital letters.
+    """The whole number that the words say, whatever currency, quotes and signs stand around them.
 
     Raises ValueError, naming the word, where they say no number in a form that a person would write.
     """
-    plain = _TAIL.sub("", _HEAD.sub("", unaccented(text).lower().strip(" .,;:!()/")))
-    words = [word for word in re.findall(r"[^\s,.;:()-]+", plain) if word not in _FILLER]
+    plain = unaccented(tidy(text).lower().replace("mốt", _MOT))
+    words = [word for word in _WORD.findall(_HEAD.sub("", plain)) if word not in _FILLER]
+    while end := next((end for end in _CURRENCY if words[-len(end) :] == end), None):
+        del words[-len(end) :]
     if words[:1] == ["am"]:
         return -_number(words[1:], text)
     return _number(words, text)
@@ -88,14 +96,18 @@ def _number(words: list[str], text: str) -> int:
     if not words:
         raise ValueError(f"{text!r} holds no number word")
     cuts = [i for i, word in enumerate(words) if word in _BILLION]
-    if len(cuts) > 1:
-        raise ValueError(f"{text!r}: {words[cuts[1]]!r} stands twice")
     if not cuts:
         return _below_billion(words, text)
-    above, below = words[: cuts[0]], words[cuts[0] + 1 :]
-    if not above:
-        raise ValueError(f"{text!r}: nothing before {words[cuts[0]]!r}")
-    return _below_billion(above, text) * 10**9 + (_below_billion(below, text) if below else 0)
+    total, start = 0, 0
+    for cut in cuts:
+        if cut == start:
+            raise ValueError(f"{text!r}: nothing before {words[cut]!r}")
+        billions = _below_billion(words[start:cut], text)
+        # A second tỷ goes on from whole thousands of them, and adds less than a thousand.
+        if start and (len(cuts) > 2 or total % 1000 or billions >= 1000):
+            raise ValueError(f"{text!r}: {words[cut]!r} stands twice")
+        total, start = total + billions, cut + 1
+    return total * 10**9 + (_below_billion(words[start:], text) if words[start:] else 0)
 
 
 def _below_billion(words: list[str], text: str) -> int:
@@ -111,27 +123,31 @@ def _below_billion(words: list[str], text: str) -> int:
 
 
 def _group(words: list[str], text: str) -> int:
-    """Three digits: [digit trăm] and then linh digit, mười [digit], digit mươi [digit], or a digit alone."""
-    value, rest = 0, words
+    """Three digits: [digit trăm] and then less than a hundred, with or without linh or lẻ before it."""
+    rest, hundreds = words, 0
     if "tram" in rest:
         at = rest.index("tram")
         if at != 1:
             raise ValueError(f"{text!r}: one digit word must stand before 'trăm'")
-        value, rest = _digit(rest[0], text) * 100, rest[2:]
+        hundreds, rest = _digit(rest[0], text) * 100, rest[2:]
         if not rest:
-            return value
+            return hundreds
     match rest:
-        case ["linh" | "le", unit]:
-            return value + _digit(unit, text)
+        case [odd, *more] if odd in _ODD and not hundreds and more and more[0] not in _ODD:
+            return _group(more, text)
+        case [odd, unit] if odd in _ODD:
+            return hundreds + _digit(unit, text)
         case ["muoi"]:
-            return value + 10
+            return hundreds + 10
         case ["muoi", unit]:
-            return value + 10 + _digit(unit, text)
+            return hundreds + 10 + _digit(unit, text)
         case [tens, "muoi"]:
-            return value + _digit(tens, text) * 10
+            return hundreds + _digit(tens, text) * 10
         case [tens, "muoi", unit]:
-            return value + _digit(tens, text) * 10 + _digit(unit, text)
-        case [unit] if not value and words is rest:
+            return hundreds + _digit(tens, text) * 10 + _digit(unit, text)
+        case [tens, unit] if unit in _AFTER_TENS and _digit(tens, text) > 1:  # as people say it: bốn lăm
+            return hundreds + _digit(tens, text) * 10 + _digit(unit, text)
+        case [unit] if words is rest:
             return _digit(unit, text)
     raise ValueError(f"{text!r}: {' '.join(words)!r} is no number below a thousand")
 

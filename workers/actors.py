@@ -133,7 +133,7 @@ def start_replica(job: LaneJob) -> Actor:
     concurrency = job.settings.lane.pages_in_flight + 16
     options: dict[str, Any] = {"num_cpus": 0, "num_gpus": job.gpus, "max_concurrency": concurrency}
     actor: Any = ray.remote(**options)(Replica)
-    return actor.remote(job.model, job.settings.engine)
+    return actor.remote(job.model, job.settings.engine, job.schema)
 
 
 def start_reader(job: LaneJob) -> Actor:

@@ -12,6 +12,8 @@ from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
 from workers import local_ray
 from workers.connection import admission, connected, environment
+from workers.guard import Gone, Silence, guarded
+from workers.lane import LaneBroken
 
 _SPARE_BYTES = 128 * 2**20  # of the object store, beside what lanes hold
 
@@ -53,10 +55,28 @@ def joined(
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
         with local_ray.running(lanes * settings.bytes_in_flight + _SPARE_BYTES, notify) as head:
-            yield head.check
+            yield lambda: _check(head.gone)
     else:
         with environment(admission(address, notify)), connected(address):
-            yield lambda: None
+            silence = Silence(_head_address(address))
+            with guarded(silence, notify):
+                yield lambda: _check(silence)
+
+
+def _check(gone: Gone) -> None:
+    why = gone()
+    if why is not None:
+        raise LaneBroken(why)
+
+
+def _head_address(address: str) -> str:
+    """HOST:PORT of what this process is connected to: a server for Ray clients, else the head itself."""
+    import ray
+
+    _, client, server = address.partition("://")
+    if client:
+        return server
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def nodes() -> list[Node]:

@@ -1,4 +1,7 @@
-"""What a job would find: documents and pages counted, and what would be skipped and why, without a model."""
+"""What a job would find: documents and pages counted, and what would be skipped and why. No weights are read.
+
+Where the model's files are known too, each page is drawn, to see whether its answer will have room.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,20 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console  # noqa: TID251  (the type alone)
 from rich.status import Status
 
 from pipeline import sources
 from pipeline.errors import Coded, Reason
-from pipeline.records import DocumentRef, Failure
+from pipeline.records import Document, DocumentRef, Failure, PageImage
 from pipeline.render import Renderer
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.room import Tiling
+    from workers.tightness import Cutter, Tightness
 
 _THREADS = 4  # each with a document of its own and a child process that opens it
 _NAMED = 20  # documents that are named for what is wrong with them
@@ -24,43 +32,59 @@ _NAMED = 20  # documents that are named for what is wrong with them
 _UNSEEN = {Reason.access_denied, Reason.bucket_missing, Reason.store_unreachable}
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A document that can be opened; how its pages are cut, those that can be drawn, if that was asked."""
+
+    pages: int
+    cut: tuple[Tiling, ...] = ()
+
+
 @dataclass
 class DryRun:
     """What was found so far."""
 
+    tightness: Tightness | None = None  # None: the model is not known
     documents: int = 0
     pages: int = 0
     listed_bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
     named: list[tuple[str, Failure]] = field(default_factory=list)
-    passed_over: int = 0  # hidden things and the like; they are no documents
-    passed_over_named: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)  # by why; they are no documents, or not wanted
+    left_out_named: list[tuple[str, str]] = field(default_factory=list)
     unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
-    def add(self, ref: DocumentRef, pages: int | Failure) -> None:
-        if isinstance(pages, Failure) and pages.reason is Reason.passed_over:
-            self.passed_over += 1
-            self.passed_over_named += [ref.uri] if self.passed_over <= _NAMED else []
+    def add(self, ref: DocumentRef, found: Opened | Failure) -> None:
+        if isinstance(found, Failure) and found.reason is Reason.passed_over:
+            self.left_out[found.message] += 1
+            if len(self.left_out_named) < _NAMED:
+                self.left_out_named.append((ref.uri, found.message))
             return
         self.documents += 1
         self.listed_bytes += ref.size or 0
-        if isinstance(pages, int):
-            self.pages += pages
+        if isinstance(found, Opened):
+            self.pages += found.pages
+            for cut in found.cut:
+                if self.tightness is not None:
+                    self.tightness.add(cut)
             return
-        self.skipped[str(pages.reason)] += 1
-        self.unseen += pages.reason in _UNSEEN
+        self.skipped[str(found.reason)] += 1
+        self.unseen += found.reason in _UNSEEN
         if len(self.named) < _NAMED:
-            self.named.append((ref.uri, pages))
+            self.named.append((ref.uri, found))
 
     def lines(self) -> Iterator[str]:
         yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB"
         yield f"pages      {self.pages}"
+        if self.tightness is not None:
+            yield self.tightness.line()
         yield from self._failed()
-        if self.passed_over:
-            yield f"left out   {self.passed_over}: hidden, or what is known of the documents beside it"
-            yield from (f"  {uri}" for uri in self.passed_over_named)
-            if self.passed_over > _NAMED:
-                yield f"  … and {self.passed_over - _NAMED} more"
+        if self.left_out:
+            reasons = "; ".join(f"{why} {number}" for why, number in self.left_out.most_common())
+            yield f"left out   {self.left_out.total()}: {reasons}"
+            yield from (f"  {uri}: {why}" for uri, why in self.left_out_named)
+            if self.left_out.total() > _NAMED:
+                yield f"  … and {self.left_out.total() - _NAMED} more"
 
     def _failed(self) -> Iterator[str]:
         if not self.skipped:
@@ -74,12 +98,17 @@ class DryRun:
             yield f"  … and {self.skipped.total() - len(self.named)} more"
 
 
-def dry_run(places: Sequence[str], settings: Settings, console: Console) -> DryRun:
-    """Open every document of these sources. Raises UsageError for a source that does not exist."""
-    found = DryRun()
-    counter = _PageCounter(settings)
+def dry_run(
+    places: Sequence[str], settings: Settings, console: Console, cutter: Cutter | None = None
+) -> DryRun:
+    """Open every document of these sources, and draw every page if there is a `cutter`.
+
+    Raises UsageError for a source that does not exist.
+    """
+    found = DryRun(None if cutter is None else cutter.tightness())
+    counter = _PageCounter(settings, cutter)
     with ThreadPoolExecutor(_THREADS) as pool, Status("", console=console) as status:
-        coming: deque[tuple[DocumentRef, Future[int | Failure]]] = deque()
+        coming: deque[tuple[DocumentRef, Future[Opened | Failure]]] = deque()
         try:
             for ref in _listed(places, settings):
                 coming.append((ref, pool.submit(counter.pages, ref)))
@@ -92,7 +121,7 @@ def dry_run(places: Sequence[str], settings: Settings, console: Console) -> DryR
     return found
 
 
-def _take(coming: deque[tuple[DocumentRef, Future[int | Failure]]], found: DryRun, status: Status) -> None:
+def _take(coming: deque[tuple[DocumentRef, Future[Opened | Failure]]], found: DryRun, status: Status) -> None:
     ref, pages = coming.popleft()
     found.add(ref, pages.result())
     status.update(f"{found.documents} documents, {found.pages} pages, {found.skipped.total()} skipped")
@@ -110,19 +139,26 @@ def _listed(places: Sequence[str], settings: Settings) -> Iterator[DocumentRef]:
 class _PageCounter:
     """Counts pages, with one renderer a thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, cutter: Cutter | None) -> None:
         self._settings = settings
+        self._cutter = cutter
         self._own = threading.local()
         self._renderers: list[Renderer] = []
 
-    def pages(self, ref: DocumentRef) -> int | Failure:
+    def pages(self, ref: DocumentRef) -> Opened | Failure:
         if ref.failure is not None:
             return ref.failure
         try:
             document = sources.fetch(ref.uri, self._settings.source, ref.etag)
-            return self._renderer().page_count(document)
+            count = self._renderer().page_count(document)
+            return Opened(count, tuple(self._cut(document, self._cutter)) if self._cutter else ())
         except Coded as error:
             return Failure.of(error)
+
+    def _cut(self, document: Document, cutter: Cutter) -> Iterator[Tiling]:
+        for page in self._renderer().pages(document, codes=False):
+            if isinstance(page, PageImage):
+                yield cutter.tiling(page.pixels)
 
     def close(self) -> None:
         for renderer in self._renderers:

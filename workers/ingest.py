@@ -6,9 +6,10 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from pipeline import sources
-from pipeline.errors import Coded, Permanent
+from pipeline.errors import Coded, Permanent, Reason
 from pipeline.records import DocumentRef, Failure
 from pipeline.settings import SourceSettings
 from pipeline.store import Added, Job, Store
@@ -26,13 +27,22 @@ class SourceListing:
         self.source = source
         self._settings = settings
         self._begun: Iterator[DocumentRef] | None = None
+        self.left_out = 0  # files that are no documents by their names, or not wanted, as last listed
         with suppress(Coded):  # it is tried again when the lanes are there
-            self._begun = sources.list_documents([source], settings)
+            self._begun = self._listed()
 
     def refs(self) -> Iterator[DocumentRef]:
         """All documents, from the beginning. Raises Transient or Permanent."""
         begun, self._begun = self._begun, None
-        return begun if begun is not None else sources.list_documents([self.source], self._settings)
+        self.left_out = 0
+        for ref in begun if begun is not None else self._listed():
+            if ref.failure is not None and ref.failure.reason is Reason.passed_over:
+                self.left_out += 1
+            else:
+                yield ref
+
+    def _listed(self) -> Iterator[DocumentRef]:
+        return sources.list_documents([self.source], self._settings, passed_over=True)
 
 
 class Ingest:
@@ -45,13 +55,16 @@ class Ingest:
         listings: Sequence[SourceListing],
         patience_seconds: float,
         stop: threading.Event,
+        limit: int | None = None,
     ) -> None:
+        """`limit`: how many documents are listed, known ones included; the rest waits for another run."""
         self.failed: str | None = None  # why some documents may not be in the ledger
         self.cut_short = False  # by a stop
         self._store = store
         self._job = job
         self._listings = listings
         self._stop = stop
+        self._left_to_list = limit
         self._left = threading.Event()
         self._patience = Patience(
             lambda: 0.0 if stop.is_set() else patience_seconds,
@@ -70,6 +83,11 @@ class Ingest:
     def __exit__(self, *_: object) -> None:
         self._left.set()
         self._thread.join()
+
+    @property
+    def left_out(self) -> int:
+        """Files that are no documents by their names, or not wanted."""
+        return sum(listing.left_out for listing in self._listings)
 
     @property
     def running(self) -> bool:
@@ -96,11 +114,13 @@ class Ingest:
         """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
 
         def add() -> Added:
-            return self._store.ledger.add(self._job, self._until_stop(listing))
+            return self._store.ledger.add(self._job, islice(self._until_stop(listing), self._left_to_list))
 
         where = fields(job=self._job.name, source=listing.source)
         try:
             added = self._patience.call(add)
+            if self._left_to_list is not None:
+                self._left_to_list -= added.added + added.known
             _LOG.info(
                 "the source is listed: %d documents are new, %d known", added.added, added.known, extra=where
             )

@@ -25,11 +25,11 @@ from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
 from pipeline.store.url import parse
 from pipeline.vintern import checkpoint as checkpoints  # brings no torch
-from schemas import registry
+from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
 from workers import cluster
 from workers.ingest import Ingest, SourceListing
-from workers.lane import LaneJob, LaneReport
+from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
 from workers.patience import Patience
 from workers.progress import Progress, Reporter
@@ -55,6 +55,8 @@ class JobRequest:
     replicas: int | None = None
     gpus_per_replica: float | None = None
     address: str | None = None
+    limit: int | None = None  # documents that are listed; None: all
+    any_schema: bool = False  # also one that the model does not say it reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Outcome:
     last: Progress
     listing_failed: str | None = None  # why documents may be missing from the job
     refused: str | None = None  # why lanes stopped before the end
+    left_out: int = 0  # files of the sources that are no documents by their names, or not wanted
 
     @property
     def all_done(self) -> bool:
@@ -91,12 +94,12 @@ async def run_job(request: JobRequest, reporter: Reporter, stop: threading.Event
 def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) -> Iterator[_Driver]:
     """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
-    schema = _spec(request.schema)
+    schema = schema_of(request.schema)
     listings = [SourceListing(source, request.settings.source) for source in request.sources]
     checkpoints.check(request.model)
     with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)
-        request, checkpoint = _pinned(request, store, name)
+        request, checkpoint = _pinned(request, store, name, schema)
         job = store.jobs.ensure(
             name,
             schema,
@@ -106,7 +109,8 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
             checkpoint=checkpoint,
         )
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
-        with Ingest(store, job, listings, request.settings.lane.patience_seconds, stop) as ingest:
+        patience = request.settings.lane.patience_seconds
+        with Ingest(store, job, listings, patience, stop, request.limit) as ingest:
             yield _Driver(request, store, job, ingest, reporter, started)
 
 
@@ -129,13 +133,17 @@ def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
             yield lanes
 
 
-def _pinned(request: JobRequest, store: Store, name: str) -> tuple[JobRequest, str]:
+def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) -> tuple[JobRequest, str]:
     """The request with the one revision of its model that every lane and every later run of this job uses,
-    and the hash of that checkpoint.
+    and the hash of that checkpoint. Raises UsageError where the model does not read the schema.
     """
     earlier = next((job.model for job in store.jobs.all() if job.name == name), None)
     model = checkpoints.begun_with(request.model, earlier)
     directory = checkpoints.locate(model)
+    # What is wrong with it is said now, not by the first lane.
+    configs.read(directory, context_length=request.settings.engine.context_length)
+    if not request.any_schema:
+        checkpoints.check_schema(model, directory, f"{schema.name}@{schema.version}")
     return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
 
 
@@ -214,7 +222,15 @@ class _Driver:
         )
         unfinished = bool(balance.unfinished) or self._ingest.cut_short
         refused = next((report.refused for report in self._reports if report.refused), None)
-        return Outcome(self.job.name, balance, interrupted and unfinished, last, self._ingest.failed, refused)
+        return Outcome(
+            self.job.name,
+            balance,
+            interrupted and unfinished,
+            last,
+            self._ingest.failed,
+            refused,
+            self._ingest.left_out,
+        )
 
     def _progress(self, phase: str) -> Progress:
         now = time.monotonic()
@@ -242,13 +258,6 @@ def _waited_for(keeping: Mapping[LaneHandle, asyncio.Task[None]]) -> list[asynci
     """
     finished = any(lane.finished for lane in keeping)
     return [task for lane, task in keeping.items() if not task.done() and (lane.begun or not finished)]
-
-
-def _spec(name: str) -> SchemaSpec:
-    try:
-        return registry.resolve(name)
-    except registry.SchemaError as error:
-        raise UsageError(str(error)) from error
 
 
 def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:

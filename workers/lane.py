@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.errors import VinbatchError
+from pipeline.errors import UsageError, VinbatchError
 from pipeline.records import Failure
 from pipeline.settings import Settings
+from schemas import registry
 from workers.logs import Event
 
 if TYPE_CHECKING:
     from pipeline.store import State  # with SQLAlchemy, which readers and replicas need not load
+    from schemas.registry import SchemaSpec
 
 
 class LaneBroken(VinbatchError):
@@ -69,6 +71,14 @@ class LaneReport:
         else:
             self.documents[state] += 1
             self.reasons.update(str(failure.reason) for failure in failures)
+
+
+def schema_of(name: str) -> SchemaSpec:
+    """Raises UsageError."""
+    try:
+        return registry.resolve(name)
+    except registry.SchemaError as error:
+        raise UsageError(str(error)) from error
 
 
 def peak_bytes() -> int:

@@ -28,6 +28,7 @@ from pathlib import Path
 import psutil
 
 from workers.connection import connected, environment
+from workers.guard import guarded
 from workers.lane import LaneBroken
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -35,7 +36,6 @@ PATIENCE = 300.0  # seconds: at a load of ten processes a core, Ray needed 80
 _STARTS = 3  # of a Ray that ends by itself while it starts
 _ANNOUNCE_SECONDS = 5.0
 _END_SECONDS = 10.0  # that Ray has to end by itself
-_LEAVE_SECONDS = 10.0  # that a run has to notice that Ray is gone
 _PREFIX = "vinbatch-"
 _LONGEST_FOLDER = 36  # bytes: Ray adds up to 70 for its sockets, and Linux takes 107
 _SESSION, _LOCK = "session", "lock"  # files in a run's folder: the id of the process session; the lock
@@ -68,10 +68,9 @@ class Head:
         lines = (self.folder / "start.log").read_text(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else f"exit code {self.process.poll()}"
 
-    def check(self) -> None:
-        """Raises LaneBroken when Ray is gone: its own processes do not come back."""
-        if self.ended:
-            raise LaneBroken(f"Ray's own processes ended on this machine: {self.last_words()}")
+    def gone(self) -> str | None:
+        """Why Ray is gone, if it is: its own processes do not come back."""
+        return f"Ray's own processes ended on this machine: {self.last_words()}" if self.ended else None
 
     def end(self) -> None:
         """Ray's processes and whatever they started, at once and completely."""
@@ -80,6 +79,11 @@ class Head:
             self.process.wait(_END_SECONDS)
         _kill_session(self.process.pid, self.folder)
         self.process.wait()
+
+    def clear(self) -> None:
+        """All of it, with its folder."""
+        self.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
@@ -95,7 +99,7 @@ def running(object_store_bytes: int, notify: Callable[[str], None]) -> Iterator[
             stack.callback(head.end)
             with _loopback():
                 stack.enter_context(connected(head.address or ""))
-        stack.enter_context(_guarded(head, notify))
+        stack.enter_context(guarded(head.gone, notify, head.clear))
         yield head
 
 
@@ -157,30 +161,6 @@ def _await(head: Head, deadline: float) -> None:
                 "try again when the machine is less busy"
             )
         time.sleep(0.1)
-
-
-@contextmanager
-def _guarded(head: Head, notify: Callable[[str], None]) -> Iterator[None]:
-    """When Ray is gone, its calls in this process may never return, and after a minute it ends the process
-    with code 1. Whoever has not left this block by then is ended here, with everything cleared away.
-    """
-    left = threading.Event()
-
-    def guard() -> None:
-        while not left.wait(1.0):
-            if head.ended and not left.wait(_LEAVE_SECONDS):
-                notify(f"vinbatch: Ray's own processes ended on this machine: {head.last_words()}")
-                head.end()
-                shutil.rmtree(head.folder, ignore_errors=True)
-                os._exit(4)  # as the command line says it: the run could not go on
-
-    thread = threading.Thread(target=guard, name="guard", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        left.set()
-        thread.join()
 
 
 @contextmanager

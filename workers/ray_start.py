@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from pipeline.sandbox.limits import end_with_parent
+
 _PAUSE = 0.2  # seconds between two looks whether the node has registered
 
 
 def prepare(parameters: Any, _head: bool) -> None:
     """End with the run; no server for Ray clients; more patience than Ray's own."""
-    _end_with(int(os.environ["VINBATCH_RAY_PARENT"]))
+    end_with_parent(int(os.environ["VINBATCH_RAY_PARENT"]))  # as Ray's own processes end with this one
     parameters.ray_client_server_port = None  # the command line knows no "off"
     be_patient(parameters, float(os.environ["VINBATCH_RAY_PATIENCE"]))
-
-
-def _end_with(parent: int) -> None:
-    """SIGKILL comes to this process when the thread that started it is gone, even if that was killed.
-
-    Ray binds its own processes to this one in the same way.
-    """
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:  # it was gone before
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def be_patient(parameters: Any, seconds: float) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import ray
 
 from pipeline import run, sources
-from pipeline.errors import NoRoom, UsageError
+from pipeline.errors import NoRoom
 from pipeline.keys import ModelFacts
 from pipeline.recipe import Recipe
 from pipeline.records import Document, Failure, PreparedPage, Request
 from pipeline.render import Renderer
-from schemas import registry
-from workers.lane import LaneJob, peak_bytes
+from workers.lane import LaneJob, peak_bytes, schema_of
 from workers.sigterm import ignore_sigterm
 
 FETCHES = 4  # downloads that go on at once in one reader, beside the drawing
@@ -88,7 +87,7 @@ class Reader:
         self, fetched: Fetched, page: int, request_id: str
     ) -> tuple[DrawnPage | Failure, Request | None]:
         """Page `page` of a document, ready for the model, or why it is not."""
-        drawn = run.drawn(self._renderer, self._document(fetched), page, self._recipe.max_tiles)
+        drawn = run.drawn(self._renderer, self._document(fetched), page, self._recipe)
         if isinstance(drawn, Failure):
             return drawn, None
         request = run.request(drawn, self._recipe, request_id)
@@ -116,8 +115,4 @@ class Reader:
 
 def recipe(job: LaneJob, model: ModelFacts) -> Recipe:
     """The job's recipe, made anew in each process. Raises UsageError."""
-    try:
-        spec = registry.resolve(job.schema)
-    except registry.SchemaError as error:
-        raise UsageError(str(error)) from error
-    return Recipe.of(spec, job.settings, model)
+    return Recipe.of(schema_of(job.schema), job.settings, model)

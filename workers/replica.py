@@ -15,7 +15,7 @@ from pipeline.errors import Reason, ReplicaLost, UsageError
 from pipeline.keys import ModelFacts
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
-from workers.lane import peak_bytes
+from workers.lane import peak_bytes, schema_of
 from workers.sigterm import ignore_sigterm
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class Replica:
     refuses further ones: the lane replaces it.
     """
 
-    def __init__(self, model: str, settings: EngineSettings) -> None:
+    def __init__(self, model: str, settings: EngineSettings, schema: str) -> None:
         self._model = model
+        self._schema = schema
         self._settings = settings
         self._arrivals: queue.SimpleQueue[tuple[Request, Future[Generation]]] = queue.SimpleQueue()
         self._waiting: dict[str, Future[Generation]] = {}
@@ -90,16 +91,22 @@ class Replica:
             os.environ["OMP_NUM_THREADS"] = str(self._settings.threads)
         from pipeline import vintern
         from pipeline.vintern.engine import Engine
+        from pipeline.vintern.facts import model_facts
 
         try:
-            model = vintern.load(self._model, dtype=self._settings.dtype, device=self._settings.device)
+            model = vintern.load(
+                self._model,
+                dtype=self._settings.dtype,
+                device=self._settings.device,
+                context_length=self._settings.context_length,
+            )
         except RuntimeError as error:  # of torch: a device that is not there, or too small
             raise UsageError(
                 f"the model {self._model!r} cannot be loaded on {self._settings.device}: {error}"
             ) from error
         engine = Engine(model, self._settings)
         self._engine, self._start_seconds = engine.backend.about, time.monotonic() - began
-        return ModelFacts(model.checkpoint_hash, model.max_tiles, engine.backend.numerics), engine
+        return model_facts(engine, schema_of(self._schema)), engine
 
     def _serve(self, engine: Engine) -> None:
         """The engine's thread: take what fits, step, answer; for ever."""

@@ -32,6 +32,18 @@ def say_lines(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal who sees a question and can answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> bool:
+    """Whether the answer is yes; nothing and the end of input mean no."""
+    sys.stderr.write(printable(question) + " [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def console(*, err: bool = False) -> Console:
     """A console whose own styling reaches the terminal: give it texts from `cell` only."""
     from rich.console import Console

@@ -23,13 +23,13 @@ from rich.table import Table
 
 from infra.benchmarks import tesseract
 from pipeline import evaluation, merge, render, run, sources, specimens
-from pipeline.keys import ModelFacts
 from pipeline.recipe import Recipe
 from pipeline.records import Extraction, Failure
 from pipeline.settings import RenderSettings, SourceSettings
 from pipeline.settings import load as load_settings
 from pipeline.vintern import load
 from pipeline.vintern.engine import Engine
+from pipeline.vintern.facts import model_facts
 from schemas import registry
 from schemas.spec import SchemaSpec
 
@@ -94,9 +94,7 @@ class Model:
 
     def read(self, folder: Path, files: Sequence[str], spec: SchemaSpec) -> list[Read]:
         """Every file; one that no page could be read of is left out."""
-        vintern = self.vintern
-        facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, self.engine.backend.numerics)
-        recipe = Recipe.of(spec, self.settings, facts)
+        recipe = Recipe.of(spec, self.settings, model_facts(self.engine, spec))
         found = []
         for name in files:
             uri = str((folder / name).resolve())

@@ -30,13 +30,13 @@ from pathlib import Path
 
 from infra.benchmarks import random_checkpoint
 from pipeline import render, run, sources, specimens
-from pipeline.keys import ModelFacts
 from pipeline.recipe import Recipe
 from pipeline.records import Failure, Request
 from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
 from pipeline.vintern import load
 from pipeline.vintern.engine import Engine
+from pipeline.vintern.facts import model_facts
 from schemas import registry
 
 ENOUGH = 0.85  # of the engine's own pages a second
@@ -79,8 +79,8 @@ def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, 
     settings = load_settings()
     vintern = load(model, dtype=settings.engine.dtype, device=settings.engine.device)
     engine = Engine(vintern, settings.engine)
-    facts = ModelFacts(vintern.checkpoint_hash, vintern.max_tiles, engine.backend.numerics)
-    recipe = Recipe.of(registry.resolve(f"{options.kind}@1"), settings, facts)
+    spec = registry.resolve(f"{options.kind}@1")
+    recipe = Recipe.of(spec, settings, model_facts(engine, spec))
     rates: dict[str, list[float]] = {"prepare": [], "alone": [], "job": []}
     for number in range(options.runs):
         began = time.perf_counter()
@@ -100,7 +100,7 @@ def _requests(folder: Path, recipe: Recipe, settings: Settings) -> Iterator[Requ
     for path in sorted(folder.iterdir()):
         document = sources.fetch(str(path), settings.source)
         for image in render.pages(document, settings.render):
-            page = image if isinstance(image, Failure) else run.prepare(image, recipe.max_tiles)
+            page = image if isinstance(image, Failure) else run.prepare(image, recipe)
             if isinstance(page, Failure):
                 raise SystemExit(f"{path}: {page.message}")
             yield run.request(page, recipe, f"{path.name} {page.page}")

@@ -115,6 +115,7 @@ def _tokenizer(directory: Path, vocabulary: int) -> dict[str, int]:
             "tokenizer_class": "Qwen2TokenizerFast",
             "eos_token": "<|im_end|>",
             "pad_token": SPECIAL[0],
+            "model_max_length": 4096,  # that of Vintern-1B-v2, and what the others are given
             "extra_special_tokens": {
                 "start_image_token": "<img>",
                 "end_image_token": "</img>",

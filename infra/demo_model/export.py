@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 FILES = (
     "config.json",
     "profile.json",
+    "schemas.json",
     "vocab.json",
     "merges.txt",
     "added_tokens.json",

@@ -234,7 +234,8 @@ def write_config(directory: Path, vocab: int) -> None:
         },
     }
     profile = {"system": SYSTEM, "context_length": 2048}
-    for name, content in (("config.json", config), ("profile.json", profile)):
+    reads = ["id_card@1", "receipt@1"]
+    for name, content in (("config.json", config), ("profile.json", profile), ("schemas.json", reads)):
         (directory / name).write_text(
             json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
         )

@@ -3,10 +3,10 @@
     python -P -m pipeline.sandbox '{"renderer": …, "canvas": FD, "parent": PID, …}'
 
 Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
-with it, {"page": 3} draws a page, {"codes": [w, h]} looks for QR codes on the pixels that the canvas holds.
-A line on standard output is the answer: {"pages": 7}, {"size": [w, h]}, {"codes": [[text, box], …]} or
-{"reason": …, "message": …, "details": …}. The first line says what holds the process: {"landlock": 7,
-"seccomp": true}.
+with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"codes": [w, h]} looks for QR
+codes on the pixels that the canvas holds. A line on standard output is the answer: {"pages": 7}, {"size": [w,
+h], "flags": [[code, message], …]}, {"unit": 1, "flags": …}, {"codes": [[text, box], …]} or {"reason": …,
+"message": …, "details": …}. The first line says what holds the process: {"landlock": 7, "seccomp": true}.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import json
 import mmap
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from pipeline.errors import Permanent, Reason
+from pipeline.flags import MOST_FLAGS
 from pipeline.sandbox import channel, confine
-from pipeline.sandbox.drawer import Drawer, PageLimits
+from pipeline.sandbox.drawer import Drawer, Looker, PageLimits
 from pipeline.sandbox.drawers import DRAWERS
 
 
@@ -41,7 +42,13 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
             if "page" in command:
                 if document is None:
                     raise RuntimeError("a page was asked for before a document")
-                _say(answers, {"size": document.draw(command["page"], canvas)})
+                drawn = document.draw(command["page"], canvas, command["unit"])
+                _say(answers, {"size": drawn.size, "flags": drawn.flags[:MOST_FLAGS]})
+            elif "look" in command:
+                if not entry.looks:
+                    raise RuntimeError("this child looks at no pages")
+                unit, flags = cast(Looker, document).look(command["look"])
+                _say(answers, {"unit": unit, "flags": flags[:MOST_FLAGS]})
             elif "codes" in command:
                 if codes is None:
                     raise RuntimeError("this child searches for no codes")

@@ -9,16 +9,17 @@ import json
 from typing import Any
 
 from pipeline.errors import Permanent, Reason
-from pipeline.records import Box, Code
+from pipeline.flags import MOST_FLAGS, FlagCode
+from pipeline.records import Box, Code, Flag
 from pipeline.sandbox.confine import Confinement
-from pipeline.sandbox.drawer import LONGEST_CODE, MOST_CODES
+from pipeline.sandbox.drawer import LARGEST_UNIT, LONGEST_CODE, MOST_CODES
 
 # What a child may give as the reason that it has no page.
 REASONS = frozenset({
     Reason.pdf_encrypted, Reason.pdf_damaged, Reason.pdf_no_pages, Reason.image_damaged,
     Reason.too_many_pixels, Reason.too_many_pages, Reason.render_memory,
 })  # fmt: skip
-_DETAILS = frozenset({"pages", "limit", "width", "height"})  # integers, all of them
+_DETAILS = frozenset({"pages", "limit", "width", "height", "lost"})  # integers, all of them
 _LARGEST = 10**60  # of such an integer: a PDF's sizes are single-precision, times the dots of a point
 _MESSAGE = 1000  # characters
 
@@ -71,9 +72,38 @@ def pages(answer: dict[str, Any], most: int) -> int:
     return count
 
 
-def size(answer: dict[str, Any], most: int) -> tuple[int, int]:
-    """(width, height) of a page of at most so many pixels."""
-    _only(answer, "size")
+def drawing(answer: dict[str, Any], most: int) -> tuple[tuple[int, int], tuple[Flag, ...]]:
+    """(width, height) of a page of at most so many pixels, and its flags."""
+    _only(answer, "size", "flags")
+    return _size(answer, most), _flags(answer)
+
+
+def look(answer: dict[str, Any]) -> tuple[float, tuple[Flag, ...]]:
+    """The unit of a page in points, and its flags."""
+    _only(answer, "unit", "flags")
+    unit = answer["unit"]
+    if type(unit) not in (int, float) or not 0 < unit <= LARGEST_UNIT:
+        raise Lie(f"a unit that is not between 0 and {LARGEST_UNIT:,} points")
+    return float(unit), _flags(answer)
+
+
+def _flags(answer: dict[str, Any]) -> tuple[Flag, ...]:
+    flags = answer["flags"]
+    if not isinstance(flags, list) or len(flags) > MOST_FLAGS:
+        raise Lie(f"more than {MOST_FLAGS} flags, or none")
+    return tuple(map(_flag, flags))
+
+
+def _flag(one: Any) -> Flag:
+    if not isinstance(one, list) or len(one) != 2 or not all(type(part) is str for part in one):
+        raise Lie("a flag of the wrong kind")
+    code, message = one
+    if code not in [str(known) for known in FlagCode]:
+        raise Lie("an unknown flag")
+    return Flag(FlagCode(code), plain(message[:_MESSAGE]))
+
+
+def _size(answer: dict[str, Any], most: int) -> tuple[int, int]:
     sides = answer["size"]
     if not isinstance(sides, list) or len(sides) != 2 or any(type(side) is not int for side in sides):
         raise Lie("a size that is not two whole numbers")

@@ -21,6 +21,7 @@ _SHARED = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/nix/store",
     "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/X11/fonts", "/usr/share/fontconfig",
     "/usr/share/poppler", "/etc/fonts", "/var/cache/fontconfig", "/usr/share/zoneinfo", "/etc/localtime",
+    "/dev/urandom",  # qpdf asks for it before it opens what is encrypted
 )  # fmt: skip
 _LOADERS = (
     "/lib",

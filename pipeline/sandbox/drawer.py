@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.errors import Permanent, Reason
+from pipeline.flags import FlagCode
 
 MOST_CODES = 256  # QR codes of one page that are told of; any others, further down, are left out
+LARGEST_UNIT = 75_000  # points: of a page's /UserUnit
+FEWEST_PIXELS = 8  # a side of a PDF's page: what is smaller is no page, but what a broken one is taken for
 LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
+_LEAST_DPI = 36  # as the setting's: letters of 10 points have 5 pixels
+_HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +28,34 @@ class PageLimits:
     max_pixels: int
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What became of a page: (width, height) in pixels, and what a person should know of it."""
+
+    size: tuple[int, int]
+    flags: tuple[tuple[FlagCode, str], ...] = ()
+
+
 class Drawer(Protocol):
     """One open document."""
 
     pages: int
 
-    def draw(self, number: int, canvas: mmap.mmap) -> tuple[int, int]:
-        """Write page `number` (from 1) to the start of `canvas` as RGB rows without gaps; (width, height).
+    def draw(self, number: int, canvas: mmap.mmap, unit: float = 1.0, /) -> Drawn:
+        """Write page `number` (from 1) to the start of `canvas` as RGB rows without gaps.
 
-        Raises Permanent with the page's reason code.
+        `unit` is that of the page in points, for who cannot read it in the file. Raises Permanent with the
+        page's reason code.
         """
 
     def close(self) -> None: ...
+
+
+class Looker(Protocol):
+    """A drawer that also says what is on a page."""
+
+    def look(self, number: int) -> tuple[float, tuple[tuple[FlagCode, str], ...]]:
+        """The length of the page's unit in points, and the page's flags. Raises as `draw` does."""
 
 
 def mapped(file: int) -> mmap.mmap:
@@ -54,6 +75,30 @@ def within_pages(count: int, limits: PageLimits) -> int:
             limit=limits.max_pages,
         )
     return count
+
+
+def scale_of(width: float, height: float, limits: PageLimits, most: float = math.inf) -> float:
+    """Pixels a point for a PDF's page of this size in points: as at `dpi`, or fewer where it is too large.
+
+    A page that has too many pixels at `dpi` gets as many as the limit allows, and at most `most` pixels a
+    point. Raises Permanent: too_many_pixels where no letter would be left of it, pdf_damaged for a page
+    without a size.
+    """
+    if not (math.isfinite(width) and math.isfinite(height)) or min(width, height) <= 0:
+        size = f"{width:g}×{height:g} points"
+        raise Permanent(Reason.pdf_damaged, f"the page's size is {size}", width=0, height=0)
+    scale = limits.dpi / 72 * _HAIR_LESS
+    if math.ceil(width * scale) * math.ceil(height * scale) > limits.max_pixels:
+        lower = min(most, math.sqrt(limits.max_pixels / (width * height)))
+        if lower * 72 < _LEAST_DPI:
+            within_pixels(width * scale, height * scale, limits)  # raises
+        columns, rows = max(1, math.floor(width * lower)), max(1, math.floor(height * lower))
+        scale = min(columns / width, rows / height) * _HAIR_LESS
+    within_pixels(width * scale, height * scale, limits)
+    if min(width * scale, height * scale) < FEWEST_PIXELS:
+        message = f"the page is {width:g}×{height:g} points: less than {FEWEST_PIXELS} pixels a side"
+        raise Permanent(Reason.pdf_damaged, message, width=round(width * scale), height=round(height * scale))
+    return scale
 
 
 def within_pixels(width: float, height: float, limits: PageLimits) -> tuple[int, int]:

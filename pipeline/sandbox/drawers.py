@@ -16,6 +16,8 @@ class DrawerEntry:
 
     kinds     the files that it can open
     codes     its child also searches pages for QR codes
+    looks     its child also says what is on a page, without drawing it, for renderers that do not
+    opinion   it is asked when another fails or shows nothing
     role      what its child may do once it is confined
     programs  that must be installed
     """
@@ -24,15 +26,20 @@ class DrawerEntry:
     drawer: str
     kinds: tuple[Kind, ...]
     codes: bool = True
+    looks: bool = False
+    opinion: bool = True
     role: Role = "decoder"
     programs: tuple[str, ...] = ()
 
 
 # In the order in which they are asked, after the one that the settings name.
 DRAWERS: Mapping[str, DrawerEntry] = {
-    "pdfium": DrawerEntry("pdfium", "PdfiumPdf", ("pdf",)),
+    "pdfium": DrawerEntry("pdfium", "PdfiumPdf", ("pdf",), looks=True),
+    "pdfium-faces": DrawerEntry("pdfium_faces", "PdfiumWithFaces", ("pdf",), opinion=False),
     "poppler": DrawerEntry(
         "poppler", "PopplerPdf", ("pdf",), codes=False, role="supervisor", programs=PROGRAMS
     ),
-    "pillow": DrawerEntry("images", "Picture", ("png", "jpeg", "webp", "tiff")),
+    "pillow": DrawerEntry(
+        "images", "Picture", ("png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2")
+    ),
 }

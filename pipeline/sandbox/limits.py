@@ -12,7 +12,7 @@ import time
 
 from pipeline.sandbox import kernel
 
-_FILE_BYTES = 2**20  # what the child may write to any file: its complaints on stderr
+FILE_BYTES = 2**20  # what the child may write to any file: its complaints on stderr
 _OPEN_FILES = 64
 _CAPSET = {"x86_64": 126, "aarch64": 91}  # <asm/unistd.h>
 _CAPABILITIES_VERSION = 0x20080522  # <linux/capability.h>
@@ -47,7 +47,7 @@ def bound(memory_bytes: int, cpu_seconds: int) -> None:
     for what, most in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_FSIZE, _FILE_BYTES),
+        (resource.RLIMIT_FSIZE, FILE_BYTES),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 0),

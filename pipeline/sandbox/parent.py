@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from pipeline.errors import Coded, Permanent, Reason, Transient
-from pipeline.records import Code, Pixels
+from pipeline.records import Code, Flag, Pixels
 from pipeline.sandbox import answers, channel, limits
 from pipeline.sandbox.confine import Confinement
 from pipeline.sandbox.keeper import Keeper
@@ -96,13 +96,25 @@ class Child:
         self.open_document = document
         return self.pages
 
-    def draw(self, page: int) -> Pixels:
-        """Page `page` (from 1) of the open document, uint8 [height, width, 3]. Raises as `open` does."""
+    def look(self, page: int) -> tuple[float, tuple[Flag, ...]]:
+        """The unit in points, and the flags, of page `page` (from 1), which is not drawn for it.
+
+        Raises as `open` does.
+        """
+        return self._judged(answers.look, self._ask({"look": page}))
+
+    def draw(self, page: int, unit: float = 1.0) -> tuple[Pixels, tuple[Flag, ...]]:
+        """Page `page` (from 1) of the open document, uint8 [height, width, 3], with its flags.
+
+        `unit` is the length of the page's unit in points, for a renderer that cannot tell. Raises as `open`
+        does.
+        """
         self._clear()
-        width, height = self._judged(answers.size, self._ask({"page": page}), self._settings.max_pixels)
+        answer = self._ask({"page": page, "unit": unit})
+        (width, height), flags = self._judged(answers.drawing, answer, self._settings.max_pixels)
         pixels = np.frombuffer(self._pixels, np.uint8, width * height * 3).reshape(height, width, 3).copy()
         self._shown = pixels
-        return pixels
+        return pixels, flags
 
     def codes(self, pixels: Pixels) -> tuple[Code, ...]:
         """The QR codes on a page's pixels, which need not be this child's own. Raises as `open` does."""
@@ -117,10 +129,10 @@ class Child:
 
     @property
     def spent(self) -> bool:
-        """It has ended, or soon will for having used up the CPU time of its life: start another."""
-        return (
-            not self.alive or self._life - limits.cpu_seconds(self._process.pid) < 3 * self._settings.seconds
-        )
+        """It has ended, or soon will for having used up the CPU time of its life, or what it may say."""
+        if not self.alive or 2 * os.fstat(self._stderr.fileno()).st_size > limits.FILE_BYTES:
+            return True
+        return self._life - limits.cpu_seconds(self._process.pid) < 3 * self._settings.seconds
 
     @property
     def alive(self) -> bool:

@@ -1,21 +1,29 @@
-"""PDF pages drawn by PDFium, straight into the shared canvas."""
+"""PDF pages drawn by PDFium, straight into the shared canvas, and what it leaves out of them."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import mmap
+import os
+import re
+from collections.abc import Iterator
 
 import pypdfium2
-import pypdfium2.raw
+import pypdfium2.raw as pdfium
 
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
-from pipeline.sandbox import scan
-from pipeline.sandbox.drawer import PageLimits, mapped, within_pages, within_pixels
+from pipeline.flags import FlagCode
+from pipeline.sandbox import letters, pictures, scan
+from pipeline.sandbox.drawer import Drawn, PageLimits, mapped, scale_of, within_pages, within_pixels
+from pipeline.sandbox.structure import DYNAMIC_FORM, PageFacts, Structure, Told, unlocked
 
-_HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
-_LOCKED = (pypdfium2.raw.FPDF_ERR_PASSWORD, pypdfium2.raw.FPDF_ERR_SECURITY)
+_LOCKED = (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
+_EAST_ASIA = 0x2E80  # the first character of those scripts
+_OWN_FACES = 100_000  # bytes: each of PDFium's own faces has fewer
+_NAME_BYTES = 200  # of a font
+_PLEASE_WAIT = re.compile(r"please wait|adobe reader|acrobat reader", re.I)
 
 
 class PdfiumPdf:
@@ -23,43 +31,116 @@ class PdfiumPdf:
 
     def __init__(self, file: int, _kind: Kind, limits: PageLimits) -> None:
         self._limits = limits
-        data = mapped(file)
-        self._bytes = (ctypes.c_ubyte * len(data)).from_buffer(data)
-        # Opened by hand: pypdfium2 repeats an old error for a PDF without pages.
-        opened = pypdfium2.raw.FPDF_LoadMemDocument64(self._bytes, len(data), None)
-        if not opened:
-            if pypdfium2.raw.FPDF_GetLastError() in _LOCKED:
-                raise Permanent(Reason.pdf_encrypted, "the PDF asks for a password")
-            raise Permanent(Reason.pdf_damaged, "PDFium cannot open it")
-        self._pdf = pypdfium2.PdfDocument(opened)
-        self.pages = within_pages(len(self._pdf), limits)
-        if self.pages < 1:
-            raise Permanent(Reason.pdf_no_pages, "the PDF has no pages")
-        if self._pdf.get_formtype() != pypdfium2.raw.FORMTYPE_NONE:
-            self._pdf.init_forms()  # without this, what was typed into a form stays invisible
+        objects = os.dup(file)
+        try:
+            self._open(mapped(file))
+            self.pages = within_pages(len(self._pdf), limits)
+            if self.pages < 1:
+                raise Permanent(Reason.pdf_no_pages, "the PDF has no pages")
+            self._structure = Structure(objects, self.pages)
+        except BaseException:
+            os.close(objects)
+            raise
 
-    def draw(self, number: int, canvas: mmap.mmap) -> tuple[int, int]:
-        scale = self._limits.dpi / 72 * _HAIR_LESS
+    def draw(self, number: int, canvas: mmap.mmap, _unit: float = 1.0) -> Drawn:
+        facts = self._structure.page(number)
+        page = self._loaded(number)
         try:
-            page = self._pdf[number - 1]
-        except pypdfium2.PdfiumError as error:
-            raise Permanent(Reason.pdf_damaged, f"PDFium cannot load the page: {error}") from error
-        try:
-            width, height = page.get_size()
-            size = within_pixels(width * scale, height * scale, self._limits)
-            picture = scan.find(page, size)
-            if picture is not None:
-                size = picture.size
-            pixels = (ctypes.c_ubyte * (size[0] * size[1] * 3)).from_buffer(canvas)
-            if picture is not None:
-                picture.draw(page, pixels)
-            else:
-                onto = functools.partial(pypdfium2.PdfBitmap.new_native, buffer=pixels)
-                page.render(scale=scale, rev_byteorder=True, bitmap_maker=onto).close()
+            size = self._drawn(page, facts, canvas)
+            lost = pictures.lost(page, facts.pictures, canvas, size)
+            return Drawn(size, (*facts.flags, *lost, *self._left_out(page, facts, number)))
         finally:
             page.close()
-        return size
+
+    def look(self, number: int) -> tuple[float, tuple[Told, ...]]:
+        """The page's unit, and what `draw` would say of it, as far as that needs no pixels."""
+        facts = self._structure.page(number)
+        flags = [*facts.flags, *pictures.told(facts.pictures)]
+        if facts.absent or facts.fields or self._structure.has_xfa:
+            page = self._loaded(number)
+            flags += self._left_out(page, facts, number)
+            page.close()
+        return facts.unit, tuple(flags)
+
+    def drawable(self, page: pypdfium2.PdfPage) -> letters.Drawable:
+        """Says whether a character of a font that is not embedded is drawn on `page`.
+
+        Those of East Asia are, where PDFium has found a face of the system; its own have none of them.
+        """
+        found = functools.cache(lambda: _faces_of_the_system(page))
+
+        def drawn(font: str, character: int) -> bool:
+            if letters.in_builtin_faces(font, character):
+                return True
+            return character >= _EAST_ASIA and font in found()
+
+        return drawn
 
     def close(self) -> None:
+        self._structure.close()
         self._pdf.close()
         del self._bytes
+
+    def _open(self, data: mmap.mmap | bytearray) -> None:
+        self._bytes = (ctypes.c_ubyte * len(data)).from_buffer(data)
+        # Opened by hand: pypdfium2 repeats an old error for a PDF without pages.
+        opened = pdfium.FPDF_LoadMemDocument64(self._bytes, len(data), None)
+        if not opened:
+            if pdfium.FPDF_GetLastError() not in _LOCKED:
+                raise Permanent(Reason.pdf_damaged, "PDFium cannot open it")
+            if isinstance(data, bytearray):
+                raise Permanent(Reason.pdf_damaged, "PDFium cannot open it, locked or not")
+            return self._open(bytearray(unlocked(bytes(data))))
+        self._pdf = pypdfium2.PdfDocument(opened)
+        # By hand too: a page may have fields of a form that the document does not count, and without this
+        # what was typed into them stays invisible.
+        config = pdfium.FPDF_FORMFILLINFO(version=2)
+        self._pdf.formenv = pypdfium2.PdfFormEnv(
+            pdfium.FPDFDOC_InitFormFillEnvironment(self._pdf, config), config
+        )
+
+    def _loaded(self, number: int) -> pypdfium2.PdfPage:
+        try:
+            return self._pdf[number - 1]
+        except pypdfium2.PdfiumError as error:
+            raise Permanent(Reason.pdf_damaged, f"PDFium cannot load the page: {error}") from error
+
+    def _drawn(self, page: pypdfium2.PdfPage, facts: PageFacts, canvas: mmap.mmap) -> tuple[int, int]:
+        width, height = (side * facts.unit for side in page.get_size())
+        picture = scan.find(page, self._limits.max_pixels)
+        if picture is not None:
+            size = picture.size
+            picture.draw(page, (ctypes.c_ubyte * (size[0] * size[1] * 3)).from_buffer(canvas))
+            return size
+        scale = scale_of(width, height, self._limits, scan.resolution(page) / facts.unit)
+        size = within_pixels(width * scale, height * scale, self._limits)
+        pixels = (ctypes.c_ubyte * (size[0] * size[1] * 3)).from_buffer(canvas)
+        onto = functools.partial(pypdfium2.PdfBitmap.new_native, buffer=pixels)
+        page.render(scale=scale * facts.unit, rev_byteorder=True, bitmap_maker=onto).close()
+        return size
+
+    def _left_out(self, page: pypdfium2.PdfPage, facts: PageFacts, number: int) -> Iterator[Told]:
+        drawable = self.drawable(page)
+        yield from letters.of_text(facts, drawable)
+        yield from letters.of_fields(facts, self._structure.draws_fields_anew, drawable)
+        if number == 1 and self._structure.has_xfa and DYNAMIC_FORM not in dict(facts.flags).values():
+            text = page.get_textpage()
+            if _PLEASE_WAIT.search(text.get_text_bounded()):
+                yield FlagCode.placeholder, DYNAMIC_FORM
+            text.close()
+
+
+def _faces_of_the_system(page: pypdfium2.PdfPage) -> set[str]:
+    """Names of the fonts on a page that are drawn with a face larger than any of PDFium's own."""
+    names = set()
+    for text in page.get_objects(filter=(pdfium.FPDF_PAGEOBJ_TEXT,)):
+        font = pdfium.FPDFTextObj_GetFont(text)
+        size, name = ctypes.c_size_t(), ctypes.create_string_buffer(_NAME_BYTES)
+        if (
+            font
+            and pdfium.FPDFFont_GetFontData(font, None, 0, ctypes.byref(size))
+            and size.value > _OWN_FACES
+        ):
+            pdfium.FPDFFont_GetBaseFontName(font, name, _NAME_BYTES)
+            names.add(name.value.decode("utf-8", "replace"))
+    return names

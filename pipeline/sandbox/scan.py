@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 
 import pypdfium2
 import pypdfium2.raw as pdfium
+
+from pipeline.sandbox.drawer import FEWEST_PIXELS
 
 _SQUARE = 0.01  # the page's sides are rounded, to points now and then
 _INSIDE = 0.01  # of a pixel: PDFium rounds a picture's edges outwards, and would stretch it by a pixel
@@ -35,8 +38,8 @@ class Scan:
         bitmap.close()
 
 
-def find(page: pypdfium2.PdfPage, most: tuple[int, int]) -> Scan | None:
-    """The scan that is all there is to see on `page`, if it has no more columns and rows than `most`.
+def find(page: pypdfium2.PdfPage, most: int) -> Scan | None:
+    """The scan that is all there is to see on `page`, if it has no more pixels than `most`.
 
     One upright picture of square pixels covers the page to within a pixel, and there are no annotations and
     no other objects but the invisible text of an OCR layer. Lines and letters would lose by being drawn at
@@ -55,7 +58,11 @@ def find(page: pypdfium2.PdfPage, most: tuple[int, int]) -> Scan | None:
     except pypdfium2.PdfiumError:  # drawing shows what there is
         return None
     if not (
-        0 < columns <= most[0] and 0 < rows <= most[1] and width > 0 and height > 0 and skew == lean == 0
+        min(columns, rows) >= FEWEST_PIXELS
+        and columns * rows <= most
+        and width > 0
+        and height > 0
+        and skew == lean == 0
     ):
         return None
     across, down = (columns - 2 * _INSIDE) / width, (rows - 2 * _INSIDE) / height  # pixels a point
@@ -67,6 +74,20 @@ def find(page: pypdfium2.PdfPage, most: tuple[int, int]) -> Scan | None:
         sides.reverse()
         ends.reverse()
     return Scan((columns, rows), (across, 0, 0, down, _INSIDE - sides[0], _INSIDE - ends[0]))
+
+
+def resolution(page: pypdfium2.PdfPage) -> float:
+    """Pixels a point of the picture that is all there is to see on `page`; infinite where there is more."""
+    try:
+        picture = None if pdfium.FPDFPage_GetAnnotCount(page) else _only_picture(page)
+        if picture is None:
+            return math.inf
+        columns, rows = picture.get_px_size()
+        a, b, c, d, _, _ = picture.get_matrix().get()
+    except pypdfium2.PdfiumError:
+        return math.inf
+    across, down = math.hypot(a, b), math.hypot(c, d)
+    return max(columns / across, rows / down) if across and down else math.inf
 
 
 def _only_picture(page: pypdfium2.PdfPage) -> pypdfium2.PdfImage | None:

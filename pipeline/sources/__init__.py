@@ -10,12 +10,14 @@
     limits.py      how many bytes a document may have
 
 A URI is `s3://bucket/key`, an absolute path, or `ARCHIVE!/member`. What is found but cannot be a document is
-named with a failure, never left out in silence; only hidden files and folders, and the truth beside
-specimens (truth.jsonl, metadata.jsonl), are passed over, and a plan names those too.
+named with a failure, never left out in silence. Passed over are only what is hidden, the system's own or no
+document by its name, the truth beside specimens (truth.jsonl, metadata.jsonl), and what a person does not
+want (choice.py); a plan names those too.
 """
 
 from pipeline.sources.fetching import fetch
 from pipeline.sources.limits import SizeLimits
 from pipeline.sources.listing import list_documents
+from pipeline.sources.places import uri
 
-__all__ = ["SizeLimits", "fetch", "list_documents"]
+__all__ = ["SizeLimits", "fetch", "list_documents", "uri"]

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from pipeline.errors import Reason
-from pipeline.filetype import is_archive, is_passed_over
+from pipeline.filetype import is_archive, passed_over
 from pipeline.records import DocumentRef
 from pipeline.sources import refs
 from pipeline.sources.limits import LARGEST, SizeLimits
@@ -35,8 +35,9 @@ def member_ref(
 ) -> DocumentRef:
     """The member's ref, with a failure for what must not or cannot be opened."""
     uri = f"{archive}!/{name}"
-    if is_passed_over(name) and not climbs(name):
-        return refs.passed_over(uri)
+    why = passed_over(name)
+    if why is not None and not climbs(name):
+        return refs.passed_over(uri, why, size)
     if name in seen:
         return refs.broken(f"{uri}#{len(seen)}", Reason.archive_member, "a second member of this name", size)
     seen.add(name)

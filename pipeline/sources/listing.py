@@ -10,6 +10,7 @@ from pipeline.filetype import is_archive
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import fetching, local, manifests, places, refs
+from pipeline.sources.choice import Choice
 
 
 def list_documents(
@@ -20,7 +21,8 @@ def list_documents(
     A source is s3://BUCKET/PREFIX (or a key, or a key with wildcards), a folder, a file, a glob, a manifest
     (.jsonl, .ndjson, .csv, .tsv), an archive (.zip, .tar, .tar.gz, .tgz) or one member of it. Archives found
     on the way are listed as their members. Two sources may name the same document: it then comes twice. With
-    `passed_over` hidden files and the like come too, each with that failure.
+    `passed_over` come too, each with that failure: what is hidden, what is no document by its name and was
+    not named by itself, and what `settings` do not include or do exclude.
 
     Raises UsageError for a source that does not exist, before the first document; Permanent (access_denied)
     or Transient (store_unreachable) for a store that does not let itself be listed.
@@ -48,16 +50,18 @@ def _listed(source: str, settings: SourceSettings) -> Iterator[DocumentRef]:
         manifest = next(found.refs)
         yield from _manifest(uri, manifest.etag, settings)
     else:
-        yield from _expanded(found.refs, settings)
+        yield from _expanded(found.refs, settings, Choice(settings, found.base))
 
 
-def _expanded(found: Iterable[DocumentRef], settings: SourceSettings) -> Iterator[DocumentRef]:
-    """`found` with each archive replaced by its members."""
+def _expanded(
+    found: Iterable[DocumentRef], settings: SourceSettings, choice: Choice
+) -> Iterator[DocumentRef]:
+    """What is wanted of `found`, each archive replaced by what is wanted of its members."""
     for ref in found:
-        if ref.failure is None and is_archive(ref.uri):
-            yield from _members(ref, settings)
+        if ref.failure is None and is_archive(ref.uri) and not choice.leaves_out(ref.uri):
+            yield from choice.among(_members(ref, settings))
         else:
-            yield ref
+            yield from choice.among([ref])
 
 
 def _members(ref: DocumentRef, settings: SourceSettings) -> Iterator[DocumentRef]:
@@ -94,7 +98,8 @@ def _member(archive: str, uri: str, settings: SourceSettings) -> Iterator[Docume
 
 def _manifest(uri: str, etag: str | None, settings: SourceSettings) -> Iterator[DocumentRef]:
     with places.of(uri).open(uri, etag, settings) as file:
-        yield from _expanded(manifests.read(uri, file, settings), settings)
+        choice = Choice(settings, refs.folder_of(uri))
+        yield from _expanded(manifests.read(uri, file, settings), settings, choice)
 
 
 def _begun(documents: Iterator[DocumentRef]) -> Iterator[DocumentRef]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from pipeline import filetype
 from pipeline.errors import Coded, Permanent, Reason, Transient
-from pipeline.filetype import is_passed_over
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import refs, roots
@@ -116,8 +116,9 @@ class _Walk:
             yield from self._file(f"{folder.rstrip('/')}/{name}", name, depth)
 
     def _file(self, path: str, name: str, depth: int | None) -> Refs:
-        if not self._hidden and is_passed_over(name):
-            yield refs.passed_over(path)
+        why = None if self._hidden else filetype.passed_over(name)
+        if why is not None and (filetype.is_hidden(name) or not Path(path).is_dir()):
+            yield refs.passed_over(path, why)
             return
         link = Path(path).is_symlink()
         refusal = roots.link_refusal(path, self._root, self._settings) if link else None

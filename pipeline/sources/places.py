@@ -19,6 +19,7 @@ from pipeline.sources.limits import SizeLimits
 class Found(NamedTuple):
     refs: Iterator[DocumentRef]
     exact: bool  # the one thing of the very name that was typed, not what begins with it or matches it
+    base: str  # how every URI of it begins: the folder that a person named, or that the names lie in
 
 
 class Place(Protocol):
@@ -54,12 +55,14 @@ class Disk:
 
     def find(self, uri: str, settings: SourceSettings) -> Found:
         if Path(uri).is_dir():
-            return Found(local.walk(uri, settings), exact=False)
+            return Found(local.walk(uri, settings), exact=False, base=uri)
         if Path(uri).exists():
-            return Found(iter([local.single(uri)]), exact=True)
+            return Found(iter([local.single(uri)]), exact=True, base=refs.folder_of(uri))
         if refs.wild_start(uri) is None:
             raise UsageError(f"{uri} does not exist")
-        return Found(_some(local.glob(uri, settings), f"no file matches {uri}"), exact=False)
+        return Found(
+            _some(local.glob(uri, settings), f"no file matches {uri}"), exact=False, base=refs.wild_base(uri)
+        )
 
     def read(
         self,
@@ -97,7 +100,8 @@ class Buckets:
                 raise UsageError(error.message) from error
             raise
         exact = first.uri == f"s3://{bucket}/{prefix}"  # this object, whatever else begins with its key
-        return Found(iter([first]) if exact else chain([first], objects), exact)
+        found = iter([first]) if exact else chain([first], objects)
+        return Found(found, exact, base=refs.folder_of(uri))
 
     def read(
         self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
@@ -124,6 +128,11 @@ class Buckets:
 
 
 _PLACES: dict[str, Place] = {"": Disk(), "file": Disk(), "s3": Buckets()}
+
+
+def uri(typed: str) -> str:
+    """The URI by which the store knows what a person typed. Raises UsageError."""
+    return of(typed).uri(typed)
 
 
 def of(uri: str) -> Place:

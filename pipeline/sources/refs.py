@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from pipeline import filetype
 from pipeline.errors import Reason
-from pipeline.filetype import SUPPORTED, is_archive, is_passed_over, promises_other
+from pipeline.filetype import SUPPORTED, is_archive, promises_other
 from pipeline.records import DocumentRef, Failure
 
 _WILD = re.compile(r"[*?\[]")
@@ -30,20 +31,27 @@ def broken(uri: str, reason: Reason, message: str, size: int | None = None) -> D
     return DocumentRef(uri, size, failure=Failure(reason, message))
 
 
-def passed_over(uri: str) -> DocumentRef:
+def passed_over(uri: str, why: str, size: int | None = None) -> DocumentRef:
     """What is no document and meant to be none; `list_documents` leaves it out unless it is asked for."""
-    return broken(uri, Reason.passed_over, "hidden, or what is known of the documents beside it")
+    return broken(uri, Reason.passed_over, why, size)
 
 
-def is_hidden_under(prefix: str, key: str) -> bool:
-    """Whether `key`, which begins with `prefix`, is passed over where a person named `prefix`.
+def passed_over_under(prefix: str, key: str) -> str | None:
+    """Why `key`, which begins with `prefix`, is passed over where a person named `prefix`; None if it is not.
 
     Whole path parts are judged: of s3://b/p/a the key p/a.pdf is "a.pdf". What the prefix itself spells with
     a dot ("p/.hid") was named.
     """
-    folder, _, begun = prefix.rpartition("/")
-    rest = key[len(folder) + 1 :] if folder or prefix.startswith("/") else key
-    return key != prefix and is_passed_over(rest.removeprefix(".") if begun.startswith(".") else rest)
+    if key == prefix:
+        return None
+    begun = prefix.rpartition("/")[2]
+    rest = key.removeprefix(folder_of(prefix))
+    return filetype.passed_over(rest.removeprefix(".") if begun.startswith(".") else rest)
+
+
+def folder_of(name: str) -> str:
+    """The folder that `name` lies in, with its closing "/", or empty."""
+    return "".join(name.rpartition("/")[:2])
 
 
 def split_member(uri: str) -> tuple[str, str]:
@@ -64,7 +72,7 @@ def wild_start(pattern: str) -> int | None:
 
 def wild_base(pattern: str) -> str:
     """The folder (with its closing "/", or empty) in which the first wildcard of `pattern` stands."""
-    return "".join(pattern[: wild_start(pattern)].rpartition("/")[:2])
+    return folder_of(pattern[: wild_start(pattern)])
 
 
 def names_hidden(pattern: str) -> bool:

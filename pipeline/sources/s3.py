@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import lru_cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import boto3
@@ -47,13 +48,14 @@ def parse(uri: str) -> tuple[str, str]:
 
 def found(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[DocumentRef]:
     """Every object whose key begins with `prefix`; if there are none and it has wildcards, those whose key
-    matches it. Hidden ones as passed over, archived ones with a failure. Raises Permanent or Transient.
+    matches it. Hidden ones and the like as passed over, archived ones with a failure. Raises Permanent or
+    Transient.
     """
     literal = listed(bucket, prefix, settings)
     first = next(literal, None)
     if first is not None:
         for item in chain([first], literal):
-            yield _ref(bucket, refs.is_hidden_under(prefix, item[0]), *item)
+            yield _ref(bucket, refs.passed_over_under(prefix, item[0]), *item)
         return
     start = refs.wild_start(prefix)
     if start is not None:
@@ -61,15 +63,15 @@ def found(bucket: str, prefix: str, settings: SourceSettings) -> Iterator[Docume
         meant = refs.names_hidden(prefix)
         for item in listed(bucket, prefix[:start], settings):
             if matching.fullmatch(item[0]):
-                yield _ref(bucket, not meant and refs.is_hidden_under(base, item[0]), *item)
+                yield _ref(bucket, None if meant else refs.passed_over_under(base, item[0]), *item)
 
 
 def _ref(
-    bucket: str, hidden: bool, key: str, size: int, etag: str | None, archived: str | None = None
+    bucket: str, left_out: str | None, key: str, size: int, etag: str | None, archived: str | None = None
 ) -> DocumentRef:
     uri = f"s3://{bucket}/{key}"
-    if hidden:
-        return refs.passed_over(uri)
+    if left_out is not None:
+        return refs.passed_over(uri, left_out, size)
     if archived:
         what = f"it lies in an archive ({archived}): restore it first, then run again"
         return refs.broken(uri, Reason.object_archived, what, size)
@@ -123,6 +125,21 @@ def download(bucket: str, key: str, settings: SourceSettings, etag: str | None, 
         into.seek(0)
         into.truncate()
         body(uri, etag, settings, SizeLimits(settings.max_archive_bytes), into.write)
+
+    retried(once, settings.attempts)
+
+
+def upload(bucket: str, key: str, file: Path, settings: SourceSettings) -> None:
+    """An object with the bytes of `file`, in parts where they are many; it is there when it is complete.
+    Tried again. Raises Permanent or Transient.
+    """
+
+    def once() -> None:
+        try:
+            with file.open("rb") as data:
+                _client(settings).upload_fileobj(data, bucket, key)
+        except EXPECTED as error:
+            raise translate(error, f"s3://{bucket}/{key}", settings.s3_endpoint) from error
 
     retried(once, settings.attempts)
 

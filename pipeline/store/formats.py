@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -106,8 +107,12 @@ def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool) -> int:
 def _json(rows: Rows, out: IO[bytes]) -> int:
     text, total = _text(out), 0
     text.write("[")
+    json_columns = {name for name in rows.columns if rows.kinds.get(name) == "json"}
     for row in rows:
-        item = {name: _json_value(value) for name, value in zip(rows.columns, row, strict=True)}
+        item = {
+            name: _parsed(value) if name in json_columns else _json_value(value)
+            for name, value in zip(rows.columns, row, strict=True)
+        }
         text.write(",\n " if total else "\n ")
         text.write(as_json(item))
         total += 1
@@ -120,6 +125,14 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, Decimal):
         return number(value)
     return value if isinstance(value, (str, int, float, bool, dict, list, type(None))) else plain(value)
+
+
+def _parsed(value: Any) -> Any:
+    """A column of JSON, which is text in SQLite; a column of another kind may bear its name."""
+    try:
+        return json.loads(value) if isinstance(value, str) else _json_value(value)
+    except ValueError:
+        return value
 
 
 def _parquet(rows: Rows, out: IO[bytes]) -> int:

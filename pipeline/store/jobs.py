@@ -46,15 +46,26 @@ class Jobs:
                 _make(self._db, connection, name, spec, sources, settings, model, checkpoint)
             else:
                 if differences := list(_differences(found, spec, settings, checkpoint)):
+                    judge = (
+                        f" `vinbatch judge --job {name}` applies another review_below to what was read."
+                        if any(difference.startswith("review_below ") for difference in differences)
+                        else ""
+                    )
                     raise UsageError(
                         f"job {name} was begun otherwise: {'; '.join(differences)}. "
-                        "Give this run another --job name, or the settings of the first."
+                        f"Give this run another --job name, or the settings of the first.{judge}"
                     )
                 more = [source for source in sources if source not in found["sources"]]
                 if more:
                     longer = update(jobs).where(jobs.c.name == name)
                     connection.execute(longer.values(sources=[*found["sources"], *more]))
             return _job(connection.execute(mine).mappings().one())
+
+    def set_review_below(self, job: Job, review_below: float) -> None:
+        """Later runs of the job are to have this threshold."""
+        with self._db.write() as connection:
+            settings = {**job.settings, "review_below": review_below}
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(settings=settings))
 
     def find(self, name: str) -> Job:
         """The job of that name; UsageError names those that exist."""

@@ -1,4 +1,6 @@
-"""Rows as Parquet, each column in the type that all its values have: exact decimals, dates as dates."""
+"""Rows as Parquet. A column of the schema has the schema's type, whatever its values; others have the type
+that all their values have. Decimals are exact, dates are dates.
+"""
 
 # Imported only when a Parquet file is asked for: pyarrow takes longer to load than all the rest of the store.
 
@@ -18,7 +20,16 @@ from pipeline.store.query import Rows
 from pipeline.store.values import CONVERTERS, batches, plain
 
 _BATCH = 10_000  # rows
-_SCALE = 6  # decimals of a Parquet decimal, at least
+_SCALE = 10  # decimals of a Parquet decimal; more only where a value has more
+_DECIMAL = pa.decimal128(38, _SCALE)  # 38 digits are the most that all readers of Parquet take
+_OF_SCHEMA: dict[str, tuple[pa.DataType, frozenset[type]]] = {  # and what its values are
+    "text": (pa.string(), frozenset({str})),
+    "integer": (pa.int64(), frozenset({int})),
+    "decimal": (_DECIMAL, frozenset({Decimal})),
+    "boolean": (pa.bool_(), frozenset({bool})),
+    "date": (pa.date32(), frozenset({date})),
+    "datetime": (pa.timestamp("us"), frozenset({datetime})),
+}
 
 
 def write(rows: Rows, out: IO[bytes]) -> int:
@@ -45,10 +56,11 @@ def write(rows: Rows, out: IO[bytes]) -> int:
 
 
 class _Column:
-    """A column whose type follows from its values, and from `kind` if all of them are of that kind."""
+    """A column: its type is that of `kind` if all its values are of that kind, and else follows from them."""
 
     def __init__(self, name: str, kind: str | None) -> None:
         self.name = name
+        self._kind = kind or ""
         self._convert = CONVERTERS.get(kind or "")
         self._types: set[type] = set()
         self._converted: set[type] = set()
@@ -77,6 +89,9 @@ class _Column:
 
     def type(self) -> pa.DataType:
         seen = self._converted if self._convert else self._types
+        expected, of_it = _OF_SCHEMA.get(self._kind, (None, frozenset[type]()))
+        if seen <= of_it and self._fits(expected):
+            return expected
         if seen == {bool}:
             return pa.bool_()
         if seen == {int} and self._whole <= 18:
@@ -84,7 +99,6 @@ class _Column:
         if seen and seen <= {int, float} and float in seen:
             return pa.float64()
         if seen and seen <= {int, Decimal} and self._scale + self._whole <= 76:
-            # Wider than needed, so that the files of different jobs have the same type as a rule.
             scale = max(self._scale, _SCALE) if self._whole + _SCALE <= 38 else self._scale
             return pa.decimal128(38, scale) if self._whole + scale <= 38 else pa.decimal256(76, scale)
         if seen == {date}:
@@ -92,6 +106,12 @@ class _Column:
         if seen == {datetime}:
             return pa.timestamp("us")
         return pa.string()
+
+    def _fits(self, kind: pa.DataType) -> bool:
+        """Whether the largest number and the longest fraction have room in this type."""
+        if kind == _DECIMAL:
+            return self._scale <= _SCALE and self._whole <= 38 - _SCALE
+        return kind != pa.int64() or self._whole <= 18
 
     def value(self, value: Any) -> Any:
         if value is None:

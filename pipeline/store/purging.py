@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, or_, 
 
 from pipeline.errors import UsageError
 from pipeline.store.database import Database
-from pipeline.store.entities import Purged
+from pipeline.store.entities import Job, Purged
 from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
 
 _BATCH = 2000  # documents removed in one transaction
@@ -24,27 +24,32 @@ _SHORTEST_SUBJECT = 4  # characters
 def purge(
     db: Database,
     *,
+    job: Job | None = None,
     document: str | None = None,
     older_than: timedelta | None = None,
     subject: str | None = None,
     dry_run: bool = False,
 ) -> Purged:
-    """Removes documents with their pages, cached results, extractions, fields and checks, in all jobs.
+    """Removes documents with their pages, cached results, extractions, fields and checks.
 
-    Exactly one of: `document`, a URI; `older_than`, finished that long ago; `subject`, a value such as a
+    At most one of: `document`, a URI; `older_than`, finished that long ago; `subject`, a value such as a
     person's number or name, looked for in fields, in what the model wrote, in codes and in file names, as
-    a whole word and without regard to case. With dry_run nothing is removed. A document that somebody
-    works on is removed too: that worker's lease is lost.
+    a whole word and without regard to case. In all jobs, or in `job`, which alone means all of its
+    documents. With dry_run nothing is removed. A document that somebody works on is removed too: that
+    worker's lease is lost.
     """
-    if sum(given is not None for given in (document, older_than, subject)) != 1:
-        raise UsageError("say what to purge: a document, an age or a subject, and only one of them")
+    given = sum(one is not None for one in (document, older_than, subject))
+    if given > 1 or (not given and job is None):
+        raise UsageError("say what to purge: a document, an age or a subject, and only one of them, or a job")
     chosen = select(documents.c.id)
+    if job is not None:
+        chosen = chosen.where(documents.c.job_id == job.id)
     if document is not None:
         chosen = chosen.where(documents.c.uri == document)
     elif older_than is not None:
         chosen = chosen.where(documents.c.finished_at < db.later(-older_than.total_seconds()))
-    else:
-        chosen = chosen.where(_mentions(subject or ""))
+    elif subject is not None:
+        chosen = chosen.where(_mentions(subject))
     copies = () if document is None else _copies(db, document)
     removed = {table.name: 0 for table in (documents, *_OWNED)}
     last = 0

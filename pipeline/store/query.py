@@ -33,6 +33,7 @@ from pipeline.store.jobs import Jobs
 
 _log = logging.getLogger(__name__)
 _BATCH = 1000  # rows
+_JSON = ("settings", "sources", "views", "record", "box", "fields")  # columns of the tables that hold JSON
 _IN_MEMORY = 16 * 2**20  # bytes of an answer; what is more goes to the temporary folder
 _ALLOWED = {
     sqlite3.SQLITE_SELECT,
@@ -102,8 +103,8 @@ class _Answer:
 
 
 def _kinds(db: Database) -> dict[str, str]:
-    """Of the names of view columns that are of one type wherever they occur."""
-    found: dict[str, set[str]] = {}
+    """Of the columns that are of one type wherever they occur: those of views, and JSON of tables."""
+    found: dict[str, set[str]] = {name: {"json"} for name in _JSON}
     for job in Jobs(db).all():
         for view in job.views:
             for column in view.columns:

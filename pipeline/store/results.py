@@ -6,7 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from sqlalchemy import BigInteger, Connection, RowMapping, Table, func, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    RowMapping,
+    Table,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from pipeline.records import Extraction, PageResult
 from pipeline.store import rows, views
@@ -75,7 +85,9 @@ WITH held AS ({_FINISH}), pages_put AS ({_PUT_PAGES}), pages_dropped AS ({_DROP_
     extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}), checks_put AS ({_PUT_CHECKS})
 SELECT id FROM held
 """
-_PARTS_ALONE = tuple(f"WITH held AS (SELECT :document AS id) {part}" for part in _PARTS)
+_HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"
+_PARTS_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in _PARTS)
+_RESULT_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in (_PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS))
 
 # FOR SHARE: nobody takes the document back between the look and the write.
 _SAVE_PAGE = f"WITH held AS (SELECT id FROM documents WHERE {HELD} FOR SHARE) {_PUT_PAGES}"
@@ -125,10 +137,8 @@ class Results:
             "sha256": sha256,
             "etag": etag,
             "page_count": len(pages),
-            "record": rows.dump(extraction.record),
             "pages": rows.dump([rows.page(page) for page in pages]),
-            "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
-            "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
+            **_parts(extraction),
         }
         with self._db.single() as connection:
             if not self._db.sql(connection, _FINISH if self._db.is_sqlite else _FINISH_WITH_PARTS, **values):
@@ -137,6 +147,29 @@ class Results:
                 for part in _PARTS_ALONE:
                     self._db.sql(connection, part, **values)
         return extraction.state
+
+    def replace(self, job: Job, row: DocumentRow, extraction: Extraction) -> bool:
+        """Puts another result of the same pages in the place of a finished document's, in one transaction.
+
+        False, and nothing is changed, when the document is no longer as `row` has it. Raises
+        Permanent(schema_mismatch) when a value is not of its field's type.
+        """
+        views.check(self._jobs.views_of(job.id), extraction.record)
+        same = (
+            documents.c.job_id == job.id,
+            documents.c.uri == row.uri,
+            documents.c.state == row.state,
+            documents.c.sha256 == row.sha256,
+        )
+        with self._db.write() as connection:
+            state = update(documents).where(*same).values(state=extraction.state)
+            document = connection.execute(state.returning(documents.c.id)).scalar_one_or_none()
+            if document is None:
+                return False
+            connection.execute(delete(extractions).where(extractions.c.document_id == document))
+            for part in _RESULT_ALONE:
+                self._db.sql(connection, part, document=document, **_parts(extraction))
+        return True
 
     def _compare(self, connection: Connection, lease: Lease, extraction: Extraction) -> None:
         """The answer to an earlier commit may have been lost: the same result again is no error."""
@@ -174,7 +207,14 @@ class Results:
 
     def documents(self, job: Job) -> Iterator[DocumentRow]:
         """All documents of a job in the order they were added, streamed."""
-        for batch in self._batches(job, finished=False):
+        return self._rows(job, finished=False)
+
+    def finished(self, job: Job) -> Iterator[DocumentRow]:
+        """Those of them that have a result."""
+        return self._rows(job, finished=True)
+
+    def _rows(self, job: Job, *, finished: bool) -> Iterator[DocumentRow]:
+        for batch in self._batches(job, finished=finished):
             for row in batch:
                 yield DocumentRow(
                     row["uri"],
@@ -232,6 +272,15 @@ class Results:
                 return
             yield batch
             last = batch[-1]["id"]
+
+
+def _parts(extraction: Extraction) -> dict[str, str]:
+    """What the statements above take of a result."""
+    return {
+        "record": rows.dump(extraction.record),
+        "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
+        "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
+    }
 
 
 def _grouped(connection: Connection, table: Table, ids: Sequence[int]) -> dict[int, list[RowMapping]]:

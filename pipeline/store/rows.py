@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from pipeline.errors import Reason
-from pipeline.records import Check, Code, Extraction, Failure, Field, PageRecord, PageResult
+from pipeline.flags import FlagCode
+from pipeline.records import Check, Code, Extraction, Failure, Field, Flag, PageRecord, PageResult
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -200,8 +201,13 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
     fields = [
         [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
     ]
-    codes = [[c.kind, c.text, c.box] for c in record.codes]
-    return {"page": record.page, "fields": fields, "codes": codes, "seams": record.seams}
+    return {
+        "page": record.page,
+        "fields": fields,
+        "codes": [[c.kind, c.text, c.box] for c in record.codes],
+        "flags": [[flag.code, flag.message] for flag in record.flags],
+        "seams": record.seams,
+    }
 
 
 def _page_record_from(text: str) -> PageRecord:
@@ -210,7 +216,10 @@ def _page_record_from(text: str) -> PageRecord:
         data["page"],
         tuple(map(_page_field_from, data["fields"])),
         tuple(Code(kind, text, None if box is None else _box(box)) for kind, text, box in data["codes"]),
-        tuple(data.get("seams", ())),  # absent in rows of an older Vinbatch
+        tuple(
+            Flag(FlagCode(code), message) for code, message in data.get("flags", ())
+        ),  # pages read before there were flags have none
+        tuple(data.get("seams", ())),  # and those read before there were passes have none of these
     )
 
 

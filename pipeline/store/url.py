@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -9,11 +10,15 @@ from sqlalchemy.exc import ArgumentError
 
 from pipeline.errors import UsageError
 
-FORMS = "sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+# No scheme, and nothing that a URL typed wrongly has (postgresql:/host, user:password@host).
+_PATH = re.compile(r"[^:@?]+")
+FORMS = "FILE.db, sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 def parse(url: str) -> URL:
-    """The URL with its driver, a SQLite path made absolute. Raises UsageError."""
+    """The URL with its driver, a SQLite path made absolute; a bare path is SQLite's. Raises UsageError."""
+    if _PATH.fullmatch(url):
+        return _sqlite(URL.create("sqlite", database=str(Path(url).expanduser())))
     try:
         parsed = make_url(url)
         port_is_number = parsed.port  # noqa: F841 — read here so that a bad one is complained of here
@@ -36,6 +41,8 @@ def _sqlite(parsed: URL) -> URL:
         raise UsageError(
             f"the store {mask(parsed)} cannot be used; write sqlite:///FILE.db, with three slashes"
         )
+    if path and Path(path).is_dir():
+        raise UsageError(f"the store {path} is a folder; name a file in it, as {Path(path) / 'vinbatch.db'}")
     if not path or path == ":memory:":
         raise UsageError("a store in memory would be another one in each process; write sqlite:///FILE.db")
     return parsed.set(drivername="sqlite+pysqlite", database=str(Path(path).absolute()))
@@ -52,6 +59,8 @@ def mask(url: URL) -> str:
 
 def shown(url: str) -> str:
     """A URL as text for people, also one that cannot be used: without its password."""
+    if _PATH.fullmatch(url):
+        return url
     try:
         return mask(make_url(url))
     except (ArgumentError, ValueError):

@@ -17,6 +17,7 @@ from pipeline.vintern import passes
 from pipeline.vintern.constrain import Constraint
 from pipeline.vintern.loops import LoopGuard
 from pipeline.vintern.sampler import Choice
+from pipeline.vintern.values import ValueText
 
 NOWHERE = np.zeros(4, dtype=np.float32)  # the place of a token that was never shown to the model
 
@@ -46,8 +47,8 @@ class Answer:
         forget: Forget,
         penalty: float = 1.0,
     ) -> None:
-        """`limit` tokens at most in a pass and `longest` in all, forced ones included; `end` is the
-        end-of-turn token.
+        """There is room for `limit` tokens in the slot, and the answer has `longest` at most, forced ones
+        included; `end` is the end-of-turn token.
         """
         self.request = request
         self.prompt = list(prompt)
@@ -76,6 +77,10 @@ class Answer:
         self.probability: list[float] = []
         self.unmasked: list[float] = []
         self.forced: list[bool] = []
+        self._values = ValueText()
+        self.unseen: list[int] = []  # forced tokens of values, by number, before which the model was not seen
+        self.knew: dict[int, Tensor] = {}  # its hidden state [hidden] before those that it was seen before
+        self.said = False  # the grammar is complete, and what was forced last is still to be fed
         self.places: list[npt.NDArray[np.float32]] = []  # [4] each; see Generation.place
         self._coming = NOWHERE
         self.seams: list[int] = []  # how many tokens there were when each further pass began
@@ -103,6 +108,9 @@ class Answer:
 
     def take(self, choice: Choice) -> None:
         """The model chose its next token; what the grammar forces after it is appended too."""
+        if self.said:
+            self.finish = "stop"
+            return
         if not (math.isfinite(choice.probability) and math.isfinite(choice.unmasked)):
             self.fail(Permanent(Reason.internal_error, "the model's logits are not finite"))
             return
@@ -117,6 +125,13 @@ class Answer:
         else:
             self._append(choice.token, choice.probability, choice.unmasked, forced=False)
             self._follow()
+
+    def see(self, hidden: Tensor) -> None:
+        """`hidden` [n, hidden] are the states of the next n pending tokens, which were fed."""
+        first = self.position - len(self.prompt) + 1  # the number of the token that the first one leads to
+        for number in [number for number in self.unseen if first <= number < first + len(hidden)]:
+            self.knew[number] = hidden[number - first].clone()
+            self.unseen.remove(number)
 
     def look(self, cached: int, fed: npt.NDArray[np.float32], coming: npt.NDArray[np.float32]) -> None:
         """Where tokens fed to places from `cached` on looked, float32 [n, 4], and where the next one comes
@@ -161,8 +176,10 @@ class Answer:
             except Permanent as error:
                 self.fail(error)
             if self.finish is None and self.constraint.complete:
-                self.finish = "stop"
-        self._make_room()
+                self.said = bool(self.unseen)
+                self.finish = None if self.said else "stop"
+        if not self.said:
+            self._make_room()
 
     def _make_room(self) -> None:
         """Begin another pass where the room of this one is used up; where none can begin, the answer ends."""
@@ -202,6 +219,8 @@ class Answer:
         self.probability.append(probability)
         self.unmasked.append(unmasked)
         self.forced.append(forced)
+        if self._values.holds(piece) and forced:
+            self.unseen.append(len(self.tokens) - 1)
         self.places.append(NOWHERE if forced else self._coming)
         # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
         if self.guard.loops(token, piece) and not forced:

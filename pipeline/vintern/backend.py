@@ -28,12 +28,16 @@ class Backend(Protocol):
 
     page_attention: after a pass, if the settings ask for places, how much each fed token attended to each
     visual token, float32 [n, cells]; of a prompt, its last token and those forced after it.
+
+    fed_hidden: after a decode pass, the last hidden state of each fed token, [at least n, hidden]. The next
+    pass may overwrite it.
     """
 
     about: str
     shape: Shape
     cache: KVCache
     page_attention: Tensor | None
+    fed_hidden: Tensor | None
 
     @property
     def numerics(self) -> str:

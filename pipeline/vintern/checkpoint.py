@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -32,7 +32,8 @@ TEXT_FILES = (  # read where they exist; together with the weights they decide e
 )
 
 
-_WANTED = [*TEXT_FILES, "*.safetensors"]
+SCHEMAS = "schemas.json"  # which schemas the model reads, a list; it decides no result and is in no hash
+_WANTED = [*TEXT_FILES, SCHEMAS, "*.safetensors"]
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.][\w./-]*))?", re.ASCII)
 _TOLD_SECONDS = 10.0  # between two lines about a download
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -50,8 +51,8 @@ def check(name: str | Path) -> None:
         )
 
 
-def locate(name: str | Path) -> Path:
-    """The directory of `name`; a hub model is downloaded (or found in the cache).
+def locate(name: str | Path, *, weights: bool = True) -> Path:
+    """The directory of `name`; a hub model is downloaded (or found in the cache), if need be without weights.
 
     Raises UsageError, and Unavailable when the hub does not give it.
     """
@@ -60,7 +61,25 @@ def locate(name: str | Path) -> Path:
         return DEMO
     path = Path(name).expanduser()
     hub = None if path.is_dir() else _HUB_ID.fullmatch(str(name))
-    return path if hub is None else _from_hub(hub[1], hub[2])
+    return path if hub is None else _from_hub(hub[1], hub[2], _WANTED if weights else TEXT_FILES)
+
+
+def check_schema(name: str, directory: Path, schema: str) -> None:
+    """Raises UsageError where the checkpoint in `directory` names what it reads, but not `schema`."""
+    path = directory / SCHEMAS
+    if not path.is_file():
+        return
+    try:
+        reads = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}") from None
+    if not isinstance(reads, list) or not all(isinstance(one, str) for one in reads):
+        raise UsageError(f'{path} must be a list of schemas like ["id_card@1"]')
+    if schema not in reads:
+        raise UsageError(
+            f"model {name} reads {' and '.join(reads) or 'nothing'}, not {schema}: it would write down what "
+            "does not stand there. Give another --model, or insist with --any-schema"
+        )
 
 
 def pinned(name: str, directory: Path) -> str:
@@ -116,7 +135,7 @@ def digest(directory: Path) -> str:
     return total.hexdigest()
 
 
-def _from_hub(repository: str, revision: str | None) -> Path:
+def _from_hub(repository: str, revision: str | None, wanted: Sequence[str]) -> Path:
     """The snapshot's directory, which bears the name of its commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -126,7 +145,7 @@ def _from_hub(repository: str, revision: str | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                repository, revision=revision, allow_patterns=_WANTED, tqdm_class=_progress_in_lines()
+                repository, revision=revision, allow_patterns=list(wanted), tqdm_class=_progress_in_lines()
             )
         )
     except (OSError, ValueError, client_errors) as error:

@@ -2,8 +2,8 @@
 
 Two layouts are understood: the published one (`model_type: internvl_chat`) and transformers' native one
 (`model_type: internvl`). Nothing is guessed: a size that is not written is an error, save where the layout's
-own software has a default. What neither layout's config holds (the system message, the usable context) comes
-from a named template and may be replaced by a file `profile.json` beside config.json.
+own software has a default. What a config leaves open (the system message, the usable context) comes from a
+named template and may be replaced by a file `profile.json` beside config.json.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SEPARATORS = {  # what closes a turn; Hermes-2 has no newline, unlike standard C
     "Hermes-2": "<|im_end|>",  # Vintern-1B-v2
     "internvl2_5": "<|im_end|>\n",  # Vintern-1B-v3_5
 }
+# Tokens of prompt and answer together that a template's authors state, where the files would allow more.
+STATED_CONTEXT = {"Hermes-2": 4096}  # the model page of Vintern-1B-v2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class VisionConfig:
 
 @dataclass(frozen=True, slots=True)
 class LanguageConfig:
-    """Qwen2."""
+    """Qwen2, Qwen2.5 or Qwen3."""
 
     vocab: int
     hidden: int
@@ -61,7 +63,24 @@ class LanguageConfig:
     rope_theta: float
     eps: float
     positions: int  # the longest sequence that the position encoding was made for
-    tied: bool  # lm_head is the embedding table
+    tied: bool | None  # lm_head is the embedding table; None: the files decide (`weights.settled`)
+    qkv_bias: bool
+    qk_norm: bool  # an RMSNorm over each head of queries and keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What the language model's own software has by itself."""
+
+    qkv_bias: bool
+    qk_norm: bool
+    head_dim: int | None  # where none is written; None: as many as divide the width
+
+
+_QWEN2 = _Family(qkv_bias=True, qk_norm=False, head_dim=None)  # Qwen2.5 is of the same structure
+_QWEN3 = _Family(qkv_bias=False, qk_norm=True, head_dim=128)
+_BY_ARCHITECTURE = {"Qwen2ForCausalLM": _QWEN2, "Qwen3ForCausalLM": _QWEN3}
+_BY_MODEL_TYPE = {"qwen2": _QWEN2, "qwen3": _QWEN3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,7 @@ class Profile:
     system: str = SYSTEM
     separator: str = SEPARATORS["internvl2_5"]  # closes a turn
     max_tiles: int | None = None  # tiles of a page without the thumbnail
-    context_length: int = 4096  # tokens; Vintern's card, less than the position encoding would allow
+    context_length: int | None = None  # tokens of prompt and answer together
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +110,11 @@ class Config:
         return (self.vision.patches // self.shuffle) ** 2
 
 
-def read(directory: Path, profile: Profile | None = None) -> Config:
-    """config.json, and profile.json unless `profile` is given. Raises UsageError naming file and key."""
+def read(directory: Path, profile: Profile | None = None, context_length: int | None = None) -> Config:
+    """config.json, and profile.json unless `profile` is given; `context_length` goes before what they say.
+
+    Raises UsageError naming file and key.
+    """
     path = directory / "config.json"
     raw = _json(path)
     kind = raw.get("model_type")
@@ -101,14 +123,13 @@ def read(directory: Path, profile: Profile | None = None) -> Config:
             f"{path}: model_type is {kind!r}, expected 'internvl_chat' (Vintern as published) or 'internvl'"
         )
     config = _LAYOUTS[kind](_Section(raw, str(path)))
-    profile = profile or _profile(directory, raw.get("template"))
-    context = min(profile.context_length, config.language.positions, _tokenizer_limit(directory))
+    profile = profile or _profile(directory, raw)
     return replace(
         config,
         system=profile.system,
         separator=profile.separator,
         max_tiles=profile.max_tiles or config.max_tiles,
-        context_length=context,
+        context_length=_context(directory, config, profile, raw.get("template"), context_length),
     )
 
 
@@ -120,7 +141,9 @@ class _Section:
         self.where = where
 
     def get(self, key: str, default: Any = None) -> Any:
-        value = self.values.get(key, default)
+        value = self.values.get(key)
+        if value is None:  # null is written for what is not set
+            value = default
         if value is None:
             raise UsageError(f"{self.where}: {key!r} is missing")
         return value
@@ -136,34 +159,46 @@ class _Section:
             raise UsageError(f"{self.where}: {key!r} is {value!r}, expected a positive integer")
         return value
 
-    def must_be(self, key: str, expected: Any, default: Any) -> None:
-        value = self.values.get(key, default)
+    def must_be(self, key: str, expected: Any, default: Any, hint: str = "") -> None:
+        value = self.values.get(key)
+        value = default if value is None else value
         if isinstance(value, list) and isinstance(expected, int):
             value = value[0] if len(set(value)) == 1 else value
         if value != expected:
-            raise UsageError(f"{self.where}: {key!r} is {value!r}; only {expected!r} is supported")
+            raise UsageError(f"{self.where}: {key!r} is {value!r}; only {expected!r} is supported{hint}")
+
+    def one_of(self, key: str, known: Mapping[str, _Family]) -> _Family:
+        """The family that `key` names, alone or as the one member of a list."""
+        value = self.get(key, "qwen2")  # as in transformers
+        name = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if not isinstance(name, str) or name not in known:
+            raise UsageError(f"{self.where}: {key!r} is {value!r}; only {' and '.join(known)} are supported")
+        return known[name]
 
 
 def _published(top: _Section) -> Config:
     vision, language = top.section("vision_config"), top.section("llm_config")
+    _not_quantized(top, language)
+    for part in ("use_llm_lora", "use_backbone_lora"):
+        top.must_be(part, 0, 0, ": merge the LoRA into the weights first")
     top.must_be("ps_version", "v2", "v1")
     top.must_be("select_layer", -1, -1)
     top.must_be("use_thumbnail", True, True)
     top.must_be("downsample_ratio", 0.5, 0.5)
     top.must_be("force_image_size", TILE, TILE)
-    vision.must_be("norm_type", "layer_norm", "layer_norm")
+    top.must_be("pad2square", False, False)
+    vision.must_be("norm_type", "layer_norm", "rms_norm", " (InternViT-300M; InternViT-6B has others)")
     vision.must_be("qk_normalization", False, True)
-    architecture = language.values.get("architectures", ["Qwen2ForCausalLM"])
-    if architecture != ["Qwen2ForCausalLM"]:
-        raise UsageError(
-            f"{language.where}: architectures is {architecture!r}; only Qwen2ForCausalLM is supported"
-        )
+    vision.must_be("use_moe", False, False)
+    language.must_be("moe_config", None, None)
+    if language.values.get("architectures"):
+        family = language.one_of("architectures", _BY_ARCHITECTURE)
+    else:
+        family = language.one_of("model_type", _BY_MODEL_TYPE)
     return Config(
         layout="published",
         vision=_vision(vision, qkv_bias="qkv_bias", eps=1e-6),
-        language=_language(
-            language, tied=bool(language.values.get("tie_word_embeddings", False)), theta=10000.0
-        ),
+        language=_language(language, family, tied=bool(language.values.get("tie_word_embeddings", False))),
         shuffle=2,
         max_tiles=top.integer("max_dynamic_patch", 12),
         context_length=0,
@@ -175,21 +210,23 @@ def _published(top: _Section) -> Config:
 
 def _native(top: _Section) -> Config:
     vision, language = top.section("vision_config"), top.section("text_config")
+    _not_quantized(top, language)
     top.must_be("downsample_ratio", 0.5, 0.5)
     top.must_be("vision_feature_layer", -1, -1)
     top.must_be("vision_feature_select_strategy", "default", "default")
     top.must_be("projector_hidden_act", "gelu", "gelu")
-    vision.must_be("norm_type", "layer_norm", "layer_norm")
+    vision.must_be("norm_type", "layer_norm", "layer_norm", " (InternViT-300M; InternViT-6B has others)")
     vision.must_be("use_qk_norm", False, False)
     vision.must_be("use_mask_token", False, False)
     vision.must_be("use_mean_pooling", True, True)
-    language.must_be("model_type", "qwen2", "qwen2")
-    # transformers writes only what differs from its defaults, and its default here is True
-    tied = bool(top.values.get("tie_word_embeddings", True))
+    family = language.one_of("model_type", _BY_MODEL_TYPE)
+    # transformers writes only what differs from its defaults. Its default here is True, yet it keeps a head
+    # that the files hold, as those of InternVL3-1B-hf and InternVL3.5-1B-HF do.
+    said = top.values.get("tie_word_embeddings")
     return Config(
         layout="native",
         vision=_vision(vision, qkv_bias="attention_bias", eps=1e-6),
-        language=_language(language, tied, theta=10000.0),
+        language=_language(language, family, tied=None if said is None else bool(said)),
         shuffle=2,
         max_tiles=12,
         context_length=0,
@@ -225,15 +262,26 @@ def _vision(section: _Section, qkv_bias: str, eps: float) -> VisionConfig:
     return found
 
 
-def _language(section: _Section, tied: bool, theta: float) -> LanguageConfig:
+def _not_quantized(*sections: _Section) -> None:
+    for section in sections:
+        for key in ("quantization_config", "quantization"):  # Hugging Face's, MLX's
+            if section.values.get(key):
+                raise UsageError(
+                    f"{section.where}: {key!r} says that the weights are quantized; only float32, bfloat16 "
+                    "and float16 are supported: take the checkpoint that it was made from"
+                )
+
+
+def _language(section: _Section, family: _Family, tied: bool | None) -> LanguageConfig:
     section.must_be("hidden_act", "silu", "silu")
     section.must_be("use_sliding_window", False, False)
-    scaling = section.values.get("rope_scaling")
-    rope = section.values.get("rope_parameters") or {}  # transformers 5
-    if (scaling and scaling.get("rope_type", scaling.get("type")) != "default") or (
-        rope.get("rope_type", "default") != "default"
-    ):
-        raise UsageError(f"{section.where}: scaled rotary positions are not supported ({scaling or rope})")
+    if not family.qkv_bias:  # Qwen2 has one whatever is written
+        section.must_be("attention_bias", False, False)
+    odd = set(section.values.get("layer_types") or ()) - {"full_attention"}
+    if odd:
+        raise UsageError(
+            f"{section.where}: 'layer_types' has {min(odd)!r}; only 'full_attention' is supported"
+        )
     hidden, heads = section.integer("hidden_size"), section.integer("num_attention_heads")
     found = LanguageConfig(
         vocab=section.integer("vocab_size"),
@@ -241,21 +289,43 @@ def _language(section: _Section, tied: bool, theta: float) -> LanguageConfig:
         layers=section.integer("num_hidden_layers"),
         heads=heads,
         kv_heads=section.integer("num_key_value_heads"),
-        head_dim=section.integer("head_dim", hidden // heads),
+        head_dim=section.integer("head_dim", family.head_dim or hidden // heads),
         ffn=section.integer("intermediate_size"),
-        rope_theta=float(rope.get("rope_theta", section.values.get("rope_theta", theta))),
+        rope_theta=_rope_theta(section),
         eps=float(section.get("rms_norm_eps", 1e-6)),
         positions=section.integer("max_position_embeddings", 32768),
         tied=tied,
+        qkv_bias=family.qkv_bias,
+        qk_norm=family.qk_norm,
     )
     if heads % found.kv_heads:
         raise UsageError(f"{section.where}: {heads} query heads cannot share {found.kv_heads} key heads")
     return found
 
 
-def _profile(directory: Path, template: object) -> Profile:
-    """profile.json where there is one, else what is known of the named template."""
+def _rope_theta(section: _Section) -> float:
+    """The base of rotary positions, of which none is scaled.
+
+    "dynamic" scales nothing up to max_position_embeddings, and no context is longer than that.
+    """
+    for key, unsaid in (
+        ("rope_parameters", "default"),
+        ("rope_scaling", None),
+    ):  # of transformers 5, and before
+        rope = section.values.get(key) or {"type": "default"}
+        if rope.get("rope_type", rope.get("type", unsaid)) not in ("default", "dynamic"):
+            raise UsageError(
+                f"{section.where}: {key!r} is {rope!r}; only 'default' is supported, and 'dynamic', which "
+                "scales nothing within max_position_embeddings"
+            )
+    parameters = section.values.get("rope_parameters") or {}
+    return float(parameters.get("rope_theta") or section.get("rope_theta", 10000.0))
+
+
+def _profile(directory: Path, raw: Mapping[str, Any]) -> Profile:
+    """profile.json where there is one, else what config.json says and what is known of the named template."""
     path = directory / "profile.json"
+    template, system = raw.get("template"), raw.get("system_message")
     separator = SEPARATORS["internvl2_5"]
     if template is not None and template not in SEPARATORS and not path.is_file():
         raise UsageError(
@@ -264,13 +334,35 @@ def _profile(directory: Path, template: object) -> Profile:
         )
     if isinstance(template, str) and template in SEPARATORS:
         separator = SEPARATORS[template]
-    if not path.is_file():
-        return Profile(separator=separator)
-    raw = _json(path)
-    unknown = set(raw) - {field.name for field in fields(Profile)}
+    known = {"separator": separator, **({"system": system} if isinstance(system, str) else {})}
+    given: dict[str, Any] = _json(path) if path.is_file() else {}
+    unknown = set(given) - {field.name for field in fields(Profile)}
     if unknown:
         raise UsageError(f"{path}: unknown key {sorted(unknown)[0]!r}")
-    return Profile(**{"separator": separator, **raw})
+    return Profile(**{**known, **given})
+
+
+def _context(directory: Path, config: Config, profile: Profile, template: object, asked: int | None) -> int:
+    """Tokens of prompt and answer together.
+
+    What was asked for goes before profile.json, and that before what tokenizer_config.json and the template's
+    authors say. None goes beyond the positions that the model was made for.
+    """
+    most = config.language.positions
+    for given, name in (
+        (asked, "engine.context_length"),
+        (profile.context_length, f"{directory / 'profile.json'}: 'context_length'"),
+    ):
+        if given is None:
+            continue
+        if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
+            raise UsageError(
+                f"{name} is {given!r}, expected 1 to {most}: that is how many positions "
+                f"{directory / 'config.json'} has (max_position_embeddings); scaled ones are not supported"
+            )
+        return given
+    stated = STATED_CONTEXT.get(template, most) if isinstance(template, str) else most
+    return min(most, stated, _tokenizer_limit(directory))
 
 
 def _tokenizer_limit(directory: Path) -> int:

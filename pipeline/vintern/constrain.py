@@ -2,6 +2,10 @@
 
 A grammar's text is compiled once and copied for each request (microseconds). llguidance reports errors as a
 sticky state and never raises; here every one becomes Permanent with the code `grammar_error`.
+
+A mask takes llguidance one or two milliseconds where most of 150,000 tokens are allowed, as in running text.
+Pages of one schema come to the same states again and again, so masks, and what is forced, are remembered by
+state (`following`); for a grammar that is not followed each is worked out anew.
 """
 
 from __future__ import annotations
@@ -10,30 +14,72 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from llguidance import LLExecutor, LLMatcher, LLTokenizer
 from torch import Tensor
 
 from pipeline.errors import Permanent, Reason
+from pipeline.vintern.following import Follower, Place, Vocabulary
+from pipeline.vintern.languages import NotRead
 from pipeline.vintern.tokenizer import Tokenizer
 
 KEPT = 64  # compiled grammars
+REMEMBERED = 64 << 20  # bytes of masks: 3,500 at a vocabulary of 151,674; an invoice's pages need some 800
+_NOTHING: dict[int | None, list[int]] = {}  # is forced, whatever the token before it
+
+
+class Forced:
+    """What one grammar forces, by place and by the token before it, which llguidance may join to it."""
+
+    def __init__(self) -> None:
+        self._known: dict[Place, dict[int | None, list[int]]] = {}
+
+    def get(self, place: Place, last: int | None, matcher: LLMatcher) -> list[int]:
+        by_last = self._known.get(place)
+        if by_last is None:
+            by_last = self._known[place] = {} if matcher.compute_ff_bytes() else _NOTHING
+        if by_last is _NOTHING:
+            return []
+        found = by_last.get(last)
+        if found is None:
+            found = by_last[last] = matcher.compute_ff_tokens()
+        return list(found)
 
 
 class Constraint:
     """Where one answer stands in its grammar."""
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        follower: Follower | None = None,
+        forced: Forced | None = None,
+        place: Place | None = None,
+        last: int | None = None,
+    ) -> None:
+        """`follower`, `forced` and `place` are None where the grammar is not followed."""
         self.matcher = matcher
+        self._follower = follower
+        self._forced = forced
+        self._place = place
+        self._last = last
+        self._see()
 
     @property
     def complete(self) -> bool:
         """Nothing may follow."""
         return bool(self.matcher.is_stopped())
 
+    @property
+    def place(self) -> Place | None:
+        """By which its mask is remembered; None where it is not."""
+        # Where tokens are still forced, the mask is the first of them, which depends on the token before it.
+        return None if self._near is None or self._ahead() else self._near
+
     def forced(self) -> list[int]:
         """The tokens that the grammar leaves no choice about, now consumed. Often none."""
-        tokens: list[int] = self.matcher.compute_ff_tokens()
+        tokens = self._ahead()
         if tokens:
             self.accept(*tokens)
         return tokens
@@ -42,9 +88,23 @@ class Constraint:
         """Consume tokens. Raises Permanent when the grammar does not allow them."""
         if not self.matcher.consume_tokens(list(tokens)):
             raise _error(self.matcher)
+        if self._follower is not None:
+            for token in tokens:
+                self._place = None if self._place is None else self._follower.follow(self._place, token)
+            self._last = tokens[-1] if tokens else self._last
+            self._see()
 
     def copy(self) -> Constraint:
-        return Constraint(self.matcher.deep_copy())
+        return Constraint(self.matcher.deep_copy(), self._follower, self._forced, self._place, self._last)
+
+    def _see(self) -> None:
+        followed = self._follower is not None and self._place is not None
+        self._near = self._follower.near(self._place) if followed else None  # type: ignore[union-attr,arg-type]
+
+    def _ahead(self) -> list[int]:
+        if self._near is None or self._forced is None:
+            return list(self.matcher.compute_ff_tokens())
+        return self._forced.get(self._near, self._last, self.matcher)
 
 
 class Grammars:
@@ -54,31 +114,45 @@ class Grammars:
     """
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, *, pool: bool = False) -> None:
-        self.words = (vocabulary + 31) // 32  # of a mask, 32 tokens each
+        reach = max(vocabulary, tokenizer.size)  # `<video>` may have no row in the model
+        self.words = (reach + 31) // 32  # of a mask, 32 tokens each
         self._tokenizer = LLTokenizer(
-            tokenizer.backend.to_str(), n_vocab=vocabulary, eos_token=tokenizer.end_of_turn
+            tokenizer.backend.to_str(), n_vocab=reach, eos_token=tokenizer.end_of_turn
         )
         self._known = tokenizer.size
         added = tokenizer.backend.get_added_tokens_decoder()
         self._special = {number for number, token in added.items() if token.special}
+        self._vocabulary = Vocabulary([self._bytes_of(token) for token in range(vocabulary)])
         self._executor = LLExecutor() if pool else None
-        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._compiled: OrderedDict[str, Constraint] = OrderedDict()
+        self._masks: OrderedDict[Place, npt.NDArray[np.int32]] = OrderedDict()
+        self._room = max(1, REMEMBERED // (4 * self.words))
 
     def start(self, grammar: str) -> Constraint:
         """A fresh constraint. Raises Permanent when the grammar is not valid."""
-        matcher = self._compiled.get(grammar)
-        if matcher is None:
-            matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
-            if matcher.is_error():
-                raise _error(matcher)
-            self._compiled[grammar] = matcher
+        fresh = self._compiled.get(grammar)
+        if fresh is None:
+            fresh = self._compiled[grammar] = self._compile(grammar)
             if len(self._compiled) > KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(grammar)
-        return Constraint(matcher.deep_copy())
+        return fresh.copy()
+
+    def _compile(self, grammar: str) -> Constraint:
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
+        if matcher.is_error():
+            raise _error(matcher)
+        try:
+            follower = Follower(grammar, self._vocabulary)
+        except NotRead:
+            return Constraint(matcher)
+        return Constraint(matcher, follower, Forced(), follower.start)
 
     def bytes_of(self, token: int) -> bytes:
         """The bytes that a token stands for; none for a special token and for padding of the vocabulary."""
+        return self._vocabulary.tokens[token] if token < len(self._vocabulary.tokens) else b""
+
+    def _bytes_of(self, token: int) -> bytes:
         if token >= self._known or token in self._special:
             return b""
         # llguidance leaves out the byte FF, which no text in UTF-8 has.
@@ -89,10 +163,29 @@ class Grammars:
 
         A row without a constraint allows every token. A broken constraint is found by `accept`, not here.
         """
+        rows = masks.numpy()
+        missing: list[tuple[LLMatcher, int]] = []
+        places: list[tuple[Place, int]] = []
         for row, constraint in enumerate(constraints):
             if constraint is None:
-                masks[row] = -1
-        rows = [(found.matcher, row) for row, found in enumerate(constraints) if found is not None]
+                rows[row] = -1
+                continue
+            place = constraint.place
+            known = None if place is None else self._masks.get(place)
+            if place is not None and known is not None:
+                rows[row] = known
+                self._masks.move_to_end(place)
+                continue
+            missing.append((constraint.matcher, row))
+            if place is not None:
+                places.append((place, row))
+        self._work_out(missing, masks)
+        for place, row in places:
+            self._masks[place] = rows[row].copy()
+        while len(self._masks) > self._room:
+            self._masks.popitem(last=False)
+
+    def _work_out(self, rows: list[tuple[LLMatcher, int]], masks: Tensor) -> None:
         if self._executor is None:
             for matcher, row in rows:
                 matcher.unsafe_compute_mask_ptr(masks[row].data_ptr(), self.words * 4)

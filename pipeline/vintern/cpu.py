@@ -65,6 +65,7 @@ class CpuBackend:
         self._page = page_positions(model, self.cache) if settings.place else None
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
+        self.fed_hidden: Tensor | None = None
         self.about = f"{dtype_name(model)} on cpu, {torch.get_num_threads()} threads, {used}"
 
     def upload(self, tiles: Tensor) -> Tensor:
@@ -103,6 +104,7 @@ class CpuBackend:
         embeds = self.model.language.embed(torch.tensor(tokens + padding))
         attend = self._decode_attention(chunks, len(padding))
         hidden = self.model.language(embeds[None], torch.tensor([positions + padding]), attend)[0]
+        self.fed_hidden = hidden
         self._note(attend)
         return hidden[[chunk.start + chunk.count - 1 for chunk in chunks]]  # type: ignore[no-any-return]
 
@@ -149,8 +151,8 @@ class CpuBackend:
 
         Which instructions the libraries choose, and how they block a product for a cache, cannot be asked for
         in full; so the first layers compute something, and a hash of it is part of the words. The number of
-        threads is named in float32 alone: with some numbers (3, 8) the products of some prompt lengths got
-        other last bits, while in bfloat16 none did.
+        threads is named except in bfloat16: with some numbers (3, 8) the products of some prompt lengths got
+        other last bits in float32, while in bfloat16 none did.
         """
         dtype, instructions = dtype_name(self.model), [torch.backends.cpu.get_cpu_capability()]
         if dtype == "bfloat16":
@@ -164,10 +166,9 @@ class CpuBackend:
         ]
         if self.kernels is not None and not self.kernels.long_queries:
             words.append("for decoding")
-        if dtype == "float32":
+        if dtype != "bfloat16":
             words.append(f"{torch.get_num_threads()} threads")
         words.append("rows as they are" if self._any_rows else "rows padded")
-        words.append(f"{self.cache.length} tokens a page")  # a longer answer takes further passes
         return f"{' '.join(words)}, sample {self._sample()}"
 
     @torch.inference_mode()

@@ -41,6 +41,7 @@ from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import Pointer
 from pipeline.vintern.sampler import Penalties, choices
 from pipeline.vintern.stats import Clock, EngineStats
+from pipeline.vintern.values import Unmasked
 
 __all__ = ["Engine", "EngineFull", "EngineStats"]
 
@@ -68,6 +69,7 @@ class Engine:
             model.tokenizer, model.config.language.vocab, pool=self.backend.shape.many_rows
         )
         self._masks = self.backend.mask_buffer(self._grammars.words)
+        self._unmasked = Unmasked(model.tokenizer, model.config.language.vocab, model.device)
         self._answered: list[Generation] = []  # at submit, for the next step to hand out
         self._ids: set[str] = set()
         self._clock = Clock(model.device)
@@ -156,12 +158,17 @@ class Engine:
                 f"the prompt has {len(prompt)} tokens with {len(tiles)} tiles, {self._cache.length} fit; "
                 "use fewer tiles",
             )
+        positions = self.model.config.language.positions - len(prompt)
         answer = Answer(
             request,
             prompt,
             None if request.grammar is None else self._grammars.start(request.grammar),
-            limit=min(request.max_new_tokens, self.settings.max_new_tokens, room),
-            longest=self.model.config.language.positions - len(prompt),
+            limit=room,
+            longest=min(
+                bound
+                for bound in (request.max_new_tokens, self.settings.max_new_tokens, positions)
+                if bound is not None
+            ),
             max_passes=self.settings.max_passes,
             end=self.model.tokenizer.end_of_turn,
             bytes_of=self._grammars.bytes_of,
@@ -192,6 +199,7 @@ class Engine:
         fed = self._batch.feed()
         with self._clock.measure("decode"):
             chosen = self._choose(fed, self.backend.decode(fed))
+        self._see(fed)
         self._take(fed, chosen)
         self._stats = self._stats.plus(steps=1)
 
@@ -200,15 +208,42 @@ class Engine:
         logits = self.backend.logits(hidden)
         answers = [answer for answer, _ in fed]
         masks = penalties = None
-        if any(answer.constraint for answer in answers):
+        constraints = [None if answer.said else answer.constraint for answer in answers]
+        if any(constraints):
             masks = self._masks[: len(answers)]
             # Launched work goes on meanwhile. A row that is not at its last pending token is not used.
-            self._grammars.fill([answer.constraint for answer in answers], masks)
+            self._grammars.fill(constraints, masks)
         if any(answer.penalty != 1 for answer in answers):
             penalties = Penalties(
                 [answer.penalty for answer in answers], [answer.tokens for answer in answers]
             )
-        return self.backend.choose(logits, masks, penalties)
+        chosen = self.backend.choose(logits, masks, penalties)
+        if masks is None:
+            return chosen
+        held = torch.tensor([each is not None for each in constraints], device=logits.device)
+        return self._unmasked.beside(logits, chosen, held)
+
+    def _see(self, fed: Sequence[Fed]) -> None:
+        """Keep what the model knew before each forced token of a value; `_weigh` asks what it wanted."""
+        if self.backend.fed_hidden is None:
+            raise RuntimeError("the pass kept no hidden states")
+        start = 0
+        for answer, count in fed:
+            if answer.unseen:
+                answer.see(self.backend.fed_hidden[start : start + count])
+            start += count
+
+    @torch.inference_mode()
+    def _weigh(self, answer: Answer) -> None:
+        """The probability, without the mask, of the forced tokens of values; of each answer by itself."""
+        numbers = sorted(answer.knew)
+        for at in range(0, len(numbers), self._cache.slots):
+            some = numbers[at : at + self._cache.slots]
+            logits = self.backend.logits(torch.stack([answer.knew[number] for number in some]))
+            tokens = torch.tensor([answer.tokens[number] for number in some], device=logits.device)
+            weighed = self._unmasked.among_all(logits, tokens).tolist()
+            for number, unmasked in zip(some, weighed, strict=True):
+                answer.unmasked[number] = unmasked
 
     def _take(self, fed: Sequence[Fed], chosen: Tensor) -> None:
         if self._pointer is not None:
@@ -229,6 +264,8 @@ class Engine:
         generations, self._answered = self._answered, []
         for answer in self._batch.finished():
             self._cache.release(answer.slot, wipe=answer.cached if answer.finish == "error" else 0)
+            if answer.finish != "error":
+                self._weigh(answer)
             generations.append(answer.generation(self.settings.place))
         for generation in generations:
             self._ids.remove(generation.request_id)

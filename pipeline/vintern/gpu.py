@@ -57,6 +57,7 @@ class GpuBackend:
         self._page = page_positions(model, self.cache) if settings.place else None
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
+        self.fed_hidden: Tensor | None = None
         self.about = f"{dtype_name(model)} on {model.device}"
         self.numerics = self._numerics(settings)
         self._vision: Callable[[Tensor], Tensor] = model.vision
@@ -151,6 +152,7 @@ class GpuBackend:
         hidden, page_attention = self._graphs.run((rows, columns, n, length), run, given)
         if page_attention is not None:
             self.page_attention = page_attention.flatten(0, 1)[self._upload(cells)]
+        self.fed_hidden = hidden
         return hidden[self._upload(lasts)]
 
     @torch.inference_mode()
@@ -188,7 +190,6 @@ class GpuBackend:
             f"float32 products {torch.get_float32_matmul_precision()}",
             f"attention {'+'.join(attention)}",
             "compiled" if settings.warmup == "compile" else "eager",
-            f"{self.cache.length} tokens a page",  # a longer answer takes further passes
         ]
         return ", ".join(words)
 

@@ -1,4 +1,4 @@
-"""Qwen2: embeddings of text and image in, hidden states out.
+"""Qwen2 and Qwen3: embeddings of text and image in, hidden states out.
 
 How queries meet keys is not decided here but by the `Attend` that the caller hands in: plain causal
 attention (`causal`, below), or one that keeps keys and values in a cache (`kv_cache.py`). Parameter names are
@@ -122,13 +122,19 @@ class Layer(nn.Module):
 
 
 class Attention(nn.Module):
-    """Grouped-query attention: several query heads share one key and value head."""
+    """Grouped-query attention: several query heads share one key and value head.
+
+    Qwen3 normalises each head of queries and keys before they are turned.
+    """
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.head_dim = config.head_dim
         self.heads = [config.heads, config.kv_heads, config.kv_heads]
-        self.qkv_proj = nn.Linear(config.hidden, sum(self.heads) * config.head_dim)
+        self.qkv_proj = nn.Linear(config.hidden, sum(self.heads) * config.head_dim, bias=config.qkv_bias)
+        self.q_norm, self.k_norm = (
+            RMSNorm(config.head_dim, config.eps) if config.qk_norm else None for _ in range(2)
+        )
         self.o_proj = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
         self.rotate: Callable[[Tensor, tuple[Tensor, Tensor]], Tensor] = rotate
 
@@ -141,12 +147,11 @@ class Attention(nn.Module):
         keep: Tensor | None = None,
     ) -> Tensor:
         heads, kv_heads, _ = self.heads
-        turned, value = (
-            self.qkv_proj(hidden)
-            .unflatten(-1, (-1, self.head_dim))
-            .transpose(1, 2)
-            .split([heads + kv_heads, kv_heads], 1)
-        )
+        states = self.qkv_proj(hidden).unflatten(-1, (-1, self.head_dim))  # [b, t, all heads, head_dim]
+        if self.q_norm is not None and self.k_norm is not None:
+            query, key, value = states.split(self.heads, 2)
+            states = torch.cat([self.q_norm(query), self.k_norm(key), value], 2)
+        turned, value = states.transpose(1, 2).split([heads + kv_heads, kv_heads], 1)
         query, key = self.rotate(turned, rotation).split([heads, kv_heads], 1)
         if keep is not None:
             query = query.take_along_dim(keep[:, None, :, None], 2)
@@ -170,7 +175,7 @@ class Mlp(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Divide by the root mean square in float32; the weight comes in the model's dtype, as in Qwen2."""
+    """Divide by the root mean square in float32; the weight comes in the model's dtype, as in Qwen."""
 
     def __init__(self, hidden: int, eps: float) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from pipeline.vintern import config as configs
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.config import Config, Profile
 from pipeline.vintern.language import Language, causal
+from pipeline.vintern.prompt_ids import prompt_ids
 from pipeline.vintern.tokenizer import Tokenizer
 from pipeline.vintern.vision import Vision
 
@@ -52,15 +53,7 @@ class Vintern:
 
         `question` is plain text: what looks like a special token in it is not taken for one.
         """
-        tokens, close = self.tokenizer, self.config.separator
-        image = [tokens.image] * (self.config.tokens_per_tile * n_tiles)
-        ids = [
-            *tokens.encode(f"<|im_start|>system\n{self.config.system}{close}<|im_start|>user\n"),
-            *([tokens.image_start, *image, tokens.image_end] if n_tiles else []),
-            *tokens.encode_plain(f"\n{question}" if n_tiles else question),
-            *tokens.encode(f"{close}<|im_start|>assistant\n"),
-        ]
-        return torch.tensor(ids, dtype=torch.int64)
+        return torch.tensor(prompt_ids(self.tokenizer, self.config, question, n_tiles), dtype=torch.int64)
 
     @torch.inference_mode()
     def embed(self, input_ids: Tensor, visual: Tensor | None) -> Tensor:
@@ -88,22 +81,26 @@ def load(
     dtype: str | torch.dtype = "auto",
     device: str = "auto",
     profile: Profile | None = None,
+    context_length: int | None = None,
 ) -> Vintern:
     """Load a checkpoint from a directory, a hub id or `demo`.
 
-    dtype "auto" is bfloat16 on a GPU and on a CPU that multiplies it in hardware, else float32; device "auto"
-    is the GPU where there is one. `profile` replaces what the checkpoint's files leave open, such as the
-    system message. Raises UsageError, one line, for everything that is not as it must be.
+    dtype is what is computed in, whatever the weights are stored in: float32, bfloat16 or float16. "auto" is
+    bfloat16 on a GPU and on a CPU that multiplies it in hardware, else float32; device "auto" is the GPU
+    where there is one. `profile` replaces what the checkpoint's files leave open, such as the system message;
+    `context_length` (tokens) goes before all that they say of it. Raises UsageError, one line, for everything
+    that is not as it must be.
     """
     directory = checkpoint.locate(path_or_hub_id)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = configs.read(directory, profile)
+    config = configs.read(directory, profile, context_length)
     tokenizer = tokenizers.load(directory)
     _same_vocabulary(config, tokenizer, directory)
+    files = checkpoint.weight_files(directory)
+    config = weights.settled(config, files)
     with torch.device("meta"):
         network = Network(config)
-    files = checkpoint.weight_files(directory)
     weights.load_into(network, files, config, _dtype(dtype, device), device)
     network.requires_grad_(False).eval()
     return Vintern(network, config, tokenizer, checkpoint.digest(directory))
@@ -114,6 +111,7 @@ def _dtype(dtype: str | torch.dtype, device: str) -> torch.dtype:
         "auto": torch.bfloat16 if not device.startswith("cpu") or _multiplies_bfloat16() else torch.float32,
         "float32": torch.float32,
         "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
     }
     if isinstance(dtype, str) and dtype in known:
         return known[dtype]
@@ -131,7 +129,9 @@ def _multiplies_bfloat16() -> bool:
 
 
 def _same_vocabulary(config: Config, tokenizer: Tokenizer, directory: Path) -> None:
-    if tokenizer.size > config.language.vocab:
+    # transformers' conversion gives the tokenizer a token for videos and the model no row. No prompt has it.
+    rows_needed = tokenizer.size - (tokenizer.backend.token_to_id("<video>") == tokenizer.size - 1)
+    if rows_needed > config.language.vocab:
         raise UsageError(
             f"{directory}: the tokenizer has {tokenizer.size} tokens, config.json's vocab_size is "
             f"{config.language.vocab}: these files are not from one checkpoint"

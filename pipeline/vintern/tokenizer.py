@@ -1,7 +1,7 @@
 """Text ↔ token ids: Qwen2's byte-level BPE from vocab.json, merges.txt and the added tokens.
 
-A checkpoint that has only tokenizer.json is read from that. Special ids are looked up by their names, never
-assumed: they differ between Vintern-1B-v2 and -v3_5.
+A checkpoint that has only tokenizer.json, or its added tokens nowhere else, is read from that. Special ids
+are looked up by their names, never assumed: they differ between Vintern-1B-v2 and -v3_5.
 """
 
 from __future__ import annotations
@@ -62,18 +62,21 @@ def load(directory: Path) -> Tokenizer:
     """Raises UsageError naming the file and what is wrong with it."""
     vocab, merges, whole = (directory / name for name in ("vocab.json", "merges.txt", "tokenizer.json"))
     if vocab.is_file() and merges.is_file():
-        return Tokenizer(_from_parts(directory), str(directory))
+        added = _added(directory)
+        if added or not whole.is_file():
+            return Tokenizer(_from_parts(directory, added), str(directory))
     if whole.is_file():
         try:
-            return Tokenizer(tokenizers.Tokenizer.from_file(str(whole)), str(whole))
-        except UsageError:
-            raise
+            backend = tokenizers.Tokenizer.from_file(str(whole))
         except Exception as error:  # noqa: BLE001  the library raises plain Exception for a broken file
             raise UsageError(f"{whole} is no tokenizer: {error}") from None
+        backend.no_truncation()  # which trainers leave in the file
+        backend.no_padding()
+        return Tokenizer(backend, str(whole))
     raise UsageError(f"{directory}: no tokenizer (vocab.json with merges.txt, or tokenizer.json)")
 
 
-def _from_parts(directory: Path) -> tokenizers.Tokenizer:
+def _from_parts(directory: Path, added: dict[int, AddedToken]) -> tokenizers.Tokenizer:
     vocab: dict[str, int] = _json(directory / "vocab.json")
     lines = (directory / "merges.txt").read_text(encoding="utf-8").split("\n")
     pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
@@ -93,7 +96,7 @@ def _from_parts(directory: Path) -> tokenizers.Tokenizer:
         ]
     )
     backend.decoder = decoders.ByteLevel()
-    for number, token in sorted(_added(directory).items()):
+    for number, token in sorted(added.items()):
         if token.special:
             backend.add_special_tokens([token])
         else:

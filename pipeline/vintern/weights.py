@@ -9,6 +9,7 @@ which `save_pretrained` writes, and that of the modules in memory (files written
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,15 @@ def _rows(name: str, total: int, parts: int, config: LanguageConfig) -> list[int
     return [total // parts] * parts
 
 
+def settled(config: Config, files: Iterable[Path]) -> Config:
+    """Where the config leaves it open, the head is the embedding table unless the files hold another."""
+    if config.language.tied is not None:
+        return config
+    with _Shards(files) as shards:
+        tied = not any(name.endswith("lm_head.weight") for name in shards.place)
+    return replace(config, language=replace(config.language, tied=tied))
+
+
 def load_into(
     module: nn.Module, files: Iterable[Path], config: Config, dtype: torch.dtype, device: str
 ) -> None:
@@ -117,6 +127,8 @@ def load_into(
             whole = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
             found[name] = whole.to(device=device, dtype=dtype)
         for extra in sorted(set(shards.place) - used):
+            if config.language.tied and _is_a_copy(extra, shards):
+                continue
             problems.append(f"{extra} is not part of this model" + _about_head(extra, config))
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
@@ -166,6 +178,17 @@ class _Shards:
     def read(self, name: str) -> Tensor:
         tensor: Tensor = self.place[name].get_tensor(name)
         return tensor
+
+
+def _is_a_copy(name: str, shards: _Shards) -> bool:
+    """`name` is a head that says again what the embedding table says, as some save tied ones."""
+    tables = [other for other in shards.place if other.endswith("embed_tokens.weight")]
+    return (
+        name.endswith("lm_head.weight")
+        and len(tables) == 1
+        and shards.shape(name) == shards.shape(tables[0])
+        and torch.equal(shards.read(name), shards.read(tables[0]))
+    )
 
 
 def _swap(name: str, table: Iterable[tuple[str, str]]) -> str:

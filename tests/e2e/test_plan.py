@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from pipeline import specimens
 from tests.e2e.conftest import Command, write_slips
+from tests.vintern import checkpoints
 
 
 def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Command) -> None:
@@ -11,8 +16,37 @@ def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Co
     (vinbatch.folder / "in/.hidden.pdf").write_bytes(b"x")
     (vinbatch.folder / "in/list.csv").write_text("slip-000.png\n../elsewhere/slip-001.png\n", "utf-8")
     told = vinbatch("plan", "in")
-    assert "left out   1: hidden" in told and f"  {vinbatch.folder}/in/.hidden.pdf" in told
+    assert "left out   2: hidden" in told and f"  {vinbatch.folder}/in/.hidden.pdf: hidden" in told
     told = vinbatch("plan", "in/list.csv")
     assert "outside_root 1" in told and "line 2: " in told and "--trust-manifests" in told
     told = vinbatch("plan", "in/list.csv", "--trust-manifests")
     assert "documents  2" in told and "pages      2" in told and "skipped    none" in told
+
+
+def test_a_plan_says_how_many_pages_leave_too_little_room(vinbatch: Command, tmp_path: Path) -> None:
+    checkpoints.write(tmp_path / "model", "v2")
+    (tmp_path / "model" / "model.safetensors").unlink()  # a plan asks for no weights
+    specimens.write(vinbatch.folder / "in", 1, ["invoice"], 6, formats=["pdf"])
+    (vinbatch.folder / "in" / "truth.jsonl").unlink()
+    asked = ("plan", "in", "--schema", "invoice@1", "--model", str(tmp_path / "model"))
+    assert "tight      none of 1 pages in a context of 4,096 tokens" in vinbatch(*asked)
+    vinbatch.environment["VINBATCH_ENGINE__CONTEXT_LENGTH"] = "2500"
+    told = vinbatch(*asked)
+    assert re.search(r"tight      1 of 1 pages in a context of 2,500 tokens: 1 with fewer tiles", told), told
+    assert "tight" not in vinbatch("plan", "in", "--schema", "invoice@1")
+
+
+def test_a_folder_with_other_files_is_all_done_and_the_rest_is_named(vinbatch: Command) -> None:
+    write_slips(vinbatch.folder / "in", pictures=2)
+    for name in ("Thumbs.db", "desktop.ini", "list.xlsx", ".DS_Store"):
+        (vinbatch.folder / "in" / name).write_bytes(b"x")
+    told = vinbatch("plan", "in", "--exclude", "*-001.*")  # leaves with 0
+    assert "documents  1," in told and "skipped    none" in told and "left out   5: " in told
+    for name, why in (
+        ("Thumbs.db", "no document by its name"),
+        ("list.xlsx", "no document by its name"),
+        (".DS_Store", "hidden"),
+        ("slip-001.png", "left out by --exclude *-001.*"),
+    ):
+        assert f"  {vinbatch.folder}/in/{name}: {why}" in told
+    assert "documents  1," in vinbatch("plan", "in", "--include", "slip-000*")

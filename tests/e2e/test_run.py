@@ -26,11 +26,28 @@ def test_a_folder_becomes_rows_on_a_ray_of_its_own(vinbatch: Command, model: Pat
     specimens.write(folder / "made", 2, ["receipt"], 5)
     (folder / "made" / "truth.jsonl").unlink()
     shutil.copy(folder / "slip-000.png", folder / "the-same-bytes.png")
-    job = ("run", "in", "--schema", slip, "--model", model, "--store", "sqlite:///rows.db", "--job", "slips")
+    names = sorted(path.name for path in folder.rglob("*.*"))
+    for beside in ("Thumbs.db", "made/list.xlsx", ".DS_Store", "no-slip.pdf"):
+        (folder / beside).write_bytes(b"x")
+    job = (
+        "run",
+        "in",
+        "--exclude",
+        "no-*",
+        "--schema",
+        slip,
+        "--model",
+        model,
+        "--store",
+        "sqlite:///rows.db",
+        "--job",
+        "slips",
+    )
 
     process = vinbatch.start(*job)
     out, err = finish(process)
     assert "job slips: 8 documents" in out
+    assert "4 files were left out by their names" in out
     assert "ended · documents 8/8" in err and "\x1b" not in err  # plain lines where there is no terminal
     left = [
         p.info["cmdline"]
@@ -42,7 +59,7 @@ def test_a_folder_becomes_rows_on_a_ray_of_its_own(vinbatch: Command, model: Pat
     rows = vinbatch.rows(
         "SELECT document_uri, number, kind, state FROM slip_v1 ORDER BY document_uri", "sqlite:///rows.db"
     )
-    assert [Path(row["document_uri"]).name for row in rows] == sorted(p.name for p in folder.rglob("*.*"))
+    assert [Path(row["document_uri"]).name for row in rows] == names
     assert all(row["number"] is None or re.fullmatch("[0-9]{2}", row["number"]) for row in rows)
     pages = vinbatch.rows("SELECT count(*) AS n, min(tiles) AS least FROM pages", "sqlite:///rows.db")
     assert pages[0]["n"] == 12 and pages[0]["least"] >= 1
@@ -122,7 +139,7 @@ def test_bad_input_gives_one_row_each_and_stops_nothing(
     (folder / "text.pdf").write_text("this is no PDF at all", encoding="utf-8")
     (folder / "half.pdf").write_bytes(whole[: len(whole) // 2])
     (folder / "no-pages.pdf").write_bytes(_pdf_without_pages())
-    (folder / "notes.txt").write_text("not a kind of file that is read", encoding="utf-8")
+    (folder / "notes.docx").write_text("not a kind of file that is read", encoding="utf-8")
     Image.new("1", (30_000, 30_000)).save(folder / "huge.png")
     with zipfile.ZipFile(folder / "climbs.zip", "w") as archive:
         archive.write(folder / "slip-000.png", "../../outside.png")
@@ -153,7 +170,7 @@ def test_bad_input_gives_one_row_each_and_stops_nothing(
     assert reasons["text.pdf"] == "unsupported_type"
     assert reasons["half.pdf"] == "pdf_damaged"
     assert reasons["no-pages.pdf"] in ("pdf_no_pages", "pdf_damaged")
-    assert reasons["notes.txt"] == "unsupported_type"
+    assert reasons["notes.docx"] == "unsupported_type"
     assert reasons["huge.png"] == "too_many_pixels"
     assert reasons["missing.png"] == "object_missing"
     assert reasons["no-such-key.png"] == "object_missing"

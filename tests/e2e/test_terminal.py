@@ -114,7 +114,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "failures": [("--job", JUNE), ("--job", JUNE, "--json")],
     "diff": [(JUNE, JULY), (JUNE, JULY, "--json")],
     "retry": [("--job", JUNE, "--document", "/in/b" + NAME)],
-    "purge": [("--document", "/in/a" + NAME, "--dry-run"), ("--document", "/in/a" + NAME)],
+    "purge": [("--document", "/in/a" + NAME, "--dry-run"), ("--document", "/in/a" + NAME, "--yes")],
     "query": [
         ("SELECT number AS \"n\x1b[5;45m\", document_uri FROM invoice_v1", "--format", format)
         for format in ("table", "csv", "json")
@@ -124,6 +124,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "plan": [("in" + NAME,)],
     "specimens": [("--out", "made" + NAME, "--count", "1")],
     "run": [],  # below, on a Ray
+    "judge": [],  # below: it says a job's name and counts
 }  # fmt: skip
 
 
@@ -154,6 +155,7 @@ def test_a_command_is_not_steered(terminal: Terminal, hostile: str, tmp_path: Pa
         (NAME,),
         ("status", NAME),
         ("status", "--job", NAME),
+        ("judge", "--job", NAME),
         ("query", f"SELECT {NAME}"),
         ("query", "SELECT 1", "--format", NAME),
         ("query", "SELECT 1", "--format", "parquet"),

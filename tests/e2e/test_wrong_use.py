@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import store as stores
+from schemas.registry import resolve
 from tests.e2e.conftest import Command, write_slips
 from workers.cli import main
 
@@ -46,10 +48,15 @@ def says(
         (("run", "in/*.pdf", *RUN), "no file matches"),
         (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
         (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
+        (
+            ("run", "in", *RUN, "--schema", "invoice", "--model", "demo"),
+            "model demo reads id_card@1 and receipt@1, not invoice@1",
+        ),
         (("run", "in", *RUN, "--store", "mysql://u:secret@h/db"), "is of a kind that is not known"),
         (("status", "--job", "x", "--store", "sqlite:///none.db"), "none.db"),
         (("query", "SELECT 1", "--store", "sqlite:///none.db"), "none.db"),
         (("plan", "nowhere"), "nowhere does not exist"),
+        (("plan", "in", "--model", "MODEL"), "--model says how much room an answer has"),
         (("specimens", "--out", "made", "--kind", "passport"), "unknown kind of specimen"),
         (("specimens", "--out", "made", "--layouts", "baroque"), "unknown layouts 'baroque'"),
         (("eval", "--truth", "truth.jsonl"), "eval wants --job"),
@@ -110,13 +117,40 @@ def test_wrong_flags(says: Callable[..., str], arguments: tuple[str, ...], said:
     assert said in says(*arguments)
 
 
+def test_a_context_beyond_the_models_positions_is_refused_before_anything_starts(
+    says: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VINBATCH_ENGINE__CONTEXT_LENGTH", "4096")  # the demo model has 2,048
+    for command in (("run", "in", *RUN, "--model", "demo"), ("plan", "in", *RUN[:2], "--model", "demo")):
+        err = says(*command)
+        assert "engine.context_length is 4096, expected 1 to 2048" in err and "config.json" in err
+
+
+def test_a_schema_that_the_model_does_not_name_can_be_insisted_on(
+    says: Callable[..., str], tmp_path: Path
+) -> None:
+    """The next thing that is wrong is then said: the job is there, with other settings."""
+    with stores.open(f"sqlite:///{tmp_path / 'rows.db'}") as store:
+        store.jobs.ensure("x", resolve("invoice"), sources=[], settings={}, model="demo", checkpoint="none")
+    typed = ("run", "in", *RUN, "--schema", "invoice", "--model", "demo", "--job", "x")
+    assert "model demo reads" in says(*typed)
+    assert "job x was begun otherwise" in says(*typed, "--any-schema")
+
+
 def test_bad_settings_are_named(
     says: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VINBATCH_RENDER__DPI", "9000")
     (tmp_path / "vinbatch.toml").write_text("[lane]\nreader = 3\n", encoding="utf-8")
     err = says("plan", "in")
-    assert "render.dpi" in err and "lane.reader" in err
+    assert "render.dpi (in the environment, VINBATCH_RENDER__DPI): Input should be less" in err
+    assert "lane.reader (in vinbatch.toml): there is no such setting; did you mean lane.readers?" in err
+    (tmp_path / "vinbatch.toml").write_text("dpi = 300\n[rendr]\n", encoding="utf-8")
+    monkeypatch.delenv("VINBATCH_RENDER__DPI")
+    err = says("plan", "in")
+    assert "did you mean render.dpi?" in err and "did you mean render?" in err
+    (tmp_path / "vinbatch.toml").write_text("dpi: 300\n", encoding="utf-8")
+    assert "vinbatch.toml is not TOML: " in says("plan", "in")
 
 
 def test_help_imports_nothing_heavy(vinbatch: Command) -> None:

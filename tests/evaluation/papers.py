@@ -11,6 +11,7 @@ from schemas.registry import SchemaSpec, resolve
 from tests.pipeline.walker import recite
 
 RECEIPT = resolve("receipt@1")
+REQUIRED = {"date": "05/11/2026", "lines": [{"name": "Sữa"}]}  # without these, and a total, none is done
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ def read(
     spec: SchemaSpec = RECEIPT,
     doubts: dict[str, float] | None = None,
 ) -> Paper:
-    """A document of one page on which the model read `values`; `doubts` are less sure than the rest."""
+    """A document of one page on which the model read `values`, and what a receipt must bear beside them;
+    `doubts` are less sure than the rest.
+    """
+    values = (REQUIRED if spec is RECEIPT else {}) | values
     said = recite(grammar.answer(spec.shape, values), sure=sure, doubts=doubts)
     return Paper(uri, merge.document([parse.page_record(said, spec, 1)], spec))

@@ -49,7 +49,7 @@ def test_each_kind_of_error_is_counted_as_itself(tmp_path: Path) -> None:
         tmp_path,
         a={"store": "Chợ Mới", "total": "35.000", "date": "05/11/2026", "paid": None, "change": None},
     )
-    said = {"store": "Chợ Mái", "total": "35,000", "paid": "50.000"}
+    said = {"store": "Chợ Mái", "total": "35,000", "paid": "50.000", "date": None}
     report = evaluate([read("/d/a.png", said)], truth)
     assert counts(scored(report, "store")) == (0, 1, 0, 0, 0)
     assert counts(scored(report, "total")) == (1, 0, 0, 0, 0)
@@ -160,10 +160,11 @@ def test_calibration_counts_null_as_a_reading(tmp_path: Path) -> None:
 
 def test_the_report_is_json_a_table_a_sentence_and_a_page(tmp_path: Path) -> None:
     marked = read("/a.png", {"store": "<b>Chợ</b>", "total": "1"}, sure=0.9)
-    papers = [marked, read("/b.png", {"store": "B"})]
-    report = evaluate(papers, truth_of(tmp_path, a={"store": "Chợ", "total": "1"}, b={"store": "B"}))
+    whole = {"store": "B", "total": "1"}
+    papers = [marked, read("/b.png", whole)]
+    report = evaluate(papers, truth_of(tmp_path, a={"store": "Chợ", "total": "1"}, b=whole))
     plain = json.loads(json.dumps(report.as_json()))
-    assert plain["total"]["right"] == 2 and plain["worst"][0]["faults"][0]["path"] == "store"
+    assert plain["total"]["right"] == 3 and plain["worst"][0]["faults"][0]["path"] == "store"
     table = summary.rows(report)
     assert all(len(row) == len(summary.HEADS) for row in table)
     assert [row[0] for row in table] == ["store", "total", "all"]

@@ -7,11 +7,13 @@ import io
 import zlib
 from collections.abc import Sequence
 
+import pillow_heif
 from PIL import Image
 
 from pipeline.records import Document
 
 A4 = b"0 0 595 842"
+pillow_heif.register_heif_opener()  # Pillow writes HEIC, too
 
 
 def document(data: bytes, uri: str = "/paper") -> Document:

@@ -39,7 +39,7 @@ def seeds() -> list[bytes]:
         papers.picture(
             "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
         ),
-        papers.picture("WEBP"),
+        *map(papers.picture, ("WEBP", "HEIF", "AVIF", "GIF", "BMP", "JPEG2000")),
         papers.tiff(3),
         papers.picture("TIFF", compression="tiff_lzw"),
         papers.picture("TIFF", compression="jpeg"),

@@ -78,11 +78,21 @@ INVOLVED = {
     "engine": {"max_new_tokens", "place", "retry_penalty", "repetition_penalty"},
 }
 UNINVOLVED = {
-    "render": {"max_pages", "seconds", "memory_bytes", "require_sandbox"},
+    "render": {"max_pages", "seconds", "document_seconds", "memory_bytes", "require_sandbox"},
     # dtype, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
-    # kv_tokens: also numerics, as far as it bounds one page
-    "engine": {"dtype", "device", "threads", "kernels", "warmup", "max_batch", "kv_tokens", "max_waiting"}
-    | {"max_passes"},
+    # context_length and kv_tokens leave a context: `ModelFacts.room`
+    "engine": {
+        "dtype",
+        "device",
+        "context_length",
+        "threads",
+        "kernels",
+        "warmup",
+        "max_batch",
+        "kv_tokens",
+        "max_passes",
+        "max_waiting",
+    },
 }
 EACH = [(section, name) for section, model in SECTIONS.items() for name in model.model_fields]
 
@@ -114,7 +124,10 @@ def test_a_page_is_named_by_its_bytes_its_number_and_its_job() -> None:
 
 def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
     found = keys.installed()
-    read_by = {"pillow", "pypdfium2", "pdf2image", "poppler", "zxing-cpp", "torch", "llguidance"}
+    read_by = {
+        "pillow", "pillow-heif", "simplejpeg", "pypdfium2", "pikepdf", "poppler", "faces", "zxing-cpp",
+        "torch", "llguidance",
+    }  # fmt: skip
     assert found.keys() == read_by
     assert all(found.values())
 

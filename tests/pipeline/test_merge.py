@@ -9,9 +9,12 @@ import pytest
 
 from pipeline import grammar, merge, parse
 from pipeline.errors import Reason
-from pipeline.records import Check, Code, Extraction, Failure, PageRecord
+from pipeline.flags import FlagCode
+from pipeline.records import Check, Code, Extraction, Failure, Flag, PageRecord
+from schemas.printed import Printed, text_pattern
 from schemas.registry import SchemaSpec, resolve
-from tests.pipeline.walker import recite
+from schemas.shape import Group, Leaf, Repeated
+from tests.pipeline.walker import recite, spec_of
 
 RECEIPT = resolve("receipt@1")
 LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
@@ -85,6 +88,20 @@ def test_a_disagreement_keeps_the_surer_value_and_is_flagged() -> None:
     assert not check.passed and check.fields == ("store",)
     assert (check.expected, check.found) == ("Chợ Mái", "Chợ Mới")
     assert "page 1 says 'Chợ Mới'" in check.message and "page 2 says 'Chợ Mái'" in check.message
+
+
+def test_what_was_not_drawn_of_a_page_is_a_failed_check_of_the_document() -> None:
+    plain = page(1, {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE], "total": "30.000"})
+    flag = Flag(FlagCode.picture_damaged, "a picture is not drawn")
+    assert merge.document([plain], RECEIPT).state == "done"
+    made = merge.document([page(2, {}), replace(plain, flags=(flag,))], RECEIPT)
+    assert made.state == "review"
+    (check,) = named(made, "picture_damaged")
+    assert (check.passed, check.severity, check.message) == (
+        False,
+        "warning",
+        "page 1: a picture is not drawn",
+    )
 
 
 def test_an_unreadable_text_beside_a_readable_one_is_a_disagreement() -> None:
@@ -231,9 +248,14 @@ def test_no_page_is_no_document() -> None:
 
 
 def test_a_sure_consistent_document_is_done() -> None:
-    made = merge.document([page(1, {"store": "A"})], RECEIPT)
+    whole = {"store": "A", "date": "05/11/2026", "lines": [LINE], "total": "30.000"}
+    made = merge.document([page(1, whole)], RECEIPT)
     assert [check for check in made.checks if not check.passed] == []
     assert made.state == "done"
+    for name in RECEIPT.model.required:  # type: ignore[attr-defined]
+        lacking = merge.document([page(1, {**whole, name: None})], RECEIPT)
+        assert [check.fields for check in named(lacking, "required")] == [(name,)]
+        assert lacking.state == "review"
 
 
 def test_merging_again_gives_the_same() -> None:
@@ -256,7 +278,8 @@ def test_an_ambiguous_number_is_settled_by_arithmetic_and_else_flagged() -> None
 
 def test_the_rules_of_the_schema_are_run_over_the_whole_document() -> None:
     wrong = merge.document(
-        [page(1, {"lines": [LINE]}), page(2, {"lines": [OTHER], "total": "36.000"})], RECEIPT
+        [page(1, {"date": "05/11/2026", "lines": [LINE]}), page(2, {"lines": [OTHER], "total": "36.000"})],
+        RECEIPT,
     )
     failed = [check for check in wrong.checks if not check.passed]
     assert failed and wrong.state == "review"
@@ -281,3 +304,52 @@ def test_pages_read_long_ago_follow_the_schema_as_it_is_now() -> None:
     stale = page(1, {"store": "A", "total": "65.000"})
     fields = tuple(replace(field, value="0", problem="old") if field.raw else field for field in stale.fields)
     assert merge.document([replace(stale, fields=fields)], RECEIPT) == merge.document([stale], RECEIPT)
+
+
+NOTE = spec_of(
+    Leaf("number", "Số phiếu", Printed(text_pattern(12), str, "text", 12)),
+    Leaf("kind", "Loại", Printed("Xuất|Nhập", str, "text", 4)),
+    Leaf("code", "Mã", Printed("[0-9]{12}", str, "text", 12)),
+    Repeated(
+        "lines",
+        "Hàng hóa",
+        Group(
+            "line",
+            "line",
+            (
+                Leaf("goods", "Tên hàng", Printed(text_pattern(200), str, "text", 200)),
+                Repeated("seals", "Niêm", Leaf("seals", "Niêm", Printed("[a-z]{1,9}", str, "text", 9)), 2),
+            ),
+        ),
+        30,
+    ),
+)
+
+
+def goods(count: int, seals: int = 0) -> list[dict[str, Any]]:
+    return [{"goods": f"Hàng {i}", "seals": ["x"] * seals} for i in range(count)]
+
+
+def test_a_list_that_fills_its_bound_on_a_page_is_said() -> None:
+    full = merge.document([page(1, {"lines": goods(30)}, NOTE), page(2, {"lines": goods(3)}, NOTE)], NOTE)
+    (check,) = named(full, "list_full")
+    assert (full.state, check.severity, check.fields, check.found) == ("review", "error", ("lines",), "30")
+    assert "page 1" in check.message
+    fitting = [page(n, {"lines": goods(29, seals=1)}, NOTE) for n in (1, 2)]
+    assert not named(merge.document(fitting, NOTE), "list_full")
+    inner = merge.document([page(1, {"lines": goods(3, seals=2)}, NOTE)], NOTE)
+    assert [check.fields[0] for check in named(inner, "list_full")] == [f"lines[{i}].seals" for i in range(3)]
+
+
+def test_a_text_that_fills_its_bound_is_said() -> None:
+    full = merge.document([page(1, {"number": "PX-2025/0012"}, NOTE)], NOTE)
+    (check,) = named(full, "text_full")
+    assert (full.state, check.severity, check.fields) == ("review", "error", ("number",))
+    assert check.found == "PX-2025/0012"
+    # What cannot be shorter is not cut: a choice, a number of fixed length, an MRZ, an identity number.
+    whole = {"number": "PX-2025/001", "kind": "Xuất", "code": "012345678901"}
+    assert not named(merge.document([page(1, whole, NOTE)], NOTE), "text_full")
+    card = resolve("id_card@1")
+    zone = "IDVNM1990000070099199000007<<6 9901018F3901016VNM<<<<<<<<<<<4 NGUYEN<<THI<MAU<<<<<<<<<<<<<<<"
+    said = page(1, {"number": "099199000007", "sex": "Nam", "mrz": zone}, card)
+    assert not named(merge.document([said], card), "text_full")

@@ -137,6 +137,39 @@ def test_a_list_is_as_sure_as_its_decisions_to_go_on_and_to_end() -> None:
     assert (empty["l"].value, empty["l"].confidence) == (0, 0.25)
 
 
+def wanted(generation: Generation, text: str, part: str, chance: float) -> Generation:
+    """The generation in which the mask left out what the model wanted instead of the token of `part`."""
+    at = text.index(part)
+    spans, unmasked = generation.spans, generation.unmasked.copy()
+    unmasked[np.flatnonzero((spans[:, 0] <= at) & (spans[:, 1] > at))[0]] = chance
+    return replace(generation, unmasked=unmasked)
+
+
+def test_what_the_mask_left_out_lowers_the_confidence_of_the_value() -> None:
+    plain = {path: field.confidence for path, field in fields(recite(ANSWER)).items()}
+    inside = fields(wanted(recite(ANSWER), ANSWER, '7"', 0.125))
+    end = fields(wanted(recite(ANSWER), ANSWER, '","Ngày', 0.25))
+    assert (inside["number"].confidence, end["number"].confidence) == (0.125, 0.25)
+    for found in (inside, end):
+        assert {path: field.confidence for path, field in found.items()} == {
+            **plain,
+            "number": found["number"].confidence,
+        }
+
+
+def test_the_form_before_a_value_is_not_the_values() -> None:
+    """A model that would have put a space before each value is not unsure of what stands there."""
+    found = fields(wanted(recite(ANSWER), ANSWER, '":"A-7', 0.01))
+    assert found["number"].confidence == 1.0
+
+
+@pytest.mark.parametrize(("most", "sure"), [(9, 1.0), (2, 0.125)])
+def test_the_end_of_a_full_list_is_as_sure_as_the_model_was(most: int, sure: float) -> None:
+    spec = spec_of(Repeated("seals", "Niêm", Leaf("seals", "Niêm", TEXT), most))
+    text = compact({"Niêm": ["s1", "s2"]})
+    assert fields(wanted(recite(text), text, "]}", 0.125), spec)["seals"].confidence == sure
+
+
 def test_a_doubt_lowers_its_own_field_only() -> None:
     found = fields(recite(ANSWER, doubts={"Cát": 0.5}))
     low = {path for path, field in found.items() if field.confidence == 0.5}

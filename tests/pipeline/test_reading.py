@@ -146,6 +146,22 @@ def test_a_document_that_ends_the_renderer_again_and_again_is_given_up() -> None
         reading.failed(page, why)
 
 
+def test_the_ends_of_a_renderer_that_was_asked_second_count_too() -> None:
+    reading = reading_of(9)
+    slow = Failure(Reason.render_timeout, "not finished", 1)
+    for page in (1, 2):
+        reading.drawn(page, replace(prepared(page), ended=replace(slow, page=page)))
+    reading.drawn(3, prepared(3))
+    for page in (4, 5, 6):
+        assert reading.given_up(page) is None
+        reading.drawn(page, replace(prepared(page), ended=replace(slow, page=page)))
+    for page in (7, 8):
+        assert reading.given_up(page) is None
+        reading.failed(page, replace(slow, page=page))
+    why = reading.given_up(9)
+    assert why is not None and why.reason is Reason.render_timeout
+
+
 # the verdict
 
 

@@ -206,7 +206,7 @@ def test_cpu_time_is_bounded_without_the_parent() -> None:
         paper = papers.document(papers.endless(page=1))
         renderer.page_count(paper)
         child = renderer._children["pdfium"]
-        channel.send(child._commands, {"page": 1})
+        channel.send(child._commands, {"page": 1, "unit": 1})
         assert os.waitid(os.P_PID, child._process.pid, os.WEXITED | os.WNOWAIT) is not None
         with pytest.raises(Permanent, match="CPU time") as caught:
             child._answer(10)
@@ -304,7 +304,8 @@ def test_a_blank_page_is_asked_of_the_other_renderer(monkeypatch: pytest.MonkeyP
     with Renderer(RenderSettings(dpi=72)) as renderer:
         renderer.page_count(paper)
         child = renderer._children["pdfium"]
-        monkeypatch.setattr(child, "draw", lambda number: np.full((842, 595, 3), 255, np.uint8))
+        white = np.full((842, 595, 3), 255, np.uint8)
+        monkeypatch.setattr(child, "draw", lambda *page: (white, ()))
         (page,) = drawn(renderer.pages(paper))
         assert page.renderer == "poppler" and page.pixels.min() < 50
     empty = papers.document(papers.pages([b""]))

@@ -33,7 +33,7 @@ SHORT = spec_of(
     Repeated("lines", "Dòng", Leaf("lines", "Dòng", Printed("[A-D]{2}", str, "text", 2)), 3),
 )
 LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
-FIRST = {"store": "Chợ Mới", "lines": [LINE]}
+FIRST = {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE]}
 LAST = {"lines": [{**LINE, "name": "Kẹo"}], "total": "60.000"}
 
 
@@ -69,6 +69,20 @@ def test_a_file_becomes_a_record(paper: str) -> None:
     assert made.outcome.record["store"] == "Chợ Mới"
     assert [line["name"] for line in made.outcome.record["lines"]] == ["Sữa", "Kẹo"]
     assert made.outcome.record["total"] == "60000"
+
+
+def test_what_was_not_drawn_sends_the_document_to_review(tmp_path: Path) -> None:
+    stamp = b"<</Type/Annot/Subtype/Stamp/F 4/Name/Approved/Rect[120 60 380 100]>>"
+    plain, stamped = tmp_path / "plain.pdf", tmp_path / "stamped.pdf"
+    plain.write_bytes(papers.pages([papers.text("x")]))
+    stamped.write_bytes(papers.pages([papers.text("x")], page=b"/Annots[6 0 R]", extra=[stamp]))
+    everything = {**FIRST, "total": "30.000"}
+    sound, doubtful = (read(str(path), everything).outcome for path in (plain, stamped))
+    assert isinstance(sound, Extraction) and sound.state == "done"
+    assert isinstance(doubtful, Extraction) and doubtful.state == "review"
+    assert doubtful.record == sound.record
+    (check,) = (check for check in doubtful.checks if not check.passed)
+    assert check.code == "annotation_not_drawn" and "page 1" in check.message and "Stamp" in check.message
 
 
 def test_each_page_says_how_it_came_about(paper: str) -> None:
@@ -160,7 +174,7 @@ def test_a_document_that_ends_every_renderer_is_given_up(tmp_path: Path) -> None
 
 
 def test_an_unforeseen_error_on_one_page_is_its_failure_with_a_traceback() -> None:
-    told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), 2)
+    told = run.prepare(PageImage(4, np.zeros((0, 5, 3), np.uint8), "pillow"), RECIPE)
     assert isinstance(told, Failure)
     assert (told.reason, told.page, told.retryable) == (Reason.internal_error, 4, False)
     assert told.traceback and "ValueError" in told.traceback

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Permanent, Reason, Transient
+from pipeline.flags import FlagCode
+from pipeline.records import Flag
 from pipeline.sandbox import parent
 from pipeline.sandbox.parent import Child
 from pipeline.settings import RenderSettings
 
 HELD = '{"landlock": 7, "seccomp": true}'
 PAGES = '{"pages": 3}'
-SIZE = '{"size": [4, 2]}'
+SIZE = '{"size": [4, 2], "flags": []}'
 SETTINGS = RenderSettings(max_pages=5, max_pixels=10_000, seconds=20)
 PIXELS = np.zeros((2, 4, 3), np.uint8)
 BOX = [0.1, 0.2, 0.3, 0.4]
@@ -77,6 +79,11 @@ SIZES = [
     [4], [4, 2, 3], [0, 2], [-4, -2], [4, -2], [101, 100], [10_000_000_000, 1], [4.0, 2.0], ["4", "2"],
     [True, True], None, 8, {"width": 4},
 ]  # fmt: skip
+FLAGS = [
+    None, {}, "x", ["content_cut"], [["content_cut"]], [["content_cut", "x", 1]], [["no_such_flag", "x"]],
+    [["content_cut", 1]], [[["content_cut"], "x"]], [["pdf_damaged", "x"]], [["content_cut", "x"]] * 33,
+]  # fmt: skip
+UNITS = [0, -1, 75_001, "1", None, True, float("nan"), float("inf"), [1]]
 CODES = [
     None, {}, "x", [["x"]], [["x", BOX, 1]], [[1, BOX]], [["", BOX]], [["x" * 7090, BOX]], [["\ud800", BOX]],
     [["x", None]], [["x", [0, 0, 1]]], [["x", [0, 0, 1, 1.5]]], [["x", [-0.1, 0, 1, 1]]],
@@ -121,9 +128,23 @@ def test_a_number_of_pages_that_cannot_be(liar: Liar, count: object) -> None:
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_size_that_cannot_be(liar: Liar, size: object) -> None:
-    child = liar(HELD, PAGES, said(size=size))
+    child = liar(HELD, PAGES, said(size=size, flags=[]))
     assert child.open(1, "pdf", b"%PDF-") == 3
     lies(child, lambda: child.draw(1))
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: str(flags)[:40])
+def test_flags_that_cannot_be(liar: Liar, flags: object) -> None:
+    child = liar(HELD, PAGES, said(size=[4, 2], flags=flags))
+    child.open(1, "pdf", b"%PDF-")
+    lies(child, lambda: child.draw(1))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=str)
+def test_a_unit_that_cannot_be(liar: Liar, unit: object) -> None:
+    child = liar(HELD, PAGES, said(unit=unit, flags=[]))
+    child.open(1, "pdf", b"%PDF-")
+    lies(child, lambda: child.look(1))
 
 
 @pytest.mark.parametrize("codes", CODES, ids=lambda codes: str(codes)[:40])
@@ -156,11 +177,20 @@ def test_the_last_answer_of_a_dead_child_is_not_the_next_one(liar: Liar) -> None
 
 def test_a_true_answer_is_taken(liar: Liar) -> None:
     """The control: what is judged above is judged by its content."""
+    flags = [["content_cut", "a\x1b[31m\nb"]]
     child = liar(
-        HELD, PAGES, SIZE, said(codes=[["x", BOX]]), failure(message="a\x1b[31m\nb", details={"pages": 7})
+        HELD,
+        PAGES,
+        said(unit=10, flags=flags),
+        said(size=[4, 2], flags=flags),
+        said(codes=[["x", BOX]]),
+        failure(message="a\x1b[31m\nb", details={"pages": 7}),
     )
     child.open(1, "pdf", b"%PDF-")
-    pixels = child.draw(1)
+    plain = (Flag(FlagCode.content_cut, "a\N{REPLACEMENT CHARACTER}[31m b"),)
+    assert child.look(1) == (10.0, plain)
+    pixels, told = child.draw(1)
+    assert told == plain
     assert pixels.shape == (2, 4, 3)
     assert [(code.kind, code.text, code.box) for code in child.codes(pixels)] == [("qr", "x", tuple(BOX))]
     with pytest.raises(Permanent) as caught:

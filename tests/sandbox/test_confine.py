@@ -68,7 +68,7 @@ def unconfined(data: bytes, kind: str) -> list[Pixels]:
     drawer: Drawer = (PdfiumPdf if kind == "pdf" else Picture)(file, kind, LIMITS)  # type: ignore[arg-type]
     found = []
     for number in range(1, drawer.pages + 1):
-        width, height = drawer.draw(number, canvas)
+        width, height = drawer.draw(number, canvas).size
         found.append(np.frombuffer(canvas, np.uint8, 3 * width * height).reshape(height, width, 3).copy())
     drawer.close()
     return found

@@ -39,12 +39,35 @@ def form(kind: Any) -> Printed:
         (fields.VnDate, "2026-11-05", date(2026, 11, 5)),
         (fields.VnDate, "Ngày 05 tháng 11 năm 2026", date(2026, 11, 5)),
         (fields.VnDate, "ngày 5 tháng 1 năm 2026", date(2026, 1, 5)),
+        *(
+            (fields.VnDate, raw, date(2026, 11, 5))
+            for raw in (
+                "Ngày 5/11/2026",
+                "Ngày: 05-11-2026",
+                "NGÀY 05 THÁNG 11 NĂM 2026",
+                "05 THÁNG 11 NĂM 2026",
+                "5 tháng 11, năm 2026",
+                "Ngày (Date) 05 tháng (month) 11 năm (year) 2026",
+                "2026/11/05",
+                "5/11/26",
+                "05.11.26",
+                "05-11-26",
+            )
+        ),
+        (fields.VnDate, "05/11/95", date(1995, 11, 5)),
+        (fields.VnDate, "25/11/26", date(2026, 11, 25)),
         (fields.ExpiryDate, "Không thời hạn", dates.UNLIMITED),
         (fields.ExpiryDate, "KHÔNG THỜI HẠN", dates.UNLIMITED),
         (fields.ExpiryDate, "01/01/2039", date(2039, 1, 1)),
         (fields.TillDate, "05/11/2026 14:30", date(2026, 11, 5)),
         (fields.TillDate, "14:30:05 05/11/26", date(2026, 11, 5)),
         (fields.TillDate, "05-11-26", date(2026, 11, 5)),
+        (fields.TillDate, "2025-03-01", date(2025, 3, 1)),
+        (fields.TillDate, "2025-03-01 10:22:33", date(2025, 3, 1)),
+        (fields.TillDate, "2025-03-01T10:22:33", date(2025, 3, 1)),
+        (fields.TillDate, "10:22 2025-03-01", date(2025, 3, 1)),
+        (fields.TillDate, "Ngày: 01/03/2025 - 10h22", date(2025, 3, 1)),
+        (fields.TillDate, "01/03/2025 10:22:33 SA", date(2025, 3, 1)),
         (fields.TaxCode, "0100109106", "0100109106"),
         (fields.TaxCode, "0100109106-001", "0100109106-001"),
         (fields.TaxCode, "0100109106001", "0100109106-001"),
@@ -68,7 +91,21 @@ def form(kind: Any) -> Printed:
         (fields.Series, "1C26TAA", "1C26TAA"),
         (fields.InvoiceNumber, "00000123", "00000123"),
         (fields.AuthorityCode, "00A1B2C3D4E5F6A7B8C9D0E1F2A3B4C5D6", "00A1B2C3D4E5F6A7B8C9D0E1F2A3B4C5D6"),
-        (fields.PersonName, "NGUYỄN THỊ MẪU", "NGUYỄN THỊ MẪU"),
+        *(
+            (fields.PersonName, name, name)
+            for name in (
+                "NGUYỄN THỊ MẪU",
+                "MÜLLER ANDRÉ",
+                "François Garçon",
+                "K’ BRÊU",
+                "H'Hen Niê",
+                "H`WEN ÊBAN",
+                "Ksor H´Bŏ",
+                "Łukasz Øberg-Çelik, Jr.",
+            )
+        ),
+        (fields.Money, "$1,234.50", Decimal("1234.50")),
+        (fields.Money, "USD 12.50", Decimal("12.5")),
         (fields.Text, 'Công ty TNHH "Hoà Bình" & Cộng sự', 'Công ty TNHH "Hoà Bình" & Cộng sự'),
         (fields.Code, "HD-2026/0001", "HD-2026/0001"),
         (fields.Mrz, MRZ, MRZ),
@@ -89,6 +126,11 @@ def test_what_is_printed_fits_its_pattern_and_is_normalised(kind: Any, raw: str,
         (fields.VnDate, "2026", "no day is printed"),
         (fields.VnDate, "11/2026", "no day is printed"),
         (fields.TillDate, "31/11/26", "does not exist"),
+        # Years of two digits that may come first.
+        (fields.TillDate, "25-03-01", "may be 2025-03-01 or 2001-03-25"),
+        (fields.TillDate, "25/03/01", "may be 2025-03-01 or 2001-03-25"),
+        (fields.TillDate, "25-03-26", "may be 2025-03-26 or 2026-03-25"),
+        (fields.VnDate, "32/03/01", "may be 2032-03-01: "),
         (fields.TaxCode, "01001091061", "is no tax code"),
         (fields.NationalId, "0991990000", "is no identity number"),
         (fields.VatRate, "/", "is no VAT rate"),
@@ -122,6 +164,10 @@ def test_times_are_read_with_their_day() -> None:
     for raw in ("05/11/2026 14:30", "14:30 05/11/2026", "14:30 ngày 05 tháng 11 năm 2026"):
         assert re.fullmatch(moment.pattern, raw)
         assert moment.parse(raw) == datetime(2026, 11, 5, 14, 30)
+    for raw in ("05/11/2026 02:30 CH", "2:30 PM 05/11/2026", "2026-11-05T14:30", "05/11/2026 14h30"):
+        assert re.fullmatch(moment.pattern, raw)
+        assert moment.parse(raw) == datetime(2026, 11, 5, 14, 30)
+    assert moment.parse("05/11/2026 12:05 SA") == datetime(2026, 11, 5, 0, 5)
     for raw, complaint in (("05/11/2026", "no clock time"), ("05/11/2026 25:00", "time of day")):
         with pytest.raises(ValueError, match=complaint):
             moment.parse(raw)

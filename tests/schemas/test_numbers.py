@@ -140,6 +140,75 @@ def test_two_combinations_that_multiply_out_decide_nothing() -> None:
     assert {check.fields for check in found.checks} == {("lines[0].quantity",), ("lines[0].unit_price",)}
 
 
+def meant(schema: str, printed: dict[str, str]) -> tuple[dict[str, str], set[str]]:
+    """What each number is taken for, and which of them are flagged."""
+    found = settle(resolve(schema).shape, printed)
+    plain = {path: numbers.number(text) for path, text in printed.items() if path != "currency"}
+    flagged = {path for check in found.checks for path in check.fields}
+    return {path: format(found.values.get(path, value), "f") for path, value in plain.items()}, flagged
+
+
+def test_a_sum_does_not_tell_thousands_from_decimals() -> None:
+    printed = {
+        "lines[0].quantity": "2",
+        "lines[0].unit_price": "6.250",
+        "lines[0].amount": "12.500",
+        "net": "12.500",
+        "vat": "1.250",
+        "total": "13.750",
+    }
+    assert meant("invoice", {"currency": "USD", **printed})[1] == printed.keys() - {"lines[0].quantity"}
+    assert meant("invoice", {"currency": "VND", **printed}) == (
+        {path: text.replace(".", "") for path, text in printed.items()},
+        set(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("proof", "value"), [("1,234.50", "6.25"), ("0.75", "6.25"), ("1.234,50", "6250"), ("1.234.567", "6250")]
+)
+@pytest.mark.parametrize("where", ["vat", "lines[0].unit_price"])
+def test_money_with_coins_is_written_as_the_papers_other_money(proof: str, value: str, where: str) -> None:
+    lines = {"lines[0].quantity": "1", "lines[0].unit_price": "1", "lines[0].amount": "1"}
+    values, flagged = meant("invoice", {"currency": "USD", **lines, "total": "6.250", where: proof})
+    assert (values["total"], flagged) == (value, set())
+
+
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        ({"currency": "KWD", "total": "1.250"}, "1.25"),
+        ({"currency": "OMR", "total": "1,250"}, "1.25"),
+        ({"currency": "USD", "total": "1.250"}, "1250"),
+        ({"total": "1.250 USD"}, "1250"),
+        ({"total": "$1.250"}, "1250"),
+        ({"currency": "đô la", "total": "1.250"}, "1250"),
+        ({"currency": "VND", "net": "12.5", "total": "1.250"}, "1250"),
+        ({"net": "1,250,000", "total": "1.250"}, "1250"),
+    ],
+)
+def test_money_that_nothing_decides_is_said(printed: dict[str, str], value: str) -> None:
+    values, flagged = meant("invoice", printed)
+    assert (values["total"], flagged) == (value, {"total"})
+
+
+def test_dong_with_three_decimals_on_the_paper_is_read_with_them() -> None:
+    printed = {"lines[0].amount": "567,000", "lines[1].amount": "1.234,000", "total": "1.801,000"}
+    assert meant("receipt", printed) == (
+        {"lines[0].amount": "567", "lines[1].amount": "1234", "total": "1801"},
+        set(),
+    )
+
+
+@pytest.mark.parametrize("currency", [{}, {"currency": "VND"}, {"currency": "JPY"}])
+@pytest.mark.parametrize(
+    "others", [{}, {"net": "45.000"}, {"net": "1.234.567"}, {"lines[0].quantity": "0.5"}]
+)
+def test_money_without_coins_is_in_thousands(currency: dict[str, str], others: dict[str, str]) -> None:
+    values, flagged = meant("invoice", {**currency, **others, "total": "1.250"})
+    assert (values["total"], flagged) == ("1250", set())
+
+
 @given(
     st.decimals(min_value="0.001", max_value="99", places=3),
     st.integers(1, 999).map(lambda thousands: thousands * 1000),

@@ -13,6 +13,7 @@ from schemas import mrz, qr, vat
 from schemas.checks import CheckResult
 from schemas.dates import UNLIMITED
 from schemas.id_card import PROVINCES, expiries
+from schemas.invoice import Invoice
 from schemas.registry import BUILT_IN, resolve
 from schemas.words import to_words
 
@@ -95,15 +96,30 @@ def test_a_right_record_passes_and_says_what_was_compared(schema: str, record: d
 
 
 @pytest.mark.parametrize("schema", list(BUILT_IN))
-def test_an_empty_record_fails_nothing(schema: str) -> None:
-    assert faults(schema, {}, "https://example.org") == {}
+def test_an_empty_record_fails_nothing_but_what_is_required(schema: str) -> None:
+    assert set(faults(schema, {}, "https://example.org")) == {"required"}
     absent = dict.fromkeys(resolve(schema).model.model_fields)
-    assert faults(schema, absent) == {}
+    assert set(faults(schema, absent)) == {"required"}
 
 
-@pytest.mark.parametrize("name", [name for name in INVOICE if name != "lines"])
+@pytest.mark.parametrize("name", [name for name in INVOICE if name not in Invoice.required])
 def test_a_single_absent_value_fails_nothing(name: str) -> None:
     assert faults("invoice", INVOICE | {name: None}) == {}
+
+
+@pytest.mark.parametrize(
+    ("schema", "record", "required"),
+    [
+        ("invoice", INVOICE, "series number issue_date seller_name seller_tax_code lines total"),
+        ("receipt", RECEIPT, "date lines total"),
+        ("id_card", CARD, "number full_name"),
+    ],
+)
+def test_a_required_field_that_is_missing_is_said(schema: str, record: dict[str, Any], required: str) -> None:
+    for name in required.split():
+        fault = faults(schema, {**record, name: [] if name == "lines" else None})["required"]
+        assert (fault.severity, fault.fields) == ("error", (name,))
+        assert name in fault.message
 
 
 @pytest.mark.parametrize(

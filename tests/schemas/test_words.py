@@ -48,6 +48,17 @@ def test_numbers_are_written_out(number: int, words: str) -> None:
         ("Mot trieu hai tram linh lam ngan dong chan", 1_205_000),
         ("hai mươi mốt tỷ", 21_000_000_000),
         ("Một nghìn hai trăm tỷ đồng", 1_200_000_000_000),
+        ("một nghìn lẻ năm mươi đồng", 1_050),
+        ("hai tỷ lẻ mười lăm đồng", 2_000_000_015),
+        ("tám mươi mốt triệu lẻ mười", 81_000_010),
+        ("một nghìn tỷ hai trăm ba mươi bốn tỷ đồng", 1_234_000_000_000),
+        ("một trăm bốn lăm triệu đồng", 145_000_000),
+        ("Hai tư nghìn đồng", 24_000),
+        ("Ba mốt nghìn đồng", 31_000),
+        ("Một triệu đồng chẵn (VND)", 1_000_000),
+        ("“Một triệu đồng”./.", 1_000_000),
+        ("*** Một triệu đồng chẵn - ***", 1_000_000),
+        ("Số tiền bằng chữ (In words): Một triệu Việt Nam đồng (VNĐ)", 1_000_000),
     ],
 )
 def test_words_are_read(words: str, number: int) -> None:
@@ -64,6 +75,13 @@ def test_words_are_read(words: str, number: int) -> None:
         "một nghìn hai triệu",
         "một nghìn hai nghìn",
         "một tỷ hai tỷ",
+        "một nghìn tỷ hai nghìn tỷ",
+        "một nghìn tỷ hai tỷ ba tỷ",
+        "ba một nghìn",  # 31 is said "ba mốt"
+        "một lăm nghìn",
+        "lẻ lẻ năm",
+        "giảm một triệu đồng",
+        "một triệu đồng 5",
         "một trăm năm",  # 105 or, as people say it, 150
         "mười trăm",
         "hai mươi ba bốn",
@@ -87,3 +105,44 @@ def test_words_go_round(number: int) -> None:
 def test_too_large_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="too large"):
         to_words(LARGEST + 1)
+
+
+UNITS = ("không", "một", "hai", "ba", "bốn", "năm", "sáu", "bảy", "tám", "chín", "mười")
+SCALES = (("nghìn tỷ", 10**12), ("tỷ", 10**9), ("triệu", 10**6), ("nghìn", 10**3))
+
+
+def below_hundred(number: int) -> str:
+    if number <= 10:
+        return UNITS[number]
+    tens, unit = divmod(number, 10)
+    spoken = "lăm" if unit == 5 else "mốt" if unit == 1 and tens > 1 else UNITS[unit]
+    head = "mười" if tens == 1 else f"{UNITS[tens]} mươi"
+    return f"{head} {spoken}" if unit else head
+
+
+def as_num2words(number: int) -> str:
+    """As num2words 0.5 writes Vietnamese, and with it Odoo: no hundreds of zero, and "lẻ" before any rest
+    below a hundred."""
+    if number < 100:
+        return below_hundred(number)
+    if number < 1000:
+        hundreds, rest = divmod(number, 100)
+        odd = " lẻ" if 0 < rest < 10 else ""
+        return f"{UNITS[hundreds]} trăm{odd}" + (f" {below_hundred(rest)}" if rest else "")
+    word, scale = next((word, scale) for word, scale in SCALES if number >= scale)
+    above, rest = divmod(number, scale)
+    odd = " lẻ" if 0 < rest < 100 else ""
+    return f"{as_num2words(above)} {word}{odd}" + (f" {as_num2words(rest)}" if rest else "")
+
+
+@given(
+    st.integers(0, 10**15 - 1)
+    | st.builds(
+        lambda digits, zeros, rest: digits * 10**zeros + rest,
+        st.integers(1, 999),
+        st.sampled_from((3, 6, 9, 12)),
+        st.integers(0, 999),
+    )
+)
+def test_every_amount_of_another_printer_is_read(number: int) -> None:
+    assert from_words(f"{as_num2words(number)} đồng (VND)") == number

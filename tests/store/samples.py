@@ -6,7 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.errors import Reason
-from pipeline.records import Check, Code, DocumentRef, Extraction, Failure, Field, PageRecord, PageResult
+from pipeline.flags import FlagCode
+from pipeline.records import (
+    Check,
+    Code,
+    DocumentRef,
+    Extraction,
+    Failure,
+    Field,
+    Flag,
+    PageRecord,
+    PageResult,
+)
 from pipeline.store import Job, Store
 from schemas.registry import SchemaSpec, resolve
 
@@ -68,7 +79,8 @@ def invoice(
 
 def page(number: int = 1, key: str | None = None, text: str = "{}") -> PageResult:
     codes = (Code("qr", "a|b", (0.0, 0.0, 0.1, 0.1)),)
-    record = PageRecord(number, invoice().fields, codes, seams=("lines[1]",))
+    flags = (Flag(FlagCode.annotation_not_drawn, "a Stamp has no appearance"),)
+    record = PageRecord(number, invoice().fields, codes, flags, seams=("lines[1]",))
     key = key or f"key-{number}"
     return PageResult(number, key, record, None, "pdfium", 1654, 2339, 7, 1900, 250, text, passes=2)
 

@@ -13,7 +13,7 @@ from pipeline.records import Failure
 from tests.servers.pgbouncer import Pgbouncer
 from tests.store import samples
 from tests.store.samples import finish, invoice, page, refs
-from tests.store.test_storm import _SPAWN, storm
+from tests.store.test_storm import weather
 
 
 @pytest.fixture
@@ -88,13 +88,4 @@ def test_no_session_is_left_other_than_it_was(pooled_url: str, pgbouncer: Pgboun
 @pytest.mark.slow
 def test_a_small_storm_through_a_pooler(pooled_url: str) -> None:
     with stores.open(pooled_url) as store:
-        jobs = [samples.job(store, name) for name in ("june", "july")]
-        together = _SPAWN.Barrier(2)
-        processes = [_SPAWN.Process(target=storm, args=(store, seed, 20, together)) for seed in range(2)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(240)
-            assert process.exitcode == 0
-        for job in jobs:
-            store.books.verify(job)
+        weather(store, processes=2, operations=20)

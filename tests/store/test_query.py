@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,12 +16,16 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import dataset
 
 from pipeline import store as stores
-from pipeline.errors import Reason, UsageError
+from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.records import Failure
+from pipeline.settings import SourceSettings
 from pipeline.store import Store, formats, reader
+from pipeline.store.query import Rows
 from tests.servers.postgres import PostgresServer
+from tests.servers.s3 import S3Server
 from tests.store import samples
 from tests.store.samples import finish, invoice, refs
 
@@ -141,7 +146,7 @@ def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(store: Store,
         return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
 
     def written(name: str, **options: bool) -> list[dict[str, str]]:
-        store.export(job, "csv", tmp_path / name, **options)
+        store.export(job, tmp_path / name, **options)
         return rows((tmp_path / name).read_bytes())
 
     with store.query(sql) as found:
@@ -161,10 +166,10 @@ def test_an_export_is_for_its_owner_alone(filled: Store, tmp_path: Path, format:
     out.touch(0o644)  # from an older version
     before = os.umask(0)
     try:
-        exported = filled.export(filled.jobs.find("june"), format, out)
+        exported = filled.export(filled.jobs.find("june"), out)
     finally:
         os.umask(before)
-    assert [path.stat().st_mode & 0o777 for path, _ in exported.files] == [0o600] * len(exported.files)
+    assert [Path(path).stat().st_mode & 0o777 for path, _ in exported.files] == [0o600] * len(exported.files)
 
 
 def test_a_table_does_not_steer_the_terminal(filled: Store) -> None:
@@ -175,7 +180,7 @@ def test_a_table_does_not_steer_the_terminal(filled: Store) -> None:
 
 def test_parquet_has_decimals_and_dates(filled: Store) -> None:
     table = pq.read_table(io.BytesIO(_written(filled, "parquet", VIEW + ", number")))
-    assert table.schema.field("total").type == pa.decimal128(38, 6)
+    assert table.schema.field("total").type == pa.decimal128(38, 10)
     assert table.schema.field("issue_date").type == pa.date32()
     assert table.schema.field("number").type == pa.string()
     assert table.column("total").to_pylist() == [Decimal("1100000.5"), Decimal(LONG_SUM)]
@@ -186,6 +191,75 @@ def test_parquet_has_decimals_and_dates(filled: Store) -> None:
     assert empty.num_rows == 0 and empty.column_names == ["number", "issue_date", "total", "vat_rate"]
 
 
+def test_parquet_has_the_types_of_the_schema_whatever_the_data(store: Store, tmp_path: Path) -> None:
+    """A month without one date or sum has the same columns as any other, and the two are one table."""
+    for name, total in (("full", "1100000.50"), ("empty", None)):
+        job = samples.job(store, name)
+        store.ledger.add(job, refs(name))
+        [lease] = store.ledger.claim(job, "w", 1, 60)
+        made = invoice(total=total)
+        if total is None:
+            made = replace(made, record=dict.fromkeys(made.record, None) | {"lines": []}, fields=())
+        finish(store, lease, made)
+        store.export(job, tmp_path / f"{name}.parquet")
+    full, empty = (pq.read_schema(tmp_path / f"{name}.parquet") for name in ("full", "empty"))
+    assert full == empty and full.field("issue_date").type == pa.date32()
+    assert full.field("total").type == pa.decimal128(38, 10)
+    lines, no_lines = (pq.read_schema(tmp_path / f"{name}_lines.parquet") for name in ("full", "empty"))
+    assert lines == no_lines and lines.field("no").type == pa.int64()
+
+
+def test_a_number_that_the_schemas_type_cannot_hold_is_exact_all_the_same() -> None:
+    long = Decimal("0.123456789012")
+    rows = Rows(("total", "n"), iter([(long, 2**63)]), {"total": "decimal", "n": "integer"})
+    formats.write(rows, "parquet", out := io.BytesIO())
+    [read] = pq.read_table(out).to_pylist()
+    assert read["total"] == long and str(read["n"]).partition(".")[0] == str(2**63)
+
+
+def test_a_folder_becomes_a_dataset_with_a_partition_for_each_job(filled: Store, tmp_path: Path) -> None:
+    odd = samples.job(filled, "a/b=c d%")
+    filled.ledger.add(odd, refs("z"))
+    [lease] = filled.ledger.claim(odd, "w", 1, 60)
+    finish(filled, lease, invoice("z"))
+    for job in (filled.jobs.find("june"), odd, odd):  # once more replaces its own
+        exported = filled.export(job, f"{tmp_path}/lake/")
+    assert exported.files[0] == (f"{tmp_path}/lake/invoice_v1/job=a%2Fb%3Dc%20d%25/part-0.parquet", 1)
+    table = dataset.dataset(tmp_path / "lake/invoice_v1", partitioning="hive").to_table()
+    assert sorted(zip(table["job"].to_pylist(), table["document_uri"].to_pylist(), strict=True)) == [
+        ("a/b=c d%", "/in/z"),
+        ("june", "/in/a"),
+        ("june", "/in/b"),
+    ]
+    assert dataset.dataset(tmp_path / "lake/invoice_v1_lines", partitioning="hive").count_rows() == 6
+    assert filled.export(odd, tmp_path / "lake", "csv").files[0][0].endswith("/part-0.csv")
+
+
+def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    settings = SourceSettings(s3_endpoint=moto.endpoint, attempts=1)
+    job = filled.jobs.find("june")
+    filled.export(job, f"s3://{bucket}/out.csv", settings=settings)
+    filled.export(job, f"s3://{bucket}/lake/", settings=settings)
+    there = {item["Key"] for item in moto.client().list_objects_v2(Bucket=bucket)["Contents"]}
+    part = "job=june/part-0.parquet"
+    assert there == {"out.csv", "out_lines.csv", f"lake/invoice_v1/{part}", f"lake/invoice_v1_lines/{part}"}
+    read = pq.read_table(
+        io.BytesIO(moto.client().get_object(Bucket=bucket, Key=f"lake/invoice_v1/{part}")["Body"].read())
+    )
+    assert read["document_uri"].to_pylist() == ["/in/a", "/in/b"]
+    with pytest.raises(Permanent, match="no-such-bucket") as caught:
+        filled.export(job, "s3://no-such-bucket/out.csv", settings=settings)
+    assert caught.value.reason is Reason.bucket_missing
+
+
+def test_json_is_json_on_both_databases(filled: Store) -> None:
+    sql = "SELECT sources, record FROM jobs, extractions WHERE jobs.name = 'june'"
+    first = json.loads(_written(filled, "json", sql))[0]
+    assert first["sources"] == ["in"] and first["record"]["lines"][0]["no"] == 1
+    assert json.loads(_written(filled, "json", "SELECT 'no JSON' AS record"))[0] == {"record": "no JSON"}
+
+
 def test_an_unknown_format_is_told(filled: Store) -> None:
     with pytest.raises(UsageError, match="no format 'pdf'; there are table, csv, json, parquet"):
         _written(filled, "pdf", VIEW)
@@ -193,13 +267,16 @@ def test_an_unknown_format_is_told(filled: Store) -> None:
 
 def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
     job = filled.jobs.find("june")
-    exported = filled.export(job, "csv", tmp_path / "out.csv")
-    assert [(path.name, number) for path, number in exported.files] == [("out.csv", 2), ("out_lines.csv", 4)]
+    exported = filled.export(job, tmp_path / "out.csv")
+    assert [(Path(path).name, number) for path, number in exported.files] == [
+        ("out.csv", 2),
+        ("out_lines.csv", 4),
+    ]
     assert exported.left_out == 1
     lines = list(csv.DictReader((tmp_path / "out_lines.csv").read_text(encoding="utf-8").splitlines()))
     assert (lines[0]["document_uri"], lines[0]["line"], lines[0]["name"]) == ("/in/a", "1", "Bút")
 
-    filled.export(job, "jsonl", tmp_path / "out.jsonl")
+    filled.export(job, tmp_path / "out.jsonl")
     documents = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert [(found["document_uri"], found["state"], found["reason"]) for found in documents] == [
         ("/in/a", "done", None),
@@ -209,7 +286,7 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
     assert documents[1]["record"]["total"] == LONG_SUM and documents[1]["record"]["lines"][0]["name"] == "Bút"
     assert list(documents[0]["record"])[:2] == ["form_no", "series"]  # in the order of the schema
 
-    filled.export(job, "parquet", tmp_path / "out.parquet")
+    filled.export(job, tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.schema.field("issue_date").type == pa.date32()
     assert table.column("total").to_pylist() == [Decimal("1100000.5"), Decimal(LONG_SUM)]
@@ -218,8 +295,8 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
 
 
 def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
-    exported = filled.export(filled.jobs.find("june"), "xlsx", tmp_path / "out.xlsx")
-    assert exported.files == ((tmp_path / "out.xlsx", 2),)
+    exported = filled.export(filled.jobs.find("june"), tmp_path / "out.xlsx")
+    assert exported.files == ((f"{tmp_path}/out.xlsx", 2),)
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
     assert book.sheetnames == ["invoice_v1", "invoice_v1_lines"]
     header, first, second = book["invoice_v1"].iter_rows()
@@ -234,14 +311,14 @@ def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
 def test_an_export_appears_whole_or_not_at_all(filled: Store, tmp_path: Path) -> None:
     job = filled.jobs.find("june")
     with pytest.raises(UsageError, match="there is no folder"):
-        filled.export(job, "csv", tmp_path / "no" / "out.csv")
+        filled.export(job, tmp_path / "no" / "out.csv")
     with pytest.raises(UsageError, match="no format 'pdf'; there are csv, jsonl, parquet, xlsx"):
-        filled.export(job, "pdf", tmp_path / "out.pdf")
+        filled.export(job, tmp_path / "out.pdf")
     (tmp_path / "out.jsonl").write_text("older")
     with filled._db.write() as connection:
         connection.exec_driver_sql("UPDATE fields SET type = 'integer', value = 'x'")
     with pytest.raises(ValueError, match="invalid literal"):
-        filled.export(job, "jsonl", tmp_path / "out.jsonl")
+        filled.export(job, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "older"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
 

@@ -99,20 +99,25 @@ def storm(store: Store, seed: int, operations: int, together: Any) -> None:
             until_answered(chance.choice(kinds), chance.choice(jobs))
 
 
+def weather(store: Store, processes: int, operations: int) -> None:
+    """The storm from so many processes at once; afterwards the books of both jobs balance."""
+    jobs = [samples.job(store, name) for name in ("june", "july")]
+    together = _SPAWN.Barrier(processes)
+    begun = [_SPAWN.Process(target=storm, args=(store, n, operations, together)) for n in range(processes)]
+    for process in begun:
+        process.start()
+    for process in begun:
+        process.join(240)
+        assert process.exitcode == 0
+    for job in jobs:
+        balance = store.books.verify(job)
+        assert balance.submitted == len(list(store.results.documents(job)))
+
+
 @pytest.mark.slow
 def test_a_storm_leaves_the_books_balanced(url: str) -> None:
     with stores.open(url) as store:
-        jobs = [samples.job(store, name) for name in ("june", "july")]
-        together = _SPAWN.Barrier(3)
-        processes = [_SPAWN.Process(target=storm, args=(store, seed, 24, together)) for seed in range(3)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(240)
-            assert process.exitcode == 0
-        for job in jobs:
-            balance = store.books.verify(job)
-            assert balance.submitted == len(list(store.results.documents(job)))
+        weather(store, processes=3, operations=24)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
 
+from infra.benchmarks import published
+from pipeline.vintern import tokenizer as tokenizers
+
 Kind = Literal["v2", "v3_5", "native"]
 
 # The order in which each published tokenizer adds its special tokens.
@@ -51,10 +54,21 @@ def write(
     tied: bool = False,
     shards: int = 1,
     hidden: int = 64,
+    vocabulary: Literal["short", "published"] = "short",
 ) -> InternVLForConditionalGeneration:
-    """A checkpoint of some 300,000 parameters; weights are large enough that every part moves the logits."""
+    """A checkpoint of some 300,000 parameters; weights are large enough that every part moves the logits.
+
+    With the published vocabulary it has some 20 million, nearly all of them in embeddings and head.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    ids = _tokenizer(directory, SPECIALS["v2" if kind == "v2" else "v3_5"])
+    version: Literal["v2", "v3_5"] = "v2" if kind == "v2" else "v3_5"
+    if vocabulary == "published":
+        published.write(directory, version)
+        ids = {token: len(published.ranks()) + at for at, token in enumerate(published.ADDED[version])}
+        size = len(published.ranks()) + len(ids)
+    else:
+        ids = _tokenizer(directory, SPECIALS[version])
+        size = len(ids)
     vision = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -63,7 +77,7 @@ def write(
         "layer_norm_eps": 1e-6,
     }
     text = {
-        "vocab_size": len(ids),
+        "vocab_size": size,
         "hidden_size": hidden,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
@@ -85,18 +99,11 @@ def write(
         tie_word_embeddings=tied,
     )
     model = InternVLForConditionalGeneration._from_config(config, attn_implementation="sdpa").eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.2)
-            else:
-                parameter.add_(0.1 * torch.randn_like(parameter))
-                if "lambda" in name:
-                    parameter.mul_(5)
+    fill(model)
     if kind == "native":
         model.save_pretrained(directory)
         return model
-    published = {
+    config_file = {
         "model_type": "internvl_chat",
         "architectures": ["InternVLChatModel"],
         "template": "Hermes-2" if kind == "v2" else "internvl2_5",
@@ -128,9 +135,30 @@ def write(
             **text,
         },
     }
-    (directory / "config.json").write_text(json.dumps(published, indent=1), encoding="utf-8")
+    (directory / "config.json").write_text(json.dumps(config_file, indent=1), encoding="utf-8")
     _save(directory, as_published(model.state_dict(), tied), shards)
     return model
+
+
+def fill(model: InternVLForConditionalGeneration, std: float = 0.2) -> None:
+    """Fresh weights, large enough that every part moves the logits."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=std)
+            else:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+                if "lambda" in name:
+                    parameter.mul_(5)
+
+
+def one_file(directory: Path) -> None:
+    """The tokenizer as tokenizer.json alone, beside a tokenizer_config.json that names no added tokens."""
+    tokenizers.load(directory).backend.save(str(directory / "tokenizer.json"))
+    for name in ("vocab.json", "merges.txt", "added_tokens.json"):
+        (directory / name).unlink()
+    config = {"tokenizer_class": "Qwen2Tokenizer", "backend": "tokenizers", "eos_token": "<|im_end|>"}
+    (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def as_published(native: dict[str, torch.Tensor], tied: bool) -> dict[str, torch.Tensor]:
@@ -174,7 +202,7 @@ def edit(directory: Path, **changes: Any) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
         if isinstance(value, dict):
-            config[key].update(value)
+            config.setdefault(key, {}).update(value)
         else:
             config[key] = value
     path.write_text(json.dumps(config), encoding="utf-8")

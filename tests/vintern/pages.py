@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,12 +57,26 @@ LONG = LLMatcher.grammar_from_json_schema(
     },
     overrides=COMPACT,
 )
+CONTEXT = 1000
 GRAMMARS = (CARD, WORDS, None, CARD, FIXED)
 
 
 def page(number: int, tiles: int, grammar: str | None, max_new_tokens: int = 40) -> Request:
     pixels = np.random.default_rng(number).integers(0, 256, (tiles, 448, 448, 3), dtype=np.uint8)
     return Request(f"page {number}", pixels, f"Đọc trang {number}.", grammar, max_new_tokens)
+
+
+def of_context(model: Vintern) -> Vintern:
+    """The model with a context of CONTEXT."""
+    return Vintern(model.network, replace(model.config, context_length=CONTEXT), model.tokenizer, "")
+
+
+def long_page(model: Vintern, number: int, room: int) -> Request:
+    """A page with a LONG table whose question leaves it `room` tokens of CONTEXT, or one less."""
+    asked = page(number, 1, LONG, 10_000)
+    one, more = (len(model.prompt_ids(asked.question + " a" * count, 1)) for count in (1, 11))
+    rest = CONTEXT - room - one
+    return replace(asked, question=asked.question + " a" * (1 + -(-10 * rest // (more - one))))
 
 
 @dataclass(frozen=True)

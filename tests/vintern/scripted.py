@@ -26,6 +26,7 @@ class Scripted:
 
     about = numerics = "a script"
     page_attention = None
+    fed_hidden: Tensor | None = None
 
     def __init__(self, model: Vintern, says: Script, length: int, slots: int = 2) -> None:
         self.model = model
@@ -48,7 +49,12 @@ class Scripted:
         return self.decode([(answer, len(answer.pending)) for answer in answers])
 
     def decode(self, fed: Sequence[Fed]) -> Tensor:
-        return torch.tensor([[float(self._next(answer, count))] for answer, count in fed])
+        said = [self._next(answer, count) for answer, count in fed]
+        after = [
+            [*answer.pending[1:count], token] for (answer, count), token in zip(fed, said, strict=True)
+        ]  # each fed token
+        self.fed_hidden = torch.tensor([[float(token)] for tokens in after for token in tokens])
+        return torch.tensor([[float(token)] for token in said])
 
     def logits(self, hidden: Tensor) -> Tensor:
         said = torch.zeros(len(hidden), self.model.config.language.vocab)
@@ -58,7 +64,7 @@ class Scripted:
         return sampler.choose(logits, masks, penalties)
 
     def _next(self, answer: Answer, count: int) -> int:
-        """Take `count` tokens into the slot; what is said after them, or anything where more are to come."""
+        """Take `count` tokens into the slot; what is said after them, if the grammar has not said that."""
         tokens, positions = (kept[0, answer.slot, :, 0, 0] for kept in (self.cache.keys, self.cache.values))
         start, end = answer.cached, answer.cached + count
         tokens[start:end] = torch.tensor(answer.pending[:count], dtype=torch.float32)
@@ -70,5 +76,9 @@ class Scripted:
         assert (positions[1:end] > positions[: end - 1]).all()
         assert positions[end - 1] == prompt + len(answer.tokens) - len(answer.pending) + count - 1
         if count < len(answer.pending):
-            return 0
-        return self.model.tokenizer.encode_plain(self.says(self.model.tokenizer.decode(seen[prompt:])))[0]
+            return answer.pending[count]
+        if answer.said:
+            return self.model.tokenizer.end_of_turn
+        # The first token does not depend on what is said far behind it.
+        said = self.says(self.model.tokenizer.decode(seen[prompt:]))[:80]
+        return self.model.tokenizer.encode_plain(said)[0]

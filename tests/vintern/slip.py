@@ -33,3 +33,9 @@ class Slip(BaseModel):
     store: str | None = Field(None, title="Kho", max_length=30)
     lines: list[Row] = Field(default_factory=list, title="Bảng")
     total: Money | None = Field(None, title="Cộng")
+
+
+class Bounded(Slip):
+    """Phiếu nhỏ"""
+
+    lines: list[Row] = Field(default_factory=list, title="Bảng", max_length=40)

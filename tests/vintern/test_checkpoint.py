@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from safetensors.torch import load_file, save_file
 from pipeline import vintern
 from pipeline.errors import Unavailable, UsageError
 from pipeline.vintern import Profile
+from pipeline.vintern import checkpoint as checkpoint_files
+from pipeline.vintern import config as configs
 from pipeline.vintern.config import SYSTEM
+from pipeline.vintern.constrain import Grammars, unpack
 from tests.vintern import checkpoints
+from tests.vintern.pages import WORDS
 
 QKV = "vision_model.encoder.layers.1.attn.qkv.bias"
 HEAD = "language_model.lm_head.weight"
@@ -153,13 +158,120 @@ def test_added_tokens_on_which_two_files_disagree(checkpoint):
         ({"vision_config": {"qk_normalization": True}}, "qk_normalization"),
         ({"vision_config": {"hidden_size": None}}, "'hidden_size' is missing"),
         ({"llm_config": {"architectures": ["LlamaForCausalLM"]}}, "LlamaForCausalLM"),
-        ({"llm_config": {"rope_scaling": {"type": "yarn"}}}, "rotary"),
+        (
+            {"llm_config": {"architectures": None, "model_type": "llama"}},
+            "'model_type' is 'llama'; only qwen2",
+        ),
+        (
+            {"llm_config": {"rope_scaling": {"type": "yarn"}}},
+            "'rope_scaling' is {'type': 'yarn'}; only 'default'",
+        ),
+        (
+            {"llm_config": {"rope_scaling": {"factor": 2.0}}},
+            "'rope_scaling' is {'factor': 2.0}; only 'default'",
+        ),
+        ({"llm_config": {"rope_parameters": {"rope_type": "llama3"}}}, "'rope_parameters' is"),
+        (
+            {"llm_config": {"layer_types": ["full_attention", "sliding_attention"]}},
+            "'sliding_attention'; only",
+        ),
+        ({"llm_config": {"moe_config": {"num_experts": 8}}}, "'moe_config'"),
+        (
+            {"llm_config": {"architectures": ["Qwen3ForCausalLM"], "attention_bias": True}},
+            "'attention_bias' is True; only False is supported",
+        ),
         ({"llm_config": {"num_hidden_layers": "2"}}, "num_hidden_layers"),
+        ({"vision_config": {"use_moe": True}}, "'use_moe'"),
+        ({"use_llm_lora": 16}, "'use_llm_lora' is 16; only 0 is supported: merge the LoRA into the weights"),
+        ({"pad2square": True}, "'pad2square' is True"),
+        ({"quantization_config": {"quant_method": "awq"}}, "'quantization_config' says that the weights are"),
+        ({"quantization": {"bits": 4}}, "'quantization' says that the weights are quantized"),
     ],
 )
 def test_a_model_of_another_kind(checkpoint, changes, named):
     checkpoints.edit(checkpoint, **changes)
     assert named in refusal(checkpoint)
+
+
+def test_what_a_vision_config_leaves_out_is_as_its_own_software_has_it(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    del config["vision_config"]["norm_type"]
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    assert "'norm_type' is 'rms_norm'; only 'layer_norm' is supported (InternViT-300M;" in refusal(checkpoint)
+
+
+def test_null_is_what_is_not_said(checkpoint):
+    expected = vintern.load(checkpoint).config
+    checkpoints.edit(
+        checkpoint,
+        system_message=None,
+        image_fold=None,
+        llm_config={"head_dim": None, "rope_scaling": None, "sliding_window": None, "layer_types": None},
+        vision_config={"use_moe": None},
+    )
+    assert vintern.load(checkpoint).config == expected
+
+
+def test_scaling_that_begins_beyond_the_context_is_none(checkpoint):
+    expected = vintern.load(checkpoint).config
+    checkpoints.edit(checkpoint, llm_config={"rope_scaling": {"type": "dynamic", "factor": 2.0}})
+    assert vintern.load(checkpoint).config == expected
+    assert vintern.load(checkpoint, context_length=4096).context_length == 4096
+    message = refusal(checkpoint, context_length=4097)
+    assert "is 4097, expected 1 to 4096" in message and "scaled ones are not supported" in message
+
+
+def test_a_system_message_of_the_config_goes_before_the_templates(checkpoint):
+    checkpoints.edit(checkpoint, system_message="Của riêng nó.")
+    assert vintern.load(checkpoint).config.system == "Của riêng nó."
+    (checkpoint / "profile.json").write_text(json.dumps({"system": "Ngắn."}))
+    assert vintern.load(checkpoint).config.system == "Ngắn."
+
+
+def test_a_tied_head_that_was_saved_beside_the_embeddings(tmp_path):
+    """The same twice, as DeepSpeed leaves it; another one is refused."""
+    checkpoints.write(tmp_path, "v2", tied=True)
+    expected = vintern.load(tmp_path).network.state_dict()
+    change(tmp_path, lambda tensors: tensors.update({HEAD: tensors[EMBED].clone()}))
+    found = vintern.load(tmp_path).network.state_dict()
+    assert found.keys() == expected.keys()
+    change(tmp_path, lambda tensors: tensors[HEAD].mul_(2))
+    assert f"{HEAD} is not part of this model" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("said", "tied"), [(None, False), (False, False), (True, True)])
+def test_what_a_native_config_leaves_open_of_its_head_the_files_decide(tmp_path, said, tied):
+    checkpoints.write(tmp_path, "native", tied=tied)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    config |= {} if said is None else {"tie_word_embeddings": said}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert vintern.load(tmp_path).config.language.tied is tied
+
+
+def test_a_native_config_that_says_nothing_of_a_head_has_none_where_there_is_none(tmp_path):
+    checkpoints.write(tmp_path, "native", tied=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert vintern.load(tmp_path).language.lm_head is None
+
+
+def test_a_token_for_videos_needs_no_row_in_the_model(checkpoint):
+    """As the converted InternVL3 have it. A grammar finds its tokens as before; no other token may pass."""
+    expected = vintern.load(checkpoint).prompt_ids("Số <video>?", 1)
+    size = load_file(checkpoint / "model.safetensors")[EMBED].shape[0]
+    path = checkpoint / "added_tokens.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "<video>": size}))
+    model = vintern.load(checkpoint, device="cpu")
+    assert torch.equal(model.prompt_ids("Số <video>?", 1), expected)
+    grammars = Grammars(model.tokenizer, model.config.language.vocab)
+    mask = torch.zeros(1, grammars.words, dtype=torch.int32)
+    grammars.fill([grammars.start(WORDS)], mask)
+    allowed = unpack(mask, size)[0].nonzero().flatten().tolist()
+    assert "S" in model.tokenizer.decode(allowed)
+    path.write_text(path.read_text().replace("<video>", "<film>"))
+    assert f"{size + 1} tokens, config.json's vocab_size is {size}" in refusal(checkpoint)
 
 
 def test_pickles_are_refused(checkpoint):
@@ -211,6 +323,18 @@ def test_without_a_network_a_hub_id_says_how_to_fetch_it(monkeypatch, tmp_path):
     assert "5CD-AI/Vintern-1B-v3_5" in message and "hf download" in message and "--local-dir" in message
 
 
+def test_a_checkpoint_names_the_schemas_that_it_reads(tmp_path):
+    checkpoint_files.check_schema("mine", tmp_path, "invoice@1")  # it names none: nobody knows
+    (tmp_path / "schemas.json").write_text('["receipt@1"]')
+    checkpoint_files.check_schema("mine", tmp_path, "receipt@1")
+    with pytest.raises(UsageError, match=r"mine reads receipt@1, not receipt@2.*--any-schema"):
+        checkpoint_files.check_schema("mine", tmp_path, "receipt@2")
+    for written in ('{"receipt@1": true}', "[1]", "receipt@1"):
+        (tmp_path / "schemas.json").write_text(written)
+        with pytest.raises(UsageError, match=r"schemas\.json"):
+            checkpoint_files.check_schema("mine", tmp_path, "receipt@1")
+
+
 def test_an_unknown_dtype(checkpoint):
     assert "int4" in refusal(checkpoint, dtype="int4")
 
@@ -224,6 +348,47 @@ def test_a_profile_replaces_what_the_template_says(checkpoint):
     assert model.config.separator == "<|im_end|>"  # still that of the named template
     given = vintern.load(checkpoint, profile=Profile(system="", separator="\n", max_tiles=1))
     assert (given.config.system, given.config.separator, given.max_tiles) == ("", "\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "positions", "limit", "profile", "asked", "context"),
+    [
+        ("Hermes-2", 32768, None, None, None, 4096),  # as the authors of v2 state it
+        ("Hermes-2", 2048, None, None, None, 2048),
+        ("Hermes-2", 32768, 1024, None, None, 1024),
+        ("Hermes-2", 32768, None, 8192, None, 8192),
+        ("Hermes-2", 32768, None, 8192, 16384, 16384),
+        ("internvl2_5", 32768, 12288, None, None, 12288),  # as InternVL3-1B is printed
+        ("internvl2_5", 32768, 1_000_000, None, None, 32768),  # and -Pretrained
+        ("internvl2_5", 32768, 1e30, None, None, 32768),  # as Hugging Face writes "none"
+        ("internvl2_5", 32768, None, None, None, 32768),
+        ("internvl2_5", 32768, 12288, None, 20000, 20000),
+        ("internvl2_5", 32768, 12288, 32768, 4096, 4096),
+    ],
+)
+def test_the_context_is_the_checkpoints_unless_it_is_set(
+    checkpoint, template, positions, limit, profile, asked, context
+):
+    checkpoints.edit(checkpoint, template=template, llm_config={"max_position_embeddings": positions})
+    path = checkpoint / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": limit}))
+    if profile is not None:
+        (checkpoint / "profile.json").write_text(json.dumps({"context_length": profile}))
+    assert configs.read(checkpoint, context_length=asked).context_length == context
+    if asked is None and profile is None:
+        assert configs.read(checkpoint, Profile(system="Ngắn.")).context_length == context
+
+
+@pytest.mark.parametrize("length", [4097, 0, "4096", True])
+def test_no_context_goes_beyond_the_positions(checkpoint, length):
+    with pytest.raises(UsageError, match=r"^engine.context_length is .*config.json.*max_position_embeddings"):
+        configs.read(checkpoint, context_length=length)
+    (checkpoint / "profile.json").write_text(json.dumps({"context_length": length}))
+    assert re.match(r".*/profile.json: 'context_length' is .*, expected 1 to 4096", refusal(checkpoint))
+
+
+def test_what_is_asked_for_is_the_context_of_the_model(checkpoint):
+    assert vintern.load(checkpoint, context_length=700).context_length == 700
 
 
 def test_a_profile_with_an_unknown_key(checkpoint):

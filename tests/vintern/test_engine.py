@@ -80,9 +80,10 @@ def test_says_what_one_at_a_time_decoding_says(
             .numpy()
         )
         chosen = ~answer.forced
-        np.testing.assert_allclose(answer.unmasked[chosen], before[chosen], rtol=1e-4)
+        known = ~np.isnan(answer.unmasked)  # of the forced ones, those of values
+        assert known[chosen].all()
+        np.testing.assert_allclose(answer.unmasked[known], before[known], rtol=1e-4)
         np.testing.assert_allclose(answer.probability[chosen], under[chosen], rtol=1e-4)
-        assert np.isnan(answer.unmasked[answer.forced]).all()
         np.testing.assert_array_equal(answer.probability[answer.forced], 1)
 
 
@@ -314,6 +315,16 @@ def test_an_answer_is_cut_at_the_end_of_its_slot(model: Vintern) -> None:
     prompt = len(model.prompt_ids(page(1, 1, None).question, 1))
     answer = run(Engine(model, EngineSettings(kv_tokens=prompt + 7)), [page(1, 1, CARD, 100)])["page 1"]
     assert (answer.finish, len(answer.forced)) == ("length", 7)
+
+
+@pytest.mark.parametrize(("bound", "tokens"), [(None, 20), (9, 9), (90, 20)])
+def test_an_answer_is_as_long_as_the_context_leaves_unless_something_bounds_it(
+    model: Vintern, bound: int | None, tokens: int
+) -> None:
+    request = replace(page(1, 1, CARD), max_new_tokens=None)
+    room = len(model.prompt_ids(request.question, 1)) + 20
+    answer = run(Engine(model, EngineSettings(kv_tokens=room, max_new_tokens=bound)), [request])["page 1"]
+    assert (answer.finish, len(answer.forced)) == ("length", tokens)
 
 
 def test_stats_count_everything(model: Vintern, pages: list[Request]) -> None:

@@ -14,17 +14,21 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher
 from transformers import RepetitionPenaltyLogitsProcessor
 
+from pipeline import grammar
 from pipeline.errors import Permanent, Reason
 from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern, load
+from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.answer import transcript
 from pipeline.vintern.batching import Batch, Shape, Work
+from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.constrain import Grammars, unpack
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.kv_cache import KVCache, token_bytes
-from pipeline.vintern.loops import CYCLES, SHORTEST, VALUE, LoopGuard
+from pipeline.vintern.loops import CYCLES, LINES, SHORTEST, LoopGuard
 from pipeline.vintern.pointing import Pointer, peaks
 from pipeline.vintern.sampler import Penalties, choices, choose
+from schemas.registry import resolve
 from tests.vintern import checkpoints
 from tests.vintern.pages import CARD, FIXED, page
 
@@ -77,14 +81,34 @@ def test_an_invoice_of_many_lines_is_no_loop() -> None:
     )
 
 
-def test_a_value_that_does_not_end_is_a_loop() -> None:
+def receipt(lines: int) -> list[tuple[int, bytes]]:
+    """The tokens of a receipt with so many equal lines, by the demo model's tokenizer, with their bytes."""
+    tokenizer = tokenizers.load(DEMO)
+    line = {"name": "Bia Sài Gòn", "quantity": "1", "unit_price": "15.000", "amount": "15.000"}
+    text = grammar.answer(resolve("receipt@1").shape, {"store": "Quán Mẫu", "lines": [line] * lines})
+    return [(token, tokenizer.decode([token]).encode()) for token in tokenizer.encode_plain(text)]
+
+
+@pytest.mark.parametrize("lines", [7, 12, 24, 39])
+def test_equal_lines_of_a_receipt_are_no_loop(lines: int) -> None:
+    guard = LoopGuard(values=True)
+    assert not any(guard.loops(token, text) for token, text in receipt(lines))
+
+
+def test_lines_that_never_end_are_a_loop() -> None:
+    guard = LoopGuard(values=True)
+    tokens = receipt(60)
+    at = next(number for number, (token, text) in enumerate(tokens) if guard.loops(token, text))
+    assert at < len(tokens) * (LINES + 1) / 60
+
+
+def test_a_long_text_is_no_loop_and_a_value_that_repeats_itself_is() -> None:
     rng = np.random.default_rng(0)
-    tokens = rng.integers(0, 10_000, VALUE + 1).tolist()
     guard = LoopGuard(values=True)
     assert not guard.loops(7, b'":"')
-    assert [guard.loops(token, b"x") for token in tokens] == [False] * VALUE + [True]
-    free = LoopGuard(values=False)
-    assert not any(free.loops(token, b"x") for token in tokens)
+    assert not any(guard.loops(token, b"x") for token in rng.integers(0, 10_000, 3_000).tolist())
+    said = [guard.loops(token, b"x") for token in (1, 2, 3) * 20]
+    assert said.index(True) + 1 == SHORTEST
 
 
 @pytest.fixture

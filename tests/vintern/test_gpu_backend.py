@@ -22,7 +22,7 @@ from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
-from tests.vintern.pages import GRAMMARS, LONG, page, same
+from tests.vintern.pages import GRAMMARS, long_page, of_context, page, same
 from tests.vintern.test_engine import model, pages, run  # noqa: F401  (fixtures)
 
 
@@ -94,9 +94,10 @@ def agrees(answers: dict[str, Generation], expected: dict[str, Generation]) -> N
 
 @pytest.mark.slow
 def test_decoding_in_a_rectangle_as_on_a_gpu_says_the_same(model, pages, cuda) -> None:  # noqa: F811
-    work = [*pages, page(50, 1, LONG, 110)]
-    by_token = run(Engine(model, EngineSettings(max_batch=4, place=True)), work)
-    agrees(run(gpu(model, max_batch=4, place=True), work), by_token)
+    model, work = of_context(model), [*pages, long_page(model, 50, 110)]
+    settings = {"max_batch": 4, "place": True}
+    by_token = run(Engine(model, EngineSettings(**settings)), work)
+    agrees(run(gpu(model, **settings), work), by_token)
     assert by_token["page 50"].passes > 2
 
 
@@ -124,7 +125,7 @@ def test_a_replayed_pass_is_the_pass(model, pages, cuda) -> None:  # noqa: F811
     """Bit for bit, while requests come and go and share passes of one shape."""
     settings = {"max_batch": 3, "place": True, "max_waiting": 4}
     work: list[Request] = [*pages[:5], *(page(20 + n, n % 2, GRAMMARS[n % 3], 20) for n in range(3))]
-    work.append(page(50, 1, LONG, 110))
+    model, work = of_context(model), [*work, long_page(model, 50, 110)]
     eager = run(gpu(model, **settings), work)
     assert not cuda.graphs
     replayed = run(gpu(model, **settings, warmup="graphs"), work)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern, cpu, kernels, language, load, onednn, sampler
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.kernels import Kernels, KernelsMissing, Span
-from tests.vintern import checkpoints
+from tests.vintern import checkpoints, relatives
 from tests.vintern.pages import GRAMMARS, page, same
 from tests.vintern.test_engine import run
+from tests.vintern.test_equal_to_transformers import inputs
 
 suits = torch.cpu.get_capabilities().get("avx512_bf16", False)
 needs_them = pytest.mark.skipif(not suits, reason="this processor has no AVX-512 BF16")
@@ -208,6 +210,29 @@ def test_an_engine_with_them_says_what_pytorchs_operations_say(model: Vintern, t
             chosen = ~answer.forced
             np.testing.assert_allclose(answer.place[chosen, 0], other.place[chosen, 0], rtol=0.2, atol=0.01)
     assert alike >= len(pages) / 2
+
+
+def test_they_are_put_into_all_norms_of_qwen3(tmp_path: Path) -> None:
+    """Those of queries and keys too, on whatever processor."""
+    relatives.write(tmp_path, "InternVL3_5-1B")
+    network = load(tmp_path, dtype="float32", device="cpu").network
+    before = sum(isinstance(part, language.RMSNorm) for part in network.modules())
+    stand_in = SimpleNamespace(long_queries=False, rotate=language.rotate, gate=language.gate)
+    Kernels.put_into(stand_in, network)  # type: ignore[arg-type]
+    assert not any(isinstance(part, language.RMSNorm) for part in network.modules())
+    assert sum(isinstance(part, kernels.Norm) for part in network.modules()) == before == 2 * 4 + 1
+
+
+@needs_them
+def test_with_them_qwen3_is_no_further_from_float32_than_without(tmp_path: Path) -> None:
+    relatives.write(tmp_path, "InternVL3_5-1B", head_dim=32)
+    exact = load(tmp_path, dtype="float32", device="cpu")
+    plain, fast = (load(tmp_path, dtype="bfloat16", device="cpu") for _ in range(2))
+    kernels.load(fast.config, fast.dtype).put_into(fast.network)
+    ids, tiles = inputs(exact, 1)
+    expected = exact.logits(ids, tiles)
+    errors = [(model.logits(ids, tiles).float() - expected).square().mean().sqrt() for model in (plain, fast)]
+    assert errors[1] <= 1.2 * errors[0]
 
 
 def test_an_engine_says_why_it_has_none(tmp_path: Path) -> None:

@@ -86,6 +86,29 @@ def test_a_checkpoint_with_only_tokenizer_json(directory, tmp_path):
     assert tokenizer.load(tmp_path).encode("Số <img>") == expected.encode("Số <img>")
 
 
+def test_a_tokenizer_json_that_was_saved_while_training_cuts_nothing(tmp_path):
+    """Trainers leave their truncation and padding in the file."""
+    checkpoints.write(tmp_path, "v2")
+    expected = tokenizer.load(tmp_path).encode("Số tiền <img>")
+    checkpoints.one_file(tmp_path)
+    saved = tokenizer.load(tmp_path).backend
+    saved.enable_truncation(3)
+    saved.enable_padding(length=64)
+    saved.save(str(tmp_path / "tokenizer.json"))
+    assert tokenizer.load(tmp_path).encode("Số tiền <img>") == expected
+
+
+def test_added_tokens_that_only_tokenizer_json_has(tmp_path):
+    """As transformers 5 saves over a directory that has vocab.json and merges.txt."""
+    checkpoints.write(tmp_path, "v2")
+    expected = tokenizer.load(tmp_path).encode("Số <img>")
+    parts = {name: (tmp_path / name).read_bytes() for name in ("vocab.json", "merges.txt")}
+    checkpoints.one_file(tmp_path)
+    for name, content in parts.items():
+        (tmp_path / name).write_bytes(content)
+    assert tokenizer.load(tmp_path).encode("Số <img>") == expected
+
+
 def test_no_tokenizer_at_all(tmp_path):
     with pytest.raises(UsageError, match="no tokenizer"):
         tokenizer.load(tmp_path)

@@ -113,7 +113,7 @@ def looked_at(store: Store, job: Job, folder: Path) -> Iterator[tuple[str, Calla
     yield "extractions", lambda: sum(1 for _ in store.results.extractions(job))
     yield "diff", lambda: sum(1 for _ in store.diff(job, job))
     for format in ("csv", "jsonl", "parquet", "xlsx"):
-        yield format, lambda format=format: store.export(job, format, folder / f"out.{format}")  # type: ignore[misc]
+        yield format, lambda format=format: store.export(job, folder / f"out.{format}")  # type: ignore[misc]
     yield "listed again", lambda: store.ledger.add(job, MadeUp(store.books.verify(job).submitted).refs())
     yield "retry", lambda: store.failures.retry(job, reason="unsupported_type")
 

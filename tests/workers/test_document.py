@@ -302,6 +302,6 @@ def test_both_drivers_come_to_the_same_for_the_same_documents(bench: Bench) -> N
         "half.png": "quarantined",
         "none.pdf": "quarantined",
         "scan.tiff": "review",
-        "large.pdf": "partial",
+        "large.pdf": "review",  # a page was drawn smaller than its letters want
         "missing.png": "quarantined",
     }

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import tempfile
 import traceback
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -22,12 +24,27 @@ _CODES = (0, 2, 3, 4, _INTERRUPTED)
 
 app = typer.Typer(
     name="vinbatch",
-    help="A bucket of Vietnamese invoices and ID cards becomes rows one can query with SQL.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        screen.say(f"vinbatch {metadata.version('vinbatch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and leave.")
+    ] = False,
+) -> None:
+    """A bucket of Vietnamese invoices and ID cards becomes rows one can query with SQL."""
+
+
 for module in (documents, books, results):
     for command in module.COMMANDS:
         app.command()(command)

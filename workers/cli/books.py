@@ -1,4 +1,4 @@
-"""Commands that look into the ledger and put it right: status, failures, retry, diff, purge."""
+"""Commands that look into the ledger and put it right: status, failures, retry, judge, diff, purge."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.errors import UsageError
 from pipeline.printable import as_json as dumps
 from pipeline.printable import command
 from pipeline.sandbox import confine
@@ -19,7 +21,7 @@ from workers.cli import options
 from workers.cli.options import JobName, Json, StoreUrl
 
 if TYPE_CHECKING:
-    from pipeline.store import FailedItem, Job, Store
+    from pipeline.store import FailedItem, Job, Purged, Store
 
 _SHOWN = 20  # failed documents in the table; --json has them all
 _AGE = re.compile(r"(\d+)([mhdw])")
@@ -147,13 +149,42 @@ def retry(
     job: JobName,
     url: StoreUrl = None,
     reason: Annotated[str | None, typer.Option(help="All documents that failed for this reason.")] = None,
-    document: Annotated[str | None, typer.Option(metavar="URI", help="This document.")] = None,
+    document: Annotated[
+        str | None, typer.Option(metavar="URI", help="This document, as `run` would be given it.")
+    ] = None,
 ) -> None:
     """Put failed documents back, to be read by the next run."""
     _one_of(reason=reason, document=document)
     with options.opened(url) as store:
-        count = store.failures.retry(store.jobs.find(job), reason=reason, document=document)
+        count = store.failures.retry(store.jobs.find(job), reason=reason, document=_uri(document))
     screen.say(f"{count} documents of job {job} are pending again; the run's own command reads them")
+
+
+def judge(
+    job: JobName,
+    url: StoreUrl = None,
+    review_below: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Threshold of confidence. [default: the setting review_below]"),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="Where the job's schema file is now. [default: where it was]")
+    ] = None,
+) -> None:
+    """Apply another review_below to what a job has read. Nothing is read again, no model is needed.
+
+    Values, checks and states become what a run with this threshold would have made; later runs of the job
+    keep it. The setting itself is for new jobs.
+    """
+    from pipeline import judging
+
+    below = options.settings(url).review_below if review_below is None else review_below
+    with options.opened(url) as store:
+        found = store.jobs.find(job)
+        moves = judging.judge(store, found, options.schema(schema or found.schema_reference), below)
+    screen.say(f"job {job}: {sum(moves.values())} documents judged with review_below {below:g}")
+    for (before, after), count in sorted(moves.items()):
+        screen.say(f"{count} {before}" + (f" → {after}" if after != before else " as before"))
 
 
 def diff(
@@ -182,7 +213,13 @@ def _said(value: Any) -> str:
 
 def purge(
     url: StoreUrl = None,
-    document: Annotated[str | None, typer.Option(metavar="URI", help="This document, in all jobs.")] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(help="In this job only; alone: all of its documents. [default: in every job]"),
+    ] = None,
+    document: Annotated[
+        str | None, typer.Option(metavar="URI", help="This document, as `run` would be given it.")
+    ] = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="All finished so long ago: 90d, 12h, 8w.")
     ] = None,
@@ -191,26 +228,52 @@ def purge(
         typer.Option(metavar="VALUE", help="All that mention this name or number; - reads it from stdin."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
 ) -> None:
-    """Remove documents with everything that was read from them, for good."""
-    _one_of(document=document, older_than=older_than, subject=subject)
+    """Remove documents with everything that was read from them, for good.
+
+    Leaves with 2 when there is no such document: then nothing was removed.
+    """
+    if job is None or (document, older_than, subject) != (None, None, None):
+        _one_of(document=document, older_than=older_than, subject=subject)
     age = _age(older_than) if older_than is not None else None
     if subject == "-":
         subject = sys.stdin.readline().rstrip("\n")
+    if not (dry_run or yes or screen.can_ask()):
+        raise UsageError("purge removes for good: nobody can be asked here, so say --yes (or --dry-run)")
     with options.opened(url) as store:
-        purged = store.purge(
-            document=document,
+        purge = partial(
+            store.purge,
+            job=store.jobs.find(job) if job is not None else None,
+            document=_uri(document),
             older_than=age,
             subject=subject,
-            dry_run=dry_run,
         )
-    counts = ", ".join(
-        f"{getattr(purged, what)} {what}"
-        for what in ("documents", "pages", "extractions", "fields", "checks")
-    )
-    screen.say(f"{'would remove' if dry_run else 'removed'} {counts}")
+        purged = purge(dry_run=not yes)
+        if not purged.documents:
+            raise UsageError("there is no such document: nothing was removed")
+        if not (dry_run or yes):
+            screen.say(f"this would remove {_purged(purged)}")
+            if not screen.confirm("remove them for good?"):
+                raise UsageError("nothing was removed")
+            purged = purge()
+    screen.say(f"{'would remove' if dry_run else 'removed'} {_purged(purged)}")
     for copy in purged.copies:
         screen.say(f"the same bytes are still there as {copy}")
+
+
+def _purged(purged: Purged) -> str:
+    names = ("documents", "pages", "extractions", "fields", "checks")
+    return ", ".join(f"{getattr(purged, what)} {what}" for what in names)
+
+
+def _uri(document: str | None) -> str | None:
+    """As `run` would store what was typed, so that a relative path is found."""
+    if document is None:
+        return None
+    from pipeline import sources
+
+    return sources.uri(document)
 
 
 def _age(text: str) -> timedelta:
@@ -226,4 +289,4 @@ def _one_of(**flags: str | None) -> None:
         raise typer.BadParameter(f"give exactly one of {names}")
 
 
-COMMANDS = (status, failures, retry, diff, purge)
+COMMANDS = (status, failures, retry, judge, diff, purge)

@@ -19,7 +19,7 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import S3Endpoint, Sources, StoreUrl, TrustManifests
+from workers.cli.options import AnySchema, Exclude, Include, S3Endpoint, Sources, StoreUrl, TrustManifests
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -73,19 +73,36 @@ def plan(
     schema: Annotated[
         str | None, typer.Option(help="See whether it can be used: NAME@VERSION, NAME or FILE.py:Model.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Draw every page, and see how many leave too little room for an answer."),
+    ] = None,
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
+    include: Include = None,
+    exclude: Exclude = None,
 ) -> None:
-    """Count documents and pages, and name what would be skipped and why. No model, no store.
+    """Count documents and pages, and name what would be skipped and why. No store.
+
+    Of a model only config and tokenizer are read; it needs --schema.
 
     Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
     """
     from workers.dry_run import dry_run
 
     spec = options.schema(schema) if schema is not None else None
-    settings = options.settings(s3_endpoint=s3_endpoint, trust_manifests=trust_manifests)
+    settings = options.settings(
+        s3_endpoint=s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+    )
     _check_sandbox(settings)
-    found = dry_run(sources, settings, screen.console(err=True))
+    if model is not None and spec is None:
+        raise UsageError("--model says how much room an answer has, and --schema what it needs: give both")
+    cutter = None
+    if model is not None and spec is not None:
+        from workers.tightness import Cutter  # the tokenizer is not loaded for nothing
+
+        cutter = Cutter.of(model, spec, settings)
+    found = dry_run(sources, settings, screen.console(err=True), cutter)
     if spec is not None:
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
@@ -111,6 +128,13 @@ def run(
     ] = None,
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
+    ] = None,
+    any_schema: AnySchema = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -119,15 +143,21 @@ def run(
         sources=tuple(sources),
         schema=schema,
         model=model,
-        settings=options.settings(url, s3_endpoint, trust_manifests=trust_manifests),
+        settings=options.settings(
+            url, s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+        ),
         name=job,
         replicas=replicas,
         gpus_per_replica=gpus_per_replica,
         address=address,
+        limit=limit,
+        any_schema=any_schema,
     )
     with reported(request) as reporter:
         outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
     print_outcome(outcome)
+    if limit is not None:
+        screen.say(f"no more than {limit} documents were listed (--limit); without it the same job goes on")
     raise typer.Exit(130 if outcome.interrupted else 0 if outcome.all_done else 3)
 
 
@@ -178,8 +208,10 @@ def stop_on_signal() -> threading.Event:
 
 def print_outcome(outcome: Outcome) -> None:
     """The balance of the whole job, and what to type next."""
+    left_out = f"{outcome.left_out} files were left out by their names: vinbatch plan tells which and why"
     if not outcome.balance.submitted:
-        raise UsageError(f"job {outcome.job}: there is no document in its sources")
+        why = f"; {left_out}" if outcome.left_out else ""
+        raise UsageError(f"job {outcome.job}: there is no document in its sources{why}")
     books = outcome.balance
     ended = ("done", books.done), ("review", books.review), ("partial", books.partial)
     left = ("quarantined", books.quarantined), ("pending", books.pending), ("leased", books.leased)
@@ -187,6 +219,8 @@ def print_outcome(outcome: Outcome) -> None:
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
     lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
+    if outcome.left_out:
+        lines.append(left_out)
     if outcome.listing_failed is not None:
         lines.append(outcome.listing_failed)
     if outcome.refused is not None:

@@ -25,7 +25,7 @@ StoreUrl = Annotated[
     typer.Option(
         "--store",
         metavar="URL",
-        help="sqlite:///FILE.db or postgresql://… [default: VINBATCH_STORE, else sqlite:///vinbatch.db]",
+        help="FILE.db, sqlite:///FILE.db or postgresql://… [default: VINBATCH_STORE, else sqlite:///vinbatch.db]",
     ),
 ]
 S3Endpoint = Annotated[
@@ -37,11 +37,31 @@ TrustManifests = Annotated[
         "--trust-manifests", help="Manifests and links may name files and buckets other than their own."
     ),
 ]
+AnySchema = Annotated[
+    bool, typer.Option("--any-schema", help="Also a schema that the model does not say it reads.")
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--include",
+        metavar="GLOB",
+        help="Only documents of such names (*.pdf), or paths below the source (2026/**); may be repeated.",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="GLOB", help="Leave such names or paths out; may be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
 def settings(
-    store: str | None = None, s3_endpoint: str | None = None, *, trust_manifests: bool = False
+    store: str | None = None,
+    s3_endpoint: str | None = None,
+    *,
+    trust_manifests: bool = False,
+    include: list[str] | None = None,
+    exclude: list[str] | None = None,
 ) -> Settings:
     """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
     from pipeline.settings import load
@@ -52,6 +72,7 @@ def settings(
     source: dict[str, object] = {"s3_endpoint": s3_endpoint} if s3_endpoint is not None else {}
     if trust_manifests:
         source["trust_manifests"] = True
+    source |= {name: globs for name, globs in (("include", include), ("exclude", exclude)) if globs}
     if source:
         flags["source"] = source
     return load(**flags)

@@ -14,7 +14,7 @@ from pipeline.printable import as_json
 from pipeline.private import write_text
 from workers import screen
 from workers.cli import options
-from workers.cli.options import JobName, S3Endpoint, StoreUrl
+from workers.cli.options import AnySchema, JobName, S3Endpoint, StoreUrl
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -45,14 +45,28 @@ def query(
 
 def export(
     job: JobName,
-    format: Annotated[str, typer.Option("--format", help="csv, jsonl, parquet or xlsx.")],
-    out: Annotated[Path, typer.Option(help="File to write; lists of lines go into a second one beside it.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="File or s3://BUCKET/KEY; lists of lines go into a second one beside it. "
+            "A folder, or what ends in /, becomes a dataset with a partition for each job.",
+        ),
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]"
+        ),
+    ] = None,
     url: StoreUrl = None,
     raw: Raw = False,
+    s3_endpoint: S3Endpoint = None,
 ) -> None:
     """Write a job's rows to files."""
+    settings = options.settings(url, s3_endpoint)
     with options.opened(url) as store:
-        written = store.export(store.jobs.find(job), format, out, raw=raw)
+        written = store.export(store.jobs.find(job), out, format, raw=raw, settings=settings.source)
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
@@ -82,6 +96,7 @@ def evaluate(
     show: Annotated[
         int, typer.Option(min=0, help="Documents to print value by value beside their truth.")
     ] = 0,
+    any_schema: AnySchema = False,
 ) -> None:
     """Score documents whose truth is known: those of a job, or of SOURCE, which are read first."""
     from itertools import islice
@@ -92,7 +107,7 @@ def evaluate(
 
     settings = options.settings(url, s3_endpoint)
     if sources:
-        job = _read_first(sources, schema, model, truth, settings, job)
+        job = _read_first(sources, schema, model, truth, settings, job, any_schema)
     elif job is None or model is not None:
         raise UsageError("eval wants --job with a job that is there, or SOURCE with --schema and --model")
     with options.opened(url) as store:
@@ -120,6 +135,7 @@ def _read_first(
     truth: Path,
     settings: Settings,
     job: str | None,
+    any_schema: bool,
 ) -> str:
     """The name of the job that has read them."""
     if schema is None or model is None:
@@ -129,7 +145,14 @@ def _read_first(
     from workers.job import JobRequest, run_job
 
     evaluation.load(truth, options.schema(schema))  # what is wrong with it is said before all is read
-    request = JobRequest(sources=tuple(sources), schema=schema, model=model, settings=settings, name=job)
+    request = JobRequest(
+        sources=tuple(sources),
+        schema=schema,
+        model=model,
+        settings=settings,
+        name=job,
+        any_schema=any_schema,
+    )
     with reported(request) as reporter:
         outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
     print_outcome(outcome)

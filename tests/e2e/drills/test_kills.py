@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.e2e.conftest import Command, wait_for
+from tests.e2e.conftest import Command, finish, wait_for
 from tests.e2e.drills.conftest import PAGES, Drill
-from tests.servers.cluster import RayHead, second_node
+from tests.servers.cluster import RayHead, second_node, started_head
 from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow  # `make drills` runs those marked drill
@@ -31,6 +32,20 @@ def test_a_process_of_the_lane_is_killed_twice(
     assert drill.rows() == undisturbed
     # What was in the model's hands is read again; what was saved is not.
     assert read <= PAGES + 2 * 6
+
+
+@pytest.mark.drill
+def test_a_replica_that_stands_still_is_replaced_and_gone_at_the_end(
+    drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
+) -> None:
+    drill.command.environment["VINBATCH_LANE__STALL_SECONDS"] = "10"
+    process = drill.start()
+    drill.wait_until_in_the_middle()
+    [stopped] = drill.wait_for(lambda: ray_head.actors("Replica"))
+    stopped.suspend()
+    drill.end(process)
+    assert drill.rows() == undisturbed
+    wait_for(lambda: not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE, seconds=60)
 
 
 def test_the_driver_is_killed_twice(
@@ -105,3 +120,28 @@ def test_a_whole_node_vanishes(
         drill.end(process)
         assert drill.count("SELECT count(*) FROM documents WHERE losses > 0")  # taken over
         assert drill.rows() == undisturbed
+
+
+@pytest.mark.drill
+def test_the_head_of_a_joined_cluster_vanishes(
+    vinbatch: Command,
+    folder: Path,
+    model: Path,
+    slip: str,
+    postgres_url: str,
+    arguments: tuple[object, ...],
+    undisturbed: list[dict[str, Any]],
+) -> None:
+    """The run says so and ends with 4; the same command on another cluster goes on."""
+    with started_head(cpus=2) as head:
+        cluster = ("--schema", slip, "--model", model, "--address", head.address)
+        drill = Drill(vinbatch, (folder, *cluster), postgres_url)
+        process = drill.start()
+        drill.wait_until_in_the_middle()
+        for one in [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]:
+            one.kill()
+        _, err = finish(process, code=4)
+        assert f"the Ray cluster at {head.address} has not answered" in err
+    again = Drill(vinbatch, (folder, *arguments), postgres_url)
+    again.end(again.start())
+    assert again.rows() == undisturbed

@@ -1,0 +1,43 @@
+"""A job that has been read is judged anew: its pages are merged again, under a threshold that may be another.
+
+No page is read and no model is asked. Values, checks and state of each document become what a run with these
+settings would have made of the same pages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pipeline import merge
+from pipeline.errors import UsageError
+from pipeline.store import Job, Store
+from schemas.registry import SchemaSpec
+
+Moves = Counter[tuple[str, str]]  # documents by their state before and after
+
+
+def judge(store: Store, job: Job, spec: SchemaSpec, review_below: float) -> Moves:
+    """Judge every document of the job that has a result. The job keeps the threshold for later runs.
+
+    Raises UsageError when the schema has changed since the job began, or while a run works on the job.
+    """
+    if spec.hash != job.schema_hash:
+        raise UsageError(
+            f"schema {job.schema} has been changed since job {job.name} began; run the same sources under "
+            "another --job name: where only rules have changed, no page is read again"
+        )
+    if store.books.counts(job)["leased"]:
+        raise UsageError(f"job {job.name} is being worked on; judge it when its run has ended")
+    store.jobs.set_review_below(job, review_below)
+    moves: Moves = Counter()
+    for row in store.results.finished(job):
+        pages = store.results.pages(job, row.uri)
+        made = merge.document(
+            [page.record for page in pages if page.record is not None],
+            spec,
+            failed=[page.failure for page in pages if page.failure is not None],
+            review_below=review_below,
+        )
+        if store.results.replace(job, row, made):
+            moves[row.state, made.state] += 1
+    return moves

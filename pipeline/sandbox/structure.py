@@ -1,0 +1,311 @@
+"""What a PDF's own objects say of a page and no renderer tells: its unit, and what is on it and not drawn.
+
+By qpdf (pikepdf), in the same confined child as PDFium, and bounded as it is. Only objects are read, nothing
+is drawn. What a page holds in its streams and pictures is looked at in `damage`.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pikepdf
+from pikepdf import Dictionary, Name
+
+from pipeline.errors import Permanent, Reason
+from pipeline.filetype import HEAD, sniff
+from pipeline.flags import FlagCode
+from pipeline.sandbox import damage
+from pipeline.sandbox.drawer import LARGEST_UNIT
+from pipeline.sandbox.texts import Absent
+
+# What pikepdf raises about objects that are not what they should be.
+BROKEN = (
+    pikepdf.PdfError, pikepdf.PasswordError, ValueError, TypeError, KeyError, AttributeError, IndexError,
+    RuntimeError, OverflowError, NotImplementedError,
+)  # fmt: skip
+_DEEPEST = 50  # nodes of the tree of pages within one another
+_MOST = 2_000  # annotations of a page, attachments, fonts, parents: what is beyond is not looked at
+_HIDDEN = 1 << 1 | 1 << 5  # flags of an annotation: hidden, not to be seen on a screen
+# What PDFium draws without an appearance stream, and what has nothing to show.
+_DRAWN_BARE = frozenset({
+    "/Circle", "/FreeText", "/Highlight", "/Ink", "/Popup", "/Square", "/Squiggly", "/StrikeOut", "/Text",
+    "/Underline", "/Link", "/Widget", "/FileAttachment", "/Sound", "/Movie", "/Screen", "/PrinterMark",
+    "/TrapNet", "/3D", "/RichMedia", "/Projection",
+})  # fmt: skip
+_TEXT_FIELDS = ("/Tx", "/Ch")
+
+Told = tuple[FlagCode, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A form's field as it stands on a page: its text, and whether it has an appearance of its own."""
+
+    name: str
+    text: str
+    rectangle: tuple[float, float, float, float]
+    appearance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """Of one page. `unit` is the length of its unit in 1/72 inch; `absent` are fonts that are not in the file
+    and have letters that not every renderer has.
+    """
+
+    unit: float = 1.0
+    flags: tuple[Told, ...] = ()
+    fields: tuple[Field, ...] = ()
+    pictures: tuple[damage.Loss, ...] = ()
+    absent: tuple[Absent, ...] = ()
+
+
+NOT_INSPECTED = PageFacts(
+    flags=(
+        (FlagCode.not_inspected, "the file is damaged, and what may be missing on the page cannot be told"),
+    )
+)
+
+
+class Structure:
+    """The objects of a PDF that a renderer has opened as well and says has `pages` pages.
+
+    The descriptor is closed. Where qpdf cannot open the file, or counts other pages, nothing is known.
+    """
+
+    def __init__(self, file: int, pages: int) -> None:
+        self._pdf: pikepdf.Pdf | None = None
+        self._file = os.fdopen(file, "rb")
+        self._losses: dict[tuple[int, int], damage.Loss | None] = {}  # of pictures, by object
+        self._leaves: list[Any] = []
+        try:
+            pdf = pikepdf.open(self._file, inherit_page_attributes=False)
+            # By hand: qpdf leaves out a page that is not in the file, and the others change their numbers.
+            self._leaves = [*itertools.islice(_leaves(pdf.Root.Pages, 0), pages + 1)]
+            self._pdf = pdf if len(self._leaves) == pages else None
+        except BROKEN:
+            pass
+
+    def page(self, number: int) -> PageFacts:
+        """Of page `number` (from 1). Raises Permanent(pdf_damaged) where what it draws is cut short."""
+        if self._pdf is None:
+            return NOT_INSPECTED
+        try:
+            page = self._leaves[number - 1]
+            flags = [*self._of_document()] if number == 1 else []
+            if _extent(_inherited(page, "/MediaBox")) == 0:
+                flags.append(
+                    (FlagCode.size_missing, "the page has no size, and was drawn on a sheet of Letter")
+                )
+            fields: list[Field] = []
+            for annotation in _annotations(page):
+                flags += _not_drawn(annotation)
+                flags += _attached_here(annotation)
+                fields += _field(annotation)
+            content = damage.Content(self._pdf, page, _inherited(page, "/Resources"), self._losses)
+            return PageFacts(
+                _unit(page),
+                (*flags, *content.flags),
+                tuple(fields),
+                content.pictures,
+                tuple(content.absent),
+            )
+        except BROKEN:
+            return NOT_INSPECTED
+
+    @property
+    def has_xfa(self) -> bool:
+        """Whether the document is also an XFA form, which its pages may only stand for."""
+        if self._pdf is None:
+            return False
+        try:
+            return "/XFA" in _form(self._pdf)
+        except BROKEN:
+            return False
+
+    @property
+    def draws_fields_anew(self) -> bool:
+        """Whether appearances of fields are made by whoever shows them."""
+        if self._pdf is None:
+            return False
+        try:
+            return bool(_form(self._pdf).get("/NeedAppearances", False))
+        except BROKEN:
+            return False
+
+    def close(self) -> None:
+        if self._pdf is not None:
+            self._pdf.close()
+        self._file.close()
+
+    def _of_document(self) -> Iterator[Told]:
+        assert self._pdf is not None
+        root = self._pdf.Root
+        if self.has_xfa and bool(root.get("/NeedsRendering", False)):
+            yield FlagCode.placeholder, DYNAMIC_FORM
+        names = [*_attached(self._pdf)]
+        if "/Collection" in root:
+            listed = ", ".join(name for name, _ in names) or "nothing"
+            yield (
+                FlagCode.placeholder,
+                f"a portfolio: its page stands before what is attached to it: {listed}",
+            )
+        documents = ", ".join(name for name, is_document in names if is_document)
+        if documents:
+            yield (
+                FlagCode.attachment_not_read,
+                f"documents are attached to the PDF and are not read: {documents}",
+            )
+
+
+DYNAMIC_FORM = "a dynamic XFA form: the page stands for a form that only Adobe's programs show"
+
+
+def unlocked(data: bytes) -> bytes:
+    """A copy of an encrypted PDF without its lock, for who cannot open what needs no password.
+
+    Raises Permanent: pdf_encrypted where a password or a certificate is needed, else pdf_damaged.
+    """
+    copy = io.BytesIO()
+    try:
+        with pikepdf.open(io.BytesIO(data)) as pdf:
+            pdf.save(copy, encryption=False)
+    except pikepdf.PasswordError as error:
+        raise Permanent(Reason.pdf_encrypted, "the PDF asks for a password") from error
+    except BROKEN as error:
+        if "encryption filter" in str(error) or "encryption handler" in str(error):
+            message = (
+                "the PDF is locked in a way that no password opens: by a certificate or a rights service"
+            )
+            raise Permanent(Reason.pdf_encrypted, message) from error
+        raise Permanent(Reason.pdf_damaged, "its encryption is damaged") from error
+    return copy.getvalue()
+
+
+def _leaves(node: Any, depth: int) -> Iterator[Any]:
+    """The pages beneath a node of the tree of pages, in order, and whatever else stands in their places."""
+    kids = node.get("/Kids") if isinstance(node, Dictionary) else None
+    if not isinstance(kids, pikepdf.Array):
+        yield node
+    elif depth < _DEEPEST:
+        for kid in kids:
+            yield from _leaves(kid, depth + 1)
+
+
+def _unit(page: Any) -> float:
+    unit = page.get("/UserUnit", 1)
+    try:
+        number = float(unit)
+    except (TypeError, ValueError):
+        return 1.0
+    return number if 0 < number <= LARGEST_UNIT else 1.0
+
+
+def _inherited(page: Any, name: str) -> Any:
+    node = page
+    for _ in range(_MOST):
+        if not isinstance(node, Dictionary):
+            return None
+        if name in node:
+            return node[name]
+        node = node.get("/Parent")
+    return None
+
+
+def _extent(box: Any) -> float | None:
+    """The area of a box; None if there is none."""
+    if box is None or len(box) != 4:
+        return None
+    left, bottom, right, top = (float(side) for side in box)
+    return abs((right - left) * (top - bottom))
+
+
+def _form(pdf: pikepdf.Pdf) -> Any:
+    form = pdf.Root.get("/AcroForm")
+    return form if isinstance(form, Dictionary) else Dictionary()
+
+
+def _attached(pdf: pikepdf.Pdf) -> Iterator[tuple[str, bool]]:
+    """Names of what is attached to the document, and whether it is a document of a kind that is read."""
+    for _, (name, spec) in zip(range(_MOST), pdf.attachments.items(), strict=False):
+        yield _plain(spec.filename or name), _is_document(spec.obj)
+
+
+def _attached_here(annotation: Any) -> Iterator[Told]:
+    spec = annotation.get("/FS")
+    if (
+        annotation.get("/Subtype") == "/FileAttachment"
+        and isinstance(spec, Dictionary)
+        and _is_document(spec)
+    ):
+        name = _plain(str(spec.get("/UF") or spec.get("/F") or "without a name"))
+        yield FlagCode.attachment_not_read, f"a document is attached to the page and is not read: {name}"
+
+
+def _is_document(specification: Any) -> bool:
+    """Whether an attached file is of a kind that is read, by its first bytes."""
+    files = specification.get("/EF")
+    file = (files.get("/F") or files.get("/UF")) if isinstance(files, Dictionary) else None
+    return isinstance(file, pikepdf.Stream) and sniff(file.read_bytes()[:HEAD]) is not None
+
+
+def _annotations(page: Any) -> Iterator[Any]:
+    found = page.get("/Annots")
+    for _, annotation in zip(range(_MOST), found if found is not None else (), strict=False):
+        if isinstance(annotation, Dictionary) and not int(annotation.get("/F", 0)) & _HIDDEN:
+            yield annotation
+
+
+def _not_drawn(annotation: Any) -> Iterator[Told]:
+    kind = str(annotation.get("/Subtype", "/Unknown"))
+    if kind in _DRAWN_BARE or _has_appearance(annotation):
+        return
+    words = annotation.get("/Contents") or annotation.get("/Name")
+    named = f" ({_plain(str(words).lstrip('/'))})" if words is not None else ""
+    yield (
+        FlagCode.annotation_not_drawn,
+        f"an annotation of the kind {_plain(kind.lstrip('/'))}{named} has no appearance and is not drawn",
+    )
+
+
+def _has_appearance(annotation: Any) -> bool:
+    look = annotation.get("/AP")
+    normal = look.get("/N") if isinstance(look, Dictionary) else None
+    if isinstance(normal, pikepdf.Stream):
+        return True
+    if not isinstance(normal, Dictionary):
+        return False
+    state = annotation.get("/AS")
+    return state is None or state == Name.Off or isinstance(normal.get(str(state)), pikepdf.Stream)
+
+
+def _field(annotation: Any) -> Iterator[Field]:
+    """The text of a widget, if it has one to show."""
+    if annotation.get("/Subtype") != "/Widget":
+        if annotation.get("/Subtype") == "/FreeText" and "/Contents" in annotation:
+            yield Field(
+                "FreeText", str(annotation.Contents), _rectangle(annotation), _has_appearance(annotation)
+            )
+        return
+    if str(_inherited(annotation, "/FT")) not in _TEXT_FIELDS:
+        return
+    value = _inherited(annotation, "/V")
+    values = value if isinstance(value, pikepdf.Array) else [value]
+    text = " ".join(str(each) for each in values if isinstance(each, pikepdf.String | str))
+    if text.strip():
+        name = _plain(str(_inherited(annotation, "/T") or ""))
+        yield Field(name, text, _rectangle(annotation), _has_appearance(annotation))
+
+
+def _rectangle(annotation: Any) -> tuple[float, float, float, float]:
+    one, two, three, four = (float(side) for side in annotation.Rect)
+    return min(one, three), min(two, four), max(one, three), max(two, four)
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.split())[:100]

@@ -1,0 +1,197 @@
+"""Which letters a page has in fonts that are not in the file, by the codes of its text.
+
+PDFium tells no text of which it draws nothing, so what is missing cannot be asked of it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pikepdf
+from pikepdf import Dictionary, Name
+
+# Fonts of the time before Unicode, whose codes for Western letters show Vietnamese ones (TCVN3, VNI).
+_LEGACY = (".vn", "vni-", "vni ", "vntime", "vnarial")
+_BUILT_IN = ("Symbol", "ZapfDingbats")  # every renderer has them
+_EAST_ASIAN = ("Japan1", "GB1", "CNS1", "Korea1", "KR")
+SOME_IDEOGRAPH = 0x4E00  # for a text of such a font whose codes are in an encoding of their own
+_MOST_CODES = 65_536
+_SECTION = re.compile(rb"begin(bfchar|bfrange)(.*?)end\1", re.S)
+_TOKEN = re.compile(rb"<([0-9A-Fa-f\s]*)>|(\[)|(\])")
+_UNICODE_NAME = re.compile(r"uni([0-9A-F]{4})|u([0-9A-F]{4,6})")
+_NUMBER_NAME = re.compile(r"(?:g|c|cid|glyph|index|G|C)\d+")  # a glyph of one font, and no letter's name
+_LETTER_NAME = re.compile(r"([A-Za-z])(breve|circumflex|horn)?(acute|grave|hookabove|tilde|dotbelow)?")
+_MARKS = {
+    "breve": "\u0306", "circumflex": "\u0302", "horn": "\u031b", "acute": "\u0301", "grave": "\u0300",
+    "hookabove": "\u0309", "tilde": "\u0303", "dotbelow": "\u0323",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A font that is not in the file. `unknown`: nothing says which letters some of its codes are."""
+
+    name: str
+    letters: frozenset[int]
+    unknown: bool
+
+
+def absent(drawing: Callable[[], pikepdf.Stream], fonts: Any) -> Iterator[Absent]:
+    """The fonts that `drawing` sets text in and that are not in the file, by their names in `fonts`.
+
+    Those of which all codes are Western letters are left out: every renderer has these.
+    """
+    if not isinstance(fonts, Dictionary):
+        return
+    named = ((name, fonts.get(name)) for name in fonts.keys())  # noqa: SIM118  (a pikepdf object)
+    wanted = {name: font for name, font in named if isinstance(font, Dictionary) and _is_wanted(font)}
+    if not wanted:
+        return
+    shown: dict[str, set[bytes]] = {}
+    current = ""
+    for instruction in pikepdf.parse_content_stream(drawing(), "Tf Tj TJ ' \""):
+        operator, operands = str(instruction.operator), list(instruction.operands)
+        if operator == "Tf" and operands:
+            current = str(operands[0])
+        elif current in wanted and operands:
+            last = operands[-1]
+            parts = list(last) if isinstance(last, pikepdf.Array) else [last]
+            shown.setdefault(current, set()).update(
+                bytes(part) for part in parts if isinstance(part, pikepdf.String)
+            )
+    for name, texts in shown.items():
+        yield _judged(wanted[name], texts)
+
+
+def looks_embedded(font: Any) -> bool:
+    """Whether a font brings its glyphs along, or every renderer has them."""
+    if font.get("/Subtype") == "/Type3" or base_name(font) in _BUILT_IN:
+        return True
+    owner = _descendant(font) or font
+    descriptor = owner.get("/FontDescriptor")
+    return isinstance(descriptor, Dictionary) and any(
+        name in descriptor for name in ("/FontFile", "/FontFile2", "/FontFile3")
+    )
+
+
+def base_name(font: Any) -> str:
+    name = bytes(font.get("/BaseFont", Name.Nameless)).decode("utf-8", "replace").lstrip("/")
+    prefix, plus, rest = name.partition("+")
+    return rest if plus and len(prefix) == 6 else name
+
+
+def _is_wanted(font: Any) -> bool:
+    encoding = font.get("/Encoding")
+    differs = isinstance(encoding, Dictionary) and "/Differences" in encoding
+    other = font.get("/Subtype") == "/Type0" or differs or _is_legacy(font)
+    return other and not looks_embedded(font)
+
+
+def _is_legacy(font: Any) -> bool:
+    return base_name(font).lower().startswith(_LEGACY)
+
+
+def _descendant(font: Any) -> Any:
+    found = font.get("/DescendantFonts")
+    first = found[0] if isinstance(found, pikepdf.Array) and len(found) else None
+    return first if isinstance(first, Dictionary) else None
+
+
+def _judged(font: Any, texts: set[bytes]) -> Absent:
+    if font.get("/Subtype") == "/Type0":
+        letters, unknown = _composite(font, texts)
+    else:
+        letters, unknown = _simple(font, texts)
+    return Absent(base_name(font), frozenset(letters), unknown or _is_legacy(font))
+
+
+def _composite(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
+    codes = {text[i : i + 2] for text in texts for i in range(0, len(text) - 1, 2)}
+    encoding = str(font.get("/Encoding")) if isinstance(font.get("/Encoding"), Name) else ""
+    to_unicode = font.get("/ToUnicode")
+    if isinstance(to_unicode, pikepdf.Stream):
+        known = _map(to_unicode.read_bytes(), 2)
+        return {letter for code in codes for letter in known.get(code, ())}, not codes <= known.keys()
+    if "UCS2" in encoding or "UTF16" in encoding:
+        return {ord(sign) for text in texts for sign in text.decode("utf-16-be", "replace")}, False
+    info = (_descendant(font) or Dictionary()).get("/CIDSystemInfo")
+    ordering = str(info.get("/Ordering", "Identity")) if isinstance(info, Dictionary) else "Identity"
+    return ({SOME_IDEOGRAPH}, False) if ordering in _EAST_ASIAN else (set(), bool(codes))
+
+
+def _simple(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
+    used = {code for text in texts for code in text}
+    encoding = font.get("/Encoding")
+    differences: Any = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
+    letters: set[int] = set()
+    unknown, code = False, 0
+    entries: Any = differences if isinstance(differences, pikepdf.Array) else ()
+    for entry in entries:
+        if isinstance(entry, int):
+            code = entry
+        elif isinstance(entry, Name):
+            if code in used:
+                name = bytes(entry).decode("latin-1").lstrip("/")
+                letters |= _named(name)
+                unknown |= _NUMBER_NAME.fullmatch(name) is not None
+            code += 1
+    return letters, unknown
+
+
+def _named(name: str) -> set[int]:
+    """The letters that a glyph's name stands for (Adobe Glyph List), if they may be Vietnamese ones."""
+    coded = _UNICODE_NAME.fullmatch(name)
+    if coded is not None:
+        return {int(coded[1] or coded[2], 16)}
+    if name in ("dcroat", "dmacron", "Dcroat", "Dmacron"):
+        return {ord("đ" if name[0] == "d" else "Đ")}
+    built = _LETTER_NAME.fullmatch(name)
+    if built is None:
+        return {0x20AB} if name == "dong" else set()
+    marks = "".join(_MARKS[mark] for mark in built.groups()[1:] if mark)
+    return {ord(sign) for sign in unicodedata.normalize("NFC", built[1] + marks)}
+
+
+def _map(data: bytes, length: int) -> Mapping[bytes, tuple[int, ...]]:
+    """What a /ToUnicode CMap says of codes of so many bytes (PDF 32000-1, 9.10.3)."""
+    found: dict[bytes, tuple[int, ...]] = {}
+    for kind, body in _SECTION.findall(data):
+        tokens = [
+            _hex(text) if not opens + closes else opens + closes
+            for text, opens, closes in _TOKEN.findall(body)
+        ]
+        place = 0
+        while place + 1 < len(tokens):
+            first = int.from_bytes(tokens[place], "big")
+            if kind == b"bfchar":
+                found[first.to_bytes(length, "big")] = _letters(tokens[place + 1])
+                place += 2
+                continue
+            if place + 2 >= len(tokens):
+                break
+            last = min(int.from_bytes(tokens[place + 1], "big"), first + _MOST_CODES)
+            place += 2
+            if tokens[place] == b"[":
+                end = tokens.index(b"]", place)
+                targets = [_letters(target) for target in tokens[place + 1 : end]]
+                place = end + 1
+            else:
+                start = _letters(tokens[place])
+                targets = [(*start[:-1], start[-1] + i) for i in range(last - first + 1)] if start else []
+                place += 1
+            for i, target in enumerate(targets[: last - first + 1]):
+                found[(first + i).to_bytes(length, "big")] = target
+    return found
+
+
+def _hex(text: bytes) -> bytes:
+    digits = b"".join(text.split())
+    return bytes.fromhex((digits + b"0" * (len(digits) % 2)).decode())
+
+
+def _letters(target: bytes) -> tuple[int, ...]:
+    return tuple(map(ord, target.decode("utf-16-be", "replace")))

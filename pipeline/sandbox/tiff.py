@@ -1,0 +1,100 @@
+"""Which of a TIFF's directories are pages, by the file's own chain of them (TIFF 6.0, section 2; BigTIFF)."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+
+from pipeline.errors import Permanent, Reason
+
+_WIDTH, _LENGTH = 256, 257
+_NEW_KIND, _OLD_KIND = 254, 255  # NewSubfileType: bits; SubfileType: 2 is a smaller version
+_SMALLER, _MASK = 1, 4
+_NUMBERS = {3: "H", 4: "I", 16: "Q"}  # types of a directory's entries: SHORT, LONG, LONG8
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    order: str
+    count: str
+    entry: str  # tag, type, number of values; then the value, or where it stands
+    value: int  # bytes
+    offset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """`pages`: the places in the chain of those that are pages; `damage`: why the chain ends early, if so."""
+
+    pages: tuple[int, ...]
+    damage: str | None
+
+
+def directories(data: mmap.mmap, most: int) -> Directories:
+    """The chain as far as it can be followed, or until there are more than `most` pages.
+
+    Where it leads nowhere it is ended in `data`, a private copy, because decoders follow it too. A smaller
+    version of another picture and a mask are no pages, unless there is nothing else. Raises
+    Permanent if there is no directory.
+    """
+    layout, pointer = _start(data)
+    place = _offset(data, layout, pointer)
+    kinds: list[int] = []
+    seen: set[int] = set()
+    damage = None
+    while place and place not in seen and len(kinds) <= 2 * most:
+        seen.add(place)
+        found = _directory(data, layout, place)
+        if found is None:
+            damage = f"its list of pages breaks off at byte {place:,} of {len(data):,}"
+            if kinds:
+                data[pointer : pointer + struct.calcsize(layout.offset)] = bytes(
+                    struct.calcsize(layout.offset)
+                )
+            break
+        kind, pointer = found
+        kinds.append(kind)
+        place = _offset(data, layout, pointer)
+    if not kinds:
+        raise Permanent(Reason.image_damaged, f"the TIFF has no pages: {damage or 'none is listed'}")
+    pages = tuple(number for number, kind in enumerate(kinds) if not kind & (_SMALLER | _MASK))
+    return Directories(pages or tuple(range(len(kinds))), damage)
+
+
+def _start(data: mmap.mmap) -> tuple[_Layout, int]:
+    """How the file is written, and where it says where its first directory stands."""
+    order = "<" if data[:2] == b"II" else ">"
+    if data[2:4] in (b"+\0", b"\0+"):
+        return _Layout(order, "Q", "HHQ", 8, "Q"), 8
+    return _Layout(order, "H", "HHI", 4, "I"), 4
+
+
+def _offset(data: mmap.mmap, layout: _Layout, at: int) -> int:
+    (place,) = struct.unpack_from(layout.order + layout.offset, data[at : at + 8].ljust(8, b"\0"))
+    return int(place)
+
+
+def _directory(data: mmap.mmap, layout: _Layout, place: int) -> tuple[int, int] | None:
+    """(what kind of picture it is, where it says where the next one stands); None if none is there."""
+    head, order = struct.calcsize(layout.count), layout.order
+    if not 0 < place <= len(data) - head:
+        return None
+    (count,) = struct.unpack(order + layout.count, data[place : place + head])
+    size = struct.calcsize("=" + layout.entry) + layout.value
+    end = place + head + count * size
+    tail = struct.calcsize(layout.offset)
+    if end + tail > len(data):
+        return None
+    found: dict[int, int] = {}
+    for at in range(place + head, end, size):
+        tag, kind, _ = struct.unpack(order + layout.entry, data[at : at + size - layout.value])
+        if tag in (_NEW_KIND, _OLD_KIND, _WIDTH, _LENGTH) and kind in _NUMBERS:
+            (found[tag],) = struct.unpack_from(
+                order + _NUMBERS[kind], data[at + size - layout.value : at + size]
+            )
+        elif tag > _LENGTH:  # they are in order
+            break
+    if _WIDTH not in found or _LENGTH not in found:
+        return None
+    return found.get(_NEW_KIND, _SMALLER if found.get(_OLD_KIND) == 2 else 0), end

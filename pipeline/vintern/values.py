@@ -1,0 +1,89 @@
+"""Which tokens of an answer in JSON have a part in a value, and what the model gave them without the mask.
+
+A mask leaves out what the model may have wanted: a thirteenth digit, a letter that the pattern has not, one
+line more. Under the mask what is left is sure. So each value's tokens have their probability without the mask
+beside that under it. How an answer goes on behind a value is a matter of form, so tokens that are equal up to
+a closing quote count as one: `"`, `",` and `"` with a line's end, or `)` and `)",`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pipeline.vintern.tokenizer import Tokenizer
+
+_QUOTE, _BACKSLASH = b'"\\'
+
+
+class ValueText:
+    """Follows the bytes of one answer."""
+
+    def __init__(self) -> None:
+        self._nesting: list[int] = []
+        self._inside = ""  # "key" or "value"
+        self._escaped = False
+        self._last = 0  # byte outside of strings
+
+    def holds(self, text: bytes) -> bool:
+        """Take in the next token; True if it has a part of a value, or ends a value or a list."""
+        found = False
+        for byte in text:
+            if self._inside:
+                found |= self._inside == "value"
+                if byte == _QUOTE and not self._escaped:
+                    self._inside, self._last = "", byte
+                self._escaped = byte == _BACKSLASH and not self._escaped
+            elif byte == _QUOTE:
+                in_object = self._nesting[-1:] == [ord("{")]
+                self._inside = "key" if in_object and self._last in b"{," else "value"
+            else:
+                found |= byte == ord("]")
+                if byte in b"{[":
+                    self._nesting.append(byte)
+                elif byte in b"}]":
+                    del self._nesting[-1:]
+                self._last = byte
+        return found
+
+
+class Unmasked:
+    """The probabilities of tokens among all, before the mask."""
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: int, device: torch.device) -> None:
+        # In a byte-level vocabulary the signs of ASCII stand for themselves.
+        pieces = tokenizer.backend.get_vocab(with_added_tokens=False)
+        parts = {number: piece.partition('"') for piece, number in pieces.items()}
+        quoted = sorted({text for text, quote, _ in parts.values() if quote and not text.endswith("\\")})
+        groups = {text: group for group, text in enumerate(quoted, start=1)}
+        # By token: which text it brings up to a quote; 0 for all that no other token brings with one.
+        self._group = torch.zeros(vocabulary, dtype=torch.int32, device=device)
+        # With a list's end in it a token says more than that its value is at an end.
+        self._counts_alone = torch.ones(vocabulary, dtype=torch.bool, device=device)
+        for number, (text, _, rest) in parts.items():
+            if text in groups:
+                self._group[number] = groups[text]
+                self._counts_alone[number] = "]" in rest
+
+    def among_all(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        """logits [rows, vocabulary], tokens int64 [rows] → float64 [rows]."""
+        scores = logits.float()
+        others = self._group[: scores.shape[1]] != self._group[tokens][:, None]
+        together = scores.masked_fill(others, -torch.inf).logsumexp(1)
+        alone = scores.gather(1, tokens[:, None])[:, 0]
+        wanted = torch.where(self._counts_alone[tokens], alone, together)
+        return (wanted - scores.logsumexp(1)).exp().double()
+
+    def beside(self, logits: Tensor, chosen: Tensor, constrained: Tensor) -> Tensor:
+        """`chosen` (`sampler.choose`) with these probabilities for tokens that do not count alone.
+
+        constrained bool [rows]: the row's answer is held to a grammar.
+        """
+        tokens = chosen[0].long()
+        grouped = ~self._counts_alone[tokens] & constrained
+        if logits.device.type != "cpu":  # all rows: to ask which are needed would wait for the device
+            unmasked = torch.where(grouped, self.among_all(logits, tokens), chosen[2])
+            return torch.stack([chosen[0], chosen[1], unmasked])
+        for row in grouped.nonzero()[:, 0].tolist():
+            chosen[2, row] = self.among_all(logits[row : row + 1], tokens[row : row + 1])[0]
+        return chosen

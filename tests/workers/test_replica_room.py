@@ -1,0 +1,22 @@
+"""A replica says how much context there is with it, and what the job's schema takes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pipeline.settings import EngineSettings
+from workers.replica import Replica
+
+
+@pytest.mark.parametrize(
+    ("settings", "context"), [({}, 2048), ({"context_length": 1500}, 1500), ({"kv_tokens": 1200}, 1200)]
+)
+def test_a_replica_knows_its_room(settings: dict[str, Any], context: int) -> None:
+    replica = Replica("demo", EngineSettings(max_batch=1, kernels=False, **settings), "receipt@1")
+    room = asyncio.run(replica.load()).room
+    assert room is not None
+    assert (room.context, room.tile, room.most_lines) == (context, 256, 60)
+    assert 0 < room.line < room.header < context - room.prompt - room.tile
