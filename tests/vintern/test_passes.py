@@ -277,7 +277,7 @@ def test_a_further_pass_says_what_a_whole_forward_pass_over_its_sight_says(
     assert len(answer.spans) == len(tokens)
     logits, looked = slowly(model, asked, tokens, answer.forced.tolist())
     chosen = np.flatnonzero(~answer.forced)
-    assert chosen[-1] > answer.seams[-1]
+    assert (chosen > answer.seams[1]).sum() > 9
     said = logits.softmax(-1)[torch.arange(len(tokens)), torch.tensor(tokens)].numpy()
     np.testing.assert_allclose(answer.unmasked[chosen], said[chosen], rtol=1e-3)
     for number in chosen[:-1]:
