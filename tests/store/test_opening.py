@@ -31,7 +31,8 @@ from tests.store import samples
     ("url", "told"),
     [
         ("", "not a database URL"),
-        ("vinbatch.db", "not a database URL"),
+        ("postgresql:/u:s3cret", "not a database URL"),
+        ("/tmp", "the store /tmp is a folder; name a file in it, as /tmp/vinbatch.db"),
         ("postgresql://u:s3cret@host:port/db", "not a database URL"),
         ("mysql://u:s3cret@host/db", "mysql://u:***@host/db is of a kind that is not known"),
         ("postgresql+asyncpg://u:s3cret@host/db", "of a kind that is not known"),
@@ -52,12 +53,20 @@ def test_a_url_that_cannot_be_used_is_one_line_without_password(url: str, told: 
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+def test_a_bare_path_is_a_file_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("rows of may.db", f"{tmp_path}/rows of may.db"):
+        assert stores.shown(path) == path
+        with stores.open(path) as store:
+            assert store.url == f"sqlite:///{tmp_path}/rows of may.db"
+
+
 def test_passwords_are_never_shown(postgres_server: PostgresServer) -> None:
     assert (
         stores.shown("postgresql://u:s3cret@h/d?sslpassword=s3cret")
         == "postgresql://u:***@h/d?sslpassword=***"
     )
-    assert stores.shown("nonsense s3cret") == "(not a database URL)"
+    assert stores.shown("nonsense:s3cret") == "(not a database URL)"
     url = postgres_server.url("no_such_database").replace("vinbatch@", "vinbatch:s3cret@")
     with pytest.raises(Unavailable, match='database "no_such_database" does not exist') as caught:
         stores.open(url)
