@@ -9,7 +9,7 @@
 BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock infra/requirements-vocabulary.lock pyproject.toml
 COVERED := 90
-SIDE_BY_SIDE := 2 # files of tests at once: they wait for servers and for Ray more than they compute
+SIDE_BY_SIDE := 2 # tests at once: they wait for servers and for Ray more than they compute
 export RAY_USAGE_STATS_ENABLED := 0
 
 .PHONY: demo test drills long quick lint lock audit clean
@@ -18,7 +18,7 @@ demo: .venv/.ready-app
 
 test: .venv/.ready-test lint
 	@mkdir -p .coverage
-	$(BIN)/python -m pytest -m "not drill" --numprocesses $(SIDE_BY_SIDE) --dist loadfile --cov --cov-report=term --cov-fail-under=$(COVERED)
+	$(BIN)/python -m pytest -m "not drill" --numprocesses $(SIDE_BY_SIDE) --dist worksteal --cov --cov-report=term --cov-fail-under=$(COVERED)
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill

@@ -18,7 +18,14 @@ from tests.servers.postgres import PostgresServer
 pytestmark = pytest.mark.slow  # `make drills` runs those marked drill
 
 
-@pytest.mark.parametrize("victim", ["Reader", "Replica", pytest.param("Scheduler", marks=pytest.mark.drill)])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        pytest.param("Reader", marks=pytest.mark.drill),
+        "Replica",
+        pytest.param("Scheduler", marks=pytest.mark.drill),
+    ],
+)
 def test_a_process_of_the_lane_is_killed_twice(
     victim: str, drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
 ) -> None:
@@ -48,6 +55,7 @@ def test_a_replica_that_stands_still_is_replaced_and_gone_at_the_end(
     wait_for(lambda: not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE, seconds=60)
 
 
+@pytest.mark.drill
 def test_the_driver_is_killed_twice(
     drill: Drill, ray_head: RayHead, undisturbed: list[dict[str, Any]]
 ) -> None:
@@ -77,6 +85,7 @@ def test_an_interrupted_run_gives_back_and_the_same_command_goes_on(
     assert drill.rows() == undisturbed
 
 
+@pytest.mark.drill
 def test_two_runs_at_once_share_the_work(drill: Drill, undisturbed: list[dict[str, Any]]) -> None:
     both = [drill.start(), drill.start()]
     read = [drill.end(process) for process in both]

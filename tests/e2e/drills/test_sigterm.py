@@ -13,6 +13,7 @@ from tests.servers.cluster import RayHead
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.drill
 def test_a_lane_that_is_told_to_end_gives_back(
     drill: Drill,
     ray_head: RayHead,

@@ -31,6 +31,7 @@ def s3_drill(
     return Drill(vinbatch, place, drill.store)
 
 
+@pytest.mark.drill
 def test_the_object_store_is_slow_refuses_and_cuts_connections(
     s3_drill: Drill, fault_proxy: FaultProxy, undisturbed: list[dict[str, Any]]
 ) -> None:
