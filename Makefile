@@ -4,12 +4,11 @@
 # make drills kills, stops and starves what running jobs stand on: processes, nodes, databases, disks, S3
 # make lock   renews the pinned versions of all packages; make lock UPGRADE=--upgrade takes the newest
 # make audit  asks OSV for known vulnerabilities of them: 0 none, 1 some (make shows "Error 1"), 2 it could not be asked
-# make long   10,000 broken files, a job of a million documents, a document of 3,000 pages
+# make long   10,000 broken files, a job of a million documents, a document of 3,000 pages, 200 pages decoded the slow way
 
 BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock infra/requirements-vocabulary.lock pyproject.toml
 COVERED := 90
-SIDE_BY_SIDE := 2 # tests at once: they wait for servers and for Ray more than they compute
 export RAY_USAGE_STATS_ENABLED := 0
 
 .PHONY: demo test drills long quick lint lock audit clean
@@ -18,14 +17,14 @@ demo: .venv/.ready-app
 
 test: .venv/.ready-test lint
 	@mkdir -p .coverage
-	$(BIN)/python -m pytest -m "not drill" --numprocesses $(SIDE_BY_SIDE) --dist worksteal --cov --cov-report=term --cov-fail-under=$(COVERED)
+	$(BIN)/python -m pytest -m "not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill
 
 long: .venv/.ready-test
-	VINBATCH_MUTANTS=10000 VINBATCH_DOCUMENTS=1000000 VINBATCH_PAGES=3000 $(BIN)/python -m pytest --timeout 0 \
-		tests/pipeline/test_fuzz.py tests/workers/test_million.py tests/workers/test_budgets.py
+	VINBATCH_MUTANTS=10000 VINBATCH_DOCUMENTS=1000000 VINBATCH_PAGES=3000 VINBATCH_SLOW_PAGES=200 $(BIN)/python -m pytest --timeout 0 \
+		tests/pipeline/test_fuzz.py tests/workers/test_million.py tests/workers/test_budgets.py tests/vintern/test_engine.py
 
 quick: .venv/.ready-test
 	$(BIN)/ruff format --check .
