@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipeline import merge
 from pipeline.errors import UsageError
+from pipeline.reading import merged
 from pipeline.store import Job, Store
 from schemas.registry import SchemaSpec
 
@@ -31,13 +31,7 @@ def judge(store: Store, job: Job, spec: SchemaSpec, review_below: float) -> Move
     store.jobs.set_review_below(job, review_below)
     moves: Moves = Counter()
     for row in store.results.finished(job):
-        pages = store.results.pages(job, row.uri)
-        made = merge.document(
-            [page.record for page in pages if page.record is not None],
-            spec,
-            failed=[page.failure for page in pages if page.failure is not None],
-            review_below=review_below,
-        )
+        made = merged(list(store.results.pages(job, row.uri)), spec, review_below)
         if store.results.replace(job, row, made):
             moves[row.state, made.state] += 1
     return moves

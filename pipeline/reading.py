@@ -18,11 +18,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
 from pipeline.records import Extraction, Failure, Generation, PageResult, PreparedPage
+
+if TYPE_CHECKING:
+    from schemas.registry import SchemaSpec
 
 DEATHS = 2  # of processes that had only this to work on: then it is held to have killed them
 _RENDERER_ENDS = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
@@ -222,17 +226,25 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
 
     A retryable failure comes before others, so that a document is not given up for the network's sake.
     """
-    records = [page.record for page in pages if page.record is not None]
-    failures = [page.failure for page in pages if page.failure is not None]
-    if records:
-        below = recipe.settings.review_below
+    if any(page.record is not None for page in pages):
         try:
-            return merge.document(records, recipe.spec, failed=failures, review_below=below)
+            return merged(pages, recipe.spec, recipe.settings.review_below)
         except Coded as error:
             return Failure.of(error)
+    failures = [page.failure for page in pages if page.failure is not None]
     if not failures:
         return Failure(Reason.pdf_no_pages, "the document has no pages")
     return min(failures, key=lambda why: not why.retryable)
+
+
+def merged(pages: Sequence[PageResult], spec: SchemaSpec, review_below: float) -> Extraction:
+    """The document that its pages make, of which at least one was read."""
+    return merge.document(
+        [page.record for page in pages if page.record is not None],
+        spec,
+        failed=[page.failure for page in pages if page.failure is not None],
+        review_below=review_below,
+    )
 
 
 def failure(error: Exception, page: int | None = None) -> Failure:
