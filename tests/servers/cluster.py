@@ -31,8 +31,8 @@ from workers import ray_start
 _UP_SECONDS = 300.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 _RAY = Path(sys.executable).with_name("ray")
-# The token of whoever types the commands; clusters of the tests, and of `infra.chaos`, ask for it. A test's own
-# Ray has another meanwhile.
+# The token of whoever types the commands; clusters of the tests, and of `infra.chaos`, ask for it. A test's
+# own Ray has another meanwhile.
 TOKEN = secrets.token_hex(32)
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 
