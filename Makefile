@@ -1,5 +1,5 @@
 # make demo   sets everything up and reads some documents
-# make test   sets everything up and runs every check
+# make test   sets everything up and runs every check: first the quick ones, measured for coverage, then the slow ones
 # make quick  the checks that take under 90 seconds together
 # make drills kills, stops and starves what running jobs stand on: processes, nodes, databases, disks, S3
 # make lock   renews the pinned versions of all packages; make lock UPGRADE=--upgrade takes the newest
