@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -88,6 +89,7 @@ WAYS = (
 class Identity:
     """Who signs: a key and its certificate."""
 
+    name: x509.Name
     key: rsa.RSAPrivateKey
     certificate: x509.Certificate
 
@@ -121,7 +123,9 @@ def root() -> Identity:
     """The authority itself: give its certificate as a trust anchor, and its specimens are valid."""
     own = key("root")
     name = _name("SPECIMEN Test Authority – KHÔNG CÓ GIÁ TRỊ", None)
-    return Identity(own, _certificate(name, own.public_key(), name, own, datetime(2020, 1, 1), 20, ca=True))
+    return Identity(
+        name, own, _certificate(name, own.public_key(), name, own, datetime(2020, 1, 1), 20, ca=True)
+    )
 
 
 def identity(
@@ -140,10 +144,8 @@ def identity(
     """
     issuer = issuer or root()
     subject, signed_for = _name(f"{name} (SPECIMEN)", tax_code), key(own)
-    certificate = _certificate(
-        subject, signed_for.public_key(), issuer.certificate.subject, issuer.key, since, years, ca=ca
-    )
-    return Identity(signed_for, certificate)
+    certificate = _certificate(subject, signed_for.public_key(), issuer.name, issuer.key, since, years, ca=ca)
+    return Identity(subject, signed_for, certificate)
 
 
 @cache
@@ -151,20 +153,19 @@ def tax_authority() -> Identity:
     own, issuer = key("tax authority"), root()
     subject = _name("Cục Thuế (SPECIMEN)", None)
     certificate = _certificate(
-        subject, own.public_key(), issuer.certificate.subject, issuer.key, datetime(2021, 1, 1), 10, ca=False
+        subject, own.public_key(), issuer.name, issuer.key, datetime(2021, 1, 1), 10, ca=False
     )
-    return Identity(own, certificate)
+    return Identity(subject, own, certificate)
 
 
 def _name(common: str, tax_code: str | None) -> x509.Name:
     """Names of companies are often longer than the 64 letters of the standard, and so issued all the same."""
-    parts = [
-        x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),
-        x509.NameAttribute(NameOID.COMMON_NAME, common, _validate=False),
-    ]
-    if tax_code is not None:
-        parts.append(x509.NameAttribute(NameOID.USER_ID, f"MST:{tax_code}"))
-    return x509.Name(parts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        name = x509.NameAttribute(NameOID.COMMON_NAME, common, _validate=False)
+    country = x509.NameAttribute(NameOID.COUNTRY_NAME, "VN")
+    code = [] if tax_code is None else [x509.NameAttribute(NameOID.USER_ID, f"MST:{tax_code}")]
+    return x509.Name([country, name, *code])
 
 
 def _certificate(
@@ -219,10 +220,10 @@ def sign(
     at = day + timedelta(hours=8, seconds=rng.randrange(9 * 3600))
     party = data.find("NDHDon/NBan")
     by = by or identity(party.findtext("Ten") or "Không tên", party.findtext("MST"))
-    _put(document, _place(invoice, "NBan"), [data], by, at, way, with_it)
+    seal(document, _place(invoice, "NBan"), [data], by, at, way, with_it)
     if code is not None and not way.whole:
         later = at + timedelta(seconds=rng.randrange(2, 90))
-        _put(document, _place(invoice, "CQT"), [data, code], tax_authority(), later, Way())
+        seal(document, _place(invoice, "CQT"), [data, code], tax_authority(), later, Way())
     signed: bytes = etree.tostring(
         document.getroottree(), encoding="UTF-8", xml_declaration=xml.startswith(b"<?xml")
     )
@@ -235,7 +236,7 @@ def _place(invoice: etree._Element, signer: Signer) -> etree._Element:
     return etree.SubElement(signatures, signer) if found is None else found
 
 
-def _put(
+def seal(
     document: etree._Element,
     place: etree._Element,
     parts: Sequence[etree._Element],
@@ -260,7 +261,7 @@ def _put(
 
 def _key_info(signature: etree._Element, by: Identity, with_it: Sequence[Identity]) -> None:
     data = etree.SubElement(etree.SubElement(signature, f"{_DS}KeyInfo"), f"{_DS}X509Data")
-    etree.SubElement(data, f"{_DS}X509SubjectName").text = by.certificate.subject.rfc4514_string()
+    etree.SubElement(data, f"{_DS}X509SubjectName").text = by.name.rfc4514_string()
     for one in (by, *with_it):
         etree.SubElement(data, f"{_DS}X509Certificate").text = base64.b64encode(one.der).decode()
 
