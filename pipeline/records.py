@@ -172,7 +172,7 @@ class Field:
     raw: str | None  # as printed
     value: Any  # normalised: str (also for Decimal and date), int, bool or None
     confidence: float | None
-    source: str  # "read", "qr", "mrz" or "review"
+    source: str  # "read" (by the model), "xml", "text", "qr", "mrz" or "review"
     page: int | None
     box: Box | None = None
     problem: str | None = None  # why raw could not be normalised
@@ -229,6 +229,28 @@ class PageResult:
     passes: int = 1  # over the page; more than one where a table did not fit beside it
 
 
+Verdict = Literal["agrees", "differs", "silent", "offers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What one witness says of one field.
+
+    agrees   it bears the value out
+    differs  it has another one
+    silent   it has something there that cannot be used, like a zone with a wrong check digit
+    offers   no value was read, and it has one
+    """
+
+    field: str  # path
+    source: str  # as of a `Field`
+    verdict: Verdict
+    raw: str | None = None  # as the witness has it
+    value: Any = None  # normalised, as of a `Field`; None where it is known only in part
+    page: int | None = None
+    box: Box | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """A document's result. `record` is the schema's shape with normalised JSON-ready values."""
@@ -238,3 +260,4 @@ class Extraction:
     fields: tuple[Field, ...]
     checks: tuple[Check, ...]
     pages: int
+    testimony: tuple[Testimony, ...] = ()

@@ -39,7 +39,7 @@ def _makers(model: type[BaseModel]) -> Iterator[object]:
     """The model, its bases and its rules, and the same of the models in it."""
     yield from model.__mro__
     yield from class_var(model, "checks")
-    yield from class_var(model, "code_checks")
+    yield from (item.says for item in class_var(model, "evidence"))
     for kind, _ in _types(model):
         if issubclass(kind, BaseModel):
             yield from _makers(kind)

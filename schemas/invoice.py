@@ -14,9 +14,10 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from schemas import checks
+from schemas import checks, invoice_qr
 from schemas import vat as rates
 from schemas.checks import CheckResult, Rule, equal
+from schemas.evidence import Evidence
 from schemas.fields import (
     AmountInWords,
     AuthorityCode,
@@ -264,6 +265,7 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
     )  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 
 from pipeline.errors import Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Check, Code, Extraction, Failure, Field, Flag, PageRecord, PageResult
+from pipeline.records import Check, Code, Extraction, Failure, Field, Flag, PageRecord, PageResult, Testimony
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -158,6 +158,33 @@ def check_from(row: Row) -> Check:
     )
 
 
+def testimony(number: int, item: Testimony) -> dict[str, Any]:
+    kind, value = _typed(item.value)
+    return {
+        "number": number,
+        "field": item.field,
+        "source": item.source,
+        "verdict": item.verdict,
+        "raw": item.raw,
+        "value": value,
+        "type": kind,
+        "page": item.page,
+        "box": item.box,
+    }
+
+
+def testimony_from(row: Row) -> Testimony:
+    return Testimony(
+        row["field"],
+        row["source"],
+        row["verdict"],
+        row["raw"],
+        _untyped(row["type"], row["value"]),
+        row["page"],
+        None if row["box"] is None else _box(json.loads(row["box"])),
+    )
+
+
 # pages
 
 
@@ -229,6 +256,18 @@ def _page_field_from(stored: Sequence[Any]) -> Field:
 
 
 def extraction(
-    state: Any, record: dict[str, Any], fields: Iterable[Row], checks: Iterable[Row], pages: int
+    state: Any,
+    record: dict[str, Any],
+    fields: Iterable[Row],
+    checks: Iterable[Row],
+    pages: int,
+    witnesses: Iterable[Row],
 ) -> Extraction:
-    return Extraction(state, record, tuple(map(field_from, fields)), tuple(map(check_from, checks)), pages)
+    return Extraction(
+        state,
+        record,
+        tuple(map(field_from, fields)),
+        tuple(map(check_from, checks)),
+        pages,
+        tuple(map(testimony_from, witnesses)),
+    )
