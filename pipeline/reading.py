@@ -192,7 +192,13 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     count = len(page.tiles)
     try:
         record = parse.page_record(
-            generation, recipe.spec, page.page, page.codes, grid=page.grid, tiles=count
+            generation,
+            recipe.spec,
+            page.page,
+            page.codes,
+            grid=page.grid,
+            tiles=count,
+            form=recipe.answer_form,
         )
         record = replace(record, flags=page.flags, text=page.text)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
