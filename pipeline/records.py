@@ -178,6 +178,27 @@ class Field:
     problem: str | None = None  # why raw could not be normalised
 
 
+SignatureVerdict = Literal[
+    "valid", "altered", "issuer_not_trusted", "expired_at_signing", "not_verifiable", "unsigned"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a document's electronic signatures are worth, the worst of them counting: `einvoice.signature`.
+
+    `signer`, `tax_code` and `signed_at` (ISO 8601) are of the signature over what is read, and are claims as
+    long as the issuer is not trusted. `anchored`: there were trust anchors to judge the issuer by.
+    """
+
+    verdict: SignatureVerdict
+    why: str  # one sentence
+    signer: str | None = None
+    tax_code: str | None = None
+    signed_at: str | None = None
+    anchored: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class PageRecord:
     """What one page said, complete enough to merge again without the model."""

@@ -159,6 +159,11 @@ class Settings(BaseSettings):
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
     )
+    sources_of_authority: tuple[str, ...] | None = Field(
+        None,
+        description="xml, qr, mrz …: sources whose values are chosen before what was read, in this order; "
+        "others are witnesses. None: those that the schema names; `vinbatch judge` applies others",
+    )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()
     log: LogSettings = LogSettings()
