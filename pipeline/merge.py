@@ -132,7 +132,9 @@ class _Merged:
         elif isinstance(node, Repeated):
             yield from self._list(path, seams.line_numbers(node))
         else:
-            yield self._pick([page[path] for page in self._pages if path in page])
+            found = [page[path] for page in self._pages if path in page]
+            if found:  # no page has what is not asked of the model
+                yield self._pick(found)
 
     def _pick(self, found: Sequence[Field]) -> Field:
         """The surest of the values that stand on any page; null only if they are null on every page."""
@@ -147,11 +149,14 @@ class _Merged:
 
     def _list(self, path: str, numbers: frozenset[str]) -> Iterator[Field]:
         """All items in the order of the pages, numbered through."""
-        counts = [page[path] for page in self._pages if path in page]
+        pages = [(page, began) for page, began in zip(self._pages, self._began, strict=True) if path in page]
+        if not pages:
+            return
+        counts = [page[path] for page, _ in pages]
         items: list[Field] = []
         begins: list[int] = []
         total = 0
-        for page, count, began in zip(self._pages, counts, self._began, strict=True):
+        for (page, began), count in zip(pages, counts, strict=True):
             if count.value:
                 begins.append(total)
             twice = _read_twice(page, path, count.value, began, numbers)

@@ -71,6 +71,28 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A piece of a page's text without blanks, NFC, and where it stands on the page as it is drawn."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayer:
+    """The text that a page brings along, beside its pixels, in the file's own order.
+
+    `trusted`: it stands on paper as well, letter for letter; words that do not are left out. Where it is
+    False, the words may say what nobody sees. `why` is a sentence on what was left out, or speaks against
+    the layer.
+    """
+
+    words: tuple[Word, ...]
+    trusted: bool
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """Something about a page as it was drawn that a person should look at; `message` is one sentence."""
 
@@ -91,6 +113,7 @@ class PageImage:
     codes: tuple[Code, ...] = ()  # from the top down
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None
+    text: TextLayer | None = None  # None: a picture, or a PDF's page without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +132,7 @@ class PreparedPage:
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None  # as of the `PageImage`
     grid: tuple[int, int] = (1, 1)
+    text: TextLayer | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]
@@ -208,6 +232,7 @@ class PageRecord:
     codes: tuple[Code, ...] = ()
     flags: tuple[Flag, ...] = ()
     seams: tuple[str, ...] = ()  # paths of the list items with which the model began in each further pass
+    text: TextLayer | None = None
 
 
 @dataclass(frozen=True, slots=True)

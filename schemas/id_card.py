@@ -129,3 +129,11 @@ class IdCard(BaseModel):
     personal_identification: LongText | None = Field(None, title="Đặc điểm nhận dạng")
     issue_date: VnDate | None = Field(None, title="Ngày cấp")
     mrz: Mrz | None = Field(None, title="MRZ")
+
+
+class IdCard2(IdCard):
+    """Thẻ căn cước, căn cước công dân hoặc chứng minh nhân dân"""
+
+    # On the back of the 2024 form; the place of residence there is that of the 2021 form under another name.
+    place_of_abode: Text | None = Field(None, title="Nơi cư trú")
+    place_of_birth_registration: Text | None = Field(None, title="Nơi đăng ký khai sinh")

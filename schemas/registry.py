@@ -8,6 +8,7 @@ A user's file needs no registration. Beside its fields a model may hold
     required: ClassVar = ("number",)         its fields without which a document is not done
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
+    unasked: ClassVar = ("rate",)            its fields that the model is not asked for
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -24,25 +26,36 @@ from pydantic import BaseModel
 from schemas import required
 from schemas.evidence import Evidence
 from schemas.fingerprint import fingerprints
-from schemas.id_card import IdCard
-from schemas.invoice import Invoice
-from schemas.receipt import Receipt
+from schemas.id_card import IdCard, IdCard2
+from schemas.invoice import Invoice, Invoice2
+from schemas.law import Law
+from schemas.receipt import Receipt, Receipt2
 from schemas.shape import Group, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
 from schemas.spec import SchemaSpec as SchemaSpec
 from schemas.spec import class_var
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
-    "invoice": {1: Invoice},
-    "id_card": {1: IdCard},
-    "receipt": {1: Receipt},
+    "invoice": {1: Invoice, 2: Invoice2},
+    "id_card": {1: IdCard, 2: IdCard2},
+    "receipt": {1: Receipt, 2: Receipt2},
 }
 
 
-def resolve(name: str) -> SchemaSpec:
-    """The schema of that name. Raises SchemaError with one line that says what is wrong and what to do."""
+def resolve(name: str, law: Law | None = None) -> SchemaSpec:
+    """The schema of that name. `law` has the periods that a user adds to those of `law.toml`.
+
+    Raises SchemaError with one line that says what is wrong and what to do.
+    """
     path, colon, model_name = name.rpartition(":")
-    return _from_file(path, model_name) if colon else _built_in(name)
+    spec = _from_file(path, model_name) if colon else _built_in(name)
+    return under(spec, law) if law is not None and law != Law() else spec
+
+
+def under(spec: SchemaSpec, law: Law) -> SchemaSpec:
+    """The schema with this law added: its rules are others, and so is its hash."""
+    changed = hashlib.sha256(f"{spec.hash}\n{law.model_dump_json()}".encode()).hexdigest()
+    return replace(spec, law=spec.law.extended(law), hash=changed)
 
 
 def _built_in(name: str) -> SchemaSpec:
@@ -80,7 +93,7 @@ def _from_file(path: str, model_name: str) -> SchemaSpec:
     if version in BUILT_IN.get(name, ()):
         raise SchemaError(
             f"{path}: {model_name} would be {name}@{version}, which is built in; "
-            f"rename the class, or give it `version: ClassVar = {version + 1}`"
+            f"rename the class, or give it `version: ClassVar = {max(BUILT_IN[name]) + 1}`"
         )
     return _spec(f"{path}:{model_name}", name, version, model)
 

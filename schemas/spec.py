@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from schemas import required
 from schemas.checks import CheckResult, Rule, guarded
 from schemas.evidence import Claim, Evidence
+from schemas.law import Law, applied, built_in
 from schemas.settle import Settled, settle
 from schemas.shape import Group, plain_type
 
@@ -30,6 +31,7 @@ class SchemaSpec:
     hash       sha256, hex, of everything in the schema that can change a result
     page_hash  sha256, hex, of what can change the record of a page: as `hash`, but without the rules
     reference  what `resolve` finds it by again: "invoice@1" or "path/to/file.py:Model"
+    law        dated rates and forms that its rules go by
     """
 
     name: str
@@ -40,6 +42,7 @@ class SchemaSpec:
     hash: str
     page_hash: str = ""
     reference: str = ""
+    law: Law = field(default_factory=built_in)
 
     def validate(self, record: Mapping[str, Any]) -> list[CheckResult]:
         """What pydantic says of the record: the model's own types, constraints and validators.
@@ -52,7 +55,8 @@ class SchemaSpec:
         """All rules of the schema, its `checks`, over a record of normalised JSON-ready values."""
         rules: Sequence[Rule] = class_var(self.model, "checks")
         subject = instance(self.model, record)
-        return [result for rule in rules for result in guarded(rule, subject)]
+        with applied(self.law):
+            return [result for rule in rules for result in guarded(rule, subject)]
 
     def run_checks(self, record: Mapping[str, Any]) -> tuple[CheckResult, ...]:
         """Every check of the schema over a document's record of normalised, JSON-ready values.

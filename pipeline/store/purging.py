@@ -26,13 +26,8 @@ from pipeline.store.tables import (
 )
 
 _BATCH = 2000  # documents removed in one transaction
-_OWNED = (
-    witnesses,
-    checks,
-    fields,
-    extractions,
-    pages,
-)  # a document's rows, those that refer to others first
+# A document's rows, those that refer to others first.
+_OWNED = (witnesses, checks, fields, extractions, pages)
 _SHORTEST_SUBJECT = 4  # characters
 
 

@@ -228,21 +228,6 @@ checks = Table(
     Column("found", Text),
 )
 
-witnesses = Table(
-    "witnesses",
-    metadata,
-    Column("document_id", Id, ForeignKey("extractions.document_id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("field", Text, nullable=False),  # its path
-    Column("source", Text, nullable=False),  # qr, mrz, xml, text …
-    Column("verdict", Text, nullable=False),  # agrees, differs, silent, or offers where no value was read
-    Column("raw", Text),  # as the witness has it
-    Column("value", Text),  # canonical text, as in `fields`
-    Column("type", Text),
-    Column("page", Integer),
-    Column("box", Text),  # JSON [left, top, right, bottom]
-)
-
 # What questions over many invoices ask of each: made from its record, and made anew when the rules change.
 # It is as new as the last question (`invoice_index.update`), and holds nothing that the record does not.
 invoice_index = Table(
@@ -267,4 +252,19 @@ invoice_index = Table(
     Column("payment", Text, nullable=False),  # without cash, cash or unknown
     Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
     Column("related", Text),  # the other's identity
+)
+
+witnesses = Table(
+    "witnesses",
+    metadata,
+    Column("document_id", Id, ForeignKey("extractions.document_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("field", Text, nullable=False),  # its path
+    Column("source", Text, nullable=False),  # qr, mrz, xml, text …
+    Column("verdict", Text, nullable=False),  # agrees, differs, silent, or offers where no value was read
+    Column("raw", Text),  # as the witness has it
+    Column("value", Text),  # canonical text, as in `fields`
+    Column("type", Text),
+    Column("page", Integer),
+    Column("box", Text),  # JSON [left, top, right, bottom]
 )

@@ -18,6 +18,8 @@ from pipeline.records import (
     PageRecord,
     PageResult,
     Testimony,
+    TextLayer,
+    Word,
 )
 from pipeline.store import Job, Store
 from schemas.registry import SchemaSpec, resolve
@@ -86,7 +88,9 @@ def invoice(
 def page(number: int = 1, key: str | None = None, text: str = "{}") -> PageResult:
     codes = (Code("qr", "a|b", (0.0, 0.0, 0.1, 0.1)),)
     flags = (Flag(FlagCode.annotation_not_drawn, "a Stamp has no appearance"),)
-    record = PageRecord(number, invoice().fields, codes, flags, seams=("lines[1]",))
+    words = (Word("Hóa", (0.1, 0.0123, 0.1456, 0.0199)), Word("đơn", (0.15, 0.0123, 0.2, 1.0)))
+    layer = TextLayer(words, True, "1 of 3 words: under a picture")
+    record = PageRecord(number, invoice().fields, codes, flags, seams=("lines[1]",), text=layer)
     key = key or f"key-{number}"
     return PageResult(number, key, record, None, "pdfium", 1654, 2339, 7, 1900, 250, text, passes=2)
 

@@ -38,8 +38,26 @@ def commit(store: Store, name: str, spec: SchemaSpec, record: dict[str, Any]) ->
 
 
 def test_the_built_in_schemas_have_the_promised_views() -> None:
-    names = {view.name for schema in ("invoice", "id_card", "receipt") for view in of(resolve(schema))}
-    assert names == {"invoice_v1", "invoice_v1_lines", "id_card_v1", "receipt_v1", "receipt_v1_lines"}
+    schemas = (f"{name}@{version}" for name in ("invoice", "id_card", "receipt") for version in (1, 2))
+    names = {view.name for schema in schemas for view in of(resolve(schema))}
+    assert names == {
+        *(
+            "invoice_v1",
+            "invoice_v1_lines",
+            "invoice_v1_by_rate",
+            "id_card_v1",
+            "receipt_v1",
+            "receipt_v1_lines",
+        ),
+        *(
+            "invoice_v2",
+            "invoice_v2_lines",
+            "invoice_v2_by_rate",
+            "id_card_v2",
+            "receipt_v2",
+            "receipt_v2_lines",
+        ),
+    }
 
 
 def test_an_invoice_is_a_row_with_types(store: Store) -> None:
