@@ -108,6 +108,7 @@ def involved(settings: Settings) -> dict[str, Any]:
         "engine": _involved(settings, "engine"),
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
+        "sources_of_authority": settings.sources_of_authority,
     }
 
 

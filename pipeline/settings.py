@@ -166,6 +166,11 @@ class Settings(BaseSettings):
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
     )
+    sources_of_authority: tuple[str, ...] | None = Field(
+        None,
+        description="xml, qr, mrz …: sources whose values are chosen before what was read, in this order; "
+        "others are witnesses. None: those that the schema names; `vinbatch judge` applies others",
+    )
     law: Law = Field(
         Law(), description="periods that are added to those of schemas/law.toml: VAT rates and forms by date"
     )
