@@ -51,6 +51,12 @@ class SourceSettings(Section):
         (), description="globs of names, or of paths below the source: only such documents are listed"
     )
     exclude: tuple[str, ...] = Field((), description="the same of what is not listed")
+    group: tuple[str, ...] = Field(
+        (),
+        description="files that are one document, beside a PDF and an XML of one name, which always are: "
+        "patterns like {id}-front.jpg,{id}-back.jpg; archive: all that is in one zip or tar; "
+        "none: not even those of one name",
+    )
     allowed_roots: tuple[str, ...] = Field(
         (), description="folders and s3:// prefixes that any manifest may name and any link may lead to"
     )
