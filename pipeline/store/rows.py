@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -21,11 +22,13 @@ from pipeline.records import (
     Flag,
     PageRecord,
     PageResult,
+    Testimony,
     TextLayer,
     Word,
 )
 
 _GRID = 10_000  # of a page's side: a fifth of a pixel of A4 at 200 dpi
+_LONGEST_URI = 2000  # bytes; an index entry of PostgreSQL holds 2,700
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 Row = RowMapping | Mapping[str, Any]
@@ -45,6 +48,17 @@ def dump(value: Any) -> str:
 def clean(text: str) -> str:
     """Text that both databases take: NUL and half characters become U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def uri(name: str, why: Failure | None) -> tuple[str, Failure | None]:
+    """A file's name as both databases take it, and what is wrong with it: `why`, or that it is too long."""
+    name = clean(name)
+    if len(name.encode()) <= _LONGEST_URI:
+        return name, why
+    message = f"the name has {len(name.encode()):,} bytes, at most {_LONGEST_URI:,}"
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    short = f"{name.encode()[: _LONGEST_URI - 100].decode('utf-8', 'ignore')}…{digest}"
+    return short, Failure(Reason.uri_too_long, message)
 
 
 def _halves(text: str) -> bool:
@@ -170,6 +184,33 @@ def check_from(row: Row) -> Check:
     )
 
 
+def testimony(number: int, item: Testimony) -> dict[str, Any]:
+    kind, value = _typed(item.value)
+    return {
+        "number": number,
+        "field": item.field,
+        "source": item.source,
+        "verdict": item.verdict,
+        "raw": item.raw,
+        "value": value,
+        "type": kind,
+        "page": item.page,
+        "box": item.box,
+    }
+
+
+def testimony_from(row: Row) -> Testimony:
+    return Testimony(
+        row["field"],
+        row["source"],
+        row["verdict"],
+        row["raw"],
+        _untyped(row["type"], row["value"]),
+        row["page"],
+        None if row["box"] is None else _box(json.loads(row["box"])),
+    )
+
+
 # pages
 
 
@@ -264,6 +305,18 @@ def _page_field_from(stored: Sequence[Any]) -> Field:
 
 
 def extraction(
-    state: Any, record: dict[str, Any], fields: Iterable[Row], checks: Iterable[Row], pages: int
+    state: Any,
+    record: dict[str, Any],
+    fields: Iterable[Row],
+    checks: Iterable[Row],
+    pages: int,
+    witnesses: Iterable[Row],
 ) -> Extraction:
-    return Extraction(state, record, tuple(map(field_from, fields)), tuple(map(check_from, checks)), pages)
+    return Extraction(
+        state,
+        record,
+        tuple(map(field_from, fields)),
+        tuple(map(check_from, checks)),
+        pages,
+        tuple(map(testimony_from, witnesses)),
+    )

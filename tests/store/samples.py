@@ -17,6 +17,7 @@ from pipeline.records import (
     Flag,
     PageRecord,
     PageResult,
+    Testimony,
     TextLayer,
     Word,
 )
@@ -66,7 +67,7 @@ def invoice(
     fields = (
         Field("number", number, number, 0.98, "read", 1, (0.1, 0.2, 0.3, 0.4)),
         Field("issue_date", "01/05/2026", "2026-05-01", 0.97, "read", 1),
-        Field("seller_name", "Công ty Mẫu", "Công ty Mẫu", 0.9, "read", 1),
+        Field("seller_name", "Công ty Mẫu", "Công ty Mẫu", 0.9, "xml", 1),
         Field("lines", None, 2, 0.99, "read", 1),
         Field("lines[0].quantity", "2,5", "2.5", 0.5, "read", 1),
         Field("total", total, total, 0.99, "read", 1),
@@ -76,7 +77,12 @@ def invoice(
         Check("words", True, "error", "the words say the same", ("total",)),
         Check("total", False, "warning", "net and VAT give another total", ("net", "vat"), "1100000", "1"),
     )
-    return Extraction(state, record, fields, checks, pages)
+    testimony = (
+        Testimony("number", "qr", "agrees", number, number, 1, (0.5, 0.5, 0.6, 0.6)),
+        Testimony("lines[0].quantity", "text", "differs", "2,6", "2.6", 1),
+        Testimony("vat_rate", "qr", "offers", "8 %", "8%", 1, (0.5, 0.5, 0.6, 0.6)),
+    )
+    return Extraction(state, record, fields, checks, pages, testimony)
 
 
 def page(number: int = 1, key: str | None = None, text: str = "{}") -> PageResult:
