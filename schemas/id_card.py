@@ -14,11 +14,11 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas import mrz, qr
+from schemas import law, mrz, qr
 from schemas.checks import CheckResult, CodeRule, Rule, Severity
 from schemas.dates import UNLIMITED
 from schemas.fields import ExpiryDate, LongText, Mrz, NationalId, PersonName, Text, VnDate
-from schemas.text import match, unaccented
+from schemas.text import match
 
 # The 63 provinces of the numbering, which was not changed when they became 34. Persons born abroad carry the
 # code of a country instead, so another code is unusual, not wrong.
@@ -38,8 +38,9 @@ def number(card: IdCard) -> Iterator[CheckResult]:
     if card.number is None:
         return
     if len(card.number) == 9:
-        message = "a number of 9 digits is that of a CMND, which has not been valid since 31 December 2024"
-        yield CheckResult("cmnd_expired", False, "warning", message, ("number",), "12 digits", card.number)
+        last = max((period.end for period in law.in_force().nine_digit_cards if period.end), default=None)
+        message = f"a number of 9 digits is that of a CMND, whose last day was {last}"
+        yield CheckResult("cmnd_expired", False, "info", message, ("number",), "12 digits", card.number)
         return
     province, century, year = card.number[:3], int(card.number[3]), card.number[4:6]
     known = province in PROVINCES
@@ -75,8 +76,8 @@ def date_order(card: IdCard) -> Iterator[CheckResult]:
 
 def expiry(card: IdCard) -> Iterator[CheckResult]:
     """A card lasts to the birthday at 14, 25, 40 or 60, then for ever; the day of issue tells which."""
-    if card.date_of_birth is None or card.expiry is None:
-        return
+    if card.date_of_birth is None or card.expiry is None or (card.number and len(card.number) == 9):
+        return  # a CMND lasted for 15 years
     possible = expiries(card.date_of_birth, card.issue_date)
     expected = " or ".join("no expiry" if day == UNLIMITED else str(day) for day in sorted(possible))
     found = "no expiry" if card.expiry == UNLIMITED else str(card.expiry)
@@ -124,16 +125,10 @@ def machine_readable_zone(card: IdCard) -> Iterator[CheckResult]:
         yield _against("MRZ", "sex", zone.sex, card.sex)
     if card.full_name is not None:
         # Line 3 holds 30 characters: a longer name is cut off there.
-        printed = " ".join(re.findall(r"[A-Z]+", unaccented(card.full_name).upper()))
-        full = not card.mrz.endswith("<<")
-        cut = printed[: len(zone.name)] if full else printed
-        yield _agree(
-            "mrz_full_name",
-            ("full_name", "mrz"),
-            zone.name,
-            cut,
-            f"the MRZ says {zone.name}, the print {printed}",
-        )
+        passed = mrz.names_agree(zone.name, card.full_name, cut=not card.mrz.endswith("<<"))
+        message = f"the MRZ says {zone.name}, the print {card.full_name}"
+        fields = ("full_name", "mrz")
+        yield CheckResult("mrz_full_name", passed, "error", message, fields, zone.name, card.full_name)
 
 
 def card_code(card: IdCard, text: str) -> Iterator[CheckResult]:
