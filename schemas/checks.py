@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from stdnum.exceptions import ValidationError
 from stdnum.vn import mst
@@ -34,12 +34,11 @@ class CheckResult:
     found: str | None = None
 
 
-# A rule takes an instance of the schema; a rule over codes takes also the text of one QR code on its pages.
-Rule = Callable[[Any], Iterable[CheckResult]]
-CodeRule = Callable[[Any, str], Iterable[CheckResult]]
+Rule = Callable[[Any], Iterable[CheckResult]]  # from an instance of the schema
+Said = TypeVar("Said")
 
 
-def guarded(rule: Callable[..., Iterable[CheckResult]], *arguments: object) -> Iterator[CheckResult]:
+def guarded(rule: Callable[..., Iterable[Said]], *arguments: object) -> Iterator[Said | CheckResult]:
     """The results of one rule; if it raises, a failed check in place of what it had left to say."""
     try:
         yield from rule(*arguments)

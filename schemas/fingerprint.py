@@ -17,7 +17,7 @@ from schemas import law
 from schemas.shape import Group, Printed, plain_type
 from schemas.spec import class_var
 
-_READING = "dates fields numbers printed shape text"  # our files between a printed text and its value
+_READING = "dates fields numbers printed shape text words"  # our files between a printed text and its value
 
 
 def fingerprints(model: type[BaseModel], shape: Group) -> tuple[str, str]:
@@ -41,7 +41,7 @@ def _makers(model: type[BaseModel]) -> Iterator[object]:
     """The model, its bases and its rules, and the same of the models in it."""
     yield from model.__mro__
     yield from class_var(model, "checks")
-    yield from class_var(model, "code_checks")
+    yield from (item.says for item in class_var(model, "evidence"))
     for kind, _ in _types(model):
         if issubclass(kind, BaseModel):
             yield from _makers(kind)

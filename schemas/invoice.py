@@ -19,11 +19,12 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from schemas import checks, currencies, law, sums
+from schemas import checks, currencies, invoice_qr, law, sums
 from schemas import numbering as numbers
 from schemas import vat as rates
 from schemas.checks import CheckResult, Rule, equal, figure
 from schemas.currencies import DONG, coin
+from schemas.evidence import Evidence
 from schemas.fields import (
     STRUCK_OUT,
     AmountInWords,
@@ -509,6 +510,8 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
+    evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
     )  # fmt: skip
