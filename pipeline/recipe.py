@@ -31,7 +31,7 @@ class Recipe:
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts) -> Recipe:
         """Raises UsageError for a schema that no grammar can hold to, naming the field."""
         question, rules = prompt.build(spec), grammar.compile(spec)
-        paths = [path for path, _ in spec.shape.leaves()]
+        paths = [path for path, _ in spec.shape.of_pages.leaves()]
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
         return cls(spec, settings, question, rules, max_tiles, key, model.room)
