@@ -508,6 +508,7 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
     evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
