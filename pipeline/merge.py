@@ -96,7 +96,9 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     leaves = dict(spec.shape.leaves())
     merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
     found = tuple(merged.walk(spec.shape))
-    settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
+    # What XML says is exact: only what is printed may mean one number or another.
+    printed = {field.path: field.raw for field in found if field.raw is not None and field.source != "xml"}
+    settled = spec.settle(printed)
     full = (check for page in pages for check in full_lists(page.fields, spec.shape))
     fields = tuple(_settled(field, settled.values) for field in found)
     return _Reading(fields, (*merged.checks, *full, *settled.checks))
