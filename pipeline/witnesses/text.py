@@ -49,6 +49,8 @@ class TextLayers:
 
     def testify(self, field: Field) -> Testimony:
         leaf = self._leaves.get(leaf_path(field.path))
+        if leaf is None and isinstance(field.value, int):
+            return self._of_list(field)
         if leaf is None or field.value is None:
             return Testimony(field.path, self.source, "silent")
         places = self._places(leaf, field)
@@ -73,6 +75,23 @@ class TextLayers:
             if beside is not None and not self._said[beside[0]]:
                 value, place = beside
                 yield Testimony(field.path, self.source, "offers", place.text, value, place.page, place.box)
+
+    def _of_list(self, field: Field) -> Testimony:
+        """Of a list with its number of items: whether those stand on the pages of which any does.
+
+        An item is missing where none of its values stands anywhere, though others' values do.
+        """
+        missing = there = 0
+        for line, items in self._of_line.items():
+            if line.startswith(f"{field.path}["):
+                own = [item for item in items if len(_letters(str(item.value))) >= _DIGITS]
+                found = [bool(self._places(self._leaves[leaf_path(item.path)], item)) for item in own]
+                missing += len(found) > 1 and not any(found)
+                there += len(found) > 1 and all(found)
+        if missing and there > missing:
+            raw = f"{field.value - missing} of {field.value}"
+            return Testimony(field.path, self.source, "differs", raw)
+        return Testimony(field.path, self.source, "silent")
 
     # where a value stands
 
