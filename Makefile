@@ -17,13 +17,14 @@ demo: .venv/.ready-app
 
 test: .venv/.ready-test lint
 	@mkdir -p .coverage
-	$(BIN)/python -m pytest -m "not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
+	$(BIN)/python -m pytest -m "not slow and not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
+	$(BIN)/python -m pytest -m "slow and not drill" --durations=40
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill
 
 long: .venv/.ready-test
-	VINBATCH_MUTANTS=10000 VINBATCH_DOCUMENTS=1000000 VINBATCH_PAGES=3000 VINBATCH_SLOW_PAGES=200 $(BIN)/python -m pytest --timeout 0 \
+	VINBATCH_MUTANTS=10000 VINBATCH_DOCUMENTS=1000000 VINBATCH_PAGES=3000 VINBATCH_SLOW_PAGES=200 VINBATCH_MIXES=200 $(BIN)/python -m pytest --timeout 0 \
 		tests/pipeline/test_fuzz.py tests/workers/test_million.py tests/workers/test_budgets.py tests/vintern/test_engine.py
 
 quick: .venv/.ready-test
