@@ -23,6 +23,7 @@ from pipeline.recipe import Recipe
 from pipeline.records import Document, Extraction, Failure, PreparedPage
 from pipeline.render import Renderer
 from pipeline.run import DocumentResult
+from pipeline.sandbox import confine
 from pipeline.settings import RenderSettings, Settings, SourceSettings
 from pipeline.sources import list_documents
 from pipeline.specimens import make
@@ -275,6 +276,7 @@ def test_one_that_is_refused_spoils_nothing_for_the_next(renderer: Renderer) -> 
             children.add(renderer._children["lxml"])
         assert not isinstance(page, Failure) and len(children) == 1
         assert set(renderer._children) == {"lxml"}  # nothing else is started for it
+        assert renderer._children["lxml"].confinement == confine.possible()
 
 
 def test_a_schema_that_says_nothing_of_xml_is_told_so(renderer: Renderer) -> None:
