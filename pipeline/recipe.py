@@ -38,7 +38,7 @@ class Recipe:
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
         """Raises UsageError for a schema that no grammar can hold to, naming the field."""
         question, rules = prompt.build(spec), grammar.compile(spec)
-        paths = [path for path, _ in spec.shape.leaves()]
+        paths = [path for path, _ in spec.shape.of_pages.leaves()]
         xml_key = keys.xml_settings_key(_places(spec.shape), keys.xml_installed())
         if model is None:
             return cls(spec, settings, question, rules, 0, None, xml_key)

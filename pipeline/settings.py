@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UsageError
+from schemas.law import Law
 
 _FILE = "vinbatch.toml"
 
@@ -158,6 +159,9 @@ class Settings(BaseSettings):
         le=1,
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
+    )
+    law: Law = Field(
+        Law(), description="periods that are added to those of schemas/law.toml: VAT rates and forms by date"
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()

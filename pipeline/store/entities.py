@@ -210,4 +210,5 @@ class Purged:
     extractions: int
     fields: int
     checks: int
+    witnesses: int
     copies: tuple[str, ...] = ()
