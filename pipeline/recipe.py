@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
 from pipeline.filetype import Kind
+from pipeline.grammar import Form
 from pipeline.keys import ModelFacts
 from pipeline.records import Pixels
 from pipeline.room import Room, Tiling, page_tiling
@@ -33,18 +34,20 @@ class Recipe:
     key: str | None
     xml_key: str = ""
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
+    answer_form: Form = "objects"
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
         """Raises UsageError for a schema that no grammar can hold to, naming the field."""
-        question, rules = prompt.build(spec), grammar.compile(spec)
+        form: Form = "objects" if model is None else model.answer_form
+        question, rules = prompt.build(spec, form), grammar.compile(spec, form)
         paths = [path for path, _ in spec.shape.of_pages.leaves()]
         xml_key = keys.xml_settings_key(_places(spec.shape), keys.xml_installed())
         if model is None:
             return cls(spec, settings, question, rules, 0, None, xml_key)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, xml_key, model.room)
+        return cls(spec, settings, question, rules, max_tiles, key, xml_key, model.room, form)
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""
@@ -58,6 +61,10 @@ class Recipe:
                 f"page {page} of a {kind} needs the model, and the recipe was made without one"
             )
         return keys.page_key(sha256, page, key)
+
+    def failed_key(self, uri: str, page: int) -> str:
+        """The key of a page of a file that could not be had: it names no result."""
+        return keys.page_key(uri, page, self.xml_key)
 
 
 def needs_model(kind: Kind | None) -> bool:
