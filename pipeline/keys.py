@@ -105,6 +105,8 @@ def involved(settings: Settings) -> dict[str, Any]:
         "engine": _involved(settings, "engine"),
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
+        # Which files are one document. Jobs of the time before there was a choice have none of it.
+        **({"group": sorted(settings.source.group)} if settings.source.group else {}),
     }
 
 
