@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.grammar import Form
 from pipeline.room import Room
 from pipeline.sandbox import faces
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
-FORM = 3
+FORM = 4
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
 # And what chooses how a machine computes, and with how much context: that counts by what came of it there,
@@ -61,6 +62,7 @@ class ModelFacts:
     max_tiles: int  # as the checkpoint was trained
     numerics: str  # everything about device, dtype and kernels that can change a bit (`vintern.backend`)
     room: Room | None = None  # the context there, and what the job's schema takes of it
+    answer_form: Form = "objects"  # in which the checkpoint answers
 
 
 def settings_key(
@@ -88,6 +90,7 @@ def settings_key(
             "paths": list(paths),
             "question": question,
             "grammar": grammar,
+            "answer_form": model.answer_form,
             "checkpoint": model.checkpoint_hash,
             "numerics": model.numerics,
             # It decides how a page is cut and how far an answer may go. The rest of the room follows from
@@ -105,6 +108,7 @@ def involved(settings: Settings) -> dict[str, Any]:
         "engine": _involved(settings, "engine"),
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
+        "sources_of_authority": settings.sources_of_authority,
         # Which files are one document. Jobs of the time before there was a choice have none of it.
         **({"group": sorted(settings.source.group)} if settings.source.group else {}),
     }

@@ -10,11 +10,12 @@ Printed texts are normalised here once more, so that pages read long ago follow 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import seams
+from pipeline import seams, witnesses
 from pipeline.bounds import full_lists, full_texts
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
@@ -34,36 +35,71 @@ def document(
     *,
     failed: Sequence[Failure] = (),
     review_below: float = REVIEW_BELOW,
+    authority: Sequence[str] | None = None,
 ) -> Extraction:
     """The document that `pages` say together, with every check run. At least one page must have been read.
 
-    The state is "partial" when a page failed, else "review" when a check failed, else "done". A failed check
-    never changes a value.
+    Where XML and print are pages of one document, each is read by itself: `authority` (None: as the schema
+    says) names the sources whose values are chosen, and the others are witnesses. The state is "partial" when
+    a page failed, else "review" when a check failed, else "done". A failed check never changes a value.
     """
     if not pages:
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
+    authority = spec.sources_of_authority if authority is None else authority
+    by_source: dict[str, list[PageRecord]] = {}
+    for page in pages:
+        by_source.setdefault(_source(page), []).append(page)
+    readings = {source: _reading(some, spec) for source, some in by_source.items()}
+    source = witnesses.first(readings, authority)
+    chosen = readings.pop(source)
+    subject = witnesses.Subject(
+        spec,
+        tuple(pages),
+        chosen.fields,
+        record_of(spec.shape, chosen.fields),
+        {other: reading.fields for other, reading in readings.items()},
+        review_below,
+    )
+    subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
+    fields, record = subject.fields, dict(subject.record)
+    checks = (
+        *_flagged(pages),
+        *chosen.checks,
+        *full_texts(fields, dict(spec.shape.leaves())),
+        *_invalid(fields),
+        *_nothing_read(fields),
+        *_low_confidence(fields, review_below),
+        *spec.run_checks(record),
+        *asked.checks,
+    )
+    warned = any(not check.passed and check.severity != "info" for check in checks)
+    state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
+    count = len(pages) + len({f.page for f in failed})
+    return Extraction(state, record, fields, checks, count, asked.testimony)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What all pages of one source say, and what was odd about them."""
+
+    fields: tuple[Field, ...]
+    checks: tuple[Check, ...]
+
+
+def _source(page: PageRecord) -> str:
+    """Where a page's values come from: the model, or the page's own XML."""
+    return page.fields[0].source if page.fields else "read"
+
+
+def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     leaves = dict(spec.shape.leaves())
     merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
     found = tuple(merged.walk(spec.shape))
     settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
+    full = (check for page in pages for check in full_lists(page.fields, spec.shape))
     fields = tuple(_settled(field, settled.values) for field in found)
-    record = record_of(spec.shape, fields)
-    codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
-    checks = (
-        *_flagged(pages),
-        *merged.checks,
-        *(check for page in pages for check in full_lists(page.fields, spec.shape)),
-        *full_texts(fields, leaves),
-        *_invalid(fields),
-        *_nothing_read(fields),
-        *_low_confidence(fields, review_below),
-        *settled.checks,
-        *spec.run_checks(record, codes),
-    )
-    warned = any(not check.passed and check.severity != "info" for check in checks)
-    state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
-    return Extraction(state, record, fields, checks, len(pages) + len({f.page for f in failed}))
+    return _Reading(fields, (*merged.checks, *full, *settled.checks))
 
 
 def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:
@@ -96,7 +132,9 @@ class _Merged:
         elif isinstance(node, Repeated):
             yield from self._list(path, seams.line_numbers(node))
         else:
-            yield self._pick([page[path] for page in self._pages if path in page])
+            found = [page[path] for page in self._pages if path in page]
+            if found:  # no page has what is not asked of the model
+                yield self._pick(found)
 
     def _pick(self, found: Sequence[Field]) -> Field:
         """The surest of the values that stand on any page; null only if they are null on every page."""
@@ -111,11 +149,14 @@ class _Merged:
 
     def _list(self, path: str, numbers: frozenset[str]) -> Iterator[Field]:
         """All items in the order of the pages, numbered through."""
-        counts = [page[path] for page in self._pages if path in page]
+        pages = [(page, began) for page, began in zip(self._pages, self._began, strict=True) if path in page]
+        if not pages:
+            return
+        counts = [page[path] for page, _ in pages]
         items: list[Field] = []
         begins: list[int] = []
         total = 0
-        for page, count, began in zip(self._pages, counts, self._began, strict=True):
+        for (page, began), count in zip(pages, counts, strict=True):
             if count.value:
                 begins.append(total)
             twice = _read_twice(page, path, count.value, began, numbers)
@@ -128,7 +169,7 @@ class _Merged:
                 items += _renamed(page, f"{path}[{i}]", paths[i])
                 total += 1
             self.checks += [_read_again(run, paths) for run in twice]
-        yield Field(path, None, total, min(map(_confidence, counts)), "read", counts[0].page)
+        yield Field(path, None, total, min(map(_confidence, counts)), counts[0].source, counts[0].page)
         yield from items
         self._look_at(_texts(path, total, items), begins[1:])
 

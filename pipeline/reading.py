@@ -253,9 +253,15 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     count = len(page.tiles)
     try:
         record = parse.page_record(
-            generation, recipe.spec, page.page, page.codes, grid=page.grid, tiles=count
+            generation,
+            recipe.spec,
+            page.page,
+            page.codes,
+            grid=page.grid,
+            tiles=count,
+            form=recipe.answer_form,
         )
-        record = replace(record, flags=page.flags)
+        record = replace(record, flags=page.flags, text=page.text)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(
@@ -289,7 +295,8 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
     """
     if any(page.record is not None for page in pages):
         try:
-            return merged(pages, recipe.spec, recipe.settings.review_below)
+            settings = recipe.settings
+            return merged(pages, recipe.spec, settings.review_below, settings.sources_of_authority)
         except Coded as error:
             return Failure.of(error)
     failures = [page.failure for page in pages if page.failure is not None]
@@ -298,13 +305,19 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
     return min(failures, key=lambda why: not why.retryable)
 
 
-def merged(pages: Sequence[PageResult], spec: SchemaSpec, review_below: float) -> Extraction:
+def merged(
+    pages: Sequence[PageResult],
+    spec: SchemaSpec,
+    review_below: float,
+    authority: Sequence[str] | None = None,
+) -> Extraction:
     """The document that its pages make, of which at least one was read."""
     return merge.document(
         [page.record for page in pages if page.record is not None],
         spec,
         failed=[page.failure for page in pages if page.failure is not None],
         review_below=review_below,
+        authority=authority,
     )
 
 

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UsageError
+from schemas.law import Law
 
 _FILE = "vinbatch.toml"
 
@@ -164,6 +165,14 @@ class Settings(BaseSettings):
         le=1,
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
+    )
+    sources_of_authority: tuple[str, ...] | None = Field(
+        None,
+        description="xml, qr, mrz …: sources whose values are chosen before what was read, in this order; "
+        "others are witnesses. None: those that the schema names; `vinbatch judge` applies others",
+    )
+    law: Law = Field(
+        Law(), description="periods that are added to those of schemas/law.toml: VAT rates and forms by date"
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()

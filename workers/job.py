@@ -94,7 +94,7 @@ async def run_job(request: JobRequest, reporter: Reporter, stop: threading.Event
 def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) -> Iterator[_Driver]:
     """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
-    schema = schema_of(request.schema)
+    schema = schema_of(request.schema, request.settings.law)
     listings = [
         SourceListing(source, request.settings.source, *others)
         for source, *others in sources.together(request.sources)

@@ -4,9 +4,11 @@
 
 Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
 with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"codes": [w, h]} looks for QR
-codes on the pixels that the canvas holds. A line on standard output is the answer: {"pages": 7}, {"size": [w,
-h], "flags": [[code, message], …]}, {"unit": 1, "flags": …}, {"codes": [[text, box], …]} or {"reason": …,
-"message": …, "details": …}. The first line says what holds the process: {"landlock": 7, "seccomp": true}.
+codes on the pixels that the canvas holds, {"words": 3, "size": [w, h]} reads the text of the page it shows.
+A line on standard output is the answer: {"pages": 7}, {"size": [w, h], "flags": [[code, message], …]},
+{"unit": 1, "flags": …}, {"codes": [[text, box], …]}, {"words": [[text, box], …], "trusted": true, "why":
+null} or {"reason": …, "message": …, "details": …}. The first line says what holds the process:
+{"landlock": 7, "seccomp": true}.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any, TextIO, cast
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS
 from pipeline.sandbox import channel, confine
-from pipeline.sandbox.drawer import Drawer, Looker, PageLimits
+from pipeline.sandbox.drawer import Drawer, Looker, PageLimits, Speller
 from pipeline.sandbox.drawers import DRAWERS
 
 
@@ -53,6 +55,11 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
                 if codes is None:
                     raise RuntimeError("this child searches for no codes")
                 _say(answers, {"codes": codes.find(canvas, *command["codes"])})
+            elif "words" in command:
+                if not entry.words:
+                    raise RuntimeError("this child reads no text")
+                layer = cast(Speller, document).words(command["words"], canvas, command["size"])
+                _say(answers, {"words": layer.words, "trusted": layer.trusted, "why": layer.why})
             else:
                 if document is not None:
                     document.close()

@@ -216,5 +216,6 @@ class Purged:
     extractions: int
     fields: int
     checks: int
+    witnesses: int
     parts: int = 0
     copies: tuple[str, ...] = ()

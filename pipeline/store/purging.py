@@ -36,10 +36,12 @@ from pipeline.store.tables import (
     jobs,
     pages,
     parts,
+    witnesses,
 )
 
 _BATCH = 2000  # documents removed in one transaction
-_OWNED = (checks, fields, extractions, pages, parts)  # a document's rows, those that refer to others first
+# A document's rows, those that refer to others first.
+_OWNED = (witnesses, checks, fields, extractions, pages, parts)
 _SHORTEST_SUBJECT = 4  # characters
 
 
@@ -52,7 +54,7 @@ def purge(
     subject: str | None = None,
     dry_run: bool = False,
 ) -> Purged:
-    """Removes documents with their pages, cached results, extractions, fields and checks.
+    """Removes documents with their pages, cached results, extractions, fields, checks and testimony.
 
     At most one of: `document`, a URI, of any of its files; `older_than`, finished that long ago; `subject`, a
     value such as a person's number or name, looked for in fields, in what the model wrote, in codes and in
