@@ -38,13 +38,18 @@ def specimens(
         bool | None, typer.Option("--worn/--clean", help="Turned, blurred, shaded … [default: some are]")
     ] = None,
     format: Annotated[
-        str, typer.Option("--format", help="pdf, scanned-pdf, jpeg, png, tiff [default: the usual ones]")
+        str,
+        typer.Option(
+            "--format",
+            help="pdf, pdf-fonts-absent, scanned-pdf, jpeg, png, tiff [default: the usual ones]",
+        ),
     ] = "",
     fonts: Annotated[
         str, typer.Option(help="standard, or held-out from the demo model's training.")
     ] = "standard",
     layouts: Annotated[str | None, typer.Option(help="The same of layouts [default: as the fonts]")] = None,
     blank: Annotated[float, typer.Option(min=0, max=1, help="Chance that a value is left out.")] = 0.0,
+    xml: Annotated[bool, typer.Option("--xml", help="Signed e-invoice XML beside each invoice.")] = False,
 ) -> None:
     """Write synthetic documents whose truth is known, and truth.jsonl beside them."""
     with options.extra("specimens"):
@@ -60,6 +65,7 @@ def specimens(
         font_set=fonts,
         layouts=layouts,
         blank=blank,
+        xml=xml,
     )
     screen.say(f"{len(written)} specimens and their truth are in {out}")
 
