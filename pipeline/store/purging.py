@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, or_, 
 from pipeline.errors import UsageError
 from pipeline.store.database import Database
 from pipeline.store.entities import Job, Purged
-from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
+from pipeline.store.tables import checks, documents, extractions, fields, invoice_index, jobs, pages
 
 _BATCH = 2000  # documents removed in one transaction
 _OWNED = (checks, fields, extractions, pages)  # a document's rows, those that refer to others first
@@ -106,7 +106,7 @@ def _copies(db: Database, uri: str) -> tuple[str, ...]:
 
 def _forget(db: Database) -> None:
     """What was removed leaves the files too: SQLite's log is emptied, PostgreSQL's dead rows are cleared."""
-    tables = ", ".join(table.name for table in (documents, *_OWNED))
+    tables = ", ".join(table.name for table in (documents, *_OWNED, invoice_index))
     statement = "PRAGMA wal_checkpoint(TRUNCATE)" if db.is_sqlite else f"VACUUM {tables}"
     with db.errors(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(statement)

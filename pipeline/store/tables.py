@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0003"  # of migrations/versions that makes these tables
+REVISION = "0004"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -226,4 +226,30 @@ checks = Table(
     Column("fields", Text, nullable=False),  # JSON list of paths
     Column("expected", Text),
     Column("found", Text),
+)
+
+# What questions over many invoices ask of each: made from its record, and made anew when the rules change.
+# It is as new as the last question (`invoice_index.update`), and holds nothing that the record does not.
+invoice_index = Table(
+    "invoice_index",
+    metadata,
+    Column(
+        "document_id",
+        Id,
+        ForeignKey("extractions.document_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("rules", Text, nullable=False),  # hash of those that made the row
+    Column("identity", Text),  # "seller|form|series|number" in their common form; NULL where one is absent
+    Column("seller", Text),  # tax code
+    Column("seller_name", Text),
+    Column("buyer", Text),  # tax code
+    Column("number", Text),
+    Column("issue_date", Text),  # ISO 8601
+    Column("total", Text),  # canonical, in the invoice's currency
+    Column("total_vnd", BigInteger),  # whole đồng; NULL where the paper is in another currency
+    Column("payment", Text, nullable=False),  # without cash, cash or unknown
+    Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
+    Column("related", Text),  # the other's identity
 )
