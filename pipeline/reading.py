@@ -4,7 +4,8 @@ It is pure: no input, no output, no clock. Two drivers move it, `pipeline.run.do
 `workers.document` with pages side by side, so both come to the same verdict. A page goes
 
     missing → drawn → finished      the model answered, or died of it
-    missing → finished              it is known from before, cannot be drawn, or killed what drew it
+    missing → finished              it is known from before, says by itself what stands on it, cannot be
+                                    drawn, or killed what drew it
 
 Every call names its page, and is held against where that page is. A page that is unknown, drawn twice,
 answered twice or never asked for raises RuntimeError: then the program or the engine is wrong, not the
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
+from pipeline.filetype import Kind
 from pipeline.recipe import Recipe
-from pipeline.records import Extraction, Failure, Generation, PageResult, PreparedPage
+from pipeline.records import Extraction, Failure, Generation, PageRecord, PageResult, PreparedPage
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
@@ -61,11 +63,16 @@ Verdict = Commit | Retry | Quarantine
 class Reading:
     """Where the pages of one document are. Not for two threads at once."""
 
-    def __init__(self, recipe: Recipe, sha256: str, pages: int, prefix: str = "") -> None:
-        """`prefix` goes before each page's key in its request id, so that ids differ between tries."""
+    def __init__(
+        self, recipe: Recipe, sha256: str, pages: int, prefix: str = "", kind: Kind | None = None
+    ) -> None:
+        """`prefix` goes before each page's key in its request id, so that ids differ between tries.
+
+        `kind` is that of the file.
+        """
         self._recipe = recipe
         self._prefix = prefix
-        self.keys = {number: recipe.page_key(sha256, number) for number in range(1, pages + 1)}
+        self.keys = {number: recipe.page_key(sha256, number, kind) for number in range(1, pages + 1)}
         self._asked = {self.request_id(number): number for number in self.keys}
         self._drawn: dict[int, PreparedPage] = {}
         self._finished: dict[int, PageResult] = {}
@@ -110,6 +117,12 @@ class Reading:
             self._ends, self._last_end = 0, None
         else:
             self._count(prepared.ended)
+
+    def read(self, page: int, record: PageRecord) -> PageResult:
+        """`page` was asked for and needs no model: `record` is what it says."""
+        self._expect(page, "missing")
+        self._same(page, record.page)
+        return self._finish(page, PageResult(page, self.keys[page], record, None, renderer="lxml"))
 
     def failed(self, page: int, why: Failure) -> PageResult:
         """`page` was asked for and cannot be drawn."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
+from pipeline.filetype import Kind
 from pipeline.keys import ModelFacts
 from pipeline.records import Pixels
 from pipeline.room import Room, Tiling, page_tiling
 from pipeline.settings import Settings
+from schemas.shape import Group, Node, Repeated
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
@@ -17,28 +19,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that a job fixes for its pages. `key` names everything in it that can change a result."""
+    """All that a job fixes for its pages. `key` names everything in it that can change a result.
+
+    `xml_key` is the same for pages that need no model. A recipe made without a model serves these alone: its
+    `key` is None.
+    """
 
     spec: SchemaSpec
     settings: Settings
     question: str
     grammar: str
     max_tiles: int
-    key: str
+    key: str | None
+    xml_key: str = ""
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
 
     @classmethod
-    def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts) -> Recipe:
+    def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
         """Raises UsageError for a schema that no grammar can hold to, naming the field."""
         question, rules = prompt.build(spec), grammar.compile(spec)
         paths = [path for path, _ in spec.shape.leaves()]
+        xml_key = keys.xml_settings_key(_places(spec.shape), keys.xml_installed())
+        if model is None:
+            return cls(spec, settings, question, rules, 0, None, xml_key)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, model.room)
+        return cls(spec, settings, question, rules, max_tiles, key, xml_key, model.room)
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""
         return page_tiling(pixels, self.max_tiles, self.room)
 
-    def page_key(self, sha256: str, page: int) -> str:
-        return keys.page_key(sha256, page, self.key)
+    def page_key(self, sha256: str, page: int, kind: Kind | None = None) -> str:
+        """The key of a page of a file of this kind. Raises RuntimeError without the model that it needs."""
+        key = self.key if needs_model(kind) else self.xml_key
+        if key is None:
+            raise RuntimeError(
+                f"page {page} of a {kind} needs the model, and the recipe was made without one"
+            )
+        return keys.page_key(sha256, page, key)
+
+
+def needs_model(kind: Kind | None) -> bool:
+    """Whether the pages of a file of this kind, None where it is not known, are read by the model."""
+    return kind != "xml"
+
+
+def _places(node: Node) -> Any:
+    """Where each field stands in XML, JSON-ready."""
+    place = node.xml and asdict(node.xml)
+    if isinstance(node, Group):
+        return [node.name, node.xml_root, place, [_places(field) for field in node.fields]]
+    inner = _places(node.item) if isinstance(node, Repeated) else node.printed.sql
+    return [node.name, place, inner]

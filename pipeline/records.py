@@ -172,7 +172,7 @@ class Field:
     raw: str | None  # as printed
     value: Any  # normalised: str (also for Decimal and date), int, bool or None
     confidence: float | None
-    source: str  # "read", "qr", "mrz" or "review"
+    source: str  # "read", "xml", "qr", "mrz" or "review"
     page: int | None
     box: Box | None = None
     problem: str | None = None  # why raw could not be normalised

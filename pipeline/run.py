@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from pipeline import sources, tiles
+from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
+from pipeline.filetype import sniff
 from pipeline.reading import Commit, Reading, Verdict, failure, no_result
 from pipeline.recipe import Recipe
 from pipeline.records import (
@@ -24,6 +26,7 @@ from pipeline.records import (
     Failure,
     Generation,
     PageImage,
+    PageRecord,
     PageResult,
     PreparedPage,
     Request,
@@ -65,7 +68,8 @@ def document(
     with Renderer(recipe.settings.render) as renderer:
         try:
             source = sources.fetch(uri, recipe.settings.source, etag)
-            reading = Reading(recipe, source.sha256, renderer.page_count(source))
+            pages, kind = renderer.page_count(source), sniff(source.data)
+            reading = Reading(recipe, source.sha256, pages, kind=kind)
         except Coded as error:
             sha256, etag = (source.sha256, source.etag) if source else (None, etag)
             return DocumentResult(uri, no_result(Failure.of(error)), (), sha256, etag)
@@ -81,15 +85,29 @@ def _requests(reading: Reading, renderer: Renderer, source: Document, recipe: Re
         page = reading.given_up(number) or drawn(renderer, source, number, recipe)
         if isinstance(page, Failure):
             reading.failed(number, page)
+        elif isinstance(page, PageRecord):
+            reading.read(number, page)
         else:
             reading.drawn(number, without_tiles(page))
             yield request(page, recipe, reading.request_id(number))
 
 
-def drawn(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PreparedPage | Failure:
-    """Page `number` of a document, ready for the model, or why it is not."""
+def drawn(
+    renderer: Renderer, source: Document, number: int, recipe: Recipe
+) -> PreparedPage | PageRecord | Failure:
+    """Page `number` of a document: ready for the model, read where it needs none, or why it is neither."""
+    if sniff(source.data) == "xml":
+        return written(renderer, source, number, recipe)
     image = renderer.page(source, number)
     return prepare(image, recipe) if isinstance(image, PageImage) else image
+
+
+def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
+    """What a document that is XML says, or why that is nothing."""
+    try:
+        return einvoice.page_record(renderer.read(source), recipe.spec)
+    except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
+        return failure(error, number)
 
 
 def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from schemas.shape import Group, Printed, plain_type
 from schemas.spec import class_var
 
-_READING = "dates fields numbers printed shape text"  # our files between a printed text and its value
+_READING = "dates fields in_xml numbers printed shape text"  # our files between a printed text and its value
 
 
 def fingerprints(model: type[BaseModel], shape: Group) -> tuple[str, str]:

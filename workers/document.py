@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from pipeline.errors import LeaseLost, Permanent, ReplicaLost, UsageError
 from pipeline.reading import DEATHS, Commit, Reading, Retry, Verdict, failure, no_result
 from pipeline.recipe import Recipe
-from pipeline.records import Failure, PageResult
+from pipeline.records import Failure, PageRecord, PageResult
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, State, Store
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
@@ -124,7 +124,7 @@ class Attempt:
         async with lane.readers.exclusive() as reader:
             pages = await _count(reader, fetched)
             prefix = f"{lease.token}/{lease.document_id}/"
-            reading = Reading(lane.recipe, fetched.sha256, pages, prefix=prefix)
+            reading = Reading(lane.recipe, fetched.sha256, pages, prefix, fetched.kind)
             keys = list(reading.keys.values())
             for start in range(0, len(keys), _KEYS):
                 some = keys[start : start + _KEYS]
@@ -162,7 +162,7 @@ class Attempt:
         self, reader: ReaderHandle, fetched: Fetched, reading: Reading, number: int
     ) -> tuple[DrawnPage, Ref] | None:
         """A page that waits for its answer, with its request; None if it is finished, without a result."""
-        page: DrawnPage | Failure | None = reading.given_up(number)
+        page: DrawnPage | PageRecord | Failure | None = reading.given_up(number)
         request: Ref = None
         while page is None:
             try:
@@ -174,6 +174,10 @@ class Attempt:
                     return None
         if isinstance(page, Failure):
             await self._keep(reading.failed(number, page))
+            return None
+        if isinstance(page, PageRecord):
+            await self._keep(reading.read(number, page))
+            self._lane.report.pages += 1
             return None
         reading.drawn(number, page.page)
         return page, request

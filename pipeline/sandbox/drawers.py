@@ -17,6 +17,7 @@ class DrawerEntry:
     kinds     the files that it can open
     codes     its child also searches pages for QR codes
     looks     its child also says what is on a page, without drawing it, for renderers that do not
+    reads     its documents are no pictures: they are read, not drawn
     opinion   it is asked when another fails or shows nothing
     role      what its child may do once it is confined
     programs  that must be installed
@@ -27,6 +28,7 @@ class DrawerEntry:
     kinds: tuple[Kind, ...]
     codes: bool = True
     looks: bool = False
+    reads: bool = False
     opinion: bool = True
     role: Role = "decoder"
     programs: tuple[str, ...] = ()
@@ -42,4 +44,5 @@ DRAWERS: Mapping[str, DrawerEntry] = {
     "pillow": DrawerEntry(
         "images", "Picture", ("png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2")
     ),
+    "lxml": DrawerEntry("xmlfile", "XmlFile", ("xml",), codes=False, reads=True),
 }
