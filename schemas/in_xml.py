@@ -24,11 +24,15 @@ _ATTRIBUTE = re.compile(rf"@{_NAME}")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of several that make a value: the words before it, and words for its codes."""
+    """One text of several that make a value: the words before it, and words for its codes.
+
+    `names`: without it the value would not say what it is about.
+    """
 
     path: str
     before: str = ""
     words: Mapping[str, str] | None = None
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -37,21 +41,26 @@ class InXml:
 
     sole   the value is there only where the path leads to one text, as to an invoice's only VAT rate
     parts  the value is made of several texts below the element that the path leads to
+    free   of those, a text in free words, which is the value where it holds all of them that are names
     """
 
     paths: tuple[str, ...]
     sole: bool
     parts: tuple[Part, ...]
+    free: str | None
 
-    def __init__(self, *paths: str, sole: bool = False, parts: tuple[Part, ...] = ()) -> None:
+    def __init__(
+        self, *paths: str, sole: bool = False, parts: tuple[Part, ...] = (), free: str | None = None
+    ) -> None:
         """Raises ValueError for what is no path."""
         if not paths:
             raise ValueError("InXml names no path")
-        for path in (*paths, *(part.path for part in parts)):
+        for path in (*paths, *(part.path for part in parts), *((free,) if free else ())):
             steps(path)
         object.__setattr__(self, "paths", paths)
         object.__setattr__(self, "sole", sole)
         object.__setattr__(self, "parts", parts)
+        object.__setattr__(self, "free", free)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -41,9 +41,9 @@ _SERIES = re.compile(
 )  # behind a form digit 1-9, which has a field of its own
 
 
-def _data(*paths: str, sole: bool = False, parts: tuple[Part, ...] = ()) -> InXml:
+def _data(*paths: str, **how: Any) -> InXml:
     """Where a field stands in the XML of an e-invoice, in its part that the seller signs."""
-    return InXml(*(f"DLHDon/{path}" for path in paths), sole=sole, parts=parts)
+    return InXml(*(f"DLHDon/{path}" for path in paths), **how)
 
 
 _AUTHORITY_CODE = InXml("MCCQT", "DLHDon/MCCQT", "DLHDon/TTChung/MCCQT")
@@ -54,10 +54,11 @@ _RELATED = _data(
     parts=(
         Part("TCHDon", words={"1": "Thay thế cho hóa đơn", "2": "Điều chỉnh cho hóa đơn"}),
         Part("KHMSHDCLQuan", "mẫu số"),
-        Part("KHHDCLQuan", "ký hiệu"),
-        Part("SHDCLQuan", "số"),
+        Part("KHHDCLQuan", "ký hiệu", names=True),
+        Part("SHDCLQuan", "số", names=True),
         Part("NLHDCLQuan", "ngày"),
     ),
+    free="GChu",
 )
 
 

@@ -103,7 +103,7 @@ class _Found:
             return _field(leaf, None, path)
         if leaf.xml.parts:
             whole = next(iter(_elements(leaf.xml, at)), None)
-            return _field(leaf, _together(whole, leaf.xml.parts) if whole else None, path)
+            return _field(leaf, _together(whole, leaf.xml) if whole else None, path)
         texts = list(dict.fromkeys(e.text for e in _elements(leaf.xml, at) if e.text is not None))
         if len(texts) > 1 and not leaf.xml.sole:
             message = f"{path}: the XML has it {len(texts)} times, and each time otherwise; the first is kept"
@@ -128,14 +128,21 @@ def _elements(place: InXml, at: Element | None) -> tuple[Element, ...]:
     return ()
 
 
-def _together(whole: Element, parts: tuple[Part, ...]) -> str | None:
-    """The parts that are there, each behind its words."""
-    texts = []
-    for part in parts:
-        text = next((e.text for e in whole.find(_steps(part.path)) if e.text is not None), None)
-        if text is not None:
-            texts.append(f"{part.before} {(part.words or {}).get(text, text)}".strip())
-    return " ".join(texts) or None
+def _together(whole: Element, place: InXml) -> str | None:
+    """The parts that are there, each behind its words; or the free words that name the same."""
+    there = [(part, text) for part in place.parts if (text := _text(whole, part.path)) is not None]
+    free = _text(whole, place.free) if place.free else None
+    if free is not None and all(text in free for part, text in there if part.names):
+        return free
+    return " ".join(_said(part, text) for part, text in there) or None
+
+
+def _said(part: Part, text: str) -> str:
+    return f"{part.before} {(part.words or {}).get(text, text)}".strip()
+
+
+def _text(element: Element, path: str) -> str | None:
+    return next((found.text for found in element.find(_steps(path)) if found.text is not None), None)
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import re
@@ -24,9 +25,11 @@ from pipeline.render import Renderer
 from pipeline.run import DocumentResult
 from pipeline.settings import RenderSettings, Settings, SourceSettings
 from pipeline.sources import list_documents
+from pipeline.specimens import make
+from pipeline.specimens.einvoice import Form, truth_of, xml_of
 from schemas import registry
-from tests.pipeline.test_fuzz import mutant
 from tests.einvoice.invoices import LINE, NOTE, PRINTED, einvoice, envelope, written
+from tests.pipeline.test_fuzz import mutant
 
 MODEL = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
 INVOICE = registry.resolve("invoice@1")
@@ -61,10 +64,15 @@ def renderer() -> Iterator[Renderer]:
         yield one
 
 
+@functools.cache
+def recipe_of(schema: str) -> Recipe:
+    return Recipe.of(registry.resolve(schema), Settings(), None)
+
+
 def outcome(renderer: Renderer, data: bytes | str, schema: str = "invoice@1") -> Extraction | Failure:
     """What `run.document` comes to, in a child that lives on."""
     data = data if isinstance(data, bytes) else written(data)
-    recipe = Recipe.of(registry.resolve(schema), Settings(), None)
+    recipe = recipe_of(schema)
     document = Document("one.xml", data, hashlib.sha256(data).hexdigest(), None)
     try:
         reading = Reading(recipe, document.sha256, renderer.page_count(document), kind=sniff(data))
@@ -176,8 +184,11 @@ def test_what_it_replaces_is_told_in_words(renderer: Renderer) -> None:
         "<TTHDLQuan><TCHDon>1</TCHDon><LHDCLQuan>1</LHDCLQuan><KHMSHDCLQuan>1</KHMSHDCLQuan>"
         "<KHHDCLQuan>C26TAA</KHHDCLQuan><SHDCLQuan>12</SHDCLQuan><NLHDCLQuan>2026-10-01</NLHDCLQuan></TTHDLQuan>"
     )
-    found = values(extraction(renderer, einvoice(general=related)))
-    assert found["related_invoice"] == ("Thay thế cho hóa đơn mẫu số 1 ký hiệu C26TAA số 12 ngày 2026-10-01")
+    told = "Thay thế cho hóa đơn mẫu số 1 ký hiệu C26TAA số 12 ngày 2026-10-01"
+    own = "Thay cho hóa đơn C26TAA-12 vì sai địa chỉ"
+    for free, expected in (("", told), ("Sai địa chỉ", told), (own, own)):
+        noted = related.replace("</TTHDLQuan>", f"<GChu>{free}</GChu></TTHDLQuan>")
+        assert values(extraction(renderer, einvoice(general=noted)))["related_invoice"] == expected
 
 
 def test_a_line_may_be_a_note(renderer: Renderer) -> None:
@@ -364,11 +375,10 @@ def test_a_picture_without_a_model_is_a_mistake_of_the_program(tmp_path: Path) -
         Recipe.of(INVOICE, Settings(), None).page_key("a" * 64, 1, "pdf")
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_mutant_of_an_invoice_escapes(renderer: Renderer, seed: int) -> None:
-    chance, whole = random.Random(seed), [written(envelope(einvoice())), written(einvoice(), "utf-16")]
+def test_no_mutant_of_an_invoice_escapes(renderer: Renderer) -> None:
+    chance, whole = random.Random(1), [written(envelope(einvoice())), written(einvoice(), "utf-16")]
     ended: Counter[object] = Counter()
-    for _ in range(100):
+    for _ in range(150):
         found = outcome(renderer, mutant(chance, whole))
         ended[found.reason if isinstance(found, Failure) else "read"] += 1
     assert set(ended) <= {"read", Reason.unsupported_type, Reason.empty_file, *XML_REASONS}, ended
@@ -378,3 +388,15 @@ def test_no_mutant_of_an_invoice_escapes(renderer: Renderer, seed: int) -> None:
 def test_xml_is_no_picture(renderer: Renderer) -> None:
     page = renderer.page(Document("one.xml", written(einvoice()), "a" * 64, None), 1)
     assert isinstance(page, Failure) and page.reason is Reason.unsupported_type
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_field_of_a_specimen_is_exact(renderer: Renderer, seed: int) -> None:
+    form = Form.drawn(seed)
+    truth = make("invoice", seed).truth
+    expected = truth_of(truth, form)
+    found = extraction(renderer, xml_of(truth, form))
+    assert found.record == expected["record"]
+    assert {f.path: f.raw for f in found.fields if f.raw} == {
+        path: field["raw"] for path, field in expected["fields"].items()
+    }
