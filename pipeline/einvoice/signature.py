@@ -8,6 +8,8 @@ altered              a signed part, or the signature itself, is not what it was;
                      was signed (a second element of the name or the Id)
 expired_at_signing   unaltered, but the signer's certificate was not in force on the signing time
 issuer_not_trusted   unaltered, but no chain leads from an anchor to the signer, or no anchors are given
+other_signer         unaltered, but the certificate names another tax code than the seller's (or than that of
+                     whom the seller entrusted with its invoices)
 not_verifiable       signed in a way that is not verified here, and so not judged
 unsigned             there is no signature over the data
 
@@ -134,7 +136,10 @@ def _judged(root: etree._Element, anchors: Anchors) -> Signature:
     data = _read(root)
     signatures = list(root.iter(f"{_DS}Signature"))
     if not signatures:
-        return Signature("unsigned", "the file has no electronic signature", anchored=bool(anchors))
+        why = "the file has no electronic signature"
+        if not (needed := not _from_till(data)):
+            why += ", which an invoice from a cash register needs not"
+        return Signature("unsigned", why, anchored=bool(anchors), needed=needed)
     if len(signatures) > _MOST_SIGNATURES:
         raise _NotVerifiable(f"the file has {len(signatures)} signatures; {_MOST_SIGNATURES} are verified")
     by_id = _by_id(root)
@@ -144,16 +149,31 @@ def _judged(root: etree._Element, anchors: Anchors) -> Signature:
     if not over_data:
         return _nothing_over_data(seals, anchors)
     main = min(over_data, key=lambda seal: seal.who != _ROLES["NBan"])
-    return _trusted(main, seals, anchors, _remark(data, seals))
+    return _trusted(main, seals, anchors, data)
 
 
 def _read(root: etree._Element) -> etree._Element:
     """The element that an invoice's values are read from."""
-    invoice = next(root.iter("{*}HDon"), root)
+    # As for who reads: nothing within a signature is data.
+    invoice = next((one for one in root.iter("{*}HDon") if not _in_signature(one)), root)
     found = [child for child in invoice if _name(child) == "DLHDon"]
     if len(found) > 1:
         raise _Altered(f"the invoice has {len(found)} elements DLHDon: one was put beside what was signed")
     return found[0] if found else invoice
+
+
+def _from_till(data: etree._Element) -> bool:
+    """An invoice made by a cash register that is connected to the tax authority: C26MAA."""
+    series = (data.findtext("{*}TTChung/{*}KHHDon") or "").strip()
+    return series[3:4] == "M"
+
+
+def _in_signature(element: etree._Element) -> bool:
+    return any(_of_dsig(one) for one in (element, *element.iterancestors()))
+
+
+def _of_dsig(element: etree._Element) -> bool:
+    return isinstance(element.tag, str) and element.tag.startswith(_DS)
 
 
 def _name(element: etree._Element) -> str:
@@ -202,15 +222,17 @@ def _remark(data: etree._Element, seals: Sequence[_Seal]) -> str:
     return "" if covered else "; the tax authority's code is signed by nobody"
 
 
-def _trusted(main: _Seal, seals: Sequence[_Seal], anchors: Anchors, remark: str) -> Signature:
+def _trusted(main: _Seal, seals: Sequence[_Seal], anchors: Anchors, data: etree._Element) -> Signature:
     """The verdict on signatures that all fit. `main` is the one over the data."""
     name, tax_code = _identity(main.signer)
-    result, why = _worst(seals, anchors)
+    result, why = _worst(main, seals, anchors, data)
     at = None if main.at is None else main.at.isoformat()
-    return Signature(result, why + remark, name, tax_code, at, bool(anchors))
+    return Signature(result, why + _remark(data, seals), name, tax_code, at, bool(anchors))
 
 
-def _worst(seals: Sequence[_Seal], anchors: Anchors) -> tuple[SignatureVerdict, str]:
+def _worst(
+    main: _Seal, seals: Sequence[_Seal], anchors: Anchors, data: etree._Element
+) -> tuple[SignatureVerdict, str]:
     for seal in seals:
         if not _in_force(seal):
             parsed = seal.signer.parsed
@@ -218,15 +240,27 @@ def _worst(seals: Sequence[_Seal], anchors: Anchors) -> tuple[SignatureVerdict, 
             when = "" if seal.at is None else f" on {seal.at.date()}"
             why = f"the certificate of {seal.who} was not in force at the signing{when}"
             return "expired_at_signing", f"{why}, but from {first} to {last}"
-    if not anchors:
-        why = "nothing was altered since it was signed; who signed was not checked"
-        return "issuer_not_trusted", f"{why}, because no trust anchors are given (setting trust_anchors)"
     for seal in seals:
-        if not trust.leads_to(seal.signer, seal.between, anchors, seal.at):
+        if anchors and not trust.leads_to(seal.signer, seal.between, anchors, seal.at):
             issuer = _common_name(seal.signer.parsed.issuer)
             why = f"the certificate of {seal.who} was issued by {issuer}"
             return "issuer_not_trusted", f"{why}, to which none of the trust anchors leads"
+    if other := _other(main, data):
+        return "other_signer", other
+    if not anchors:
+        why = "nothing was altered since it was signed; who signed was not checked"
+        return "issuer_not_trusted", f"{why}, because no trust anchors are given (setting trust_anchors)"
     return "valid", f"nothing was altered since {_listed(seals)} signed"
+
+
+def _other(main: _Seal, data: etree._Element) -> str | None:
+    """Who signed, where that is another than who may. A branch and its company are one."""
+    name, code = _identity(main.signer)
+    places = ("{*}NDHDon/{*}NBan/{*}MST", "{*}TTChung/{*}MSTDVNUNLHDon")
+    may = [text for place in places if (text := (data.findtext(place) or "").strip())]
+    if code is None or not may or code[:10] in [text[:10] for text in may]:
+        return None
+    return f"{name} signed, whose tax code is {code}; the seller's is {may[0][:20]}"
 
 
 def _in_force(seal: _Seal) -> bool:
