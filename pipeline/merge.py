@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import seams
 from pipeline.bounds import full_lists, full_texts
+from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
@@ -55,6 +56,7 @@ def document(
     codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
     checks = (
         *_flagged(pages),
+        *(judged.check(page.signature) for page in pages if page.signature is not None),
         *merged.checks,
         *(check for page in pages for check in full_lists(page.fields, spec.shape)),
         *full_texts(fields, leaves),

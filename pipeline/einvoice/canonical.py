@@ -34,10 +34,18 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def parser() -> etree.XMLParser:
-    """No entities, no network, no DTD, and libxml2's own bounds on depth and on the length of texts."""
+def parser(encoding: str | None = None) -> etree.XMLParser:
+    """No entities, no network, no DTD, and libxml2's own bounds on depth and on the length of texts.
+
+    encoding   that of the bytes, whatever their declaration says
+    """
     return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False
+        encoding=encoding,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
     )
 
 

@@ -11,10 +11,10 @@ CODE = "signature"
 def check(signature: Signature) -> Check:
     """The check `signature`; what it found is the verdict.
 
-    An altered document is an error. Whoever gives no trust anchors is told with every document that nobody has
-    looked who signed it, and is not stopped by that. A signature by another than the seller, one of an unknown
-    issuer, one of a certificate that had run out, and none at all where one is needed send the document to
-    review.
+    An altered document is an error. Whoever gives no trust anchors is told with every document that nobody
+    has looked who signed it, and is not stopped by that. A signature by another than the seller, one of an
+    unknown issuer, one of a certificate that had run out, one that is not verified, and none at all where one
+    is needed send the document to review.
     """
     passed = signature.verdict == "valid"
     return Check(CODE, passed, _severity(signature), signature.why, (), "valid", signature.verdict)

@@ -109,10 +109,13 @@ class _Seal:
     at: datetime | None
 
 
-def verdict(data: bytes, anchors: Anchors = trust.NONE) -> Signature:
-    """Raises ValueError for bytes that are no well-formed XML."""
+def verdict(data: bytes, anchors: Anchors = trust.NONE, encoding: str | None = None) -> Signature:
+    """Raises ValueError for bytes that are no well-formed XML.
+
+    encoding   that of the bytes, whatever their declaration says
+    """
     try:
-        root = etree.fromstring(data, canonical.parser())
+        root = etree.fromstring(data, canonical.parser(encoding))
     except etree.XMLSyntaxError as error:
         raise ValueError(f"no well-formed XML: {error}") from None
     return of_tree(root, anchors)
@@ -126,7 +129,8 @@ def of_tree(root: etree._Element, anchors: Anchors = trust.NONE) -> Signature:
             return _judged(root, anchors)
         except _Altered as error:
             return Signature("altered", str(error), anchored=bool(anchors))
-        except (_NotVerifiable, UnsupportedAlgorithm) as error:
+        except (_NotVerifiable, UnsupportedAlgorithm, ValueError) as error:
+            # ValueError: what the libraries say of certificates that are not as they should be.
             return Signature("not_verifiable", str(error), anchored=bool(anchors))
 
 
@@ -449,7 +453,7 @@ def _certificates(signature: etree._Element, who: str) -> tuple[Certificate, ...
     try:
         return tuple(trust.certificate(_octets(element, who)) for element in elements)
     except ValueError as error:
-        raise _Altered(f"the certificate of {who} is damaged: {error}") from None
+        raise _NotVerifiable(f"the certificate of {who} cannot be read: {error}") from None
 
 
 def _signed_by(

@@ -4,10 +4,11 @@
 
 Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
 with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"codes": [w, h]} looks for QR
-codes on the pixels that the canvas holds, {"read": 1} asks what a document says that is no picture. A line on
-standard output is the answer: {"pages": 7}, {"size": [w, h], "flags": [[code, message], …]}, {"unit": 1,
-"flags": …}, {"codes": [[text, box], …]}, {"xml": [name, text, […]]} or {"reason": …, "message": …, "details":
-…}. The first line says what holds the process: {"landlock": 7, "seccomp": true}.
+codes on the pixels that the canvas holds, {"read": 1} asks what a document says that is no picture, and
+brings the trust anchors for its signatures as a file. A line on standard output is the answer: {"pages": 7},
+{"size": [w, h], "flags": [[code, message], …]}, {"unit": 1, "flags": …}, {"codes": [[text, box], …]}, {"xml":
+[name, text, […]], "signature": […]} or {"reason": …, "message": …, "details": …}. The first line says what
+holds the process: {"landlock": 7, "seccomp": true}.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any, TextIO, cast
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS
 from pipeline.sandbox import channel, confine
-from pipeline.sandbox.drawer import ANSWER_BYTES, Drawer, Looker, PageLimits, Written
+from pipeline.sandbox.drawer import ANSWER_BYTES, Drawer, Looker, PageLimits, Written, mapped
 from pipeline.sandbox.drawers import DRAWERS
 
 
@@ -54,7 +55,8 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
             elif "read" in command:
                 if not entry.reads or document is None:
                     raise RuntimeError("this child has no document to read")
-                _say(answers, {"xml": cast(Written, document).read()}, ANSWER_BYTES)
+                anchors = b"" if file < 0 else bytes(mapped(file))
+                _say(answers, cast(Written, document).read(anchors), ANSWER_BYTES)
             elif "codes" in command:
                 if codes is None:
                     raise RuntimeError("this child searches for no codes")

@@ -16,6 +16,7 @@ LARGEST_UNIT = 75_000  # points: of a page's /UserUnit
 FEWEST_PIXELS = 8  # a side of a PDF's page: what is smaller is no page, but what a broken one is taken for
 ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say
 LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
+SIGNATURE = ("verdict", "why", "signer", "tax_code", "signed_at", "needed")  # what is told of a signature
 _LEAST_DPI = 36  # as the setting's: letters of 10 points have 5 pixels
 _HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
 
@@ -57,8 +58,11 @@ class Written(Protocol):
 
     pages: int
 
-    def read(self) -> list[Any]:
-        """What it says, JSON-ready. Raises as `draw` does."""
+    def read(self, anchors: bytes, /) -> dict[str, Any]:
+        """What it says, and what its signatures are worth, JSON-ready. Raises as `draw` does.
+
+        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
+        """
 
     def close(self) -> None: ...
 

@@ -18,12 +18,12 @@ FINISHED: tuple[State, ...] = ("done", "review", "partial")  # these have an ext
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a typed view. `path` leads to the value in the record; () stands for the list's item
-    itself.
+    itself. A column of the kind "check" holds what the check of the code `path` found, as text.
     """
 
     name: str
     path: tuple[str, ...]
-    kind: Sql | Literal["json"]
+    kind: Sql | Literal["json", "check"]
 
 
 @dataclass(frozen=True, slots=True)

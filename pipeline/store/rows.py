@@ -6,13 +6,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from pipeline.errors import Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Check, Code, Extraction, Failure, Field, Flag, PageRecord, PageResult
+from pipeline.records import Check, Code, Extraction, Failure, Field, Flag, PageRecord, PageResult, Signature
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -201,13 +202,14 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
     fields = [
         [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
     ]
-    return {
+    made = {
         "page": record.page,
         "fields": fields,
         "codes": [[c.kind, c.text, c.box] for c in record.codes],
         "flags": [[flag.code, flag.message] for flag in record.flags],
         "seams": record.seams,
     }
+    return made if record.signature is None else made | {"signature": asdict(record.signature)}
 
 
 def _page_record_from(text: str) -> PageRecord:
@@ -220,6 +222,7 @@ def _page_record_from(text: str) -> PageRecord:
             Flag(FlagCode(code), message) for code, message in data.get("flags", ())
         ),  # pages read before there were flags have none
         tuple(data.get("seams", ())),  # and those read before there were passes have none of these
+        Signature(**data["signature"]) if "signature" in data else None,
     )
 
 

@@ -1,7 +1,8 @@
 """Typed views of the results: a row a document and, for each list of a schema, a row a line.
 
 `invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
-list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`.
+list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. What
+e-invoices are read with ends with `signature`, the verdict on theirs, NULL for what is no XML.
 Values come from `extractions.record`, where all of them stand in canonical text.
 
 In PostgreSQL money is numeric, a date is a date. SQLite has neither type. There a date is ISO text, which
@@ -22,10 +23,13 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect
 
+from pipeline.einvoice import judged
+from pipeline.einvoice.reading import is_in_xml
 from pipeline.errors import Permanent, Reason
 from pipeline.store import reader
 from pipeline.store.database import Database
 from pipeline.store.entities import Column, View
+from schemas.in_xml import ROOT
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
@@ -36,7 +40,8 @@ _LONGEST = 63  # bytes of a name in PostgreSQL
 def of(spec: SchemaSpec) -> tuple[View, ...]:
     """The views of a schema version: the document's first, then one for each list."""
     base = _shortened(f"{_snake(spec.name)}_v{spec.version}")
-    views = [View(base, tuple(_columns(spec.shape.fields, _FIXED)))]
+    columns = tuple(_columns(spec.shape.fields, _FIXED))
+    views = [View(base, (*columns, *_of_checks(spec, columns)))]
     names = {base}
     for path, item in _lists(spec.shape.fields, ()):
         name = _unique("_".join((base, *path)), names)
@@ -44,6 +49,12 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
         nodes = item.fields if isinstance(item, Group) else (item,)
         views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path))
     return tuple(views)
+
+
+def _of_checks(spec: SchemaSpec, columns: Sequence[Column]) -> Iterator[Column]:
+    if spec.shape.xml_root == ROOT and is_in_xml(spec.shape):
+        name = _unique(judged.CODE, {*_FIXED, *(column.name for column in columns)})
+        yield Column(name, (judged.CODE,), "check")
 
 
 def _columns(
@@ -110,7 +121,7 @@ def check(views: Iterable[View], record: Mapping[str, Any]) -> None:
         items = [record] if view.list_path is None else (_at(record, view.list_path) or [])
         for number, item in enumerate(items):
             for column in view.columns:
-                value = _at(item, column.path)
+                value = None if column.kind == "check" else _at(item, column.path)
                 if value is not None and not _fits(value, column.kind):
                     prefix = "" if view.list_path is None else f"{'.'.join(view.list_path)}[{number}]"
                     path = ".".join(filter(None, (prefix, *column.path)))
@@ -210,12 +221,22 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "jobs.name AS job",
         "documents.state AS state",
         *line,
-        *(f"{value(source, column)} AS {db.quote(column.name)}" for column in view.columns),
+        *(
+            f"{_found(column) if column.kind == 'check' else value(source, column)}"
+            f" AS {db.quote(column.name)}"
+            for column in view.columns
+        ),
     ]
     where = f"jobs.result_view = '{result_view}'"
     if view.list_path is not None and db.is_sqlite:
         where += f" AND json_type(extractions.record, {_sqlite_path(view.list_path)}) = 'array'"
     return f"CREATE VIEW {db.quote(view.name)} AS SELECT {', '.join(selected)} FROM {joined} WHERE {where}"
+
+
+def _found(column: Column) -> str:
+    """What a check found; of those of several parts of a document, first one that failed."""
+    mine = f"checks.document_id = extractions.document_id AND checks.code = '{column.path[0]}'"
+    return f"(SELECT found FROM checks WHERE {mine} ORDER BY checks.passed, checks.number LIMIT 1)"
 
 
 _POSTGRES_TYPES = {

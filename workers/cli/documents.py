@@ -19,7 +19,16 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import AnySchema, Exclude, Include, S3Endpoint, Sources, StoreUrl, TrustManifests
+from workers.cli.options import (
+    AnySchema,
+    Exclude,
+    Include,
+    S3Endpoint,
+    Sources,
+    StoreUrl,
+    TrustAnchors,
+    TrustManifests,
+)
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -68,6 +77,8 @@ def specimens(
         xml=xml,
     )
     screen.say(f"{len(written)} specimens and their truth are in {out}")
+    if xml:
+        screen.say(f"their signatures are trusted with --trust-anchors {out / making.ANCHORS}")
 
 
 def _names(listed: str) -> list[str]:
@@ -141,6 +152,7 @@ def run(
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
     any_schema: AnySchema = False,
+    trust_anchors: TrustAnchors = None,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -150,7 +162,12 @@ def run(
         schema=schema,
         model=model,
         settings=options.settings(
-            url, s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+            url,
+            s3_endpoint,
+            trust_manifests=trust_manifests,
+            include=include,
+            exclude=exclude,
+            trust_anchors=trust_anchors,
         ),
         name=job,
         replicas=replicas,

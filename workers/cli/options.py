@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,14 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="GLOB", help="Leave such names or paths out; may be repeated."),
 ]
+TrustAnchors = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust-anchors",
+        metavar="FOLDER",
+        help="Certificates of the issuers whose signatures on e-invoices are trusted.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -62,6 +71,7 @@ def settings(
     trust_manifests: bool = False,
     include: list[str] | None = None,
     exclude: list[str] | None = None,
+    trust_anchors: Path | None = None,
 ) -> Settings:
     """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
     from pipeline.settings import load
@@ -75,6 +85,8 @@ def settings(
     source |= {name: globs for name, globs in (("include", include), ("exclude", exclude)) if globs}
     if source:
         flags["source"] = source
+    if trust_anchors is not None:
+        flags["trust_anchors"] = trust_anchors
     return load(**flags)
 
 
