@@ -14,7 +14,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import seams
+from pipeline import seams, witnesses
 from pipeline.bounds import full_lists, full_texts
 from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
@@ -53,7 +53,7 @@ def document(
     settled = spec.settle(printed)
     fields = tuple(_settled(field, settled.values) for field in found)
     record = record_of(spec.shape, fields)
-    codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
+    asked = witnesses.ask(witnesses.Subject(spec, tuple(pages), fields, record))
     checks = (
         *_flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
@@ -64,11 +64,13 @@ def document(
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
         *settled.checks,
-        *spec.run_checks(record, codes),
+        *spec.run_checks(record),
+        *asked.checks,
     )
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
-    return Extraction(state, record, fields, checks, len(pages) + len({f.page for f in failed}))
+    count = len(pages) + len({f.page for f in failed})
+    return Extraction(state, record, fields, checks, count, asked.testimony)
 
 
 def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:
@@ -101,7 +103,9 @@ class _Merged:
         elif isinstance(node, Repeated):
             yield from self._list(path, seams.line_numbers(node))
         else:
-            yield self._pick([page[path] for page in self._pages if path in page])
+            found = [page[path] for page in self._pages if path in page]
+            if found:  # no page has what is not asked of the model
+                yield self._pick(found)
 
     def _pick(self, found: Sequence[Field]) -> Field:
         """The surest of the values that stand on any page; null only if they are null on every page."""
@@ -116,11 +120,14 @@ class _Merged:
 
     def _list(self, path: str, numbers: frozenset[str]) -> Iterator[Field]:
         """All items in the order of the pages, numbered through."""
-        counts = [page[path] for page in self._pages if path in page]
+        pages = [(page, began) for page, began in zip(self._pages, self._began, strict=True) if path in page]
+        if not pages:
+            return
+        counts = [page[path] for page, _ in pages]
         items: list[Field] = []
         begins: list[int] = []
         total = 0
-        for page, count, began in zip(self._pages, counts, self._began, strict=True):
+        for (page, began), count in zip(pages, counts, strict=True):
             if count.value:
                 begins.append(total)
             twice = _read_twice(page, path, count.value, began, numbers)

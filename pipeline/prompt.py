@@ -23,7 +23,7 @@ _AROUND = 6  # lines that are not about a table or a group
 
 def build(spec: SchemaSpec) -> str:
     """The question for one page of such a paper, NFC, at most 15 lines, without the image placeholder."""
-    parts = list(_parts(spec.shape))
+    parts = list(_parts(spec.shape.of_pages))
     room = MAX_LINES - _AROUND
     if len(parts) > room:
         parts = [*parts[: room - 1], " ".join(parts[room - 1 :])]
@@ -33,7 +33,7 @@ def build(spec: SchemaSpec) -> str:
             [
                 "Hãy đọc trang giấy trong ảnh và ghi lại các mục được in trên đó.",
                 f"Loại giấy: {_one_line(spec.title).rstrip('.')}.",
-                f"Các mục theo thứ tự: {_labels(spec.shape)}.",
+                f"Các mục theo thứ tự: {_labels(spec.shape.of_pages)}.",
                 *parts,
                 "Chép từng giá trị đúng như in trên giấy, không sửa, không suy đoán.",
                 "Mục nào không có trên trang thì ghi null.",

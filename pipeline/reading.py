@@ -207,7 +207,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
         record = parse.page_record(
             generation, recipe.spec, page.page, page.codes, grid=page.grid, tiles=count
         )
-        record = replace(record, flags=page.flags)
+        record = replace(record, flags=page.flags, text=page.text)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(

@@ -42,7 +42,7 @@ class Recipe:
         that cannot be read.
         """
         question, rules = prompt.build(spec), grammar.compile(spec)
-        paths = [path for path, _ in spec.shape.leaves()]
+        paths = [path for path, _ in spec.shape.of_pages.leaves()]
         anchors = trusted.packed(settings)
         places, versions = _places(spec.shape), keys.xml_installed()
         xml_key = keys.xml_settings_key(places, versions, trusted.digest(anchors))

@@ -71,6 +71,28 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A piece of a page's text without blanks, NFC, and where it stands on the page as it is drawn."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayer:
+    """The text that a page brings along, beside its pixels, in the file's own order.
+
+    `trusted`: it stands on paper as well, letter for letter; words that do not are left out. Where it is
+    False, the words may say what nobody sees. `why` is a sentence on what was left out, or speaks against
+    the layer.
+    """
+
+    words: tuple[Word, ...]
+    trusted: bool
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """Something about a page as it was drawn that a person should look at; `message` is one sentence."""
 
@@ -91,6 +113,7 @@ class PageImage:
     codes: tuple[Code, ...] = ()  # from the top down
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None
+    text: TextLayer | None = None  # None: a picture, or a PDF's page without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +132,7 @@ class PreparedPage:
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None  # as of the `PageImage`
     grid: tuple[int, int] = (1, 1)
+    text: TextLayer | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]
@@ -172,7 +196,7 @@ class Field:
     raw: str | None  # as printed
     value: Any  # normalised: str (also for Decimal and date), int, bool or None
     confidence: float | None
-    source: str  # "read", "xml", "qr", "mrz" or "review"
+    source: str  # "read" (by the model), "xml", "text", "qr", "mrz" or "review"
     page: int | None
     box: Box | None = None
     problem: str | None = None  # why raw could not be normalised
@@ -218,6 +242,7 @@ class PageRecord:
     flags: tuple[Flag, ...] = ()
     seams: tuple[str, ...] = ()  # paths of the list items with which the model began in each further pass
     signature: Signature | None = None  # of a document that can be signed
+    text: TextLayer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +264,28 @@ class PageResult:
     passes: int = 1  # over the page; more than one where a table did not fit beside it
 
 
+Verdict = Literal["agrees", "differs", "silent", "offers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What one witness says of one field.
+
+    agrees   it bears the value out
+    differs  it has another one
+    silent   it has something there that cannot be used, like a zone with a wrong check digit
+    offers   no value was read, and it has one
+    """
+
+    field: str  # path
+    source: str  # as of a `Field`
+    verdict: Verdict
+    raw: str | None = None  # as the witness has it
+    value: Any = None  # normalised, as of a `Field`; None where it is known only in part
+    page: int | None = None
+    box: Box | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """A document's result. `record` is the schema's shape with normalised JSON-ready values."""
@@ -248,3 +295,4 @@ class Extraction:
     fields: tuple[Field, ...]
     checks: tuple[Check, ...]
     pages: int
+    testimony: tuple[Testimony, ...] = ()

@@ -120,7 +120,16 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
     return PreparedPage(
-        image.page, cut, width, height, image.renderer, image.codes, image.flags, image.ended, grid
+        image.page,
+        cut,
+        width,
+        height,
+        image.renderer,
+        image.codes,
+        image.flags,
+        image.ended,
+        grid,
+        image.text,
     )
 
 

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UsageError
+from schemas.law import Law
 
 _FILE = "vinbatch.toml"
 
@@ -168,6 +169,9 @@ class Settings(BaseSettings):
         None,
         description="folder with certificates (.pem, .crt, .cer, .der, .p7b) of the issuers whose signatures "
         "on e-invoices are trusted; on every machine of a cluster",
+    )
+    law: Law = Field(
+        Law(), description="periods that are added to those of schemas/law.toml: VAT rates and forms by date"
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()

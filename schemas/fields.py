@@ -18,17 +18,26 @@ from typing import Annotated
 
 from schemas import dates, numbers
 from schemas.printed import LETTERS, Printed, text_pattern
-from schemas.text import tidy
+from schemas.text import tidy, unaccented
 
 _SPACED = r"(?: ?[.-]? ?[0-9])"
+STRUCK_OUT = "/"  # a VAT rate that is crossed out: no tax is charged
+_UNTAXED = (
+    ("KKKNT", re.compile(r"KHONG(?:PHAI)?KEKHAI")),
+    ("KCT", re.compile(r"KHONG(?:CHIU|THUOC|COTHUE|TINHTHUE)")),
+)
 
 
 def tax_code(raw: str) -> str:
-    """10 digits, 10 digits "-" 3 digits, or 12 digits. The check digit is left to the checks."""
+    """10 digits, 10 digits "-" 3 digits, or 12 digits. The check digit is left to the checks.
+
+    Where a first zero was lost, as spreadsheets lose it, 9 digits or 9 "-" 3 stay as printed for the checks.
+    """
     digits = re.sub(r"[ .\-]", "", tidy(raw))
-    if not re.fullmatch(r"[0-9]{10}|[0-9]{12,13}", digits):
+    if not re.fullmatch(r"[0-9]{9,10}|[0-9]{12,13}", digits):
         raise ValueError(f"{raw!r} is no tax code: 10 digits, 10 + 3 for a branch, or 12 for a person")
-    return f"{digits[:10]}-{digits[10:]}" if len(digits) == 13 else digits
+    branch = len(digits) == 13 or (len(digits) == 12 and re.search(r"[-.] ?[0-9]{3}$", tidy(raw)))
+    return f"{digits[:-3]}-{digits[-3:]}" if branch else digits
 
 
 def national_id(raw: str) -> str:
@@ -40,14 +49,32 @@ def national_id(raw: str) -> str:
 
 
 def vat_rate(raw: str) -> str:
-    """ "8%", "KCT" (not taxable), "KKKNT" (not declared), "KHAC:5.26%"."""
+    """ "8%", "KCT" (not taxable), "KKKNT" (not declared), "KHAC:5.26%", "/" for a rate that is struck out.
+
+    "10% x 70%", as Decree 92/2021 has it written, is 7%. Several rates, "8%, 10%", are "8%; 10%".
+    """
     text = tidy(raw).upper().replace(" ", "")
+    several = re.split(r"(?<=%)[,;/+&](?=[0-9])", text)
+    if len(several) > 1:
+        return "; ".join(dict.fromkeys(map(vat_rate, several)))
     if text in ("KCT", "KKKNT"):
         return text
-    if found := re.fullmatch(r"(KHAC:|KHÁC:)?([0-9]{1,2}(?:[.,][0-9]{1,4})?)%?", text):
+    if re.fullmatch(r"[-–—/\\X*.]+", text):
+        return STRUCK_OUT
+    if name := next((name for name, words in _UNTAXED if words.match(unaccented(text))), None):
+        return name
+    if found := re.fullmatch(r"([0-9]{1,2})%?[X*]([0-9]{1,2})%", text):
+        reduced = Decimal(found[1]) * Decimal(found[2]) / 100
+        return f"{reduced.normalize():f}%"
+    if found := re.fullmatch(r"(KHAC:?|KHÁC:?)?([0-9]{1,2}(?:[.,][0-9]{1,4})?)%?", text):
         plain = format(numbers.number(found[2]), "f")
         return f"KHAC:{plain}%" if found[1] else f"{plain}%"
     raise ValueError(f"{raw!r} is no VAT rate: a percentage, KCT, KKKNT or KHAC:x%")
+
+
+def percentage(raw: str) -> Decimal:
+    """ "12,5%" → 12.5: a discount's share of the price, in percent."""
+    return numbers.readings(tidy(raw).removesuffix("%").strip())[-1]
 
 
 def currency(raw: str) -> str:
@@ -72,9 +99,11 @@ def mrz(raw: str) -> str:
     return " ".join(lines)
 
 
+_CODE = "USD|EUR|GBP|JPY|CNY|KRW|KWD|SGD|THB|AUD|CAD|CHF|HKD|TWD|RMB"
 _AMOUNT = (
-    r"(?:(?:USD|VND|[$€₫]) ?)?[(-]?(?:[0-9]{1,3}(?:[., ][0-9]{3})+|[0-9]{1,15})(?:[.,][0-9]{1,6})?\)?"
-    r"(?: ?(?:đồng|đ|₫|VND|VNĐ|vnđ|USD|EUR|\$|€))?"
+    rf"(?:(?:{_CODE}|VND|US[$]|[$€£₫]) ?)?[(-]?(?:[0-9]{{1,3}}(?:[., ][0-9]{{3}})+|[0-9]{{1,15}})"
+    r"(?:[.,][0-9]{1,6})?\)?(?: ?(?:k|K|nghìn|ngàn|tr|triệu))?"
+    rf"(?: ?(?:đồng|đ|₫|VND|VNĐ|vnđ|{_CODE}|US[$]|[$€£]))?"
 )
 
 
@@ -97,6 +126,7 @@ PersonName = Annotated[str, Printed(rf"[{LETTERS}][{LETTERS} '’‘ʼ`´.,()-]{
 Money = Annotated[Decimal, Printed(_AMOUNT, numbers.money, "decimal", 40)]
 Quantity = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
 UnitPrice = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
+DiscountRate = Annotated[Decimal, Printed(r"[0-9]{1,3}(?:[.,][0-9]{1,4})? ?%?", percentage, "decimal", 12)]
 LineNumber = Annotated[int, Printed(r"[0-9]{1,4}", numbers.whole, "integer", 4)]
 
 VnDate = Annotated[date, Printed(dates.DATE_PATTERN, dates.day, "date", 60)]
@@ -108,10 +138,12 @@ NationalId = Annotated[str, Printed(r"[0-9](?: ?[0-9]){8,11}", national_id, "tex
 VatRate = Annotated[
     str,
     Printed(
-        r"(?:KHAC: ?|KHÁC: ?)?[0-9]{1,2}(?:[.,][0-9]{1,4})? ?%?|KCT|KKKNT|[xX/-]",
+        r"(?:KHAC:? ?|KHÁC:? ?)?[0-9]{1,2}(?:[.,][0-9]{1,4})? ?%?|KCT|KKKNT|[xX/–*-]{1,5}|"
+        r"[0-9]{1,2}(?:[.,][0-9]{1,4})? ?%(?: ?[,;/+&] ?[0-9]{1,2}(?:[.,][0-9]{1,4})? ?%){1,4}|"
+        r"[0-9]{1,2} ?%? ?[xX*] ?[0-9]{1,2} ?%|(?:Không|KHÔNG|không)[ A-Za-zĐđÀ-ỹ,]{1,50}",
         vat_rate,
         "text",
-        20,
+        60,
     ),
 ]
 Currency = Annotated[str, Printed(r"[A-Z]{3}|VNĐ|[ĐđVv][A-Za-zđồệ ]{1,15}|₫|đ", currency, "text", 16)]

@@ -94,7 +94,7 @@ async def run_job(request: JobRequest, reporter: Reporter, stop: threading.Event
 def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) -> Iterator[_Driver]:
     """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
-    schema = schema_of(request.schema)
+    schema = schema_of(request.schema, request.settings.law)
     listings = [SourceListing(source, request.settings.source) for source in request.sources]
     checkpoints.check(request.model)
     with stores.open(request.settings.store) as store:

@@ -12,6 +12,7 @@ from pipeline.errors import UsageError, VinbatchError
 from pipeline.records import Failure
 from pipeline.settings import Settings
 from schemas import registry
+from schemas.law import Law
 from workers.logs import Event
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ class LaneReport:
             self.reasons.update(str(failure.reason) for failure in failures)
 
 
-def schema_of(name: str) -> SchemaSpec:
-    """Raises UsageError."""
+def schema_of(name: str, law: Law | None = None) -> SchemaSpec:
+    """`law` is the setting of that name; what a page is asked does not depend on it. Raises UsageError."""
     try:
-        return registry.resolve(name)
+        return registry.resolve(name, law)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
 

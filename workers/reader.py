@@ -118,4 +118,4 @@ class Reader:
 
 def recipe(job: LaneJob, model: ModelFacts) -> Recipe:
     """The job's recipe, made anew in each process. Raises UsageError."""
-    return Recipe.of(schema_of(job.schema), job.settings, model)
+    return Recipe.of(schema_of(job.schema, job.settings.law), job.settings, model)

@@ -108,12 +108,13 @@ class _Found:
         if leaf.xml.parts:
             whole = next(iter(_elements(leaf.xml, at)), None)
             return _field(leaf, _together(whole, leaf.xml) if whole else None, path)
-        texts = list(dict.fromkeys(e.text for e in _elements(leaf.xml, at) if e.text is not None))
-        if len(texts) > 1 and not leaf.xml.sole:
-            message = f"{path}: the XML has it {len(texts)} times, and each time otherwise; the first is kept"
+        texts = [element.text for element in _elements(leaf.xml, at) if element.text is not None]
+        if leaf.xml.sole:
+            return _field(leaf, texts[0] if len(texts) == 1 else None, path)
+        if len(set(texts)) > 1:
+            message = f"{path}: the XML has it {len(texts)} times, and not always alike; the first is kept"
             self.flags.append(Flag(FlagCode.several_values, message))
-        several = len(texts) > 1 and leaf.xml.sole
-        return _field(leaf, texts[0] if texts and not several else None, path)
+        return _field(leaf, texts[0] if texts else None, path)
 
 
 def _field(leaf: Leaf, raw: str | None, path: str) -> Field:

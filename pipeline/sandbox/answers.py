@@ -6,14 +6,22 @@ Each function takes an answer and gives what it holds in our own types, or raise
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any, get_args
 
 from pipeline.einvoice.tree import MOST_DEPTH, Element
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS, FlagCode
-from pipeline.records import Box, Code, Flag, Signature, SignatureVerdict
+from pipeline.records import Box, Code, Flag, Signature, SignatureVerdict, TextLayer, Word
 from pipeline.sandbox.confine import Confinement
-from pipeline.sandbox.drawer import LARGEST_UNIT, LONGEST_CODE, MOST_CODES, SIGNATURE
+from pipeline.sandbox.drawer import (
+    LARGEST_UNIT,
+    LONGEST_CODE,
+    LONGEST_WORD,
+    MOST_CODES,
+    MOST_WORDS,
+    SIGNATURE,
+)
 
 # What a child may give as the reason that it has no page.
 REASONS = frozenset({
@@ -152,6 +160,30 @@ def codes(answer: dict[str, Any]) -> tuple[Code, ...]:
     return tuple(_code(one) for one in found)
 
 
+def words(answer: dict[str, Any]) -> TextLayer | None:
+    """The text of a page; None if it has none."""
+    _only(answer, "words", "trusted", "why")
+    found, trusted, why = answer["words"], answer["trusted"], answer["why"]
+    if not isinstance(found, list) or len(found) > MOST_WORDS:
+        raise Lie(f"more than {MOST_WORDS:,} words, or none")
+    if type(trusted) is not bool or (why is not None and type(why) is not str):
+        raise Lie("a text of the wrong kind")
+    if not found and why is None:
+        return None
+    return TextLayer(tuple(map(_word, found)), trusted, None if why is None else plain(why[:_MESSAGE]))
+
+
+def _word(one: Any) -> Word:
+    if not isinstance(one, list) or len(one) != 2 or type(one[0]) is not str:
+        raise Lie("a word of the wrong kind")
+    text, box = one
+    if not 1 <= len(text) <= LONGEST_WORD or not text.isprintable() or " " in text:
+        raise Lie("a word that is none")
+    if not unicodedata.is_normalized("NFC", text):
+        raise Lie("a word that is not in NFC")
+    return Word(text, _box(box))
+
+
 def plain(words: str) -> str:
     """`words` on one line, without anything that a terminal would obey or a database refuse."""
     return "".join(
@@ -174,10 +206,10 @@ def _code(one: Any) -> Code:
 
 def _box(box: Any) -> Box:
     if not isinstance(box, list) or len(box) != 4 or any(type(side) not in (int, float) for side in box):
-        raise Lie("a code's place that is not four numbers")
+        raise Lie("a place that is not four numbers")
     left, top, right, bottom = box
     if not all(0 <= side <= 1 for side in box) or left > right or top > bottom:
-        raise Lie("a code's place outside the page")
+        raise Lie("a place outside the page")
     return float(left), float(top), float(right), float(bottom)
 
 

@@ -54,6 +54,9 @@ class Content:
     ) -> None:
         self.flags: list[tuple[FlagCode, str]] = []
         self.absent: list[texts.Absent] = []
+        self.unmapped: set[str] = set()
+        self.legacy = False
+        self.see_through: set[tuple[int, int]] = set()  # sizes of pictures with a mask
         self._pdf = pdf
         self._known = known
         self._losses: list[Loss] = []
@@ -92,6 +95,8 @@ class Content:
             return
         fonts = resources.get("/Font")
         self.absent += texts.absent(lambda: self._pdf.make_stream(drawing), fonts)
+        self.unmapped.update(texts.unmapped(fonts))
+        self.legacy |= any(texts.legacy_by_code(fonts))
         objects = resources.get("/XObject")
         for name in sorted(set(_DRAWS.findall(drawing))):
             drawn = objects.get("/" + name.decode("latin-1")) if isinstance(objects, Dictionary) else None
@@ -124,6 +129,8 @@ class Content:
         self.flags.append((FlagCode.content_cut, "a part of what the page draws cannot be decoded"))
 
     def _picture(self, picture: Stream) -> None:
+        if "/SMask" in picture or "/Mask" in picture or bool(picture.get("/ImageMask", False)):
+            self.see_through.add((_number(picture.get("/Width")), _number(picture.get("/Height"))))
         if picture.objgen not in self._known:
             self._known[picture.objgen] = _loss(picture)
         loss = self._known[picture.objgen]

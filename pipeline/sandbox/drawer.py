@@ -17,8 +17,14 @@ FEWEST_PIXELS = 8  # a side of a PDF's page: what is smaller is no page, but wha
 ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say
 LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
 SIGNATURE = ("verdict", "why", "signer", "tax_code", "signed_at", "needed")  # what is told of a signature
+MOST_WORDS = 20_000  # of one page's text
+MOST_LETTERS = 100_000
+LONGEST_WORD = 200  # characters; a longer one is told in pieces
 _LEAST_DPI = 36  # as the setting's: letters of 10 points have 5 pixels
 _HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
+
+
+Sides = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,18 @@ class Drawn:
 
     size: tuple[int, int]
     flags: tuple[tuple[FlagCode, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A page's text: each word with its left, top, right and bottom, 0..1 of the page as it is drawn.
+
+    `why` says what of it is no print, or cannot be read; `trusted` is False where that is too much.
+    """
+
+    words: tuple[tuple[str, Sides], ...] = ()
+    trusted: bool = True
+    why: str | None = None
 
 
 class Drawer(Protocol):
@@ -72,6 +90,13 @@ class Looker(Protocol):
 
     def look(self, number: int) -> tuple[float, tuple[tuple[FlagCode, str], ...]]:
         """The length of the page's unit in points, and the page's flags. Raises as `draw` does."""
+
+
+class Speller(Protocol):
+    """A drawer that also gives the text of a page."""
+
+    def words(self, number: int, canvas: mmap.mmap, size: tuple[int, int]) -> Layer:
+        """The text of page `number`, which `canvas` shows in so many pixels. Raises as `draw` does."""
 
 
 def mapped(file: int) -> mmap.mmap:

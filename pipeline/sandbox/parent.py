@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, Transient
-from pipeline.records import Code, Flag, Pixels, Signature
+from pipeline.records import Code, Flag, Pixels, Signature, TextLayer
 from pipeline.sandbox import answers, channel, limits
 from pipeline.sandbox.confine import Confinement
 from pipeline.sandbox.drawer import ANSWER_BYTES
@@ -133,14 +133,16 @@ class Child:
 
     def codes(self, pixels: Pixels) -> tuple[Code, ...]:
         """The QR codes on a page's pixels, which need not be this child's own. Raises as `open` does."""
-        height, width, _ = pixels.shape
-        if pixels is not self._shown:
-            self._clear()
-            np.frombuffer(self._pixels, np.uint8, pixels.size)[:] = pixels.ravel()
-        found = self._judged(answers.codes, self._ask({"codes": [width, height]}))
-        self._shown = pixels
+        found = self._judged(answers.codes, self._ask({"codes": self._show(pixels)}))
         self._clear()
         return found
+
+    def words(self, page: int, pixels: Pixels) -> TextLayer | None:
+        """The text of page `page` (from 1) of the open document, which is drawn in `pixels`, by whomever.
+
+        None if it has none. Raises as `open` does.
+        """
+        return self._judged(answers.words, self._ask({"words": page, "size": self._show(pixels)}))
 
     @property
     def spent(self) -> bool:
@@ -167,6 +169,15 @@ class Child:
             if stream is not None:
                 stream.close()
         os.close(self._canvas)
+
+    def _show(self, pixels: Pixels) -> tuple[int, int]:
+        """Lay a page's pixels on the canvas, if it does not hold them; their width and height."""
+        if pixels is not self._shown:
+            self._clear()
+            np.frombuffer(self._pixels, np.uint8, pixels.size)[:] = pixels.ravel()
+            self._shown = pixels
+        height, width, _ = pixels.shape
+        return width, height
 
     def _clear(self) -> None:
         """Give back what a large page has taken of the canvas."""

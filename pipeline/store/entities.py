@@ -18,12 +18,12 @@ FINISHED: tuple[State, ...] = ("done", "review", "partial")  # these have an ext
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a typed view. `path` leads to the value in the record; () stands for the list's item
-    itself. A column of the kind "check" holds what the check of the code `path` found, as text.
+    itself.
     """
 
     name: str
     path: tuple[str, ...]
-    kind: Sql | Literal["json", "check"]
+    kind: Sql | Literal["json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +210,5 @@ class Purged:
     extractions: int
     fields: int
     checks: int
+    witnesses: int
     copies: tuple[str, ...] = ()

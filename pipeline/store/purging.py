@@ -14,10 +14,20 @@ from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, or_, 
 from pipeline.errors import UsageError
 from pipeline.store.database import Database
 from pipeline.store.entities import Job, Purged
-from pipeline.store.tables import checks, documents, extractions, fields, invoice_index, jobs, pages
+from pipeline.store.tables import (
+    checks,
+    documents,
+    extractions,
+    fields,
+    invoice_index,
+    jobs,
+    pages,
+    witnesses,
+)
 
 _BATCH = 2000  # documents removed in one transaction
-_OWNED = (checks, fields, extractions, pages)  # a document's rows, those that refer to others first
+# A document's rows, those that refer to others first.
+_OWNED = (witnesses, checks, fields, extractions, pages)
 _SHORTEST_SUBJECT = 4  # characters
 
 
@@ -30,7 +40,7 @@ def purge(
     subject: str | None = None,
     dry_run: bool = False,
 ) -> Purged:
-    """Removes documents with their pages, cached results, extractions, fields and checks.
+    """Removes documents with their pages, cached results, extractions, fields, checks and testimony.
 
     At most one of: `document`, a URI; `older_than`, finished that long ago; `subject`, a value such as a
     person's number or name, looked for in fields, in what the model wrote, in codes and in file names, as

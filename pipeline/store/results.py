@@ -24,7 +24,7 @@ from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, pages
+from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
 
 _BATCH = 500  # documents that are held while results are streamed
 
@@ -77,24 +77,32 @@ FROM held, json_to_recordset(CAST(:checks AS json)) AS given(
     number integer, code text, passed boolean, severity text, message text, fields text, expected text,
     found text)
 """
-_PARTS = (_PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS)
+_PUT_WITNESSES = """
+INSERT INTO witnesses (document_id, number, field, source, verdict, raw, value, type, page, box)
+SELECT held.id, number, field, source, verdict, raw, value, type, page, box
+FROM held, json_to_recordset(CAST(:witnesses AS json)) AS given(
+    number integer, field text, source text, verdict text, raw text, value text, type text, page integer,
+    box text)
+"""
+_PARTS = (_PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS, _PUT_WITNESSES)
 
 # PostgreSQL is asked once. SQLite cannot do it all in one statement, and need not: it is in this process.
 _FINISH_WITH_PARTS = f"""
 WITH held AS ({_FINISH}), pages_put AS ({_PUT_PAGES}), pages_dropped AS ({_DROP_PAGES}),
-    extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}), checks_put AS ({_PUT_CHECKS})
+    extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}), checks_put AS ({_PUT_CHECKS}),
+    witnesses_put AS ({_PUT_WITNESSES})
 SELECT id FROM held
 """
 _HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"
 _PARTS_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in _PARTS)
-_RESULT_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in (_PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS))
+_RESULT_ALONE = _PARTS_ALONE[2:]
 
 # FOR SHARE: nobody takes the document back between the look and the write.
 _SAVE_PAGE = f"WITH held AS (SELECT id FROM documents WHERE {HELD} FOR SHARE) {_PUT_PAGES}"
 
 
 class Results:
-    """Pages, extractions, fields and checks."""
+    """Pages, extractions, fields, checks and what witnesses say."""
 
     def __init__(self, database: Database, jobs: Jobs) -> None:
         self._db = database
@@ -239,6 +247,7 @@ class Results:
                 }
                 found_fields = _grouped(connection, fields, ids)
                 found_checks = _grouped(connection, checks, ids)
+                found_witnesses = _grouped(connection, witnesses, ids)
             for row in batch:
                 if (document := row["id"]) in records:
                     result = rows.extraction(
@@ -247,6 +256,7 @@ class Results:
                         found_fields[document],
                         found_checks[document],
                         row["pages"],
+                        found_witnesses[document],
                     )
                     yield StoredExtraction(row["uri"], row["sha256"], result)
 
@@ -280,6 +290,7 @@ def _parts(extraction: Extraction) -> dict[str, str]:
         "record": rows.dump(extraction.record),
         "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
         "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
+        "witnesses": rows.dump([rows.testimony(n, item) for n, item in enumerate(extraction.testimony, 1)]),
     }
 
 

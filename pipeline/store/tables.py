@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0004"  # of migrations/versions that makes these tables
+REVISION = "0005"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -252,4 +252,19 @@ invoice_index = Table(
     Column("payment", Text, nullable=False),  # without cash, cash or unknown
     Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
     Column("related", Text),  # the other's identity
+)
+
+witnesses = Table(
+    "witnesses",
+    metadata,
+    Column("document_id", Id, ForeignKey("extractions.document_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("field", Text, nullable=False),  # its path
+    Column("source", Text, nullable=False),  # qr, mrz, xml, text …
+    Column("verdict", Text, nullable=False),  # agrees, differs, silent, or offers where no value was read
+    Column("raw", Text),  # as the witness has it
+    Column("value", Text),  # canonical text, as in `fields`
+    Column("type", Text),
+    Column("page", Integer),
+    Column("box", Text),  # JSON [left, top, right, bottom]
 )

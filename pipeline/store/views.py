@@ -1,8 +1,11 @@
 """Typed views of the results: a row a document and, for each list of a schema, a row a line.
 
 `invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
-list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. What
-e-invoices are read with ends with `signature`, the verdict on theirs, NULL for what is no XML.
+list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. Last
+come `sources`, a JSON object of the source of each value ("read", "xml" …), and `witnesses`, a JSON list of
+what others say of them (as in the table of that name); in a line's view both are those of the line. A
+document's view ends with `signature` where the schema is found in e-invoices: the verdict on that of the XML.
+
 Values come from `extractions.record`, where all of them stand in canonical text.
 
 In PostgreSQL money is numeric, a date is a date. SQLite has neither type. There a date is ISO text, which
@@ -34,6 +37,10 @@ from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
 _FIXED = ("document_uri", "job", "state")
+# Paths that no field has: where each value came from, and what witnesses say of it, as JSON; and the verdict
+# on the signature.
+SOURCES, WITNESSES, SIGNATURE = ("@sources",), ("@witnesses",), ("@signature",)
+_TOLD = (SOURCES, WITNESSES, SIGNATURE)
 _LONGEST = 63  # bytes of a name in PostgreSQL
 
 
@@ -41,7 +48,7 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
     """The views of a schema version: the document's first, then one for each list."""
     base = _shortened(f"{_snake(spec.name)}_v{spec.version}")
     columns = tuple(_columns(spec.shape.fields, _FIXED))
-    views = [View(base, (*columns, *_of_checks(spec, columns)))]
+    views = [View(base, (*columns, *_signature(spec, columns)))]
     names = {base}
     for path, item in _lists(spec.shape.fields, ()):
         name = _unique("_".join((base, *path)), names)
@@ -51,10 +58,10 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
     return tuple(views)
 
 
-def _of_checks(spec: SchemaSpec, columns: Sequence[Column]) -> Iterator[Column]:
+def _signature(spec: SchemaSpec, columns: Sequence[Column]) -> Iterator[Column]:
     if spec.shape.xml_root == ROOT and is_in_xml(spec.shape):
-        name = _unique(judged.CODE, {*_FIXED, *(column.name for column in columns)})
-        yield Column(name, (judged.CODE,), "check")
+        name = _unique("signature", {*_FIXED, *(column.name for column in columns)})
+        yield Column(name, SIGNATURE, "text")
 
 
 def _columns(
@@ -67,6 +74,9 @@ def _columns(
         name = _unique("value" if whole else "_".join(path), names)
         names.add(name)
         yield Column(name, () if whole else path, node.printed.sql if isinstance(node, Leaf) else "json")
+    if not whole:
+        yield Column(_unique("sources", names), SOURCES, "json")
+        yield Column(_unique("witnesses", names), WITNESSES, "json")
 
 
 def _values(
@@ -121,7 +131,7 @@ def check(views: Iterable[View], record: Mapping[str, Any]) -> None:
         items = [record] if view.list_path is None else (_at(record, view.list_path) or [])
         for number, item in enumerate(items):
             for column in view.columns:
-                value = None if column.kind == "check" else _at(item, column.path)
+                value = _at(item, column.path)
                 if value is not None and not _fits(value, column.kind):
                     prefix = "" if view.list_path is None else f"{'.'.join(view.list_path)}[{number}]"
                     path = ".".join(filter(None, (prefix, *column.path)))
@@ -200,6 +210,7 @@ def _joined(newer: View, older: View) -> View:
 
 def _definition(db: Database, view: View, result_view: str) -> str:
     value = _sqlite_value if db.is_sqlite else _postgres_value
+    told = _sqlite_told if db.is_sqlite else _postgres_told
     source, line = "extractions.record", []
     joined = "extractions JOIN documents ON documents.id = extractions.document_id"
     joined += " JOIN jobs ON jobs.id = documents.job_id"
@@ -222,7 +233,7 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "documents.state AS state",
         *line,
         *(
-            f"{_found(column) if column.kind == 'check' else value(source, column)}"
+            f"{told(view, column) if column.path in _TOLD else value(source, column)}"
             f" AS {db.quote(column.name)}"
             for column in view.columns
         ),
@@ -233,12 +244,11 @@ def _definition(db: Database, view: View, result_view: str) -> str:
     return f"CREATE VIEW {db.quote(view.name)} AS SELECT {', '.join(selected)} FROM {joined} WHERE {where}"
 
 
-def _found(column: Column) -> str:
-    """What a check found; of those of several parts of a document, first one that failed."""
-    mine = f"checks.document_id = extractions.document_id AND checks.code = '{column.path[0]}'"
-    return f"(SELECT found FROM checks WHERE {mine} ORDER BY checks.passed, checks.number LIMIT 1)"
-
-
+# Of the checks of several parts of a document, first one that failed.
+_VERDICT = (
+    f"(SELECT found FROM checks WHERE document_id = documents.id AND code = '{judged.CODE}'"
+    " ORDER BY passed, number LIMIT 1)"
+)
 _POSTGRES_TYPES = {
     "text": "text",
     "decimal": "numeric",
@@ -265,6 +275,50 @@ def _sqlite_value(source: str, column: Column) -> str:
             f" WHEN {digits} <= 15 THEN CAST({found} AS REAL) ELSE {found} END"
         )
     return f"CAST({found} AS TEXT)" if column.kind == "text" else found
+
+
+def _sqlite_told(view: View, column: Column) -> str:
+    if column.path == SIGNATURE:
+        return _VERDICT
+    if column.path == SOURCES:
+        name, where = _named("path", view, "item.key")
+        return (
+            f"(SELECT json_group_object({name}, source) FROM fields"
+            f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
+        )
+    name, where = _named("field", view, "item.key")
+    return (
+        f"(SELECT json_group_array(json_object({_said(name)})) FROM"
+        f" (SELECT * FROM witnesses WHERE document_id = documents.id AND {where} ORDER BY number))"
+    )
+
+
+def _postgres_told(view: View, column: Column) -> str:
+    if column.path == SIGNATURE:
+        return _VERDICT
+    if column.path == SOURCES:
+        name, where = _named("path", view, "item.line - 1")
+        return (
+            f"(SELECT coalesce(jsonb_object_agg({name}, source), '{{}}') FROM fields"
+            f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
+        )
+    name, where = _named("field", view, "item.line - 1")
+    return (
+        f"(SELECT coalesce(jsonb_agg(jsonb_build_object({_said(name)}) ORDER BY number), '[]') FROM witnesses"
+        f" WHERE document_id = documents.id AND {where})"
+    )
+
+
+def _said(name: str) -> str:
+    return f"'field', {name}, 'source', source, 'verdict', verdict, 'raw', raw, 'value', value, 'page', page"
+
+
+def _named(column: str, view: View, index: str) -> tuple[str, str]:
+    """How a path is named in a view, and which paths belong to it: those of no list, or those of one item."""
+    if view.list_path is None:
+        return column, f"replace({column}, '[', '') = {column}"
+    item = f"'{'.'.join(view.list_path)}[' || ({index}) || '].'"
+    return f"substr({column}, length({item}) + 1)", f"substr({column}, 1, length({item})) = {item}"
 
 
 def _sqlite_path(path: Sequence[str]) -> str:

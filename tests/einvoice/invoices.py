@@ -9,7 +9,7 @@ LINE = """<HHDVu><TChat>1</TChat><STT>1</STT><THHDVu>Thép phi 10 &amp; bu lông
 <TTruong>VATAmount</TTruong><KDLieu>numeric</KDLieu><DLieu>2500</DLieu></TTin><TTin><TTruong>Lô</TTruong>
 <KDLieu>string</KDLieu><DLieu>L-07</DLieu></TTin></TTKhac></HHDVu>"""
 SECOND = """<HHDVu><TChat>1</TChat><STT>2</STT><THHDVu>Vận chuyển</THHDVu><DVTinh>chuyến</DVTinh>
-<SLuong>1</SLuong><DGia>5000</DGia><ThTien>5000</ThTien><TSuat>10%</TSuat></HHDVu>"""
+<SLuong>1</SLuong><DGia>5000</DGia><TLCKhau>5</TLCKhau><STCKhau>250.5</STCKhau><ThTien>5000</ThTien><TSuat>10%</TSuat></HHDVu>"""
 NOTE = "<HHDVu><TChat>4</TChat><THHDVu>Giao hàng tại kho</THHDVu></HHDVu>"
 RATES = "<LTSuat><TSuat>10%</TSuat><ThTien>30001</ThTien><TThue>3000</TThue></LTSuat>"
 SIGNATURE = (
@@ -36,6 +36,7 @@ def einvoice(
 <TGia>1</TGia><HTTToan>TM/CK</HTTToan>{general}</TTChung><NDHDon><NBan><Ten>Công ty Cổ phần Thép</Ten>
 <MST>0100000008</MST><DChi>Số 1, Hà Nội</DChi></NBan><NMua>{buyer}</NMua><DSHHDVu>{"".join(lines)}</DSHHDVu>
 <TToan><THTTLTSuat>{rates}</THTTLTSuat><TgTCThue>30001</TgTCThue><TgTThue>3000</TgTThue>
+<TTCKTMai>0</TTCKTMai><DSLPhi><LPhi><TLPhi>Phí</TLPhi><TPhi>12.5</TPhi></LPhi></DSLPhi>
 <TgTTTBSo>{total}</TgTTTBSo><TgTTTBChu>Ba mươi ba nghìn không trăm linh một đồng</TgTTTBChu></TToan></NDHDon>
 </DLHDon><MCCQT Id="m">00A1B2C3D4E5F60718293A4B5C6D7E8F90</MCCQT>{SIGNATURE}</HDon>"""
 
@@ -76,6 +77,10 @@ PRINTED: Sequence[tuple[str, object]] = (
     ("lines[0].unit_price", "20000.5"),
     ("lines[0].amount", "25000.625"),
     ("lines[0].vat_rate", "10%"),
+    ("lines[0].discount_rate", None),
+    ("lines[0].discount", None),
+    ("lines[0].vat", "2500"),
+    ("lines[0].nature", 1),
     ("lines[1].no", 2),
     ("lines[1].name", "Vận chuyển"),
     ("lines[1].unit", "chuyến"),
@@ -83,10 +88,21 @@ PRINTED: Sequence[tuple[str, object]] = (
     ("lines[1].unit_price", "5000"),
     ("lines[1].amount", "5000"),
     ("lines[1].vat_rate", "10%"),
+    ("lines[1].discount_rate", "5"),
+    ("lines[1].discount", "250.5"),
+    ("lines[1].vat", None),
+    ("lines[1].nature", 1),
     ("net", "30001"),
     ("vat_rate", "10%"),
     ("vat", "3000"),
     ("total", "33001"),
     ("total_in_words", "Ba mươi ba nghìn không trăm linh một đồng"),
     ("related_invoice", None),
+    ("exchange_rate", "1"),
+    ("discount", "0"),
+    ("fees", "12.5"),
+    ("by_rate", 1),
+    ("by_rate[0].rate", "10%"),
+    ("by_rate[0].net", "30001"),
+    ("by_rate[0].vat", "3000"),
 )

@@ -263,7 +263,7 @@ def purge(
 
 
 def _purged(purged: Purged) -> str:
-    names = ("documents", "pages", "extractions", "fields", "checks")
+    names = ("documents", "pages", "extractions", "fields", "checks", "witnesses")
     return ", ".join(f"{getattr(purged, what)} {what}" for what in names)
 
 

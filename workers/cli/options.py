@@ -98,12 +98,12 @@ def opened(store: str | None) -> Store:
 
 
 def schema(name: str) -> SchemaSpec:
-    """Raises UsageError."""
+    """The schema under the law of the settings. Raises UsageError."""
     from pipeline.errors import UsageError
     from schemas import registry
 
     try:
-        return registry.resolve(name)
+        return registry.resolve(name, settings().law)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
 

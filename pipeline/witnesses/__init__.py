@@ -1,0 +1,13 @@
+"""Who else says what stands on a document: its codes, its machine-readable zone, its other parts.
+
+witness.py    what a witness is
+claims.py     a witness that has claims, by path
+codes.py      QR codes
+mrz.py        a field whose value says what other fields are
+asking.py     all of them, asked about every value
+"""
+
+from pipeline.witnesses.asking import Answers as Answers
+from pipeline.witnesses.asking import ask as ask
+from pipeline.witnesses.witness import Subject as Subject
+from pipeline.witnesses.witness import Witness as Witness
