@@ -151,9 +151,16 @@ def _issued(below: Certificate, issuer: Certificate, at: datetime | None, passed
     if below.issuer != issuer.subject or not valid_at(issuer, at):
         return False
     try:
-        if not _may_issue(issuer, passed):
-            return False
-        below.parsed.verify_directly_issued_by(issuer.parsed)
+        return _may_issue(issuer, passed) and _signed(below.der, issuer.der)
+    except ValueError:  # an extension that cannot be read
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _signed(below: bytes, issuer: bytes) -> bool:
+    """Whether the issuer's key made the certificate's signature."""
+    try:
+        certificate(below).parsed.verify_directly_issued_by(certificate(issuer).parsed)
     except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
         return False
     return True

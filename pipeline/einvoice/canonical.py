@@ -81,12 +81,17 @@ def of_root(root: etree._Element, method: Method, prefixes: Sequence[str] = ()) 
 
 def of_document(root: etree._Element, method: Method, prefixes: Sequence[str] = ()) -> bytes:
     """Those of the whole document: with the instructions (and comments) before and behind its root."""
+    return within_document(root, of_root(alone(root), method, prefixes), method)
+
+
+def within_document(root: etree._Element, octets: bytes, method: Method) -> bytes:
+    """The octets of a document's root between those of what stands outside of it."""
     before = [_outside(node, method) for node in root.itersiblings(preceding=True)]
     behind = [_outside(node, method) for node in root.itersiblings()]
     return b"".join(
         (
             *(text + b"\n" for text in reversed(before) if text),
-            of_root(alone(root), method, prefixes),
+            octets,
             *(b"\n" + text for text in behind if text),
         )
     )

@@ -34,7 +34,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from cryptography import x509
@@ -87,15 +87,28 @@ _TAX_CODE = re.compile(r"MST\s*[:=]\s*([0-9]{10}(?:-?[0-9]{3})?|[0-9]{12})(?![0-
 _ROLES = {"NBan": "the seller", "NMua": "the buyer", "CQT": "the tax authority"}
 
 
-_ById = dict[str, list[etree._Element]]
-
-
 class _Altered(Exception):
     """Not what was signed."""
 
 
 class _NotVerifiable(Exception):
     """Signed in a way that is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The document, its elements by Id, and what was canonicalised: two signatures are made over the data."""
+
+    root: etree._Element
+    by_id: Mapping[str, Sequence[etree._Element]]
+    written: dict[tuple[etree._Element, Method, tuple[str, ...]], bytes] = field(default_factory=dict)
+
+    def canonical(self, element: etree._Element, method: Method, prefixes: Sequence[str]) -> bytes:
+        key = element, method, tuple(prefixes)
+        if key not in self.written:
+            write = canonical.of_document if element is self.root else canonical.canonical
+            self.written[key] = write(element, method, prefixes)
+        return self.written[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +159,8 @@ def _judged(root: etree._Element, anchors: Anchors) -> Signature:
         return Signature("unsigned", why, anchored=bool(anchors), needed=needed)
     if len(signatures) > _MOST_SIGNATURES:
         raise _NotVerifiable(f"the file has {len(signatures)} signatures; {_MOST_SIGNATURES} are verified")
-    by_id = _by_id(root)
-    seals = [_seal(signature, root, by_id) for signature in signatures]
+    file = _File(root, _by_id(root))
+    seals = [_seal(signature, file) for signature in signatures]
     _no_comments_within_texts(data)
     over_data = [seal for seal in seals if any(_within(data, element) for element in seal.over)]
     if not over_data:
@@ -185,8 +198,8 @@ def _name(element: etree._Element) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def _by_id(root: etree._Element) -> _ById:
-    found: _ById = {}
+def _by_id(root: etree._Element) -> Mapping[str, Sequence[etree._Element]]:
+    found: dict[str, list[etree._Element]] = {}
     for value in _ATTRIBUTES(root):
         if value.attrname in _ID_NAMES and value.getparent() not in found.setdefault(str(value), []):
             found[str(value)].append(value.getparent())
@@ -289,14 +302,14 @@ def _common_name(name: x509.Name) -> str:
     return " ".join(str(found[0].value).split())[:200] if found else "nobody"
 
 
-def _seal(signature: etree._Element, root: etree._Element, by_id: _ById) -> _Seal:
+def _seal(signature: etree._Element, file: _File) -> _Seal:
     """Raises _Altered or _NotVerifiable."""
     who = _role(signature)
     info = _one(signature, "SignedInfo", who)
     references = info.findall(f"{_DS}Reference")
     if not 0 < len(references) <= _MOST_REFERENCES:
         raise _NotVerifiable(f"the signature of {who} has {len(references)} references")
-    over = tuple(_referred(reference, signature, root, by_id, who) for reference in references)
+    over = tuple(_referred(reference, signature, file, who) for reference in references)
     certificates = _certificates(signature, who)
     signer = _signed_by(info, signature, certificates, who)
     between = tuple(one for one in certificates if one is not signer)
@@ -323,20 +336,14 @@ def _algorithm(element: etree._Element | None, known: Mapping[str, object], who:
     return name
 
 
-def _referred(
-    reference: etree._Element,
-    signature: etree._Element,
-    root: etree._Element,
-    by_id: _ById,
-    who: str,
-) -> etree._Element:
+def _referred(reference: etree._Element, signature: etree._Element, file: _File, who: str) -> etree._Element:
     """The element that a reference leads to, if it is still what it was."""
-    element = _target(reference.get("URI"), root, by_id, who)
+    element = _target(reference.get("URI"), file, who)
     digest = _DIGESTS[_algorithm(reference.find(f"{_DS}DigestMethod"), _DIGESTS, who)]
     expected = _octets(reference.find(f"{_DS}DigestValue"), who)
     steps = _steps(reference, who)
     for methods in (steps.methods, [EXCLUSIVE]):
-        octets = _transformed(element, signature, root, steps.enveloped, methods, steps.prefixes)
+        octets = _transformed(element, signature, file, steps.enveloped, methods, steps.prefixes)
         if hashlib.new(digest, octets).digest() == expected:
             return element
     raise _Altered(f"{_called(element)} changed after {who} signed")
@@ -346,14 +353,14 @@ def _called(element: etree._Element) -> str:
     return "the invoice's data were" if _name(element) in ("DLHDon", "HDon") else f"{_name(element)} was"
 
 
-def _target(uri: str | None, root: etree._Element, by_id: _ById, who: str) -> etree._Element:
+def _target(uri: str | None, file: _File, who: str) -> etree._Element:
     if uri == "":
-        return root
+        return file.root
     if uri is None or not uri.startswith("#") or uri.startswith("#xpointer"):
         raise _NotVerifiable(
             f"the signature of {who} refers to {str(uri)[:100]}, and not to a part of the file"
         )
-    found = by_id.get(uri[1:], [])
+    found = file.by_id.get(uri[1:], [])
     if not found:
         raise _Altered(f"what {who} signed, {uri[:100]}, is not in the file")
     if len(found) > 1:
@@ -391,7 +398,7 @@ def _prefixes(holder: etree._Element) -> list[str]:
 def _transformed(
     element: etree._Element,
     signature: etree._Element,
-    root: etree._Element,
+    file: _File,
     enveloped: bool,
     methods: Sequence[Method],
     prefixes: Sequence[str],
@@ -399,10 +406,10 @@ def _transformed(
     first, *others = methods
     if enveloped and signature is not element and _within(signature, element):
         octets = _without(element, signature, first, prefixes)
-    elif element is root:
-        octets = canonical.of_document(root, first, prefixes)
+        if element is file.root:
+            octets = canonical.within_document(element, octets, first)
     else:
-        octets = canonical.canonical(element, first, prefixes)
+        octets = file.canonical(element, first, prefixes)
     for method in others:
         octets = canonical.of_root(etree.fromstring(octets, canonical.parser()), method, prefixes)
     return octets

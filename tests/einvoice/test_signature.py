@@ -40,6 +40,15 @@ def _day() -> datetime:
     return datetime.fromisoformat(truth()["record"]["issue_date"])
 
 
+def test_instructions_outside_of_the_invoice_are_of_the_whole_file() -> None:
+    """Viettel's files begin with one that names their style sheet."""
+    styled = unsigned().replace(b"<HDon>", b'<?xml-stylesheet href="invoice.xsl"?><HDon>')
+    assert verdict(authority.sign(styled), trusted()).verdict == "valid"
+    whole = authority.sign(styled, way=Way(whole=True))
+    assert verdict(whole, trusted()).verdict == "valid"
+    assert verdict(whole.replace(b"invoice.xsl", b"another.xsl"), trusted()).verdict == "altered"
+
+
 def test_a_signer_s_name_may_be_longer_than_the_standard_allows() -> None:
     by = authority.identity("CÔNG TY TNHH " + "RẤT DÀI " * 12, f"{SELLER}-001")
     found = verdict(authority.sign(unsigned(), by=by), trusted())
