@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pipeline.einvoice import trusted
+from pipeline.grammar import Form
 from pipeline.room import Room
 from pipeline.sandbox import faces
 from pipeline.settings import Settings
@@ -63,6 +64,7 @@ class ModelFacts:
     max_tiles: int  # as the checkpoint was trained
     numerics: str  # everything about device, dtype and kernels that can change a bit (`vintern.backend`)
     room: Room | None = None  # the context there, and what the job's schema takes of it
+    answer_form: Form = "objects"  # in which the checkpoint answers
 
 
 def settings_key(
@@ -90,6 +92,7 @@ def settings_key(
             "paths": list(paths),
             "question": question,
             "grammar": grammar,
+            "answer_form": model.answer_form,
             "checkpoint": model.checkpoint_hash,
             "numerics": model.numerics,
             # It decides how a page is cut and how far an answer may go. The rest of the room follows from
@@ -111,6 +114,7 @@ def involved(settings: Settings) -> dict[str, Any]:
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
         "trust_anchors": trusted.digest(trusted.packed(settings)),
+        "sources_of_authority": settings.sources_of_authority,
     }
 
 

@@ -10,8 +10,9 @@ Printed texts are normalised here once more, so that pages read long ago follow 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import seams, witnesses
@@ -36,34 +37,42 @@ def document(
     *,
     failed: Sequence[Failure] = (),
     review_below: float = REVIEW_BELOW,
+    authority: Sequence[str] | None = None,
 ) -> Extraction:
     """The document that `pages` say together, with every check run. At least one page must have been read.
 
-    The state is "partial" when a page failed, else "review" when a check failed, else "done". A failed check
-    never changes a value.
+    Where XML and print are pages of one document, each is read by itself: `authority` (None: as the schema
+    says) names the sources whose values are chosen, and the others are witnesses. The state is "partial" when
+    a page failed, else "review" when a check failed, else "done". A failed check never changes a value.
     """
     if not pages:
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
-    leaves = dict(spec.shape.leaves())
-    merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
-    found = tuple(merged.walk(spec.shape))
-    # What XML says is exact: only what is printed may mean one number or another.
-    printed = {field.path: field.raw for field in found if field.raw is not None and field.source != "xml"}
-    settled = spec.settle(printed)
-    fields = tuple(_settled(field, settled.values) for field in found)
-    record = record_of(spec.shape, fields)
-    asked = witnesses.ask(witnesses.Subject(spec, tuple(pages), fields, record))
+    authority = spec.sources_of_authority if authority is None else authority
+    by_source: dict[str, list[PageRecord]] = {}
+    for page in pages:
+        by_source.setdefault(_source(page), []).append(page)
+    readings = {source: _reading(some, spec) for source, some in by_source.items()}
+    source = witnesses.first(readings, authority)
+    chosen = readings.pop(source)
+    subject = witnesses.Subject(
+        spec,
+        tuple(pages),
+        chosen.fields,
+        record_of(spec.shape, chosen.fields),
+        {other: reading.fields for other, reading in readings.items()},
+        review_below,
+    )
+    subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
+    fields, record = subject.fields, dict(subject.record)
     checks = (
         *_flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
-        *merged.checks,
-        *(check for page in pages for check in full_lists(page.fields, spec.shape)),
-        *full_texts(fields, leaves),
+        *chosen.checks,
+        *full_texts(fields, dict(spec.shape.leaves())),
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
-        *settled.checks,
         *spec.run_checks(record),
         *asked.checks,
     )
@@ -71,6 +80,31 @@ def document(
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
     count = len(pages) + len({f.page for f in failed})
     return Extraction(state, record, fields, checks, count, asked.testimony)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What all pages of one source say, and what was odd about them."""
+
+    fields: tuple[Field, ...]
+    checks: tuple[Check, ...]
+
+
+def _source(page: PageRecord) -> str:
+    """Where a page's values come from: the model, or the page's own XML."""
+    return page.fields[0].source if page.fields else "read"
+
+
+def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
+    leaves = dict(spec.shape.leaves())
+    merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
+    found = tuple(merged.walk(spec.shape))
+    # What XML says is exact: only what is printed may mean one number or another.
+    printed = {field.path: field.raw for field in found if field.raw is not None and field.source != "xml"}
+    settled = spec.settle(printed)
+    full = (check for page in pages for check in full_lists(page.fields, spec.shape))
+    fields = tuple(_settled(field, settled.values) for field in found)
+    return _Reading(fields, (*merged.checks, *full, *settled.checks))
 
 
 def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:

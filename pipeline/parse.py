@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline import place
 from pipeline.errors import Permanent, Reason
-from pipeline.grammar import key
+from pipeline.grammar import Form, key
 from pipeline.records import Box, Code, Field, Generation, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated
 
@@ -35,8 +35,9 @@ def page_record(
     *,
     grid: tuple[int, int] | None = None,
     tiles: int | None = None,
+    form: Form = "objects",
 ) -> PageRecord:
-    """What page `page` (1-based) says.
+    """What page `page` (1-based) says, answered in this form.
 
     A field's confidence is the product of the probabilities of all tokens that decided its value: that
     there is one (or null), the characters, the closing quote. It is not calibrated. Characters and end count
@@ -49,7 +50,7 @@ def page_record(
     not have the schema's form.
     """
     _raise_unfinished(generation, page)
-    reader = _Reader(generation, page, grid, tiles)
+    reader = _Reader(generation, page, grid, tiles, form)
     fields = tuple(reader.read(spec.shape.of_pages))
     return PageRecord(page, fields, tuple(codes), seams=tuple(reader.seams))
 
@@ -103,13 +104,19 @@ class _Reader:
     """Walks the text once, from left to right, along the shape."""
 
     def __init__(
-        self, generation: Generation, page: int, grid: tuple[int, int] | None, tiles: int | None
+        self,
+        generation: Generation,
+        page: int,
+        grid: tuple[int, int] | None,
+        tiles: int | None,
+        form: Form,
     ) -> None:
         self._generation = generation
         self._text = generation.text
         self._page = page
         self._grid = grid
         self._tiles = tiles
+        self._form = form
         self._at = 0
         spans = generation.spans
         # A token that holds only part of a character spans nothing; it belongs to the character at its start.
@@ -126,20 +133,27 @@ class _Reader:
         self._expect("{")
         for index, field in enumerate(group.fields):
             self._expect("," if index else "")
-            if not self._next_is('"') or self._string() != key(field):
-                raise self._mismatch(f'the key "{key(field)}"')
+            if not self._next_is('"') or self._string() != key(field, self._form):
+                raise self._mismatch(f'the key "{key(field, self._form)}"')
             since = self._at - 1
             self._expect(":")
             yield from self._node(field, f"{prefix}{field.name}", since)
         self._expect("}")
 
+    def _row(self, group: Group, prefix: str) -> Iterator[Field]:
+        self._expect("[")
+        for index, field in enumerate(group.fields):
+            self._expect("," if index else "")
+            yield from self._node(field, f"{prefix}{field.name}", self._at - 1, row=True)
+        self._expect("]")
+
     # `since` is where the deciding of a value begins: at the quote that closes its key (or the sign before it
-    # in a list). A token like `":"` holds that quote and the first one of the value, so a model that
+    # in a list or a row). A token like `":"` holds that quote and the first one of the value, so a model that
     # writes null has decided so where it wrote `":` instead.
 
-    def _node(self, node: Node, path: str, since: int) -> Iterator[Field]:
+    def _node(self, node: Node, path: str, since: int, *, row: bool = False) -> Iterator[Field]:
         if isinstance(node, Group):
-            yield from self._group(node, f"{path}.")
+            yield from self._row(node, f"{path}.") if row else self._group(node, f"{path}.")
         elif isinstance(node, Repeated):
             yield from self._list(node, path, since)
         else:
@@ -154,17 +168,18 @@ class _Reader:
             self._expect("," if count else "")
             item = f"{path}[{count}]"
             self._note_seam(item)
-            items += (
-                self._group(node.item, f"{item}.")
-                if isinstance(node.item, Group)
-                else [self._value(node.item, item, self._at - 1)]
-            )
+            items += self._node_in_list(node.item, item)
             count += 1
             decisions |= self._deciding(self._at - 1, self._at + 1)
         self._expect("]")
         end = self._deciding(self._at - 1, self._at) if count == node.max_items else set()
         yield Field(path, None, count, self._confidence(decisions, end), "read", self._page)
         yield from items
+
+    def _node_in_list(self, item: Group | Leaf, path: str) -> Iterator[Field]:
+        if isinstance(item, Leaf):  # never null
+            return iter([self._value(item, path, self._at - 1)])
+        return self._node(item, path, self._at - 1, row=self._form == "rows")
 
     def _note_seam(self, item: str) -> None:
         """`item` begins here: is it the first since a further pass began? One in an item is no item's own."""

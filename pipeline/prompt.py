@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pipeline.grammar import Form
 from schemas.shape import Group, Leaf, Node, Repeated
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ MAX_LINES = 15
 _AROUND = 6  # lines that are not about a table or a group
 
 
-def build(spec: SchemaSpec) -> str:
-    """The question for one page of such a paper, NFC, at most 15 lines, without the image placeholder."""
-    parts = list(_parts(spec.shape.of_pages))
+def build(spec: SchemaSpec, form: Form = "objects") -> str:
+    """The question for one page of such a paper, NFC, at most 15 lines, without the image placeholder.
+
+    It asks for an answer in this form; that of "objects" is the text that the demo model knows.
+    """
+    parts = list(_parts(spec.shape.of_pages, form))
     room = MAX_LINES - _AROUND
     if len(parts) > room:
         parts = [*parts[: room - 1], " ".join(parts[room - 1 :])]
@@ -43,15 +47,16 @@ def build(spec: SchemaSpec) -> str:
     )
 
 
-def _parts(group: Group) -> Iterator[str]:
+def _parts(group: Group, form: Form) -> Iterator[str]:
     """A sentence for each table and group below `group`, outer ones first."""
     for field in group.fields:
         if isinstance(field, Group):
             yield f'Mục "{_one_line(field.label)}" gồm: {_labels(field)}.'
-            yield from _parts(field)
+            yield from _parts(field, form)
         elif isinstance(field, Repeated) and isinstance(field.item, Group):
-            yield f'Bảng "{_one_line(field.label)}", mỗi dòng gồm: {_labels(field.item)}.'
-            yield from _parts(field.item)
+            line = "gồm" if form == "objects" else "là một mảng giá trị theo thứ tự"
+            yield f'Bảng "{_one_line(field.label)}", mỗi dòng {line}: {_labels(field.item)}.'
+            yield from _parts(field.item, form)
         elif isinstance(field, Repeated):
             yield f'Mục "{_one_line(field.label)}" là danh sách, có thể có nhiều giá trị.'
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import grammar, keys, prompt
 from pipeline.einvoice import trusted
 from pipeline.filetype import Kind
+from pipeline.grammar import Form
 from pipeline.keys import ModelFacts
 from pipeline.records import Pixels
 from pipeline.room import Room, Tiling, page_tiling
@@ -35,13 +36,15 @@ class Recipe:
     xml_key: str = ""
     anchors: bytes = b""  # trusted issuers of signatures
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
+    answer_form: Form = "objects"
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
         """Raises UsageError for a schema that no grammar can hold to, naming the field, and for trust anchors
         that cannot be read.
         """
-        question, rules = prompt.build(spec), grammar.compile(spec)
+        form: Form = "objects" if model is None else model.answer_form
+        question, rules = prompt.build(spec, form), grammar.compile(spec, form)
         paths = [path for path, _ in spec.shape.of_pages.leaves()]
         anchors = trusted.packed(settings)
         places, versions = _places(spec.shape), keys.xml_installed()
@@ -50,7 +53,7 @@ class Recipe:
             return cls(spec, settings, question, rules, 0, None, xml_key, anchors)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room)
+        return cls(spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room, form)
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""
@@ -64,6 +67,10 @@ class Recipe:
                 f"page {page} of a {kind} needs the model, and the recipe was made without one"
             )
         return keys.page_key(sha256, page, key)
+
+    def failed_key(self, uri: str, page: int) -> str:
+        """The key of a page of a file that could not be had: it names no result."""
+        return keys.page_key(uri, page, self.xml_key)
 
 
 def needs_model(kind: Kind | None) -> bool:

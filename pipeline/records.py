@@ -9,13 +9,15 @@ and `Failure` wherever it ends early. Arrays are numpy, so that Ray ships them w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Coded, Reason
+from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
 from schemas.checks import CheckResult
 
@@ -43,17 +45,57 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
-    """One document as a listing names it. `failure` is set when the listing entry itself is broken."""
+    """One document as a listing names it. `failure` is set when the listing entry itself is broken.
+
+    A document of several files has them as its `parts`, in order, each without parts of its own; its own uri
+    and etag are then those of the first, its size is that of all. One of one file has none.
+    """
 
     uri: str  # s3://bucket/key, an absolute path, or ARCHIVE!/member
     size: int | None = None  # bytes, as listed
     etag: str | None = None  # as listed
     failure: Failure | None = None
+    parts: tuple[DocumentRef, ...] = ()
+    group: str | None = None  # the name by which a list puts files together; of parts: why they are one
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[DocumentRef], group: str | None = None) -> DocumentRef:
+        """The document of these files, or the file itself where it is only one.
+
+        It is broken where every one of them is.
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return replace(first, group=None)
+        sizes = [part.size for part in parts]
+        size = sum(size or 0 for size in sizes) if None not in sizes else None
+        whole = all(part.failure is not None for part in parts)
+        return cls(
+            first.uri,
+            size,
+            first.etag,
+            first.failure if whole else None,
+            tuple(replace(part, group=None) for part in parts),
+            group,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a document as an attempt found it: its bytes' name and pages, or why it has none."""
+
+    uri: str
+    sha256: str | None = None  # hex
+    etag: str | None = None
+    size: int | None = None  # bytes
+    pages: int = 1  # one that failed stands as one page, which failed
+    failure: Failure | None = None
+    kind: Kind | None = None  # by its first bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document's bytes, pinned to one version."""
+    """The bytes of one file of a document, pinned to one version."""
 
     uri: str
     data: bytes

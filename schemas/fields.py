@@ -18,7 +18,8 @@ from typing import Annotated
 
 from schemas import dates, numbers
 from schemas.printed import LETTERS, Printed, text_pattern
-from schemas.text import tidy, unaccented
+from schemas.text import alike, tidy, unaccented
+from schemas.words import from_words
 
 _SPACED = r"(?: ?[.-]? ?[0-9])"
 STRUCK_OUT = "/"  # a VAT rate that is crossed out: no tax is charged
@@ -38,6 +39,11 @@ def tax_code(raw: str) -> str:
         raise ValueError(f"{raw!r} is no tax code: 10 digits, 10 + 3 for a branch, or 12 for a person")
     branch = len(digits) == 13 or (len(digits) == 12 and re.search(r"[-.] ?[0-9]{3}$", tidy(raw)))
     return f"{digits[:-3]}-{digits[-3:]}" if branch else digits
+
+
+def whole_tax_code(code: str) -> str:
+    """A normalised tax code with the first zero that it may have lost, of a firm or before a branch."""
+    return f"0{code}" if len(code.partition("-")[0]) == 9 else code
 
 
 def national_id(raw: str) -> str:
@@ -99,6 +105,24 @@ def mrz(raw: str) -> str:
     return " ".join(lines)
 
 
+def same_but_zeros(one: str, other: str) -> bool:
+    """0000123 and 123."""
+    return one.lstrip("0") == other.lstrip("0")
+
+
+def same_series(one: str, other: str) -> bool:
+    """1C26TAA and C26TAA: the form's digit may stand before the series."""
+    return re.sub(r"^[1-9](?=[CK][0-9]{2})", "", one) == re.sub(r"^[1-9](?=[CK][0-9]{2})", "", other)
+
+
+def same_words(one: str, other: str) -> bool:
+    """Amounts in words that are one number, whatever stands around it."""
+    try:
+        return from_words(one) == from_words(other)
+    except ValueError:
+        return alike(one, other)
+
+
 _CODE = "USD|EUR|GBP|JPY|CNY|KRW|KWD|SGD|THB|AUD|CAD|CHF|HKD|TWD|RMB"
 _AMOUNT = (
     rf"(?:(?:{_CODE}|VND|US[$]|[$€£₫]) ?)?[(-]?(?:[0-9]{{1,3}}(?:[., ][0-9]{{3}})+|[0-9]{{1,15}})"
@@ -148,11 +172,13 @@ VatRate = Annotated[
 ]
 Currency = Annotated[str, Printed(r"[A-Z]{3}|VNĐ|[ĐđVv][A-Za-zđồệ ]{1,15}|₫|đ", currency, "text", 16)]
 
-FormNumber = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{0,14}", compact_upper, "text", 15)]
-Series = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{1,11}", compact_upper, "text", 12)]
-InvoiceNumber = Annotated[str, Printed(r"[0-9]{1,10}", tidy, "text", 10)]
+FormNumber = Annotated[
+    str, Printed(r"[0-9A-Z][0-9A-Z/-]{0,14}", compact_upper, "text", 15, same=same_but_zeros)
+]
+Series = Annotated[str, Printed(r"[0-9A-Z][0-9A-Z/-]{1,11}", compact_upper, "text", 12, same=same_series)]
+InvoiceNumber = Annotated[str, Printed(r"[0-9]{1,10}", tidy, "text", 10, same=same_but_zeros)]
 AuthorityCode = Annotated[str, Printed(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}", tidy, "text", 40)]
-AmountInWords = Annotated[str, Printed(text_pattern(300), tidy, "text", 300)]
+AmountInWords = Annotated[str, Printed(text_pattern(300), tidy, "text", 300, same=same_words)]
 # Three lines of 30, or one "<": an unreadable zone must have a way out that invents nothing.
 Mrz = Annotated[str, Printed(r"[A-Z0-9<]{30} [A-Z0-9<]{30} [A-Z0-9<]{30}|<", mrz, "text", 92)]
 

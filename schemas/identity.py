@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from schemas.fields import whole_tax_code
+from schemas.numbering import form_digit
 from schemas.text import unaccented
 
 _NEW_SERIES = re.compile(r"([1-9])?([CK][0-9]{2}[A-Z]{3})")  # since July 2022, with its form digit or without
@@ -33,15 +35,16 @@ def identity(
 ) -> Identity | None:
     """The common form of what an invoice's head says; None where seller, series or number are absent.
 
-    Spaces, capital letters and leading zeros do not count; a form digit may stand before the series or apart.
+    Spaces, capital letters and leading zeros do not count, nor the first zero of a tax code where it was
+    lost; a form digit may stand before the series or apart, and as 1, 01 or 01/GTGT.
     Where a series of today's form comes without one, it is that of the value-added-tax invoice.
     """
     seller, form, bare, digits = map(_plain, (seller_tax_code, form_no, series, number))
     if not (seller and bare and digits):
         return None
     if found := _NEW_SERIES.fullmatch(bare):
-        form, bare = found[1] or form.lstrip("0") or _VALUE_ADDED_TAX, found[2]
-    return Identity(seller, form, bare, digits.lstrip("0") or "0")
+        form, bare = found[1] or form_digit(form) or form or _VALUE_ADDED_TAX, found[2]
+    return Identity(whole_tax_code(seller), form, bare, digits.lstrip("0") or "0")
 
 
 def _plain(text: str | None) -> str:

@@ -410,7 +410,9 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     share = rates.percent(rate)
     if invoice.discount is not None or not share or not 0 < off < invoice.net or not _balanced(invoice):
         return None
-    agreed = sums.rounded(paid * share, coin(invoice.currency)).holds(invoice.vat)
+    unit = coin(invoice.currency)
+    of_net = sums.rounded(invoice.net * share, unit)
+    agreed = sums.rounded(paid * share, unit).holds(invoice.vat) and not of_net.holds(invoice.vat)
     try:
         return off if agreed and from_words(str(invoice.total_in_words)) == invoice.total else None
     except ValueError:
@@ -537,6 +539,7 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
     evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"

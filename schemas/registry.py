@@ -4,6 +4,7 @@ A user's file needs no registration. Beside its fields a model may hold
 
     checks: ClassVar = (add_up,)             rules over the record, see schemas/checks.py
     evidence: ClassVar = (Evidence(…),)      what its QR codes say of its fields, see schemas/evidence.py
+    sources_of_authority: ClassVar = ("xml",)    whose value is chosen where it differs from what was read
     required: ClassVar = ("number",)         its fields without which a document is not done
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means

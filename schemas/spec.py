@@ -71,6 +71,11 @@ class SchemaSpec:
         """The machine-readable parts that the schema knows, its `evidence`."""
         return class_var(self.model, "evidence")
 
+    @property
+    def sources_of_authority(self) -> tuple[str, ...]:
+        """The sources whose values are chosen before what was read, first things first."""
+        return class_var(self.model, "sources_of_authority")
+
     def claims(
         self, evidence: Evidence, record: Mapping[str, Any], text: str
     ) -> Iterator[Claim | CheckResult]:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.records import DocumentRef
@@ -30,6 +30,9 @@ class Place(Protocol):
 
     def find(self, uri: str, settings: SourceSettings) -> Found:
         """What is there, streamed, passed-over things with their failure. Raises UsageError if nothing is."""
+
+    def order(self, uri: str) -> Any:
+        """By what it sorts the URIs that `find` names."""
 
     def read(
         self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
@@ -63,6 +66,9 @@ class Disk:
         return Found(
             _some(local.glob(uri, settings), f"no file matches {uri}"), exact=False, base=refs.wild_base(uri)
         )
+
+    def order(self, uri: str) -> Any:
+        return uri.split("/")  # a folder's names are sorted, and what is in it comes in its place
 
     def read(
         self,
@@ -102,6 +108,9 @@ class Buckets:
         exact = first.uri == f"s3://{bucket}/{prefix}"  # this object, whatever else begins with its key
         found = iter([first]) if exact else chain([first], objects)
         return Found(found, exact, base=refs.folder_of(uri))
+
+    def order(self, uri: str) -> Any:
+        return uri
 
     def read(
         self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits

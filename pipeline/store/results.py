@@ -18,8 +18,8 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline.records import Extraction, PageResult
-from pipeline.store import rows, views
+from pipeline.records import Extraction, PageResult, Part
+from pipeline.store import files, rows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
@@ -84,18 +84,26 @@ FROM held, json_to_recordset(CAST(:witnesses AS json)) AS given(
     number integer, field text, source text, verdict text, raw text, value text, type text, page integer,
     box text)
 """
-_PARTS = (_PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS, _PUT_WITNESSES)
+_PUT_PARTS = """
+UPDATE parts
+SET size = coalesce(given.size, parts.size), etag = coalesce(given.etag, parts.etag), sha256 = given.sha256,
+    pages = given.pages, reason = given.reason, message = given.message
+FROM held, json_to_recordset(CAST(:parts AS json)) AS given(
+    part integer, size bigint, etag text, sha256 text, pages integer, reason text, message text)
+WHERE parts.document_id = held.id AND parts.part = given.part
+"""
+_PARTS = (_PUT_PARTS, _PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS, _PUT_WITNESSES)
 
 # PostgreSQL is asked once. SQLite cannot do it all in one statement, and need not: it is in this process.
 _FINISH_WITH_PARTS = f"""
-WITH held AS ({_FINISH}), pages_put AS ({_PUT_PAGES}), pages_dropped AS ({_DROP_PAGES}),
-    extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}), checks_put AS ({_PUT_CHECKS}),
-    witnesses_put AS ({_PUT_WITNESSES})
+WITH held AS ({_FINISH}), parts_put AS ({_PUT_PARTS}), pages_put AS ({_PUT_PAGES}),
+    pages_dropped AS ({_DROP_PAGES}), extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}),
+    checks_put AS ({_PUT_CHECKS}), witnesses_put AS ({_PUT_WITNESSES})
 SELECT id FROM held
 """
 _HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"
 _PARTS_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in _PARTS)
-_RESULT_ALONE = _PARTS_ALONE[2:]
+_RESULT_ALONE = _PARTS_ALONE[3:]  # of pages that are there already
 
 # FOR SHARE: nobody takes the document back between the look and the write.
 _SAVE_PAGE = f"WITH held AS (SELECT id FROM documents WHERE {HELD} FOR SHARE) {_PUT_PAGES}"
@@ -121,11 +129,13 @@ class Results:
         extraction: Extraction,
         pages: Sequence[PageResult],
         *,
-        sha256: str,
+        sha256: str | None,
         etag: str | None = None,
+        parts: Sequence[Part] = (),
     ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
 
+        `sha256` and `etag` are those of the first file; `parts` are all of them, where there are several.
         Returns the state that the document is in now.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
@@ -145,6 +155,7 @@ class Results:
             "sha256": sha256,
             "etag": etag,
             "page_count": len(pages),
+            "parts": rows.dump([files.found(number, part) for number, part in enumerate(parts, 1)]),
             "pages": rows.dump([rows.page(page) for page in pages]),
             **_parts(extraction),
         }
@@ -223,6 +234,7 @@ class Results:
 
     def _rows(self, job: Job, *, finished: bool) -> Iterator[DocumentRow]:
         for batch in self._batches(job, finished=finished):
+            several = self._parts_of(batch)
             for row in batch:
                 yield DocumentRow(
                     row["uri"],
@@ -233,12 +245,14 @@ class Results:
                     row["etag"],
                     row["pages"],
                     row["attempts"],
+                    several.get(row["id"], ()),
                 )
 
     def extractions(self, job: Job) -> Iterator[StoredExtraction]:
         """All results of a job in the order its documents were added, streamed."""
         for batch in self._batches(job, finished=True):
             ids = [row["id"] for row in batch]
+            several = self._parts_of(batch)
             with self._db.read() as connection:
                 query = select(extractions.c.document_id, extractions.c.record)
                 records = {
@@ -258,7 +272,15 @@ class Results:
                         row["pages"],
                         found_witnesses[document],
                     )
-                    yield StoredExtraction(row["uri"], row["sha256"], result)
+                    yield StoredExtraction(row["uri"], row["sha256"], result, several.get(document, ()))
+
+    def _parts_of(self, batch: Sequence[RowMapping]) -> dict[int, tuple[Part, ...]]:
+        """The files of those documents that have several."""
+        ids = [row["id"] for row in batch if row["parts"]]
+        if not ids:
+            return {}
+        with self._db.read() as connection:
+            return files.stored(connection, ids)
 
     def _batches(self, job: Job, *, finished: bool) -> Iterator[Sequence[RowMapping]]:
         """Documents in the order of their ids; each batch is read on its own: nothing is held open."""

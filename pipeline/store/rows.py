@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -29,6 +30,7 @@ from pipeline.records import (
 )
 
 _GRID = 10_000  # of a page's side: a fifth of a pixel of A4 at 200 dpi
+_LONGEST_URI = 2000  # bytes; an index entry of PostgreSQL holds 2,700
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 Row = RowMapping | Mapping[str, Any]
@@ -48,6 +50,17 @@ def dump(value: Any) -> str:
 def clean(text: str) -> str:
     """Text that both databases take: NUL and half characters become U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def uri(name: str, why: Failure | None) -> tuple[str, Failure | None]:
+    """A file's name as both databases take it, and what is wrong with it: `why`, or that it is too long."""
+    name = clean(name)
+    if len(name.encode()) <= _LONGEST_URI:
+        return name, why
+    message = f"the name has {len(name.encode()):,} bytes, at most {_LONGEST_URI:,}"
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    short = f"{name.encode()[: _LONGEST_URI - 100].decode('utf-8', 'ignore')}…{digest}"
+    return short, Failure(Reason.uri_too_long, message)
 
 
 def _halves(text: str) -> bool:

@@ -223,7 +223,7 @@ class Answer:
             self.unseen.append(len(self.tokens) - 1)
         self.places.append(NOWHERE if forced else self._coming)
         # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
-        if self.guard.loops(token, piece) and not forced:
+        if self.guard.loops(token, piece, self._values.inside) and not forced:
             self.finish = "loop"
 
 

@@ -2,8 +2,8 @@
 
 Two layouts are understood: the published one (`model_type: internvl_chat`) and transformers' native one
 (`model_type: internvl`). Nothing is guessed: a size that is not written is an error, save where the layout's
-own software has a default. What a config leaves open (the system message, the usable context) comes from a
-named template and may be replaced by a file `profile.json` beside config.json.
+own software has a default. What a config leaves open (the system message, the usable context, the form of
+answers) comes from a named template and may be replaced by a file `profile.json` beside config.json.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pipeline.errors import UsageError
+from pipeline.grammar import Form
 
 Layout = Literal["published", "native"]
 
@@ -91,6 +92,7 @@ class Profile:
     separator: str = SEPARATORS["internvl2_5"]  # closes a turn
     max_tiles: int | None = None  # tiles of a page without the thumbnail
     context_length: int | None = None  # tokens of prompt and answer together
+    answer_form: Form = "objects"  # that of the published checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Config:
     system: str
     separator: str
     image_token_id: int | None  # only the native layout writes it
+    answer_form: Form = "objects"
 
     @property
     def tokens_per_tile(self) -> int:
@@ -130,6 +133,7 @@ def read(directory: Path, profile: Profile | None = None, context_length: int | 
         separator=profile.separator,
         max_tiles=profile.max_tiles or config.max_tiles,
         context_length=_context(directory, config, profile, raw.get("template"), context_length),
+        answer_form=profile.answer_form,
     )
 
 
@@ -339,7 +343,11 @@ def _profile(directory: Path, raw: Mapping[str, Any]) -> Profile:
     unknown = set(given) - {field.name for field in fields(Profile)}
     if unknown:
         raise UsageError(f"{path}: unknown key {sorted(unknown)[0]!r}")
-    return Profile(**{**known, **given})
+    profile = Profile(**{**known, **given})
+    if profile.answer_form not in get_args(Form):
+        forms = " or ".join(map(repr, get_args(Form)))
+        raise UsageError(f"{path}: 'answer_form' is {profile.answer_form!r}, expected {forms}")
+    return profile
 
 
 def _context(directory: Path, config: Config, profile: Profile, template: object, asked: int | None) -> int:

@@ -48,13 +48,14 @@ def room(config: Config, tokenizer: Tokenizer, spec: SchemaSpec, context: int) -
     A usual answer has every value, none of them remarkably long. Of several lists the one whose items take
     the most counts.
     """
-    asked = len(prompt_ids(tokenizer, config, prompt.build(spec), 1)) - config.tokens_per_tile
+    form = config.answer_form
+    asked = len(prompt_ids(tokenizer, config, prompt.build(spec, form), 1)) - config.tokens_per_tile
     shape = spec.shape.of_pages
     empty = _group(shape, _ALONE)
     lists = [field for field in shape.fields if isinstance(field, Repeated)]
 
     def tokens(**given: Any) -> int:
-        return len(tokenizer.encode_plain(grammar.answer(shape, {**empty, **given})))
+        return len(tokenizer.encode_plain(grammar.answer(shape, {**empty, **given}, form)))
 
     def each(found: Repeated) -> float:
         item = _value(found.item, _IN_A_LINE)

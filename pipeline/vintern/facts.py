@@ -16,4 +16,6 @@ def model_facts(engine: Engine, spec: SchemaSpec) -> ModelFacts:
     """The model as this engine runs it, as far as results of the schema depend on it."""
     model, backend = engine.model, engine.backend
     room = counting.room(model.config, model.tokenizer, spec, backend.cache.length)
-    return ModelFacts(model.checkpoint_hash, model.max_tiles, backend.numerics, room)
+    return ModelFacts(
+        model.checkpoint_hash, model.max_tiles, backend.numerics, room, model.config.answer_form
+    )

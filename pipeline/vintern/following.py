@@ -170,6 +170,15 @@ class Follower:
             case {"type": "object", "properties": fields, "required": names, "additionalProperties": False}:
                 if len(schema) == 4 and names == list(fields):
                     return self._object(fields)
+            case {
+                "type": "array",
+                "prefixItems": columns,
+                "items": False,
+                "minItems": least,
+                "maxItems": most,
+            }:
+                if len(schema) == 5 and least == most == len(columns):
+                    return self._row(columns)
             case {"type": "array", "items": item, "maxItems": most}:
                 if len(schema) == 3:
                     return self._array(self._schema(item), most)
@@ -191,6 +200,11 @@ class Follower:
         ]
         apart = [part for one in inside for part in (every.word(","), one)]
         return every.then(every.word("{"), *apart[1:], every.word("}"))
+
+    def _row(self, columns: Sequence[Mapping[str, Any]]) -> Language:
+        every = self._all
+        apart = [part for column in columns for part in (every.word(","), self._schema(column))]
+        return every.then(every.word("["), *apart[1:], every.word("]"))
 
     def _array(self, item: Language, most: int) -> Language:
         every = self._all

@@ -21,7 +21,7 @@ class LoopGuard:
     def __init__(self, values: bool) -> None:
         """`values`: the answer is JSON, in which a quotation mark begins or ends a value."""
         self._values = values
-        self._run = 0  # tokens since the last one with a quotation mark
+        self._run = 0  # tokens since the last one with a quotation mark, or outside of a string
         self._count = 0
         self._recent = np.full(PERIOD, -1, dtype=np.int64)  # a ring; the token at time i is at i % PERIOD
         # By period p: how many tokens in a row were equal to the one p before.
@@ -32,13 +32,16 @@ class LoopGuard:
         )
         self._needed[0] = self._needed_of_lines[0] = np.iinfo(np.int64).max
 
-    def loops(self, token: int, text: bytes) -> bool:
-        """Take in the next token, which stands for `text`; True when the answer loops."""
+    def loops(self, token: int, text: bytes, inside: bool = True) -> bool:
+        """Take in the next token, which stands for `text`; True when the answer loops.
+
+        inside: it ends within a string. What is outside of them, like many nulls in a row, is whole values.
+        """
         back = (self._count - np.arange(1, PERIOD + 1)) % PERIOD
         self._matches[1:] = np.where(self._recent[back] == token, self._matches[1:] + 1, 0)
         self._recent[self._count % PERIOD] = token
         self._count += 1
-        self._run = 0 if b'"' in text else self._run + 1
+        self._run = 0 if b'"' in text or not inside else self._run + 1
         # A period that is longer than the run since the last quotation mark goes over whole values.
         within = np.arange(PERIOD + 1) <= self._run if self._values else True
         needed = np.where(within, self._needed, self._needed_of_lines)

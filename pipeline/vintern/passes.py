@@ -39,7 +39,8 @@ def leaving(pieces: Sequence[bytes], room: int, cached: int) -> tuple[int, int] 
     """Which of the tokens in sight leave so that there is room to go on: from, and up to but not.
 
     `pieces` are the bytes of each, of which the first `cached` are in the cache, and `room` is how many there
-    may be. Of the table that has most to give, the oldest whole lines leave, and the last one always stays.
+    may be. Of the table that has most to give, the oldest whole lines leave that can, and the last one always
+    stays.
     None where there is no such table, or where too little would leave.
     """
     text = b"".join(pieces)
@@ -47,22 +48,24 @@ def leaving(pieces: Sequence[bytes], room: int, cached: int) -> tuple[int, int] 
     if table is None:
         return None
     edges = [0, *accumulate(map(len, pieces))]
-    best = None
-    for start, _ in table.lines[1:]:
-        found = _aligned(text, edges, table.opens, start)
-        if found is None or found[1] > cached:
-            continue
-        best = found
+    starts = [start for start, _ in table.lines]
+    best = (0, 0)
+    for number, later in enumerate(starts[1:], 1):
+        cuts = (_aligned(text, edges, first, later) for first in starts[:number])
+        found = next((cut for cut in cuts if cut is not None), best)
+        if found[1] <= cached and found[1] - found[0] > best[1] - best[0]:
+            best = found
         if len(pieces) - (best[1] - best[0]) <= _STAY * room:
             break
-    return best if best is not None and len(pieces) - (best[1] - best[0]) < room else None
+    return best if best[0] < best[1] and len(pieces) - (best[1] - best[0]) < room else None
 
 
 def _aligned(text: bytes, edges: Sequence[int], first: int, later: int) -> tuple[int, int] | None:
     """The tokens between the lines that begin at `first` and `later`, as near as tokens are cut alike.
 
-    A token may hold the end of one line and the beginning of the next. Keys are the same on every line, so
-    both are cut at some place that is equally far behind, with the same bytes up to it.
+    A token may hold the end of one line and the beginning of the next. So both are cut at some place that is
+    equally far behind, with the same bytes up to it. Lines with keys all begin alike; those of bare values
+    may not, so that the very first line cannot leave with every later one.
     """
     for token in range(bisect_left(edges, first), len(edges) - 1):
         behind = edges[token] - first

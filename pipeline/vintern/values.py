@@ -25,6 +25,11 @@ class ValueText:
         self._escaped = False
         self._last = 0  # byte outside of strings
 
+    @property
+    def inside(self) -> bool:
+        """The text so far ends within a string."""
+        return bool(self._inside)
+
     def holds(self, text: bytes) -> bool:
         """Take in the next token; True if it has a part of a value, or ends a value or a list."""
         found = False

@@ -7,13 +7,18 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from pipeline.records import Check, Field, Testimony
-from pipeline.witnesses import codes, mrz
-from pipeline.witnesses.witness import Subject, Witness
+from pipeline.witnesses import codes, mrz, readings, text
+from pipeline.witnesses.witness import NAMES, Subject, Witness
 from schemas.checks import guarded
 from schemas.text import match
 
 # Each finds its witnesses in a document, and what is wrong with them.
-WITNESSES: tuple[Callable[[Subject], Iterable[Witness | Check]], ...] = (codes.found, mrz.found)
+WITNESSES: tuple[Callable[[Subject], Iterable[Witness | Check]], ...] = (
+    codes.found,
+    mrz.found,
+    readings.found,
+    text.found,
+)
 
 
 _Said = tuple[Witness, Testimony]
@@ -53,6 +58,8 @@ def ask(subject: Subject) -> Answers:
 def evidence(witness: Witness, fields: Sequence[Field]) -> Iterator[Testimony]:
     """All that one witness has to say."""
     for field in fields:
+        if field.source == witness.source and field.value is not None:
+            continue  # it would bear itself out
         said = witness.testify(field)
         if said.verdict != "silent" or said.raw is not None:
             yield said
@@ -78,8 +85,9 @@ def disputes(said: Sequence[_Said], fields: Mapping[str, Field]) -> Iterator[Che
 
 
 def _differs(said: Testimony, name: str, field: Field) -> Check:
-    message = f"{field.path}: the {name} says {said.raw}, the print {field.raw}"
-    if match(str(said.raw), str(field.raw)) == "unaccented":
+    shown = str(field.value) if field.raw is None else field.raw
+    message = f"{field.path}: the {name} says {said.raw}, the {NAMES.get(field.source, field.source)} {shown}"
+    if match(str(said.raw), shown) == "unaccented":
         message += "; they differ in diacritics only"
     expected = said.raw if said.value is None else str(said.value)
     return Check(_code(said), False, "error", message, (field.path,), expected, str(field.value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.records import Field, PageRecord, Testimony
@@ -12,14 +12,30 @@ if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
 
 
+# How a source is called in a sentence.
+NAMES: Mapping[str, str] = {
+    "read": "print",
+    "xml": "XML",
+    "text": "text layer",
+    "qr": "QR code",
+    "mrz": "MRZ",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A document as its pages were merged: `fields` with the values that were picked, nested in `record`."""
+    """A document as its pages were merged: `fields` with the values that were chosen, nested in `record`.
+
+    `others` are the fields of its other readings by their source, "xml" or "read". What was read with less
+    confidence than `sure_from` accuses nobody.
+    """
 
     spec: SchemaSpec
     pages: tuple[PageRecord, ...]
     fields: tuple[Field, ...]
     record: Mapping[str, Any]
+    others: Mapping[str, tuple[Field, ...]] = field(default_factory=dict)
+    sure_from: float = 0.0
 
 
 class Witness(Protocol):

@@ -20,7 +20,7 @@ from pipeline.filetype import sniff
 from pipeline.keys import ModelFacts
 from pipeline.reading import Commit, Reading
 from pipeline.recipe import Recipe
-from pipeline.records import Document, Extraction, Failure, PreparedPage
+from pipeline.records import Document, Extraction, Failure, Part, PreparedPage
 from pipeline.render import Renderer
 from pipeline.run import DocumentResult
 from pipeline.sandbox import confine
@@ -77,7 +77,8 @@ def outcome(renderer: Renderer, data: bytes | str, schema: str = "invoice@1") ->
     recipe = recipe_of(schema)
     document = Document("one.xml", data, hashlib.sha256(data).hexdigest(), None)
     try:
-        reading = Reading(recipe, document.sha256, renderer.page_count(document), kind=sniff(data))
+        part = Part("one.xml", document.sha256, pages=renderer.page_count(document), kind=sniff(data))
+        reading = Reading(recipe, [part])
     except Coded as error:
         return Failure.of(error)
     page = run.drawn(renderer, document, 1, recipe)

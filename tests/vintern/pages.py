@@ -57,6 +57,34 @@ LONG = LLMatcher.grammar_from_json_schema(
     },
     overrides=COMPACT,
 )
+# The same as rows: lines that begin with a value, or with null.
+LONG_ROWS = LLMatcher.grammar_from_json_schema(
+    {
+        "type": "object",
+        "properties": {
+            "Số": {"type": "string", "pattern": "^[0-9]{2,9}$"},
+            "Hàng: Đ; b": {
+                "type": "array",
+                "items": {
+                    "type": "array",
+                    "prefixItems": [
+                        {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[0-9]{1,3}$"}]},
+                        {"type": "string", "pattern": "^[a-eạả]{1,6}$"},
+                    ],
+                    "items": False,
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+                "minItems": 16,
+                "maxItems": 24,
+            },
+            "Cuối": {"type": "string", "pattern": "^[a-e]{3,5}$"},
+        },
+        "required": ["Số", "Hàng: Đ; b", "Cuối"],
+        "additionalProperties": False,
+    },
+    overrides=COMPACT,
+)
 CONTEXT = 1000
 GRAMMARS = (CARD, WORDS, None, CARD, FIXED)
 
@@ -71,9 +99,9 @@ def of_context(model: Vintern) -> Vintern:
     return Vintern(model.network, replace(model.config, context_length=CONTEXT), model.tokenizer, "")
 
 
-def long_page(model: Vintern, number: int, room: int) -> Request:
-    """A page with a LONG table whose question leaves it `room` tokens of CONTEXT, or one less."""
-    asked = page(number, 1, LONG, 10_000)
+def long_page(model: Vintern, number: int, room: int, grammar: str = LONG) -> Request:
+    """A page with a long table whose question leaves it `room` tokens of CONTEXT, or one less."""
+    asked = page(number, 1, grammar, 10_000)
     one, more = (len(model.prompt_ids(asked.question + " a" * count, 1)) for count in (1, 11))
     rest = CONTEXT - room - one
     return replace(asked, question=asked.question + " a" * (1 + -(-10 * rest // (more - one))))

@@ -341,10 +341,11 @@ def test_an_unknown_dtype(checkpoint):
 
 def test_a_profile_replaces_what_the_template_says(checkpoint):
     (checkpoint / "profile.json").write_text(
-        json.dumps({"system": "Ngắn.", "max_tiles": 2, "context_length": 512})
+        json.dumps({"system": "Ngắn.", "max_tiles": 2, "context_length": 512, "answer_form": "rows"})
     )
     model = vintern.load(checkpoint)
     assert (model.config.system, model.max_tiles, model.context_length) == ("Ngắn.", 2, 512)
+    assert model.config.answer_form == "rows"
     assert model.config.separator == "<|im_end|>"  # still that of the named template
     given = vintern.load(checkpoint, profile=Profile(system="", separator="\n", max_tiles=1))
     assert (given.config.system, given.config.separator, given.max_tiles) == ("", "\n", 1)
@@ -389,6 +390,16 @@ def test_no_context_goes_beyond_the_positions(checkpoint, length):
 
 def test_what_is_asked_for_is_the_context_of_the_model(checkpoint):
     assert vintern.load(checkpoint, context_length=700).context_length == 700
+
+
+def test_answers_have_the_published_form_unless_a_profile_names_another(checkpoint):
+    assert configs.read(checkpoint).answer_form == "objects"
+    assert configs.read(checkpoint_files.DEMO).answer_form == "objects"
+    for wrong in ("table", None, ["rows"]):
+        (checkpoint / "profile.json").write_text(json.dumps({"answer_form": wrong}))
+        assert re.match(
+            r".*/profile.json: 'answer_form' is .*, expected 'objects' or 'rows'", refusal(checkpoint)
+        )
 
 
 def test_a_profile_with_an_unknown_key(checkpoint):

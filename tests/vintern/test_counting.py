@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from infra.benchmarks import published
 from infra.benchmarks.room import CONFIG
 from pipeline import grammar, prompt
+from pipeline.grammar import Form
 from pipeline.specimens import invoice
 from pipeline.specimens.specimen import shape
 from pipeline.vintern import config as configs
@@ -32,21 +34,27 @@ def config(published_files: dict[published.Version, Path], tmp_path_factory: Any
     return configs.read(directory)
 
 
+@pytest.mark.parametrize("form", get_args(Form))
 def test_the_answer_of_an_invoice_is_estimated_with_a_little_to_spare(
-    config: configs.Config, published_tokenizer: Tokenizer
+    config: configs.Config, published_tokenizer: Tokenizer, form: Form
 ) -> None:
+    config = replace(config, answer_form=form)
     room = counting.room(config, published_tokenizer, INVOICE, 4096)
     for seed in range(40):
         bill = invoice.plan(random.Random(seed), "standard", "standard", 0, 0)
         raw = shape("invoice", {path: value.raw for path, value in bill.plan.items()})
-        true = len(published_tokenizer.encode(grammar.answer(INVOICE.shape, raw)))
+        true = len(published_tokenizer.encode(grammar.answer(INVOICE.shape, raw, form)))
         assert 0.95 < (room.header + room.line * len(bill.lines)) / true < 1.3
 
 
-def test_the_prompt_is_counted_exactly(config: configs.Config, published_tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("form", get_args(Form))
+def test_the_prompt_is_counted_exactly(
+    config: configs.Config, published_tokenizer: Tokenizer, form: Form
+) -> None:
+    config = replace(config, answer_form=form)
     room = counting.room(config, published_tokenizer, INVOICE, 4096)
     for tiles in (1, 7):
-        ids = prompt_ids(published_tokenizer, config, prompt.build(INVOICE), tiles)
+        ids = prompt_ids(published_tokenizer, config, prompt.build(INVOICE, form), tiles)
         assert len(ids) == room.prompt + room.tile * tiles
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from pipeline.vintern.kv_cache import KVCache, token_bytes
 from pipeline.vintern.loops import CYCLES, LINES, SHORTEST, LoopGuard
 from pipeline.vintern.pointing import Pointer, peaks
 from pipeline.vintern.sampler import Penalties, choices, choose
+from pipeline.vintern.values import ValueText
 from schemas.registry import resolve
 from tests.vintern import checkpoints
 from tests.vintern.pages import CARD, FIXED, page
@@ -100,6 +102,18 @@ def test_lines_that_never_end_are_a_loop() -> None:
     tokens = receipt(60)
     at = next(number for number, (token, text) in enumerate(tokens) if guard.loops(token, text))
     assert at < len(tokens) * (LINES + 1) / 60
+
+
+def test_rows_of_nulls_are_whole_values() -> None:
+    """A table of 30 columns, of which a line has none filled: 60 tokens that repeat themselves."""
+    text = '{"a":[[' + ",".join(["null"] * 30) + '],["'
+    parts = re.findall(r"null|.", text)
+    guard, values = LoopGuard(values=True), ValueText()
+    for part in parts:
+        values.holds(part.encode())
+        assert not guard.loops(ord(part[0]), part.encode(), values.inside)
+    runaway = [guard.loops(7, b"x", values.inside) for _ in range(SHORTEST)]
+    assert runaway.index(True) + 1 == SHORTEST
 
 
 def test_a_long_text_is_no_loop_and_a_value_that_repeats_itself_is() -> None:

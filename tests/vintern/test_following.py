@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ ODD = spec_of(
 )
 SPECS = {"odd": ODD, **{name: resolve(name) for name in ("id_card@1", "receipt@1", "invoice@1")}}
 GRAMMARS = {name: grammar.compile(spec) for name, spec in SPECS.items()}
+GRAMMARS |= {f"{name} in rows": grammar.compile(spec, "rows") for name, spec in SPECS.items()}
 
 Choose = Callable[[torch.Tensor, bytes], int | None]  # from the mask and what is said already
 
@@ -120,7 +122,9 @@ def saying(grammars: Grammars, tokenizer: Tokenizer, text: str, *, letters: bool
 
 @pytest.mark.slow
 @settings(max_examples=30)
-@given(seed=st.integers(0, 2**32), name=st.sampled_from(list(SPECS)), short=st.sampled_from([0, 0.7, 0.97]))
+@given(
+    seed=st.integers(0, 2**32), name=st.sampled_from(list(GRAMMARS)), short=st.sampled_from([0, 0.7, 0.97])
+)
 def test_whatever_is_said_masks_are_those_of_the_plain_way(
     published_grammars: Grammars, seed: int, name: str, short: float
 ) -> None:
@@ -136,23 +140,30 @@ LONG = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("letters", [False, True])
-def test_up_to_every_bound(fresh: Counting, published_tokenizer: Tokenizer, letters: bool) -> None:
+@pytest.mark.parametrize(("letters", "form"), [(False, "objects"), (True, "objects"), (True, "rows")])
+def test_up_to_every_bound(
+    fresh: Counting, published_tokenizer: Tokenizer, letters: bool, form: grammar.Form
+) -> None:
     """Values that end at their bounds, letter by letter: every number of letters that may still come."""
-    text = grammar.answer(SPECS["invoice@1"].shape, LONG)
-    assert walk(fresh, GRAMMARS["invoice@1"], saying(fresh, published_tokenizer, text, letters=letters))
+    text = grammar.answer(SPECS["invoice@1"].shape, LONG, form)
+    rules = GRAMMARS["invoice@1" if form == "objects" else "invoice@1 in rows"]
+    assert walk(fresh, rules, saying(fresh, published_tokenizer, text, letters=letters))
 
 
 @pytest.mark.slow
-def test_pages_of_one_schema_come_to_the_same_states(fresh: Counting, published_tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("form", get_args(grammar.Form))
+def test_pages_of_one_schema_come_to_the_same_states(
+    fresh: Counting, published_tokenizer: Tokenizer, form: grammar.Form
+) -> None:
     lines = [{"no": str(number), "name": "Gạch ốp lát", "amount": f"{number}.000"} for number in range(1, 9)]
+    rules = GRAMMARS["invoice@1" if form == "objects" else "invoice@1 in rows"]
     first = {"seller_name": "CÔNG TY GỐM SỨ", "number": "0000123", "lines": lines, "net": "45.000"}
     other = first | {"seller_name": "HỢP TÁC XÃ GỐM MỚI", "number": "0098765", "lines": lines[:5]}
     asked = []
     for values in (first, other, first):
         before = fresh.asked
-        text = grammar.answer(SPECS["invoice@1"].shape, values)
-        walk(fresh, GRAMMARS["invoice@1"], saying(fresh, published_tokenizer, text))
+        text = grammar.answer(SPECS["invoice@1"].shape, values, form)
+        walk(fresh, rules, saying(fresh, published_tokenizer, text))
         asked.append(fresh.asked - before)
     assert asked[0] > 50 and asked[1] < 10 and asked[2] == 0
 
