@@ -148,6 +148,30 @@ def test_every_edit_of_a_byte_of_the_signed_parts_is_caught() -> None:
     assert caught == EDITS
 
 
+def test_no_damage_of_a_file_raises_anything_else_or_makes_another_invoice_valid() -> None:
+    """Also in certificates and in what nobody signed."""
+    rng = Random(16)
+    data = signed()
+    read = {canonical.canonical(part, canonical.INCLUSIVE) for part in _data(data)}
+    for _ in range(max(300, EDITS // 3)):
+        edited = bytearray(data)
+        for _ in range(rng.choice((1, 1, 2, 5))):
+            at, length = rng.randrange(len(edited)), rng.choice((1, 1, 3, 40))
+            edited[at : at + length] = rng.choice((b"", rng.randbytes(length), edited[:length], b"</NBan>"))
+        try:
+            found = verdict(bytes(edited), trusted())
+        except ValueError as error:
+            assert str(error).startswith("no well-formed XML")
+            continue
+        if found.verdict == "valid":
+            assert {canonical.canonical(part, canonical.INCLUSIVE) for part in _data(bytes(edited))} == read
+
+
+def _data(data: bytes) -> list[etree._Element]:
+    root = etree.fromstring(data)
+    return [root.find("DLHDon"), root.find("MCCQT")]
+
+
 def _all(data: bytes) -> bytes:
     return canonical.of_root(etree.fromstring(data), canonical.INCLUSIVE)
 
