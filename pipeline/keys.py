@@ -115,6 +115,8 @@ def involved(settings: Settings) -> dict[str, Any]:
         "review_below": settings.review_below,
         "trust_anchors": trusted.digest(trusted.packed(settings)),
         "sources_of_authority": settings.sources_of_authority,
+        # Which files are one document. Jobs of the time before there was a choice have none of it.
+        **({"group": sorted(settings.source.group)} if settings.source.group else {}),
     }
 
 

@@ -22,6 +22,7 @@ from workers.cli import options
 from workers.cli.options import (
     AnySchema,
     Exclude,
+    Group,
     Include,
     S3Endpoint,
     Sources,
@@ -98,6 +99,7 @@ def plan(
     trust_manifests: TrustManifests = False,
     include: Include = None,
     exclude: Exclude = None,
+    group: Group = None,
 ) -> None:
     """Count documents and pages, and name what would be skipped and why. No store.
 
@@ -109,7 +111,11 @@ def plan(
 
     spec = options.schema(schema) if schema is not None else None
     settings = options.settings(
-        s3_endpoint=s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+        s3_endpoint=s3_endpoint,
+        trust_manifests=trust_manifests,
+        include=include,
+        exclude=exclude,
+        group=group,
     )
     _check_sandbox(settings)
     if model is not None and spec is None:
@@ -147,6 +153,7 @@ def run(
     trust_manifests: TrustManifests = False,
     include: Include = None,
     exclude: Exclude = None,
+    group: Group = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
@@ -168,6 +175,7 @@ def run(
             include=include,
             exclude=exclude,
             trust_anchors=trust_anchors,
+            group=group,
         ),
         name=job,
         replicas=replicas,
