@@ -155,7 +155,8 @@ def drawn(
 def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
     """What a document that is XML says, or why that is nothing."""
     try:
-        return einvoice.page_record(renderer.read(source), recipe.spec)
+        root, signature = renderer.read(source, recipe.anchors)
+        return einvoice.page_record(root, recipe.spec, signature)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, number)
 
