@@ -83,14 +83,38 @@ def test_a_page_that_was_read_whole_is_let_alone(which: tuple[str, str, int]) ->
     assert found(which, fields(paper), words(paper)) == []
 
 
+@pytest.mark.parametrize("share", [1, 3])
 @pytest.mark.parametrize("which", SPECIMENS, ids=str)
-def test_a_page_that_was_read_wrongly_was_still_read(which: tuple[str, str, int]) -> None:
-    """Whatever is wrong with each third value: other checks are for that."""
+def test_a_page_that_was_read_wrongly_was_still_read(which: tuple[str, str, int], share: int) -> None:
+    """Whatever is wrong with each third value, or with every one: other checks are for that."""
     paper = specimen(*which)
     wrong = [
-        replace(each, raw=f"{each.raw}0" if i % 3 == 0 else each.raw) for i, each in enumerate(fields(paper))
+        replace(each, raw=f"{each.raw} ".replace(" ", "0 ")) if number % share == 0 else each
+        for number, each in enumerate(fields(paper))
     ]
     assert found(which, wrong, words(paper)) == []
+
+
+def test_figures_of_other_values_over_a_table_are_no_line_of_it() -> None:
+    cells = [["", "0007412", "12345678"], ["Gạo", "2.000", "24.000"], ["Muối", "5.000", "40.000"]]
+    there = [
+        Word(cell, (0.1 + 0.3 * column, 0.1 + 0.02 * row, 0.25 + 0.3 * column, 0.115 + 0.02 * row))
+        for row, line in enumerate(cells)
+        for column, cell in enumerate(line)
+        if cell
+    ]
+    read = [
+        Field(f"lines[{row}].{name}", cell, cell, 1.0, "read", 1)
+        for row, line in enumerate(cells[1:])
+        for name, cell in zip(("name", "quantity", "amount"), line, strict=True)
+    ]
+    others = [
+        Field("number", "12345678", None, 1.0, "read", 1),
+        Field("series", "0007412", None, 1.0, "read", 1),
+    ]
+    assert found(("invoice", "", 0), [*read, *others], {1: there}) == []
+    (check,) = found(("invoice", "", 0), read, {1: there})  # the control: nothing says what they are
+    assert check.message == "page 1: 3 lines of a table stand there, and 2 were read (lines)"
 
 
 GONE = {"of the middle": range(20, 23), "the last of a page": range(22, 25), "the first": range(3)}
