@@ -33,6 +33,8 @@ def incomplete(fields: Sequence[Field], words: Mapping[int, Sequence[Word]], sha
     `fields` are those of the whole document, `words` those that stand on each page, by its number; pages of
     which nothing is known are not in it. What was taken from such a page may stand on any of the others.
     """
+    if not words:
+        return
     known = furniture.WORDS | {
         token
         for _, leaf in shape.leaves()
