@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import seams, witnesses
+from pipeline import seams, several, witnesses
 from pipeline.bounds import full_lists, full_texts
 from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
@@ -53,12 +53,16 @@ def document(
     by_source: dict[str, list[PageRecord]] = {}
     for page in pages:
         by_source.setdefault(_source(page), []).append(page)
+    told: list[Check] = []
+    for name, some in by_source.items():
+        by_source[name], others = several.first(some, spec)
+        told += others
     readings = {source: _reading(some, spec) for source, some in by_source.items()}
     source = witnesses.first(readings, authority)
     chosen = readings.pop(source)
     subject = witnesses.Subject(
         spec,
-        tuple(pages),
+        tuple(page for page in pages if any(page in some for some in by_source.values())),
         chosen.fields,
         record_of(spec.shape, chosen.fields),
         {other: reading.fields for other, reading in readings.items()},
@@ -67,6 +71,7 @@ def document(
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
     fields, record = subject.fields, dict(subject.record)
     checks = (
+        *told,
         *_flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
         *_untrusted(pages),

@@ -539,6 +539,9 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    identified_by: ClassVar = (
+        "number", "series", "seller_tax_code", "issue_date", "buyer_tax_code", "total"
+    )  # fmt: skip
     sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
     evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (
