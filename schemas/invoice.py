@@ -382,6 +382,8 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     share = rates.percent(rate)
     if invoice.discount is not None or not share or not 0 < off < invoice.net or not _balanced(invoice):
         return None
+    if len(tuple(sums.charged(invoice.lines))) > 1:
+        return None  # a line that may be a gift or a discount itself would explain the same figures
     unit = coin(invoice.currency)
     of_net = sums.rounded(invoice.net * share, unit)
     agreed = sums.rounded(paid * share, unit).holds(invoice.vat) and not of_net.holds(invoice.vat)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import cache
 from typing import Any
 
 from pipeline import merge, parse
@@ -18,12 +19,17 @@ from schemas.words import to_words
 Printed = dict[str, Any]
 
 
+@cache
+def spec_of(schema: str) -> SchemaSpec:
+    return resolve(schema)
+
+
 def judged(schema: str, printed: Mapping[str, Any]) -> Extraction:
     """The document of one page on which these texts are printed, merged and checked as in a run.
 
     A text that the grammar would not let the model write is an error of the test.
     """
-    spec = resolve(schema)
+    spec = spec_of(schema)
     fields = tuple(_fields(spec.shape, printed, ""))
     return merge.document([PageRecord(1, fields)], spec)
 
@@ -60,10 +66,6 @@ def _value(leaf: Leaf, path: str, raw: str | None) -> Field:
     assert len(raw) <= form.max_chars, f"{path}: {raw!r} is too long"
     value, problem = parse.normal(leaf, raw)
     return Field(path, raw, value, 1.0, "read", 1, problem=problem)
-
-
-def spec_of(schema: str) -> SchemaSpec:
-    return resolve(schema)
 
 
 HEAD: Printed = {
