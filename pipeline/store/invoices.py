@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import BigInteger, Connection, and_, literal_column, select
 
 from pipeline.store import rows
 from pipeline.store.database import Database
@@ -58,14 +58,15 @@ def update(db: Database) -> int:
 
 def _without_row(connection: Connection, rules: str, last: int) -> list[tuple[int, Mapping[str, Any]]]:
     """The next results of which these rules made no row; locked until the transaction ends."""
+    # With "+" no index of the jobs' documents is used: SQLite would sort all of them for each batch.
+    ours = connection.execute(select(jobs.c.id).where(jobs.c.schema == _SCHEMA)).scalars().all()
     mine = and_(invoice_index.c.document_id == extractions.c.document_id, invoice_index.c.rules == rules)
     query = (
         select(extractions.c.document_id, extractions.c.record)
         .join(documents, documents.c.id == extractions.c.document_id)
-        .join(jobs, jobs.c.id == documents.c.job_id)
         .outerjoin(invoice_index, mine)
         .where(
-            jobs.c.schema == _SCHEMA,
+            literal_column("+documents.job_id", BigInteger).in_(ours),
             invoice_index.c.document_id.is_(None),
             extractions.c.document_id > last,
         )

@@ -5,10 +5,9 @@
         SELECT invoice_index.*, documents.uri AS document_uri, jobs.name AS job, documents.state AS state,
             documents.sha256 AS sha256,
             row_number() OVER (
-                PARTITION BY documents.uri ORDER BY extractions.committed_at DESC, documents.id DESC
+                PARTITION BY documents.uri ORDER BY documents.finished_at DESC, documents.id DESC
             ) AS newest
         FROM invoice_index
-        JOIN extractions ON extractions.document_id = invoice_index.document_id
         JOIN documents ON documents.id = invoice_index.document_id
         JOIN jobs ON jobs.id = documents.job_id
     ) AS readings

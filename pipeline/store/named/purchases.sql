@@ -5,29 +5,29 @@ WITH gone AS (
     UNION
     SELECT identity FROM invoices WHERE relation = 'replaced by'
 ),
-ranked AS (
-    SELECT invoices.*,
-        row_number() OVER papers AS paper,
-        first_value(document_uri) OVER papers AS first_paper,
-        min(total) OVER (PARTITION BY identity) AS least, max(total) OVER (PARTITION BY identity) AS most
+papers AS (
+    SELECT identity, min(total) AS least, max(total) AS most,
+        min(CASE state WHEN 'done' THEN '0' WHEN 'review' THEN '1' ELSE '2' END || document_uri) AS first_paper
     FROM invoices
-    WINDOW papers AS (
-        PARTITION BY identity
-        ORDER BY CASE state WHEN 'done' THEN 0 WHEN 'review' THEN 1 ELSE 2 END, document_uri
-    )
+    WHERE identity IS NOT NULL
+    GROUP BY identity
+),
+judged AS (
+    SELECT invoices.*, substr(papers.first_paper, 2) AS first_paper,
+        CASE WHEN papers.least <> papers.most THEN 'yes' ELSE 'no' END AS totals_differ,
+        CASE
+            WHEN papers.identity IS NULL THEN 'unidentified'
+            WHEN issue_date IS NULL THEN 'undated'
+            WHEN gone.identity IS NOT NULL THEN 'replaced'
+            WHEN document_uri <> substr(papers.first_paper, 2) THEN 'copy'
+            WHEN state = 'partial' THEN 'partial'
+            WHEN total_vnd IS NULL THEN 'no amount in dong'
+        END AS aside
+    FROM invoices
+    LEFT JOIN papers ON papers.identity = invoices.identity
+    LEFT JOIN gone ON gone.identity = invoices.identity
 )
-SELECT document_id, document_uri, job, state, ranked.identity, issue_date, seller, seller_name, buyer, total,
-    relation, related,
-    CASE
-        WHEN ranked.identity IS NULL THEN 'unidentified'
-        WHEN issue_date IS NULL THEN 'undated'
-        WHEN gone.identity IS NOT NULL THEN 'replaced'
-        WHEN paper > 1 THEN 'copy'
-        WHEN state = 'partial' THEN 'partial'
-        WHEN total_vnd IS NULL THEN 'no amount in dong'
-    END AS aside,
-    CASE WHEN ranked.identity IS NOT NULL AND paper > 1 THEN first_paper END AS copy_of,
-    CASE WHEN ranked.identity IS NOT NULL AND least <> most THEN 'yes' ELSE 'no' END AS totals_differ
-FROM ranked
-LEFT JOIN gone ON gone.identity = ranked.identity
-ORDER BY issue_date, seller, ranked.identity, document_uri
+SELECT document_id, document_uri, job, state, identity, issue_date, seller, seller_name, buyer, total,
+    relation, related, aside, CASE aside WHEN 'copy' THEN first_paper END AS copy_of, totals_differ
+FROM judged
+ORDER BY issue_date, seller, identity, document_uri
