@@ -110,6 +110,8 @@ def involved(settings: Settings) -> dict[str, Any]:
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
         "sources_of_authority": settings.sources_of_authority,
+        # Which files are one document. Jobs of the time before there was a choice have none of it.
+        **({"group": sorted(settings.source.group)} if settings.source.group else {}),
     }
 
 
