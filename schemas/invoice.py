@@ -152,7 +152,7 @@ def total(invoice: Invoice) -> Iterator[CheckResult]:
     whole = invoice.net + tax + _fees(invoice)
     spans = [sums.rounded(whole - off, coin(invoice.currency)) for off in {Decimal(0), _discount(invoice)}]
     what = "net and VAT make {}, the total is {}"
-    if invoice.fees or invoice.discount:
+    if _fees(invoice) or invoice.discount:
         what = "net, VAT, fees and discount make {}, the total is {}"
     yield from _summed("total", ("net", "vat", "total"), spans, invoice.total, what)
     if (implied := _implied_discount(invoice)) is not None:
@@ -385,7 +385,9 @@ def _tax(invoice: Invoice) -> Decimal | None:
 
 
 def _fees(invoice: Invoice) -> Decimal:
-    return invoice.fees or Decimal(0)
+    if invoice.fees is not None:
+        return invoice.fees
+    return sum((fee.amount for fee in invoice.each_fee if fee.amount is not None), Decimal(0))
 
 
 def _discount(invoice: Invoice) -> Decimal:
@@ -400,7 +402,7 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     of these figures has a witness of its own.
     """
     rate = _single_rate(invoice)
-    if None in (invoice.net, invoice.vat, invoice.total, invoice.total_in_words, rate) or invoice.fees:
+    if None in (invoice.net, invoice.vat, invoice.total, invoice.total_in_words, rate) or _fees(invoice):
         return None
     assert (
         invoice.net is not None and invoice.vat is not None and invoice.total is not None and rate is not None
@@ -524,10 +526,17 @@ class RateTotal(BaseModel):
     vat: Annotated[Money | None, InXml("TThue")] = Field(None, title="Tiền thuế")
 
 
+class Fee(BaseModel):
+    """Một loại phí"""
+
+    name: Annotated[Text | None, InXml("TLPhi")] = Field(None, title="Tên loại phí")
+    amount: Annotated[Money | None, InXml("TPhi")] = Field(None, title="Tiền phí")
+
+
 class Invoice(BaseModel):
     """Hóa đơn giá trị gia tăng"""
 
-    unasked: ClassVar[tuple[str, ...]] = ("exchange_rate", "discount", "fees", "by_rate")
+    unasked: ClassVar[tuple[str, ...]] = ("exchange_rate", "discount", "fees", "each_fee", "by_rate")
 
     checks: ClassVar[tuple[Rule, ...]] = (
         line_numbers,
@@ -578,6 +587,9 @@ class Invoice(BaseModel):
         None, title="Chiết khấu thương mại"
     )
     fees: Annotated[Money | None, _FEES] = Field(None, title="Phí, lệ phí")
+    each_fee: Annotated[list[Fee], _data("NDHDon/TToan/DSLPhi/LPhi")] = Field(
+        default_factory=list, title="Từng loại phí"
+    )
     by_rate: Annotated[list[RateTotal], _data("NDHDon/TToan/THTTLTSuat/LTSuat")] = Field(
         default_factory=list, title="Tổng hợp theo thuế suất"
     )
@@ -592,7 +604,7 @@ class InvoiceLine2(InvoiceLine):
 class Invoice2(Invoice):
     """Hóa đơn giá trị gia tăng"""
 
-    unasked: ClassVar[tuple[str, ...]] = ()
+    unasked: ClassVar[tuple[str, ...]] = ("each_fee",)
 
     lines: Annotated[list[InvoiceLine2], _LINES] = Field(  # type: ignore[assignment]
         default_factory=list, title="Hàng hóa, dịch vụ"
