@@ -361,6 +361,12 @@ def _nets(invoice: Invoice, printed: Decimal) -> Iterator[Span]:
     yield from sums.unrounded(invoice.lines, printed, unit)
 
 
+def _adjusts(invoice: Invoice) -> bool:
+    """Whether the invoice says that it corrects an earlier one."""
+    said = (invoice.related_invoice, *(line.name for line in invoice.lines))
+    return any("dieu chinh" in unaccented(text).casefold() for text in said if text)
+
+
 def _balanced(invoice: Invoice) -> bool:
     """Whether the amounts, as printed or with a discount's sign, add up to the net, or else to the total."""
     targets = {invoice.net} if invoice.net is not None else {invoice.total}
@@ -473,6 +479,8 @@ def _tax_of_lines(invoice: Invoice) -> Iterator[Span]:
     amounts = [line.amount for line in invoice.lines if line.amount is not None]
     if amounts and max(amounts) <= 0:  # an issuer may write the rate, and no tax
         yield Span.of(Decimal(0))
+    if invoice.vat is not None and not any(amounts) and not invoice.net and _adjusts(invoice):
+        yield Span.of(invoice.vat)  # the rate alone was wrong
 
 
 def _vat_by_rate(invoice: Invoice, printed: Decimal) -> Iterator[CheckResult]:

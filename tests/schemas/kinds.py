@@ -441,6 +441,18 @@ INVOICES: dict[str, Printed] = {
         rows("Điều chỉnh tăng đơn giá sữa | 2 | 45.000 | 90.000"), "90.000", "8%", "7.200", "97.200",
         total_in_words="Điều chỉnh tăng chín mươi bảy nghìn hai trăm đồng",
     ),
+    "a rate adjusted, and no net": invoice(
+        [{"no": "1", "name": "Điều chỉnh thuế suất từ 8% lên 10%", "amount": "0"}], "0", "10%", "20.000", "20.000",
+        related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5 ngày 01/10/2026",
+    ),
+    "an address adjusted": invoice(
+        [{"no": "1", "name": "Điều chỉnh địa chỉ người mua"}], None, None, None, "0",
+        total_in_words="Không đồng", related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5",
+    ),
+    "a line discounted to nothing": invoice(
+        [*TWO, {"no": "3", "name": "Gạo", "quantity": "1", "unit_price": "20.000", "discount_rate": "100%", "amount": "0"}],
+        "215.000", "8%", "17.200", "232.200",
+    ),
     "nothing to pay": invoice(
         rows("Cốc tặng | 2 | 10.000 | 0"), "0", "8%", "0", "0", total_in_words="Không đồng"
     ),
@@ -453,6 +465,9 @@ INVOICES: dict[str, Printed] = {
     "words with their label": plain(total_in_words="Bằng chữ: Hai trăm ba mươi hai nghìn hai trăm đồng"),
     "words in capitals": plain(total_in_words="HAI TRĂM BA MƯƠI HAI NGHÌN HAI TRĂM ĐỒNG"),
     "words without diacritics": plain(total_in_words="Hai tram ba muoi hai nghin hai tram dong"),
+    "words in two languages": plain(
+        total_in_words="Hai trăm ba mươi hai nghìn hai trăm đồng (Two hundred thirty-two thousand two hundred dong)"
+    ),
     "words with commas": plain(total_in_words="Hai trăm ba mươi hai nghìn, hai trăm đồng."),
     "words with lẻ": invoice(
         rows("Sữa | 1 | 1.005 | 1.005"), "1.005", "KCT", None, "1.005",

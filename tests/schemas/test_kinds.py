@@ -188,6 +188,9 @@ FAULTY: dict[str, tuple[str, Printed, str]] = {
         ),
         "vat",
     ),
+    "a VAT without a net, and nothing is adjusted": (
+        "invoice@2", invoice(rows("Sữa | | | 0"), "0", "8%", "20.000", "20.000"), "vat",
+    ),
     "tax on a line struck out": (
         "invoice@2", invoice(TWO, "215.000", "/", "17.200", "232.200"), "vat",
     ),

@@ -12,11 +12,14 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError
-from pipeline.settings import load
+from pipeline.keys import ModelFacts
+from pipeline.settings import Settings, load
 from schemas import law, vat
 from schemas.law import Law
 from schemas.registry import resolve
 from tests.schemas.test_rules import INVOICE
+from workers.lane import LaneJob
+from workers.reader import recipe
 
 LONGER = Law.model_validate({"vat_rates": [{"rate": "8%", "from": "2027-01-01", "to": "2027-06-30"}]})
 SHORTER = Law.model_validate({"vat_rates": [{"rate": "8%", "from": "2025-07-01", "to": "2026-06-30"}]})
@@ -100,6 +103,14 @@ def test_a_period_that_is_none_is_refused_in_one_line(
     with pytest.raises(UsageError, match=re.escape(complaint)) as caught:
         load()
     assert "\n" not in str(caught.value)
+
+
+def test_every_process_of_a_lane_goes_by_the_setting() -> None:
+    settings = Settings(law=LONGER)
+    job = LaneJob("job", "", "invoice@1", "", "0", 0, settings)
+    made = recipe(job, ModelFacts("0", 1, "float32 on a hand-written stand-in"))
+    assert made.spec.hash == resolve("invoice@1", LONGER).hash
+    assert not [check for check in made.spec.run_checks(IN_2027) if not check.passed]
 
 
 def test_a_period_is_frozen() -> None:
