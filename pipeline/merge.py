@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import seams, witnesses
 from pipeline.bounds import full_lists, full_texts
+from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
@@ -66,6 +67,7 @@ def document(
     fields, record = subject.fields, dict(subject.record)
     checks = (
         *_flagged(pages),
+        *(judged.check(page.signature) for page in pages if page.signature is not None),
         *chosen.checks,
         *full_texts(fields, dict(spec.shape.leaves())),
         *_invalid(fields),
