@@ -281,6 +281,16 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         undated=made("9", issue_date=None),
         nameless=made("9", series=None),
         dollars=made("10", currency="USD"),
+        rated=made("13", total=110, currency="USD", exchange_rate="25400.5", issue_date="2026-05-07"),
+        by_rate=made(
+            "14",
+            issue_date="2026-05-08",
+            vat_rate=None,
+            lines=[{"name": "Gạo", "amount": "300"}],
+            net="300",
+            vat="21",
+            by_rate=[{"rate": "8%", "net": "200", "vat": "16"}, {"rate": "5%", "net": "100", "vat": "5"}],
+        ),
         early=made("11", issue_date="2026-04-30"),
         ours=made("12", buyer_tax_code="9900000032"),
     )
@@ -299,14 +309,18 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         (4, "3", 3_000_000, None, 210_001),
         (5, "4", 8_181_818, "10%", 818_182),
         (6, "6", 1_000_000, "10%", 100_000),
+        (7, "13", 2_540_050, "10%", 254_005),
+        (8, "14", 200, "8%", 16),
+        (9, "14", 100, "5%", 5),
     ]
+    assert rows[6]["Ghi chú"] == "quy đổi từ USD, tỷ giá 25400.5"
     remarks = {row["Số hóa đơn"]: row["Ghi chú"] for row in rows}
     assert remarks["1"] is None and remarks["3"] == "chưa rõ thuế suất, hoặc nhiều thuế suất"
     assert remarks["4"] == "cần kiểm tra lại; trả bằng tiền mặt từ mức phải thanh toán không dùng tiền mặt"
     assert remarks["6"] == "thay thế cho 9900000016|1|C26TAA|5"
     assert rows[1]["Mặt hàng"] == "Gạo và 1 mặt hàng khác" and rows[0]["Ngày lập"].date() == date(2026, 5, 1)
     assert (total["Giá trị chưa có thuế GTGT"], total["Thuế GTGT"]) == (listed.net, listed.vat)
-    assert listed.net == sum(row[2] for row in short) and listed.rows == 6
+    assert listed.net == sum(row[2] for row in short) and listed.rows == 9
     aside = {row["Tài liệu"].removeprefix("/in/"): row["Lý do"] for row in _sheet(out, "Để riêng")}
     assert aside == {
         "copy": "bản khác của cùng hóa đơn: /in/a",
@@ -317,7 +331,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         "nameless": "không đọc được mã số thuế người bán, ký hiệu hoặc số hóa đơn",
         "dollars": "không có tổng tiền bằng đồng",
     }
-    assert store.purchases(out, **period).rows == 7  # with those of the other buyer
+    assert store.purchases(out, **period).rows == 10  # with those of the other buyer
     with pytest.raises(UsageError, match=r"give a name that ends in \.xlsx"):
         store.purchases(tmp_path / "list.csv")
 
