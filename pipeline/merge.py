@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import seams, witnesses
 from pipeline.bounds import full_lists, full_texts
+from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
@@ -96,7 +97,9 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     leaves = dict(spec.shape.leaves())
     merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
     found = tuple(merged.walk(spec.shape))
-    settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
+    # What XML says is exact: only what is printed may mean one number or another.
+    printed = {field.path: field.raw for field in found if field.raw is not None and field.source != "xml"}
+    settled = spec.settle(printed)
     full = (check for page in pages for check in full_lists(page.fields, spec.shape))
     fields = tuple(_settled(field, settled.values) for field in found)
     return _Reading(fields, (*merged.checks, *full, *settled.checks))
@@ -162,11 +165,12 @@ class _Merged:
             twice = _read_twice(page, path, count.value, began, numbers)
             left_out = {run.at + i for run in twice if run.sure for i in range(run.count)}
             paths = {}
+            found = _items(page, path, count.value)
             for i in range(count.value):
                 if i in left_out:
                     continue
                 paths[i] = f"{path}[{total}]"
-                items += _renamed(page, f"{path}[{i}]", paths[i])
+                items += _renamed(found[i], f"{path}[{i}]", paths[i])
                 total += 1
             self.checks += [_read_again(run, paths) for run in twice]
         yield Field(path, None, total, min(map(_confidence, counts)), counts[0].source, counts[0].page)
@@ -196,7 +200,8 @@ def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
     fields: dict[str, Field] = {}
     for field in page.fields:
         if field.raw is not None:
-            value, problem = normal(leaves[leaf_path(field.path)], field.raw)
+            read = exact if field.source == "xml" else normal
+            value, problem = read(leaves[leaf_path(field.path)], field.raw)
             field = replace(field, value=value, problem=problem)
         fields[field.path] = field
     return fields
@@ -207,13 +212,21 @@ def _settled(field: Field, values: Mapping[str, Decimal]) -> Field:
     return replace(field, value=json_ready(values[field.path])) if field.path in values else field
 
 
-def _renamed(page: _Page, old: str, new: str) -> list[Field]:
-    """All fields of the item `old`, itself or below it, as those of the item `new`."""
-    return [
-        replace(field, path=new + path.removeprefix(old))
-        for path, field in page.items()
-        if path == old or path.startswith(f"{old}.")
-    ]
+def _items(page: _Page, path: str, count: int) -> list[list[Field]]:
+    """The fields of each of the `count` items of a list on one page, the item itself or what is below it."""
+    items: list[list[Field]] = [[] for _ in range(count)]
+    start = f"{path}["
+    for name, field in page.items():
+        if name.startswith(start):
+            items[int(name[len(start) : name.index("]", len(start))])].append(field)
+    return items
+
+
+def _renamed(item: Iterable[Field], old: str, new: str) -> list[Field]:
+    """The fields of the item `old` as those of the item `new`."""
+    if old == new:
+        return list(item)
+    return [replace(field, path=new + field.path.removeprefix(old)) for field in item]
 
 
 def _read_twice(
@@ -223,7 +236,7 @@ def _read_twice(
     at = [i for i in range(count) if f"{path}[{i}]" in began]
     if not at:
         return []
-    items = [_renamed(page, f"{path}[{i}]", f"{path}[{i}]") for i in range(count)]
+    items = _items(page, path, count)
     return seams.repetitions([seams.line(fields, numbers) for fields in items], at)
 
 

@@ -4,7 +4,8 @@ It is pure: no input, no output, no clock. Two drivers move it, `pipeline.run.do
 `workers.document` with pages side by side, so both come to the same verdict. A page goes
 
     missing → drawn → finished      the model answered, or died of it
-    missing → finished              it is known from before, cannot be drawn, or killed what drew it
+    missing → finished              it is known from before, says by itself what stands on it, cannot be
+                                    drawn, or killed what drew it
 
 Every call names its page, and is held against where that page is. A page that is unknown, drawn twice,
 answered twice or never asked for raises RuntimeError: then the program or the engine is wrong, not the
@@ -133,6 +134,13 @@ class Reading:
         self._deaths.pop(page, None)
         self._count(page, prepared.ended)
 
+    def read(self, page: int, record: PageRecord) -> PageResult:
+        """`page` was asked for and needs no model: `record` is what it says."""
+        self._expect(page, "missing")
+        self._same(page, record.page)
+        own = _record_numbered(record, page)
+        return self._finish(page, PageResult(page, self.keys[page], own, None, renderer="lxml"))
+
     def failed(self, page: int, why: Failure) -> PageResult:
         """`page` was asked for and cannot be drawn."""
         self._expect(page, "missing")
@@ -184,8 +192,9 @@ class Reading:
     def _key(self, part: int, page: int) -> str:
         """The key of a part's own page: of its bytes, so that a page is known in whatever document it is."""
         it = self.parts[part]
-        named = it.uri if it.failure is not None or it.sha256 is None else it.sha256
-        return self._recipe.page_key(named, page)
+        if it.failure is not None or it.sha256 is None:
+            return self._recipe.failed_key(it.uri, page)
+        return self._recipe.page_key(it.sha256, page, it.kind)
 
     def _named(self, page: int, why: Failure) -> Failure:
         """A page's failure under the document's number; where there are several parts, it names this one."""

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Coded, Reason
+from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
 from schemas.checks import CheckResult
 
@@ -89,6 +90,7 @@ class Part:
     size: int | None = None  # bytes
     pages: int = 1  # one that failed stands as one page, which failed
     failure: Failure | None = None
+    kind: Kind | None = None  # by its first bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from types import TracebackType
 
 import numpy as np
 
+from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
 from pipeline.flags import FlagCode
@@ -110,6 +111,10 @@ class Renderer:
         finally:
             account.seconds += time.monotonic() - started
 
+    def read(self, document: Document) -> Element:
+        """A document that is XML. Raises as `page_count` does."""
+        return self._opened(document, self._open(document)[0])[0].read()
+
     def pages(
         self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True
     ) -> Iterator[PageImage | Failure]:
@@ -159,6 +164,8 @@ class Renderer:
 
     def _page(self, document: Document, number: int, renderer: str) -> PageImage:
         """The page as `renderer` draws it, or as another does where this one fails or shows nothing."""
+        if DRAWERS[renderer].reads:
+            raise Permanent(Reason.unsupported_type, "it is no picture: what it says is read, not drawn")
         others = [other for other in self._renderers(document) if other != renderer]
         try:
             page = self._drawn(document, number, renderer)

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from pipeline import sources, tiles
+from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
+from pipeline.filetype import sniff
 from pipeline.reading import Commit, Reading, Verdict, failure
 from pipeline.recipe import Recipe
 from pipeline.records import (
@@ -25,6 +27,7 @@ from pipeline.records import (
     Failure,
     Generation,
     PageImage,
+    PageRecord,
     PageResult,
     Part,
     PreparedPage,
@@ -97,7 +100,7 @@ def _opened(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> 
         return None, known
     try:
         source = sources.fetch(ref.uri, recipe.settings.source, ref.etag)
-        known = Part(ref.uri, source.sha256, source.etag, len(source.data))
+        known = Part(ref.uri, source.sha256, source.etag, len(source.data), kind=sniff(source.data))
         within(recipe, ref.uri, held, len(source.data))
         return source, replace(known, pages=renderer.page_count(source))
     except Coded as error:
@@ -122,15 +125,29 @@ def _requests(
         page = reading.given_up(number) or drawn(renderer, source, own, recipe)
         if isinstance(page, Failure):
             reading.failed(number, page)
+        elif isinstance(page, PageRecord):
+            reading.read(number, page)
         else:
             reading.drawn(number, without_tiles(page))
             yield request(page, recipe, reading.request_id(number))
 
 
-def drawn(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PreparedPage | Failure:
-    """Page `number` of a document, ready for the model, or why it is not."""
+def drawn(
+    renderer: Renderer, source: Document, number: int, recipe: Recipe
+) -> PreparedPage | PageRecord | Failure:
+    """Page `number` of a document: ready for the model, read where it needs none, or why it is neither."""
+    if sniff(source.data) == "xml":
+        return written(renderer, source, number, recipe)
     image = renderer.page(source, number)
     return prepare(image, recipe) if isinstance(image, PageImage) else image
+
+
+def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
+    """What a document that is XML says, or why that is nothing."""
+    try:
+        return einvoice.page_record(renderer.read(source), recipe.spec)
+    except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
+        return failure(error, number)
 
 
 def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:

@@ -16,6 +16,7 @@ from stdnum.exceptions import ValidationError
 from stdnum.vn import mst
 
 from schemas import law, sums
+from schemas.fields import whole_tax_code
 
 Severity = Literal["info", "warning", "error"]
 
@@ -81,7 +82,7 @@ def tax_code(field: str, value: str | None, on: date | None = None) -> Iterator[
     if len(value) == 12 and "-" not in value:
         yield from _person(field, value, on)
         return
-    whole = f"0{value}" if len(value.partition("-")[0]) == 9 else value
+    whole = whole_tax_code(value)
     try:
         mst.validate(whole)
         passed, verdict = True, "has the right check digit"

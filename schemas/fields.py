@@ -41,6 +41,11 @@ def tax_code(raw: str) -> str:
     return f"{digits[:-3]}-{digits[-3:]}" if branch else digits
 
 
+def whole_tax_code(code: str) -> str:
+    """A normalised tax code with the first zero that it may have lost, of a firm or before a branch."""
+    return f"0{code}" if len(code.partition("-")[0]) == 9 else code
+
+
 def national_id(raw: str) -> str:
     """12 digits (CCCD, căn cước) or 9 (the old CMND)."""
     digits = tidy(raw).replace(" ", "")

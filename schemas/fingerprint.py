@@ -17,7 +17,8 @@ from schemas import law
 from schemas.shape import Group, Printed, plain_type
 from schemas.spec import class_var
 
-_READING = "dates fields numbers printed shape text words"  # our files between a printed text and its value
+# Our files between a printed text and its value.
+_READING = "dates fields in_xml numbers printed shape text words"
 
 
 def fingerprints(model: type[BaseModel], shape: Group) -> tuple[str, str]:

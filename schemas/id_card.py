@@ -7,16 +7,17 @@ the MRZ.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas import mrz, qr
+from schemas import law, mrz, qr
 from schemas.checks import CheckResult, Rule
 from schemas.dates import UNLIMITED
-from schemas.evidence import Evidence
+from schemas.evidence import Claim, Evidence
 from schemas.fields import ExpiryDate, LongText, Mrz, NationalId, PersonName, Text, VnDate
 
 # The 63 provinces of the numbering, which was not changed when they became 34. Persons born abroad carry the
@@ -37,8 +38,9 @@ def number(card: IdCard) -> Iterator[CheckResult]:
     if card.number is None:
         return
     if len(card.number) == 9:
-        message = "a number of 9 digits is that of a CMND, which has not been valid since 31 December 2024"
-        yield CheckResult("cmnd_expired", False, "warning", message, ("number",), "12 digits", card.number)
+        last = max((period.end for period in law.in_force().nine_digit_cards if period.end), default=None)
+        message = f"a number of 9 digits is that of a CMND, whose last day was {last}"
+        yield CheckResult("cmnd_expired", False, "info", message, ("number",), "12 digits", card.number)
         return
     province, century, year = card.number[:3], int(card.number[3]), card.number[4:6]
     known = province in PROVINCES
@@ -74,8 +76,8 @@ def date_order(card: IdCard) -> Iterator[CheckResult]:
 
 def expiry(card: IdCard) -> Iterator[CheckResult]:
     """A card lasts to the birthday at 14, 25, 40 or 60, then for ever; the day of issue tells which."""
-    if card.date_of_birth is None or card.expiry is None:
-        return
+    if card.date_of_birth is None or card.expiry is None or (card.number and len(card.number) == 9):
+        return  # a CMND lasted for 15 years
     possible = expiries(card.date_of_birth, card.issue_date)
     expected = " or ".join("no expiry" if day == UNLIMITED else str(day) for day in sorted(possible))
     found = "no expiry" if card.expiry == UNLIMITED else str(card.expiry)
@@ -107,6 +109,15 @@ def _agree(code: str, fields: tuple[str, ...], expected: str, found: str, messag
     return CheckResult(code, expected == found, "error", message, fields, expected, found)
 
 
+def code_says(card: IdCard, text: str) -> Iterator[Claim | CheckResult]:
+    """What a card's QR code says. It has the day of issue, which the front does not print: so the expiry."""
+    yield from qr.says(card, text)
+    code = qr.parse(text)
+    if code is not None and code.issue_date is not None and card.issue_date is None:
+        for check in expiry(card.model_copy(update={"issue_date": code.issue_date})):
+            yield replace(check, code="qr_expiry", fields=("date_of_birth", "expiry"))
+
+
 class IdCard(BaseModel):
     """Thẻ căn cước, căn cước công dân hoặc chứng minh nhân dân"""
 
@@ -115,7 +126,7 @@ class IdCard(BaseModel):
         date_order,
         expiry,
     )
-    evidence: ClassVar[tuple[Evidence, ...]] = (qr.EVIDENCE, mrz.EVIDENCE)
+    evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
     required: ClassVar = ("number", "full_name")
 
     number: NationalId | None = Field(None, title="Số")

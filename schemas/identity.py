@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from schemas import numbering
+from schemas.fields import whole_tax_code
 from schemas.text import unaccented
 
 _VALUE_ADDED_TAX = "1"  # the form digit of what the schema `invoice` reads
@@ -33,7 +34,8 @@ def identity(
 ) -> Identity | None:
     """The common form of what an invoice's head says; None where seller, series or number are absent.
 
-    Spaces, capital letters and leading zeros do not count; a form digit may stand before the series or apart.
+    Spaces, capital letters and leading zeros do not count, nor the first zero of a tax code where it was
+    lost; a form digit may stand before the series or apart, and as 1, 01 or 01/GTGT.
     Where a series of today's form comes without one, it is that of the value-added-tax invoice.
     """
     seller, form, bare, digits = map(_plain, (seller_tax_code, form_no, series, number))
@@ -44,7 +46,7 @@ def identity(
     if known is not None and known.age == "new":
         form = known.form or form or _VALUE_ADDED_TAX
         bare = bare.removeprefix(known.form or "")
-    return Identity(seller, form, bare, digits.lstrip("0") or "0")
+    return Identity(whole_tax_code(seller), form, bare, digits.lstrip("0") or "0")
 
 
 def _plain(text: str | None) -> str:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -43,9 +43,37 @@ from schemas.fields import (
     VatRate,
     VnDate,
 )
+from schemas.in_xml import InXml, Part
 from schemas.sums import Span
 from schemas.text import unaccented
 from schemas.words import from_words
+
+
+def _data(*paths: str, **how: Any) -> InXml:
+    """Where a field stands in the XML of an e-invoice, in its part that the seller signs."""
+    return InXml(*(f"DLHDon/{path}" for path in paths), **how)
+
+
+_AUTHORITY_CODE = InXml("MCCQT", "DLHDon/MCCQT", "DLHDon/TTChung/MCCQT")
+_BUYER = _data("NDHDon/NMua/Ten", "NDHDon/NMua/HVTNMHang")  # the firm, else the person who buys
+_LINES = _data("NDHDon/DSHHDVu/HHDVu")
+# The layout has no element for a line's tax: each issuer has it under a name of its own.
+_LINE_VAT = InXml(
+    *(f"TTKhac/TTin[TTruong={name}]/DLieu" for name in ("VATAmount", "Tiền thuế", "TThue", "TienThue"))
+)
+_FEES = _data("NDHDon/TToan/TgTPhi", "NDHDon/TToan/DSLPhi/LPhi/TPhi", sole=True)
+_RATE = _data("NDHDon/TToan/THTTLTSuat/LTSuat/TSuat", sole=True)
+_RELATED = _data(
+    "TTChung/TTHDLQuan",
+    parts=(
+        Part("TCHDon", words={"1": "Thay thế cho hóa đơn", "2": "Điều chỉnh cho hóa đơn"}),
+        Part("KHMSHDCLQuan", "mẫu số"),
+        Part("KHHDCLQuan", "ký hiệu", names=True),
+        Part("SHDCLQuan", "số", names=True),
+        Part("NLHDCLQuan", "ngày"),
+    ),
+    free="GChu",
+)
 
 
 def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
@@ -382,7 +410,9 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     share = rates.percent(rate)
     if invoice.discount is not None or not share or not 0 < off < invoice.net or not _balanced(invoice):
         return None
-    agreed = sums.rounded(paid * share, coin(invoice.currency)).holds(invoice.vat)
+    unit = coin(invoice.currency)
+    of_net = sums.rounded(invoice.net * share, unit)
+    agreed = sums.rounded(paid * share, unit).holds(invoice.vat) and not of_net.holds(invoice.vat)
     try:
         return off if agreed and from_words(str(invoice.total_in_words)) == invoice.total else None
     except ValueError:
@@ -468,17 +498,18 @@ class InvoiceLine(BaseModel):
 
     product: ClassVar = ("quantity", "unit_price", "amount")
 
-    no: LineNumber | None = Field(None, title="STT")
-    name: Text | None = Field(None, title="Tên hàng hóa, dịch vụ")
-    unit: Text | None = Field(None, title="Đơn vị tính")
-    quantity: Quantity | None = Field(None, title="Số lượng")
-    unit_price: UnitPrice | None = Field(None, title="Đơn giá")
-    amount: Money | None = Field(None, title="Thành tiền")
-    vat_rate: VatRate | None = Field(None, title="Thuế suất")
-    discount_rate: DiscountRate | None = Field(None, title="Tỷ lệ chiết khấu")
-    discount: Money | None = Field(None, title="Tiền chiết khấu")
-    vat: Money | None = Field(None, title="Tiền thuế")
-    nature: LineNumber | None = Field(None, title="Tính chất")  # 1 goods, 2 a gift, 3 a discount, 4 a note
+    no: Annotated[LineNumber | None, InXml("STT")] = Field(None, title="STT")
+    name: Annotated[Text | None, InXml("THHDVu")] = Field(None, title="Tên hàng hóa, dịch vụ")
+    unit: Annotated[Text | None, InXml("DVTinh")] = Field(None, title="Đơn vị tính")
+    quantity: Annotated[Quantity | None, InXml("SLuong")] = Field(None, title="Số lượng")
+    unit_price: Annotated[UnitPrice | None, InXml("DGia")] = Field(None, title="Đơn giá")
+    amount: Annotated[Money | None, InXml("ThTien")] = Field(None, title="Thành tiền")
+    vat_rate: Annotated[VatRate | None, InXml("TSuat")] = Field(None, title="Thuế suất")
+    discount_rate: Annotated[DiscountRate | None, InXml("TLCKhau")] = Field(None, title="Tỷ lệ chiết khấu")
+    discount: Annotated[Money | None, InXml("STCKhau")] = Field(None, title="Tiền chiết khấu")
+    vat: Annotated[Money | None, _LINE_VAT] = Field(None, title="Tiền thuế")
+    # 1 goods, 2 a gift, 3 a discount, 4 a note
+    nature: Annotated[LineNumber | None, InXml("TChat")] = Field(None, title="Tính chất")
 
     unasked: ClassVar[tuple[str, ...]] = ("discount_rate", "discount", "vat", "nature")
 
@@ -486,9 +517,9 @@ class InvoiceLine(BaseModel):
 class RateTotal(BaseModel):
     """Tổng hợp theo một thuế suất"""
 
-    rate: VatRate | None = Field(None, title="Thuế suất")
-    net: Money | None = Field(None, title="Thành tiền")
-    vat: Money | None = Field(None, title="Tiền thuế")
+    rate: Annotated[VatRate | None, InXml("TSuat")] = Field(None, title="Thuế suất")
+    net: Annotated[Money | None, InXml("ThTien")] = Field(None, title="Thành tiền")
+    vat: Annotated[Money | None, InXml("TThue")] = Field(None, title="Tiền thuế")
 
 
 class Invoice(BaseModel):
@@ -514,30 +545,40 @@ class Invoice(BaseModel):
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
     )  # fmt: skip
 
-    form_no: FormNumber | None = Field(None, title="Mẫu số")
-    series: Series | None = Field(None, title="Ký hiệu")
-    number: InvoiceNumber | None = Field(None, title="Số")
-    issue_date: VnDate | None = Field(None, title="Ngày lập")
-    tax_authority_code: AuthorityCode | None = Field(None, title="Mã CQT")
-    seller_name: Text | None = Field(None, title="Người bán")
-    seller_tax_code: TaxCode | None = Field(None, title="MST người bán")
-    seller_address: Text | None = Field(None, title="Địa chỉ người bán")
-    buyer_name: Text | None = Field(None, title="Người mua")
-    buyer_tax_code: TaxCode | None = Field(None, title="MST người mua")
-    buyer_address: Text | None = Field(None, title="Địa chỉ người mua")
-    payment_method: Text | None = Field(None, title="Hình thức thanh toán")
-    currency: Currency | None = Field(None, title="Loại tiền")
-    lines: list[InvoiceLine] = Field(default_factory=list, title="Hàng hóa, dịch vụ")
-    net: Money | None = Field(None, title="Cộng tiền hàng")
-    vat_rate: VatRate | None = Field(None, title="Thuế suất GTGT")
-    vat: Money | None = Field(None, title="Tiền thuế GTGT")
-    total: Money | None = Field(None, title="Tổng cộng tiền thanh toán")
-    total_in_words: AmountInWords | None = Field(None, title="Số tiền viết bằng chữ")
-    related_invoice: Text | None = Field(None, title="Hóa đơn liên quan")
-    exchange_rate: UnitPrice | None = Field(None, title="Tỷ giá")
-    discount: Money | None = Field(None, title="Chiết khấu thương mại")
-    fees: Money | None = Field(None, title="Phí, lệ phí")
-    by_rate: list[RateTotal] = Field(default_factory=list, title="Tổng hợp theo thuế suất")
+    form_no: Annotated[FormNumber | None, _data("TTChung/KHMSHDon")] = Field(None, title="Mẫu số")
+    series: Annotated[Series | None, _data("TTChung/KHHDon")] = Field(None, title="Ký hiệu")
+    number: Annotated[InvoiceNumber | None, _data("TTChung/SHDon")] = Field(None, title="Số")
+    issue_date: Annotated[VnDate | None, _data("TTChung/NLap")] = Field(None, title="Ngày lập")
+    tax_authority_code: Annotated[AuthorityCode | None, _AUTHORITY_CODE] = Field(None, title="Mã CQT")
+    seller_name: Annotated[Text | None, _data("NDHDon/NBan/Ten")] = Field(None, title="Người bán")
+    seller_tax_code: Annotated[TaxCode | None, _data("NDHDon/NBan/MST")] = Field(None, title="MST người bán")
+    seller_address: Annotated[Text | None, _data("NDHDon/NBan/DChi")] = Field(None, title="Địa chỉ người bán")
+    buyer_name: Annotated[Text | None, _BUYER] = Field(None, title="Người mua")
+    buyer_tax_code: Annotated[TaxCode | None, _data("NDHDon/NMua/MST")] = Field(None, title="MST người mua")
+    buyer_address: Annotated[Text | None, _data("NDHDon/NMua/DChi")] = Field(None, title="Địa chỉ người mua")
+    payment_method: Annotated[Text | None, _data("TTChung/HTTToan")] = Field(
+        None, title="Hình thức thanh toán"
+    )
+    currency: Annotated[Currency | None, _data("TTChung/DVTTe")] = Field(None, title="Loại tiền")
+    lines: Annotated[list[InvoiceLine], _LINES] = Field(default_factory=list, title="Hàng hóa, dịch vụ")
+    net: Annotated[Money | None, _data("NDHDon/TToan/TgTCThue")] = Field(None, title="Cộng tiền hàng")
+    vat_rate: Annotated[VatRate | None, _RATE] = Field(None, title="Thuế suất GTGT")
+    vat: Annotated[Money | None, _data("NDHDon/TToan/TgTThue")] = Field(None, title="Tiền thuế GTGT")
+    total: Annotated[Money | None, _data("NDHDon/TToan/TgTTTBSo")] = Field(
+        None, title="Tổng cộng tiền thanh toán"
+    )
+    total_in_words: Annotated[AmountInWords | None, _data("NDHDon/TToan/TgTTTBChu")] = Field(
+        None, title="Số tiền viết bằng chữ"
+    )
+    related_invoice: Annotated[Text | None, _RELATED] = Field(None, title="Hóa đơn liên quan")
+    exchange_rate: Annotated[UnitPrice | None, _data("TTChung/TGia")] = Field(None, title="Tỷ giá")
+    discount: Annotated[Money | None, _data("NDHDon/TToan/TTCKTMai")] = Field(
+        None, title="Chiết khấu thương mại"
+    )
+    fees: Annotated[Money | None, _FEES] = Field(None, title="Phí, lệ phí")
+    by_rate: Annotated[list[RateTotal], _data("NDHDon/TToan/THTTLTSuat/LTSuat")] = Field(
+        default_factory=list, title="Tổng hợp theo thuế suất"
+    )
 
 
 class InvoiceLine2(InvoiceLine):
@@ -551,4 +592,6 @@ class Invoice2(Invoice):
 
     unasked: ClassVar[tuple[str, ...]] = ()
 
-    lines: list[InvoiceLine2] = Field(default_factory=list, title="Hàng hóa, dịch vụ")  # type: ignore[assignment]
+    lines: Annotated[list[InvoiceLine2], _LINES] = Field(  # type: ignore[assignment]
+        default_factory=list, title="Hàng hóa, dịch vụ"
+    )

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any
 
-from schemas.evidence import Claim, Evidence
+from schemas.evidence import Claim
 from schemas.text import alike, tidy
 
 
@@ -62,9 +62,6 @@ def says(card: Any, text: str) -> Iterator[Claim]:
     for path in ("date_of_birth", "issue_date"):
         if (day := getattr(code, path)) is not None:
             yield Claim(path, f"{day:%d%m%Y}", day.isoformat())
-
-
-EVIDENCE = Evidence("qr", says)
 
 
 def build(

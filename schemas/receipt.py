@@ -60,7 +60,8 @@ def change(receipt: Receipt) -> Iterator[CheckResult]:
     if receipt.paid is None or receipt.total is None or receipt.change is None:
         return
     exact = receipt.paid - receipt.total
-    rounded = any(span.holds(receipt.change) for span in _paid_in_cash(exact))
+    in_notes = receipt.paid % _NOTES[0] == 0
+    rounded = in_notes and any(span.holds(receipt.change) for span in _paid_in_cash(exact))
     yield compare.equal(
         "change",
         ("paid", "total", "change"),

@@ -21,6 +21,7 @@ from schemas.checks import CheckResult
 from schemas.currencies import MILLS, NO_COINS
 from schemas.shape import Group, Leaf, Repeated, leaf_path
 
+_THOUSAND = Decimal(1000)
 _NUMERIC = ("decimal", "real", "integer")
 _WHOLE, _CENTS = Decimal(1), Decimal("0.01")  # how far rounding may take a printed product
 
@@ -72,6 +73,10 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
         if fit is not None and doubtful.intersection(factors):
             values |= {path: value for path, value in zip(factors, fit, strict=True) if path in doubtful}
             decided.update(factors)
+        elif not coins and not any(
+            choices[factors[2]]
+        ):  # of a gift, whose amount 0 says nothing of its price
+            decided |= {factors[1]} if choices[factors[1]][0] % _THOUSAND == 0 else set()
     undecided = sorted(doubtful - decided)
     warnings = (_warning(path, texts[path], choices[path]) for path in undecided)
     return Settled(values, (*warnings, *_other_currency(shape, printed, prices)))

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from typing_inspection.typing_objects import is_typealiastype
 
 from schemas.fields import PLAIN
+from schemas.in_xml import ROOT, InXml
 from schemas.printed import Printed as Printed
 from schemas.printed import Sql as Sql
 from schemas.printed import text_pattern, whole_pattern
@@ -39,17 +40,23 @@ class Leaf:
     label: str
     printed: Printed
     hint: str | None = None  # the pydantic description, for the prompt
+    xml: InXml | None = None
     asked: bool = True  # False: the model is not asked for it, and no page that it reads has it
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A nested model. `product` names its fields (count, price, amount) with count × price = amount."""
+    """A nested model. `product` names its fields (count, price, amount) with count × price = amount.
+
+    `xml_root` is the element of XML that is one record of the model.
+    """
 
     name: str
     label: str
     fields: tuple[Node, ...]
     product: tuple[str, str, str] | None = None
+    xml: InXml | None = None
+    xml_root: str = ROOT
     asked: bool = True
 
     @property
@@ -79,6 +86,7 @@ class Repeated:
     label: str
     item: Group | Leaf
     max_items: int
+    xml: InXml | None = None
     asked: bool = True
 
 
@@ -177,7 +185,8 @@ def _group(model: type[BaseModel], name: str, label: str, where: str, trail: tup
         owners[field_label] = here
         node = _node(info, field_name, field_label, here, (*trail, model))
         fields.append(replace(node, asked=False) if field_name in unasked else node)
-    return Group(name, label, tuple(fields), _product(model, where))
+    root = model.xml_root if "xml_root" in model.__class_vars__ else ROOT  # type: ignore[attr-defined]
+    return Group(name, label, tuple(fields), _product(model, where), xml_root=str(root))
 
 
 def _unasked(model: type[BaseModel], where: str) -> tuple[str, ...]:
@@ -219,7 +228,7 @@ def _node(info: FieldInfo, name: str, label: str, where: str, trail: tuple[type,
         raise SchemaError(f"{where}: a list of lists has no printed form; use a list of models")
     limit = _limit(metadata, "max_length", MAX_ITEMS)
     item = _item(inner, inner_metadata, name, label, info.description, f"{where}[]", trail)
-    return Repeated(name, label, item, max(1, limit))
+    return Repeated(name, label, item, max(1, limit), _in_xml(metadata))
 
 
 def _item(
@@ -232,8 +241,12 @@ def _item(
     trail: tuple[type, ...],
 ) -> Leaf | Group:
     if isinstance(kind, type) and issubclass(kind, BaseModel) and not issubclass(kind, RootModel):
-        return _group(kind, name, label, where, trail)
-    return Leaf(name, label, _printed(kind, metadata, where), hint)
+        return replace(_group(kind, name, label, where, trail), xml=_in_xml(metadata))
+    return Leaf(name, label, _printed(kind, metadata, where), hint, _in_xml(metadata))
+
+
+def _in_xml(metadata: tuple[Any, ...]) -> InXml | None:
+    return next((found for found in reversed(metadata) if isinstance(found, InXml)), None)
 
 
 def _printed(kind: Any, metadata: tuple[Any, ...], where: str) -> Printed:

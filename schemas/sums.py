@@ -16,6 +16,7 @@ from typing import Any
 from schemas.text import unaccented
 
 _HALF = Decimal("0.5")
+_QUARTER = Decimal("0.25")
 _ROUND_PRICE = 100  # whole prices that are multiples of this were set, and not worked out from an amount
 
 # What is taken off, whether or not its amount has a sign. Words of a name, without diacritics.
@@ -82,11 +83,12 @@ def slack(quantity: Decimal, price: Decimal, unit: Decimal) -> Decimal:
     """How far a product may be off because its factors were rounded.
 
     A unit price may have been worked out from the amount, and a quantity too (litres at a pump): each is off
-    by up to half of its last printed place. A round price was not, nor a count of pieces.
+    by up to half of its last printed place. A round price was not, nor a count of pieces or of quarters.
     """
     worked_out = places(price) or price % _ROUND_PRICE
     of_price = abs(quantity) * min(half_place(price), unit / 2) if worked_out else Decimal(0)
-    return of_price + (abs(price) * half_place(quantity) if places(quantity) > 1 else Decimal(0))
+    measured = places(quantity) > 1 and quantity % _QUARTER
+    return of_price + (abs(price) * half_place(quantity) if measured else Decimal(0))
 
 
 def factors(quantity: Decimal, price: Decimal, unit: Decimal) -> Span:

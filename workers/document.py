@@ -18,7 +18,7 @@ from pipeline import run
 from pipeline.errors import Coded, LeaseLost, Permanent, ReplicaLost, UsageError
 from pipeline.reading import DEATHS, Commit, Reading, Retry, Verdict, failure, no_result
 from pipeline.recipe import Recipe
-from pipeline.records import DocumentRef, Failure, PageResult, Part
+from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, State, Store
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
@@ -135,7 +135,7 @@ class Attempt:
                 lane.breaker.fetched()
                 run.within(lane.recipe, ref.uri, held, answer.size)
                 fetched = answer
-                known = Part(ref.uri, answer.sha256, answer.etag, answer.size)
+                known = Part(ref.uri, answer.sha256, answer.etag, answer.size, kind=answer.kind)
         except Coded as error:
             if not self._lease.parts:
                 raise
@@ -204,7 +204,7 @@ class Attempt:
         self, reader: ReaderHandle, fetched: Fetched, reading: Reading, number: int
     ) -> tuple[DrawnPage, Ref] | None:
         """A page that waits for its answer, with its request; None if it is finished, without a result."""
-        page: DrawnPage | Failure | None = reading.given_up(number)
+        page: DrawnPage | PageRecord | Failure | None = reading.given_up(number)
         request: Ref = None
         while page is None:
             try:
@@ -217,6 +217,10 @@ class Attempt:
                     return None
         if isinstance(page, Failure):
             await self._keep(reading.failed(number, page))
+            return None
+        if isinstance(page, PageRecord):
+            await self._keep(reading.read(number, page))
+            self._lane.report.pages += 1
             return None
         reading.drawn(number, page.page)
         return page, request

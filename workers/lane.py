@@ -52,7 +52,7 @@ class LaneReport:
     held: int = 0  # documents leased now
     documents: Counter[str] = field(default_factory=Counter)  # by the state they ended in
     reasons: Counter[str] = field(default_factory=Counter)  # of quarantined documents and failed pages
-    pages: int = 0  # read by the model
+    pages: int = 0  # read now, by the model or without it
     pages_known: int = 0  # found in the store, not read again
     tokens: int = 0  # generated
     given_back: int = 0  # documents to be tried again

@@ -1,7 +1,7 @@
 """Papers in tokens of the published tokenizer, and what a grammar's masks cost at its vocabulary.
 
     python -m infra.benchmarks.tokens                  # some minutes on two cores
-    python -m infra.benchmarks.tokens --pages 8
+    python -m infra.benchmarks.tokens --pages 8 --form rows
 
 The answers are the truth of specimens, said as by a model that makes no mistake: the tokenizer's own tokens,
 and what the grammar forces between them. Masks are of one row, in CPU microseconds of their thread: by
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -60,9 +60,9 @@ def main() -> None:
     grammars = Grammars(read, read.size)
     found = {}
     for name, (spec, pages) in papers().items():
-        cost, rules = Cost(), grammar.compile(spec)
+        cost, rules = Cost(), grammar.compile(spec, options.form)
         for number, values in enumerate(itertools.islice(pages, options.pages)):
-            text = grammar.answer(spec.shape, values)
+            text = grammar.answer(spec.shape, values, options.form)
             decoded, forced, micros = _say(read, grammars, grammars.start(rules), text)
             cost.tokens.append(len(read.encode_plain(text)))
             cost.decoded.append(decoded)
@@ -73,7 +73,7 @@ def main() -> None:
                 cost.later += micros
             else:  # a matcher alone is not followed, so nothing is remembered
                 cost.plain += _say(read, grammars, Constraint(grammars.start(rules).matcher), text)[2]
-        found[name] = _row(cost) | {"question": len(read.encode_plain(prompt.build(spec)))}
+        found[name] = _row(cost) | {"question": len(read.encode_plain(prompt.build(spec, options.form)))}
     _print(found)
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=1), encoding="utf-8")
@@ -169,6 +169,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pages", type=int, default=30, help=f"of each paper, more than {LEARNING}")
+    parser.add_argument("--form", choices=get_args(grammar.Form), default="objects", help="of answers")
     parser.add_argument("--json", help="write all figures there")
     return parser.parse_args()
 

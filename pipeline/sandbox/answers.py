@@ -9,6 +9,7 @@ import json
 import unicodedata
 from typing import Any
 
+from pipeline.einvoice.tree import MOST_DEPTH, Element
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS, FlagCode
 from pipeline.records import Box, Code, Flag, TextLayer, Word
@@ -18,7 +19,8 @@ from pipeline.sandbox.drawer import LARGEST_UNIT, LONGEST_CODE, LONGEST_WORD, MO
 # What a child may give as the reason that it has no page.
 REASONS = frozenset({
     Reason.pdf_encrypted, Reason.pdf_damaged, Reason.pdf_no_pages, Reason.image_damaged,
-    Reason.too_many_pixels, Reason.too_many_pages, Reason.render_memory,
+    Reason.too_many_pixels, Reason.too_many_pages, Reason.render_memory, Reason.xml_damaged,
+    Reason.xml_unsafe, Reason.xml_too_large,
 })  # fmt: skip
 _DETAILS = frozenset({"pages", "limit", "width", "height", "lost"})  # integers, all of them
 _LARGEST = 10**60  # of such an integer: a PDF's sizes are single-precision, times the dots of a point
@@ -112,6 +114,23 @@ def _size(answer: dict[str, Any], most: int) -> tuple[int, int]:
     if not (1 <= width <= most and 1 <= height <= most and width * height <= most):
         raise Lie(f"a size that does not have between 1 and {most:,} pixels (render.max_pixels)")
     return width, height
+
+
+def xml(answer: dict[str, Any]) -> Element:
+    """The document as a tree."""
+    _only(answer, "xml")
+    return _element(answer["xml"], MOST_DEPTH)
+
+
+def _element(told: Any, levels: int) -> Element:
+    if not isinstance(told, list) or len(told) != 3:
+        raise Lie("an element of the wrong kind")
+    name, text, within = told
+    if type(name) is not str or not (text is None or type(text) is str) or not isinstance(within, list):
+        raise Lie("an element of the wrong kind")
+    if within and not levels:
+        raise Lie(f"more than {MOST_DEPTH} elements within each other")
+    return Element(name, text, tuple(_element(one, levels - 1) for one in within))
 
 
 def codes(answer: dict[str, Any]) -> tuple[Code, ...]:

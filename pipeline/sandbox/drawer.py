@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
@@ -14,6 +14,7 @@ from pipeline.flags import FlagCode
 MOST_CODES = 256  # QR codes of one page that are told of; any others, further down, are left out
 LARGEST_UNIT = 75_000  # points: of a page's /UserUnit
 FEWEST_PIXELS = 8  # a side of a PDF's page: what is smaller is no page, but what a broken one is taken for
+ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say
 LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
 MOST_WORDS = 20_000  # of one page's text
 MOST_LETTERS = 100_000
@@ -65,6 +66,17 @@ class Drawer(Protocol):
         `unit` is that of the page in points, for who cannot read it in the file. Raises Permanent with the
         page's reason code.
         """
+
+    def close(self) -> None: ...
+
+
+class Written(Protocol):
+    """An open document that is no picture."""
+
+    pages: int
+
+    def read(self) -> list[Any]:
+        """What it says, JSON-ready. Raises as `draw` does."""
 
     def close(self) -> None: ...
 

@@ -18,6 +18,7 @@ class DrawerEntry:
     codes     its child also searches pages for QR codes
     looks     its child also says what is on a page, without drawing it, for renderers that do not
     words     its child also gives a page's text
+    reads     its documents are no pictures: they are read, not drawn
     opinion   it is asked when another fails or shows nothing
     role      what its child may do once it is confined
     programs  that must be installed
@@ -29,6 +30,7 @@ class DrawerEntry:
     codes: bool = True
     looks: bool = False
     words: bool = False
+    reads: bool = False
     opinion: bool = True
     role: Role = "decoder"
     programs: tuple[str, ...] = ()
@@ -44,4 +46,5 @@ DRAWERS: Mapping[str, DrawerEntry] = {
     "pillow": DrawerEntry(
         "images", "Picture", ("png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2")
     ),
+    "lxml": DrawerEntry("xmlfile", "XmlFile", ("xml",), codes=False, reads=True),
 }

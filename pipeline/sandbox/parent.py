@@ -20,15 +20,16 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
+from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.records import Code, Flag, Pixels, TextLayer
 from pipeline.sandbox import answers, channel, limits
 from pipeline.sandbox.confine import Confinement
+from pipeline.sandbox.drawer import ANSWER_BYTES
 from pipeline.sandbox.keeper import Keeper
 from pipeline.settings import RenderSettings
 
 _START_SECONDS = 60.0  # importing on a busy machine; not part of any page's time
-_ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say: as many codes as it may tell of
 _DYING_SECONDS = 5.0  # from the end of its output to the end of the process
 _GLANCE_SECONDS = 0.05  # between two looks at how much memory a busy child uses
 _FULL = 0.75  # of the allowed memory in use before a signal ended it: then memory was the cause
@@ -115,6 +116,10 @@ class Child:
         pixels = np.frombuffer(self._pixels, np.uint8, width * height * 3).reshape(height, width, 3).copy()
         self._shown = pixels
         return pixels, flags
+
+    def read(self) -> Element:
+        """The open document, which is XML. Raises as `open` does."""
+        return self._judged(answers.xml, self._ask({"read": 1}))
 
     def codes(self, pixels: Pixels) -> tuple[Code, ...]:
         """The QR codes on a page's pixels, which need not be this child's own. Raises as `open` does."""
@@ -203,7 +208,7 @@ class Child:
             if not part:
                 raise self._obituary()
             line += part
-            if len(line) > _ANSWER_BYTES:
+            if len(line) > ANSWER_BYTES:
                 self._lied("an answer without end")
         return self._judged(answers.parsed, bytes(line))
 

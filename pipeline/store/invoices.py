@@ -16,6 +16,7 @@ from sqlalchemy import BigInteger, Connection, and_, literal_column, select
 from pipeline.store import rows
 from pipeline.store.database import Database
 from pipeline.store.tables import documents, extractions, invoice_index, jobs
+from schemas.fields import whole_tax_code
 from schemas.identity import identity
 from schemas.payment import payment
 from schemas.registry import BUILT_IN, resolve
@@ -85,7 +86,7 @@ def row(document: int, record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "document_id": document,
         "identity": None if own is None else str(own),
-        "seller": seller,
+        "seller": None if seller is None else whole_tax_code(seller),
         "seller_name": record.get("seller_name"),
         "buyer": record.get("buyer_tax_code"),
         "number": record.get("number"),

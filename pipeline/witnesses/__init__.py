@@ -5,6 +5,8 @@ claims.py     a witness that has claims, by path
 codes.py      QR codes
 mrz.py        a field whose value says what other fields are
 readings.py   XML beside print, or print beside XML
+text.py       the text that a PDF brings along
+layer.py      such text, made for looking values up
 asking.py     all of them, asked about every value
 authority.py  whose value is chosen
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from pipeline.records import Check, Field, Testimony
-from pipeline.witnesses import codes, mrz, readings
+from pipeline.witnesses import codes, mrz, readings, text
 from pipeline.witnesses.witness import NAMES, Subject, Witness
 from schemas.checks import guarded
 from schemas.text import match
@@ -17,6 +17,7 @@ WITNESSES: tuple[Callable[[Subject], Iterable[Witness | Check]], ...] = (
     codes.found,
     mrz.found,
     readings.found,
+    text.found,
 )
 
 

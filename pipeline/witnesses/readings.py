@@ -37,7 +37,7 @@ class OtherReading:
 
     def testify(self, field: Field) -> Testimony:
         mine = self._fields.get(field.path)
-        if mine is None or field.value is None or (mine.value is None and mine.raw is None):
+        if mine is None or field.value is None or (not mine.value and mine.raw is None):
             return Testimony(field.path, self.source, "silent")
         if mine.value is not None and _same(self._leaves, field, mine):
             return self._said(field.path, "agrees", mine)

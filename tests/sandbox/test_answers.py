@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.einvoice.tree import Element
 from pipeline.errors import Permanent, Reason, Transient
 from pipeline.flags import FlagCode
 from pipeline.records import Flag, TextLayer, Word
@@ -26,6 +27,16 @@ SIZE = '{"size": [4, 2], "flags": []}'
 SETTINGS = RenderSettings(max_pages=5, max_pixels=10_000, seconds=20)
 PIXELS = np.zeros((2, 4, 3), np.uint8)
 BOX = [0.1, 0.2, 0.3, 0.4]
+
+
+def nested(levels: int) -> object:
+    return ["a", None, [nested(levels - 1)] if levels > 1 else []]
+
+
+XML = [
+    None, "a", [], ["a", None], ["a", None, [], []], [None, None, []], ["a", 1, []], ["a", None, None],
+    ["a", None, ["b"]], ["a", None, [["b", None, {}]]], nested(70),
+]  # fmt: skip
 
 Liar = Callable[..., Child]
 
@@ -159,6 +170,13 @@ def test_codes_that_cannot_be(liar: Liar, codes: object) -> None:
     lies(child, lambda: child.codes(PIXELS))
 
 
+@pytest.mark.parametrize("told", XML, ids=lambda told: str(told)[:40])
+def test_xml_that_cannot_be(liar: Liar, told: object) -> None:
+    child = liar(HELD, '{"pages": 1}', said(xml=told))
+    child.open(1, "xml", b"<x/>")
+    lies(child, child.read)
+
+
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: str(words)[:40])
 def test_words_that_cannot_be(liar: Liar, words: object) -> None:
     child = liar(HELD, said(words=words, trusted=True, why=None))
@@ -228,6 +246,13 @@ def test_a_true_answer_is_taken(liar: Liar) -> None:
     assert caught.value.reason is Reason.pdf_damaged and caught.value.details == {"pages": 7}
     assert caught.value.message == "a\N{REPLACEMENT CHARACTER}[31m b"  # nothing that a terminal obeys
     assert child.alive
+    child.close()
+
+
+def test_true_xml_is_taken(liar: Liar) -> None:
+    child = liar(HELD, '{"pages": 1}', said(xml=["a", None, [["@id", "1", []], ["b", "Hà", []]]]))
+    child.open(1, "xml", b"<x/>")
+    assert child.read() == Element("a", None, (Element("@id", "1"), Element("b", "Hà")))
     child.close()
 
 

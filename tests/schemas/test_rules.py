@@ -379,7 +379,7 @@ def test_each_rule_says_what_it_looked_at_and_how_bad_a_miss_is(
 @pytest.mark.parametrize(
     ("changed", "code", "severity", "fields"),
     [
-        ({"number": "012345678", "mrz": None}, "cmnd_expired", "warning", ("number",)),
+        ({"number": "012345678", "mrz": None}, "cmnd_expired", "info", ("number",)),
         ({"expiry": "2024-01-02", "issue_date": None}, "expiry", "warning", ("date_of_birth", "expiry")),
     ],
 )

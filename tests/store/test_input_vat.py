@@ -207,6 +207,7 @@ def test_suppliers_on_a_list(store: Store, tmp_path: Path) -> None:
         d=made("4", seller_tax_code=f"{SELLER}-001", issue_date="2026-03-01"),
         e=made("5", seller_tax_code=OTHER),
         f=made("6", seller_tax_code="990000001677"),
+        g=made("7", seller_tax_code="990000001"),  # its first zero was lost
     )
     listed = (Supplier(SELLER, since=date(2026, 2, 1), note="bỏ trốn"), Supplier("9900000032"))
     found = ask(store, "risky-suppliers", "document_uri", "note", "dated", suppliers=listed)
@@ -215,6 +216,8 @@ def test_suppliers_on_a_list(store: Store, tmp_path: Path) -> None:
         ("/in/c", "bỏ trốn", "unknown"),
         ("/in/d", "bỏ trốn", "yes"),
     ]
+    zero = ask(store, "risky-suppliers", "document_uri", suppliers=(Supplier("0990000001"),))
+    assert zero == [("/in/g",)]
     branch = ask(store, "risky-suppliers", "document_uri", suppliers=(Supplier(f"{SELLER}-001"),))
     assert branch == [("/in/d",)]
 
@@ -224,6 +227,7 @@ def test_suppliers_on_a_list(store: Store, tmp_path: Path) -> None:
     [
         ("tax_code,since,until,note\n9900000016,2026-02-01,,it's gone\n\n", "utf-8"),
         ("STT;Mã số thuế;Từ ngày;Tên người nộp thuế\r\n1;9900000016;01/02/2026;it's gone\r\n", "utf-8-sig"),
+        ("MST;Từ ngày;Lý do\n9900000016;2026-02-01;it's gone\n", "utf-8"),
         ("MST\tTỪ NGÀY\tLý do\n9900000016\t01/02/2026\tit's gone\n", "utf-16"),
     ],
 )

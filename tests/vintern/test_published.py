@@ -6,6 +6,7 @@ import json
 import random
 import unicodedata
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import tiktoken
@@ -23,7 +24,7 @@ from pipeline.vintern.engine import Engine
 from pipeline.vintern.tokenizer import Tokenizer
 from schemas.printed import text_pattern
 from schemas.registry import BUILT_IN, resolve
-from schemas.shape import Leaf, Printed, Repeated
+from schemas.shape import Group, Leaf, Printed, Repeated
 from tests.pipeline.walker import spec_of
 from tests.vintern import checkpoints
 from tests.vintern.pages import answer_slowly, page
@@ -127,12 +128,17 @@ NOTE = spec_of(
     Leaf("number", "Số phiếu", Printed(r"[0-9]{3,8}", str, "text", 8)),
     Leaf("keeper", "Thủ kho", Printed(text_pattern(6), str, "text", 6)),
     Repeated("seals", "Niêm phong", Leaf("seals", "Niêm phong", Printed(r"[A-Z]{2}\d", str, "text", 3)), 2),
-)
+    Repeated("lines", "Hàng", Group("line", "Dòng", (
+        Leaf("code", "Mã", Printed(r"[A-Z]{2}\d", str, "text", 3)),
+        Leaf("count", "Số lượng", Printed(r"\d{1,2}", str, "text", 2)),
+    )), 2),
+)  # fmt: skip
 
 
-def test_a_page_is_answered_under_its_grammar_and_read(model: Vintern) -> None:
+@pytest.mark.parametrize("form", get_args(grammar.Form))
+def test_a_page_is_answered_under_its_grammar_and_read(model: Vintern, form: grammar.Form) -> None:
     """Random weights say anything that is allowed."""
-    rules, question = grammar.compile(NOTE), prompt.build(NOTE)
+    rules, question = grammar.compile(NOTE, form), prompt.build(NOTE, form)
     requests = [
         Request(f"page {number}", page(number, 1, None).tiles, question, rules, 200) for number in range(2)
     ]
@@ -140,8 +146,12 @@ def test_a_page_is_answered_under_its_grammar_and_read(model: Vintern) -> None:
         assert answer.finish == "stop", answer.message
         assert answer.forced.any() and not answer.forced.all()
         said = json.loads(answer.text)
-        fields = {field.path: field for field in parse.page_record(answer, NOTE, page=1).fields}
+        fields = {field.path: field for field in parse.page_record(answer, NOTE, page=1, form=form).fields}
         assert fields["number"].raw == said["Số phiếu"] and fields["seals"].value == len(said["Niêm phong"])
+        lines = said["Hàng" if form == "objects" else "Hàng: Mã; Số lượng"]
+        assert fields["lines"].value == len(lines)
+        cells = [cell for line in lines for cell in (line.values() if form == "objects" else line)]
+        assert [field.raw for path, field in fields.items() if path.startswith("lines[")] == cells
 
 
 def test_answers_are_those_of_the_slow_way(model: Vintern) -> None:
