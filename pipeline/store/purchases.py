@@ -241,7 +241,8 @@ def shares(record: Mapping[str, Any]) -> tuple[Share, ...]:
     """
     net, tax = _amount(record.get("net")), _amount(record.get("vat"))
     lines = [line for line in record.get("lines") or () if line.get("amount") is not None]
-    rates = {record["vat_rate"]} if record.get("vat_rate") else {line.get("vat_rate") for line in lines}
+    own = record.get("vat_rate")
+    rates = {_single(own)} if own else {_single(line.get("vat_rate")) for line in lines}
     rate = next(iter(rates)) if len(rates) == 1 else None
     if tax is None and rate is not None and vat.percent(rate) == 0:
         tax = Decimal(0)
@@ -258,7 +259,7 @@ def _printed(rows: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
     """The totals by rate; empty where one of them lacks its rate, net or VAT."""
     found = []
     for row in rows:
-        rate, net, tax = row.get("rate"), _amount(row.get("net")), _amount(row.get("vat"))
+        rate, net, tax = _single(row.get("rate")), _amount(row.get("net")), _amount(row.get("vat"))
         if tax is None and rate is not None and vat.percent(rate) == 0:
             tax = Decimal(0)
         if rate is None or net is None or tax is None:
@@ -271,10 +272,16 @@ def _of_lines(lines: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
     """The lines' amounts by rate with their VAT in whole đồng; empty where a line has no rate."""
     nets: dict[str, Decimal] = {}
     for line in lines:
-        if line.get("vat_rate") is None:
+        rate = _single(line.get("vat_rate"))
+        if rate is None:
             return ()
-        nets[line["vat_rate"]] = nets.get(line["vat_rate"], Decimal(0)) + Decimal(line["amount"])
+        nets[rate] = nets.get(rate, Decimal(0)) + Decimal(line["amount"])
     return tuple(Share(rate, net, _dong(net * vat.percent(rate))) for rate, net in sorted(nets.items()))
+
+
+def _single(printed: str | None) -> str | None:
+    """The rate, where the text names one and not several."""
+    return printed if printed is not None and len(vat.rates(printed)) == 1 else None
 
 
 def _amount(value: str | None) -> Decimal | None:

@@ -346,5 +346,9 @@ def test_shares_are_printed_or_proved() -> None:
     assert purchases.shares({"net": "0", "vat": "0"}) == (Share(None, 0, 0),)  # type: ignore[arg-type]
     assert purchases.shares({"net": "100"}) == ()
     line = {"amount": "100", "vat_rate": "8%"}
+    lines = [line, {"amount": "100", "vat_rate": "10%"}]
+    for printed in (None, "8%; 10%"):
+        several = {"net": "200", "vat": "18", "vat_rate": printed, "lines": lines}
+        assert purchases.shares(several) == (Share("10%", 100, 10), Share("8%", 100, 8))  # type: ignore[arg-type]
     both = {"net": "200", "vat": "8", "lines": [line, {"amount": "100", "vat_rate": None}]}
     assert [share.rate for share in purchases.shares(both)] == [None]
