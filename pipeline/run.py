@@ -78,7 +78,7 @@ def document(
     What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
     or the engine raises.
     """
-    with Renderer(recipe.settings.render) as renderer:
+    with Renderer(recipe.settings.render, recipe.settings.second_reader) as renderer:
         files: list[tuple[Document | None, Part]] = []
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
@@ -169,6 +169,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         image.ended,
         grid,
         image.text,
+        image.reader,
     )
 
 

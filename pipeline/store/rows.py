@@ -261,6 +261,7 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
         "flags": [[flag.code, flag.message] for flag in record.flags],
         "seams": record.seams,
         **({} if record.text is None else {"text": _text(record.text)}),
+        **({} if record.reader is None else {"reader": _text(record.reader)}),
     }
 
 
@@ -296,6 +297,7 @@ def _page_record_from(text: str) -> PageRecord:
         ),  # pages read before there were flags have none
         tuple(data.get("seams", ())),  # and those read before there were passes have none of these
         _text_from(data["text"]) if "text" in data else None,
+        reader=_text_from(data["reader"]) if "reader" in data else None,
     )
 
 
