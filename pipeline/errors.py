@@ -50,6 +50,11 @@ class Reason(StrEnum):
     image_damaged = "image_damaged"
     too_many_pixels = "too_many_pixels"
     too_many_pages = "too_many_pages"
+    xml_damaged = "xml_damaged"
+    xml_unsafe = "xml_unsafe"
+    xml_too_large = "xml_too_large"
+    xml_other = "xml_other"  # it is another document than the schema reads
+    schema_without_xml = "schema_without_xml"
     render_timeout = "render_timeout"
     render_memory = "render_memory"
     render_crashed = "render_crashed"

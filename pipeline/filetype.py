@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-Kind = Literal["pdf", "png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2"]
+Kind = Literal["pdf", "png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2", "xml"]
 
 HEAD = 1024  # bytes that `sniff` wants: a PDF's mark may stand anywhere in them
-SUPPORTED = "PDF, PNG, JPEG, WebP, TIFF, HEIC, AVIF, GIF, BMP or JPEG 2000"
+SUPPORTED = "PDF, PNG, JPEG, WebP, TIFF, HEIC, AVIF, GIF, BMP, JPEG 2000 or XML"
 
 TRUTHS = ("truth.jsonl", "metadata.jsonl")  # what is known of the documents in a folder, for `vinbatch eval`
 
@@ -19,9 +20,10 @@ _UNREAD = frozenset({
 })  # fmt: skip
 # Names that promise what is plainly no document: it is passed over where it lies beside documents.
 _OTHERS = frozenset({
-    "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xml", "html", "htm", "css", "js", "py",
-    "log", "yaml", "yml", "toml", "ini", "xls", "xlsx", "xlsm", "xlsb", "ods", "svg", "ico", "mp3", "mp4",
-    "mov", "avi", "wav", "parquet", "db", "sqlite", "exe", "dll", "so", "lnk", "url", "bat", "ps1", "sh",
+    "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xsl", "xslt", "xsd", "html", "htm", "css", "js",
+    "py", "log", "yaml", "yml", "toml", "ini", "xls", "xlsx", "xlsm", "xlsb", "ods", "svg", "ico", "mp3",
+    "mp4", "mov", "avi", "wav", "parquet", "db", "sqlite", "exe", "dll", "so", "lnk", "url", "bat", "ps1",
+    "sh",
 })  # fmt: skip
 # What Windows, a Mac and network drives keep for themselves, thumbnails of the documents among them.
 _SYSTEM = frozenset({
@@ -29,6 +31,8 @@ _SYSTEM = frozenset({
 })  # fmt: skip
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 _AVIF = frozenset({b"avif", b"avis"})
+_XML = re.compile(r"\s*<(?:\?xml\b|(?!html\b)[^\W\d][\w.-]*(?::[\w.-]+)?[\s/>])", re.IGNORECASE)
+_WIDE = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes
 
 
@@ -52,7 +56,7 @@ def sniff(head: bytes) -> Kind | None:
         return "bmp"
     if b"%PDF-" in head[:HEAD]:
         return "pdf"
-    return None
+    return "xml" if _is_xml(head[:HEAD]) else None
 
 
 def _of_brands(head: bytes) -> Kind | None:
@@ -60,6 +64,17 @@ def _of_brands(head: bytes) -> Kind | None:
     size = int.from_bytes(head[:4], "big")
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))}
     return "avif" if brands & _AVIF else "heic" if brands & _HEIC else None
+
+
+def _is_xml(head: bytes) -> bool:
+    """A declaration or a root element stands first, behind a byte order mark and white space at most."""
+    text = head.decode(wide_coding(head) or "utf-8", "replace")
+    return _XML.match(text.removeprefix("\ufeff")) is not None
+
+
+def wide_coding(head: bytes) -> str | None:
+    """The coding of XML whose characters have two bytes, by its first ones; None for any other."""
+    return next((coding for mark, coding in _WIDE.items() if head.startswith(mark)), None)
 
 
 def is_archive(name: str) -> bool:

@@ -28,4 +28,7 @@ class FlagCode(StrEnum):
     size_missing = "size_missing"  # the page has no size of its own
     blank_unconfirmed = "blank_unconfirmed"  # one renderer shows nothing, and the other one gave up
     renderer_complained = "renderer_complained"
+    several_documents = "several_documents"  # in one file; one of them was read
+    several_values = "several_values"  # of one field, in XML
+    version_unknown = "version_unknown"  # of an e-invoice's layout
     not_inspected = "not_inspected"  # too damaged to tell what may be missing

@@ -46,14 +46,15 @@ def compile(spec: SchemaSpec, form: Form = "objects") -> str:
     Raises UsageError naming the field whose pattern, label or size llguidance cannot hold to exactly.
     """
     name = f"{spec.name}@{spec.version}"
-    for path, leaf in spec.shape.leaves():
+    shape = spec.shape.of_pages
+    for path, leaf in shape.leaves():
         problem = _problem(_text(leaf))
         if problem:
             raise UsageError(
                 f"schema {name}, field {path}: the printed form {leaf.printed.pattern!r} of at most "
                 f"{leaf.printed.max_chars} characters cannot be enforced ({problem}); give it another pattern"
             )
-    schema = _object(spec.shape, name, form)
+    schema = _object(shape, name, form)
     problem = _problem(schema)
     if problem:
         raise UsageError(f"schema {name} as a whole cannot be enforced ({problem}); make it smaller")
@@ -92,7 +93,7 @@ def answer(shape: Group, values: Mapping[str, Any], form: Form = "objects") -> s
 
     A missing name, None and an empty text are all null; a missing list is empty.
     """
-    return json.dumps(_answer(shape, values, form), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(_answer(shape.of_pages, values, form), ensure_ascii=False, separators=(",", ":"))
 
 
 def _answer(node: Node, value: Any, form: Form, row: bool = False) -> Any:

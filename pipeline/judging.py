@@ -1,4 +1,6 @@
-"""A job that has been read is judged anew: its pages are merged again, under a threshold that may be another.
+"""A job that has been read is judged anew: its pages are merged again and its witnesses are heard again.
+
+Threshold and sources of authority may then be others.
 
 No page is read and no model is asked. Values, checks and state of each document become what a run with these
 settings would have made of the same pages.
@@ -7,6 +9,7 @@ settings would have made of the same pages.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from pipeline.errors import UsageError
 from pipeline.reading import merged
@@ -16,8 +19,14 @@ from schemas.registry import SchemaSpec
 Moves = Counter[tuple[str, str]]  # documents by their state before and after
 
 
-def judge(store: Store, job: Job, spec: SchemaSpec, review_below: float) -> Moves:
-    """Judge every document of the job that has a result. The job keeps the threshold for later runs.
+def judge(
+    store: Store,
+    job: Job,
+    spec: SchemaSpec,
+    review_below: float,
+    authority: Sequence[str] | None = None,
+) -> Moves:
+    """Judge every document of the job that has a result. The job keeps both settings for later runs.
 
     Raises UsageError when the schema has changed since the job began, or while a run works on the job.
     """
@@ -28,10 +37,10 @@ def judge(store: Store, job: Job, spec: SchemaSpec, review_below: float) -> Move
         )
     if store.books.counts(job)["leased"]:
         raise UsageError(f"job {job.name} is being worked on; judge it when its run has ended")
-    store.jobs.set_review_below(job, review_below)
+    store.jobs.set_judgement(job, review_below, authority)
     moves: Moves = Counter()
     for row in store.results.finished(job):
-        made = merged(list(store.results.pages(job, row.uri)), spec, review_below)
+        made = merged(list(store.results.pages(job, row.uri)), spec, review_below, authority)
         if store.results.replace(job, row, made):
             moves[row.state, made.state] += 1
     return moves

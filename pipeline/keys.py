@@ -21,7 +21,8 @@ from pipeline.sandbox import faces
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
-FORM = 3
+FORM = 4
+XML_FORM = 1  # the same from XML to fields
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
 # And what chooses how a machine computes, and with how much context: that counts by what came of it there,
@@ -108,7 +109,23 @@ def involved(settings: Settings) -> dict[str, Any]:
         "engine": _involved(settings, "engine"),
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
+        "sources_of_authority": settings.sources_of_authority,
+        # Which files are one document. Jobs of the time before there was a choice have none of it.
+        **({"group": sorted(settings.source.group)} if settings.source.group else {}),
     }
+
+
+def xml_settings_key(fields: Any, versions: Mapping[str, str]) -> str:
+    """As `settings_key`, of what is read from XML: neither model nor renderer has a part in it.
+
+    `fields` says where each field of the schema stands, JSON-ready.
+    """
+    return _digest({"xml_form": XML_FORM, "fields": fields, "versions": dict(versions)})
+
+
+def xml_installed() -> dict[str, str]:
+    """The versions of what parses XML."""
+    return {"lxml": version("lxml")}
 
 
 def page_key(sha256: str, page: int, settings_key: str) -> str:

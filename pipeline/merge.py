@@ -10,12 +10,14 @@ Printed texts are normalised here once more, so that pages read long ago follow 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import seams
+from pipeline import seams, witnesses
 from pipeline.bounds import full_lists, full_texts
+from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
@@ -34,36 +36,73 @@ def document(
     *,
     failed: Sequence[Failure] = (),
     review_below: float = REVIEW_BELOW,
+    authority: Sequence[str] | None = None,
 ) -> Extraction:
     """The document that `pages` say together, with every check run. At least one page must have been read.
 
-    The state is "partial" when a page failed, else "review" when a check failed, else "done". A failed check
-    never changes a value.
+    Where XML and print are pages of one document, each is read by itself: `authority` (None: as the schema
+    says) names the sources whose values are chosen, and the others are witnesses. The state is "partial" when
+    a page failed, else "review" when a check failed, else "done". A failed check never changes a value.
     """
     if not pages:
         raise ValueError("no page was read: the document has a failure, not an extraction")
     pages = sorted(pages, key=lambda page: page.page)
-    leaves = dict(spec.shape.leaves())
-    merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
-    found = tuple(merged.walk(spec.shape))
-    settled = spec.settle({field.path: field.raw for field in found if field.raw is not None})
-    fields = tuple(_settled(field, settled.values) for field in found)
-    record = record_of(spec.shape, fields)
-    codes = [code.text for page in pages for code in page.codes if code.kind == "qr"]
+    authority = spec.sources_of_authority if authority is None else authority
+    by_source: dict[str, list[PageRecord]] = {}
+    for page in pages:
+        by_source.setdefault(_source(page), []).append(page)
+    readings = {source: _reading(some, spec) for source, some in by_source.items()}
+    source = witnesses.first(readings, authority)
+    chosen = readings.pop(source)
+    subject = witnesses.Subject(
+        spec,
+        tuple(pages),
+        chosen.fields,
+        record_of(spec.shape, chosen.fields),
+        {other: reading.fields for other, reading in readings.items()},
+        review_below,
+    )
+    subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
+    fields, record = subject.fields, dict(subject.record)
     checks = (
         *_flagged(pages),
-        *merged.checks,
-        *(check for page in pages for check in full_lists(page.fields, spec.shape)),
-        *full_texts(fields, leaves),
+        *chosen.checks,
+        *full_texts(fields, dict(spec.shape.leaves())),
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
-        *settled.checks,
-        *spec.run_checks(record, codes),
+        *spec.run_checks(record),
+        *asked.checks,
     )
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
-    return Extraction(state, record, fields, checks, len(pages) + len({f.page for f in failed}))
+    count = len(pages) + len({f.page for f in failed})
+    return Extraction(state, record, fields, checks, count, asked.testimony)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What all pages of one source say, and what was odd about them."""
+
+    fields: tuple[Field, ...]
+    checks: tuple[Check, ...]
+
+
+def _source(page: PageRecord) -> str:
+    """Where a page's values come from: the model, or the page's own XML."""
+    return page.fields[0].source if page.fields else "read"
+
+
+def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
+    leaves = dict(spec.shape.leaves())
+    merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
+    found = tuple(merged.walk(spec.shape))
+    # What XML says is exact: only what is printed may mean one number or another.
+    printed = {field.path: field.raw for field in found if field.raw is not None and field.source != "xml"}
+    settled = spec.settle(printed)
+    full = (check for page in pages for check in full_lists(page.fields, spec.shape))
+    fields = tuple(_settled(field, settled.values) for field in found)
+    return _Reading(fields, (*merged.checks, *full, *settled.checks))
 
 
 def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:
@@ -96,7 +135,9 @@ class _Merged:
         elif isinstance(node, Repeated):
             yield from self._list(path, seams.line_numbers(node))
         else:
-            yield self._pick([page[path] for page in self._pages if path in page])
+            found = [page[path] for page in self._pages if path in page]
+            if found:  # no page has what is not asked of the model
+                yield self._pick(found)
 
     def _pick(self, found: Sequence[Field]) -> Field:
         """The surest of the values that stand on any page; null only if they are null on every page."""
@@ -111,24 +152,28 @@ class _Merged:
 
     def _list(self, path: str, numbers: frozenset[str]) -> Iterator[Field]:
         """All items in the order of the pages, numbered through."""
-        counts = [page[path] for page in self._pages if path in page]
+        pages = [(page, began) for page, began in zip(self._pages, self._began, strict=True) if path in page]
+        if not pages:
+            return
+        counts = [page[path] for page, _ in pages]
         items: list[Field] = []
         begins: list[int] = []
         total = 0
-        for page, count, began in zip(self._pages, counts, self._began, strict=True):
+        for (page, began), count in zip(pages, counts, strict=True):
             if count.value:
                 begins.append(total)
             twice = _read_twice(page, path, count.value, began, numbers)
             left_out = {run.at + i for run in twice if run.sure for i in range(run.count)}
             paths = {}
+            found = _items(page, path, count.value)
             for i in range(count.value):
                 if i in left_out:
                     continue
                 paths[i] = f"{path}[{total}]"
-                items += _renamed(page, f"{path}[{i}]", paths[i])
+                items += _renamed(found[i], f"{path}[{i}]", paths[i])
                 total += 1
             self.checks += [_read_again(run, paths) for run in twice]
-        yield Field(path, None, total, min(map(_confidence, counts)), "read", counts[0].page)
+        yield Field(path, None, total, min(map(_confidence, counts)), counts[0].source, counts[0].page)
         yield from items
         self._look_at(_texts(path, total, items), begins[1:])
 
@@ -155,7 +200,8 @@ def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
     fields: dict[str, Field] = {}
     for field in page.fields:
         if field.raw is not None:
-            value, problem = normal(leaves[leaf_path(field.path)], field.raw)
+            read = exact if field.source == "xml" else normal
+            value, problem = read(leaves[leaf_path(field.path)], field.raw)
             field = replace(field, value=value, problem=problem)
         fields[field.path] = field
     return fields
@@ -166,13 +212,21 @@ def _settled(field: Field, values: Mapping[str, Decimal]) -> Field:
     return replace(field, value=json_ready(values[field.path])) if field.path in values else field
 
 
-def _renamed(page: _Page, old: str, new: str) -> list[Field]:
-    """All fields of the item `old`, itself or below it, as those of the item `new`."""
-    return [
-        replace(field, path=new + path.removeprefix(old))
-        for path, field in page.items()
-        if path == old or path.startswith(f"{old}.")
-    ]
+def _items(page: _Page, path: str, count: int) -> list[list[Field]]:
+    """The fields of each of the `count` items of a list on one page, the item itself or what is below it."""
+    items: list[list[Field]] = [[] for _ in range(count)]
+    start = f"{path}["
+    for name, field in page.items():
+        if name.startswith(start):
+            items[int(name[len(start) : name.index("]", len(start))])].append(field)
+    return items
+
+
+def _renamed(item: Iterable[Field], old: str, new: str) -> list[Field]:
+    """The fields of the item `old` as those of the item `new`."""
+    if old == new:
+        return list(item)
+    return [replace(field, path=new + field.path.removeprefix(old)) for field in item]
 
 
 def _read_twice(
@@ -182,7 +236,7 @@ def _read_twice(
     at = [i for i in range(count) if f"{path}[{i}]" in began]
     if not at:
         return []
-    items = [_renamed(page, f"{path}[{i}]", f"{path}[{i}]") for i in range(count)]
+    items = _items(page, path, count)
     return seams.repetitions([seams.line(fields, numbers) for fields in items], at)
 
 

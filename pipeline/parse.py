@@ -51,7 +51,7 @@ def page_record(
     """
     _raise_unfinished(generation, page)
     reader = _Reader(generation, page, grid, tiles, form)
-    fields = tuple(reader.read(spec.shape))
+    fields = tuple(reader.read(spec.shape.of_pages))
     return PageRecord(page, fields, tuple(codes), seams=tuple(reader.seams))
 
 

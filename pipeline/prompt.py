@@ -27,7 +27,7 @@ def build(spec: SchemaSpec, form: Form = "objects") -> str:
 
     It asks for an answer in this form; that of "objects" is the text that the demo model knows.
     """
-    parts = list(_parts(spec.shape, form))
+    parts = list(_parts(spec.shape.of_pages, form))
     room = MAX_LINES - _AROUND
     if len(parts) > room:
         parts = [*parts[: room - 1], " ".join(parts[room - 1 :])]
@@ -37,7 +37,7 @@ def build(spec: SchemaSpec, form: Form = "objects") -> str:
             [
                 "Hãy đọc trang giấy trong ảnh và ghi lại các mục được in trên đó.",
                 f"Loại giấy: {_one_line(spec.title).rstrip('.')}.",
-                f"Các mục theo thứ tự: {_labels(spec.shape)}.",
+                f"Các mục theo thứ tự: {_labels(spec.shape.of_pages)}.",
                 *parts,
                 "Chép từng giá trị đúng như in trên giấy, không sửa, không suy đoán.",
                 "Mục nào không có trên trang thì ghi null.",

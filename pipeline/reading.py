@@ -4,11 +4,15 @@ It is pure: no input, no output, no clock. Two drivers move it, `pipeline.run.do
 `workers.document` with pages side by side, so both come to the same verdict. A page goes
 
     missing → drawn → finished      the model answered, or died of it
-    missing → finished              it is known from before, cannot be drawn, or killed what drew it
+    missing → finished              it is known from before, says by itself what stands on it, cannot be
+                                    drawn, or killed what drew it
 
 Every call names its page, and is held against where that page is. A page that is unknown, drawn twice,
 answered twice or never asked for raises RuntimeError: then the program or the engine is wrong, not the
 document.
+
+The pages of a document of several files are numbered through. Whoever draws knows only one file and its own
+page numbers: `place` says which they are, and what comes back is given the document's number here.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import TYPE_CHECKING
 from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
-from pipeline.records import Extraction, Failure, Generation, PageResult, PreparedPage
+from pipeline.records import Extraction, Failure, Generation, PageRecord, PageResult, Part, PreparedPage
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
@@ -61,20 +65,39 @@ Verdict = Commit | Retry | Quarantine
 class Reading:
     """Where the pages of one document are. Not for two threads at once."""
 
-    def __init__(self, recipe: Recipe, sha256: str, pages: int, prefix: str = "") -> None:
-        """`prefix` goes before each page's key in its request id, so that ids differ between tries."""
+    def __init__(self, recipe: Recipe, parts: Sequence[Part], prefix: str = "") -> None:
+        """`parts` are the document's files; one that failed stands as one page, which is finished already.
+
+        `prefix` goes before each page's key in its request id, so that ids differ between tries.
+        """
         self._recipe = recipe
         self._prefix = prefix
-        self.keys = {number: recipe.page_key(sha256, number) for number in range(1, pages + 1)}
-        self._asked = {self.request_id(number): number for number in self.keys}
+        self.parts = tuple(parts)
+        places = ((part, page) for part, it in enumerate(parts) for page in range(1, it.pages + 1))
+        self._places = dict(enumerate(places, 1))
+        self.keys = {number: self._key(*place) for number, place in self._places.items()}
+        self._asked: dict[str, int] = {}
+        for number in self.keys:
+            self._asked.setdefault(self.request_id(number), number)
         self._drawn: dict[int, PreparedPage] = {}
         self._finished: dict[int, PageResult] = {}
         self._deaths: Counter[int] = Counter()
-        self._ends = 0  # of the renderer, in a row
+        self._ends = 0  # of the renderer, in a row, and the last of them in this part
+        self._ending = 0
         self._last_end: Failure | None = None
+        for number, (part, _) in self._places.items():
+            why = self.parts[part].failure
+            if why is not None:
+                self.failed(number, replace(why, page=1))
+
+    def place(self, page: int) -> tuple[int, int]:
+        """(index of the part in `parts`, number there) of a page."""
+        return self._places[page]
 
     def request_id(self, page: int) -> str:
-        return self._prefix + self.keys[page]
+        """The page's key under the prefix; the same bytes may stand twice in a document, and ids may not."""
+        id = self._prefix + self.keys[page]
+        return id if self._asked.get(id, page) == page else f"{id}/{page}"
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -87,36 +110,43 @@ class Reading:
         return tuple(self._finished[page] for page in sorted(self._finished))
 
     def known(self, results: Mapping[str, PageResult]) -> None:
-        """Take over results that were found before, by key. Those of other documents are left out."""
+        """Take over results that were found before, by key, whatever their numbers were. Those of other
+        documents are left out.
+        """
         for page, key in self.keys.items():
             if key in results:
                 self._expect(page, "missing")
-                self._finish(page, results[key])
+                self._finish(page, _numbered(results[key], page))
 
     def given_up(self, page: int) -> Failure | None:
         """Why this page is not to be drawn at all: those before it ended the renderer one after the other."""
-        if self._last_end is None or self._ends < _ENDS_IN_A_ROW:
+        part, own = self._places[page]
+        if self._last_end is None or self._ends < _ENDS_IN_A_ROW or part != self._ending:
             return None
         message = f"not tried: the {self._ends} pages before it ended with “{self._last_end.message}”"
-        return Failure(self._last_end.reason, message, page)
+        return Failure(self._last_end.reason, message, own)
 
     def drawn(self, page: int, prepared: PreparedPage) -> None:
         """`page` was asked for and `prepared` came; it waits for its answer now. Its tiles are not needed."""
         self._expect(page, "missing")
         self._same(page, prepared.page)
-        self._drawn[page] = prepared
+        self._drawn[page] = replace(prepared, page=page)
         self._deaths.pop(page, None)
-        if prepared.ended is None:
-            self._ends, self._last_end = 0, None
-        else:
-            self._count(prepared.ended)
+        self._count(page, prepared.ended)
+
+    def read(self, page: int, record: PageRecord) -> PageResult:
+        """`page` was asked for and needs no model: `record` is what it says."""
+        self._expect(page, "missing")
+        self._same(page, record.page)
+        own = _record_numbered(record, page)
+        return self._finish(page, PageResult(page, self.keys[page], own, None, renderer="lxml"))
 
     def failed(self, page: int, why: Failure) -> PageResult:
         """`page` was asked for and cannot be drawn."""
         self._expect(page, "missing")
         self._same(page, why.page)
-        self._count(why)
-        return self._finish(page, failed_page(why, self.keys[page]))
+        self._count(page, why)
+        return self._finish(page, failed_page(self._named(page, why), self.keys[page]))
 
     def answered(self, generation: Generation) -> PageResult:
         """The model answered the page whose request id the generation bears."""
@@ -136,9 +166,9 @@ class Reading:
         self._deaths[page] += alone
         if self._deaths[page] < DEATHS:
             return None
-        message = f"page {page}: {error.message}, {DEATHS} times with nothing else to do"
+        message = f"page {self._places[page][1]}: {error.message}, {DEATHS} times with nothing else to do"
         why = Failure(error.reason, message, page, traceback="".join(traceback.format_exception(error)))
-        return self._finish(page, failed_page(why, self.keys[page]))
+        return self._finish(page, failed_page(self._named(page, why), self.keys[page]))
 
     def verdict(self, *, last_try: bool = True) -> Verdict:
         """What becomes of the document. Raises RuntimeError if a page has no result.
@@ -148,6 +178,8 @@ class Reading:
         without = [page for page in self.keys if page not in self._finished]
         if without:
             raise RuntimeError(f"no result for pages {without} of {len(self.keys)}")
+        if len(self.parts) == 1 and self.parts[0].failure is not None:
+            return no_result(self.parts[0].failure)
         found = outcome(self.finished, self._recipe)
         if isinstance(found, Failure):
             return no_result(found)
@@ -157,9 +189,29 @@ class Reading:
             return Retry(passing)
         return Commit(found, self.finished)
 
-    def _count(self, why: Failure) -> None:
+    def _key(self, part: int, page: int) -> str:
+        """The key of a part's own page: of its bytes, so that a page is known in whatever document it is."""
+        it = self.parts[part]
+        if it.failure is not None or it.sha256 is None:
+            return self._recipe.failed_key(it.uri, page)
+        return self._recipe.page_key(it.sha256, page, it.kind)
+
+    def _named(self, page: int, why: Failure) -> Failure:
+        """A page's failure under the document's number; where there are several parts, it names this one."""
+        part, own = self._places[page]
+        uri, message = self.parts[part].uri, why.message
+        if len(self.parts) > 1 and uri not in message:
+            message = f"{uri}, page {own}: {message}"
+        return replace(why, page=page, message=message)
+
+    def _count(self, page: int, why: Failure | None) -> None:
         """Whether the last page ended what drew it, the first renderer or the one asked after it."""
-        if self._ends < _ENDS_IN_A_ROW:
+        part = self._places[page][0]
+        if part != self._ending:
+            self._ending, self._ends, self._last_end = part, 0, None
+        if why is None:
+            self._ends, self._last_end = 0, None
+        elif self._ends < _ENDS_IN_A_ROW:
             ended = why.reason in _RENDERER_ENDS
             self._ends, self._last_end = (self._ends + 1, why) if ended else (0, None)
 
@@ -171,14 +223,32 @@ class Reading:
             raise RuntimeError(f"page {page} of {len(self.keys)} is {found}, not {' or '.join(states)}")
 
     def _same(self, page: int, came: int | None) -> None:
-        if came != page:
-            raise RuntimeError(f"page {page} of {len(self.keys)} was asked for, and page {came} came")
+        own = self._places[page][1]
+        if came != own:
+            raise RuntimeError(f"page {own} of {len(self.keys)} was asked for, and page {came} came")
 
     def _finish(self, page: int, result: PageResult) -> PageResult:
-        self._same(page, result.page)
         self._drawn.pop(page, None)
         self._finished[page] = result
         return result
+
+
+def _numbered(result: PageResult, page: int) -> PageResult:
+    """A page that was read in another place, under its number in this document."""
+    if result.page == page:
+        return result
+    record, why = result.record, result.failure
+    return replace(
+        result,
+        page=page,
+        record=None if record is None else _record_numbered(record, page),
+        failure=None if why is None else replace(why, page=page),
+    )
+
+
+def _record_numbered(record: PageRecord, page: int) -> PageRecord:
+    fields = tuple(field if field.page is None else replace(field, page=page) for field in record.fields)
+    return replace(record, page=page, fields=fields)
 
 
 def no_result(why: Failure) -> Retry | Quarantine:
@@ -200,7 +270,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
             tiles=count,
             form=recipe.answer_form,
         )
-        record = replace(record, flags=page.flags)
+        record = replace(record, flags=page.flags, text=page.text)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(
@@ -234,7 +304,8 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
     """
     if any(page.record is not None for page in pages):
         try:
-            return merged(pages, recipe.spec, recipe.settings.review_below)
+            settings = recipe.settings
+            return merged(pages, recipe.spec, settings.review_below, settings.sources_of_authority)
         except Coded as error:
             return Failure.of(error)
     failures = [page.failure for page in pages if page.failure is not None]
@@ -243,13 +314,19 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
     return min(failures, key=lambda why: not why.retryable)
 
 
-def merged(pages: Sequence[PageResult], spec: SchemaSpec, review_below: float) -> Extraction:
+def merged(
+    pages: Sequence[PageResult],
+    spec: SchemaSpec,
+    review_below: float,
+    authority: Sequence[str] | None = None,
+) -> Extraction:
     """The document that its pages make, of which at least one was read."""
     return merge.document(
         [page.record for page in pages if page.record is not None],
         spec,
         failed=[page.failure for page in pages if page.failure is not None],
         review_below=review_below,
+        authority=authority,
     )
 
 

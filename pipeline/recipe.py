@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
+from pipeline.filetype import Kind
 from pipeline.grammar import Form
 from pipeline.keys import ModelFacts
 from pipeline.records import Pixels
 from pipeline.room import Room, Tiling, page_tiling
 from pipeline.settings import Settings
+from schemas.shape import Group, Node, Repeated
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
@@ -18,30 +20,62 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that a job fixes for its pages. `key` names everything in it that can change a result."""
+    """All that a job fixes for its pages. `key` names everything in it that can change a result.
+
+    `xml_key` is the same for pages that need no model. A recipe made without a model serves these alone: its
+    `key` is None.
+    """
 
     spec: SchemaSpec
     settings: Settings
     question: str
     grammar: str
     max_tiles: int
-    key: str
+    key: str | None
+    xml_key: str = ""
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
     answer_form: Form = "objects"
 
     @classmethod
-    def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts) -> Recipe:
+    def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
         """Raises UsageError for a schema that no grammar can hold to, naming the field."""
-        form = model.answer_form
+        form: Form = "objects" if model is None else model.answer_form
         question, rules = prompt.build(spec, form), grammar.compile(spec, form)
-        paths = [path for path, _ in spec.shape.leaves()]
+        paths = [path for path, _ in spec.shape.of_pages.leaves()]
+        xml_key = keys.xml_settings_key(_places(spec.shape), keys.xml_installed())
+        if model is None:
+            return cls(spec, settings, question, rules, 0, None, xml_key)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, model.room, form)
+        return cls(spec, settings, question, rules, max_tiles, key, xml_key, model.room, form)
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""
         return page_tiling(pixels, self.max_tiles, self.room)
 
-    def page_key(self, sha256: str, page: int) -> str:
-        return keys.page_key(sha256, page, self.key)
+    def page_key(self, sha256: str, page: int, kind: Kind | None = None) -> str:
+        """The key of a page of a file of this kind. Raises RuntimeError without the model that it needs."""
+        key = self.key if needs_model(kind) else self.xml_key
+        if key is None:
+            raise RuntimeError(
+                f"page {page} of a {kind} needs the model, and the recipe was made without one"
+            )
+        return keys.page_key(sha256, page, key)
+
+    def failed_key(self, uri: str, page: int) -> str:
+        """The key of a page of a file that could not be had: it names no result."""
+        return keys.page_key(uri, page, self.xml_key)
+
+
+def needs_model(kind: Kind | None) -> bool:
+    """Whether the pages of a file of this kind, None where it is not known, are read by the model."""
+    return kind != "xml"
+
+
+def _places(node: Node) -> Any:
+    """Where each field stands in XML, JSON-ready."""
+    place = node.xml and asdict(node.xml)
+    if isinstance(node, Group):
+        return [node.name, node.xml_root, place, [_places(field) for field in node.fields]]
+    inner = _places(node.item) if isinstance(node, Repeated) else node.printed.sql
+    return [node.name, place, inner]

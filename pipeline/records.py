@@ -9,13 +9,15 @@ and `Failure` wherever it ends early. Arrays are numpy, so that Ray ships them w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Coded, Reason
+from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
 from schemas.checks import CheckResult
 
@@ -43,17 +45,57 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
-    """One document as a listing names it. `failure` is set when the listing entry itself is broken."""
+    """One document as a listing names it. `failure` is set when the listing entry itself is broken.
+
+    A document of several files has them as its `parts`, in order, each without parts of its own; its own uri
+    and etag are then those of the first, its size is that of all. One of one file has none.
+    """
 
     uri: str  # s3://bucket/key, an absolute path, or ARCHIVE!/member
     size: int | None = None  # bytes, as listed
     etag: str | None = None  # as listed
     failure: Failure | None = None
+    parts: tuple[DocumentRef, ...] = ()
+    group: str | None = None  # the name by which a list puts files together; of parts: why they are one
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[DocumentRef], group: str | None = None) -> DocumentRef:
+        """The document of these files, or the file itself where it is only one.
+
+        It is broken where every one of them is.
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return replace(first, group=None)
+        sizes = [part.size for part in parts]
+        size = sum(size or 0 for size in sizes) if None not in sizes else None
+        whole = all(part.failure is not None for part in parts)
+        return cls(
+            first.uri,
+            size,
+            first.etag,
+            first.failure if whole else None,
+            tuple(replace(part, group=None) for part in parts),
+            group,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a document as an attempt found it: its bytes' name and pages, or why it has none."""
+
+    uri: str
+    sha256: str | None = None  # hex
+    etag: str | None = None
+    size: int | None = None  # bytes
+    pages: int = 1  # one that failed stands as one page, which failed
+    failure: Failure | None = None
+    kind: Kind | None = None  # by its first bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document's bytes, pinned to one version."""
+    """The bytes of one file of a document, pinned to one version."""
 
     uri: str
     data: bytes
@@ -68,6 +110,28 @@ class Code:
     kind: Literal["qr", "barcode"]
     text: str
     box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A piece of a page's text without blanks, NFC, and where it stands on the page as it is drawn."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayer:
+    """The text that a page brings along, beside its pixels, in the file's own order.
+
+    `trusted`: it stands on paper as well, letter for letter; words that do not are left out. Where it is
+    False, the words may say what nobody sees. `why` is a sentence on what was left out, or speaks against
+    the layer.
+    """
+
+    words: tuple[Word, ...]
+    trusted: bool
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +155,7 @@ class PageImage:
     codes: tuple[Code, ...] = ()  # from the top down
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None
+    text: TextLayer | None = None  # None: a picture, or a PDF's page without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +174,7 @@ class PreparedPage:
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None  # as of the `PageImage`
     grid: tuple[int, int] = (1, 1)
+    text: TextLayer | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]
@@ -172,10 +238,31 @@ class Field:
     raw: str | None  # as printed
     value: Any  # normalised: str (also for Decimal and date), int, bool or None
     confidence: float | None
-    source: str  # "read", "qr", "mrz" or "review"
+    source: str  # "read" (by the model), "xml", "text", "qr", "mrz" or "review"
     page: int | None
     box: Box | None = None
     problem: str | None = None  # why raw could not be normalised
+
+
+SignatureVerdict = Literal[
+    "valid", "altered", "issuer_not_trusted", "expired_at_signing", "not_verifiable", "unsigned"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a document's electronic signatures are worth, the worst of them counting: `einvoice.signature`.
+
+    `signer`, `tax_code` and `signed_at` (ISO 8601) are of the signature over what is read, and are claims as
+    long as the issuer is not trusted. `anchored`: there were trust anchors to judge the issuer by.
+    """
+
+    verdict: SignatureVerdict
+    why: str  # one sentence
+    signer: str | None = None
+    tax_code: str | None = None
+    signed_at: str | None = None
+    anchored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +274,7 @@ class PageRecord:
     codes: tuple[Code, ...] = ()
     flags: tuple[Flag, ...] = ()
     seams: tuple[str, ...] = ()  # paths of the list items with which the model began in each further pass
+    text: TextLayer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +296,28 @@ class PageResult:
     passes: int = 1  # over the page; more than one where a table did not fit beside it
 
 
+Verdict = Literal["agrees", "differs", "silent", "offers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What one witness says of one field.
+
+    agrees   it bears the value out
+    differs  it has another one
+    silent   it has something there that cannot be used, like a zone with a wrong check digit
+    offers   no value was read, and it has one
+    """
+
+    field: str  # path
+    source: str  # as of a `Field`
+    verdict: Verdict
+    raw: str | None = None  # as the witness has it
+    value: Any = None  # normalised, as of a `Field`; None where it is known only in part
+    page: int | None = None
+    box: Box | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """A document's result. `record` is the schema's shape with normalised JSON-ready values."""
@@ -217,3 +327,4 @@ class Extraction:
     fields: tuple[Field, ...]
     checks: tuple[Check, ...]
     pages: int
+    testimony: tuple[Testimony, ...] = ()

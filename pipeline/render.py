@@ -3,8 +3,8 @@
 PDFs are drawn by PDFium, or by Poppler where the setting says so; the other one is asked when the first
 cannot open the file, dies on a page, or shows a blank page. Pictures are decoded by Pillow. What is on a page
 and was not drawn is told by its flags; where much of it is lost, the page fails. QR codes are looked for in
-the child too; a code is evidence beside the print, never put in its place. A page that fails takes nothing
-with it: it becomes a `Failure` in its place, and the next page is drawn.
+the child too, and a PDF's own text is read there; both are evidence beside the print, never put in its place.
+A page that fails takes nothing with it: it becomes a `Failure` in its place, and the next page is drawn.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from types import TracebackType
 
 import numpy as np
 
+from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
 from pipeline.flags import FlagCode
-from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels
+from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels, TextLayer
 from pipeline.sandbox import confine
 from pipeline.sandbox.drawers import DRAWERS
 from pipeline.sandbox.parent import Child
@@ -57,6 +58,7 @@ class _Account:
     seconds: float = 0.0
     ends: int = 0  # of the renderer that was asked second
     blind: bool = False  # who looks at pages cannot open it
+    mute: str | None = None  # why its text is not read any more
 
 
 class Renderer:
@@ -88,7 +90,7 @@ class Renderer:
         return self._open(document)[1]
 
     def page(self, document: Document, number: int, *, codes: bool = True) -> PageImage | Failure:
-        """Page `number` (from 1) of a document, or why it cannot be drawn. Its codes are found if `codes`.
+        """Page `number` (from 1) of a document, or why it cannot be drawn. With `codes`, its codes and text.
 
         The pages of a document that is drawn without another in between have `document_seconds` together.
         """
@@ -100,18 +102,26 @@ class Renderer:
         started = time.monotonic()
         try:
             page = self._page(document, number, self._open(document)[0])
-            return replace(page, codes=self._codes(page)) if codes else page
+            if not codes:
+                return page
+            text = self._text(document, page)
+            return replace(page, text=text, codes=self._codes(page))
         except Coded as error:
             return replace(Failure.of(error, number), traceback=error.details.get("last_words"))
         finally:
             account.seconds += time.monotonic() - started
+
+    def read(self, document: Document) -> Element:
+        """A document that is XML. Raises as `page_count` does."""
+        return self._opened(document, self._open(document)[0])[0].read()
 
     def pages(
         self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True
     ) -> Iterator[PageImage | Failure]:
         """One item for each of `numbers` (from 1; all pages if None), in order.
 
-        Without `codes` no page is searched for them. Raises before the first item, as `page_count` does.
+        Without `codes` no page is searched for them, nor for text. Raises before the first item, as
+        `page_count` does.
         """
         count = self.page_count(document)
         for number in range(1, count + 1) if numbers is None else numbers:
@@ -154,6 +164,8 @@ class Renderer:
 
     def _page(self, document: Document, number: int, renderer: str) -> PageImage:
         """The page as `renderer` draws it, or as another does where this one fails or shows nothing."""
+        if DRAWERS[renderer].reads:
+            raise Permanent(Reason.unsupported_type, "it is no picture: what it says is read, not drawn")
         others = [other for other in self._renderers(document) if other != renderer]
         try:
             page = self._drawn(document, number, renderer)
@@ -221,6 +233,24 @@ class Renderer:
         except Coded as error:
             message = f"the search for QR codes failed: {error.message}"
             raise type(error)(error.reason, message, **error.details) from error
+
+    def _text(self, document: Document, page: PageImage) -> TextLayer | None:
+        """The text that a PDF's page brings along. A page whose text cannot be read is still a page."""
+        if _kind(document) != "pdf":
+            return None
+        account = self._account_of(document)
+        if account.mute is None:
+            speller = next(name for name in self._installed if DRAWERS[name].words)
+            try:
+                child, count = self._opened(document, speller)
+                if page.page <= count:
+                    return child.words(page.page, page.pixels)
+                account.mute = f"{speller} finds {count} pages"
+            except Permanent as error:
+                if error.reason not in _ENDS and self._child(speller).open_document is document:
+                    return TextLayer((), False, f"the text cannot be read: {error.message}")
+                account.mute = error.message
+        return TextLayer((), False, f"the text cannot be read: {account.mute}")
 
     def _second_opinion(self, document: Document, number: int, renderer: str) -> PageImage | Failure | None:
         """The page drawn by `renderer`, or why it is not; None if it does not have the page.

@@ -9,26 +9,32 @@ exactly one result, and one bad page never harms its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from pipeline import sources, tiles
+from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
-from pipeline.reading import Commit, Reading, Verdict, failure, no_result
+from pipeline.filetype import sniff
+from pipeline.reading import Commit, Reading, Verdict, failure
 from pipeline.recipe import Recipe
 from pipeline.records import (
     Document,
+    DocumentRef,
     Extraction,
     Failure,
     Generation,
     PageImage,
+    PageRecord,
     PageResult,
+    Part,
     PreparedPage,
     Request,
 )
 from pipeline.render import Renderer
+from pipeline.sources import SizeLimits
 
 Generate = Callable[[Iterable[Request]], Iterator[Generation]]
 
@@ -40,8 +46,17 @@ class DocumentResult:
     uri: str
     verdict: Verdict
     pages: tuple[PageResult, ...] = ()
-    sha256: str | None = None
-    etag: str | None = None
+    parts: tuple[Part, ...] = ()  # its files as they were found; one, where the document is one file
+
+    @property
+    def sha256(self) -> str | None:
+        """Of its first file."""
+        return self.parts[0].sha256 if self.parts else None
+
+    @property
+    def etag(self) -> str | None:
+        """Of its first file."""
+        return self.parts[0].etag if self.parts else None
 
     @property
     def outcome(self) -> Extraction | Failure:
@@ -55,41 +70,84 @@ def document(
     generate: Generate,
     etag: str | None = None,
     known: Mapping[str, PageResult] | None = None,
+    parts: Sequence[DocumentRef] = (),
 ) -> DocumentResult:
-    """Read one document. `known` holds finished pages by key: they are not read again.
+    """Read one document, of one file or of several `parts`. `known` holds finished pages by key: they are not
+    read again.
 
-    What goes wrong with the document or a page is in the result; only what is wrong with the program or the
-    engine raises.
+    What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
+    or the engine raises.
     """
-    source: Document | None = None
     with Renderer(recipe.settings.render) as renderer:
-        try:
-            source = sources.fetch(uri, recipe.settings.source, etag)
-            reading = Reading(recipe, source.sha256, renderer.page_count(source))
-        except Coded as error:
-            sha256, etag = (source.sha256, source.etag) if source else (None, etag)
-            return DocumentResult(uri, no_result(Failure.of(error)), (), sha256, etag)
+        files: list[tuple[Document | None, Part]] = []
+        for ref in parts or (DocumentRef(uri, etag=etag),):
+            held = sum(len(source.data) for source, _ in files if source is not None)
+            files.append(_opened(ref, renderer, recipe, held))
+        reading = Reading(recipe, [part for _, part in files])
         reading.known(known or {})
-        for generation in generate(_requests(reading, renderer, source, recipe)):
+        given = [source for source, _ in files]
+        for generation in generate(_requests(reading, renderer, given, recipe)):
             reading.answered(generation)
-    return DocumentResult(uri, reading.verdict(), reading.finished, source.sha256, source.etag)
+    finished = reading.finished if parts or reading.parts[0].failure is None else ()
+    return DocumentResult(uri, reading.verdict(), finished, reading.parts)
 
 
-def _requests(reading: Reading, renderer: Renderer, source: Document, recipe: Recipe) -> Iterator[Request]:
+def _opened(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> tuple[Document | None, Part]:
+    """One file of a document whose files before it have `held` bytes, and what is known of it."""
+    known = Part(ref.uri, None, ref.etag, ref.size, failure=ref.failure)
+    source: Document | None = None
+    if ref.failure is not None:
+        return None, known
+    try:
+        source = sources.fetch(ref.uri, recipe.settings.source, ref.etag)
+        known = Part(ref.uri, source.sha256, source.etag, len(source.data), kind=sniff(source.data))
+        within(recipe, ref.uri, held, len(source.data))
+        return source, replace(known, pages=renderer.page_count(source))
+    except Coded as error:
+        return source, replace(known, failure=Failure.of(error))
+
+
+def within(recipe: Recipe, uri: str, held: int, size: int) -> None:
+    """Raises Permanent where a document's files have too many bytes together, `held` before this one."""
+    if held:
+        SizeLimits(recipe.settings.source.max_bytes).judge(f"{uri} with the files before it", held + size)
+
+
+def _requests(
+    reading: Reading, renderer: Renderer, files: Sequence[Document | None], recipe: Recipe
+) -> Iterator[Request]:
     """One for each missing page that can be drawn and cut."""
     for number in reading.missing:
-        page = reading.given_up(number) or drawn(renderer, source, number, recipe)
+        part, own = reading.place(number)
+        source = files[part]
+        if source is None:
+            raise RuntimeError(f"page {number} is missing, and its file was never fetched")
+        page = reading.given_up(number) or drawn(renderer, source, own, recipe)
         if isinstance(page, Failure):
             reading.failed(number, page)
+        elif isinstance(page, PageRecord):
+            reading.read(number, page)
         else:
             reading.drawn(number, without_tiles(page))
             yield request(page, recipe, reading.request_id(number))
 
 
-def drawn(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PreparedPage | Failure:
-    """Page `number` of a document, ready for the model, or why it is not."""
+def drawn(
+    renderer: Renderer, source: Document, number: int, recipe: Recipe
+) -> PreparedPage | PageRecord | Failure:
+    """Page `number` of a document: ready for the model, read where it needs none, or why it is neither."""
+    if sniff(source.data) == "xml":
+        return written(renderer, source, number, recipe)
     image = renderer.page(source, number)
     return prepare(image, recipe) if isinstance(image, PageImage) else image
+
+
+def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
+    """What a document that is XML says, or why that is nothing."""
+    try:
+        return einvoice.page_record(renderer.read(source), recipe.spec)
+    except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
+        return failure(error, number)
 
 
 def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
@@ -101,7 +159,16 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
     return PreparedPage(
-        image.page, cut, width, height, image.renderer, image.codes, image.flags, image.ended, grid
+        image.page,
+        cut,
+        width,
+        height,
+        image.renderer,
+        image.codes,
+        image.flags,
+        image.ended,
+        grid,
+        image.text,
     )
 
 

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UsageError
+from schemas.law import Law
 
 _FILE = "vinbatch.toml"
 
@@ -50,6 +51,12 @@ class SourceSettings(Section):
         (), description="globs of names, or of paths below the source: only such documents are listed"
     )
     exclude: tuple[str, ...] = Field((), description="the same of what is not listed")
+    group: tuple[str, ...] = Field(
+        (),
+        description="files that are one document, beside a PDF and an XML of one name, which always are: "
+        "patterns like {id}-front.jpg,{id}-back.jpg; archive: all that is in one zip or tar; "
+        "none: not even those of one name",
+    )
     allowed_roots: tuple[str, ...] = Field(
         (), description="folders and s3:// prefixes that any manifest may name and any link may lead to"
     )
@@ -158,6 +165,14 @@ class Settings(BaseSettings):
         le=1,
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
+    )
+    sources_of_authority: tuple[str, ...] | None = Field(
+        None,
+        description="xml, qr, mrz …: sources whose values are chosen before what was read, in this order; "
+        "others are witnesses. None: those that the schema names; `vinbatch judge` applies others",
+    )
+    law: Law = Field(
+        Law(), description="periods that are added to those of schemas/law.toml: VAT rates and forms by date"
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()

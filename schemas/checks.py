@@ -6,18 +6,17 @@ changes nothing. What is absent on paper is None in the record, and a rule that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from stdnum.exceptions import ValidationError
 from stdnum.vn import mst
 
-from schemas.text import unaccented
-
-_DISCOUNT = re.compile(r"(chiet khau|giam gia|khuyen mai)\b")
+from schemas import law, sums
+from schemas.fields import whole_tax_code
 
 Severity = Literal["info", "warning", "error"]
 
@@ -35,12 +34,11 @@ class CheckResult:
     found: str | None = None
 
 
-# A rule takes an instance of the schema; a rule over codes takes also the text of one QR code on its pages.
-Rule = Callable[[Any], Iterable[CheckResult]]
-CodeRule = Callable[[Any, str], Iterable[CheckResult]]
+Rule = Callable[[Any], Iterable[CheckResult]]  # from an instance of the schema
+Said = TypeVar("Said")
 
 
-def guarded(rule: Callable[..., Iterable[CheckResult]], *arguments: object) -> Iterator[CheckResult]:
+def guarded(rule: Callable[..., Iterable[Said]], *arguments: object) -> Iterator[Said | CheckResult]:
     """The results of one rule; if it raises, a failed check in place of what it had left to say."""
     try:
         yield from rule(*arguments)
@@ -74,49 +72,98 @@ def figure(value: Decimal, group: str = ",") -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def tax_code(field: str, value: str | None) -> Iterator[CheckResult]:
-    """The check digit of a tax code; the 12 digits of a person's number have none."""
-    if value is None or len(value) == 12:
+def tax_code(field: str, value: str | None, on: date | None = None) -> Iterator[CheckResult]:
+    """The check digit of a tax code, or the parts of a person's number, which has none, on that day.
+
+    A first zero that was lost is a remark: with it the check digit must be right.
+    """
+    if value is None:
         return
+    if len(value) == 12 and "-" not in value:
+        yield from _person(field, value, on)
+        return
+    whole = whole_tax_code(value)
     try:
-        mst.validate(value)
+        mst.validate(whole)
         passed, verdict = True, "has the right check digit"
     except ValidationError as error:
         passed, verdict = False, f"is not valid ({str(error).rstrip('.').lower()})"
     yield CheckResult(
-        "tax_code", passed, "error", f"{field}: the tax code {value} {verdict}", (field,), None, value
+        "tax_code", passed, "error", f"{field}: the tax code {whole} {verdict}", (field,), None, value
     )
+    if passed and whole != value:
+        message = f"{field}: the tax code {value} lost its first zero; it is {whole}"
+        yield CheckResult("tax_code_zero", False, "info", message, (field,), whole, value)
 
 
-def sum_of_lines(lines: Sequence[Any], printed: Decimal) -> Decimal | None:
-    """The sum of the lines' amounts; None where there are no lines or an amount is absent.
+def _person(field: str, value: str, on: date | None) -> Iterator[CheckResult]:
+    """A person's 12 digits: place, century and sex, year of birth. Tax codes since July 2025 (`law.toml`)."""
+    born = 1900 + 100 * (int(value[3]) // 2) + int(value[4:6])
+    passed = born <= (2099 if on is None else on.year)
+    message = f"{field}: by the number {value} the person was born in {born}"
+    yield CheckResult("tax_code", passed, "warning", message, (field,), None, value)
+    if not law.holds(law.in_force().personal_tax_codes, on):
+        message = f"{field}: {value} is a person's number, which was no tax code on {on}"
+        yield CheckResult("tax_code_person", False, "info", message, (field,), None, value)
 
-    A discount line may be printed with its sign or without it: of both sums, the one nearer to the printed.
-    """
-    if not lines or any(line.amount is None for line in lines):
-        return None
-    plain = sum((line.amount for line in lines), Decimal(0))
-    reduced = plain - 2 * sum((line.amount for line in lines if _is_unsigned_discount(line)), Decimal(0))
-    return min((plain, reduced), key=lambda value: abs(value - printed))
 
-
-def _is_unsigned_discount(line: Any) -> bool:
-    named = line.name is not None and _DISCOUNT.match(unaccented(line.name).casefold())
-    return bool(named) and line.amount > 0
+def nearest(spans: Iterable[sums.Span], value: Decimal) -> tuple[bool, Decimal | None]:
+    """Whether one of the spans holds the value, and the exact figure of the nearest one."""
+    found = min(spans, key=lambda span: (span.gap(value), abs(span.exact - value)), default=None)
+    return (False, None) if found is None else (found.holds(value), found.exact)
 
 
 def line_amounts(
-    lines: Sequence[Any], tolerance: Decimal = Decimal(1), path: str = "lines"
+    lines: Sequence[Any], unit: Decimal = Decimal(1), path: str = "lines", balanced: bool = False
 ) -> Iterator[CheckResult]:
-    """quantity × unit_price = amount on each line that has all three."""
+    """quantity × unit_price, less the line's discount, = amount on each line that has all of them.
+
+    `unit` is the smallest coin. `balanced`: the amounts add up to the printed sum, so that an amount of 0
+    is no misprint but a gift.
+    """
     for i, line in enumerate(lines):
-        if line.quantity is not None and line.unit_price is not None and line.amount is not None:
-            yield equal(
-                "line_amount",
-                tuple(f"{path}[{i}].{name}" for name in ("quantity", "unit_price", "amount")),
-                line.quantity * line.unit_price,
-                line.amount,
-                f"line {i + 1}: {figure(line.quantity)} × {figure(line.unit_price)} = {{expected}}, "
-                "the amount is {found}",
-                tolerance,
-            )
+        if line.quantity is None or line.unit_price is None or line.amount is None:
+            continue
+        passed, expected = nearest(_line_spans(line, unit, balanced), line.amount)
+        exact = line.quantity * line.unit_price
+        message = (
+            f"line {i + 1}: {figure(line.quantity)} × {figure(line.unit_price)} = {figure(exact)}, "
+            f"the amount is {figure(line.amount)}"
+        )
+        if not passed:
+            message += f": they differ by {figure(abs(exact - line.amount))}"
+        names = [
+            name for name in (*_FACTORS, "discount", "discount_rate") if getattr(line, name, None) is not None
+        ]
+        yield CheckResult(
+            "line_amount",
+            passed,
+            "error",
+            message,
+            tuple(f"{path}[{i}].{name}" for name in names),
+            figure(exact if expected is None else expected, ""),
+            figure(line.amount, ""),
+        )
+
+
+_FACTORS = ("quantity", "unit_price", "amount")
+
+
+def _line_spans(line: Any, unit: Decimal, balanced: bool) -> Iterator[sums.Span]:
+    """What the amount may be."""
+    made = sums.factors(line.quantity, line.unit_price, unit)
+    yield made
+    if line.amount < 0 <= made.low:  # taken back or taken off: the sign stands at the amount alone
+        yield sums.Span(-made.high, -made.exact, -made.low)
+    if line.amount == 0 and (balanced or sums.is_gift(line)):
+        yield sums.Span.of(Decimal(0))
+    # A discount has no quantity, and some programs write 0 for what they do not have.
+    if line.quantity == 0 and (line.unit_price == 0 or line.amount < 0 or sums.is_discount(line)):
+        yield sums.Span.of(line.amount)
+    if (off := getattr(line, "discount", None)) is not None:
+        yield made.less(abs(off))
+    elif (rate := getattr(line, "discount_rate", None)) is not None:
+        kept = 1 - rate / 100
+        of_rate = abs(made.exact) * sums.half_place(rate) / 100 if sums.places(rate) else Decimal(0)
+        off = unit + of_rate + (made.high - made.low) / 2
+        yield sums.Span.of(made.exact * kept, off)

@@ -13,7 +13,7 @@ from schemas.text import tidy
 UNLIMITED = date.max  # "Không thời hạn": it sorts after every other expiry, and absent stays null
 
 _DAY = r"[0-9]{1,2}"
-_LEAD = r"(?:(?:.*, ?)?ngày:? ?(?:\(date\):? ?)?)?"
+_LEAD = r"(?:(?:.*, ?)?ngày(?: lập| ký)?:? ?(?:[(/](?:date|day)\)?:? ?)?)?"
 _NUMERIC = re.compile(rf"{_LEAD}({_DAY}) ?([/.\-]) ?({_DAY}) ?[/.\-] ?([0-9]{{4}}|[0-9]{{2}})", re.IGNORECASE)
 _ISO = re.compile(rf"([0-9]{{4}})[/.\-]({_DAY})[/.\-]({_DAY})")
 _WORDS = re.compile(
@@ -29,7 +29,7 @@ _RECENT = range(2010, 2040)
 _CENTURY_ENDS = 50  # 50 to 99 are of the century before
 
 # As they may be written, in the regular subset (`schemas.printed`).
-_BEFORE = r"(?:(?:[Nn]gày|NGÀY):? (?:\([Dd]ate\):? )?)?"
+_BEFORE = r"(?:(?:[Nn]gày|NGÀY)(?: lập| ký)?(?:/[Dd]ate)?:? (?:\((?:[Dd]ate|[Dd]ay)\):? )?)?"
 _IN_WORDS = r" (?:[Tt]háng|THÁNG) (?:\([Mm]onth\) )?[0-9]{1,2},? (?:[Nn]ăm|NĂM) (?:\([Yy]ear\) )?[0-9]{4}"
 _YEAR_LAST = rf"{_BEFORE}[0-9]{{1,2}}(?: ?[/.-] ?[0-9]{{1,2}} ?[/.-] ?[0-9]{{2}}(?:[0-9]{{2}})?|{_IN_WORDS})"
 _FULL = rf"{_YEAR_LAST}|[0-9]{{4}}[/.-][0-9]{{1,2}}[/.-][0-9]{{1,2}}"

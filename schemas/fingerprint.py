@@ -13,10 +13,12 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from schemas import law
 from schemas.shape import Group, Printed, plain_type
 from schemas.spec import class_var
 
-_READING = "dates fields numbers printed shape text"  # our files between a printed text and its value
+# Our files between a printed text and its value.
+_READING = "dates fields in_xml numbers printed shape text words"
 
 
 def fingerprints(model: type[BaseModel], shape: Group) -> tuple[str, str]:
@@ -28,7 +30,8 @@ def fingerprints(model: type[BaseModel], shape: Group) -> tuple[str, str]:
     """
     outline = repr(asdict(shape, dict_factory=_without_functions))
     on_page = _digest(outline, _own_code(_READING), _code_of(_parsers(model)))
-    return _digest(on_page, _own_code("*"), _code_of(_makers(model))), on_page
+    rules = (_own_code("*"), law.built_in().model_dump_json(), _code_of(_makers(model)))
+    return _digest(on_page, *rules), on_page
 
 
 def _without_functions(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def _makers(model: type[BaseModel]) -> Iterator[object]:
     """The model, its bases and its rules, and the same of the models in it."""
     yield from model.__mro__
     yield from class_var(model, "checks")
-    yield from class_var(model, "code_checks")
+    yield from (item.says for item in class_var(model, "evidence"))
     for kind, _ in _types(model):
         if issubclass(kind, BaseModel):
             yield from _makers(kind)

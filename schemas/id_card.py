@@ -1,24 +1,24 @@
 """The citizen's identity card: CCCD (2021 form) and căn cước (2024 form), either side, and the old CMND.
 
-Its rules hold the number against the print, the dates against each other, and MRZ and QR code against the
-print.
+Its rules hold the number against the print and the dates against each other. Its evidence is the QR code and
+the MRZ.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas import mrz, qr
-from schemas.checks import CheckResult, CodeRule, Rule, Severity
+from schemas import law, mrz, qr
+from schemas.checks import CheckResult, Rule
 from schemas.dates import UNLIMITED
+from schemas.evidence import Claim, Evidence
 from schemas.fields import ExpiryDate, LongText, Mrz, NationalId, PersonName, Text, VnDate
-from schemas.text import match, unaccented
 
 # The 63 provinces of the numbering, which was not changed when they became 34. Persons born abroad carry the
 # code of a country instead, so another code is unusual, not wrong.
@@ -38,8 +38,9 @@ def number(card: IdCard) -> Iterator[CheckResult]:
     if card.number is None:
         return
     if len(card.number) == 9:
-        message = "a number of 9 digits is that of a CMND, which has not been valid since 31 December 2024"
-        yield CheckResult("cmnd_expired", False, "warning", message, ("number",), "12 digits", card.number)
+        last = max((period.end for period in law.in_force().nine_digit_cards if period.end), default=None)
+        message = f"a number of 9 digits is that of a CMND, whose last day was {last}"
+        yield CheckResult("cmnd_expired", False, "info", message, ("number",), "12 digits", card.number)
         return
     province, century, year = card.number[:3], int(card.number[3]), card.number[4:6]
     known = province in PROVINCES
@@ -75,8 +76,8 @@ def date_order(card: IdCard) -> Iterator[CheckResult]:
 
 def expiry(card: IdCard) -> Iterator[CheckResult]:
     """A card lasts to the birthday at 14, 25, 40 or 60, then for ever; the day of issue tells which."""
-    if card.date_of_birth is None or card.expiry is None:
-        return
+    if card.date_of_birth is None or card.expiry is None or (card.number and len(card.number) == 9):
+        return  # a CMND lasted for 15 years
     possible = expiries(card.date_of_birth, card.issue_date)
     expected = " or ".join("no expiry" if day == UNLIMITED else str(day) for day in sorted(possible))
     found = "no expiry" if card.expiry == UNLIMITED else str(card.expiry)
@@ -97,65 +98,6 @@ def expiries(born: date, issued: date | None) -> set[date]:
     return {UNLIMITED}
 
 
-def machine_readable_zone(card: IdCard) -> Iterator[CheckResult]:
-    """The MRZ's own check digits, and what it says against the print. A damaged part accuses nobody."""
-    if card.mrz is None:
-        return
-    try:
-        zone = mrz.parse(card.mrz)
-    except ValueError as error:
-        yield CheckResult(
-            "mrz_form", False, "error", f"the MRZ cannot be read: {error}", ("mrz",), None, card.mrz
-        )
-        return
-    wrong = ", ".join(zone.bad)
-    message = (
-        f"the MRZ's check digits are wrong for: {wrong}" if wrong else "the MRZ's check digits are right"
-    )
-    yield CheckResult("mrz_check_digits", not wrong, "error", message, ("mrz",), None, wrong or None)
-
-    if card.number is not None and len(card.number) == 12 and "number" not in zone.bad:
-        yield _against("MRZ", "number", zone.number, card.number)
-    if card.date_of_birth is not None and "date of birth" not in zone.bad:
-        yield _against("MRZ", "date_of_birth", zone.date_of_birth, f"{card.date_of_birth:%y%m%d}")
-    if card.expiry is not None and "expiry" not in zone.bad:
-        yield _against("MRZ", "expiry", zone.expiry or f"{UNLIMITED:%y%m%d}", f"{card.expiry:%y%m%d}")
-    if card.sex is not None and zone.sex is not None:
-        yield _against("MRZ", "sex", zone.sex, card.sex)
-    if card.full_name is not None:
-        # Line 3 holds 30 characters: a longer name is cut off there.
-        printed = " ".join(re.findall(r"[A-Z]+", unaccented(card.full_name).upper()))
-        full = not card.mrz.endswith("<<")
-        cut = printed[: len(zone.name)] if full else printed
-        yield _agree(
-            "mrz_full_name",
-            ("full_name", "mrz"),
-            zone.name,
-            cut,
-            f"the MRZ says {zone.name}, the print {printed}",
-        )
-
-
-def card_code(card: IdCard, text: str) -> Iterator[CheckResult]:
-    """The card's QR code against the print. Another code on the page says nothing about the card."""
-    code = qr.parse(text)
-    if code is None:
-        return
-    if card.number is not None:
-        old = code.old_number if len(card.number) == 9 else None
-        yield _against("QR", "number", old or code.number, card.number)
-    if card.date_of_birth is not None and code.date_of_birth is not None:
-        yield _against("QR", "date_of_birth", str(code.date_of_birth), str(card.date_of_birth))
-    if card.issue_date is not None and code.issue_date is not None:
-        yield _against("QR", "issue_date", str(code.issue_date), str(card.issue_date))
-    if card.sex is not None and code.sex is not None:
-        yield _texts("sex", code.sex, card.sex)
-    if card.full_name is not None and code.full_name is not None:
-        yield _texts("full_name", code.full_name, card.full_name)
-    if card.place_of_residence is not None and code.place_of_residence is not None:
-        yield _texts("place_of_residence", code.place_of_residence, card.place_of_residence, "warning")
-
-
 def _birthdays(born: date, age: int) -> set[date]:
     if (born.month, born.day) == (2, 29):
         year = born.year + age
@@ -163,29 +105,17 @@ def _birthdays(born: date, age: int) -> set[date]:
     return {born.replace(year=born.year + age)}
 
 
-def _against(source: str, field: str, expected: str, found: str) -> CheckResult:
-    message = f"{field}: the {source} says {expected}, the print {found}"
-    fields = (field, "mrz") if source == "MRZ" else (field,)
-    return _agree(f"{source.lower()}_{field}", fields, expected, found, message)
-
-
 def _agree(code: str, fields: tuple[str, ...], expected: str, found: str, message: str) -> CheckResult:
     return CheckResult(code, expected == found, "error", message, fields, expected, found)
 
 
-def _texts(field: str, expected: str, found: str, severity: Severity = "error") -> CheckResult:
-    """Two texts: equal but for capitals, punctuation and the place of a tone mark, or not."""
-    degree = match(_words(expected), _words(found))
-    message = f"{field}: the QR says {expected}, the print {found}"
-    if degree == "unaccented":
-        message += "; they differ in diacritics only"
-    return CheckResult(
-        f"qr_{field}", degree in ("strict", "tone"), severity, message, (field,), expected, found
-    )
-
-
-def _words(text: str) -> str:
-    return " ".join(re.split(r"[\s,.;:/-]+", text)).strip()
+def code_says(card: IdCard, text: str) -> Iterator[Claim | CheckResult]:
+    """What a card's QR code says. It has the day of issue, which the front does not print: so the expiry."""
+    yield from qr.says(card, text)
+    code = qr.parse(text)
+    if code is not None and code.issue_date is not None and card.issue_date is None:
+        for check in expiry(card.model_copy(update={"issue_date": code.issue_date})):
+            yield replace(check, code="qr_expiry", fields=("date_of_birth", "expiry"))
 
 
 class IdCard(BaseModel):
@@ -195,9 +125,8 @@ class IdCard(BaseModel):
         number,
         date_order,
         expiry,
-        machine_readable_zone,
     )
-    code_checks: ClassVar[tuple[CodeRule, ...]] = (card_code,)
+    evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
     required: ClassVar = ("number", "full_name")
 
     number: NationalId | None = Field(None, title="Số")
@@ -211,3 +140,11 @@ class IdCard(BaseModel):
     personal_identification: LongText | None = Field(None, title="Đặc điểm nhận dạng")
     issue_date: VnDate | None = Field(None, title="Ngày cấp")
     mrz: Mrz | None = Field(None, title="MRZ")
+
+
+class IdCard2(IdCard):
+    """Thẻ căn cước, căn cước công dân hoặc chứng minh nhân dân"""
+
+    # On the back of the 2024 form; the place of residence there is that of the 2021 form under another name.
+    place_of_abode: Text | None = Field(None, title="Nơi cư trú")
+    place_of_birth_registration: Text | None = Field(None, title="Nơi đăng ký khai sinh")

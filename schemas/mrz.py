@@ -11,11 +11,15 @@ end of line 1 is that of the 12 digits with their fillers; it is Viet Nam's own 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
+from schemas.checks import CheckResult
+from schemas.dates import UNLIMITED
+from schemas.evidence import Claim, Evidence
 from schemas.text import unaccented
 
 _NO_EXPIRY = "<<<<<<"
@@ -71,6 +75,80 @@ def parse(text: str) -> Mrz:
         name=" ".join(three.replace("<", " ").split()),
         bad=tuple(bad),
     )
+
+
+def says(card: Any, text: str) -> Iterator[Claim | CheckResult]:
+    """What the zone says of the card's fields, and whether its own check digits are right.
+
+    Each part has its own check digit: a damaged part accuses nobody, and takes no other with it.
+    """
+    try:
+        zone = parse(text)
+    except ValueError as error:
+        yield CheckResult(
+            "mrz_form", False, "error", f"the MRZ cannot be read: {error}", ("mrz",), None, text
+        )
+        return
+    wrong = ", ".join(zone.bad)
+    message = (
+        f"the MRZ's check digits are wrong for: {wrong}" if wrong else "the MRZ's check digits are right"
+    )
+    yield CheckResult("mrz_check_digits", not wrong, "error", message, ("mrz",), None, wrong or None)
+    if card.number is None or len(card.number) == 12:  # an old number of 9 digits is in no zone
+        yield Claim("number", zone.number, zone.number, sound="number" not in zone.bad)
+    born, until = zone.date_of_birth, zone.expiry
+    century = _century(zone.number) if "number" not in zone.bad else None
+    yield _day("date_of_birth", born, century, "date of birth" not in zone.bad)
+    yield _day("expiry", until or f"{UNLIMITED:%y%m%d}", "20", "expiry" not in zone.bad)
+    if zone.sex is not None:
+        yield Claim("sex", zone.sex, zone.sex)
+    yield _name(zone.name, cut=not text.endswith("<<"))
+
+
+EVIDENCE = Evidence("mrz", says, path="mrz")
+
+
+def _century(number: str) -> str | None:
+    """The fourth digit of a person's number tells the century of birth."""
+    return str(19 + int(number[3]) // 2) if number[3:4].isdecimal() else None
+
+
+def _day(path: str, printed: str, century: str | None, sound: bool) -> Claim:
+    """A day as YYMMDD; `century` None: it is not known, and the day serves comparison alone."""
+    full = f"{century}{printed[:2]}-{printed[2:4]}-{printed[4:]}" if century else None
+    if path == "expiry" and printed == f"{UNLIMITED:%y%m%d}":
+        full = UNLIMITED.isoformat()
+    try:
+        day = date.fromisoformat(full).isoformat() if full else None
+    except ValueError:  # no day of any calendar, though its check digit is right
+        day = None
+    return Claim(path, printed, day, lambda read: read[2:].replace("-", "") == printed, sound)
+
+
+def _name(name: str, cut: bool) -> Claim:
+    """Line 3 holds 30 characters: a longer name is `cut` off there."""
+    return Claim("full_name", name, None if cut else name, partial(names_agree, name, cut=cut))
+
+
+def names_agree(zone: str, printed: str, *, cut: bool) -> bool:
+    """Whether the zone's name is that on the print. `cut`: the zone was too short for it.
+
+    Issuers leave an apostrophe out (H'HEN is HHEN, K’ BRÊU is KBREU) or make it a filler, and write letters
+    that are no Vietnamese ones as ICAO 9303 part 3, section 6 has them, or bare.
+    """
+    bare = unaccented(printed).upper()
+    spelled = {bare.translate(_BARE), printed.upper().translate(_SPELLED)}
+    texts = {re.sub(_APOSTROPHE, kept, text) for text in spelled for kept in ("", " ")}
+    for text in texts:
+        name = " ".join(re.findall(r"[A-Z]+", unaccented(text)))
+        if zone == (name[: len(zone)] if cut else name):
+            return True
+    return False
+
+
+_APOSTROPHE = re.compile(r"['’‘ʼ`´] ?")
+_BARE = str.maketrans({"Ø": "O", "Ł": "L", "Æ": "AE", "Œ": "OE", "ß": "SS", "ẞ": "SS", "Þ": "TH", "Ð": "D"})
+_SPELLED = _BARE | str.maketrans({"Ä": "AE", "Ö": "OE", "Ü": "UE", "Å": "AA", "Ø": "OE", "Ñ": "N"})
 
 
 def build(number: str, date_of_birth: date, sex: str, expiry: date | None, full_name: str) -> str:

@@ -14,9 +14,9 @@ from schemas.text import tidy
 
 Style = Literal["dot", "comma"]  # the sign that separates thousands
 
-_CURRENCY = re.compile(
-    r"(?:^(?:vnd|vnđ|usd|eur|₫|đ|\$|€)\s*)|(?:\s*(?:vnd|vnđ|usd|eur|đồng|₫|đ|\$|€)$)", re.IGNORECASE
-)
+_SIGN = r"vnd|vnđ|usd|eur|gbp|jpy|cny|krw|kwd|sgd|thb|aud|cad|chf|hkd|twd|rmb|us\$|₫|đ|\$|€|£"
+_CURRENCY = re.compile(rf"(?:^(?:{_SIGN})\s*)|(?:\s*(?:{_SIGN}|đồng)$)", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<=[0-9]) ?(?:(k|nghìn|ngàn)|(tr|triệu))$", re.IGNORECASE)  # 45k, 1,5tr
 _PLAIN = re.compile(r"[0-9]+")
 _GROUPED = {
     "dot": re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]+)?"),
@@ -28,11 +28,16 @@ _SIGNS = {"dot": (".", ","), "comma": (",", ".")}  # of groups, of decimals
 
 
 def _bare(raw: str) -> tuple[int, str]:
-    """The sign and the digits with their separators, without currency, brackets and spaces."""
+    """A factor, and the digits with their separators, without currency, brackets and spaces.
+
+    The factor is the sign, and a thousand times that behind "45k".
+    """
     text = _CURRENCY.sub("", tidy(raw).replace("−", "-").replace("–", "-"))
     sign = 1
+    if scale := _THOUSANDS.search(text):
+        sign, text = 1000 if scale[1] else 1_000_000, text[: scale.start()]
     if text.startswith("(") and text.endswith(")"):  # an accountant's negative
-        sign, text = -1, text[1:-1]
+        sign, text = -sign, text[1:-1]
     if text[:1] in ("-", "+"):
         sign, text = (-sign if text[0] == "-" else sign), text[1:]
     text = text.strip()
@@ -50,11 +55,18 @@ def _read(text: str, style: Style) -> Decimal | None:
     return None
 
 
+def _times(factor: int, value: Decimal) -> Decimal:
+    """The product, without idle zeros behind the point where thousands were meant."""
+    product = factor * value
+    whole = abs(factor) > 1 and product == product.to_integral_value()
+    return product.quantize(Decimal(1)) if whole else product
+
+
 def in_style(raw: str, style: Style) -> Decimal | None:
     """The number read with `style`'s separators; None where the text is no number in that style."""
     sign, text = _bare(raw)
     value = _read(text, style)
-    return None if value is None else sign * value
+    return None if value is None else _times(sign, value)
 
 
 def readings(raw: str) -> tuple[Decimal, ...]:
@@ -66,7 +78,7 @@ def readings(raw: str) -> tuple[Decimal, ...]:
     found = [value for style in _STYLES if (value := _read(text, style)) is not None]
     if not found:
         raise ValueError(f"{raw!r} is no number written like 1.234,56 or 1,234.56")
-    return tuple(sorted({sign * value for value in found}, key=abs, reverse=True))
+    return tuple(sorted({_times(sign, value) for value in found}, key=abs, reverse=True))
 
 
 def style_of(raw: str, decimals: bool = True) -> Style | None:

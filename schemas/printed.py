@@ -28,6 +28,8 @@ class Printed:
     max_chars  the longest plausible printed text; a longer one is a loop
     readings   printed text → every number that it may mean, the likeliest first; None where the text
                can mean only one thing
+    same       whether two normalised values are one, though they are written otherwise, like 0000123 and 123;
+               None: as `schemas.same` compares values of this column type
     """
 
     pattern: str
@@ -35,6 +37,7 @@ class Printed:
     sql: Sql
     max_chars: int
     readings: Callable[[str], tuple[Decimal, ...]] | None = None
+    same: Callable[[Any, Any], bool] | None = None
 
 
 # Members of a character class: every Latin letter, composed (NFC). Names of people in Vietnam hold those of

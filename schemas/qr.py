@@ -7,10 +7,14 @@ of the 2024 form was not verified, so the first seven parts are read and all oth
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
+from typing import Any
 
-from schemas.text import tidy
+from schemas.evidence import Claim
+from schemas.text import alike, tidy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,21 @@ def parse(text: str) -> CardCode | None:
         issue_date=_day(issued),
         rest=tuple(rest),
     )
+
+
+def says(card: Any, text: str) -> Iterator[Claim]:
+    """What a card's code says of the card's fields. Another code on the page says nothing."""
+    code = parse(text)
+    if code is None:
+        return
+    old = code.old_number if card.number is not None and len(card.number) == 9 else None
+    yield Claim("number", old or code.number, old or code.number)
+    for path in ("full_name", "sex", "place_of_residence"):
+        if (said := getattr(code, path)) is not None:
+            yield Claim(path, said, said, partial(alike, said))
+    for path in ("date_of_birth", "issue_date"):
+        if (day := getattr(code, path)) is not None:
+            yield Claim(path, f"{day:%d%m%Y}", day.isoformat())
 
 
 def build(

@@ -1,16 +1,20 @@
-"""The receipt of a shop's till."""
+"""The receipt of a shop's till. `receipt@2` asks also for what may stand between the lines and the total."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import product
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
 from schemas import checks as compare
+from schemas import sums
 from schemas.checks import CheckResult, Rule
 from schemas.fields import Code, Money, Quantity, TaxCode, Text, TillDate, UnitPrice
+
+_NOTES = (500, 1000)  # đồng, the smallest that change is given in
 
 
 class ReceiptLine(BaseModel):
@@ -26,38 +30,71 @@ class ReceiptLine(BaseModel):
 
 def line_amounts(receipt: Receipt) -> Iterator[CheckResult]:
     """quantity × unit price = amount on each line."""
-    yield from compare.line_amounts(receipt.lines)
+    yield from compare.line_amounts(receipt.lines, balanced=_adds_up(receipt))
 
 
 def total(receipt: Receipt) -> Iterator[CheckResult]:
-    """The amounts of the lines add up to the total, within 1 đồng a line."""
+    """The amounts of the lines, with what stands below them, add up to the total."""
     if receipt.total is None:
         return
-    expected = compare.sum_of_lines(receipt.lines, receipt.total)
-    if expected is None:
+    spans = [
+        span
+        for amounts in sums.charged(receipt.lines)
+        for made in _below(receipt, sum(amounts, Decimal(0)))
+        for span in _paid_in_cash(made)
+    ]
+    spans += sums.unrounded(receipt.lines, receipt.total, Decimal(1))
+    if not spans:
         return
-    yield compare.equal(
-        "total",
-        ("lines", "total"),
-        expected,
-        receipt.total,
-        "the lines add up to {expected}, the total is {found}",
-        tolerance=Decimal(len(receipt.lines)),
-    )
+    passed, near = compare.nearest(spans, receipt.total)
+    expected = receipt.total if near is None else near
+    message = f"the lines add up to {compare.figure(expected)}, the total is {compare.figure(receipt.total)}"
+    if not passed:
+        message += f": they differ by {compare.figure(abs(expected - receipt.total))}"
+    figures = compare.figure(expected, ""), compare.figure(receipt.total, "")
+    yield CheckResult("total", passed, "error", message, ("lines", "total"), *figures)
 
 
 def change(receipt: Receipt) -> Iterator[CheckResult]:
-    """What was paid less the total is the change."""
+    """What was paid less the total is the change, but for coins that nobody has."""
     if receipt.paid is None or receipt.total is None or receipt.change is None:
         return
+    exact = receipt.paid - receipt.total
+    in_notes = receipt.paid % _NOTES[0] == 0
+    rounded = in_notes and any(span.holds(receipt.change) for span in _paid_in_cash(exact))
     yield compare.equal(
         "change",
         ("paid", "total", "change"),
-        receipt.paid - receipt.total,
+        receipt.change if rounded else exact,
         receipt.change,
         "paid less total is {expected}, the change is {found}",
-        tolerance=Decimal(1),
     )
+
+
+def _adds_up(receipt: Receipt) -> bool:
+    return any(sum(amounts) == receipt.total for amounts in sums.charged(receipt.lines))
+
+
+def _below(receipt: Receipt, lines: Decimal) -> Iterator[Decimal]:
+    """What the total may be: the prices may hold the VAT, and the charge may be printed for information."""
+    yield lines
+    if not isinstance(receipt, Receipt2):
+        return
+    off, rest = abs(receipt.discount or Decimal(0)), receipt.rounding or Decimal(0)
+    parts = [part for part in (receipt.vat, receipt.service_charge) if part is not None]
+    for chosen in product((0, 1), repeat=len(parts)):
+        added = sum((part for part, used in zip(parts, chosen, strict=True) if used), Decimal(0))
+        for taken_off in {Decimal(0), off}:
+            for sign in (1, -1):  # "Làm tròn 300" does not say which way
+                yield lines + added - taken_off + sign * rest
+
+
+def _paid_in_cash(exact: Decimal) -> Iterator[sums.Span]:
+    """The figure, and the multiples of the smallest notes beside it where it cannot be paid in notes."""
+    yield sums.rounded(exact, Decimal(1))
+    for note in _NOTES if exact % _NOTES[0] else ():
+        below = exact // note * note
+        yield from (sums.Span.of(near) for near in (below, below + note))
 
 
 def tax_code(receipt: Receipt) -> Iterator[CheckResult]:
@@ -81,3 +118,12 @@ class Receipt(BaseModel):
     total: Money | None = Field(None, title="Tổng cộng")
     paid: Money | None = Field(None, title="Tiền khách đưa")
     change: Money | None = Field(None, title="Tiền thừa")
+
+
+class Receipt2(Receipt):
+    """Phiếu thanh toán của cửa hàng"""
+
+    discount: Money | None = Field(None, title="Giảm giá")
+    service_charge: Money | None = Field(None, title="Phí phục vụ")
+    vat: Money | None = Field(None, title="Thuế GTGT")
+    rounding: Money | None = Field(None, title="Làm tròn")

@@ -3,10 +3,12 @@
 A user's file needs no registration. Beside its fields a model may hold
 
     checks: ClassVar = (add_up,)             rules over the record, see schemas/checks.py
-    code_checks: ClassVar = (agrees,)        rules over the record and the text of each QR code
+    evidence: ClassVar = (Evidence(…),)      what its QR codes say of its fields, see schemas/evidence.py
+    sources_of_authority: ClassVar = ("xml",)    whose value is chosen where it differs from what was read
     required: ClassVar = ("number",)         its fields without which a document is not done
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
+    unasked: ClassVar = ("rate",)            its fields that the model is not asked for
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -21,26 +24,38 @@ from types import ModuleType
 from pydantic import BaseModel
 
 from schemas import required
+from schemas.evidence import Evidence
 from schemas.fingerprint import fingerprints
-from schemas.id_card import IdCard
-from schemas.invoice import Invoice
-from schemas.receipt import Receipt
+from schemas.id_card import IdCard, IdCard2
+from schemas.invoice import Invoice, Invoice2
+from schemas.law import Law
+from schemas.receipt import Receipt, Receipt2
+from schemas.shape import Group, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
-from schemas.shape import shape_of, snake, title_of
 from schemas.spec import SchemaSpec as SchemaSpec
 from schemas.spec import class_var
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
-    "invoice": {1: Invoice},
-    "id_card": {1: IdCard},
-    "receipt": {1: Receipt},
+    "invoice": {1: Invoice, 2: Invoice2},
+    "id_card": {1: IdCard, 2: IdCard2},
+    "receipt": {1: Receipt, 2: Receipt2},
 }
 
 
-def resolve(name: str) -> SchemaSpec:
-    """The schema of that name. Raises SchemaError with one line that says what is wrong and what to do."""
+def resolve(name: str, law: Law | None = None) -> SchemaSpec:
+    """The schema of that name. `law` has the periods that a user adds to those of `law.toml`.
+
+    Raises SchemaError with one line that says what is wrong and what to do.
+    """
     path, colon, model_name = name.rpartition(":")
-    return _from_file(path, model_name) if colon else _built_in(name)
+    spec = _from_file(path, model_name) if colon else _built_in(name)
+    return under(spec, law) if law is not None and law != Law() else spec
+
+
+def under(spec: SchemaSpec, law: Law) -> SchemaSpec:
+    """The schema with this law added: its rules are others, and so is its hash."""
+    changed = hashlib.sha256(f"{spec.hash}\n{law.model_dump_json()}".encode()).hexdigest()
+    return replace(spec, law=spec.law.extended(law), hash=changed)
 
 
 def _built_in(name: str) -> SchemaSpec:
@@ -78,7 +93,7 @@ def _from_file(path: str, model_name: str) -> SchemaSpec:
     if version in BUILT_IN.get(name, ()):
         raise SchemaError(
             f"{path}: {model_name} would be {name}@{version}, which is built in; "
-            f"rename the class, or give it `version: ClassVar = {version + 1}`"
+            f"rename the class, or give it `version: ClassVar = {max(BUILT_IN[name]) + 1}`"
         )
     return _spec(f"{path}:{model_name}", name, version, model)
 
@@ -106,10 +121,29 @@ def _load(file: Path) -> ModuleType:
 
 def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> SchemaSpec:
     shape = shape_of(model)
-    for rule in (*class_var(model, "checks"), *class_var(model, "code_checks")):
+    for rule in class_var(model, "checks"):
         if not callable(rule):
             raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
+    _look_at_evidence(reference, model, shape)
     for inner in required.models(model):
         required.names(inner)  # raises SchemaError
     whole, on_page = fingerprints(model, shape)
     return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+
+
+def _look_at_evidence(reference: str, model: type[BaseModel], shape: Group) -> None:
+    """Raises SchemaError for evidence that could never be heard."""
+    if "code_checks" in model.__class_vars__:
+        raise SchemaError(
+            f"{reference}: code_checks is now evidence; schemas/evidence.py says how to write it"
+        )
+    fields = {path for path, _ in shape.leaves()}
+    for item in class_var(model, "evidence"):
+        if not isinstance(item, Evidence) or not callable(item.says):
+            raise SchemaError(
+                f"{reference}: {item!r} in its evidence is none; write Evidence(source, function)"
+            )
+        if item.path is not None and item.path not in fields:
+            raise SchemaError(
+                f"{reference}: its evidence {item.source!r} is in {item.path!r}, which is no field"
+            )

@@ -11,28 +11,26 @@ thousands or decimals, and a sum proves neither: 2 × 6.250 = 12.500 is right in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
 
-from schemas import fields, numbers
+from schemas import currencies, fields, numbers
 from schemas.checks import CheckResult
+from schemas.currencies import MILLS, NO_COINS
 from schemas.shape import Group, Leaf, Repeated, leaf_path
 
+_THOUSAND = Decimal(1000)
 _NUMERIC = ("decimal", "real", "integer")
 _WHOLE, _CENTS = Decimal(1), Decimal("0.01")  # how far rounding may take a printed product
-
-# By ISO 4217: currencies without coins, and those that are printed with three decimals.
-_NO_COINS = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())  # noqa: SIM905
-_MILLS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
-_SIGN_WITH_COINS = re.compile(r"usd|eur|[$€]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """`values`: path → number for each ambiguous text; `checks`: a warning for each that nothing decided."""
+    """`values`: path → number for each ambiguous text; `checks`: a warning for each that nothing decided, and
+    where signs beside amounts say another currency than the document.
+    """
 
     values: Mapping[str, Decimal]
     checks: tuple[CheckResult, ...]
@@ -50,14 +48,14 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
     products = list(_products(shape, texts))
     prices = {price for _, price, _ in products}
     currencies = _currencies(shape, printed)
-    coins = not currencies <= _NO_COINS
+    coins = not currencies <= NO_COINS
 
     proofs = _proofs(money, [texts[path] for path in prices], coins)
     of_money = _only(proofs)
     style = _only(proofs | _other_proofs(texts, leaves))
     of_price = of_money if coins else style or of_money
     styles = dict.fromkeys(texts, style) | dict.fromkeys(prices, of_price) | dict.fromkeys(money, of_money)
-    mills = prices | money.keys() if currencies & _MILLS else set()
+    mills = prices | money.keys() if currencies & MILLS else set()
     choices = {
         path: _choices(text, leaves[leaf_path(path)], styles[path], mills=path in mills)
         for path, text in texts.items()
@@ -75,8 +73,13 @@ def settle(shape: Group, printed: Mapping[str, str]) -> Settled:
         if fit is not None and doubtful.intersection(factors):
             values |= {path: value for path, value in zip(factors, fit, strict=True) if path in doubtful}
             decided.update(factors)
+        elif not coins and not any(
+            choices[factors[2]]
+        ):  # of a gift, whose amount 0 says nothing of its price
+            decided |= {factors[1]} if choices[factors[1]][0] % _THOUSAND == 0 else set()
     undecided = sorted(doubtful - decided)
-    return Settled(values, tuple(_warning(path, texts[path], choices[path]) for path in undecided))
+    warnings = (_warning(path, texts[path], choices[path]) for path in undecided)
+    return Settled(values, (*warnings, *_other_currency(shape, printed, prices)))
 
 
 def _is_money(leaf: Leaf) -> bool:
@@ -94,8 +97,44 @@ def _currencies(shape: Group, printed: Mapping[str, str]) -> set[str]:
                 found.add("")
         elif _is_money(leaf):
             signed = (text for other, text in printed.items() if leaf_path(other) == path)
-            found |= {"" for text in signed if _SIGN_WITH_COINS.search(text)}
+            found |= {"" for text in signed if currencies.beside(text) not in (None, *NO_COINS)}
     return found
+
+
+def _other_currency(shape: Group, printed: Mapping[str, str], prices: set[str]) -> Iterator[CheckResult]:
+    """A warning where amounts carry another currency's sign than the document names.
+
+    A value has no sign. "1.234,50 USD" beside every amount, and no line that names the currency, would be
+    summed as đồng without a word.
+    """
+    leaves = dict(shape.leaves())
+    signs: dict[str, list[str]] = {}
+    for path, text in printed.items():
+        leaf = leaves.get(leaf_path(path))
+        if leaf is not None and (_is_money(leaf) or path in prices) and (sign := currencies.beside(text)):
+            signs.setdefault(sign, []).append(path)
+    named = {
+        path: text
+        for path, text in printed.items()
+        if (leaf := leaves.get(leaf_path(path))) is not None and leaf.printed.parse is fields.currency
+    }
+    for sign, paths in signs.items():
+        if named and any(_names(text, sign) for text in named.values()):
+            continue
+        if not named and sign == currencies.DONG and len(signs) == 1:
+            continue
+        said = ", ".join(map(repr, named.values())) or "none"
+        message = (
+            f"{len(paths)} amounts are printed in {sign}, and the currency that the paper names is {said}"
+        )
+        yield CheckResult("currency", False, "warning", message, (*named, *paths), sign, said)
+
+
+def _names(text: str, currency: str) -> bool:
+    try:
+        return fields.currency(text) == currency
+    except ValueError:
+        return False
 
 
 def _proofs(money: Mapping[str, str], prices: Sequence[str], coins: bool) -> set[numbers.Style]:

@@ -1,6 +1,7 @@
 """A pydantic model seen as what stands on paper: labels, printed patterns, lists of lines.
 
-Prompt, grammar, parser and SQL views all walk this one tree, so that they cannot disagree.
+Prompt, grammar, parser and SQL views all walk this one tree, so that they cannot disagree. The first three
+see only what the model is asked for: `unasked` fields come from elsewhere, such as an invoice's XML.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic.fields import FieldInfo
 from typing_inspection.typing_objects import is_typealiastype
 
 from schemas.fields import PLAIN
+from schemas.in_xml import ROOT, InXml
 from schemas.printed import Printed as Printed
 from schemas.printed import Sql as Sql
 from schemas.printed import text_pattern, whole_pattern
@@ -38,16 +40,29 @@ class Leaf:
     label: str
     printed: Printed
     hint: str | None = None  # the pydantic description, for the prompt
+    xml: InXml | None = None
+    asked: bool = True  # False: the model is not asked for it, and no page that it reads has it
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A nested model. `product` names its fields (count, price, amount) with count × price = amount."""
+    """A nested model. `product` names its fields (count, price, amount) with count × price = amount.
+
+    `xml_root` is the element of XML that is one record of the model.
+    """
 
     name: str
     label: str
     fields: tuple[Node, ...]
     product: tuple[str, str, str] | None = None
+    xml: InXml | None = None
+    xml_root: str = ROOT
+    asked: bool = True
+
+    @property
+    def of_pages(self) -> Group:
+        """The shape without what the model is not asked for."""
+        return replace(self, fields=tuple(_of_pages(field) for field in self.fields if field.asked))
 
     def leaves(self, prefix: str = "") -> Iterator[tuple[str, Leaf]]:
         """Each leaf with its path; a list's leaves are named "lines[].amount"."""
@@ -71,9 +86,17 @@ class Repeated:
     label: str
     item: Group | Leaf
     max_items: int
+    xml: InXml | None = None
+    asked: bool = True
 
 
 Node = Leaf | Group | Repeated
+
+
+def _of_pages(node: Node) -> Node:
+    if isinstance(node, Repeated) and isinstance(node.item, Group):
+        return replace(node, item=node.item.of_pages)
+    return node.of_pages if isinstance(node, Group) else node
 
 
 MAX_ITEMS = 200  # lines of one list on one page, where the schema sets no max_length: a full A4 page has 100
@@ -151,6 +174,7 @@ def _group(model: type[BaseModel], name: str, label: str, where: str, trail: tup
         raise SchemaError(f"{where}: {str(error).splitlines()[0]}") from None
     if not model.model_fields:
         raise SchemaError(f"{where}: {model.__name__} has no fields; add at least one")
+    unasked = _unasked(model, where)
     fields: list[Node] = []
     owners: dict[str, str] = {}
     for field_name, info in model.model_fields.items():
@@ -159,8 +183,20 @@ def _group(model: type[BaseModel], name: str, label: str, where: str, trail: tup
         if other := owners.get(field_label):
             raise SchemaError(f"{here} and {other} have one label, {field_label!r}: give each its own title")
         owners[field_label] = here
-        fields.append(_node(info, field_name, field_label, here, (*trail, model)))
-    return Group(name, label, tuple(fields), _product(model, where))
+        node = _node(info, field_name, field_label, here, (*trail, model))
+        fields.append(replace(node, asked=False) if field_name in unasked else node)
+    root = model.xml_root if "xml_root" in model.__class_vars__ else ROOT  # type: ignore[attr-defined]
+    return Group(name, label, tuple(fields), _product(model, where), xml_root=str(root))
+
+
+def _unasked(model: type[BaseModel], where: str) -> tuple[str, ...]:
+    """The model's `unasked` fields. One at least must be left that is asked for."""
+    if "unasked" not in model.__class_vars__:
+        return ()
+    names = tuple(model.unasked)  # type: ignore[attr-defined]
+    if not set(names) < set(model.model_fields):
+        raise SchemaError(f"{where}.unasked: {names!r} must name some of the fields of {model.__name__}")
+    return names
 
 
 def _product(model: type[BaseModel], where: str) -> tuple[str, str, str] | None:
@@ -192,7 +228,7 @@ def _node(info: FieldInfo, name: str, label: str, where: str, trail: tuple[type,
         raise SchemaError(f"{where}: a list of lists has no printed form; use a list of models")
     limit = _limit(metadata, "max_length", MAX_ITEMS)
     item = _item(inner, inner_metadata, name, label, info.description, f"{where}[]", trail)
-    return Repeated(name, label, item, max(1, limit))
+    return Repeated(name, label, item, max(1, limit), _in_xml(metadata))
 
 
 def _item(
@@ -205,8 +241,12 @@ def _item(
     trail: tuple[type, ...],
 ) -> Leaf | Group:
     if isinstance(kind, type) and issubclass(kind, BaseModel) and not issubclass(kind, RootModel):
-        return _group(kind, name, label, where, trail)
-    return Leaf(name, label, _printed(kind, metadata, where), hint)
+        return replace(_group(kind, name, label, where, trail), xml=_in_xml(metadata))
+    return Leaf(name, label, _printed(kind, metadata, where), hint, _in_xml(metadata))
+
+
+def _in_xml(metadata: tuple[Any, ...]) -> InXml | None:
+    return next((found for found in reversed(metadata) if isinstance(found, InXml)), None)
 
 
 def _printed(kind: Any, metadata: tuple[Any, ...], where: str) -> Printed:

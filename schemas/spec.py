@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from schemas import required
-from schemas.checks import CheckResult, CodeRule, Rule, guarded
+from schemas.checks import CheckResult, Rule, guarded
+from schemas.evidence import Claim, Evidence
+from schemas.law import Law, applied, built_in
 from schemas.settle import Settled, settle
 from schemas.shape import Group, plain_type
 
@@ -29,6 +31,7 @@ class SchemaSpec:
     hash       sha256, hex, of everything in the schema that can change a result
     page_hash  sha256, hex, of what can change the record of a page: as `hash`, but without the rules
     reference  what `resolve` finds it by again: "invoice@1" or "path/to/file.py:Model"
+    law        dated rates and forms that its rules go by
     """
 
     name: str
@@ -39,6 +42,7 @@ class SchemaSpec:
     hash: str
     page_hash: str = ""
     reference: str = ""
+    law: Law = field(default_factory=built_in)
 
     def validate(self, record: Mapping[str, Any]) -> list[CheckResult]:
         """What pydantic says of the record: the model's own types, constraints and validators.
@@ -51,27 +55,32 @@ class SchemaSpec:
         """All rules of the schema, its `checks`, over a record of normalised JSON-ready values."""
         rules: Sequence[Rule] = class_var(self.model, "checks")
         subject = instance(self.model, record)
-        return [result for rule in rules for result in guarded(rule, subject)]
+        with applied(self.law):
+            return [result for rule in rules for result in guarded(rule, subject)]
 
-    def code_checks(self, record: Mapping[str, Any], codes: Sequence[str]) -> list[CheckResult]:
-        """The schema's `code_checks`: the record against the text of each QR code of the document."""
-        rules: Sequence[CodeRule] = class_var(self.model, "code_checks")
-        subject = instance(self.model, record)
-        return [
-            result
-            for text in dict.fromkeys(codes)
-            for rule in rules
-            for result in guarded(rule, subject, text)
-        ]
-
-    def run_checks(self, record: Mapping[str, Any], codes: Sequence[str] = ()) -> tuple[CheckResult, ...]:
+    def run_checks(self, record: Mapping[str, Any]) -> tuple[CheckResult, ...]:
         """Every check of the schema over a document's record of normalised, JSON-ready values.
 
-        `codes` are the texts of the QR codes of all its pages. Nothing that a rule does stops the others: a
-        rule that raises becomes a failed check that says so.
+        Nothing that a rule does stops the others: a rule that raises becomes a failed check that says so.
         """
         absent = required.missing(self.model, record)
-        return (*self.validate(record), *absent, *self.checks(record), *self.code_checks(record, codes))
+        return (*self.validate(record), *absent, *self.checks(record))
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The machine-readable parts that the schema knows, its `evidence`."""
+        return class_var(self.model, "evidence")
+
+    @property
+    def sources_of_authority(self) -> tuple[str, ...]:
+        """The sources whose values are chosen before what was read, first things first."""
+        return class_var(self.model, "sources_of_authority")
+
+    def claims(
+        self, evidence: Evidence, record: Mapping[str, Any], text: str
+    ) -> Iterator[Claim | CheckResult]:
+        """What one part of a document says of the record's fields, and what is wrong with the part itself."""
+        return guarded(evidence.says, instance(self.model, record), text)
 
     def settle(self, printed: Mapping[str, str]) -> Settled:
         """What ambiguous numbers of a document mean: `printed` holds each printed text by its path."""

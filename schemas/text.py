@@ -5,6 +5,7 @@ Values are stored as printed; folding serves comparison only.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Literal
 
@@ -37,6 +38,15 @@ def match(one: str, other: str) -> Match | None:
     if tone_folded(one) == tone_folded(other):
         return "tone"
     return "unaccented" if unaccented(one) == unaccented(other) else None
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two texts are equal but for capitals, punctuation and the place of a tone mark."""
+    return match(_words(one), _words(other)) in ("strict", "tone")
+
+
+def _words(text: str) -> str:
+    return " ".join(re.split(r"[\s,.;:/-]+", text)).strip()
 
 
 def _tone_last(syllable: str) -> str:

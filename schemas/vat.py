@@ -1,37 +1,38 @@
-"""Value-added-tax rates as dated data: a rate is right or wrong on the day of an invoice.
-
-The reduced rate of 8% was set by Decrees 15/2022, 44/2023, 94/2023, 72/2024, 180/2024 and 174/2025, each for
-half a year to a year and a half; the last one ends with 2026. Change this table when the law changes.
-"""
+"""Value-added-tax rates: a rate is right or wrong on the day of an invoice. The days stand in `law.toml`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-Period = tuple[date, date]  # first and last day
+from schemas import law
+from schemas.fields import STRUCK_OUT
 
-ALWAYS: Period = (date.min, date.max)
-PERIODS: Mapping[str, tuple[Period, ...]] = {
-    "0%": (ALWAYS,),
-    "5%": (ALWAYS,),
-    "8%": ((date(2022, 2, 1), date(2022, 12, 31)), (date(2023, 7, 1), date(2026, 12, 31))),
-    "10%": (ALWAYS,),
-    "KCT": (ALWAYS,),  # không chịu thuế: not taxable
-    "KKKNT": (ALWAYS,),  # không kê khai, nộp thuế: neither declared nor paid
-}
+# Not taxable (không chịu thuế), neither declared nor paid (không kê khai, nộp thuế), and a rate struck out.
+UNTAXED = ("KCT", "KKKNT", STRUCK_OUT)
 
 
-def in_force(rate: str, on: date | None) -> bool:
-    """Whether the normalised rate existed on that day, or ever where the day is not known."""
-    if rate.startswith("KHAC:"):  # "other", which names its own percentage
+def in_force(rate: str, on: date | None, *, or_before: bool = False) -> bool:
+    """Whether the normalised rate existed on that day, or ever where the day is not known.
+
+    `or_before`: or on an earlier day, as for an invoice that adjusts an earlier one.
+    """
+    if rate in UNTAXED or rate.startswith("KHAC:"):  # "other", which names its own percentage
         return True
-    return any(on is None or first <= on <= last for first, last in PERIODS.get(rate, ()))
+    periods = [period for period in law.in_force().vat_rates if period.rate == rate]
+    return law.holds(periods, on) or (
+        or_before and any((p.begin or date.min) <= (on or date.max) for p in periods)
+    )
+
+
+def rates(printed: str) -> Sequence[str]:
+    """The rates that one text names: "8%; 10%" two, most texts one."""
+    return printed.split("; ")
 
 
 def percent(rate: str) -> Decimal:
-    """The tax as a share of the net: "8%" → 0.08; nothing is charged under KCT and KKKNT."""
-    if rate in ("KCT", "KKKNT"):
+    """The tax as a share of the net: "8%" → 0.08; nothing is charged where a rate is none."""
+    if rate in UNTAXED:
         return Decimal(0)
     return Decimal(rate.removeprefix("KHAC:").removesuffix("%")) / 100

@@ -30,6 +30,14 @@ _ODD = ("linh", "le")
 _FILLER = {"va", "chan"}
 _HEAD = re.compile(r"^.*(?:bang chu|in words)\W*")
 _WORD = re.compile(r"[^\W_]+")
+_SIGNS = (  # an adjustment says "Giảm …" or "Điều chỉnh giảm …"
+    (["dieu", "chinh", "giam"], -1),
+    (["dieu", "chinh", "tang"], 1),
+    (["am"], -1),
+    (["tru"], -1),
+    (["giam"], -1),
+    (["tang"], 1),
+)
 _CURRENCY = (["viet", "nam"], ["dong"], ["vnd"], ["d"])
 
 
@@ -81,14 +89,16 @@ def _hundreds(n: int, full: bool) -> list[str]:
 def from_words(text: str) -> int:
     """The whole number that the words say, whatever currency, quotes and signs stand around them.
 
-    Raises ValueError, naming the word, where they say no number in a form that a person would write.
+    "Âm …", "Trừ …" and "Giảm …" are below nought. Raises ValueError, naming the word, where they say no
+    number in a form that a person would write.
     """
     plain = unaccented(tidy(text).lower().replace("mốt", _MOT))
     words = [word for word in _WORD.findall(_HEAD.sub("", plain)) if word not in _FILLER]
     while end := next((end for end in _CURRENCY if words[-len(end) :] == end), None):
         del words[-len(end) :]
-    if words[:1] == ["am"]:
-        return -_number(words[1:], text)
+    for head, sign in _SIGNS:
+        if words[: len(head)] == head:
+            return sign * _number(words[len(head) :], text)
     return _number(words, text)
 
 

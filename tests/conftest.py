@@ -1,14 +1,10 @@
 """Fixtures that several folders of tests share: real servers, started once and only when a test asks."""
 
 import os
-import secrets
 
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# The token of whoever types the commands; clusters of the tests ask for it.
-os.environ["RAY_AUTH_MODE"] = "token"
-os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # How long an example takes says more about what else the machine does than about the code.

@@ -13,7 +13,7 @@ import ray
 
 from pipeline.errors import ReplicaLost, Transient
 from pipeline.keys import ModelFacts
-from pipeline.records import Failure, Generation
+from pipeline.records import Failure, Generation, PageRecord
 from workers.lane import LaneBroken, LaneJob
 from workers.reader import FETCHES, DrawnPage, Fetched, Reader, TooLarge
 from workers.replica import Health, Replica
@@ -89,8 +89,10 @@ class ReaderHandle(Supervisor):
             pages: int = await reader.count.remote(fetched)
             return pages
 
-    async def draw(self, fetched: Fetched, page: int, request_id: str) -> tuple[DrawnPage | Failure, Ref]:
-        """The page without its tiles, and the request with them by reference."""
+    async def draw(
+        self, fetched: Fetched, page: int, request_id: str
+    ) -> tuple[DrawnPage | PageRecord | Failure, Ref]:
+        """The page without its tiles, and the request with them by reference; or what the page says."""
         async with self.alive(self._stall_seconds) as reader:
             drawn, request = reader.draw.remote(fetched, page, request_id)
             return await drawn, request

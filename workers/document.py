@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
-from pipeline.errors import LeaseLost, Permanent, ReplicaLost, UsageError
+from pipeline import run
+from pipeline.errors import Coded, LeaseLost, Permanent, ReplicaLost, UsageError
 from pipeline.reading import DEATHS, Commit, Reading, Retry, Verdict, failure, no_result
 from pipeline.recipe import Recipe
-from pipeline.records import Failure, PageResult
+from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, State, Store
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
-from workers.flow_control import Budget, CircuitBreaker, IsolationLock
+from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
@@ -72,7 +73,7 @@ class Attempt:
         self._lane = lane
         self._lease = lease
         self._drawn = drawn
-        self._fetched: Fetched | None = None
+        self._parts: tuple[Part, ...] = ()  # the document's files, as far as they were found
 
     async def complete(self) -> None:
         """To the end, whatever it is. Raises only UsageError or LaneBroken: the lane itself cannot work."""
@@ -97,42 +98,83 @@ class Attempt:
     async def _read(self) -> Reading:
         """Fetch the document and have every page drawn; each goes on to the model by itself."""
         lane, lease = self._lane, self._lease
-        expected = _UNLISTED if lease.size is None else lease.size
-        SizeLimits(lane.recipe.settings.source.max_bytes).judge(lease.uri, lease.size or 0)
+        refs = lease.parts or (DocumentRef(lease.uri, lease.size, lease.etag),)
+        expected = sum(_UNLISTED if ref.size is None else ref.size for ref in refs)
         try:
             async with AsyncExitStack() as until_answered, asyncio.TaskGroup() as answers:
                 async with lane.document_bytes.reserved(expected) as reserved:
-                    while isinstance(
-                        found := await lane.readers.next().fetch(lease.uri, lease.etag, reserved.amount),
-                        TooLarge,
-                    ):
-                        await reserved.resize(found.size)
-                    lane.breaker.fetched()
-                    await reserved.resize(found.size)
-                    self._fetched = replace(found, document=None)
-                    await until_answered.enter_async_context(lane.once(found.sha256))
-                    reading = await self._draw(found, answers)
-                    del found  # it holds the bytes, which nobody needs while pages are answered
+                    files = [await self._fetch(ref, reserved) for ref in refs]
+                    await reserved.resize(sum(part.size or 0 for part in self._parts))
+                    for sha256 in sorted({file.sha256 for file in files if file is not None}):
+                        # All in one order, so that no two documents wait for each other.
+                        await until_answered.enter_async_context(lane.once(sha256))
+                    reading = await self._draw(files, answers)
+                    del files  # they hold the bytes, which nobody needs while pages are answered
                 self._drawn()
         except BaseExceptionGroup as several:
             raise _first(several) from several  # the others were cancelled for it
         return reading
 
-    async def _draw(self, fetched: Fetched, answers: asyncio.TaskGroup) -> Reading:
+    async def _fetch(self, ref: DocumentRef, reserved: Reservation) -> Fetched | None:
+        """One file of the document, after those that `_parts` has; None for a part that cannot be had.
+
+        Raises what is wrong with the only file of a document.
+        """
+        lane, held = self._lane, sum(part.size or 0 for part in self._parts if part.failure is None)
+        known = Part(ref.uri, None, ref.etag, ref.size, failure=ref.failure)
+        fetched: Fetched | None = None
+        try:
+            if ref.failure is None:
+                SizeLimits(lane.recipe.settings.source.max_bytes).judge(ref.uri, ref.size or 0)
+                while isinstance(
+                    answer := await lane.readers.next().fetch(ref.uri, ref.etag, reserved.amount - held),
+                    TooLarge,
+                ):
+                    run.within(lane.recipe, ref.uri, held, answer.size)
+                    await reserved.resize(held + answer.size)
+                lane.breaker.fetched()
+                run.within(lane.recipe, ref.uri, held, answer.size)
+                fetched = answer
+                known = Part(ref.uri, answer.sha256, answer.etag, answer.size, kind=answer.kind)
+        except Coded as error:
+            if not self._lease.parts:
+                raise
+            known = replace(known, size=None, failure=failure(error))
+        self._parts = (*self._parts, known)
+        return fetched
+
+    async def _draw(self, files: Sequence[Fetched | None], answers: asyncio.TaskGroup) -> Reading:
         """Have every page drawn that the store does not have."""
         lane, lease = self._lane, self._lease
         async with lane.readers.exclusive() as reader:
-            pages = await _count(reader, fetched)
+            opened = zip(self._parts, files, strict=True)
+            self._parts = tuple([await self._open(reader, part, file) for part, file in opened])
             prefix = f"{lease.token}/{lease.document_id}/"
-            reading = Reading(lane.recipe, fetched.sha256, pages, prefix=prefix)
+            reading = Reading(lane.recipe, self._parts, prefix=prefix)
+            for failed in reading.finished:
+                await self._keep(failed)
             keys = list(reading.keys.values())
             for start in range(0, len(keys), _KEYS):
                 some = keys[start : start + _KEYS]
                 reading.known(await lane.patience.call_async(lane.store.results.known_pages, some))
-            lane.report.pages_known += len(reading.finished)
+            lane.report.pages_known += sum(page.failure is None for page in reading.finished)
             for number in reading.missing:
-                await self._draw_page(reader, fetched, reading, number, answers)
+                file = files[reading.place(number)[0]]
+                if file is None:
+                    raise RuntimeError(f"page {number} is missing, and its file was never fetched")
+                await self._draw_page(reader, file, reading, number, answers)
         return reading
+
+    async def _open(self, reader: ReaderHandle, part: Part, file: Fetched | None) -> Part:
+        """The part with its number of pages. Raises what is wrong with the only file of a document."""
+        if file is None:
+            return part
+        try:
+            return replace(part, pages=await _count(reader, file))
+        except Coded as error:
+            if not self._lease.parts:
+                raise
+            return replace(part, failure=failure(error))
 
     async def _draw_page(
         self,
@@ -162,11 +204,12 @@ class Attempt:
         self, reader: ReaderHandle, fetched: Fetched, reading: Reading, number: int
     ) -> tuple[DrawnPage, Ref] | None:
         """A page that waits for its answer, with its request; None if it is finished, without a result."""
-        page: DrawnPage | Failure | None = reading.given_up(number)
+        page: DrawnPage | PageRecord | Failure | None = reading.given_up(number)
         request: Ref = None
         while page is None:
             try:
-                page, request = await reader.draw(fetched, number, reading.request_id(number))
+                own = reading.place(number)[1]
+                page, request = await reader.draw(fetched, own, reading.request_id(number))
             except ReaderLost as error:
                 result = reading.lost(number, error)
                 if result is not None:
@@ -174,6 +217,10 @@ class Attempt:
                     return None
         if isinstance(page, Failure):
             await self._keep(reading.failed(number, page))
+            return None
+        if isinstance(page, PageRecord):
+            await self._keep(reading.read(number, page))
+            self._lane.report.pages += 1
             return None
         reading.drawn(number, page.page)
         return page, request
@@ -209,19 +256,22 @@ class Attempt:
 
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""
-        lane, lease, fetched = self._lane, self._lease, self._fetched
-        ask, store, sha256 = lane.patience.call_async, lane.store, fetched.sha256 if fetched else None
+        lane, lease = self._lane, self._lease
+        ask, store = lane.patience.call_async, lane.store
+        first = self._parts[0] if self._parts else None
+        sha256 = first.sha256 if first else None
         state: State
         if isinstance(verdict, Commit):
-            if fetched is None:
+            if first is None:
                 raise RuntimeError("a document was read that was never fetched")
             state = await ask(
                 store.results.commit,
                 lease,
                 verdict.extraction,
                 verdict.pages,
-                sha256=fetched.sha256,
-                etag=fetched.etag,
+                sha256=sha256,
+                etag=first.etag,
+                parts=self._parts if lease.parts else (),
             )
             lane.report.ended(state, (page.failure for page in verdict.pages if page.failure is not None))
             return

@@ -12,6 +12,7 @@ from pipeline.errors import UsageError, VinbatchError
 from pipeline.records import Failure
 from pipeline.settings import Settings
 from schemas import registry
+from schemas.law import Law
 from workers.logs import Event
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class LaneReport:
     held: int = 0  # documents leased now
     documents: Counter[str] = field(default_factory=Counter)  # by the state they ended in
     reasons: Counter[str] = field(default_factory=Counter)  # of quarantined documents and failed pages
-    pages: int = 0  # read by the model
+    pages: int = 0  # read now, by the model or without it
     pages_known: int = 0  # found in the store, not read again
     tokens: int = 0  # generated
     given_back: int = 0  # documents to be tried again
@@ -73,10 +74,10 @@ class LaneReport:
             self.reasons.update(str(failure.reason) for failure in failures)
 
 
-def schema_of(name: str) -> SchemaSpec:
-    """Raises UsageError."""
+def schema_of(name: str, law: Law | None = None) -> SchemaSpec:
+    """`law` is the setting of that name; what a page is asked does not depend on it. Raises UsageError."""
     try:
-        return registry.resolve(name)
+        return registry.resolve(name, law)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
 

@@ -9,9 +9,10 @@ import ray
 
 from pipeline import run, sources
 from pipeline.errors import NoRoom
+from pipeline.filetype import Kind, sniff
 from pipeline.keys import ModelFacts
 from pipeline.recipe import Recipe
-from pipeline.records import Document, Failure, PreparedPage, Request
+from pipeline.records import Document, Failure, PageRecord, PreparedPage, Request
 from pipeline.render import Renderer
 from workers.lane import LaneJob, peak_bytes, schema_of
 from workers.sigterm import ignore_sigterm
@@ -27,6 +28,7 @@ class Fetched:
     sha256: str
     etag: str | None
     size: int  # bytes
+    kind: Kind | None = None  # by its first bytes
     document: Any = None  # a Ray reference to the bytes, which outlive the reader that fetched them
 
 
@@ -75,7 +77,8 @@ class Reader:
             document = sources.fetch(uri, self._settings.source, etag, most)
         except NoRoom as error:
             return TooLarge(error.details["size"]), None
-        return Fetched(uri, document.sha256, document.etag, len(document.data)), document
+        kind = sniff(document.data)
+        return Fetched(uri, document.sha256, document.etag, len(document.data), kind), document
 
     @ray.method(concurrency_group="draw")
     def count(self, fetched: Fetched) -> int:
@@ -85,10 +88,10 @@ class Reader:
     @ray.method(concurrency_group="draw", num_returns=2)
     def draw(
         self, fetched: Fetched, page: int, request_id: str
-    ) -> tuple[DrawnPage | Failure, Request | None]:
-        """Page `page` of a document, ready for the model, or why it is not."""
+    ) -> tuple[DrawnPage | PageRecord | Failure, Request | None]:
+        """Page `page` of a document: ready for the model, read where it needs none, or why it is neither."""
         drawn = run.drawn(self._renderer, self._document(fetched), page, self._recipe)
-        if isinstance(drawn, Failure):
+        if isinstance(drawn, PageRecord | Failure):
             return drawn, None
         request = run.request(drawn, self._recipe, request_id)
         return DrawnPage(run.without_tiles(drawn), drawn.tiles.nbytes), request
@@ -115,4 +118,4 @@ class Reader:
 
 def recipe(job: LaneJob, model: ModelFacts) -> Recipe:
     """The job's recipe, made anew in each process. Raises UsageError."""
-    return Recipe.of(schema_of(job.schema), job.settings, model)
+    return Recipe.of(schema_of(job.schema, job.settings.law), job.settings, model)

@@ -55,7 +55,7 @@ class PageSample:
 
 @lru_cache
 def spec(name: str) -> registry.SchemaSpec:
-    return registry.resolve(name)
+    return registry.resolve(f"{name}@1")  # the demo model was trained on version 1
 
 
 def page(

@@ -4,8 +4,10 @@
 
 Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
 with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"codes": [w, h]} looks for QR
-codes on the pixels that the canvas holds. A line on standard output is the answer: {"pages": 7}, {"size": [w,
-h], "flags": [[code, message], …]}, {"unit": 1, "flags": …}, {"codes": [[text, box], …]} or {"reason": …,
+codes on the pixels that the canvas holds, {"words": 3, "size": [w, h]} reads the text of the page it shows,
+{"read": 1} asks what a document says that is no picture. A line on standard output is the answer: {"pages":
+7}, {"size": [w, h], "flags": [[code, message], …]}, {"unit": 1, "flags": …}, {"codes": [[text, box], …]},
+{"words": [[text, box], …], "trusted": true, "why": null}, {"xml": [name, text, […]]} or {"reason": …,
 "message": …, "details": …}. The first line says what holds the process: {"landlock": 7, "seccomp": true}.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import json
+import math
 import mmap
 import os
 import sys
@@ -22,7 +25,7 @@ from typing import Any, TextIO, cast
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS
 from pipeline.sandbox import channel, confine
-from pipeline.sandbox.drawer import Drawer, Looker, PageLimits
+from pipeline.sandbox.drawer import ANSWER_BYTES, Drawer, Looker, PageLimits, Speller, Written
 from pipeline.sandbox.drawers import DRAWERS
 
 
@@ -49,10 +52,19 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
                     raise RuntimeError("this child looks at no pages")
                 unit, flags = cast(Looker, document).look(command["look"])
                 _say(answers, {"unit": unit, "flags": flags[:MOST_FLAGS]})
+            elif "read" in command:
+                if not entry.reads or document is None:
+                    raise RuntimeError("this child has no document to read")
+                _say(answers, {"xml": cast(Written, document).read()}, ANSWER_BYTES)
             elif "codes" in command:
                 if codes is None:
                     raise RuntimeError("this child searches for no codes")
                 _say(answers, {"codes": codes.find(canvas, *command["codes"])})
+            elif "words" in command:
+                if not entry.words:
+                    raise RuntimeError("this child reads no text")
+                layer = cast(Speller, document).words(command["words"], canvas, command["size"])
+                _say(answers, {"words": layer.words, "trusted": layer.trusted, "why": layer.why})
             else:
                 if document is not None:
                     document.close()
@@ -66,8 +78,11 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
             _say(answers, {"reason": Reason.render_memory, "message": message, "details": {}})
 
 
-def _say(answers: TextIO, answer: dict[str, Any]) -> None:
-    answers.write(json.dumps(answer) + "\n")
+def _say(answers: TextIO, answer: dict[str, Any], most: float = math.inf) -> None:
+    line = json.dumps(answer)
+    if len(line) >= most:
+        raise Permanent(Reason.xml_too_large, "the XML holds more text than is told of a document")
+    answers.write(line + "\n")
     answers.flush()
 
 

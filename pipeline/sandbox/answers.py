@@ -6,18 +6,21 @@ Each function takes an answer and gives what it holds in our own types, or raise
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
+from pipeline.einvoice.tree import MOST_DEPTH, Element
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS, FlagCode
-from pipeline.records import Box, Code, Flag
+from pipeline.records import Box, Code, Flag, TextLayer, Word
 from pipeline.sandbox.confine import Confinement
-from pipeline.sandbox.drawer import LARGEST_UNIT, LONGEST_CODE, MOST_CODES
+from pipeline.sandbox.drawer import LARGEST_UNIT, LONGEST_CODE, LONGEST_WORD, MOST_CODES, MOST_WORDS
 
 # What a child may give as the reason that it has no page.
 REASONS = frozenset({
     Reason.pdf_encrypted, Reason.pdf_damaged, Reason.pdf_no_pages, Reason.image_damaged,
-    Reason.too_many_pixels, Reason.too_many_pages, Reason.render_memory,
+    Reason.too_many_pixels, Reason.too_many_pages, Reason.render_memory, Reason.xml_damaged,
+    Reason.xml_unsafe, Reason.xml_too_large,
 })  # fmt: skip
 _DETAILS = frozenset({"pages", "limit", "width", "height", "lost"})  # integers, all of them
 _LARGEST = 10**60  # of such an integer: a PDF's sizes are single-precision, times the dots of a point
@@ -113,12 +116,53 @@ def _size(answer: dict[str, Any], most: int) -> tuple[int, int]:
     return width, height
 
 
+def xml(answer: dict[str, Any]) -> Element:
+    """The document as a tree."""
+    _only(answer, "xml")
+    return _element(answer["xml"], MOST_DEPTH)
+
+
+def _element(told: Any, levels: int) -> Element:
+    if not isinstance(told, list) or len(told) != 3:
+        raise Lie("an element of the wrong kind")
+    name, text, within = told
+    if type(name) is not str or not (text is None or type(text) is str) or not isinstance(within, list):
+        raise Lie("an element of the wrong kind")
+    if within and not levels:
+        raise Lie(f"more than {MOST_DEPTH} elements within each other")
+    return Element(name, text, tuple(_element(one, levels - 1) for one in within))
+
+
 def codes(answer: dict[str, Any]) -> tuple[Code, ...]:
     _only(answer, "codes")
     found = answer["codes"]
     if not isinstance(found, list) or len(found) > MOST_CODES:
         raise Lie(f"more than {MOST_CODES} codes, or none")
     return tuple(_code(one) for one in found)
+
+
+def words(answer: dict[str, Any]) -> TextLayer | None:
+    """The text of a page; None if it has none."""
+    _only(answer, "words", "trusted", "why")
+    found, trusted, why = answer["words"], answer["trusted"], answer["why"]
+    if not isinstance(found, list) or len(found) > MOST_WORDS:
+        raise Lie(f"more than {MOST_WORDS:,} words, or none")
+    if type(trusted) is not bool or (why is not None and type(why) is not str):
+        raise Lie("a text of the wrong kind")
+    if not found and why is None:
+        return None
+    return TextLayer(tuple(map(_word, found)), trusted, None if why is None else plain(why[:_MESSAGE]))
+
+
+def _word(one: Any) -> Word:
+    if not isinstance(one, list) or len(one) != 2 or type(one[0]) is not str:
+        raise Lie("a word of the wrong kind")
+    text, box = one
+    if not 1 <= len(text) <= LONGEST_WORD or not text.isprintable() or " " in text:
+        raise Lie("a word that is none")
+    if not unicodedata.is_normalized("NFC", text):
+        raise Lie("a word that is not in NFC")
+    return Word(text, _box(box))
 
 
 def plain(words: str) -> str:
@@ -143,10 +187,10 @@ def _code(one: Any) -> Code:
 
 def _box(box: Any) -> Box:
     if not isinstance(box, list) or len(box) != 4 or any(type(side) not in (int, float) for side in box):
-        raise Lie("a code's place that is not four numbers")
+        raise Lie("a place that is not four numbers")
     left, top, right, bottom = box
     if not all(0 <= side <= 1 for side in box) or left > right or top > bottom:
-        raise Lie("a code's place outside the page")
+        raise Lie("a place outside the page")
     return float(left), float(top), float(right), float(bottom)
 
 

@@ -6,7 +6,6 @@ block, a JPEG an end marker, a JPEG 2000 codestream the lengths of its tile-part
 
 from __future__ import annotations
 
-import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -15,11 +14,10 @@ from typing import Any
 
 import pikepdf
 from pikepdf import Dictionary, Stream
-from PIL import Image
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
-from pipeline.sandbox import texts
+from pipeline.sandbox import jpeg, texts
 
 _CHUNK = 2**20
 _MOST_BYTES = 512 * 2**20  # of a stream, decoded; what is beyond is not looked at
@@ -56,6 +54,9 @@ class Content:
     ) -> None:
         self.flags: list[tuple[FlagCode, str]] = []
         self.absent: list[texts.Absent] = []
+        self.unmapped: set[str] = set()
+        self.legacy = False
+        self.see_through: set[tuple[int, int]] = set()  # sizes of pictures with a mask
         self._pdf = pdf
         self._known = known
         self._losses: list[Loss] = []
@@ -94,6 +95,8 @@ class Content:
             return
         fonts = resources.get("/Font")
         self.absent += texts.absent(lambda: self._pdf.make_stream(drawing), fonts)
+        self.unmapped.update(texts.unmapped(fonts))
+        self.legacy |= any(texts.legacy_by_code(fonts))
         objects = resources.get("/XObject")
         for name in sorted(set(_DRAWS.findall(drawing))):
             drawn = objects.get("/" + name.decode("latin-1")) if isinstance(objects, Dictionary) else None
@@ -126,6 +129,8 @@ class Content:
         self.flags.append((FlagCode.content_cut, "a part of what the page draws cannot be decoded"))
 
     def _picture(self, picture: Stream) -> None:
+        if "/SMask" in picture or "/Mask" in picture or bool(picture.get("/ImageMask", False)):
+            self.see_through.add((_number(picture.get("/Width")), _number(picture.get("/Height"))))
         if picture.objgen not in self._known:
             self._known[picture.objgen] = _loss(picture)
         loss = self._known[picture.objgen]
@@ -249,23 +254,12 @@ def _components(space: Any) -> int | None:
 
 
 def _jpeg_loss(data: bytes) -> tuple[float, str]:
-    if b"\xff\xd9" in data[-_TAIL:]:
+    if jpeg.END in data[-_TAIL:]:
         return 0.0, ""
-    if not data.lstrip(b"\r\n").startswith(b"\xff\xd8"):
+    data = data.lstrip(b"\r\n")
+    if not data.startswith(b"\xff\xd8"):
         return 1.0, "it is no JPEG"
-    try:
-        with Image.open(io.BytesIO(data + b"\xff\xd9"), formats=["JPEG"]) as picture:
-            picture.draft("L", (max(1, picture.width // 8), max(1, picture.height // 8)))
-            grey = picture.convert("L")
-    except Exception as error:  # noqa: BLE001  decoders raise OSError, SyntaxError, struct.error and more
-        return 1.0, f"it cannot be decoded ({type(error).__name__})"
-    rows = 0  # at the lower end, where the decoder had nothing left: it fills up with one grey
-    last = grey.getpixel((0, grey.height - 1))
-    while rows < grey.height and grey.crop(
-        (0, grey.height - rows - 1, grey.width, grey.height - rows)
-    ).getextrema() == (last, last):
-        rows += 1
-    return rows / grey.height, "its data break off"
+    return jpeg.damage(data + jpeg.END) or (0.0, "")
 
 
 def _jpeg_2000_loss(data: bytes) -> tuple[float, str]:

@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
@@ -14,9 +14,16 @@ from pipeline.flags import FlagCode
 MOST_CODES = 256  # QR codes of one page that are told of; any others, further down, are left out
 LARGEST_UNIT = 75_000  # points: of a page's /UserUnit
 FEWEST_PIXELS = 8  # a side of a PDF's page: what is smaller is no page, but what a broken one is taken for
+ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say
 LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
+MOST_WORDS = 20_000  # of one page's text
+MOST_LETTERS = 100_000
+LONGEST_WORD = 200  # characters; a longer one is told in pieces
 _LEAST_DPI = 36  # as the setting's: letters of 10 points have 5 pixels
 _HAIR_LESS = 1 - 1e-6  # PDFium's sizes are single-precision: 1654.00001 pixels must not become 1655
+
+
+Sides = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,18 @@ class Drawn:
     flags: tuple[tuple[FlagCode, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A page's text: each word with its left, top, right and bottom, 0..1 of the page as it is drawn.
+
+    `why` says what of it is no print, or cannot be read; `trusted` is False where that is too much.
+    """
+
+    words: tuple[tuple[str, Sides], ...] = ()
+    trusted: bool = True
+    why: str | None = None
+
+
 class Drawer(Protocol):
     """One open document."""
 
@@ -51,11 +70,29 @@ class Drawer(Protocol):
     def close(self) -> None: ...
 
 
+class Written(Protocol):
+    """An open document that is no picture."""
+
+    pages: int
+
+    def read(self) -> list[Any]:
+        """What it says, JSON-ready. Raises as `draw` does."""
+
+    def close(self) -> None: ...
+
+
 class Looker(Protocol):
     """A drawer that also says what is on a page."""
 
     def look(self, number: int) -> tuple[float, tuple[tuple[FlagCode, str], ...]]:
         """The length of the page's unit in points, and the page's flags. Raises as `draw` does."""
+
+
+class Speller(Protocol):
+    """A drawer that also gives the text of a page."""
+
+    def words(self, number: int, canvas: mmap.mmap, size: tuple[int, int]) -> Layer:
+        """The text of page `number`, which `canvas` shows in so many pixels. Raises as `draw` does."""
 
 
 def mapped(file: int) -> mmap.mmap:

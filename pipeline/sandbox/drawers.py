@@ -17,6 +17,8 @@ class DrawerEntry:
     kinds     the files that it can open
     codes     its child also searches pages for QR codes
     looks     its child also says what is on a page, without drawing it, for renderers that do not
+    words     its child also gives a page's text
+    reads     its documents are no pictures: they are read, not drawn
     opinion   it is asked when another fails or shows nothing
     role      what its child may do once it is confined
     programs  that must be installed
@@ -27,6 +29,8 @@ class DrawerEntry:
     kinds: tuple[Kind, ...]
     codes: bool = True
     looks: bool = False
+    words: bool = False
+    reads: bool = False
     opinion: bool = True
     role: Role = "decoder"
     programs: tuple[str, ...] = ()
@@ -34,7 +38,7 @@ class DrawerEntry:
 
 # In the order in which they are asked, after the one that the settings name.
 DRAWERS: Mapping[str, DrawerEntry] = {
-    "pdfium": DrawerEntry("pdfium", "PdfiumPdf", ("pdf",), looks=True),
+    "pdfium": DrawerEntry("pdfium", "PdfiumPdf", ("pdf",), looks=True, words=True),
     "pdfium-faces": DrawerEntry("pdfium_faces", "PdfiumWithFaces", ("pdf",), opinion=False),
     "poppler": DrawerEntry(
         "poppler", "PopplerPdf", ("pdf",), codes=False, role="supervisor", programs=PROGRAMS
@@ -42,4 +46,5 @@ DRAWERS: Mapping[str, DrawerEntry] = {
     "pillow": DrawerEntry(
         "images", "Picture", ("png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2")
     ),
+    "lxml": DrawerEntry("xmlfile", "XmlFile", ("xml",), codes=False, reads=True),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import simplejpeg
 
+_Rows = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
 END = b"\xff\xd9"
 _CUT = ("premature end",)  # of libjpeg's warnings (jerror.h), those that say that data are not there
 _FACTOR = 8  # decoded at an eighth of its size: every bit of the data is read all the same
@@ -20,24 +22,23 @@ def damage(data: bytes) -> tuple[float, str] | None:
         _decoded(data, strict=True)
     except ValueError as warning:
         said = str(warning)
-        lost = _filled_up(data) if any(words in said.lower() for words in _CUT) else 0.0
-        return lost, said
-    return None
-
-
-def _filled_up(data: bytes) -> float:
+    else:
+        return None
     try:
         rows = _decoded(data, strict=False)
     except ValueError:
-        return 1.0
+        return 1.0, said
+    return _filled_up(rows) if any(words in said.lower() for words in _CUT) else 0.0, said
+
+
+def _filled_up(rows: _Rows) -> float:
+    """The part from the lower end that is one colour."""
     unlike = np.flatnonzero(np.any(rows != rows[-1, -1], axis=(1, 2)))
     return 1 - (int(unlike[-1]) + 1) / len(rows) if len(unlike) else 1.0
 
 
-def _decoded(data: bytes, *, strict: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _decoded(data: bytes, *, strict: bool) -> _Rows:
     colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
     space = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
-    decoded: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = simplejpeg.decode_jpeg(
-        data, space, min_factor=_FACTOR, strict=strict
-    )
+    decoded: _Rows = simplejpeg.decode_jpeg(data, space, min_factor=_FACTOR, strict=strict)
     return decoded

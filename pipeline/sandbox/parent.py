@@ -20,15 +20,16 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
+from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, Transient
-from pipeline.records import Code, Flag, Pixels
+from pipeline.records import Code, Flag, Pixels, TextLayer
 from pipeline.sandbox import answers, channel, limits
 from pipeline.sandbox.confine import Confinement
+from pipeline.sandbox.drawer import ANSWER_BYTES
 from pipeline.sandbox.keeper import Keeper
 from pipeline.settings import RenderSettings
 
 _START_SECONDS = 60.0  # importing on a busy machine; not part of any page's time
-_ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say: as many codes as it may tell of
 _DYING_SECONDS = 5.0  # from the end of its output to the end of the process
 _GLANCE_SECONDS = 0.05  # between two looks at how much memory a busy child uses
 _FULL = 0.75  # of the allowed memory in use before a signal ended it: then memory was the cause
@@ -116,16 +117,22 @@ class Child:
         self._shown = pixels
         return pixels, flags
 
+    def read(self) -> Element:
+        """The open document, which is XML. Raises as `open` does."""
+        return self._judged(answers.xml, self._ask({"read": 1}))
+
     def codes(self, pixels: Pixels) -> tuple[Code, ...]:
         """The QR codes on a page's pixels, which need not be this child's own. Raises as `open` does."""
-        height, width, _ = pixels.shape
-        if pixels is not self._shown:
-            self._clear()
-            np.frombuffer(self._pixels, np.uint8, pixels.size)[:] = pixels.ravel()
-        found = self._judged(answers.codes, self._ask({"codes": [width, height]}))
-        self._shown = pixels
+        found = self._judged(answers.codes, self._ask({"codes": self._show(pixels)}))
         self._clear()
         return found
+
+    def words(self, page: int, pixels: Pixels) -> TextLayer | None:
+        """The text of page `page` (from 1) of the open document, which is drawn in `pixels`, by whomever.
+
+        None if it has none. Raises as `open` does.
+        """
+        return self._judged(answers.words, self._ask({"words": page, "size": self._show(pixels)}))
 
     @property
     def spent(self) -> bool:
@@ -152,6 +159,15 @@ class Child:
             if stream is not None:
                 stream.close()
         os.close(self._canvas)
+
+    def _show(self, pixels: Pixels) -> tuple[int, int]:
+        """Lay a page's pixels on the canvas, if it does not hold them; their width and height."""
+        if pixels is not self._shown:
+            self._clear()
+            np.frombuffer(self._pixels, np.uint8, pixels.size)[:] = pixels.ravel()
+            self._shown = pixels
+        height, width, _ = pixels.shape
+        return width, height
 
     def _clear(self) -> None:
         """Give back what a large page has taken of the canvas."""
@@ -192,7 +208,7 @@ class Child:
             if not part:
                 raise self._obituary()
             line += part
-            if len(line) > _ANSWER_BYTES:
+            if len(line) > ANSWER_BYTES:
                 self._lied("an answer without end")
         return self._judged(answers.parsed, bytes(line))
 

@@ -15,9 +15,17 @@ import pypdfium2.raw as pdfium
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
-from pipeline.sandbox import letters, pictures, scan
-from pipeline.sandbox.drawer import Drawn, PageLimits, mapped, scale_of, within_pages, within_pixels
-from pipeline.sandbox.structure import DYNAMIC_FORM, PageFacts, Structure, Told, unlocked
+from pipeline.sandbox import letters, pictures, scan, words
+from pipeline.sandbox.drawer import Drawn, Layer, PageLimits, mapped, scale_of, within_pages, within_pixels
+from pipeline.sandbox.structure import (
+    BROKEN,
+    DYNAMIC_FORM,
+    PageFacts,
+    Structure,
+    Told,
+    by_code,
+    unlocked,
+)
 
 _LOCKED = (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
 _EAST_ASIA = 0x2E80  # the first character of those scripts
@@ -31,6 +39,8 @@ class PdfiumPdf:
 
     def __init__(self, file: int, _kind: Kind, limits: PageLimits) -> None:
         self._limits = limits
+        self._last: tuple[int, PageFacts] | None = None
+        self._coded: pypdfium2.PdfDocument | None = None
         objects = os.dup(file)
         try:
             self._open(mapped(file))
@@ -43,7 +53,7 @@ class PdfiumPdf:
             raise
 
     def draw(self, number: int, canvas: mmap.mmap, _unit: float = 1.0) -> Drawn:
-        facts = self._structure.page(number)
+        facts = self._facts(number)
         page = self._loaded(number)
         try:
             size = self._drawn(page, facts, canvas)
@@ -54,13 +64,22 @@ class PdfiumPdf:
 
     def look(self, number: int) -> tuple[float, tuple[Told, ...]]:
         """The page's unit, and what `draw` would say of it, as far as that needs no pixels."""
-        facts = self._structure.page(number)
+        facts = self._facts(number)
         flags = [*facts.flags, *pictures.told(facts.pictures)]
         if facts.absent or facts.fields or self._structure.has_xfa:
             page = self._loaded(number)
             flags += self._left_out(page, facts, number)
             page.close()
         return facts.unit, tuple(flags)
+
+    def words(self, number: int, canvas: mmap.mmap, size: tuple[int, int]) -> Layer:
+        """The text of the page that `canvas` shows in `size` pixels, as drawn by whomever."""
+        facts = self._facts(number)
+        page = self._loaded(number, self._by_code() if facts.legacy else self._pdf)
+        try:
+            return words.read(page, canvas, size, facts)
+        finally:
+            page.close()
 
     def drawable(self, page: pypdfium2.PdfPage) -> letters.Drawable:
         """Says whether a character of a font that is not embedded is drawn on `page`.
@@ -78,6 +97,8 @@ class PdfiumPdf:
 
     def close(self) -> None:
         self._structure.close()
+        if self._coded is not None:
+            self._coded.close()
         self._pdf.close()
         del self._bytes
 
@@ -99,9 +120,24 @@ class PdfiumPdf:
             pdfium.FPDFDOC_InitFormFillEnvironment(self._pdf, config), config
         )
 
-    def _loaded(self, number: int) -> pypdfium2.PdfPage:
+    def _facts(self, number: int) -> PageFacts:
+        """Of a page, remembered until another one's are asked for."""
+        if self._last is None or self._last[0] != number:
+            self._last = (number, self._structure.page(number))
+        return self._last[1]
+
+    def _by_code(self) -> pypdfium2.PdfDocument:
+        """The document with the codes of its fonts of before Unicode as they are; made when it is needed."""
+        if self._coded is None:
+            try:
+                self._coded = pypdfium2.PdfDocument(by_code(bytes(self._bytes)))
+            except (*BROKEN, pypdfium2.PdfiumError) as error:
+                raise Permanent(Reason.pdf_damaged, "the codes of its old fonts cannot be told") from error
+        return self._coded
+
+    def _loaded(self, number: int, pdf: pypdfium2.PdfDocument | None = None) -> pypdfium2.PdfPage:
         try:
-            return self._pdf[number - 1]
+            return (pdf or self._pdf)[number - 1]
         except pypdfium2.PdfiumError as error:
             raise Permanent(Reason.pdf_damaged, f"PDFium cannot load the page: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
 from collections.abc import Iterator, Sequence
@@ -81,21 +82,39 @@ def _unseen(
                 yield box, 1.0, "it cannot be decoded"
 
 
+def drawn(page: pypdfium2.PdfPage) -> Iterator[tuple[int, pdfium.FPDF_PAGEOBJECT, Matrix]]:
+    """(kind, object, from the object's form to the page) of all that is drawn, in the order of drawing."""
+    count = pdfium.FPDFPage_CountObjects(page)
+    return _within((pdfium.FPDFPage_GetObject(page, i) for i in range(count)), _IDENTITY, 0)
+
+
+def covers(picture: pdfium.FPDF_PAGEOBJECT, see_through: frozenset[tuple[int, int]]) -> bool:
+    """Whether nothing is seen of what is under a picture. `see_through`: sizes of those with a mask."""
+    return not pdfium.FPDFPageObj_HasTransparency(picture) and _pixels(picture) not in see_through
+
+
+def place(picture: pdfium.FPDF_PAGEOBJECT, outer: Matrix) -> Box:
+    return _box(_times(_matrix(picture), outer))
+
+
 def _pictures(page: pypdfium2.PdfPage) -> list[tuple[pdfium.FPDF_PAGEOBJECT, tuple[int, int], Box]]:
     """(picture, its pixels, where it is) of the page's pictures, those within forms too."""
-    count = pdfium.FPDFPage_CountObjects(page)
-    objects = (pdfium.FPDFPage_GetObject(page, i) for i in range(count))
-    return [found for _, found in zip(range(_MOST), _within(objects, _IDENTITY, 0), strict=False)]
+    found = (
+        (each, _pixels(each), place(each, outer))
+        for kind, each, outer in drawn(page)
+        if kind == pdfium.FPDF_PAGEOBJ_IMAGE
+    )
+    return list(itertools.islice(found, _MOST))
 
 
 def _within(
     objects: Iterator[pdfium.FPDF_PAGEOBJECT], outer: Matrix, depth: int
-) -> Iterator[tuple[pdfium.FPDF_PAGEOBJECT, tuple[int, int], Box]]:
+) -> Iterator[tuple[int, pdfium.FPDF_PAGEOBJECT, Matrix]]:
     for found in objects:
         kind = pdfium.FPDFPageObj_GetType(found)
-        if kind == pdfium.FPDF_PAGEOBJ_IMAGE:
-            yield found, _pixels(found), _box(_times(_matrix(found), outer))
-        elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < _DEPTH:
+        if kind != pdfium.FPDF_PAGEOBJ_FORM:
+            yield kind, found, outer
+        elif depth < _DEPTH:
             count = pdfium.FPDFFormObj_CountObjects(found)
             inner = (pdfium.FPDFFormObj_GetObject(found, i) for i in range(count))
             yield from _within(inner, _times(_matrix(found), outer), depth + 1)

@@ -19,7 +19,7 @@ from pikepdf import Dictionary, Name
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import HEAD, sniff
 from pipeline.flags import FlagCode
-from pipeline.sandbox import damage
+from pipeline.sandbox import damage, texts
 from pipeline.sandbox.drawer import LARGEST_UNIT
 from pipeline.sandbox.texts import Absent
 
@@ -37,6 +37,10 @@ _DRAWN_BARE = frozenset({
     "/Underline", "/Link", "/Widget", "/FileAttachment", "/Sound", "/Movie", "/Screen", "/PrinterMark",
     "/TrapNet", "/3D", "/RichMedia", "/Projection",
 })  # fmt: skip
+# A map of each code to a private character: U+F000 and the code (`legacy.OWN_CODES`).
+_OWN_CODES = b"""/CIDInit /ProcSet findresource begin 12 dict begin begincmap
+1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <00> <FF> <F000> endbfrange
+endcmap end end"""
 _TEXT_FIELDS = ("/Tx", "/Ch")
 
 Told = tuple[FlagCode, str]
@@ -55,7 +59,9 @@ class Field:
 @dataclass(frozen=True, slots=True)
 class PageFacts:
     """Of one page. `unit` is the length of its unit in 1/72 inch; `absent` are fonts that are not in the file
-    and have letters that not every renderer has.
+    and have letters that not every renderer has, `unmapped` the names of fonts that do not say which letters
+    their codes are. `legacy`: there are fonts of before Unicode, of which `by_code` tells the codes.
+    `see_through` are the sizes in pixels of pictures that do not cover all that is under them.
     """
 
     unit: float = 1.0
@@ -63,6 +69,9 @@ class PageFacts:
     fields: tuple[Field, ...] = ()
     pictures: tuple[damage.Loss, ...] = ()
     absent: tuple[Absent, ...] = ()
+    unmapped: frozenset[str] = frozenset()
+    legacy: bool = False
+    see_through: frozenset[tuple[int, int]] = frozenset()
 
 
 NOT_INSPECTED = PageFacts(
@@ -114,6 +123,9 @@ class Structure:
                 tuple(fields),
                 content.pictures,
                 tuple(content.absent),
+                frozenset(content.unmapped),
+                content.legacy,
+                frozenset(content.see_through),
             )
         except BROKEN:
             return NOT_INSPECTED
@@ -184,6 +196,20 @@ def unlocked(data: bytes) -> bytes:
             )
             raise Permanent(Reason.pdf_encrypted, message) from error
         raise Permanent(Reason.pdf_damaged, "its encryption is damaged") from error
+    return copy.getvalue()
+
+
+def by_code(data: bytes) -> bytes:
+    """A copy of a PDF whose fonts of before Unicode give their codes as private characters (`legacy`).
+
+    Raises one of `BROKEN`.
+    """
+    copy = io.BytesIO()
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        own = pdf.make_stream(_OWN_CODES)
+        for font in texts.legacy_by_code(pdf.objects):
+            font.ToUnicode = own
+        pdf.save(copy, encryption=False, compress_streams=False)
     return copy.getvalue()
 
 

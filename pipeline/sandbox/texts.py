@@ -14,10 +14,11 @@ from typing import Any
 import pikepdf
 from pikepdf import Dictionary, Name
 
-# Fonts of the time before Unicode, whose codes for Western letters show Vietnamese ones (TCVN3, VNI).
-_LEGACY = (".vn", "vni-", "vni ", "vntime", "vnarial")
+from pipeline.sandbox import legacy
+
 _BUILT_IN = ("Symbol", "ZapfDingbats")  # every renderer has them
 _EAST_ASIAN = ("Japan1", "GB1", "CNS1", "Korea1", "KR")
+_SYMBOLIC = 1 << 2  # of a font descriptor's flags
 SOME_IDEOGRAPH = 0x4E00  # for a text of such a font whose codes are in an encoding of their own
 _MOST_CODES = 65_536
 _SECTION = re.compile(rb"begin(bfchar|bfrange)(.*?)end\1", re.S)
@@ -67,6 +68,53 @@ def absent(drawing: Callable[[], pikepdf.Stream], fonts: Any) -> Iterator[Absent
         yield _judged(wanted[name], texts)
 
 
+def unmapped(fonts: Any) -> Iterator[str]:
+    """Names of simple fonts in the file of which nothing tells the letters (PDF 32000-1, 9.10.2).
+
+    PDFium takes the codes of these for Western letters. That others have no map, it tells itself.
+    """
+    for font in _each(fonts):
+        if font.get("/Subtype") == "/Type0" or isinstance(font.get("/ToUnicode"), pikepdf.Stream):
+            continue
+        encoding = font.get("/Encoding")
+        differences = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
+        names = differences if isinstance(differences, pikepdf.Array) else ()
+        numbered = any(
+            isinstance(name, Name) and _NUMBER_NAME.fullmatch(str(name).lstrip("/")) for name in names
+        )
+        if numbered or (encoding is None and _is_symbolic_truetype(font) and looks_embedded(font)):
+            yield base_name(font)
+
+
+def legacy_by_code(fonts: Any) -> Iterator[Any]:
+    """Fonts of before Unicode whose codes are those of their encoding, and that have no map of their own.
+
+    A renderer that takes the codes for Western letters takes some of them for the same letter.
+    """
+    for font in _each(fonts):
+        if font.get("/Subtype") == "/Type0" or isinstance(font.get("/ToUnicode"), pikepdf.Stream):
+            continue
+        encoding = font.get("/Encoding")
+        own = encoding == "/WinAnsiEncoding" or (encoding is None and not looks_embedded(font))
+        if own and legacy.of_font(base_name(font)) is not None:
+            yield font
+
+
+def _each(fonts: Any) -> Iterator[Any]:
+    """The fonts of a page's resources, or of a list."""
+    if isinstance(fonts, Dictionary):
+        fonts = [fonts.get(name) for name in fonts.keys()]  # noqa: SIM118  (a pikepdf object)
+    for font in fonts or ():
+        if isinstance(font, Dictionary) and font.get("/Type", "/Font") == "/Font":
+            yield font
+
+
+def _is_symbolic_truetype(font: Any) -> bool:
+    descriptor = font.get("/FontDescriptor")
+    flags = int(descriptor.get("/Flags", 0)) if isinstance(descriptor, Dictionary) else 0
+    return bool(font.get("/Subtype") == "/TrueType" and flags & _SYMBOLIC)
+
+
 def looks_embedded(font: Any) -> bool:
     """Whether a font brings its glyphs along, or every renderer has them."""
     if font.get("/Subtype") == "/Type3" or base_name(font) in _BUILT_IN:
@@ -79,7 +127,11 @@ def looks_embedded(font: Any) -> bool:
 
 
 def base_name(font: Any) -> str:
-    name = bytes(font.get("/BaseFont", Name.Nameless)).decode("utf-8", "replace").lstrip("/")
+    return without_tag(bytes(font.get("/BaseFont", Name.Nameless)).decode("utf-8", "replace").lstrip("/"))
+
+
+def without_tag(name: str) -> str:
+    """A font's name without the six letters before it that tell one subset from another."""
     prefix, plus, rest = name.partition("+")
     return rest if plus and len(prefix) == 6 else name
 
@@ -92,7 +144,8 @@ def _is_wanted(font: Any) -> bool:
 
 
 def _is_legacy(font: Any) -> bool:
-    return base_name(font).lower().startswith(_LEGACY)
+    """Whether its codes for Western letters show Vietnamese ones (TCVN3, VNI)."""
+    return legacy.of_font(base_name(font)) is not None
 
 
 def _descendant(font: Any) -> Any:

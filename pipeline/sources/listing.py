@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from pipeline.errors import Coded, Reason, UsageError
 from pipeline.filetype import is_archive
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import fetching, local, manifests, places, refs
+from pipeline.sources import fetching, groups, local, manifests, places, refs
 from pipeline.sources.choice import Choice
 
 
@@ -22,22 +23,48 @@ def list_documents(
     (.jsonl, .ndjson, .csv, .tsv), an archive (.zip, .tar, .tar.gz, .tgz) or one member of it. Archives found
     on the way are listed as their members. Two sources may name the same document: it then comes twice. With
     `passed_over` come too, each with that failure: what is hidden, what is no document by its name and was
-    not named by itself, and what `settings` do not include or do exclude.
+    not named by itself, and what `settings` do not include or do exclude. Files that are one document
+    (`groups`) come as its parts.
 
     Raises UsageError for a source that does not exist, before the first document; Permanent (access_denied)
     or Transient (store_unreachable) for a store that does not let itself be listed.
     """
     if not sources:
         raise UsageError("no source given: a folder, a file, a manifest, an archive or s3://BUCKET/PREFIX")
-    found = chain.from_iterable([_begun(_listed(source, settings)) for source in sources])
+    found: Iterator[DocumentRef]
+    rules = groups.Rules(settings)
+    found = chain.from_iterable([_begun(_listed(source, settings, rules)) for source in sources])
+    # By the order of one source it is known when a file waits no longer for others.
+    order = (
+        places.of(sources[0]).order if len(sources) == 1 and not manifests.is_manifest(sources[0]) else None
+    )
+    found = groups.grouped(found, rules, order)
     return (ref for ref in found if passed_over or not _is_passed_over(ref))
+
+
+def together(sources: Sequence[str]) -> list[list[str]]:
+    """The sources in runs that are to be listed at once: single files, as a shell makes them of *.pdf *.xml,
+    where those of one document may stand anywhere.
+    """
+    runs: list[list[str]] = []
+    single = False
+    for source in sources:
+        before, single = (
+            single,
+            places.is_file(source) and not (manifests.is_manifest(source) or is_archive(source)),
+        )
+        if single and before:
+            runs[-1].append(source)
+        else:
+            runs.append([source])
+    return runs
 
 
 def _is_passed_over(ref: DocumentRef) -> bool:
     return ref.failure is not None and ref.failure.reason is Reason.passed_over
 
 
-def _listed(source: str, settings: SourceSettings) -> Iterator[DocumentRef]:
+def _listed(source: str, settings: SourceSettings, rules: groups.Rules) -> Iterator[DocumentRef]:
     """One source."""
     place = places.of(source)
     uri = place.uri(source)
@@ -48,18 +75,22 @@ def _listed(source: str, settings: SourceSettings) -> Iterator[DocumentRef]:
     found = place.find(uri, settings)
     if found.exact and manifests.is_manifest(uri):
         manifest = next(found.refs)
-        yield from _manifest(uri, manifest.etag, settings)
+        yield from _manifest(uri, manifest.etag, settings, rules)
     else:
-        yield from _expanded(found.refs, settings, Choice(settings, found.base))
+        yield from _expanded(found.refs, settings, Choice(settings, found.base), rules)
 
 
 def _expanded(
-    found: Iterable[DocumentRef], settings: SourceSettings, choice: Choice
+    found: Iterable[DocumentRef], settings: SourceSettings, choice: Choice, rules: groups.Rules
 ) -> Iterator[DocumentRef]:
     """What is wanted of `found`, each archive replaced by what is wanted of its members."""
     for ref in found:
         if ref.failure is None and is_archive(ref.uri) and not choice.leaves_out(ref.uri):
-            yield from choice.among(_members(ref, settings))
+            members = choice.among(_members(ref, settings))
+            if ref.group is None:
+                yield from groups.one_archive(members, rules)
+            else:  # the list says what they are parts of
+                yield from (replace(member, group=ref.group) for member in members)
         else:
             yield from choice.among([ref])
 
@@ -96,10 +127,12 @@ def _member(archive: str, uri: str, settings: SourceSettings) -> Iterator[Docume
     raise UsageError(f"{uri} is not in the archive")
 
 
-def _manifest(uri: str, etag: str | None, settings: SourceSettings) -> Iterator[DocumentRef]:
+def _manifest(
+    uri: str, etag: str | None, settings: SourceSettings, rules: groups.Rules
+) -> Iterator[DocumentRef]:
     with places.of(uri).open(uri, etag, settings) as file:
         choice = Choice(settings, refs.folder_of(uri))
-        yield from _expanded(manifests.read(uri, file, settings), settings, choice)
+        yield from _expanded(manifests.read(uri, file, settings), settings, choice, rules)
 
 
 def _begun(documents: Iterator[DocumentRef]) -> Iterator[DocumentRef]:

@@ -9,7 +9,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -26,16 +26,17 @@ _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
 _LINE_BYTES = 65536  # the longest line, and the longest entry that goes over several
 _LINES = 20  # of one entry
 _LONGEST_ETAG = 200
+_LONGEST_GROUP = 500
 _FORM = 100  # entries: where all of the first are broken, the form is at fault
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _WORDS = re.compile(r"[^\W\d]+(?:[ -][^\W\d]+)*")
 _DOCUMENT = re.compile(r"\.(?:pdf|png|jpe?g|webp|tiff?|hei[cf]|avif|gif|bmp|jp2|j2k)$", re.IGNORECASE)
 _URIS = ("uri", "url", "path", "key", "file", "filename", "filepath", "s3uri", "objectkey", "documenturi")
-_ETAGS, _SIZES, _BUCKETS = ("etag",), ("size", "bytes"), ("bucket", "bucketname")
+_ETAGS, _SIZES, _BUCKETS, _GROUPS = ("etag",), ("size", "bytes"), ("bucket", "bucketname"), ("group",)
 _NAMES = "uri, url, path, key, file or filename"
 _SCHEMES = "an s3:// URI or a path"
 
-Entry = dict[str, object]  # "uri", "size" and "etag", as they stand there
+Entry = dict[str, object]  # "uri", "size", "etag" and "group", as they stand there
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ def is_manifest(name: str) -> bool:
 def read(uri: str, file: IO[bytes], settings: SourceSettings) -> Iterator[DocumentRef]:
     """The refs of a manifest's lines; `uri` is the manifest's own, and relative paths are beside it.
 
-    JSON lines: a string, or an object with "uri" (or path, url, key, …) and, if known, "etag", "size" and
-    "bucket". Separated by comma, semicolon or tab: a column with such a heading, or without headings the
-    first column, or bucket and URL-encoded key as S3 Inventory writes them. Blank lines are passed over.
+    JSON lines: a string, or an object with "uri" (or path, url, key, …) and, if known, "etag", "size",
+    "bucket" and "group": the files of one document have the same. Separated by comma, semicolon or tab: a
+    column with such a heading, or without headings the first column, or bucket and URL-encoded key as S3
+    Inventory writes them. Blank lines are passed over.
 
     What an entry may name is judged by `roots`. A list of which no entry can be understood is one failure.
     """
@@ -87,16 +89,17 @@ def _checked(
 ) -> Iterator[DocumentRef]:
     for number, entry in entries:
         place = f"{uri}#line-{number}"
+        group: str | None = None
         try:
+            group = _group(entry)
             ref = _ref(uri, entry)
         except ValueError as error:
-            yield refs.broken(place, Reason.manifest_line, f"line {number}: {one_line(error)}")
-            continue
-        refusal = roots.manifest_refusal(uri, ref.uri, settings)
-        if refusal is not None:
-            yield refs.broken(place, Reason.outside_root, f"line {number}: {refusal}")
+            ref = refs.broken(place, Reason.manifest_line, f"line {number}: {one_line(error)}")
         else:
-            yield ref
+            refusal = roots.manifest_refusal(uri, ref.uri, settings)
+            if refusal is not None:
+                ref = refs.broken(place, Reason.outside_root, f"line {number}: {refusal}")
+        yield ref if group is None else replace(ref, group=group)
 
 
 def _lines(file: IO[bytes]) -> Iterator[_Line]:
@@ -286,6 +289,7 @@ def _plain(name: str) -> str:
 def _entry(columns: Entry, names: Sequence[str] = _URIS) -> Entry:
     """What we know of an entry, whatever its columns are called."""
     entry = {"uri": _first(columns, names), "etag": _first(columns, _ETAGS), "size": _first(columns, _SIZES)}
+    entry["group"] = _first(columns, _GROUPS)
     bucket, uri = _first(columns, _BUCKETS), entry["uri"]
     if isinstance(bucket, str) and bucket.strip() and isinstance(uri, str) and uri and "://" not in uri:
         entry["uri"] = f"s3://{bucket.strip()}/{uri}"
@@ -308,6 +312,17 @@ def _ref(manifest: str, entry: Entry | str) -> DocumentRef:
     if len(etag) > _LONGEST_ETAG or not all("!" <= character <= "~" for character in etag):
         raise ValueError("“etag” is not one")
     return refs.found(_resolved(manifest, uri.strip()), _size(entry["size"]), etag or None)
+
+
+def _group(entry: Entry | str) -> str | None:
+    """By what the entry is put together with others, None if by nothing."""
+    given = None if isinstance(entry, str) else entry["group"]
+    if isinstance(given, bool) or not isinstance(given, str | int | None):
+        raise ValueError("“group” is neither text nor a number")
+    group = "" if given is None else str(given).strip()
+    if len(group) > _LONGEST_GROUP:
+        raise ValueError(f"“group” is longer than {_LONGEST_GROUP} characters")
+    return group or None
 
 
 def _size(given: object) -> int | None:

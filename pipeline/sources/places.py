@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.records import DocumentRef
@@ -30,6 +30,9 @@ class Place(Protocol):
 
     def find(self, uri: str, settings: SourceSettings) -> Found:
         """What is there, streamed, passed-over things with their failure. Raises UsageError if nothing is."""
+
+    def order(self, uri: str) -> Any:
+        """By what it sorts the URIs that `find` names."""
 
     def read(
         self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
@@ -63,6 +66,9 @@ class Disk:
         return Found(
             _some(local.glob(uri, settings), f"no file matches {uri}"), exact=False, base=refs.wild_base(uri)
         )
+
+    def order(self, uri: str) -> Any:
+        return uri.split("/")  # a folder's names are sorted, and what is in it comes in its place
 
     def read(
         self,
@@ -103,6 +109,9 @@ class Buckets:
         found = iter([first]) if exact else chain([first], objects)
         return Found(found, exact, base=refs.folder_of(uri))
 
+    def order(self, uri: str) -> Any:
+        return uri
+
     def read(
         self, uri: str, settings: SourceSettings, etag: str | None, limits: SizeLimits
     ) -> tuple[bytes, str | None]:
@@ -133,6 +142,11 @@ _PLACES: dict[str, Place] = {"": Disk(), "file": Disk(), "s3": Buckets()}
 def uri(typed: str) -> str:
     """The URI by which the store knows what a person typed. Raises UsageError."""
     return of(typed).uri(typed)
+
+
+def is_file(typed: str) -> bool:
+    """Whether a person has typed the name of a file of this machine."""
+    return isinstance(place := of(typed), Disk) and Path(place.uri(typed)).is_file()
 
 
 def of(uri: str) -> Place:

@@ -34,7 +34,7 @@ from pipeline.store.entities import (
     Repair,
 )
 from pipeline.store.failures import reopen
-from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
+from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, witnesses
 
 _NAMED = 100  # differences that are told one by one
 _BATCH = 2000  # documents put back in one transaction
@@ -179,7 +179,7 @@ def _drop_results(db: Database, connection: Connection, job: Job) -> int:
 def _drop_rows_of_nobody(connection: Connection) -> int:
     return sum(
         connection.execute(delete(table).where(_of_nobody(table))).rowcount
-        for table in (checks, fields, extractions, pages)
+        for table in (witnesses, checks, fields, extractions, pages)
     )
 
 

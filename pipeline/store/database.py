@@ -130,9 +130,7 @@ class Database:
         given). It is PostgreSQL's SQL; three things are put otherwise for SQLite: it has one writer at a time
         and no row locks, and it unpacks a JSON list, which stands for many rows, in words of its own.
         """
-        if statement not in self._prepared:
-            self._prepared[statement] = self._prepare(statement)
-        words, moments = self._prepared[statement]
+        words, moments = self._prepare_once(statement)
         now = None if self._clock is None else self._clock()
         for name in moments:
             values[name] = self._moment(now, float(values.get(name, 0.0)))
@@ -145,6 +143,15 @@ class Database:
         rows: Sequence[Sequence[Any]] = raw.fetchall()
         raw.close()
         return rows
+
+    def words(self, statement: str) -> str:
+        """A statement as `sql` takes it, without moments, in the words of the driver."""
+        return self._prepare_once(statement)[0]
+
+    def _prepare_once(self, statement: str) -> tuple[str, frozenset[str]]:
+        if statement not in self._prepared:
+            self._prepared[statement] = self._prepare(statement)
+        return self._prepared[statement]
 
     def _prepare(self, statement: str) -> tuple[str, frozenset[str]]:
         """The statement in the driver's words, and the names of its moments."""

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline.errors import Reason
-from pipeline.records import DocumentRef, Failure
-from pipeline.store import rows
+from pipeline.records import DocumentRef
+from pipeline.store import files, rows
 from pipeline.store.database import Database
 from pipeline.store.entities import Job
 
-_LONGEST_URI = 2000  # bytes; an index entry of PostgreSQL holds 2,700
-
 _INSERT = """
 INSERT INTO documents (
-    job_id, uri, size, etag, reason, message, traceback, retryable, state, attempts, losses, suspect,
+    job_id, uri, size, etag, parts, reason, message, traceback, retryable, state, attempts, losses, suspect,
     added_at, ready_at, scheduled_at, finished_at)
-SELECT :job, uri, size, etag, reason, message, traceback, retryable,
+SELECT :job, uri, size, etag, parts, reason, message, traceback, retryable,
     CASE WHEN reason IS NULL THEN 'pending' ELSE 'quarantined' END, 0, 0, false,
     @now, @now, @now, CASE WHEN reason IS NOT NULL THEN @now END
 FROM json_to_recordset(CAST(:refs AS json)) AS refs(
-    uri text, size bigint, etag text, reason text, message text, traceback text, retryable boolean)
-WHERE true
+    uri text, size bigint, etag text, parts integer, reason text, message text, traceback text,
+    retryable boolean)
+WHERE parts IS NOT NULL OR NOT EXISTS (
+    SELECT 1 FROM parts AS files WHERE files.job_id = :job AND files.uri = refs.uri)
 ON CONFLICT (job_id, uri) DO NOTHING
 RETURNING uri
 """
@@ -36,7 +34,7 @@ _CHANGED = """
 SELECT uri FROM json_to_recordset(CAST(:refs AS json)) AS refs(uri text, etag text)
 WHERE EXISTS (
     SELECT 1 FROM documents
-    WHERE job_id = :job AND documents.uri = refs.uri AND documents.etag <> refs.etag)
+    WHERE job_id = :job AND documents.uri = refs.uri AND documents.etag <> refs.etag AND parts IS NULL)
 """
 _LOCK = """
 SELECT id FROM documents
@@ -60,20 +58,17 @@ UPDATE documents SET etag = :etag, size = :size WHERE job_id = :job AND uri = :u
 
 def item(ref: DocumentRef) -> dict[str, Any]:
     """What is listed, as columns."""
-    uri, failure = rows.clean(ref.uri), ref.failure
-    if len(uri.encode()) > _LONGEST_URI:
-        failure = Failure(
-            Reason.uri_too_long, f"the name has {len(uri.encode()):,} bytes, at most {_LONGEST_URI:,}"
-        )
-        digest = hashlib.sha256(uri.encode()).hexdigest()
-        uri = f"{uri.encode()[: _LONGEST_URI - 100].decode('utf-8', 'ignore')}…{digest}"
-    return {"uri": uri, "size": ref.size, "etag": ref.etag, **rows.failure(failure)}
+    uri, failure = rows.uri(ref.uri, ref.failure)
+    listed = {"uri": uri, "size": ref.size, "etag": ref.etag, "parts": len(ref.parts) or None}
+    return {**listed, **rows.failure(failure), "files": files.items(ref)}
 
 
 def insert(db: Database, connection: Connection, job: Job, items: Iterable[dict[str, Any]]) -> set[str]:
-    """Adds those that are not there yet; returns their URIs."""
-    new = {uri for (uri,) in db.sql(connection, _INSERT, job=job.id, refs=rows.dump(list(items)))}
+    """Adds those that are not there yet, as documents or as files of one; returns their URIs."""
+    items = list(items)
+    new = {uri for (uri,) in db.sql(connection, _INSERT, job=job.id, refs=rows.dump(items))}
     if new:
+        files.put(db, connection, job, [item for item in items if item["files"] and item["uri"] in new])
         db.sql(connection, _COUNT, job=job.id, new=len(new))
     return new
 

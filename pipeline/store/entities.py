@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.records import Extraction, Failure
+from pipeline.records import DocumentRef, Extraction, Failure, Part
 from schemas.shape import Sql
 
 State = Literal["pending", "leased", "done", "review", "partial", "quarantined"]
@@ -57,7 +57,8 @@ class Added:
     """What became of a listing: new documents, documents that were there already, entries that are broken.
 
     `changed` counts known documents whose etag in the listing is no longer the one on record. A pending one
-    takes the new etag; a finished one is left as it is, and the first twenty such URIs are named.
+    takes the new etag; a finished one is left as it is, and the first twenty such URIs are named. Those of
+    several files to which a file came are read again; `reopened` counts them.
     """
 
     added: int
@@ -65,6 +66,7 @@ class Added:
     failed: int
     changed: int = 0
     changed_uris: tuple[str, ...] = ()
+    reopened: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class Lease:
     attempt   which try of the document this is, from 1; tries given back without a failure are not counted
     losses    how often a worker vanished while it held this document
     suspect   a worker died with it: it was claimed alone and is to be worked on alone
-    size      bytes, as listed
+    size      bytes, as listed, of all files together
+    parts     the files of a document that has several, in order
     """
 
     job_id: int
@@ -89,6 +92,7 @@ class Lease:
     losses: int = 0
     suspect: bool = False
     size: int | None = None
+    parts: tuple[DocumentRef, ...] = ()
 
     @property
     def tries(self) -> int:
@@ -173,6 +177,7 @@ class DocumentRow:
     etag: str | None
     pages: int | None
     attempts: int
+    parts: tuple[Part, ...] = ()  # its files, where they are several
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,7 @@ class StoredExtraction:
     uri: str
     sha256: str | None
     extraction: Extraction
+    parts: tuple[Part, ...] = ()  # its files, where they are several
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +216,6 @@ class Purged:
     extractions: int
     fields: int
     checks: int
+    witnesses: int
+    parts: int = 0
     copies: tuple[str, ...] = ()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -14,8 +14,9 @@ from sqlalchemy import column, select, table
 from pipeline.errors import UsageError
 from pipeline.outputs import whole
 from pipeline.printable import as_json
+from pipeline.records import Extraction
 from pipeline.settings import SourceSettings
-from pipeline.store import formats
+from pipeline.store import formats, views
 from pipeline.store.books import Books
 from pipeline.store.database import Database
 from pipeline.store.entities import Job, View
@@ -57,9 +58,9 @@ def export(
     """
     target = _Target(job, str(out), format)
     settings = settings or SourceSettings()
-    views = job.views if target.format in ("csv", "parquet") else job.views[:1]
+    exported = job.views if target.format in ("csv", "parquet") else job.views[:1]
     files = []
-    for view in views:
+    for view in exported:
         name = target.of(view)
         if target.parts and not name.startswith("s3://"):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -121,11 +122,12 @@ def _jsonl(db: Database, job: Job, file: IO[bytes]) -> int:
             view.list_path[0] if view.list_path else item.path[0]
             for view in job.views
             for item in view.columns
+            if item.path not in (views.SOURCES, views.WITNESSES)
         )
     )
     for found in Results(db, Jobs(db)).extractions(job):
         record = {name: found.extraction.record.get(name) for name in names}
-        _line(file, found.uri, job, found.extraction.state, None, record)
+        _line(file, found.uri, job, found.extraction.state, None, record, _told(found.extraction))
         number += 1
     for failure in Failures(db).each(job):
         if failure.failure.page is None:
@@ -134,8 +136,23 @@ def _jsonl(db: Database, job: Job, file: IO[bytes]) -> int:
     return number
 
 
-def _line(file: IO[bytes], uri: str, job: Job, state: str, reason: str | None, record: Any) -> None:
+def _told(extraction: Extraction) -> dict[str, Any]:
+    """Where each value came from, and what witnesses say of it."""
+    sources = {field.path: field.source for field in extraction.fields if field.value is not None}
+    return {"sources": sources, "witnesses": [asdict(item) for item in extraction.testimony]}
+
+
+def _line(
+    file: IO[bytes],
+    uri: str,
+    job: Job,
+    state: str,
+    reason: str | None,
+    record: Any,
+    told: Mapping[str, Any] | None = None,
+) -> None:
     item = {"document_uri": uri, "job": job.name, "state": state, "reason": reason, "record": record}
+    item |= told or {}
     file.write(as_json(item).encode() + b"\n")
 
 

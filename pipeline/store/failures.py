@@ -29,7 +29,7 @@ from pipeline.errors import Reason, UsageError
 from pipeline.store import rows
 from pipeline.store.database import Database
 from pipeline.store.entities import FailedItem, FailureGroup, Job
-from pipeline.store.tables import documents, extractions, pages
+from pipeline.store.tables import documents, extractions, pages, parts
 
 _BATCH = 2000  # documents put back in one transaction
 
@@ -75,8 +75,8 @@ class Failures:
     def retry(self, job: Job, *, reason: str | None = None, document: str | None = None) -> int:
         """Puts quarantined and partial documents back to pending, with fresh attempts; returns how many.
 
-        Their good pages are kept. Exactly one of `reason` and `document` is given. Raises UsageError when the
-        document is unknown, finished or being worked on.
+        Their good pages are kept. Exactly one of `reason` and `document` is given, which is a URI, of any of
+        its files. Raises UsageError when the document is unknown, finished or being worked on.
         """
         if (reason is None) == (document is None):
             raise UsageError("say which documents to try again: either a reason or a document")
@@ -84,7 +84,7 @@ class Failures:
             documents.c.job_id == job.id, documents.c.state.in_(("quarantined", "partial"))
         )
         if document is not None:
-            chosen = chosen.where(documents.c.uri == document)
+            chosen = chosen.where(named(document))
         else:
             _known(reason)
             this_page = exists().where(pages.c.document_id == documents.c.id, pages.c.reason == reason)
@@ -113,11 +113,19 @@ class Failures:
 
     def _why_not(self, job: Job, document: str) -> str:
         with self._db.read() as connection:
-            query = select(documents.c.state).where(documents.c.job_id == job.id, documents.c.uri == document)
-            state = connection.execute(query).scalar_one_or_none()
+            query = select(documents.c.state).where(documents.c.job_id == job.id, named(document))
+            state = connection.execute(query).scalars().first()
         if state is None:
             return f"job {job.name} has no document {document}"
         return f"{document} is {state}; only quarantined and partial documents are tried again"
+
+
+def named(uri: str) -> ColumnElement[bool]:
+    """The document with this name, or with a file of this name."""
+    # Not EXISTS for each document: SQLite would look at all of them.
+    return or_(
+        documents.c.uri == uri, documents.c.id.in_(select(parts.c.document_id).where(parts.c.uri == uri))
+    )
 
 
 def _failures(job: Job) -> Subquery:

@@ -14,6 +14,8 @@ from pipeline.store.entities import Column, Job, View
 from pipeline.store.tables import jobs
 from schemas.registry import SchemaSpec
 
+_JUDGING = ("review_below", "sources_of_authority")  # settings that `vinbatch judge` applies
+
 
 class Jobs:
     """What was asked for, by name."""
@@ -47,8 +49,9 @@ class Jobs:
             else:
                 if differences := list(_differences(found, spec, settings, checkpoint)):
                     judge = (
-                        f" `vinbatch judge --job {name}` applies another review_below to what was read."
-                        if any(difference.startswith("review_below ") for difference in differences)
+                        f" `vinbatch judge --job {name}` applies another {' or '.join(_JUDGING)}"
+                        " to what was read."
+                        if any(difference.startswith(_JUDGING) for difference in differences)
                         else ""
                     )
                     raise UsageError(
@@ -61,10 +64,11 @@ class Jobs:
                     connection.execute(longer.values(sources=[*found["sources"], *more]))
             return _job(connection.execute(mine).mappings().one())
 
-    def set_review_below(self, job: Job, review_below: float) -> None:
-        """Later runs of the job are to have this threshold."""
+    def set_judgement(self, job: Job, review_below: float, authority: Sequence[str] | None) -> None:
+        """Later runs of the job are to have this threshold and these sources of authority."""
+        named = None if authority is None else list(authority)
         with self._db.write() as connection:
-            settings = {**job.settings, "review_below": review_below}
+            settings = {**job.settings, "review_below": review_below, "sources_of_authority": named}
             connection.execute(update(jobs).where(jobs.c.id == job.id).values(settings=settings))
 
     def find(self, name: str) -> Job:

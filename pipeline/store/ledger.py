@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from pipeline.errors import LeaseLost, Reason
 from pipeline.records import DocumentRef, Failure
-from pipeline.store import enqueue, rows
+from pipeline.store import enqueue, files, rows
 from pipeline.store.database import Database
 from pipeline.store.entities import Added, Job, Lease, State
 from pipeline.store.tables import moment
@@ -41,7 +41,7 @@ UPDATE documents
 SET state = 'leased', lease_token = :token, worker = :worker, attempts = attempts + 1,
     ready_at = @end, scheduled_at = @now
 FROM chosen WHERE documents.id = chosen.id
-RETURNING job_id, documents.id, uri, etag, lease_token, attempts, ready_at, losses, suspect, size
+RETURNING job_id, documents.id, uri, etag, lease_token, attempts, ready_at, losses, suspect, size, parts
 """
 
 # Documents whose lease is over become pending again, as suspects, or are given up.
@@ -142,20 +142,39 @@ class Ledger:
 
         A ref with a failure becomes a quarantined row at once.
         """
-        added = known = failed = changed = 0
+        added = known = failed = changed = reopened = 0
         uris: list[str] = []
         for chunk in _batches(refs, batch):
-            items = {item["uri"]: item for item in map(enqueue.item, chunk)}
+            listed = [enqueue.item(ref) for ref in chunk]
+            items = {item["uri"]: item for item in listed if not item["files"]}
             with self._db.write(durable=True) as connection:
-                new = enqueue.insert(self._db, connection, job, items.values())
-                old = [item for uri, item in items.items() if uri not in new]
+                told, new = self._add_groups(connection, job, [item for item in listed if item["files"]])
+                single = enqueue.insert(self._db, connection, job, items.values())
+                old = [item for uri, item in items.items() if uri not in single]
                 other = enqueue.take_on_changed(self._db, connection, job, old) if old else []
-            added += len(new)
-            known += len(chunk) - len(new)
-            failed += sum(items[uri]["reason"] is not None for uri in new)
+            broken = [*(item for item in new if item["reason"]), *(u for u in single if items[u]["reason"])]
+            other = [*told.changed, *other]
+            added += len(new) + len(single)
+            known += len(chunk) - len(new) - len(single)
+            failed += len(broken)
             changed += len(other)
+            reopened += told.reopened
             uris += other[: 20 - len(uris)]
-        return Added(added, known, failed, changed, tuple(uris))
+        return Added(added, known, failed, changed, tuple(uris), reopened)
+
+    def _add_groups(
+        self, connection: Connection, job: Job, groups: Sequence[files.Item]
+    ) -> tuple[files.Told, list[files.Item]]:
+        """Documents of several files: what became of known ones, and those that are new."""
+        told = files.Told()
+        new: list[files.Item] = []
+        for run in files.without_overlap(groups):
+            one = files.take_on(self._db, connection, job, run)
+            added = enqueue.insert(self._db, connection, job, one.fresh) if one.fresh else set()
+            new += [item for item in one.fresh if item["uri"] in added]
+            told.changed += one.changed
+            told.reopened += one.reopened
+        return told, new
 
     def claim(
         self,
@@ -187,7 +206,10 @@ class Ledger:
             if not found:
                 for mend in _MEND_CLOCKS:
                     self._db.sql(connection, mend, job=job.id, ahead=_CLOCK_STEP)
-        return sorted(map(_lease, found), key=lambda lease: lease.document_id)
+            several = [row[1] for row in found if row[-1]]
+            parts = files.of(connection, several) if several else {}
+        leases = [_lease(row, parts.get(row[1], ())) for row in found]
+        return sorted(leases, key=lambda lease: lease.document_id)
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         """Lengthens leases from now; returns those that are lost, whose work is to be dropped."""
@@ -255,9 +277,11 @@ def lost(lease: Lease) -> LeaseLost:
     return LeaseLost(f"{lease.uri}: this lease is over; another worker may have the document")
 
 
-def _lease(row: Sequence[Any]) -> Lease:
-    job, document, uri, etag, token, attempt, expires, losses, suspect, size = row
-    return Lease(job, document, uri, etag, token, attempt, moment(expires), losses, bool(suspect), size)
+def _lease(row: Sequence[Any], parts: tuple[DocumentRef, ...]) -> Lease:
+    job, document, uri, etag, token, attempt, expires, losses, suspect, size, _ = row
+    return Lease(
+        job, document, uri, etag, token, attempt, moment(expires), losses, bool(suspect), size, parts
+    )
 
 
 def _why(failure: Failure) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _OF_SCHEMA: dict[str, tuple[pa.DataType, frozenset[type]]] = {  # and what its v
     "boolean": (pa.bool_(), frozenset({bool})),
     "date": (pa.date32(), frozenset({date})),
     "datetime": (pa.timestamp("us"), frozenset({datetime})),
+    "json": (pa.string(), frozenset({str, dict, list})),
 }
 
 

@@ -9,15 +9,39 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union,
+    union_all,
+    update,
+)
 
 from pipeline.errors import UsageError
 from pipeline.store.database import Database
 from pipeline.store.entities import Job, Purged
-from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages
+from pipeline.store.failures import named
+from pipeline.store.tables import (
+    checks,
+    documents,
+    extractions,
+    fields,
+    invoice_index,
+    jobs,
+    pages,
+    parts,
+    witnesses,
+)
 
 _BATCH = 2000  # documents removed in one transaction
-_OWNED = (checks, fields, extractions, pages)  # a document's rows, those that refer to others first
+# A document's rows, those that refer to others first.
+_OWNED = (witnesses, checks, fields, extractions, pages, parts)
 _SHORTEST_SUBJECT = 4  # characters
 
 
@@ -30,12 +54,12 @@ def purge(
     subject: str | None = None,
     dry_run: bool = False,
 ) -> Purged:
-    """Removes documents with their pages, cached results, extractions, fields and checks.
+    """Removes documents with their pages, cached results, extractions, fields, checks and testimony.
 
-    At most one of: `document`, a URI; `older_than`, finished that long ago; `subject`, a value such as a
-    person's number or name, looked for in fields, in what the model wrote, in codes and in file names, as
-    a whole word and without regard to case. In all jobs, or in `job`, which alone means all of its
-    documents. With dry_run nothing is removed. A document that somebody works on is removed too: that
+    At most one of: `document`, a URI, of any of its files; `older_than`, finished that long ago; `subject`, a
+    value such as a person's number or name, looked for in fields, in what the model wrote, in codes and in
+    file names, as a whole word and without regard to case. In all jobs, or in `job`, which alone means all of
+    its documents. With dry_run nothing is removed. A document that somebody works on is removed too: that
     worker's lease is lost.
     """
     given = sum(one is not None for one in (document, older_than, subject))
@@ -45,7 +69,7 @@ def purge(
     if job is not None:
         chosen = chosen.where(documents.c.job_id == job.id)
     if document is not None:
-        chosen = chosen.where(documents.c.uri == document)
+        chosen = chosen.where(named(document))
     elif older_than is not None:
         chosen = chosen.where(documents.c.finished_at < db.later(-older_than.total_seconds()))
     elif subject is not None:
@@ -98,15 +122,21 @@ def _remove(db: Database, chosen: Select[tuple[int]], ids: Sequence[int]) -> dic
 
 def _copies(db: Database, uri: str) -> tuple[str, ...]:
     """Up to a hundred other URIs under which the same bytes stand in the store."""
-    same = select(documents.c.sha256).where(documents.c.uri == uri, documents.c.sha256.is_not(None))
-    query = select(documents.c.uri).where(documents.c.sha256.in_(same), documents.c.uri != uri).distinct()
+    meant = select(documents.c.id).where(named(uri))
+    # Each file by its bytes: of a document of several, the row itself has those of the first.
+    columns = ((documents.c.id, documents.c), (parts.c.document_id, parts.c))
+    same = union_all(*(select(c.sha256).where(id.in_(meant), c.sha256.is_not(None)) for id, c in columns))
+    others = union(
+        *(select(c.uri).where(id.not_in(meant), c.sha256.in_(same)) for id, c in columns)
+    ).subquery()
+    query = select(others.c.uri).order_by(others.c.uri).limit(100)
     with db.read() as connection:
-        return tuple(connection.execute(query.order_by(documents.c.uri).limit(100)).scalars())
+        return tuple(connection.execute(query).scalars())
 
 
 def _forget(db: Database) -> None:
     """What was removed leaves the files too: SQLite's log is emptied, PostgreSQL's dead rows are cleared."""
-    tables = ", ".join(table.name for table in (documents, *_OWNED))
+    tables = ", ".join(table.name for table in (documents, *_OWNED, invoice_index))
     statement = "PRAGMA wal_checkpoint(TRUNCATE)" if db.is_sqlite else f"VACUUM {tables}"
     with db.errors(), db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(statement)
@@ -126,7 +156,11 @@ def _mentions(subject: str) -> ColumnElement[bool]:
         fields.c.document_id == documents.c.id,
         or_(fields.c.raw.regexp_match(pattern), fields.c.value.regexp_match(pattern)),
     )
-    return or_(documents.c.uri.regexp_match(pattern), in_fields, in_pages)
+    in_names = exists().where(
+        parts.c.document_id == documents.c.id,
+        or_(parts.c.uri.regexp_match(pattern), parts.c.message.regexp_match(pattern)),
+    )
+    return or_(documents.c.uri.regexp_match(pattern), in_names, in_fields, in_pages)
 
 
 def subject_pattern(subject: str) -> str:

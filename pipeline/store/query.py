@@ -13,7 +13,7 @@ import pickle
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
@@ -59,8 +59,12 @@ class Rows:
 
 
 @contextmanager
-def query(db: Database, sql: str, *, seconds: float = 300.0) -> Iterator[Rows]:
+def query(
+    db: Database, sql: str, *, seconds: float = 300.0, values: Mapping[str, str] | None = None
+) -> Iterator[Rows]:
     """Runs one SELECT that cannot write, by the database's own means.
+
+    With `values`, those of its `:name`s, it is a statement of ours, written as `Database.sql` takes it.
 
     Its rows are read to the end before the first is handed out, so a reader that pauses holds up nobody.
     Raises UsageError with the database's complaint in one line, or when they take more than `seconds`.
@@ -68,7 +72,7 @@ def query(db: Database, sql: str, *, seconds: float = 300.0) -> Iterator[Rows]:
     kinds = _kinds(db)
     with _Answer() as answer:
         ask = _sqlite if db.is_sqlite else _postgres
-        columns = ask(db, sql, seconds, answer)
+        columns = ask(db, sql if values is None else db.words(sql), seconds, answer, values)
         yield Rows(columns, answer.rows(), kinds)
 
 
@@ -122,7 +126,9 @@ def _too_slow(seconds: float) -> UsageError:
 # PostgreSQL
 
 
-def _postgres(db: Database, sql: str, seconds: float, answer: _Answer) -> tuple[str, ...]:
+def _postgres(
+    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str] | None
+) -> tuple[str, ...]:
     engine = db.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     until, role = time.monotonic() + seconds, None
     try:
@@ -132,7 +138,7 @@ def _postgres(db: Database, sql: str, seconds: float, answer: _Answer) -> tuple[
             _allow_until(raw, until)
             with raw.cursor("vinbatch_query") as cursor:
                 # As the body of a cursor it is one statement, and that one a SELECT.
-                cursor.execute(sql)
+                cursor.execute(sql, values)
                 columns = tuple(column.name for column in cursor.description)
                 while rows := cursor.fetchmany(_BATCH):
                     answer.add(rows)
@@ -219,7 +225,9 @@ def _refuse(connection: Connection, sql: str) -> None:
 # SQLite
 
 
-def _sqlite(db: Database, sql: str, seconds: float, answer: _Answer) -> tuple[str, ...]:
+def _sqlite(
+    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str] | None
+) -> tuple[str, ...]:
     address = f"file:{quote(str(db.path))}?mode=ro"
     until = time.monotonic() + seconds
     try:
@@ -228,8 +236,10 @@ def _sqlite(db: Database, sql: str, seconds: float, answer: _Answer) -> tuple[st
             connection.create_aggregate("decimal_sum", 1, _DecimalSum)
             # Called now and then: so Ctrl-C ends a long query too.
             connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+            # Its first use in a connection looks like a change of tables, which the authorizer would refuse.
+            connection.execute("SELECT 1 FROM json_each('[]')").close()
             connection.set_authorizer(_authorize)
-            cursor = connection.execute(sql)
+            cursor = connection.execute(sql, values or {})
             if cursor.description is None:
                 raise UsageError("the query failed: only SELECT is allowed here")
             while rows := cursor.fetchmany(_BATCH):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
 
-# Not alembic_version, and nothing that others may have put beside.
+# Those that were there before the role was. Not alembic_version, and nothing that others may have put beside.
 _TABLES = ("jobs", "documents", "pages", "extractions", "fields", "checks")
 
 

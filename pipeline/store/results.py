@@ -18,13 +18,13 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline.records import Extraction, PageResult
-from pipeline.store import rows, views
+from pipeline.records import Extraction, PageResult, Part
+from pipeline.store import files, rows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, pages
+from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
 
 _BATCH = 500  # documents that are held while results are streamed
 
@@ -77,24 +77,40 @@ FROM held, json_to_recordset(CAST(:checks AS json)) AS given(
     number integer, code text, passed boolean, severity text, message text, fields text, expected text,
     found text)
 """
-_PARTS = (_PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS)
+_PUT_WITNESSES = """
+INSERT INTO witnesses (document_id, number, field, source, verdict, raw, value, type, page, box)
+SELECT held.id, number, field, source, verdict, raw, value, type, page, box
+FROM held, json_to_recordset(CAST(:witnesses AS json)) AS given(
+    number integer, field text, source text, verdict text, raw text, value text, type text, page integer,
+    box text)
+"""
+_PUT_PARTS = """
+UPDATE parts
+SET size = coalesce(given.size, parts.size), etag = coalesce(given.etag, parts.etag), sha256 = given.sha256,
+    pages = given.pages, reason = given.reason, message = given.message
+FROM held, json_to_recordset(CAST(:parts AS json)) AS given(
+    part integer, size bigint, etag text, sha256 text, pages integer, reason text, message text)
+WHERE parts.document_id = held.id AND parts.part = given.part
+"""
+_PARTS = (_PUT_PARTS, _PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS, _PUT_WITNESSES)
 
 # PostgreSQL is asked once. SQLite cannot do it all in one statement, and need not: it is in this process.
 _FINISH_WITH_PARTS = f"""
-WITH held AS ({_FINISH}), pages_put AS ({_PUT_PAGES}), pages_dropped AS ({_DROP_PAGES}),
-    extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}), checks_put AS ({_PUT_CHECKS})
+WITH held AS ({_FINISH}), parts_put AS ({_PUT_PARTS}), pages_put AS ({_PUT_PAGES}),
+    pages_dropped AS ({_DROP_PAGES}), extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}),
+    checks_put AS ({_PUT_CHECKS}), witnesses_put AS ({_PUT_WITNESSES})
 SELECT id FROM held
 """
 _HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"
 _PARTS_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in _PARTS)
-_RESULT_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in (_PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS))
+_RESULT_ALONE = _PARTS_ALONE[3:]  # of pages that are there already
 
 # FOR SHARE: nobody takes the document back between the look and the write.
 _SAVE_PAGE = f"WITH held AS (SELECT id FROM documents WHERE {HELD} FOR SHARE) {_PUT_PAGES}"
 
 
 class Results:
-    """Pages, extractions, fields and checks."""
+    """Pages, extractions, fields, checks and what witnesses say."""
 
     def __init__(self, database: Database, jobs: Jobs) -> None:
         self._db = database
@@ -113,11 +129,13 @@ class Results:
         extraction: Extraction,
         pages: Sequence[PageResult],
         *,
-        sha256: str,
+        sha256: str | None,
         etag: str | None = None,
+        parts: Sequence[Part] = (),
     ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
 
+        `sha256` and `etag` are those of the first file; `parts` are all of them, where there are several.
         Returns the state that the document is in now.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
@@ -137,6 +155,7 @@ class Results:
             "sha256": sha256,
             "etag": etag,
             "page_count": len(pages),
+            "parts": rows.dump([files.found(number, part) for number, part in enumerate(parts, 1)]),
             "pages": rows.dump([rows.page(page) for page in pages]),
             **_parts(extraction),
         }
@@ -215,6 +234,7 @@ class Results:
 
     def _rows(self, job: Job, *, finished: bool) -> Iterator[DocumentRow]:
         for batch in self._batches(job, finished=finished):
+            several = self._parts_of(batch)
             for row in batch:
                 yield DocumentRow(
                     row["uri"],
@@ -225,12 +245,14 @@ class Results:
                     row["etag"],
                     row["pages"],
                     row["attempts"],
+                    several.get(row["id"], ()),
                 )
 
     def extractions(self, job: Job) -> Iterator[StoredExtraction]:
         """All results of a job in the order its documents were added, streamed."""
         for batch in self._batches(job, finished=True):
             ids = [row["id"] for row in batch]
+            several = self._parts_of(batch)
             with self._db.read() as connection:
                 query = select(extractions.c.document_id, extractions.c.record)
                 records = {
@@ -239,6 +261,7 @@ class Results:
                 }
                 found_fields = _grouped(connection, fields, ids)
                 found_checks = _grouped(connection, checks, ids)
+                found_witnesses = _grouped(connection, witnesses, ids)
             for row in batch:
                 if (document := row["id"]) in records:
                     result = rows.extraction(
@@ -247,8 +270,17 @@ class Results:
                         found_fields[document],
                         found_checks[document],
                         row["pages"],
+                        found_witnesses[document],
                     )
-                    yield StoredExtraction(row["uri"], row["sha256"], result)
+                    yield StoredExtraction(row["uri"], row["sha256"], result, several.get(document, ()))
+
+    def _parts_of(self, batch: Sequence[RowMapping]) -> dict[int, tuple[Part, ...]]:
+        """The files of those documents that have several."""
+        ids = [row["id"] for row in batch if row["parts"]]
+        if not ids:
+            return {}
+        with self._db.read() as connection:
+            return files.stored(connection, ids)
 
     def _batches(self, job: Job, *, finished: bool) -> Iterator[Sequence[RowMapping]]:
         """Documents in the order of their ids; each batch is read on its own: nothing is held open."""
@@ -280,6 +312,7 @@ def _parts(extraction: Extraction) -> dict[str, str]:
         "record": rows.dump(extraction.record),
         "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
         "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
+        "witnesses": rows.dump([rows.testimony(n, item) for n, item in enumerate(extraction.testimony, 1)]),
     }
 
 

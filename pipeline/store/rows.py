@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -12,8 +13,22 @@ from sqlalchemy import RowMapping
 
 from pipeline.errors import Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Check, Code, Extraction, Failure, Field, Flag, PageRecord, PageResult
+from pipeline.records import (
+    Check,
+    Code,
+    Extraction,
+    Failure,
+    Field,
+    Flag,
+    PageRecord,
+    PageResult,
+    Testimony,
+    TextLayer,
+    Word,
+)
 
+_GRID = 10_000  # of a page's side: a fifth of a pixel of A4 at 200 dpi
+_LONGEST_URI = 2000  # bytes; an index entry of PostgreSQL holds 2,700
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 Row = RowMapping | Mapping[str, Any]
@@ -33,6 +48,17 @@ def dump(value: Any) -> str:
 def clean(text: str) -> str:
     """Text that both databases take: NUL and half characters become U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def uri(name: str, why: Failure | None) -> tuple[str, Failure | None]:
+    """A file's name as both databases take it, and what is wrong with it: `why`, or that it is too long."""
+    name = clean(name)
+    if len(name.encode()) <= _LONGEST_URI:
+        return name, why
+    message = f"the name has {len(name.encode()):,} bytes, at most {_LONGEST_URI:,}"
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    short = f"{name.encode()[: _LONGEST_URI - 100].decode('utf-8', 'ignore')}…{digest}"
+    return short, Failure(Reason.uri_too_long, message)
 
 
 def _halves(text: str) -> bool:
@@ -158,6 +184,33 @@ def check_from(row: Row) -> Check:
     )
 
 
+def testimony(number: int, item: Testimony) -> dict[str, Any]:
+    kind, value = _typed(item.value)
+    return {
+        "number": number,
+        "field": item.field,
+        "source": item.source,
+        "verdict": item.verdict,
+        "raw": item.raw,
+        "value": value,
+        "type": kind,
+        "page": item.page,
+        "box": item.box,
+    }
+
+
+def testimony_from(row: Row) -> Testimony:
+    return Testimony(
+        row["field"],
+        row["source"],
+        row["verdict"],
+        row["raw"],
+        _untyped(row["type"], row["value"]),
+        row["page"],
+        None if row["box"] is None else _box(json.loads(row["box"])),
+    )
+
+
 # pages
 
 
@@ -207,7 +260,29 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
         "codes": [[c.kind, c.text, c.box] for c in record.codes],
         "flags": [[flag.code, flag.message] for flag in record.flags],
         "seams": record.seams,
+        **({} if record.text is None else {"text": _text(record.text)}),
     }
+
+
+def _text(layer: TextLayer) -> dict[str, Any]:
+    """A line of words, and of each word left, top, width and height in ten-thousandths of the page."""
+    sides = [[round(side * _GRID) for side in word.box] for word in layer.words]
+    return {
+        "words": " ".join(word.text for word in layer.words),
+        "boxes": [part for left, top, right, low in sides for part in (left, top, right - left, low - top)],
+        "trusted": layer.trusted,
+        "why": layer.why,
+    }
+
+
+def _text_from(data: Mapping[str, Any]) -> TextLayer:
+    parts = iter(data["boxes"])
+    boxes = zip(parts, parts, parts, parts, strict=True)
+    words = tuple(
+        Word(text, (left / _GRID, top / _GRID, (left + width) / _GRID, (top + height) / _GRID))
+        for text, (left, top, width, height) in zip(data["words"].split(), boxes, strict=True)
+    )
+    return TextLayer(words, data["trusted"], data["why"])
 
 
 def _page_record_from(text: str) -> PageRecord:
@@ -220,6 +295,7 @@ def _page_record_from(text: str) -> PageRecord:
             Flag(FlagCode(code), message) for code, message in data.get("flags", ())
         ),  # pages read before there were flags have none
         tuple(data.get("seams", ())),  # and those read before there were passes have none of these
+        _text_from(data["text"]) if "text" in data else None,
     )
 
 
@@ -229,6 +305,18 @@ def _page_field_from(stored: Sequence[Any]) -> Field:
 
 
 def extraction(
-    state: Any, record: dict[str, Any], fields: Iterable[Row], checks: Iterable[Row], pages: int
+    state: Any,
+    record: dict[str, Any],
+    fields: Iterable[Row],
+    checks: Iterable[Row],
+    pages: int,
+    witnesses: Iterable[Row],
 ) -> Extraction:
-    return Extraction(state, record, tuple(map(field_from, fields)), tuple(map(check_from, checks)), pages)
+    return Extraction(
+        state,
+        record,
+        tuple(map(field_from, fields)),
+        tuple(map(check_from, checks)),
+        pages,
+        tuple(map(testimony_from, witnesses)),
+    )

@@ -6,7 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from pipeline.store import migrate
+from pipeline.store import migrate, named, purchases
 from pipeline.store.books import Books
 from pipeline.store.changes import diff
 from pipeline.store.database import Clock, Database
@@ -51,6 +51,8 @@ class Store:
         self.purge = partial(purge, database)
         self.query = partial(query, database)
         self.export = partial(export, database)
+        self.named = partial(named.ask, database)
+        self.purchases = partial(purchases.export, database)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self._db.url.render_as_string(hide_password=False),)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0003"  # of migrations/versions that makes these tables
+REVISION = "0006"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -130,6 +130,7 @@ documents = Table(
     Column("finished_at", Instant),
     # When `ready_at` was set, by the same clock: lies this far ahead, then the clock was put back since.
     Column("scheduled_at", Instant),  # NULL in rows of an older Vinbatch that nobody has touched since
+    Column("parts", Integer),  # how many files it has, where they are several; size is then that of all
     UniqueConstraint("job_id", "uri"),
     CheckConstraint(
         "state IN ('pending', 'leased', 'done', 'review', 'partial', 'quarantined')", name="state"
@@ -156,6 +157,24 @@ Index(
     sqlite_where=text("state = 'leased'"),
 )
 Index("ix_documents_state", documents.c.job_id, documents.c.state, documents.c.reason)
+
+# The files of a document that has several, in order. A document of one file has none here.
+parts = Table(
+    "parts",
+    metadata,
+    Column("document_id", Id, ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),  # from 1
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("uri", Uri, nullable=False),
+    Column("size", BigInteger),
+    Column("etag", Text),
+    Column("sha256", Text),
+    Column("pages", Integer),  # of the document that are this file's; 1 where it failed
+    Column("reason", Text),  # why it has none
+    Column("message", Text),
+    Column("listed_broken", Boolean, nullable=False),  # by its entry in the listing: it is never fetched
+)
+Index("ix_parts_uri", parts.c.job_id, parts.c.uri)
 
 pages = Table(
     "pages",
@@ -226,4 +245,45 @@ checks = Table(
     Column("fields", Text, nullable=False),  # JSON list of paths
     Column("expected", Text),
     Column("found", Text),
+)
+
+# What questions over many invoices ask of each: made from its record, and made anew when the rules change.
+# It is as new as the last question (`invoice_index.update`), and holds nothing that the record does not.
+invoice_index = Table(
+    "invoice_index",
+    metadata,
+    Column(
+        "document_id",
+        Id,
+        ForeignKey("extractions.document_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("rules", Text, nullable=False),  # hash of those that made the row
+    Column("identity", Text),  # "seller|form|series|number" in their common form; NULL where one is absent
+    Column("seller", Text),  # tax code
+    Column("seller_name", Text),
+    Column("buyer", Text),  # tax code
+    Column("number", Text),
+    Column("issue_date", Text),  # ISO 8601
+    Column("total", Text),  # canonical, in the invoice's currency
+    Column("total_vnd", BigInteger),  # whole đồng; NULL where the paper is in another currency
+    Column("payment", Text, nullable=False),  # without cash, cash or unknown
+    Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
+    Column("related", Text),  # the other's identity
+)
+
+witnesses = Table(
+    "witnesses",
+    metadata,
+    Column("document_id", Id, ForeignKey("extractions.document_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("field", Text, nullable=False),  # its path
+    Column("source", Text, nullable=False),  # qr, mrz, xml, text …
+    Column("verdict", Text, nullable=False),  # agrees, differs, silent, or offers where no value was read
+    Column("raw", Text),  # as the witness has it
+    Column("value", Text),  # canonical text, as in `fields`
+    Column("type", Text),
+    Column("page", Integer),
+    Column("box", Text),  # JSON [left, top, right, bottom]
 )

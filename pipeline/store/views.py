@@ -1,7 +1,10 @@
 """Typed views of the results: a row a document and, for each list of a schema, a row a line.
 
 `invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
-list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`.
+list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. Last
+come `sources`, a JSON object of the source of each value ("read", "xml" …), and `witnesses`, a JSON list of
+what others say of them (as in the table of that name); in a line's view both are those of the line.
+
 Values come from `extractions.record`, where all of them stand in canonical text.
 
 In PostgreSQL money is numeric, a date is a date. SQLite has neither type. There a date is ISO text, which
@@ -30,6 +33,8 @@ from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
 _FIXED = ("document_uri", "job", "state")
+# Paths that no field has: where each value came from, and what witnesses say of it, as JSON.
+SOURCES, WITNESSES = ("@sources",), ("@witnesses",)
 _LONGEST = 63  # bytes of a name in PostgreSQL
 
 
@@ -56,6 +61,9 @@ def _columns(
         name = _unique("value" if whole else "_".join(path), names)
         names.add(name)
         yield Column(name, () if whole else path, node.printed.sql if isinstance(node, Leaf) else "json")
+    if not whole:
+        yield Column(_unique("sources", names), SOURCES, "json")
+        yield Column(_unique("witnesses", names), WITNESSES, "json")
 
 
 def _values(
@@ -189,6 +197,7 @@ def _joined(newer: View, older: View) -> View:
 
 def _definition(db: Database, view: View, result_view: str) -> str:
     value = _sqlite_value if db.is_sqlite else _postgres_value
+    told = _sqlite_told if db.is_sqlite else _postgres_told
     source, line = "extractions.record", []
     joined = "extractions JOIN documents ON documents.id = extractions.document_id"
     joined += " JOIN jobs ON jobs.id = documents.job_id"
@@ -210,7 +219,11 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "jobs.name AS job",
         "documents.state AS state",
         *line,
-        *(f"{value(source, column)} AS {db.quote(column.name)}" for column in view.columns),
+        *(
+            f"{told(view, column) if column.path in (SOURCES, WITNESSES) else value(source, column)}"
+            f" AS {db.quote(column.name)}"
+            for column in view.columns
+        ),
     ]
     where = f"jobs.result_view = '{result_view}'"
     if view.list_path is not None and db.is_sqlite:
@@ -244,6 +257,46 @@ def _sqlite_value(source: str, column: Column) -> str:
             f" WHEN {digits} <= 15 THEN CAST({found} AS REAL) ELSE {found} END"
         )
     return f"CAST({found} AS TEXT)" if column.kind == "text" else found
+
+
+def _sqlite_told(view: View, column: Column) -> str:
+    if column.path == SOURCES:
+        name, where = _named("path", view, "item.key")
+        return (
+            f"(SELECT json_group_object({name}, source) FROM fields"
+            f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
+        )
+    name, where = _named("field", view, "item.key")
+    return (
+        f"(SELECT json_group_array(json_object({_said(name)})) FROM"
+        f" (SELECT * FROM witnesses WHERE document_id = documents.id AND {where} ORDER BY number))"
+    )
+
+
+def _postgres_told(view: View, column: Column) -> str:
+    if column.path == SOURCES:
+        name, where = _named("path", view, "item.line - 1")
+        return (
+            f"(SELECT coalesce(jsonb_object_agg({name}, source), '{{}}') FROM fields"
+            f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
+        )
+    name, where = _named("field", view, "item.line - 1")
+    return (
+        f"(SELECT coalesce(jsonb_agg(jsonb_build_object({_said(name)}) ORDER BY number), '[]') FROM witnesses"
+        f" WHERE document_id = documents.id AND {where})"
+    )
+
+
+def _said(name: str) -> str:
+    return f"'field', {name}, 'source', source, 'verdict', verdict, 'raw', raw, 'value', value, 'page', page"
+
+
+def _named(column: str, view: View, index: str) -> tuple[str, str]:
+    """How a path is named in a view, and which paths belong to it: those of no list, or those of one item."""
+    if view.list_path is None:
+        return column, f"replace({column}, '[', '') = {column}"
+    item = f"'{'.'.join(view.list_path)}[' || ({index}) || '].'"
+    return f"substr({column}, length({item}) + 1)", f"substr({column}, 1, length({item})) = {item}"
 
 
 def _sqlite_path(path: Sequence[str]) -> str:

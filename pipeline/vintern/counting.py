@@ -50,11 +50,12 @@ def room(config: Config, tokenizer: Tokenizer, spec: SchemaSpec, context: int) -
     """
     form = config.answer_form
     asked = len(prompt_ids(tokenizer, config, prompt.build(spec, form), 1)) - config.tokens_per_tile
-    empty = _group(spec.shape, _ALONE)
-    lists = [field for field in spec.shape.fields if isinstance(field, Repeated)]
+    shape = spec.shape.of_pages
+    empty = _group(shape, _ALONE)
+    lists = [field for field in shape.fields if isinstance(field, Repeated)]
 
     def tokens(**given: Any) -> int:
-        return len(tokenizer.encode_plain(grammar.answer(spec.shape, {**empty, **given}, form)))
+        return len(tokenizer.encode_plain(grammar.answer(shape, {**empty, **given}, form)))
 
     def each(found: Repeated) -> float:
         item = _value(found.item, _IN_A_LINE)

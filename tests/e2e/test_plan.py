@@ -50,3 +50,14 @@ def test_a_folder_with_other_files_is_all_done_and_the_rest_is_named(vinbatch: C
     ):
         assert f"  {vinbatch.folder}/in/{name}: {why}" in told
     assert "documents  1," in vinbatch("plan", "in", "--include", "slip-000*")
+
+
+def test_a_plan_says_which_files_are_one_document(vinbatch: Command) -> None:
+    write_slips(vinbatch.folder / "in", pictures=3)
+    told = vinbatch("plan", "in", "--group", "{id}-000.png,{id}-001.png", "--group", "none")
+    assert "documents  2," in told and "pages      3" in told and "skipped    none" in told
+    assert "grouped    2 files as 1 documents: --group {id}-000.png,{id}-001.png 1" in told
+    assert f"  {vinbatch.folder}/in/slip-000.png + slip-001.png" in told
+    told = vinbatch("plan", "in", "--group", "{id}-002.png,{id}-003.png")
+    assert "skipped    1: object_missing 1" in told and "slip-003.png is not there" in told
+    assert "each of its names has {id} once" in vinbatch.fails("plan", "in", "--group", "front.png,back.png")

@@ -29,6 +29,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from schemas.evidence import Evidence
+
 calls = count()
 
 
@@ -42,7 +44,7 @@ class Talk(BaseModel):
     \"\"\"Phiếu\"\"\"
 
     number: str | None = Field(None, title="Số", pattern=r"[0-9]{2}")
-    code_checks: ClassVar = (talks,)
+    evidence: ClassVar = (Evidence("qr", talks),)
 """
 
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline import grammar, merge, parse
 from pipeline.errors import Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Check, Code, Extraction, Failure, Flag, PageRecord
+from pipeline.records import Check, Extraction, Failure, Flag, PageRecord
 from schemas.printed import Printed, text_pattern
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import Group, Leaf, Repeated
@@ -285,19 +285,6 @@ def test_the_rules_of_the_schema_are_run_over_the_whole_document() -> None:
     assert failed and wrong.state == "review"
     assert all("total" in check.fields for check in failed)
     assert wrong.record["total"] == "36000", "a failed check changes nothing"
-
-
-def test_the_qr_of_a_card_is_held_against_its_print() -> None:
-    card = resolve("id_card@1")
-    printed = {"number": "099199000007", "full_name": "NGUYỄN THỊ MẪU", "date_of_birth": "01/01/1999"}
-    text = "099199000007||NGUYỄN THỊ MẪU|01011999|Nữ|Thôn Mẫu|01012021"
-    other = text.replace("099199000007", "099199000008")
-    for payload, agrees in ((text, True), (other, False)):
-        read = replace(page(1, printed, card), codes=(Code("qr", payload),))
-        made = merge.document([read], card)
-        about = [check for check in made.checks if "number" in check.fields and "qr" in check.code]
-        assert about and all(check.passed for check in about) == agrees, made.checks
-        assert made.record["number"] == "099199000007"
 
 
 def test_pages_read_long_ago_follow_the_schema_as_it_is_now() -> None:

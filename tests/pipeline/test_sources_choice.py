@@ -12,11 +12,11 @@ from pipeline.settings import SourceSettings
 from pipeline.sources import list_documents
 
 JUNK = (
-    "Thumbs.db", ".DS_Store", "desktop.ini", "list.xlsx", "a.xml", "read me.TXT", "~$list.docx", "mail.url",
+    "Thumbs.db", ".DS_Store", "desktop.ini", "list.xlsx", "a.xsl", "read me.TXT", "~$list.docx", "mail.url",
     "@eaDir/a.pdf/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/b.pdf", "System Volume Information/x",
     "__MACOSX/._a.pdf", "deep/Thumbs.db", "truth.jsonl",
 )  # fmt: skip
-DOCUMENTS = ("a.pdf", "b.HEIC", "c.avif", "d.gif", "e.bmp", "f.jp2", "archive.db/g.pdf", "no name")
+DOCUMENTS = ("a.pdf", "b.HEIC", "c.avif", "d.gif", "e.bmp", "f.jp2", "archive.db/g.pdf", "no name", "h.xml")
 UNREAD = ("letter.docx", "more.rar", "mail.eml")  # may hold a document: a row says that they are not read
 
 

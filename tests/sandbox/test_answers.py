@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.einvoice.tree import Element
 from pipeline.errors import Permanent, Reason, Transient
 from pipeline.flags import FlagCode
-from pipeline.records import Flag
-from pipeline.sandbox import parent
+from pipeline.records import Flag, TextLayer, Word
+from pipeline.sandbox import answers, parent
 from pipeline.sandbox.parent import Child
 from pipeline.settings import RenderSettings
 
@@ -26,6 +27,16 @@ SIZE = '{"size": [4, 2], "flags": []}'
 SETTINGS = RenderSettings(max_pages=5, max_pixels=10_000, seconds=20)
 PIXELS = np.zeros((2, 4, 3), np.uint8)
 BOX = [0.1, 0.2, 0.3, 0.4]
+
+
+def nested(levels: int) -> object:
+    return ["a", None, [nested(levels - 1)] if levels > 1 else []]
+
+
+XML = [
+    None, "a", [], ["a", None], ["a", None, [], []], [None, None, []], ["a", 1, []], ["a", None, None],
+    ["a", None, ["b"]], ["a", None, [["b", None, {}]]], nested(70),
+]  # fmt: skip
 
 Liar = Callable[..., Child]
 
@@ -92,6 +103,12 @@ CODES = [
     [["x", BOX]] * 257,
 ]  # fmt: skip
 
+WORDS = [
+    None, {}, "x", [["x"]], [["x", BOX, 1]], [[1, BOX]], [["", BOX]], [["x" * 201, BOX]], [["\ud800", BOX]],
+    [["two words", BOX]], [["a\nb", BOX]], [["\x1b[31m", BOX]], [["e\u0323", BOX]], [["x", None]],
+    [["x", [0, 0, 1, 1.5]]], [["x", [float("nan"), 0, 1, 1]]], [["x", [0.5, 0, 0.4, 1]]],
+]  # fmt: skip
+
 
 def lies(child: Child, act: Callable[[], object]) -> None:
     pid = child._process.pid
@@ -153,6 +170,32 @@ def test_codes_that_cannot_be(liar: Liar, codes: object) -> None:
     lies(child, lambda: child.codes(PIXELS))
 
 
+@pytest.mark.parametrize("told", XML, ids=lambda told: str(told)[:40])
+def test_xml_that_cannot_be(liar: Liar, told: object) -> None:
+    child = liar(HELD, '{"pages": 1}', said(xml=told))
+    child.open(1, "xml", b"<x/>")
+    lies(child, child.read)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: str(words)[:40])
+def test_words_that_cannot_be(liar: Liar, words: object) -> None:
+    child = liar(HELD, said(words=words, trusted=True, why=None))
+    lies(child, lambda: child.words(1, PIXELS))
+
+
+def test_more_words_than_a_page_may_have() -> None:
+    with pytest.raises(answers.Lie, match="more than 20,000 words"):
+        answers.words({"words": [["x", BOX]] * 20_001, "trusted": True, "why": None})
+
+
+@pytest.mark.parametrize(
+    ("trusted", "why"), [(1, None), (None, None), ("yes", None), (True, 1), (True, ["x"])]
+)
+def test_a_judgement_of_words_that_cannot_be(liar: Liar, trusted: object, why: object) -> None:
+    child = liar(HELD, said(words=[], trusted=trusted, why=why))
+    lies(child, lambda: child.words(1, PIXELS))
+
+
 @pytest.mark.parametrize("held", ["{}", '{"landlock": true, "seccomp": true}', '{"landlock": 7}', "7"])
 def test_a_child_that_does_not_say_how_it_is_held_does_not_start(liar: Liar, held: str) -> None:
     with pytest.raises(Transient, match=r"did not start: .*wrong answer"):
@@ -184,6 +227,8 @@ def test_a_true_answer_is_taken(liar: Liar) -> None:
         said(unit=10, flags=flags),
         said(size=[4, 2], flags=flags),
         said(codes=[["x", BOX]]),
+        said(words=[["ộ", BOX]], trusted=False, why="a\x1b[31m\nb"),
+        said(words=[], trusted=True, why=None),
         failure(message="a\x1b[31m\nb", details={"pages": 7}),
     )
     child.open(1, "pdf", b"%PDF-")
@@ -193,11 +238,21 @@ def test_a_true_answer_is_taken(liar: Liar) -> None:
     assert told == plain
     assert pixels.shape == (2, 4, 3)
     assert [(code.kind, code.text, code.box) for code in child.codes(pixels)] == [("qr", "x", tuple(BOX))]
+    text = TextLayer((Word("ộ", (0.1, 0.2, 0.3, 0.4)),), False, "a\N{REPLACEMENT CHARACTER}[31m b")
+    assert child.words(1, pixels) == text
+    assert child.words(1, pixels) is None
     with pytest.raises(Permanent) as caught:
         child.draw(2)
     assert caught.value.reason is Reason.pdf_damaged and caught.value.details == {"pages": 7}
     assert caught.value.message == "a\N{REPLACEMENT CHARACTER}[31m b"  # nothing that a terminal obeys
     assert child.alive
+    child.close()
+
+
+def test_true_xml_is_taken(liar: Liar) -> None:
+    child = liar(HELD, '{"pages": 1}', said(xml=["a", None, [["@id", "1", []], ["b", "Hà", []]]]))
+    child.open(1, "xml", b"<x/>")
+    assert child.read() == Element("a", None, (Element("@id", "1"), Element("b", "Hà")))
     child.close()
 
 

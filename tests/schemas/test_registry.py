@@ -76,8 +76,8 @@ def edited(note: Path, old: str, new: str) -> SchemaSpec:
 
 @pytest.mark.parametrize("name", ["invoice", "id_card", "receipt"])
 def test_a_name_alone_is_the_newest_version(name: str) -> None:
-    assert resolve(name) == resolve(f"{name}@1")
-    assert (resolve(name).name, resolve(name).version, resolve(name).reference) == (name, 1, f"{name}@1")
+    assert resolve(name) == resolve(f"{name}@2")
+    assert (resolve(name).name, resolve(name).version, resolve(name).reference) == (name, 2, f"{name}@2")
 
 
 def test_a_spec_crosses_processes() -> None:
@@ -184,7 +184,7 @@ def test_a_version_names_its_own_views(note: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("bill", "no schema 'bill': there are invoice@1, id_card@1, receipt@1"),
+        ("bill", "no schema 'bill': there are invoice@2, id_card@2, receipt@2"),
         ("", "no schema ''"),
         ("invoice@9", "no schema 'invoice@9': invoice has version 1"),
         ("invoice@", "no schema 'invoice@'"),
@@ -246,5 +246,5 @@ def test_a_model_cannot_take_the_name_of_a_built_in_one(tmp_path: Path) -> None:
     )
     with pytest.raises(SchemaError, match="invoice@1, which is built in; rename the class"):
         resolve(f"{file}:Invoice")
-    file.write_text(file.read_text().replace("    a: str", "    version: ClassVar = 2\n    a: str"))
-    assert resolve(f"{file}:Invoice").version == 2
+    file.write_text(file.read_text().replace("    a: str", "    version: ClassVar = 3\n    a: str"))
+    assert resolve(f"{file}:Invoice").version == 3

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import mrz, qr, vat
+from schemas import mrz, vat
 from schemas.checks import CheckResult
 from schemas.dates import UNLIMITED
 from schemas.id_card import PROVINCES, expiries
@@ -69,14 +69,11 @@ CARD: dict[str, Any] = {
     "issue_date": "2021-03-04",
     "mrz": mrz.build("079199000007", BORN, "Nữ", date(2024, 1, 1), "Nguyễn Thị Hoà"),
 }
-CODE = qr.build(
-    "079199000007", "Nguyễn Thị Hòa", BORN, "Nữ", "Số 1 đường Hòa Bình - Hà Nội", date(2021, 3, 4)
-)
 
 
-def faults(schema: str, record: dict[str, Any], *codes: str) -> dict[str, CheckResult]:
+def faults(schema: str, record: dict[str, Any]) -> dict[str, CheckResult]:
     """The failed checks by code."""
-    return {c.code: c for c in resolve(schema).run_checks(record, codes) if not c.passed}
+    return {c.code: c for c in resolve(schema).run_checks(record) if not c.passed}
 
 
 def line(n: int, **changed: Any) -> dict[str, Any]:
@@ -89,7 +86,7 @@ def line(n: int, **changed: Any) -> dict[str, Any]:
     ("schema", "record"), [("invoice", INVOICE), ("receipt", RECEIPT), ("id_card", CARD)]
 )
 def test_a_right_record_passes_and_says_what_was_compared(schema: str, record: dict[str, Any]) -> None:
-    results = resolve(schema).run_checks(record, [CODE] if schema == "id_card" else [])
+    results = resolve(schema).run_checks(record)
     assert [result for result in results if not result.passed] == []
     assert len(results) >= 4
     assert all(result.message and result.code for result in results)
@@ -97,7 +94,7 @@ def test_a_right_record_passes_and_says_what_was_compared(schema: str, record: d
 
 @pytest.mark.parametrize("schema", list(BUILT_IN))
 def test_an_empty_record_fails_nothing_but_what_is_required(schema: str) -> None:
-    assert set(faults(schema, {}, "https://example.org")) == {"required"}
+    assert set(faults(schema, {})) == {"required"}
     absent = dict.fromkeys(resolve(schema).model.model_fields)
     assert set(faults(schema, absent)) == {"required"}
 
@@ -140,9 +137,24 @@ def test_a_required_field_that_is_missing_is_said(schema: str, record: dict[str,
         ({"series": "2C26TAA"}, "form_no", ("2", "1")),
         ({"series": "C25TAA"}, "series_year", ("26", "25")),
         ({"number": "123456789"}, "number", ("at most 8", "9")),
-        ({"tax_authority_code": "A" * 35}, "tax_authority_code", ("at most 34", "35")),
+        (
+            {"tax_authority_code": "A" * 35},
+            "tax_authority_code",
+            ("34 characters, or like M1-26-ABCDE-00000000001", "A" * 35),
+        ),
         ({"issue_date": "2027-01-01", "series": "C27TAA"}, "vat_rate", (None, "8%")),
         ({"vat_rate": "7%"}, "vat_rate", (None, "7%")),
+        ({"series": "K26TAA"}, "series_code", ("C", "K")),
+        ({"buyer_tax_code": "9900000016"}, "parties", (None, "9900000016")),
+        ({"seller_tax_code": "990000016"}, "tax_code", (None, "990000016")),
+        ({"buyer_tax_code": "099499000007"}, "tax_code", (None, "099499000007")),
+        ({"form_no": "01GTKT0/001"}, "form_no", ("1 to 9", "01GTKT0/001")),
+        (
+            {"series": "AA/25E", "form_no": "01GTKT0/001"},
+            "series",
+            ("C or K, year, type, two letters", "AA/25E"),
+        ),
+        ({"total": "129602.5", "total_in_words": None}, "coins", (None, "129602.5")),
         (line(1, no=3), "line_numbers", ("1 to 2", "1, 3")),
     ],
 )
@@ -156,9 +168,13 @@ def test_a_wrong_invoice_is_found_out(
     assert found[code].severity in ("warning", "error")
 
 
-def test_rounding_of_a_dong_a_line_is_no_fault() -> None:
-    assert faults("invoice", INVOICE | {"net": "120003", "total": "129603", "total_in_words": None}) == {}
+def test_what_rounding_explains_is_no_fault() -> None:
+    """1.5 × 20001 = 30001.5 may be printed either way, and the net may be made before or after that."""
+    net = {"net": "120001", "total": "129601", "total_in_words": None}
+    assert faults("invoice", INVOICE | net) == {}
+    assert faults("invoice", INVOICE | net | line(1, amount="30001")) == {}
     assert faults("invoice", INVOICE | line(1, amount="30001")) == {}
+    assert "net" in faults("invoice", INVOICE | net | {"net": "120003"})
 
 
 NO_LINES = {"lines": [], "total_in_words": None}
@@ -176,21 +192,22 @@ DOLLARS = {
 @pytest.mark.parametrize(
     ("changed", "code", "field", "right", "wrong"),
     [
-        # A line: 1 đồng. 1.5 × 20001 = 30001.5.
-        ({"net": None}, "line_amount", "lines", "30002.5", "30003"),
-        ({"net": None}, "line_amount", "lines", "30000.5", "30000"),
-        # A sum: 1 đồng a line, here 2; without lines 1.
-        ({"total": None, "vat": None}, "net", "net", "120004", "120005"),
-        ({"total": None, "vat": None}, "net", "net", "120000", "119999"),
-        ({"total": None}, "vat", "vat", "9602.16", "9602.17"),
-        ({"total": None} | NO_LINES, "vat", "vat", "9601.16", "9601.17"),
-        ({}, "total", "total", "129604", "129605"),
-        (NO_LINES, "total", "total", "129603", "129604"),
-        # In another currency: a cent instead of a đồng.
+        # A line: 1.5 × 20001 = 30001.5, and the price may be rounded.
+        ({"net": None}, "line_amount", "lines", "30002.25", "30003"),
+        ({"net": None}, "line_amount", "lines", "30000.75", "30000"),
+        # Sums of whole figures: nothing. The net may also be that of the products, 120001.5.
+        ({"total": None, "vat": None}, "net", "net", "120002", "120003"),
+        ({"total": None, "vat": None}, "net", "net", "120001", "120000"),
+        ({"total": None}, "vat", "vat", "9601", "9602"),
+        ({"total": None}, "vat", "vat", "9600", "9599"),
+        ({"total": None} | NO_LINES, "vat", "vat", "9601", "9602"),
+        ({}, "total", "total", "129602", "129603"),
+        (NO_LINES, "total", "total", "129602", "129601"),
+        # In another currency: cents.
         (DOLLARS | {"net": None}, "line_amount", "lines", "0.31", "0.32"),
-        (DOLLARS | {"total": None, "vat": None}, "net", "net", "0.62", "0.63"),
-        (DOLLARS | {"total": None}, "vat", "vat", "0.08", "0.09"),
-        (DOLLARS, "total", "total", "0.68", "0.69"),
+        (DOLLARS | {"total": None, "vat": None}, "net", "net", "0.60", "0.61"),
+        (DOLLARS | {"total": None}, "vat", "vat", "0.06", "0.07"),
+        (DOLLARS, "total", "total", "0.66", "0.67"),
     ],
 )
 def test_how_far_a_figure_may_be_off(
@@ -218,7 +235,7 @@ def test_a_discount_line_counts_with_its_sign_or_without() -> None:
 def test_a_discount_on_a_receipt() -> None:
     lines = [*RECEIPT["lines"], {"name": "Giảm giá", "amount": "10000"}]
     assert faults("receipt", RECEIPT | {"lines": lines, "total": "90000", "change": "110000"}) == {}
-    lines[1] = {"name": "Kẹo", "amount": None}
+    lines[1] = {"name": "Kẹo", "quantity": "1", "amount": None}
     assert faults("receipt", RECEIPT | {"lines": lines, "total": "90000", "change": "110000"}) == {}
 
 
@@ -280,7 +297,12 @@ def test_a_wrong_receipt_is_found_out(
         ("8%", date(2026, 12, 31), True),
         ("8%", date(2027, 1, 1), False),
         ("8%", None, True),
-        ("7%", None, False),
+        ("6%", None, False),
+        ("7%", date(2021, 10, 31), False),
+        ("7%", date(2021, 11, 1), True),
+        ("3.5%", date(2021, 12, 31), True),
+        ("3.5%", date(2022, 1, 1), False),
+        ("/", date(2026, 1, 1), True),
         ("10%", date(2010, 1, 1), True),
         ("KCT", date(2026, 1, 1), True),
         ("KHAC:5.26%", date(2026, 1, 1), True),
@@ -293,18 +315,15 @@ def test_rates_are_dated(rate: str, day: date | None, right: bool) -> None:
 @pytest.mark.parametrize(
     ("changed", "codes"),
     [
-        ({"number": "079198000007"}, {"number_birth_year", "mrz_number"}),
-        ({"number": "079399000007"}, {"number_birth_year", "mrz_number"}),
-        ({"number": "079099000007"}, {"number_sex", "mrz_number"}),
+        ({"number": "079198000007"}, {"number_birth_year"}),
+        ({"number": "079399000007"}, {"number_birth_year"}),
+        ({"number": "079099000007"}, {"number_sex"}),
         ({"number": "099199000007", "mrz": None}, {"number_province"}),
-        ({"sex": "Nam"}, {"number_sex", "mrz_sex"}),
-        ({"date_of_birth": "1999-02-01"}, {"mrz_date_of_birth", "expiry"}),
-        ({"expiry": "2024-01-02"}, {"mrz_expiry", "expiry"}),
+        ({"sex": "Nam"}, {"number_sex"}),
+        ({"date_of_birth": "1999-02-01"}, {"expiry"}),
+        ({"expiry": "2024-01-02"}, {"expiry"}),
         ({"expiry": "2020-01-01", "mrz": None}, {"date_order", "expiry"}),
         ({"issue_date": "2022-01-01"}, {"expiry"}),
-        ({"full_name": "Nguyễn Thị Hóa Mai"}, {"mrz_full_name"}),
-        ({"mrz": CARD["mrz"].replace("VNM1", "VNM2")}, {"mrz_check_digits"}),
-        ({"mrz": "<"}, {"mrz_form"}),
         ({"number": "012345678", "mrz": None}, {"cmnd_expired"}),
     ],
 )
@@ -319,18 +338,6 @@ RULES_OF_THE_CARD = {
     "number_sex": ("error", ("number", "sex")),
     "date_order": ("error", ("date_of_birth", "issue_date", "expiry")),
     "expiry": ("warning", ("date_of_birth", "issue_date", "expiry")),
-    "mrz_check_digits": ("error", ("mrz",)),
-    "mrz_number": ("error", ("number", "mrz")),
-    "mrz_date_of_birth": ("error", ("date_of_birth", "mrz")),
-    "mrz_expiry": ("error", ("expiry", "mrz")),
-    "mrz_sex": ("error", ("sex", "mrz")),
-    "mrz_full_name": ("error", ("full_name", "mrz")),
-    "qr_number": ("error", ("number",)),
-    "qr_date_of_birth": ("error", ("date_of_birth",)),
-    "qr_issue_date": ("error", ("issue_date",)),
-    "qr_sex": ("error", ("sex",)),
-    "qr_full_name": ("error", ("full_name",)),
-    "qr_place_of_residence": ("warning", ("place_of_residence",)),
 }
 RULES_OF_THE_INVOICE = {
     "line_amount": ("error", None),  # of each line its own
@@ -339,6 +346,10 @@ RULES_OF_THE_INVOICE = {
     "total": ("error", ("net", "vat", "total")),
     "total_in_words": ("error", ("total", "total_in_words")),
     "tax_code": ("error", None),
+    "parties": ("warning", ("seller_tax_code", "buyer_tax_code")),
+    "coins": ("warning", ("total", "currency")),
+    "form_no": ("warning", ("form_no", "series")),
+    "series_code": ("warning", ("series", "tax_authority_code")),
     "series": ("warning", ("series",)),
     "series_year": ("warning", ("series", "issue_date")),
     "number": ("warning", ("number",)),
@@ -349,15 +360,16 @@ RULES_OF_THE_INVOICE = {
 
 
 @pytest.mark.parametrize(
-    ("schema", "record", "codes", "expected"),
-    [("id_card", CARD, [CODE], RULES_OF_THE_CARD), ("invoice", INVOICE, [], RULES_OF_THE_INVOICE)],
+    ("schema", "record", "expected"),
+    [("id_card", CARD, RULES_OF_THE_CARD), ("invoice", INVOICE, RULES_OF_THE_INVOICE)],
     ids=["id_card", "invoice"],
 )
 def test_each_rule_says_what_it_looked_at_and_how_bad_a_miss_is(
-    schema: str, record: dict[str, Any], codes: list[str], expected: dict[str, tuple[str, Any]]
+    schema: str, record: dict[str, Any], expected: dict[str, tuple[str, Any]]
 ) -> None:
-    results = resolve(schema).run_checks(record, codes)
+    results = resolve(schema).run_checks(record)
     assert {result.code for result in results} == expected.keys()
+    results = tuple(result for result in results if result.fields != ("buyer_tax_code",))  # a person's number
     for result in results:
         severity, fields = expected[result.code]
         assert result.severity == severity, result.code
@@ -367,8 +379,7 @@ def test_each_rule_says_what_it_looked_at_and_how_bad_a_miss_is(
 @pytest.mark.parametrize(
     ("changed", "code", "severity", "fields"),
     [
-        ({"mrz": "<"}, "mrz_form", "error", ("mrz",)),
-        ({"number": "012345678", "mrz": None}, "cmnd_expired", "warning", ("number",)),
+        ({"number": "012345678", "mrz": None}, "cmnd_expired", "info", ("number",)),
         ({"expiry": "2024-01-02", "issue_date": None}, "expiry", "warning", ("date_of_birth", "expiry")),
     ],
 )
@@ -385,34 +396,6 @@ def test_an_unusual_province_is_told_but_not_a_reason_for_review() -> None:
         == "info"
     )
     assert len(PROVINCES) == 63
-
-
-@pytest.mark.parametrize(
-    ("changed", "codes"),
-    [
-        ({"number": "079199000008"}, {"qr_number", "mrz_number"}),
-        ({"full_name": "Nguyễn Thị Hóa"}, {"qr_full_name"}),
-        ({"full_name": "NGUYỄN THỊ HOÀ"}, set()),
-        ({"sex": "Nam"}, {"qr_sex", "number_sex", "mrz_sex"}),
-        ({"issue_date": "2021-03-05"}, {"qr_issue_date"}),
-        ({"place_of_residence": "Số 2, đường Hoà Bình, Hà Nội"}, {"qr_place_of_residence"}),
-        ({"place_of_residence": None, "mrz": None, "issue_date": None}, set()),
-    ],
-)
-def test_print_is_compared_with_the_code(changed: dict[str, Any], codes: set[str]) -> None:
-    assert set(faults("id_card", CARD | changed, "https://example.org", CODE, CODE)) == codes
-
-
-def test_texts_that_differ_in_diacritics_only_say_so() -> None:
-    found = faults("id_card", CARD | {"full_name": "Nguyên Thị Hoà"}, CODE)["qr_full_name"]
-    assert found.message.endswith("they differ in diacritics only")
-    assert (found.expected, found.found) == ("Nguyễn Thị Hòa", "Nguyên Thị Hoà")
-
-
-def test_a_damaged_part_of_the_zone_accuses_nobody() -> None:
-    zone = CARD["mrz"]
-    damaged = zone[:31] + "8" + zone[32:]  # first digit of the year of birth
-    assert set(faults("id_card", CARD | {"mrz": damaged})) == {"mrz_check_digits"}
 
 
 @pytest.mark.parametrize(
@@ -443,6 +426,4 @@ def test_a_card_without_expiry() -> None:
         "date_of_birth": "1950-01-01",
         "expiry": UNLIMITED.isoformat(),
     }
-    for expiry in (None, UNLIMITED):
-        zone = mrz.build("079050000007", date(1950, 1, 1), "Nam", expiry, "Nguyễn Thị Hoà")
-        assert faults("id_card", old | {"mrz": zone}) == {}
+    assert faults("id_card", old) == {}

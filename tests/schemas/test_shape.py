@@ -221,7 +221,7 @@ def test_a_product_must_name_fields() -> None:
 def test_built_in_labels_are_as_the_model_was_trained() -> None:
     """The model writes these labels: changing one makes every trained checkpoint useless."""
     labels = {
-        name: [leaf.label for _, leaf in shape_of(versions[1]).leaves()]
+        name: [leaf.label for _, leaf in shape_of(versions[1]).of_pages.leaves()]
         for name, versions in BUILT_IN.items()
     }
     assert labels["id_card"] == [

@@ -66,6 +66,20 @@ def test_words_are_read(words: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "amount"),
+    [
+        ("Giảm một triệu đồng", -1_000_000),
+        ("Điều chỉnh giảm một triệu đồng", -1_000_000),
+        ("Trừ một triệu đồng chẵn", -1_000_000),
+        ("Điều chỉnh tăng một triệu đồng", 1_000_000),
+        ("Bằng chữ: Tăng năm nghìn đồng", 5_000),
+    ],
+)
+def test_an_adjustment_says_its_direction(words: str, amount: int) -> None:
+    assert from_words(words) == amount
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "",
@@ -80,7 +94,8 @@ def test_words_are_read(words: str, number: int) -> None:
         "ba một nghìn",  # 31 is said "ba mốt"
         "một lăm nghìn",
         "lẻ lẻ năm",
-        "giảm một triệu đồng",
+        "giảm",
+        "giảm giảm một triệu đồng",
         "một triệu đồng 5",
         "một trăm năm",  # 105 or, as people say it, 150
         "mười trăm",

@@ -1,12 +1,13 @@
 """A real Ray head with its job server, started on first use and shared by all tests of a session.
 
-Its token is the one that tests/conftest.py puts into the environment.
+Its token is the one that this module puts into the environment.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -30,7 +31,10 @@ from workers import ray_start
 _UP_SECONDS = 300.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 _RAY = Path(sys.executable).with_name("ray")
-TOKEN = os.environ["RAY_AUTH_TOKEN"]  # as tests/conftest.py made it; a test's own Ray has another meanwhile
+# The token of whoever types the commands; clusters of the tests, and of `infra.chaos`, ask for it. A test's
+# own Ray has another meanwhile.
+TOKEN = secrets.token_hex(32)
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 
 
 @dataclass(frozen=True)

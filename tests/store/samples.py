@@ -17,6 +17,9 @@ from pipeline.records import (
     Flag,
     PageRecord,
     PageResult,
+    Testimony,
+    TextLayer,
+    Word,
 )
 from pipeline.store import Job, Store
 from schemas.registry import SchemaSpec, resolve
@@ -64,7 +67,7 @@ def invoice(
     fields = (
         Field("number", number, number, 0.98, "read", 1, (0.1, 0.2, 0.3, 0.4)),
         Field("issue_date", "01/05/2026", "2026-05-01", 0.97, "read", 1),
-        Field("seller_name", "Công ty Mẫu", "Công ty Mẫu", 0.9, "read", 1),
+        Field("seller_name", "Công ty Mẫu", "Công ty Mẫu", 0.9, "xml", 1),
         Field("lines", None, 2, 0.99, "read", 1),
         Field("lines[0].quantity", "2,5", "2.5", 0.5, "read", 1),
         Field("total", total, total, 0.99, "read", 1),
@@ -74,13 +77,20 @@ def invoice(
         Check("words", True, "error", "the words say the same", ("total",)),
         Check("total", False, "warning", "net and VAT give another total", ("net", "vat"), "1100000", "1"),
     )
-    return Extraction(state, record, fields, checks, pages)
+    testimony = (
+        Testimony("number", "qr", "agrees", number, number, 1, (0.5, 0.5, 0.6, 0.6)),
+        Testimony("lines[0].quantity", "text", "differs", "2,6", "2.6", 1),
+        Testimony("vat_rate", "qr", "offers", "8 %", "8%", 1, (0.5, 0.5, 0.6, 0.6)),
+    )
+    return Extraction(state, record, fields, checks, pages, testimony)
 
 
 def page(number: int = 1, key: str | None = None, text: str = "{}") -> PageResult:
     codes = (Code("qr", "a|b", (0.0, 0.0, 0.1, 0.1)),)
     flags = (Flag(FlagCode.annotation_not_drawn, "a Stamp has no appearance"),)
-    record = PageRecord(number, invoice().fields, codes, flags, seams=("lines[1]",))
+    words = (Word("Hóa", (0.1, 0.0123, 0.1456, 0.0199)), Word("đơn", (0.15, 0.0123, 0.2, 1.0)))
+    layer = TextLayer(words, True, "1 of 3 words: under a picture")
+    record = PageRecord(number, invoice().fields, codes, flags, seams=("lines[1]",), text=layer)
     key = key or f"key-{number}"
     return PageResult(number, key, record, None, "pdfium", 1654, 2339, 7, 1900, 250, text, passes=2)
 

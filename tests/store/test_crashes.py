@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from pipeline import store as stores
 from pipeline.errors import Permanent, Reason, Transient
-from pipeline.records import Failure
+from pipeline.records import DocumentRef, Failure
 from pipeline.store import Store
 from pipeline.store.database import Database
 from tests.servers.postgres import PostgresServer
@@ -72,11 +72,17 @@ def _retry(store: Store, lease: stores.Lease) -> None:
     store.failures.retry(store.jobs.find("june"), reason="pdf_damaged")
 
 
+def _regroup(store: Store, lease: stores.Lease) -> None:
+    """The document that is held and a new one turn out to be files of one."""
+    store.ledger.add(store.jobs.find("june"), refs("b"))
+    store.ledger.add(store.jobs.find("june"), [DocumentRef.of_parts(refs("a", "b", "c"))])
+
+
 def _purge(store: Store, lease: stores.Lease) -> None:
     store.purge(document="/in/a")
 
 
-@pytest.mark.parametrize("work", [_commit, _release, _add, _retry, _purge])
+@pytest.mark.parametrize("work", [_commit, _release, _add, _regroup, _retry, _purge])
 def test_death_at_any_statement_leaves_the_books_balanced(
     store: Store, work: Callable[[Store, stores.Lease], None]
 ) -> None:

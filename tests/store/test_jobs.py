@@ -35,7 +35,7 @@ def test_the_same_job_is_resumed_with_more_sources(store: Store) -> None:
         ({"settings": {**SETTINGS, "render": {"dpi": 300}}}, "render.dpi was 200 and is 300"),
         ({"settings": {"render": {"dpi": 200}}}, "engine.max_new_tokens was 2048 and is None"),
         ({"checkpoint": "d" * 64}, "checkpoint was cccccccccccc (demo) and is dddddddddddd"),
-        ({"spec": resolve("receipt")}, "schema was invoice@1 and is receipt@1"),
+        ({"spec": resolve("receipt@1")}, "schema was invoice@1 and is receipt@1"),
         ({"spec": replace(INVOICE, hash="0" * 64)}, "schema invoice@1 has been changed since"),
     ],
 )
@@ -157,7 +157,7 @@ def test_rows_of_no_document_are_removed(tmp_path: Path) -> None:
             other.execute("DELETE FROM documents WHERE uri = '/in/a'")
         job = store.jobs.find("june")
         assert [step.message for step in store.books.repair(job)] == [
-            "11 rows that belong to no document were removed",
+            "14 rows that belong to no document were removed",
             "5 documents are there, and 6 were on the books: now 5",
         ]
         store.books.verify(job)

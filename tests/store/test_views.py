@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -37,8 +38,26 @@ def commit(store: Store, name: str, spec: SchemaSpec, record: dict[str, Any]) ->
 
 
 def test_the_built_in_schemas_have_the_promised_views() -> None:
-    names = {view.name for schema in ("invoice", "id_card", "receipt") for view in of(resolve(schema))}
-    assert names == {"invoice_v1", "invoice_v1_lines", "id_card_v1", "receipt_v1", "receipt_v1_lines"}
+    schemas = (f"{name}@{version}" for name in ("invoice", "id_card", "receipt") for version in (1, 2))
+    names = {view.name for schema in schemas for view in of(resolve(schema))}
+    assert names == {
+        *(
+            "invoice_v1",
+            "invoice_v1_lines",
+            "invoice_v1_by_rate",
+            "id_card_v1",
+            "receipt_v1",
+            "receipt_v1_lines",
+        ),
+        *(
+            "invoice_v2",
+            "invoice_v2_lines",
+            "invoice_v2_by_rate",
+            "id_card_v2",
+            "receipt_v2",
+            "receipt_v2_lines",
+        ),
+    }
 
 
 def test_an_invoice_is_a_row_with_types(store: Store) -> None:
@@ -122,10 +141,11 @@ def test_any_schema_has_views(store: Store) -> None:
     with store.query("SELECT * FROM delivery_note_v1") as found:
         assert found.columns == (
             "document_uri", "job", "state", "state_2", "buyer_name", "buyer_line", "buyer_name_2", "order",
-            "weight", "urgent", "at",
+            "weight", "urgent", "at", "sources", "witnesses",
         )  # fmt: skip
     at = "2026-05-01T08:30:00" if store.one_machine else datetime(2026, 5, 1, 8, 30)
-    assert row == ("/in/notes", "notes", "done", "mới", "An", 7, "Bình", 12, 1.5, True, at)
+    nothing = ("{}", "[]") if store.one_machine else ({}, [])
+    assert row == ("/in/notes", "notes", "done", "mới", "An", 7, "Bình", 12, 1.5, True, at, *nothing)
     assert rows(store, "SELECT line, value FROM delivery_note_v1_seals") == [(1, "x"), (2, "y")]
     marks = '["1","2"]' if store.one_machine else ["1", "2"]
     assert rows(store, "SELECT line, what, marks FROM delivery_note_v1_goods WHERE what IS NOT NULL") == [
@@ -174,8 +194,46 @@ def test_names_that_are_too_long_or_alike_are_told_apart() -> None:
     [view] = of(spec_of(model, "Phiếu " + "é" * 40))
     assert len(view.name.encode()) <= 63 and view.name.startswith("phiếu_é")
     names = [column.name for column in view.columns]
-    assert len(set(names)) == 3 and all(len(name.encode()) <= 63 for name in names)
+    assert len(set(names)) == 5 and all(len(name.encode()) <= 63 for name in names)
     assert view.columns[2] == Column("Job_2", ("Job",), "text")
+
+
+class Sources(BaseModel):
+    sources: str | None = None
+    witnesses: list[str] = []
+
+
+def test_a_field_keeps_its_name_where_a_column_of_the_views_has_it_too(store: Store) -> None:
+    spec = spec_of(Sources)
+    commit(store, "named", spec, {"sources": "mine", "witnesses": ["x"]})
+    [[mine, added, others]] = rows(store, "SELECT sources, sources_2, witnesses FROM sources_v1")
+    assert (mine, json.loads(added) if store.one_machine else added) == ("mine", {})
+    assert (json.loads(others) if store.one_machine else others) == []
+    assert rows(store, "SELECT value FROM sources_v1_witnesses") == [("x",)]
+
+
+def test_the_views_tell_where_values_come_from_and_what_witnesses_say(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a"))
+    finish(store, store.ledger.claim(job, "w", 1, 60)[0])
+    [row] = rows(store, "SELECT sources, witnesses FROM invoice_v1")
+    lines = rows(store, "SELECT sources, witnesses FROM invoice_v1_lines ORDER BY line")
+    [[sources, said], *of_lines] = [
+        [json.loads(item) if store.one_machine else item for item in each] for each in (row, *lines)
+    ]
+    assert sources == {
+        "number": "read", "issue_date": "read", "seller_name": "xml", "lines": "read", "total": "read"
+    }  # fmt: skip
+    one = {"field": "number", "source": "qr", "verdict": "agrees", "raw": "7", "value": "7", "page": 1}
+    assert said == [one, one | {"field": "vat_rate", "verdict": "offers", "raw": "8 %", "value": "8%"}]
+    quantity = one | {
+        "field": "quantity",
+        "source": "text",
+        "verdict": "differs",
+        "raw": "2,6",
+        "value": "2.6",
+    }
+    assert of_lines == [[{"quantity": "read"}, [quantity]], [{}, []]]
 
 
 def test_a_view_of_the_persons_own_is_not_in_the_way(store: Store) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline import run
 from pipeline.reading import Commit, Quarantine
-from pipeline.records import Failure, Generation, Request
+from pipeline.records import DocumentRef, Failure, Generation, Request
 from tests.workers.conftest import (
     FACTS,
     Bench,
@@ -277,18 +277,38 @@ def test_both_drivers_come_to_the_same_for_the_same_documents(bench: Bench) -> N
             for name in ("half.png", "none.pdf", "scan.tiff", "large.pdf", "missing.png")
         ),
     ]
+    groups = [
+        ("front.png", "back.pdf", "none.jpg"),  # both are read, and the third is not there
+        ("twice.png", "twice-again.png"),  # the same bytes
+        ("torn.png", "no.pdf"),  # nothing can be read
+    ]
+    bench.picture("front.png", (33, 33, 33))
+    bench.pdf("back.pdf", [(35, 35, 35), (0, 0, 0)])
+    for name in groups[1]:
+        bench.picture(name, (80, 80, 80))
+    (bench.folder / "torn.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    (bench.folder / "no.pdf").write_text("no PDF")
+    several = [
+        DocumentRef.of_parts([DocumentRef(str(bench.folder / name)) for name in names]) for names in groups
+    ]
     bench.replica = ScriptedReplica()
     bench.add(*uris)
+    bench.store.ledger.add(bench.job, several)
     bench.work(bench.claim())
 
     rules = recipe(bench.lane_job, FACTS)
-    made = {uri: run.document(uri, rules, lambda requests: map(scripted, requests)) for uri in uris}
+    refs = [*map(DocumentRef, uris), *several]
+    made = {
+        ref.uri: run.document(ref.uri, rules, lambda requests: map(scripted, requests), parts=ref.parts)
+        for ref in refs
+    }
     stored = {found.uri: found for found in bench.store.results.extractions(bench.job)}
     for row in bench.store.results.documents(bench.job):
         alone = made[row.uri]
         assert tuple(bench.store.results.pages(bench.job, row.uri)) == alone.pages, row.uri
         if isinstance(alone.verdict, Commit):
             assert (row.state, row.sha256) == (alone.verdict.extraction.state, alone.sha256)
+            assert row.parts == (alone.parts if len(alone.parts) > 1 else ())
             assert stored[row.uri].extraction == alone.verdict.extraction
         else:
             assert isinstance(alone.verdict, Quarantine) and row.state == "quarantined"
@@ -297,6 +317,9 @@ def test_both_drivers_come_to_the_same_for_the_same_documents(bench: Bench) -> N
     assert {name: state for name, (state, _) in bench.states().items()} == {
         "shades.pdf": "review",  # its pages say different numbers
         "loops.pdf": "partial",
+        "front.png": "partial",
+        "twice.png": "done",
+        "torn.png": "quarantined",
         "only-loops.pdf": "quarantined",
         "whole.png": "done",
         "half.png": "quarantined",

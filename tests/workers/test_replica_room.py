@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.settings import EngineSettings
+from schemas.shape import MAX_ITEMS
 from tests.vintern import checkpoints
 from workers.replica import Replica
 
@@ -20,7 +21,7 @@ def test_a_replica_knows_its_room(settings: dict[str, Any], context: int) -> Non
     replica = Replica("demo", EngineSettings(max_batch=1, kernels=False, **settings), "receipt@1")
     room = asyncio.run(replica.load()).room
     assert room is not None
-    assert (room.context, room.tile, room.most_lines) == (context, 256, 60)
+    assert (room.context, room.tile, room.most_lines) == (context, 256, MAX_ITEMS)
     assert 0 < room.line < room.header < context - room.prompt - room.tile
 
 

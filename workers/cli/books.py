@@ -167,21 +167,30 @@ def judge(
         float | None,
         typer.Option(min=0, max=1, help="Threshold of confidence. [default: the setting review_below]"),
     ] = None,
+    authority: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Source whose values are chosen before what was read: xml, qr, mrz. May be given more than "
+            "once, in order. [default: the setting sources_of_authority, else the schema's own]"
+        ),
+    ] = None,
     schema: Annotated[
         str | None, typer.Option(help="Where the job's schema file is now. [default: where it was]")
     ] = None,
 ) -> None:
-    """Apply another review_below to what a job has read. Nothing is read again, no model is needed.
+    """Apply another review_below, or other sources of authority, to what a job has read.
 
-    Values, checks and states become what a run with this threshold would have made; later runs of the job
-    keep it. The setting itself is for new jobs.
+    Nothing is read again, no model is needed. Values, checks and states become what a run with these settings
+    would have made; later runs of the job keep them. The settings themselves are for new jobs.
     """
     from pipeline import judging
 
-    below = options.settings(url).review_below if review_below is None else review_below
+    settings = options.settings(url)
+    below = settings.review_below if review_below is None else review_below
+    sources = settings.sources_of_authority if authority is None else tuple(authority)
     with options.opened(url) as store:
         found = store.jobs.find(job)
-        moves = judging.judge(store, found, options.schema(schema or found.schema_reference), below)
+        moves = judging.judge(store, found, options.schema(schema or found.schema_reference), below, sources)
     screen.say(f"job {job}: {sum(moves.values())} documents judged with review_below {below:g}")
     for (before, after), count in sorted(moves.items()):
         screen.say(f"{count} {before}" + (f" → {after}" if after != before else " as before"))
@@ -263,7 +272,7 @@ def purge(
 
 
 def _purged(purged: Purged) -> str:
-    names = ("documents", "pages", "extractions", "fields", "checks")
+    names = ("documents", "pages", "extractions", "fields", "checks", "witnesses")
     return ", ".join(f"{getattr(purged, what)} {what}" for what in names)
 
 

@@ -19,7 +19,16 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import AnySchema, Exclude, Include, S3Endpoint, Sources, StoreUrl, TrustManifests
+from workers.cli.options import (
+    AnySchema,
+    Exclude,
+    Group,
+    Include,
+    S3Endpoint,
+    Sources,
+    StoreUrl,
+    TrustManifests,
+)
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -81,6 +90,7 @@ def plan(
     trust_manifests: TrustManifests = False,
     include: Include = None,
     exclude: Exclude = None,
+    group: Group = None,
 ) -> None:
     """Count documents and pages, and name what would be skipped and why. No store.
 
@@ -92,7 +102,11 @@ def plan(
 
     spec = options.schema(schema) if schema is not None else None
     settings = options.settings(
-        s3_endpoint=s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+        s3_endpoint=s3_endpoint,
+        trust_manifests=trust_manifests,
+        include=include,
+        exclude=exclude,
+        group=group,
     )
     _check_sandbox(settings)
     if model is not None and spec is None:
@@ -130,6 +144,7 @@ def run(
     trust_manifests: TrustManifests = False,
     include: Include = None,
     exclude: Exclude = None,
+    group: Group = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
@@ -144,7 +159,12 @@ def run(
         schema=schema,
         model=model,
         settings=options.settings(
-            url, s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+            url,
+            s3_endpoint,
+            trust_manifests=trust_manifests,
+            include=include,
+            exclude=exclude,
+            group=group,
         ),
         name=job,
         replicas=replicas,

@@ -52,6 +52,15 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="GLOB", help="Leave such names or paths out; may be repeated."),
 ]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="PATTERN",
+        help="Files that are one document: {id}-front.jpg,{id}-back.jpg; archive: all of one zip or tar; "
+        "none: not even a PDF and an XML of one name, which else always are. May be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -62,6 +71,7 @@ def settings(
     trust_manifests: bool = False,
     include: list[str] | None = None,
     exclude: list[str] | None = None,
+    group: list[str] | None = None,
 ) -> Settings:
     """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
     from pipeline.settings import load
@@ -72,7 +82,8 @@ def settings(
     source: dict[str, object] = {"s3_endpoint": s3_endpoint} if s3_endpoint is not None else {}
     if trust_manifests:
         source["trust_manifests"] = True
-    source |= {name: globs for name, globs in (("include", include), ("exclude", exclude)) if globs}
+    given = (("include", include), ("exclude", exclude), ("group", group))
+    source |= {name: globs for name, globs in given if globs}
     if source:
         flags["source"] = source
     return load(**flags)
@@ -86,12 +97,12 @@ def opened(store: str | None) -> Store:
 
 
 def schema(name: str) -> SchemaSpec:
-    """Raises UsageError."""
+    """The schema under the law of the settings. Raises UsageError."""
     from pipeline.errors import UsageError
     from schemas import registry
 
     try:
-        return registry.resolve(name)
+        return registry.resolve(name, settings().law)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from pipeline.printable import as_json
 from pipeline.private import write_text
 from workers import screen
 from workers.cli import options
-from workers.cli.options import AnySchema, JobName, S3Endpoint, StoreUrl
+from workers.cli.options import AnySchema, S3Endpoint, StoreUrl
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -27,24 +28,56 @@ Raw = Annotated[
 
 
 def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT.")],
+    sql: Annotated[str | None, typer.Argument(metavar="SQL", help="One SELECT.")] = None,
     url: StoreUrl = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     raw: Raw = False,
+    named: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A question over all invoices in place of SQL; list names them."),
+    ] = None,
+    suppliers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="For risky-suppliers: columns tax_code or MST, since, until, note."
+        ),
+    ] = None,
 ) -> None:
-    """Run one SELECT, read-only, and print its rows."""
-    from pipeline.store import formats
+    """Run one SELECT, read-only, and print its rows.
 
+    Or one of the named queries about input VAT: duplicates, replaced and adjusted invoices, payment without
+    cash, suppliers on a list of yours. They first bring the index of invoices in the store up to date.
+    """
+    from pipeline.store import formats
+    from pipeline.store import suppliers as lists
+
+    if (sql is None) == (named is None):
+        raise UsageError("query wants one SELECT, or --named NAME (--named list shows the names)")
+    if suppliers is not None and named is None:
+        raise UsageError("--suppliers is for --named risky-suppliers")
+    if named == "list":
+        return _names()
     if format == "parquet" and screen.is_terminal():
         raise UsageError("parquet is not text: send it to a file (vinbatch query … --format parquet > FILE)")
 
     seconds = options.settings(url).query_seconds
-    with options.opened(url) as store, store.query(sql, seconds=seconds) as rows:
-        formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
+    listed = None if suppliers is None else lists.read(suppliers)
+    with options.opened(url) as store:
+        if named is None:
+            asked = store.query(str(sql), seconds=seconds)
+        else:
+            asked = store.named(named, suppliers=listed, seconds=seconds)
+        with asked as rows:
+            formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
+
+
+def _names() -> None:
+    from pipeline.store import named
+
+    screen.table(("Name", "What it answers"), ((one.name, one.title) for one in named.every()))
 
 
 def export(
-    job: JobName,
     out: Annotated[
         str,
         typer.Option(
@@ -53,24 +86,65 @@ def export(
             "A folder, or what ends in /, becomes a dataset with a partition for each job.",
         ),
     ],
+    job: Annotated[str | None, typer.Option(help="Name of the job; not for 01-1.")] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]"
+            "--format",
+            help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]; or 01-1, "
+            "the list of purchases with their input VAT, as a workbook, from all jobs of the store",
         ),
     ] = None,
     url: StoreUrl = None,
     raw: Raw = False,
     s3_endpoint: S3Endpoint = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="For 01-1: the first day, 2026-10-01.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="For 01-1: the last day.")] = None,
+    buyer: Annotated[str | None, typer.Option(metavar="MST", help="For 01-1: the buyer's tax code.")] = None,
 ) -> None:
-    """Write a job's rows to files."""
+    """Write a job's rows to files, or the purchase list of the store."""
     settings = options.settings(url, s3_endpoint)
+    if format == "01-1":
+        if job is not None:
+            raise UsageError("01-1 lists the purchases of the whole store: leave --job out")
+        return _purchases(out, settings, since, until, buyer)
+    if job is None:
+        raise UsageError("export wants --job NAME, or --format 01-1")
+    if since or until or buyer:
+        raise UsageError("--since, --until and --buyer are for --format 01-1")
     with options.opened(url) as store:
         written = store.export(store.jobs.find(job), out, format, raw=raw, settings=settings.source)
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
         screen.say(f"{written.left_out} documents have no result and are left out", err=True)
+
+
+def _purchases(out: str, settings: Settings, since: str | None, until: str | None, buyer: str | None) -> None:
+    from pipeline import store as stores
+
+    first, last = _day("--since", since), _day("--until", until)
+    with stores.open(settings.store, create=False) as store:
+        listed = store.purchases(
+            out,
+            since=first,
+            until=last,
+            buyer=buyer,
+            seconds=settings.query_seconds,
+            settings=settings.source,
+        )
+    screen.say(f"{out}: {listed.rows} rows, net {listed.net:,f}, VAT {listed.vat:,f}")
+    if listed.aside:
+        screen.say(f"{listed.aside} documents are set aside, in a sheet that says why", err=True)
+
+
+def _day(flag: str, text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{flag}: {text} is no day like 2026-10-01") from None
 
 
 def evaluate(

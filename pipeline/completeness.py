@@ -1,0 +1,208 @@
+"""Whether what was read covers the text that stands on the pages.
+
+The words may come from a PDF's own text or from a second reader: all that is asked of them is where they
+stand. A word is accounted for when it is part of a value, of a label of the schema, or known furniture of
+such papers. A value that was read wrongly accounts for the word that it should have been. So what is left was
+passed over: of a page it is counted in words, of a table in lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+
+from pipeline import furniture, textlayer
+from pipeline.records import Check, Field, Word
+from schemas.shape import Group
+from schemas.text import unaccented
+
+_MUCH = 0.3  # of the words that tell something: a page with so many passed over is not read whole
+_FEWEST = 12  # such words: on fewer, a share says nothing
+_APART = 2  # lines without figures between two of a table: a name's, of several lines
+_NEAR = 0.01  # of the page's width: from a column's figures
+_ITEM = re.compile(r"(.+?)\[(\d+)\]\.(.+)")
+_CURRENCIES = {"d", "vnd", "dong", "usd"}
+_FIGURE = re.compile(r"\d[\d.,'’]*")
+_EDGES = re.compile(r"^\W+|\W+$")
+
+
+def incomplete(fields: Sequence[Field], words: Mapping[int, Sequence[Word]], shape: Group) -> Iterator[Check]:
+    """A failed check for each page of which much was passed over, and for each table with lines left out.
+
+    `fields` are those of the whole document, `words` those that stand on each page, by its number; pages of
+    which nothing is known are not in it. What was taken from such a page may stand on any of the others.
+    """
+    known = furniture.WORDS | {
+        token
+        for _, leaf in shape.leaves()
+        for token in _tokens(f"{leaf.label} {leaf.name.replace('_', ' ')}")
+    }
+    pages = [_Page(number, found, fields, words.keys()) for number, found in sorted(words.items()) if found]
+    for page in pages:
+        yield from page.passed_over(known)
+    for name in dict.fromkeys(match[1] for each in fields if (match := _ITEM.fullmatch(each.path))):
+        tables = [_Table(page, name) for page in pages]
+        columns = _columns(tables)
+        for table in tables:
+            yield from table.left_out(columns)
+
+
+class _Page:
+    """The words of a page by lines, and the document's values that may stand there.
+
+    own       from this page
+    foreign   from pages of which the words are not known
+    anywhere  words of values that are no items of a list: they may be repeated on every page
+    """
+
+    def __init__(
+        self, number: int, words: Sequence[Word], fields: Sequence[Field], known: Collection[int]
+    ) -> None:
+        self.number = number
+        self.lines = textlayer.lines(words)
+        self.figures = [
+            [(word, token) for word in line for token in _figures(word.text)] for line in self.lines
+        ]
+        self.counts = [Counter(token for _, token in line) for line in self.figures]
+        self.own = [each for each in fields if each.raw and each.page == number]
+        self.foreign = [each for each in fields if each.raw and each.page not in known]
+        self.anywhere = {token for each in fields if "[" not in each.path for token in _tokens(each.raw)}
+
+    def passed_over(self, furnished: Set[str]) -> Iterator[Check]:
+        """Says so if many words are in no value."""
+        items, others = self._items(self.own), self._items(self.foreign)
+        seen: set[str] = set()
+        covered = left = 0
+        for token in (token for line in self.lines for word in line for token in _tokens(word.text)):
+            if items[token] or others[token]:
+                (items if items[token] else others)[token] -= 1
+                covered += 1
+            elif token in self.anywhere:
+                seen.add(token)
+                covered += 1
+            elif token not in furnished:
+                left += 1
+        single = {token for each in self.own if "[" not in each.path for token in _tokens(each.raw)}
+        misread = sum(items.values()) + len(single - seen)
+        standing, lost = covered + left, left - misread
+        if standing >= _FEWEST and lost > _MUCH * standing:
+            message = (
+                f"page {self.number}: {lost} of {standing} words that stand there are in no value or label"
+            )
+            yield Check("incomplete", False, "warning", message, (), str(standing), str(standing - lost))
+
+    @staticmethod
+    def _items(fields: Sequence[Field]) -> Counter[str]:
+        return Counter(token for each in fields if "[" in each.path for token in _tokens(each.raw))
+
+
+class _Table:
+    """A list of the schema as it stands on one page: its items, each with the line that has its figures."""
+
+    def __init__(self, page: _Page, name: str) -> None:
+        self._page = page
+        self._name = name
+        self.columns: dict[str, list[tuple[float, float]]] = {}
+        self._rows: set[int] = set()  # lines that are items
+        own = self._items(page.own)
+        self._unplaced = sum(not self._place(figures) for figures in own)
+        for figures in self._items(page.foreign):
+            self._place(figures)
+
+    def left_out(self, columns: Mapping[str, tuple[float, float]]) -> Iterator[Check]:
+        """Says how many lines of the table were passed over, if any were."""
+        if len(columns) < 2:
+            return
+        found = self._others(columns) if self._rows else range(len(self._page.lines))
+        lost = sum(self._is_row(line, columns) for line in found) - self._unplaced
+        if lost > 0:
+            read = len(self._rows) + self._unplaced
+            message = (
+                f"page {self._page.number}: {read + lost} lines of a table stand there, and {read} were read "
+                f"({self._name})"
+            )
+            yield Check("incomplete", False, "warning", message, (self._name,), str(read + lost), str(read))
+
+    def _items(self, fields: Sequence[Field]) -> list[list[tuple[str, str]]]:
+        """Of each item that has figures: (field, figure)."""
+        items: dict[str, list[tuple[str, str]]] = {}
+        for each in fields:
+            match = _ITEM.fullmatch(each.path)
+            figures = _figures(each.raw) if match and match[1] == self._name else []
+            if match and len(figures) == len(set(_tokens(each.raw)) - _CURRENCIES):
+                items.setdefault(match[2], []).extend((match[3], token) for token in figures)
+        return [figures for figures in items.values() if figures]
+
+    def _place(self, figures: Sequence[tuple[str, str]]) -> bool:
+        """Find the line that has most of an item's figures; of several, the first that is no other item's."""
+        wanted = Counter(token for _, token in figures)
+        best, most = -1, 0
+        for number, there in enumerate(self._page.counts):
+            common = sum((there & wanted).values()) if number not in self._rows else 0
+            if common > most:
+                best, most = number, common
+        if 2 * most <= len(figures):
+            return False
+        self._rows.add(best)
+        for word, found in self._page.figures[best]:
+            for name, token in figures:
+                if token == found:
+                    self.columns.setdefault(name, []).append((word.box[0], word.box[2]))
+        return True
+
+    def _others(self, columns: Mapping[str, tuple[float, float]]) -> Iterator[int]:
+        """The lines between the items, and those above and below that go on as a table does."""
+        first, last = min(self._rows), max(self._rows)
+        yield from (number for number in range(first, last) if number not in self._rows)
+        for step, number in ((-1, first - 1), (1, last + 1)):
+            without = 0
+            while 0 <= number < len(self._page.lines) and without <= _APART:
+                if _sums(self._page.lines[number]):
+                    break
+                without = 0 if self._is_row(number, columns) else without + 1
+                yield number
+                number += step
+
+    def _is_row(self, number: int, columns: Mapping[str, tuple[float, float]]) -> bool:
+        """Whether a line has figures in two columns or more, of its own, and does not number the columns."""
+        figures = [
+            (word, token) for word, token in self._page.figures[number] if token not in self._page.anywhere
+        ]
+        if _sums(self._page.lines[number]) or all(len(token) <= 2 for _, token in figures):
+            return False
+        hits = [
+            (name, id(word))
+            for name, (left, right) in columns.items()
+            for word, _ in figures
+            if word.box[0] < right + _NEAR and word.box[2] > left - _NEAR
+        ]
+        return bool(hits) and min(len(set(one)) for one in zip(*hits, strict=True)) >= 2
+
+
+def _columns(tables: Sequence[_Table]) -> dict[str, tuple[float, float]]:
+    """Where on the pages the figures of each field stand."""
+    sides: dict[str, list[tuple[float, float]]] = {}
+    for table in tables:
+        for name, found in table.columns.items():
+            sides.setdefault(name, []).extend(found)
+    return {
+        name: (min(left for left, _ in found), max(right for _, right in found))
+        for name, found in sides.items()
+    }
+
+
+def _sums(line: Sequence[Word]) -> bool:
+    named = [token for word in line for token in _tokens(word.text) if not token[0].isdigit()]
+    return furniture.SUMS.match(" ".join(named[:2])) is not None
+
+
+def _tokens(raw: str | None) -> list[str]:
+    """Words without case, diacritics and the marks around them."""
+    bare = (_EDGES.sub("", word) for word in unaccented(raw or "").casefold().split())
+    return [word for word in bare if word]
+
+
+def _figures(raw: str | None) -> list[str]:
+    """Those that begin with a digit and are no date, time or name."""
+    return [token for token in _tokens(raw) if _FIGURE.fullmatch(token)]

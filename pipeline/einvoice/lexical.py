@@ -1,0 +1,56 @@
+"""How XML writes values (XML Schema, part 2): one way each, so that "1.234" is never a thousand."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from pipeline.parse import json_ready, normal
+from schemas.shape import Leaf
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")  # .NET writes 1E+07
+_MOMENT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+_LONGEST_NUMBER = 60  # characters
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+def exact(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
+    """The normalised, JSON-ready value of a text in XML and None, or None and what is wrong with it.
+
+    A text that is not written as XML Schema says is read as if it were printed. A time of day or zone beside
+    a date is left out: the day is the one that is written. Raises as `parse.normal`.
+    """
+    text = raw.strip()
+    match leaf.printed.sql:
+        case "decimal" | "integer" | "real" if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
+            return _number(text, leaf.printed.sql)
+        case "date" | "datetime" as kind if (found := _MOMENT.fullmatch(text)) and (
+            kind == "date" or found[2]
+        ):
+            return _moment(found[1], found[2] if kind == "datetime" else None)
+        case "boolean" if text in _TRUTH:
+            return _TRUTH[text], None
+    return normal(leaf, raw)
+
+
+def _number(text: str, kind: str) -> tuple[Any, str | None]:
+    value = Decimal(text)
+    if kind == "real":
+        return float(value), None
+    plain = format(value, "f")
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain  # 2.000 and 2 are one value, as in print
+    if kind == "decimal":
+        return json_ready(Decimal(plain)), None
+    return (int(plain), None) if "." not in plain else (None, f"{text!r} is no whole number")
+
+
+def _moment(day: str, clock: str | None) -> tuple[Any, str | None]:
+    try:
+        found = datetime.fromisoformat(f"{day}T{clock}") if clock else date.fromisoformat(day)
+    except ValueError:
+        return None, f"{day!r}{f' {clock}' if clock else ''} is a moment that does not exist"
+    return json_ready(found), None

@@ -1,0 +1,151 @@
+"""A schema's fields out of an XML document, exactly: what the XML does not say is absent, and surely so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pipeline.einvoice.lexical import exact
+from pipeline.einvoice.tree import Element
+from pipeline.errors import Permanent, Reason
+from pipeline.flags import FlagCode
+from pipeline.records import Field, Flag, PageRecord
+from schemas import in_xml
+from schemas.in_xml import ROOT, InXml, Part, Step
+from schemas.shape import Group, Leaf, Node, Repeated
+
+if TYPE_CHECKING:
+    from schemas.registry import SchemaSpec
+
+PAGE = 1  # an XML document has one
+_VERSIONS = ("2.0.0", "2.0.1", "2.1.0")  # of the tax authority's layout of an e-invoice
+_VERSION, _NUMBER = in_xml.steps("DLHDon/TTChung/PBan"), in_xml.steps("DLHDon/TTChung/SHDon")
+_MOST_NAMED = 5  # documents of one file that are named in its flag
+
+
+def page_record(root: Element, spec: SchemaSpec) -> PageRecord:
+    """What the document says, every field of the schema with the source "xml".
+
+    Of a file that holds several documents the first is read, and a flag says so: they are never mixed.
+    Raises Permanent: schema_without_xml where the schema does not say where its fields stand, xml_other where
+    the file is no such document.
+    """
+    if not is_in_xml(spec.shape):
+        message = f"this is XML, and {spec.name}@{spec.version} does not say where its fields stand in XML"
+        raise Permanent(Reason.schema_without_xml, message)
+    documents = tuple(root.outermost(spec.shape.xml_root))
+    if not documents:
+        kind = "no e-invoice" if spec.shape.xml_root == ROOT else "not what the schema reads"
+        message = f"the XML is {kind}: it is <{root.name[:80]}> and has no <{spec.shape.xml_root}>"
+        raise Permanent(Reason.xml_other, message)
+    found = _Found()
+    fields = tuple(found.group(spec.shape, documents[0], ""))
+    flags = (*_several(documents), *_version(documents[0]), *found.flags)
+    return PageRecord(PAGE, fields, flags=flags)
+
+
+def is_in_xml(node: Node) -> bool:
+    """Whether the schema says of any field where it stands in XML."""
+    if isinstance(node, Group):
+        return any(map(is_in_xml, node.fields))
+    return node.xml is not None
+
+
+def _several(documents: tuple[Element, ...]) -> Iterator[Flag]:
+    if len(documents) > 1:
+        numbers = [next((e.text for e in one.find(_NUMBER) if e.text), "?") for one in documents]
+        named = ", ".join(number[:20] for number in numbers[:_MOST_NAMED])
+        more = ", …" if len(numbers) > _MOST_NAMED else ""
+        message = f"the file holds {len(documents)} documents ({named}{more}); the first one alone is read"
+        yield Flag(FlagCode.several_documents, message)
+
+
+def _version(document: Element) -> Iterator[Flag]:
+    versions = [element.text for element in document.find(_VERSION) if element.text]
+    if document.name == ROOT and versions and versions[0] not in _VERSIONS:
+        known = ", ".join(_VERSIONS)
+        message = f"the e-invoice is of version {versions[0][:20]}; known are {known}"
+        yield Flag(FlagCode.version_unknown, message)
+
+
+class _Found:
+    """Walks the schema along the tree; `flags` says what was odd."""
+
+    def __init__(self) -> None:
+        self.flags: list[Flag] = []
+
+    def group(self, group: Group, at: Element | None, prefix: str) -> Iterator[Field]:
+        for node in group.fields:
+            path = f"{prefix}{node.name}"
+            if isinstance(node, Leaf):
+                yield self._leaf(node, at, path)
+            elif isinstance(node, Group):
+                inner = at if node.xml is None else next(iter(_elements(node.xml, at)), None)
+                yield from self.group(node, inner, f"{path}.")
+            else:
+                yield from self._list(node, at, path)
+
+    def _list(self, node: Repeated, at: Element | None, path: str) -> Iterator[Field]:
+        """A list has a field of its own, whose value is the number of its items."""
+        items = () if node.xml is None else _elements(node.xml, at)
+        if isinstance(node.item, Leaf):
+            items = tuple(item for item in items if item.text is not None)
+        yield Field(path, None, len(items), 1.0, "xml", PAGE)
+        for number, item in enumerate(items):
+            if isinstance(node.item, Group):
+                yield from self.group(node.item, item, f"{path}[{number}].")
+            else:
+                yield _field(node.item, item.text, f"{path}[{number}]")
+
+    def _leaf(self, leaf: Leaf, at: Element | None, path: str) -> Field:
+        if leaf.xml is None:
+            return _field(leaf, None, path)
+        if leaf.xml.parts:
+            whole = next(iter(_elements(leaf.xml, at)), None)
+            return _field(leaf, _together(whole, leaf.xml) if whole else None, path)
+        texts = [element.text for element in _elements(leaf.xml, at) if element.text is not None]
+        if leaf.xml.sole:
+            return _field(leaf, texts[0] if len(texts) == 1 else None, path)
+        if len(set(texts)) > 1:
+            message = f"{path}: the XML has it {len(texts)} times, and not always alike; the first is kept"
+            self.flags.append(Flag(FlagCode.several_values, message))
+        return _field(leaf, texts[0] if texts else None, path)
+
+
+def _field(leaf: Leaf, raw: str | None, path: str) -> Field:
+    value, problem = (None, None) if raw is None else exact(leaf, raw)
+    return Field(path, raw, value, 1.0, "xml", PAGE, None, problem)
+
+
+def _elements(place: InXml, at: Element | None) -> tuple[Element, ...]:
+    """Those at the first of the paths that leads to any with something in them."""
+    if at is None:
+        return ()
+    for path in place.paths:
+        found = tuple(e for e in at.find(_steps(path)) if e.text is not None or e.children)
+        if found:
+            return found
+    return ()
+
+
+def _together(whole: Element, place: InXml) -> str | None:
+    """The parts that are there, each behind its words; or the free words that name the same."""
+    there = [(part, text) for part in place.parts if (text := _text(whole, part.path)) is not None]
+    free = _text(whole, place.free) if place.free else None
+    if free is not None and all(text in free for part, text in there if part.names):
+        return free
+    return " ".join(_said(part, text) for part, text in there) or None
+
+
+def _said(part: Part, text: str) -> str:
+    return f"{part.before} {(part.words or {}).get(text, text)}".strip()
+
+
+def _text(element: Element, path: str) -> str | None:
+    return next((found.text for found in element.find(_steps(path)) if found.text is not None), None)
+
+
+@lru_cache(maxsize=4096)
+def _steps(path: str) -> tuple[Step, ...]:
+    return in_xml.steps(path)

@@ -1,0 +1,44 @@
+"""An XML document as names and texts: no namespaces, prefixes, comments or instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from schemas.in_xml import Step
+
+MOST_DEPTH = 64  # elements within elements; an e-invoice in its envelope has 10
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """`text` is None where there is none but white space, and beside elements. Attributes are among
+    `children`, called "@Id".
+    """
+
+    name: str
+    text: str | None = None
+    children: tuple[Element, ...] = ()
+
+    def find(self, steps: Sequence[Step]) -> tuple[Element, ...]:
+        """The elements that a path leads to from here, in the order of the document."""
+        found: Sequence[Element] = (self,)
+        for step in steps:
+            found = [child for parent in found for child in parent.children if _is(child, step)]
+        return tuple(found)
+
+    def outermost(self, name: str) -> Iterator[Element]:
+        """The elements of this name, this one or below, that are not within another of that name."""
+        if self.name == name:
+            yield self
+        else:
+            for child in self.children:
+                yield from child.outermost(name)
+
+
+def _is(element: Element, step: Step) -> bool:
+    if element.name != step.name:
+        return False
+    return step.beside is None or any(
+        child.name == step.beside and child.text == step.text for child in element.children
+    )

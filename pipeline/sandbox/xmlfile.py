@@ -1,0 +1,97 @@
+"""XML parsed into names and texts, without entities, document types or the network, and within bounds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lxml import etree
+
+from pipeline.einvoice.tree import MOST_DEPTH
+from pipeline.errors import Permanent, Reason
+from pipeline.filetype import Kind, wide_coding
+from pipeline.sandbox.drawer import PageLimits, mapped
+
+MOST_BYTES = 32 * 2**20
+MOST_ELEMENTS = 300_000  # 20,000 lines of an invoice
+_SIGNED = "{http://www.w3.org/2000/09/xmldsig#}"  # of signatures: nothing in them is a field
+_BOM = b"\xef\xbb\xbf"
+# Before the root element, in any of which a document type may stand (XML 1.0, production 22).
+_PROLOG = re.compile(rb"(?>\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
+# What .NET writes into a string and others then into a file of UTF-8.
+_SAYS_WIDE = re.compile(rb"<\?xml[^>]{0,200}encoding\s*=\s*[\"']utf-?16", re.IGNORECASE)
+
+
+class XmlFile:
+    """An XML document, which has one page."""
+
+    pages = 1
+
+    def __init__(self, file: int, _kind: Kind, _limits: PageLimits) -> None:
+        with mapped(file) as data:
+            _bounded(len(data), MOST_BYTES, "bytes")
+            self._root = _parsed(bytes(data))
+
+    def read(self) -> list[Any]:
+        """[name, text or null, [the same of attributes and of elements within]]."""
+        self._left = MOST_ELEMENTS
+        return self._told(self._root, 1)
+
+    def close(self) -> None:
+        pass
+
+    def _told(self, element: Any, depth: int) -> list[Any]:
+        self._left -= 1
+        if self._left < 0:
+            _bounded(MOST_ELEMENTS + 1, MOST_ELEMENTS, "elements")
+        _bounded(depth, MOST_DEPTH, "elements within each other")
+        within = [[f"@{_local(name)}", value, []] for name, value in element.items()]
+        inner = [child for child in element if not child.tag.startswith(_SIGNED)]
+        within += [self._told(child, depth + 1) for child in inner]
+        text = (element.text or "").strip() if not len(element) else ""
+        return [_local(element.tag), text or None, within]
+
+
+def _parsed(data: bytes) -> Any:
+    coding = wide_coding(data)
+    try:
+        text = data if coding is None else data.decode(coding).encode()
+    except ValueError as error:
+        raise Permanent(Reason.xml_damaged, f"the XML cannot be parsed: {error.__class__.__name__}") from None
+    text = text.removeprefix(_BOM).lstrip()
+    if _PROLOG.match(text):
+        raise _unsafe()
+    parser = etree.XMLParser(
+        encoding="utf-8" if coding or _SAYS_WIDE.match(text) else None,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        collect_ids=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(text, parser)
+    except etree.XMLSyntaxError as error:
+        raise Permanent(Reason.xml_damaged, f"the XML cannot be parsed: {error.msg}") from None
+    about = root.getroottree().docinfo
+    if about.internalDTD is not None or about.externalDTD is not None:  # in a coding unlike ASCII
+        raise _unsafe()
+    return root
+
+
+def _unsafe() -> Permanent:
+    message = "the XML has a document type (DOCTYPE), which no e-invoice has: it is not read"
+    return Permanent(Reason.xml_unsafe, message)
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _bounded(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise Permanent(Reason.xml_too_large, f"the XML has more than {most:,} {what}", limit=most)

@@ -1,0 +1,103 @@
+"""The index of invoices: what questions over many of them ask of each, in columns that SQL can compare.
+
+Which invoice a paper is, which other one it stands for, how it was paid: the schemas' rules say so from a
+record, and SQL could not. Rows are made when somebody asks, for what was read since, and made anew when the
+rules have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, and_, literal_column, select
+
+from pipeline.store import rows
+from pipeline.store.database import Database
+from pipeline.store.tables import documents, extractions, invoice_index, jobs
+from schemas.identity import identity
+from schemas.payment import payment
+from schemas.registry import resolve
+from schemas.related import related
+
+_SCHEMA = "invoice@1"
+_BATCH = 1000  # documents in one transaction
+_LARGEST = 2**63 - 1
+
+_PUT = """
+INSERT INTO invoice_index (document_id, rules, identity, seller, seller_name, buyer, number, issue_date,
+    total, total_vnd, payment, relation, related)
+SELECT document_id, rules, identity, seller, seller_name, buyer, number, issue_date,
+    total, total_vnd, payment, relation, related
+FROM json_to_recordset(CAST(:rows AS json)) AS given(
+    document_id bigint, rules text, identity text, seller text, seller_name text, buyer text, number text,
+    issue_date text, total text, total_vnd bigint, payment text, relation text, related text)
+WHERE true
+ON CONFLICT (document_id) DO UPDATE
+SET rules = excluded.rules, identity = excluded.identity, seller = excluded.seller,
+    seller_name = excluded.seller_name, buyer = excluded.buyer, number = excluded.number,
+    issue_date = excluded.issue_date, total = excluded.total, total_vnd = excluded.total_vnd,
+    payment = excluded.payment, relation = excluded.relation, related = excluded.related
+"""
+
+
+def update(db: Database) -> int:
+    """Makes the rows that are missing or old, in small transactions; returns their number."""
+    rules = resolve(_SCHEMA).hash  # of all code that a row comes from
+    last, made = 0, 0
+    while True:
+        with db.write() as connection:
+            found = _without_row(connection, rules, last)
+            if not found:
+                return made
+            put = [row(document, record) | {"rules": rules} for document, record in found]
+            db.sql(connection, _PUT, rows=rows.dump(put))
+        last, made = found[-1][0], made + len(found)
+
+
+def _without_row(connection: Connection, rules: str, last: int) -> list[tuple[int, Mapping[str, Any]]]:
+    """The next results of which these rules made no row; locked until the transaction ends."""
+    # With "+" no index of the jobs' documents is used: SQLite would sort all of them for each batch.
+    ours = connection.execute(select(jobs.c.id).where(jobs.c.schema == _SCHEMA)).scalars().all()
+    mine = and_(invoice_index.c.document_id == extractions.c.document_id, invoice_index.c.rules == rules)
+    query = (
+        select(extractions.c.document_id, extractions.c.record)
+        .join(documents, documents.c.id == extractions.c.document_id)
+        .outerjoin(invoice_index, mine)
+        .where(
+            literal_column("+documents.job_id", BigInteger).in_(ours),
+            invoice_index.c.document_id.is_(None),
+            extractions.c.document_id > last,
+        )
+        .order_by(extractions.c.document_id)
+        .limit(_BATCH)
+        .with_for_update(read=True, of=extractions)  # SQLite has one writer, and passes over this
+    )
+    return [(found.document_id, found.record) for found in connection.execute(query)]
+
+
+def row(document: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The index's row of one record of `invoice@1`, but for the hash of the rules."""
+    seller, total = record.get("seller_tax_code"), record.get("total")
+    own = identity(seller, record.get("form_no"), record.get("series"), record.get("number"))
+    other = related(record.get("related_invoice"), seller)
+    return {
+        "document_id": document,
+        "identity": None if own is None else str(own),
+        "seller": seller,
+        "seller_name": record.get("seller_name"),
+        "buyer": record.get("buyer_tax_code"),
+        "number": record.get("number"),
+        "issue_date": record.get("issue_date"),
+        "total": total,
+        "total_vnd": None if total is None or record.get("currency") not in (None, "VND") else _dong(total),
+        "payment": payment(record.get("payment_method")),
+        "relation": None if other is None else other.relation,
+        "related": None if other is None or other.other is None else str(other.other),
+    }
+
+
+def _dong(total: str) -> int | None:
+    whole = int(Decimal(total).quantize(Decimal(1), ROUND_HALF_UP))
+    return whole if abs(whole) <= _LARGEST else None

@@ -1,0 +1,59 @@
+"""Whose value is chosen: what was read, except where a source of authority has another or knows more.
+
+A schema names its sources of authority in their order, `sources_of_authority: ClassVar = ("xml",)`, and the
+setting of that name names others. What is not chosen is a witness of what is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.records import Field
+from pipeline.witnesses.asking import Answers, ask
+from pipeline.witnesses.witness import Subject
+
+_EXACT = 1.0  # confidence of what no model had to read
+
+
+def first(readings: Iterable[str], authority: Sequence[str]) -> str:
+    """Which of a document's readings gives its values: the first source of authority, else print."""
+    there = list(readings)
+    ranked = [source for source in authority if source in there]
+    return ranked[0] if ranked else "read" if "read" in there else there[0]
+
+
+def judged(
+    subject: Subject,
+    source: str,
+    authority: Sequence[str],
+    record_of: Callable[[Sequence[Field]], Mapping[str, Any]],
+) -> tuple[Subject, Answers]:
+    """The document with the values of its sources of authority, and what witnesses say of those.
+
+    `source` is that of the reading in `subject`: only sources before it in the order come before it. A list's
+    items are those of that reading.
+    """
+    above = authority[: authority.index(source)] if source in authority else authority
+    answers = ask(subject)
+    better: dict[str, Field] = {}
+    for said in sorted(
+        (said for said in answers.testimony if said.source in above),
+        key=lambda said: above.index(said.source),
+    ):
+        if (
+            said.verdict in ("differs", "offers")
+            and said.value is not None
+            and said.source not in subject.others
+        ):
+            better.setdefault(
+                said.field,
+                Field(said.field, said.raw, said.value, _EXACT, said.source, said.page, said.box),
+            )
+    if not better:
+        return subject, answers
+    fields = tuple(better.get(field.path, field) for field in subject.fields)
+    others = {**subject.others, source: subject.fields}
+    changed = replace(subject, fields=fields, record=record_of(fields), others=others)
+    return changed, ask(changed)

@@ -1,0 +1,252 @@
+"""The text that a PDF brings along, as a witness of what was read from its pixels, or from its XML.
+
+It bears a value out where the value stands on a page at its place: beside its label, in its line, within its
+box, or as often as values say it. It contradicts one only where that is sure: the value stands nowhere, and
+what stands in its place is off by one digit, two swapped, or a word that is nearly the same. Else it says
+nothing, nor does a layer that is not trusted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from pipeline.records import Check, Field, Testimony
+from pipeline.witnesses.layer import Layer, Place, layers, tokens
+from pipeline.witnesses.witness import NAMES, Subject, Witness
+from schemas.same import same
+from schemas.shape import Leaf, leaf_path
+
+_LONG = 5  # letters and digits: from here a value is its own, and is not found by chance
+_DIGITS = 4  # from here a figure with one other digit is that figure misread
+_WORDS = 3  # from here a text with one other word is that text misread
+
+
+def found(subject: Subject) -> Iterator[Witness | Check]:
+    """One witness, where any page has text that can be trusted."""
+    if some := layers(subject.pages):
+        yield TextLayers(some, subject.fields, dict(subject.spec.shape.leaves()))
+
+
+class TextLayers:
+    """The text of all pages that have some."""
+
+    source = "text"
+    name = NAMES["text"]
+
+    def __init__(self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf]) -> None:
+        self._layers, self._leaves = some, leaves
+        self._of_line: dict[str, list[Field]] = {}
+        self._said: Counter[str] = Counter()  # how many fields have a value
+        for field in fields:
+            if field.value is not None and (leaf := leaves.get(leaf_path(field.path))) is not None:
+                self._said[_key(leaf, field)] += 1
+                if line := _line(field.path):
+                    self._of_line.setdefault(line, []).append(field)
+        self._found: dict[str, list[Place]] = {}
+        self._found_labels: dict[str, list[tuple[Layer, Place]]] = {}
+
+    def testify(self, field: Field) -> Testimony:
+        leaf = self._leaves.get(leaf_path(field.path))
+        if leaf is None or field.value is None:
+            return Testimony(field.path, self.source, "silent")
+        places = self._places(leaf, field)
+        if places:
+            place = self._at_its_place(leaf, field, places)
+            if place is not None:
+                return Testimony(
+                    field.path, self.source, "agrees", place.text, field.value, place.page, place.box
+                )
+        elif (other := self._misread(leaf, field)) is not None:
+            value, place = other
+            return Testimony(field.path, self.source, "differs", place.text, value, place.page, place.box)
+        return Testimony(field.path, self.source, "silent")
+
+    def offers(self, fields: Sequence[Field]) -> Iterator[Testimony]:
+        """Figures and days beside their labels, where these stand once."""
+        for field in fields:
+            leaf = self._leaves.get(leaf_path(field.path))
+            if leaf is None or field.value is not None or _line(field.path):
+                continue
+            beside = self._beside_label(leaf)
+            if beside is not None and not self._said[beside[0]]:
+                value, place = beside
+                yield Testimony(field.path, self.source, "offers", place.text, value, place.page, place.box)
+
+    # where a value stands
+
+    def _places(self, leaf: Leaf, field: Field) -> list[Place]:
+        """Wherever the value stands on any page."""
+        if field.path not in self._found:
+            self._found[field.path] = list(self._look(leaf, field))
+        return self._found[field.path]
+
+    def _look(self, leaf: Leaf, field: Field) -> Iterator[Place]:
+        kind, value = leaf.printed.sql, str(field.value)
+        for layer in self._layers:
+            match kind:
+                case "decimal":
+                    if exact := layer.figures.get(Decimal(value)):
+                        yield from exact
+                        continue
+                    for figure, places in layer.figures.items():
+                        if same(leaf.printed, format(figure, "f"), value):
+                            yield from places
+                case "date":
+                    yield from layer.days.get(value, ())
+                case _:
+                    at = layer.find(value if field.raw is None else field.raw) or layer.find(value)
+                    yield from at
+                    if not at and leaf.printed.same is not None and " " not in value:
+                        equal = leaf.printed.same
+                        words = ((word, word.text.strip(":;,.").upper()) for word in layer.single())
+                        yield from (word for word, text in words if equal(text, value))
+
+    def _at_its_place(self, leaf: Leaf, field: Field, places: Sequence[Place]) -> Place | None:
+        """The place that is the field's own; None where it may as well be another's."""
+        if field.box is not None:
+            for place in places:
+                if place.page == field.page and place.overlaps(field.box):
+                    return place
+        if line := _line(field.path):
+            others = self._neighbours(line, field)
+            return next((place for place in places if any(place.beside(other) for other in others)), None)
+        for place in places:
+            if any(_follows(label, place) for _, label in self._labels(leaf)):
+                return place
+        own = len(_letters(str(field.value))) >= _LONG and len(places) >= self._said[_key(leaf, field)]
+        return places[0] if own else None
+
+    def _neighbours(self, line: str, field: Field) -> list[Place]:
+        """Where the other values of the field's line stand, as far as they are not found by chance."""
+        return [
+            place
+            for other in self._of_line[line]
+            if other.path != field.path and len(_letters(str(other.value))) >= _DIGITS
+            for place in self._places(self._leaves[leaf_path(other.path)], other)
+        ]
+
+    def _labels(self, leaf: Leaf) -> list[tuple[Layer, Place]]:
+        if leaf.label not in self._found_labels:
+            self._found_labels[leaf.label] = [
+                (layer, label) for layer in self._layers for label in layer.find(leaf.label)
+            ]
+        return self._found_labels[leaf.label]
+
+    # what stands there instead
+
+    def _misread(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
+        """The one thing on the pages that the value is a misreading of, and that no other value is."""
+        nearby = [
+            (key, place)
+            for key, place in self._candidates(leaf, field)
+            if not self._said[key] and _slip(key, _key(leaf, field))
+        ]
+        if line := _line(field.path):
+            others = self._neighbours(line, field)
+            nearby = [(key, place) for key, place in nearby if any(place.beside(other) for other in others)]
+        if len({key for key, _ in nearby}) == 1:
+            return nearby[0]
+        return self._contradicted_by_label(leaf, field) if not nearby else None
+
+    def _candidates(self, leaf: Leaf, field: Field) -> Iterator[tuple[str, Place]]:
+        wanted = _key(leaf, field)
+        for layer in self._layers:
+            match leaf.printed.sql:
+                case "decimal" | "date":
+                    if len(_letters(wanted)) >= _DIGITS:
+                        yield from _typed(leaf, layer)
+                case "text":
+                    length = len(wanted.split())
+                    if length >= _WORDS:
+                        for some, place in layer.windows(length):
+                            yield " ".join(some), place
+                    elif length == 1 and len(wanted) >= _LONG and any(map(str.isdigit, wanted)):
+                        for some, place in layer.windows(1):
+                            yield some[0], place
+
+    def _contradicted_by_label(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
+        if _line(field.path):
+            return None
+        beside = self._beside_label(leaf)
+        return beside if beside is not None and not self._said[beside[0]] else None
+
+    def _beside_label(self, leaf: Leaf) -> tuple[str, Place] | None:
+        """The figure or the day that follows the field's label, where that stands once on all pages."""
+        if leaf.printed.sql not in ("decimal", "date") or len(tokens(leaf.label)) < 2:
+            return None
+        labels = self._labels(leaf)
+        if len(labels) != 1:
+            return None
+        [(layer, label)] = labels
+        behind = [
+            (place.box[0], value, place)
+            for value, place in _typed(leaf, layer)
+            if place.beside(label) and place.box[0] >= label.box[2]
+        ]
+        return min(behind, key=lambda found: found[0])[1:] if behind else None
+
+
+def _typed(leaf: Leaf, layer: Layer) -> Iterator[tuple[str, Place]]:
+    """The figures or the days of a page, as the field's own type reads them."""
+    if leaf.printed.sql == "date":
+        yield from ((day, place) for day, places in layer.days.items() for place in places)
+        return
+    for figure, places in layer.figures.items():
+        for place in places:
+            try:
+                likeliest = leaf.printed.parse(place.text.strip(":;*").rstrip(".,"))
+            except (ValueError, ArithmeticError):
+                continue
+            if likeliest == figure:  # not the other thing that "1.234" may mean
+                yield _figure(figure), place
+
+
+def _line(path: str) -> str | None:
+    """ "lines[2]" of "lines[2].amount"; None for a field that is in no list."""
+    return path[: path.index("]") + 1] if "[" in path else None
+
+
+def _key(leaf: Leaf, field: Field) -> str:
+    """A value as candidates are compared: figures and days as they are, texts as their tokens."""
+    if leaf.printed.sql == "decimal":
+        return _figure(Decimal(str(field.value)))
+    return str(field.value) if leaf.printed.sql == "date" else " ".join(tokens(str(field.value)))
+
+
+def _figure(value: Decimal) -> str:
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in text if char.isalnum())
+
+
+def _follows(label: Place, value: Place) -> bool:
+    """Whether the value stands right of its label, or beneath it."""
+    if label.page != value.page:
+        return False
+    if label.beside(value):
+        return value.box[0] >= label.box[2]
+    height = label.box[3] - label.box[1]
+    beneath = 0 <= value.box[1] - label.box[3] <= 2 * height
+    return beneath and value.box[0] < label.box[2] and label.box[0] < value.box[2]
+
+
+def _slip(one: str, other: str) -> bool:
+    """Whether two values differ by one letter or digit, or two neighbours swapped, in one of their words."""
+    pairs = [(a, b) for a, b in zip(one.split(), other.split(), strict=False) if a != b]
+    return len(one.split()) == len(other.split()) and len(pairs) == 1 and _one_edit(*pairs[0])
+
+
+def _one_edit(one: str, other: str) -> bool:
+    """One character put, left out or changed, or two neighbours swapped."""
+    if len(one) > len(other):
+        one, other = other, one
+    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    if len(one) < len(other):
+        return len(other) == len(one) + 1 and one[start:] == other[start + 1 :]
+    swapped = one[start : start + 2] == other[start : start + 2][::-1]
+    return one[start + 1 :] == other[start + 1 :] or (swapped and one[start + 2 :] == other[start + 2 :])

@@ -1,0 +1,215 @@
+"""XML beside print, and other sources of authority: whose value is chosen, and what the others say of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline import grammar, merge, parse
+from pipeline.records import Code, Extraction, Field, PageRecord
+from schemas import invoice_qr, qr
+from schemas.registry import resolve
+from schemas.same import same
+from tests.pipeline.test_witnesses import BORN, FRONT, ISSUED, SAID
+from tests.pipeline.walker import recite
+
+CARD, INVOICE = resolve("id_card@1"), resolve("invoice@1")
+LINES = [
+    {
+        "no": "1",
+        "name": "Bút bi",
+        "unit": "Cái",
+        "quantity": "100",
+        "unit_price": "5.000",
+        "amount": "500.000",
+    },
+    {
+        "no": "2",
+        "name": "Vở kẻ",
+        "unit": "Quyển",
+        "quantity": "20",
+        "unit_price": "15.000",
+        "amount": "300.000",
+    },
+    {"no": "3", "name": "Thước", "unit": "Cái", "quantity": "40", "unit_price": "5.000", "amount": "200.000"},
+]
+PRINT: dict[str, Any] = {
+    "form_no": "1",
+    "series": "1C26TAA",
+    "number": "00000123",
+    "issue_date": "Ngày 05 tháng 11 năm 2026",
+    "seller_name": "CÔNG TY MẪU",
+    "seller_tax_code": "9900000016",
+    "lines": LINES,
+    "net": "1.000.000",
+    "vat_rate": "10%",
+    "vat": "100.000",
+    "total": "1.100.000",
+    "total_in_words": "Một triệu một trăm nghìn đồng chẵn./.",
+}
+XML = PRINT | {
+    "series": "C26TAA",
+    "number": "123",
+    "issue_date": "2026-11-05",
+    "seller_name": "Công ty Mẫu",
+    "currency": "VND",
+    "net": "1000000",
+    "vat": "100000",
+    "total": "1100000",
+    "total_in_words": "Một triệu một trăm nghìn đồng",
+    "lines": [
+        line | {name: line[name].replace(".", "") for name in ("unit_price", "amount")} for line in LINES
+    ],
+}
+
+
+def printed(values: dict[str, Any], page: int = 2, sure: float = 1.0, **doubts: float) -> PageRecord:
+    said = recite(grammar.answer(INVOICE.shape, values), sure=sure, doubts=doubts)
+    return parse.page_record(said, INVOICE, page)
+
+
+def in_xml(values: dict[str, Any], page: int = 1) -> PageRecord:
+    """A page whose values come from XML."""
+    said = parse.page_record(recite(grammar.answer(INVOICE.shape, values)), INVOICE, page)
+    return replace(said, fields=tuple(replace(f, source="xml", confidence=1.0) for f in said.fields))
+
+
+def told(made: Extraction, *verdicts: str) -> dict[str, tuple[str, Any]]:
+    return {t.field: (t.source, t.raw) for t in made.testimony if t.verdict in verdicts}
+
+
+def failed(made: Extraction) -> set[str]:
+    return {check.code for check in made.checks if not check.passed and check.severity != "info"}
+
+
+def test_xml_is_chosen_and_print_bears_it_out() -> None:
+    made = merge.document([printed(PRINT), in_xml(XML)], INVOICE)
+    assert failed(made) == set() and made.state == "done" and made.pages == 2
+    assert {field.source for field in made.fields if field.value is not None} == {"xml"}
+    assert [line["name"] for line in made.record["lines"]] == ["Bút bi", "Vở kẻ", "Thước"], "no line twice"
+    assert made.record["number"] == "123" and made.record["seller_name"] == "Công ty Mẫu"
+    agreed = told(made, "agrees")
+    assert {source for source, _ in agreed.values()} == {"read"}
+    assert agreed["number"] == ("read", "00000123") and agreed["series"] == ("read", "1C26TAA")
+    assert agreed["lines[1].amount"] == ("read", "300.000") and len(agreed) == 12 + 18
+    assert not told(made, "differs", "offers", "silent")
+
+
+@pytest.mark.parametrize(
+    ("changed", "path"),
+    [
+        ({"total": "1.100.001"}, "total"),
+        ({"seller_tax_code": "9900000023"}, "seller_tax_code"),
+        ({"number": "00000132"}, "number"),
+        ({"seller_name": "CÔNG TY MẬU"}, "seller_name"),
+        ({"issue_date": "06/11/2026"}, "issue_date"),
+        ({"series": "2C26TAB"}, "series"),
+        ({"total_in_words": "Một triệu hai trăm nghìn đồng"}, "total_in_words"),
+        ({"lines": [LINES[0], LINES[1] | {"amount": "300.100"}, LINES[2]]}, "lines[1].amount"),
+    ],
+)
+def test_print_that_differs_from_xml_changes_nothing_and_is_told(changed: dict[str, Any], path: str) -> None:
+    made = merge.document([in_xml(XML), printed(PRINT | changed)], INVOICE)
+    whole = merge.document([in_xml(XML)], INVOICE)
+    assert (made.record, made.state) == (whole.record, "review")
+    assert told(made, "differs").keys() == {path}
+    name = path.rpartition(".")[2]
+    assert failed(made) == {f"read_{name}"}
+    (check,) = [check for check in made.checks if check.code == f"read_{name}"]
+    assert check.fields == (path,) and check.message.startswith(f"{path}: the print says ")
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 2])
+def test_a_line_that_print_lacks_is_found_and_the_others_still_match(dropped: int) -> None:
+    fewer = [line for at, line in enumerate(LINES) if at != dropped]
+    made = merge.document([in_xml(XML), printed(PRINT | {"lines": fewer})], INVOICE)
+    assert failed(made) == {"read_lines"} and told(made, "differs") == {"lines": ("read", "2")}
+    agreed = {path for path in told(made, "agrees") if path.startswith("lines[")}
+    assert {path[:8] for path in agreed} == {f"lines[{at}]" for at in range(3) if at != dropped}
+    assert len(agreed) == 12
+    back = merge.document(
+        [in_xml(XML | {"lines": [XML["lines"][at] for at in range(3) if at != dropped]}), printed(PRINT)],
+        INVOICE,
+    )
+    assert failed(back) >= {"read_lines"} and set(told(back, "differs")) == {"lines"}
+
+
+def test_a_doubtful_reading_accuses_nobody() -> None:
+    page = printed(PRINT | {"total": "1.100.001"}, **{"1.100.001": 0.5})
+    made = merge.document([in_xml(XML), page], INVOICE)
+    assert failed(made) == set() and told(made, "silent") == {"total": ("read", "1.100.001")}
+    assert failed(merge.document([in_xml(XML), page], INVOICE, review_below=0.4)) == {"read_total"}
+
+
+def test_without_authority_print_is_chosen_and_xml_testifies() -> None:
+    pages = [in_xml(XML), printed(PRINT | {"total": "1.100.001", "currency": None})]
+    made = merge.document(pages, INVOICE, authority=())
+    assert made.record["total"] == "1100001" and made.record["currency"] is None
+    assert told(made, "differs") == {"total": ("xml", "1100000")}
+    assert told(made, "offers") == {"currency": ("xml", "VND")}
+    assert {"xml_total"} <= failed(made)
+
+
+def test_what_the_authority_lacks_is_offered_by_print() -> None:
+    made = merge.document([in_xml(XML), printed(PRINT | {"payment_method": "TM/CK"})], INVOICE)
+    assert made.record["payment_method"] is None
+    assert told(made, "offers") == {"payment_method": ("read", "TM/CK")}
+
+
+def test_codes_on_the_print_are_held_against_the_xml() -> None:
+    code = invoice_qr.build(SAID | {"total": "1100001"}, "B")
+    page = replace(printed(PRINT), codes=(Code("qr", code),))
+    made = merge.document([in_xml(XML), page], INVOICE)
+    assert failed(made) == {"qr_total"} and told(made, "differs") == {"total": ("qr", "1100001")}
+
+
+def test_a_code_may_be_made_an_authority() -> None:
+    text = qr.build("079199000007", "Nguyễn Thị Hoà", BORN, "Nữ", "Số 1, đường Hoà Bình, Hà Nội", ISSUED)
+    values = FRONT | {"full_name": "Nguyên Thị Hoà", "number": None}
+    said = parse.page_record(recite(grammar.answer(CARD.shape, values)), CARD, 1)
+    page = replace(said, codes=(Code("qr", text, (0.8, 0.0, 1.0, 0.2)),))
+    plain = merge.document([page], CARD)
+    assert (plain.record["number"], plain.record["full_name"]) == (None, "Nguyên Thị Hoà")
+    made = merge.document([page], CARD, authority=("qr",))
+    assert (made.record["number"], made.record["full_name"]) == ("079199000007", "Nguyễn Thị Hoà")
+    assert made.record["issue_date"] == "2021-03-04"
+    of = {field.path: field for field in made.fields}
+    assert of["full_name"] == Field(
+        "full_name", "Nguyễn Thị Hoà", "Nguyễn Thị Hoà", 1.0, "qr", 1, (0.8, 0.0, 1.0, 0.2)
+    )
+    assert of["sex"].source == "read", "what is borne out stays as it was read"
+    assert told(made, "differs") == {"full_name": ("read", "Nguyên Thị Hoà")}
+    assert failed(made) == {"read_full_name"}, "the number is no longer missing"
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "other", "equal"),
+    [
+        ("number", "0000123", "123", True),
+        ("number", "1230", "123", False),
+        ("form_no", "01", "1", True),
+        ("series", "1C26TAA", "C26TAA", True),
+        ("series", "C26TAA", "K26TAA", False),
+        ("total", "1100000", "1100000.00", True),
+        ("total", "1100000", "1100000.4", True),
+        ("total", "1100000", "1100001", False),
+        ("lines[].unit_price", "1234.57", "1234.5678", True),
+        ("lines[].unit_price", "1234.58", "1234.5678", False),
+        ("lines[].quantity", "1", "1.4", False),
+        ("lines[].quantity", "-1", "1", False),
+        ("lines[].no", 1, 2, False),
+        ("issue_date", "2026-11-05", "2026-11-06", False),
+        ("seller_name", "Công ty TNHH Hoà Bình", "CÔNG TY TNHH HÒA BÌNH", True),
+        ("seller_name", "Công ty Hoa", "Công ty Hoà", False),
+        ("total_in_words", "Một trăm đồng", "một trăm đồng chẵn", True),
+        ("total_in_words", "Một trăm đồng", "Hai trăm đồng", False),
+        ("total_in_words", "Một trăm ???", "một trăm ???", True),
+    ],
+)
+def test_what_is_the_same_though_it_is_written_otherwise(
+    path: str, one: Any, other: Any, equal: bool
+) -> None:
+    printed = dict(INVOICE.shape.leaves())[path].printed
+    assert same(printed, one, other) is equal and same(printed, other, one) is equal

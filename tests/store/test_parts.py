@@ -1,0 +1,201 @@
+"""The ledger knows the files of a document: listed, come later, changed, tried again, removed."""
+
+from __future__ import annotations
+
+from pipeline.errors import Reason
+from pipeline.records import DocumentRef, Failure, Part
+from pipeline.store import Lease, Store
+from tests.store import samples
+from tests.store.samples import failed_page, finish, invoice, page, refs
+
+MISSING = Failure(Reason.object_missing, "it is not there")
+
+
+def card(*names: str, etag: str = "etag", missing: str = "") -> DocumentRef:
+    """A document of these files, of which one may be known to be missing."""
+    return DocumentRef.of_parts(
+        [
+            DocumentRef(f"/in/{name}", failure=MISSING)
+            if name == missing
+            else DocumentRef(f"/in/{name}", 10, f"{etag}-{name}")
+            for name in names
+        ],
+        "group 1 of the list",
+    )
+
+
+def read(store: Store, lease: Lease, *failed: str) -> None:
+    """A document of which each file has one page, and those that are named none."""
+    parts = [
+        Part(ref.uri, failure=ref.failure or MISSING)
+        if ref.uri.removeprefix("/in/") in failed
+        else Part(ref.uri, f"sha-{ref.uri}", ref.etag, 10)
+        for ref in lease.parts
+    ]
+    results = [
+        failed_page(number) if part.failure else page(number, f"{part.sha256}-1")
+        for number, part in enumerate(parts, 1)
+    ]
+    result = invoice(pages=len(parts), state="partial" if failed else "done")
+    store.results.commit(lease, result, results, sha256=parts[0].sha256, etag=parts[0].etag, parts=parts)
+
+
+def test_several_files_are_one_row_and_its_parts_are_kept_beside_it(store: Store) -> None:
+    job = samples.job(store)
+    added = store.ledger.add(job, [card("front", "back"), *refs("single")])
+    assert (added.added, added.known) == (2, 0)
+    lease, single = store.ledger.claim(job, "w", 5, 60)
+    assert (lease.uri, lease.size, [part.uri for part in lease.parts]) == (
+        "/in/front", 20, ["/in/front", "/in/back"]
+    )  # fmt: skip
+    assert lease.parts[1] == DocumentRef("/in/back", 10, "etag-back") and single.parts == ()
+    read(store, lease)
+    finish(store, single)
+    row, other = store.results.documents(job)
+    assert (row.uri, row.state, row.pages, row.sha256) == ("/in/front", "done", 2, "sha-/in/front")
+    assert row.parts == (
+        Part("/in/front", "sha-/in/front", "etag-front", 10),
+        Part("/in/back", "sha-/in/back", "etag-back", 10),
+    )
+    assert other.parts == ()
+    stored, _ = store.results.extractions(job)
+    assert stored.parts == row.parts
+    assert store.ledger.add(job, [card("front", "back"), *refs("single")]).known == 2
+    assert store.books.verify(job).done == 2
+
+
+def test_a_file_of_a_document_is_no_document_of_its_own(store: Store) -> None:
+    """However the listings come: it would be counted twice."""
+    job = samples.job(store)
+    store.ledger.add(job, [card("a1", "a2"), *refs("a2", "b1", "b2"), card("b1", "b2")])
+    assert [row.uri for row in store.results.documents(job)] == ["/in/a1", "/in/b1"]
+    assert [len(row.parts) for row in store.results.documents(job)] == [2, 2]
+    store.ledger.add(job, refs("b2", "a1", "a2"))
+    assert store.books.verify(job).submitted == 2
+
+
+def test_documents_that_turn_out_to_be_one_keep_their_pages(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("front", "back", "beside"))
+    for lease in store.ledger.claim(job, "w", 5, 60):
+        finish(store, lease)
+    added = store.ledger.add(job, [card("front", "back")])
+    assert (added.added, added.reopened, added.changed_uris) == (0, 1, ("/in/front",))
+    assert {row.uri: row.state for row in store.results.documents(job)} == {
+        "/in/front": "pending", "/in/beside": "done"
+    }  # fmt: skip
+    assert {*store.results.known_pages(["/in/front-1", "/in/back-1"])} == {"/in/front-1", "/in/back-1"}
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    assert len(lease.parts) == 2
+    read(store, lease)
+    assert [found.key for found in store.results.pages(job, "/in/front")] == [
+        "sha-/in/front-1", "sha-/in/back-1"
+    ]  # fmt: skip
+    assert store.books.verify(job).submitted == 2
+
+
+def test_a_file_that_comes_later_opens_the_document_again(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a.xml"))
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    finish(store, lease)
+    store.ledger.add(job, [card("a.pdf", "a.xml")])
+    [row] = store.results.documents(job)
+    assert (row.uri, row.state) == ("/in/a.pdf", "pending")
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    store.ledger.add(job, [card("a.pdf", "a.xml", "a.jpg")])  # while it is being read
+    assert store.ledger.renew([lease], 60) == [lease]  # what is read of it now is not kept
+    [again] = store.ledger.claim(job, "w", 5, 60)
+    assert [part.uri for part in again.parts] == ["/in/a.pdf", "/in/a.xml", "/in/a.jpg"]
+    read(store, again)
+    assert store.ledger.add(job, [card("a.pdf", "a.xml")]).changed == 0  # nothing is taken away
+    assert store.books.verify(job).done == 1
+
+
+def test_a_missing_file_is_never_fetched_until_it_is_listed(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, [card("front", "back", missing="back")])
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    assert lease.parts[1].failure == MISSING
+    read(store, lease, "back")
+    [row] = store.results.documents(job)
+    assert row.state == "partial" and row.parts[1].failure == MISSING
+    assert store.ledger.add(job, [card("front", "back", missing="back")]).changed == 0
+    store.failures.retry(job, document="/in/back")
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    assert lease.parts[1].failure == MISSING
+    read(store, lease, "back")
+    added = store.ledger.add(job, [card("front", "back")])
+    assert (added.changed, added.reopened) == (1, 1)
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    assert [part.failure for part in lease.parts] == [None, None]
+    assert lease.parts[1].etag == "etag-back"
+    read(store, lease)
+    assert store.books.verify(job).done == 1
+
+
+def test_other_bytes_of_a_file_are_what_a_replaced_document_is(store: Store) -> None:
+    job = samples.job(store)
+    cards = [("a1", "a2"), ("b1", "b2"), ("c1", "c2"), ("d1", "d2")]
+    store.ledger.add(job, [card(*names) for names in cards])
+    a, b, c = store.ledger.claim(job, "w", 3, 60)
+    read(store, a)
+    read(store, b, "b2")
+    store.ledger.quarantine(c, Failure(Reason.object_changed, "it was written to"))
+    added = store.ledger.add(job, [card(*names, etag="new") for names in cards])
+    assert (added.changed, added.reopened) == (4, 1)  # b lacked a file
+    assert {row.uri: row.state for row in store.results.documents(job)} == {
+        "/in/a1": "done", "/in/b1": "pending", "/in/c1": "pending", "/in/d1": "pending"
+    }  # fmt: skip
+    for lease in store.ledger.claim(job, "w", 5, 60):
+        assert lease.parts[1].etag == f"new-{lease.uri[4]}2"
+        read(store, lease)
+    store.books.verify(job)
+
+
+def test_a_file_stays_in_the_document_that_has_it(store: Store) -> None:
+    job = samples.job(store)
+    contradictory = [card("a1", "a2"), card("b1", "a2"), card("c1", "c2"), card("c2", "c3", "a1")]
+    store.ledger.add(job, contradictory)
+    assert store.ledger.add(job, contradictory).changed == 0
+    told = {
+        row.uri: {part.uri: part.failure and part.failure.message for part in row.parts}
+        for row in store.results.documents(job)
+    }
+    assert told == {
+        "/in/a1": {"/in/a1": None, "/in/a2": None},
+        "/in/b1": {"/in/b1": None, "/in/a2": "/in/a2 is a part of the document /in/a1 already"},
+        "/in/c1": {"/in/c1": None, "/in/c2": None},
+        "/in/c3": {
+            "/in/c2": "/in/c2 is a part of the document /in/c1 already",
+            "/in/c3": None,
+            "/in/a1": "/in/a1 is a part of the document /in/a1 already",
+        },
+    }
+    for lease in store.ledger.claim(job, "w", 5, 60):
+        read(store, lease, *(part.uri.removeprefix("/in/") for part in lease.parts if part.failure))
+    assert store.books.verify(job).partial == 2
+
+
+def test_a_document_of_which_nothing_can_be_had_is_quarantined_at_once(store: Store) -> None:
+    job = samples.job(store)
+    broken = DocumentRef.of_parts([DocumentRef(name, failure=MISSING) for name in ("/in/a", "/in/b")])
+    assert store.ledger.add(job, [broken]).failed == 1
+    [row] = store.results.documents(job)
+    assert (row.state, row.reason) == ("quarantined", "object_missing")
+
+
+def test_any_file_names_its_document_when_it_is_removed_or_tried_again(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, [card("front", "back", missing="back"), card("other1", "other2"), *refs("copy")])
+    first, other, copy = store.ledger.claim(job, "w", 5, 60)
+    read(store, first, "back")
+    read(store, other)
+    finish(store, copy, sha256="sha-/in/other2")
+    assert store.failures.retry(job, document="/in/back") == 1
+    assert store.purge(document="/in/other2", dry_run=True).documents == 1
+    removed = store.purge(document="/in/other2")
+    assert (removed.documents, removed.parts, removed.copies) == (1, 2, ("/in/copy",))
+    assert [row.uri for row in store.results.documents(job)] == ["/in/front", "/in/copy"]
+    assert store.purge(subject="back", dry_run=True).documents == 1
+    assert store.books.verify(job).submitted == 2
