@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
 from pipeline.einvoice import trusted
+from pipeline.errors import ModelNeeded
 from pipeline.filetype import Kind
 from pipeline.grammar import Form
 from pipeline.keys import ModelFacts
@@ -60,12 +61,10 @@ class Recipe:
         return page_tiling(pixels, self.max_tiles, self.room)
 
     def page_key(self, sha256: str, page: int, kind: Kind | None = None) -> str:
-        """The key of a page of a file of this kind. Raises RuntimeError without the model that it needs."""
+        """The key of a page of a file of this kind. Raises ModelNeeded where there is no model for it."""
         key = self.key if needs_model(kind) else self.xml_key
         if key is None:
-            raise RuntimeError(
-                f"page {page} of a {kind} needs the model, and the recipe was made without one"
-            )
+            raise ModelNeeded(f"page {page} of a file of the kind {kind} needs the model")
         return keys.page_key(sha256, page, key)
 
     def failed_key(self, uri: str, page: int) -> str:
