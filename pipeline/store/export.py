@@ -136,7 +136,7 @@ def _jsonl(db: Database, job: Job, file: IO[bytes]) -> int:
 
 
 def _told(found: StoredExtraction) -> dict[str, Any]:
-    """Where each value came from, what witnesses say of it, and the document's files, where it has several."""
+    """Where each value came from, what witnesses say of it, and the files of a document of several."""
     extraction = found.extraction
     parts = [{"uri": part.uri, "pages": part.pages, "sha256": part.sha256} for part in found.parts]
     sources = {field.path: field.source for field in extraction.fields if field.value is not None}

@@ -223,3 +223,14 @@ def test_print_that_differs_from_its_xml_sends_the_invoice_to_a_person(tmp_path:
     assert isinstance(bill, Extraction) and bill.state == "review"
     assert bill.record["number"] != made.truth["record"]["number"]
     assert any(one.field == "number" and one.verdict == "differs" for one in bill.testimony)
+    assert "several_documents" not in {check.code for check in bill.checks}
+
+
+def test_the_xml_of_another_invoice_is_found_out(tmp_path: Path) -> None:
+    """Equal names may lie: then the record is that of the XML alone, and says so."""
+    made, [ref] = invoice_of(tmp_path, 6, number="00000001", seller_tax_code="0100109106")
+    bill = read_invoice(made, ref).outcome
+    assert isinstance(bill, Extraction) and bill.state == "review"
+    [check] = (check for check in bill.checks if check.code == "several_documents")
+    assert {"number", "seller_tax_code"} == {*check.fields}
+    assert f"page {len(made.pages) + 1} with number '00000001'" in check.message
