@@ -60,6 +60,7 @@ def document(
     readings = {source: _reading(some, spec) for source, some in by_source.items()}
     source = witnesses.first(readings, authority)
     chosen = readings.pop(source)
+    told += several.between([by_source[source], *(by_source[other] for other in readings)], spec)
     subject = witnesses.Subject(
         spec,
         tuple(page for page in pages if any(page in some for some in by_source.values())),
