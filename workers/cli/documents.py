@@ -25,6 +25,7 @@ from workers.cli.options import (
     Group,
     Include,
     S3Endpoint,
+    SecondReader,
     Sources,
     StoreUrl,
     TrustManifests,
@@ -150,6 +151,7 @@ def run(
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
     any_schema: AnySchema = False,
+    second_reader: SecondReader = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -165,6 +167,7 @@ def run(
             include=include,
             exclude=exclude,
             group=group,
+            second_reader=second_reader,
         ),
         name=job,
         replicas=replicas,
