@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.einvoice import trusted
 from pipeline.grammar import Form
 from pipeline.room import Room
 from pipeline.sandbox import faces
@@ -105,12 +106,16 @@ def settings_key(
 
 
 def involved(settings: Settings) -> dict[str, Any]:
-    """Every setting that can change a result, JSON-ready: what a job begins and must be resumed with."""
+    """Every setting that can change a result, JSON-ready: what a job begins and must be resumed with.
+
+    Raises UsageError for trust anchors that cannot be read.
+    """
     return {
         "render": _involved(settings, "render"),
         "engine": _involved(settings, "engine"),
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
+        "trust_anchors": trusted.digest(trusted.packed(settings)),
         "sources_of_authority": settings.sources_of_authority,
         # Which files are one document. Jobs of the time before there was a choice have none of it.
         **({"group": sorted(settings.source.group)} if settings.source.group else {}),
@@ -118,17 +123,20 @@ def involved(settings: Settings) -> dict[str, Any]:
     }
 
 
-def xml_settings_key(fields: Any, versions: Mapping[str, str]) -> str:
+def xml_settings_key(fields: Any, versions: Mapping[str, str], anchors: str | None = None) -> str:
     """As `settings_key`, of what is read from XML: neither model nor renderer has a part in it.
 
-    `fields` says where each field of the schema stands, JSON-ready.
+    `fields` says where each field of the schema stands, JSON-ready; `anchors` names those that signatures are
+    judged by.
     """
-    return _digest({"xml_form": XML_FORM, "fields": fields, "versions": dict(versions)})
+    return _digest(
+        {"xml_form": XML_FORM, "fields": fields, "versions": dict(versions), "trust_anchors": anchors}
+    )
 
 
 def xml_installed() -> dict[str, str]:
-    """The versions of what parses XML."""
-    return {"lxml": version("lxml")}
+    """The versions of what parses XML and verifies its signatures."""
+    return {name: version(name) for name in ("cryptography", "lxml")}
 
 
 def page_key(sha256: str, page: int, settings_key: str) -> str:

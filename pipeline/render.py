@@ -21,7 +21,7 @@ from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
 from pipeline.flags import FlagCode
-from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels, TextLayer
+from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels, Signature, TextLayer
 from pipeline.sandbox import confine
 from pipeline.sandbox.drawers import DRAWERS
 from pipeline.sandbox.parent import Child
@@ -114,9 +114,12 @@ class Renderer:
             account.seconds += time.monotonic() - started
         return self._read_again(page)
 
-    def read(self, document: Document) -> Element:
-        """A document that is XML. Raises as `page_count` does."""
-        return self._opened(document, self._open(document)[0])[0].read()
+    def read(self, document: Document, anchors: bytes = b"") -> tuple[Element, Signature]:
+        """A document that is XML, and what its signatures are worth. Raises as `page_count` does.
+
+        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
+        """
+        return self._opened(document, self._open(document)[0])[0].read(anchors)
 
     def pages(
         self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True

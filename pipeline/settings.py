@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -152,6 +152,11 @@ class LogSettings(Section):
     )
 
 
+def _absolute(path: Path) -> Path:
+    """Workers have working directories of their own."""
+    return path.expanduser().absolute()
+
+
 class Settings(BaseSettings):
     """All settings of a run. Frozen: a run never changes its own rules."""
 
@@ -175,6 +180,11 @@ class Settings(BaseSettings):
         le=1,
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
+    )
+    trust_anchors: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None,
+        description="folder with certificates (.pem, .crt, .cer, .der, .p7b) of the issuers whose signatures "
+        "on e-invoices are trusted; on every machine of a cluster",
     )
     sources_of_authority: tuple[str, ...] | None = Field(
         None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,14 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="GLOB", help="Leave such names or paths out; may be repeated."),
 ]
+TrustAnchors = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust-anchors",
+        metavar="FOLDER",
+        help="Certificates of the issuers whose signatures on e-invoices are trusted.",
+    ),
+]
 Group = Annotated[
     list[str] | None,
     typer.Option(
@@ -78,6 +87,7 @@ def settings(
     trust_manifests: bool = False,
     include: list[str] | None = None,
     exclude: list[str] | None = None,
+    trust_anchors: Path | None = None,
     group: list[str] | None = None,
     second_reader: bool = False,
 ) -> Settings:
@@ -96,6 +106,8 @@ def settings(
         flags["source"] = source
     if second_reader:
         flags["second_reader"] = {"on": True}
+    if trust_anchors is not None:
+        flags["trust_anchors"] = trust_anchors
     return load(**flags)
 
 
