@@ -1,0 +1,42 @@
+"""What a second reader saw bears values out or contradicts them, as a page's own text does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline import merge
+from pipeline.records import Extraction, TextLayer, Word
+from tests.pipeline.test_witnesses import BILL, INVOICE, read
+
+
+def seen(*lines: str, trusted: bool = True) -> Extraction:
+    """The invoice of which a second reader saw these lines."""
+    words = tuple(
+        Word(text, (0.1 * at, 0.05 * number, 0.1 * at + 0.08, 0.05 * number + 0.02))
+        for number, line in enumerate(lines)
+        for at, text in enumerate(line.split())
+    )
+    page = replace(read(BILL, INVOICE), reader=TextLayer(words, trusted))
+    return merge.document([page], INVOICE)
+
+
+def said(made: Extraction) -> dict[str, str]:
+    return {item.field: item.verdict for item in made.testimony if item.source == "reader"}
+
+
+def test_it_agrees_where_it_saw_the_value() -> None:
+    told = said(seen("9900000016", "00000123", "1.100.000"))
+    assert told["seller_tax_code"] == told["number"] == told["total"] == "agrees"
+
+
+def test_where_it_saw_one_other_digit_a_person_is_asked() -> None:
+    made = seen("9900000015")
+    assert said(made)["seller_tax_code"] == "differs"
+    [check] = [check for check in made.checks if check.code == "reader_seller_tax_code"]
+    assert not check.passed and check.severity == "warning" and "second reader says" in check.message
+    assert made.state == "review"
+
+
+def test_what_it_did_not_see_it_says_nothing_of() -> None:
+    assert said(seen("Xin", "chào")) == {}
+    assert said(seen("9900000016", trusted=False)) == {}
