@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from pipeline import merge
+from pipeline import grammar, merge, run
+from pipeline.recipe import Recipe
 from pipeline.records import Extraction, TextLayer, Word
+from pipeline.settings import SecondReaderSettings, Settings
+from tests.pipeline.test_run import MODEL, RECEIPT, key
 from tests.pipeline.test_witnesses import BILL, INVOICE, read
+from tests.pipeline.walker import reciter
+from tests.sandbox.test_second_reader import picture
 
 
 def seen(*lines: str, trusted: bool = True) -> Extraction:
@@ -40,3 +46,19 @@ def test_where_it_saw_one_other_digit_a_person_is_asked() -> None:
 def test_what_it_did_not_see_it_says_nothing_of() -> None:
     assert said(seen("Xin", "chào")) == {}
     assert said(seen("9900000016", trusted=False)) == {}
+
+
+def test_on_its_way_a_page_keeps_what_the_second_reader_saw(tmp_path: Path) -> None:
+    """From a file to the document's result, with a model that is told what to answer."""
+    image = picture(("Cửa hàng: Chợ Mới", "Ngày: 05/11/2026", "Tổng cộng: 60.000"))
+    image.save(tmp_path / "receipt.png")
+    settings = Settings(second_reader=SecondReaderSettings(on=True, readers=("tesseract",)))
+    recipe = Recipe.of(RECEIPT, settings, MODEL)
+    answer = grammar.answer(RECEIPT.shape, {"store": "Chợ Mới", "date": "05/11/2026", "total": "60.000"})
+    uri = str(tmp_path / "receipt.png")
+    made = run.document(uri, recipe, reciter({key(uri, 1, recipe): answer}))
+    assert isinstance(made.outcome, Extraction)
+    assert said(made.outcome)["total"] == "agrees"
+    [page] = made.pages
+    assert page.record is not None and page.record.reader is not None
+    assert "60.000" in [word.text for word in page.record.reader.words]
