@@ -55,6 +55,10 @@ def _measured(
                 fields = tuple(_fields(spec.shape, specimen.raw(number), number))
                 pages.append(PageRecord(number, fields, reader=drawn.reader))
             made = merge.document(pages, spec)
+            seen["whole", "all"] += 1
+            seen["whole", "flagged"] += any(
+                check.code == "incomplete" and not check.passed for check in made.checks
+            )
             said = {item.field: item.verdict for item in made.testimony if item.source == "reader"}
             texts = "".join(_joined(page.reader) for page in pages)
             for field in made.fields:
@@ -93,6 +97,7 @@ def _bare(text: str) -> str:
 def _tell(kind: str, seen: Counter[tuple[str, str]], seconds: list[float]) -> None:
     rest = sorted(seconds[1:])
     print(f"{kind}: {len(seconds)} pages, {rest[len(rest) // 2]:.1f} s a page, at most {rest[-1]:.1f}")
+    print(f"  {seen['whole', 'flagged']} of {seen['whole', 'all']} whole documents are called incomplete")
     for what in ("with digits", "words"):
         count = seen[what, "all"]
         if count:

@@ -62,3 +62,10 @@ def test_on_its_way_a_page_keeps_what_the_second_reader_saw(tmp_path: Path) -> N
     [page] = made.pages
     assert page.record is not None and page.record.reader is not None
     assert "60.000" in [word.text for word in page.record.reader.words]
+
+
+def test_lines_that_it_saw_and_nobody_read_are_told() -> None:
+    """As with a page's own text, which comes first where there is one."""
+    rows = [f"Ghi chú giao hàng lô {n} kho {n * 7} xe {n * 13}" for n in range(1, 12)]
+    assert "incomplete" in {check.code for check in seen(*rows).checks if not check.passed}
+    assert "incomplete" not in {check.code for check in seen("9900000016", "1.100.000").checks}
