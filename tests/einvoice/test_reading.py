@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline import run
-from pipeline.errors import Coded, Reason
+from pipeline.errors import Coded, ModelNeeded, Reason
 from pipeline.filetype import sniff
 from pipeline.keys import ModelFacts
 from pipeline.reading import Commit, Reading
@@ -384,9 +384,10 @@ def test_its_key_is_the_same_whatever_the_model_and_another_for_other_places(tmp
     assert len({one.pages[0].key, theirs.pages[0].key, read(tmp_path / "one.xml", mine).pages[0].key}) == 3
 
 
-def test_a_picture_without_a_model_is_a_mistake_of_the_program(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="needs the model"):
-        Recipe.of(INVOICE, Settings(), None).page_key("a" * 64, 1, "pdf")
+def test_a_picture_cannot_be_read_without_a_model(tmp_path: Path) -> None:
+    (tmp_path / "one.pdf").write_bytes(b"%PDF-1.7")
+    with pytest.raises(ModelNeeded):
+        read(tmp_path / "one.pdf")
 
 
 def test_no_mutant_of_an_invoice_escapes(renderer: Renderer) -> None:
