@@ -7,6 +7,7 @@ conflict of pages. A page that bears none of them belongs to the page before it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,6 +48,21 @@ def first(pages: Sequence[PageRecord], spec: SchemaSpec) -> tuple[list[PageRecor
     return (found[0].pages if found else []), checks
 
 
+def between(sources: Sequence[Sequence[PageRecord]], spec: SchemaSpec) -> list[Check]:
+    """A failed check where the pages of one source (XML) are not of the document that another's (print) are.
+
+    The first source is the one whose values are chosen.
+    """
+    found: list[_Document] = []
+    for pages in sources:
+        found.append(one := _Document())
+        for page in pages:
+            one.add(page, _identity(page, spec))
+    kept, *others = found
+    apart = [one for one in others if _differences(kept.identity, one.identity) >= _DIFFERENT]
+    return [_check([kept, *apart], spec)] if apart else []
+
+
 def _identity(page: PageRecord, spec: SchemaSpec) -> _Identity:
     wanted = set(spec.identified_by)
     return {
@@ -57,8 +73,10 @@ def _identity(page: PageRecord, spec: SchemaSpec) -> _Identity:
 
 
 def _plain(value: object) -> str:
-    """Blanks, capitals and leading zeros tell no two documents apart."""
+    """Blanks, capitals, leading zeros and those behind a point tell no two documents apart."""
     text = "".join(str(value).split()).casefold()
+    if re.fullmatch(r"[0-9]+\.[0-9]+", text):
+        text = text.rstrip("0").rstrip(".")
     return text.lstrip("0") or text
 
 
