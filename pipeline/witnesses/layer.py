@@ -21,6 +21,7 @@ from pipeline.records import Box, TextLayer, Word
 from schemas import numbers
 from schemas.text import tidy, tone_folded
 
+_FEW = 200  # of them, where something nearly like a text is looked for
 _MOST = 2000  # occurrences of a token that are looked at
 _TOKEN = re.compile(r"[^\W_]+")
 _DAY = re.compile(
@@ -116,7 +117,7 @@ class Layer:
         """Runs of as many tokens as are wanted, at least two, of which one differs."""
         for order, starts in zip(self._orders, self._starts, strict=True):
             for anchor in (0, 1):  # one of them is as wanted
-                for some in _runs(order, starts.get(wanted[anchor], ()), anchor, len(wanted)):
+                for some in _runs(order, starts.get(wanted[anchor], ())[:_FEW], anchor, len(wanted)):
                     found = [token.text for token in some]
                     if sum(one != other for one, other in zip(found, wanted, strict=True)) == 1:
                         yield " ".join(found), self._of(some)

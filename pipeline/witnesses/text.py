@@ -22,6 +22,7 @@ from schemas.text import unaccented
 
 _LONG = 5  # letters and digits: from here a value is its own, and is not found by chance
 _DIGITS = 4  # from here a figure with one other digit is that figure misread
+_NOWHERE = 200  # values of a document that may stand nowhere and be looked for as misread
 _LONGEST = 40  # characters: of a longer word no misreading is looked for
 _MOST = 2000  # occurrences of a value that are looked at
 _WORDS = 3  # from here a text with one other word is that text misread
@@ -57,6 +58,7 @@ class TextLayers:
                 self._said[_key(leaf, field)] += 1
                 if line := _line(field.path):
                     self._of_line.setdefault(line, []).append(field)
+        self._nowhere = 0  # values that stand on no page
         self._found: dict[str, list[Place]] = {}
         self._slips_of: dict[tuple[int, Printed | None], _Slips] = {}
         self._columns: dict[str, bool] = {}
@@ -76,7 +78,7 @@ class TextLayers:
                 return Testimony(
                     field.path, self.source, "agrees", place.text, field.value, place.page, place.box
                 )
-        elif (other := self._misread(leaf, field)) is not None:
+        elif (other := self._sought(leaf, field)) is not None:
             value, place = other
             return Testimony(field.path, self.source, "differs", place.text, value, place.page, place.box)
         return Testimony(field.path, self.source, "silent")
@@ -189,6 +191,11 @@ class TextLayers:
         return self._found_labels[leaf.label]
 
     # what stands there instead
+
+    def _sought(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
+        """What the value was misread from; None where so many stand nowhere that the text is another's."""
+        self._nowhere += 1
+        return self._misread(leaf, field) if self._nowhere <= _NOWHERE else None
 
     def _misread(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
         """The one thing on the pages that the value is a misreading of, and that is no other field's."""
