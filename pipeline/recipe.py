@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
+from pipeline.einvoice import trusted
 from pipeline.errors import ModelNeeded
 from pipeline.filetype import Kind
 from pipeline.grammar import Form
@@ -34,21 +35,26 @@ class Recipe:
     max_tiles: int
     key: str | None
     xml_key: str = ""
+    anchors: bytes = b""  # trusted issuers of signatures
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
     answer_form: Form = "objects"
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
-        """Raises UsageError for a schema that no grammar can hold to, naming the field."""
+        """Raises UsageError for a schema that no grammar can hold to, naming the field, and for trust anchors
+        that cannot be read.
+        """
         form: Form = "objects" if model is None else model.answer_form
         question, rules = prompt.build(spec, form), grammar.compile(spec, form)
         paths = [path for path, _ in spec.shape.of_pages.leaves()]
-        xml_key = keys.xml_settings_key(_places(spec.shape), keys.xml_installed())
+        anchors = trusted.packed(settings)
+        places, versions = _places(spec.shape), keys.xml_installed()
+        xml_key = keys.xml_settings_key(places, versions, trusted.digest(anchors))
         if model is None:
-            return cls(spec, settings, question, rules, 0, None, xml_key)
+            return cls(spec, settings, question, rules, 0, None, xml_key, anchors)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, xml_key, model.room, form)
+        return cls(spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room, form)
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""

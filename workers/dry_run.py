@@ -5,6 +5,7 @@ Where the model's files are known too, each page is drawn, to see whether its an
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -20,13 +21,14 @@ from pipeline.errors import Coded, Reason
 from pipeline.records import Document, DocumentRef, Failure, PageImage
 from pipeline.render import Renderer
 from pipeline.settings import Settings
+from pipeline.sources import refs
 
 if TYPE_CHECKING:
     from pipeline.room import Tiling
     from workers.tightness import Cutter, Tightness
 
 _THREADS = 4  # each with a document of its own and a child process that opens it
-_NAMED = 20  # documents that are named for what is wrong with them
+_NAMED = 20  # documents that are named for what is wrong with them, or for being of several files
 
 
 _UNSEEN = {Reason.access_denied, Reason.bucket_missing, Reason.store_unreachable}
@@ -38,6 +40,7 @@ class Opened:
 
     pages: int
     cut: tuple[Tiling, ...] = ()
+    failed: tuple[tuple[str, Failure], ...] = ()  # files of it that cannot be opened, by name
 
 
 @dataclass
@@ -52,6 +55,9 @@ class DryRun:
     named: list[tuple[str, Failure]] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)  # by why; they are no documents, or not wanted
     left_out_named: list[tuple[str, str]] = field(default_factory=list)
+    grouped: Counter[str] = field(default_factory=Counter)  # documents of several files, by why
+    grouped_files: int = 0
+    grouped_named: list[tuple[str, ...]] = field(default_factory=list)
     unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
     def add(self, ref: DocumentRef, found: Opened | Failure) -> None:
@@ -62,16 +68,29 @@ class DryRun:
             return
         self.documents += 1
         self.listed_bytes += ref.size or 0
+        if ref.parts:
+            self._group(ref)
         if isinstance(found, Opened):
             self.pages += found.pages
+            for part, why in found.failed:
+                self._skip(part, why)
             for cut in found.cut:
                 if self.tightness is not None:
                     self.tightness.add(cut)
             return
-        self.skipped[str(found.reason)] += 1
-        self.unseen += found.reason in _UNSEEN
+        self._skip(ref.uri, found)
+
+    def _skip(self, uri: str, why: Failure) -> None:
+        self.skipped[str(why.reason)] += 1
+        self.unseen += why.reason in _UNSEEN
         if len(self.named) < _NAMED:
-            self.named.append((ref.uri, found))
+            self.named.append((uri, why))
+
+    def _group(self, ref: DocumentRef) -> None:
+        self.grouped[re.sub(r"^group .* of the list$", "groups of the list", ref.group or "")] += 1
+        self.grouped_files += len(ref.parts)
+        if len(self.grouped_named) < _NAMED:
+            self.grouped_named.append(tuple(part.uri for part in ref.parts))
 
     def lines(self) -> Iterator[str]:
         yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB"
@@ -79,12 +98,24 @@ class DryRun:
         if self.tightness is not None:
             yield self.tightness.line()
         yield from self._failed()
+        yield from self._groups()
         if self.left_out:
             reasons = "; ".join(f"{why} {number}" for why, number in self.left_out.most_common())
             yield f"left out   {self.left_out.total()}: {reasons}"
             yield from (f"  {uri}: {why}" for uri, why in self.left_out_named)
             if self.left_out.total() > _NAMED:
                 yield f"  … and {self.left_out.total() - _NAMED} more"
+
+    def _groups(self) -> Iterator[str]:
+        if not self.grouped:
+            return
+        reasons = "; ".join(f"{why} {number}" for why, number in self.grouped.most_common())
+        yield f"grouped    {self.grouped_files} files as {self.grouped.total()} documents: {reasons}"
+        for first, *others in self.grouped_named:
+            folder = refs.folder_of(first)
+            yield f"  {' + '.join([first, *(other.removeprefix(folder) for other in others)])}"
+        if self.grouped.total() > _NAMED:
+            yield f"  … and {self.grouped.total() - _NAMED} more"
 
     def _failed(self) -> Iterator[str]:
         if not self.skipped:
@@ -129,11 +160,11 @@ def _take(coming: deque[tuple[DocumentRef, Future[Opened | Failure]]], found: Dr
 
 def _listed(places: Sequence[str], settings: Settings) -> Iterator[DocumentRef]:
     """As a job lists them: a source that does not let itself be listed is an entry with a failure."""
-    for place in places:
+    for some in sources.together(places):
         try:
-            yield from sources.list_documents([place], settings.source, passed_over=True)
+            yield from sources.list_documents(some, settings.source, passed_over=True)
         except Coded as error:
-            yield DocumentRef(place, failure=Failure.of(error))
+            yield DocumentRef(some[0], failure=Failure.of(error))
 
 
 class _PageCounter:
@@ -146,6 +177,8 @@ class _PageCounter:
         self._renderers: list[Renderer] = []
 
     def pages(self, ref: DocumentRef) -> Opened | Failure:
+        if ref.parts:
+            return self._of_parts(ref)
         if ref.failure is not None:
             return ref.failure
         try:
@@ -154,6 +187,15 @@ class _PageCounter:
             return Opened(count, tuple(self._cut(document, self._cutter)) if self._cutter else ())
         except Coded as error:
             return Failure.of(error)
+
+    def _of_parts(self, ref: DocumentRef) -> Opened:
+        found = [(part.uri, self.pages(part)) for part in ref.parts]
+        opened = [part for _, part in found if isinstance(part, Opened)]
+        return Opened(
+            sum(part.pages for part in opened),
+            tuple(cut for part in opened for cut in part.cut),
+            tuple((uri, part) for uri, part in found if isinstance(part, Failure)),
+        )
 
     def _cut(self, document: Document, cutter: Cutter) -> Iterator[Tiling]:
         for page in self._renderer().pages(document, codes=False):

@@ -21,10 +21,13 @@ _PAUSES = (1.0, 30.0)  # seconds before a source is listed again, from its begin
 
 
 class SourceListing:
-    """One source. What is wrong with how it was typed is raised at once; all else when it is listed."""
+    """One source, or single files that are listed together. What is wrong with how they were typed is raised
+    at once; all else when they are listed.
+    """
 
-    def __init__(self, source: str, settings: SourceSettings) -> None:
+    def __init__(self, source: str, settings: SourceSettings, *others: str) -> None:
         self.source = source
+        self._others = others
         self._settings = settings
         self._begun: Iterator[DocumentRef] | None = None
         self.left_out = 0  # files that are no documents by their names, or not wanted, as last listed
@@ -42,7 +45,7 @@ class SourceListing:
                 yield ref
 
     def _listed(self) -> Iterator[DocumentRef]:
-        return sources.list_documents([self.source], self._settings, passed_over=True)
+        return sources.list_documents([self.source, *self._others], self._settings, passed_over=True)
 
 
 class Ingest:
@@ -119,6 +122,12 @@ class Ingest:
         where = fields(job=self._job.name, source=listing.source)
         try:
             added = self._patience.call(add)
+            if added.reopened:
+                _LOG.info(
+                    "files came to %d documents that were known: they are read again",
+                    added.reopened,
+                    extra=where,
+                )
             if self._left_to_list is not None:
                 self._left_to_list -= added.added + added.known
             _LOG.info(

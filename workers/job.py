@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import keys
+from pipeline import keys, sources
 from pipeline import store as stores
 from pipeline.errors import Transient, UsageError
 from pipeline.recipe import Recipe
@@ -99,7 +99,10 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
     schema = schema_of(request.schema, request.settings.law)
-    listings = [SourceListing(source, request.settings.source) for source in request.sources]
+    listings = [
+        SourceListing(source, request.settings.source, *others)
+        for source, *others in sources.together(request.sources)
+    ]
     checkpoints.check(request.model)
     with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)

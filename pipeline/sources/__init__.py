@@ -4,6 +4,7 @@
     fetching.py    one URI → its bytes, pinned to one version
     places.py      the registry of where documents lie: local.py (files), s3.py (objects; s3_errors.py: every
                    exception of boto3, as one of ours)
+    groups.py      which of the files found are one document
     manifests.py   lists; roots.py: what a list or a link may name
     archives.py    zips.py, tars.py and gzips.py, read by positional.py; archive.py: what they share
     refs.py        names, for all of them
@@ -17,7 +18,7 @@ want (choice.py); a plan names those too.
 
 from pipeline.sources.fetching import fetch
 from pipeline.sources.limits import SizeLimits
-from pipeline.sources.listing import list_documents
+from pipeline.sources.listing import list_documents, together
 from pipeline.sources.places import uri
 
-__all__ = ["SizeLimits", "fetch", "list_documents", "uri"]
+__all__ = ["SizeLimits", "fetch", "list_documents", "together", "uri"]

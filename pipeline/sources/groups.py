@@ -45,23 +45,20 @@ class _Slot:
     """A document whose files are still coming, or one that is decided: then without a membership."""
 
     membership: _Membership | None
-    files: list[DocumentRef] = field(default_factory=list)
+    files: dict[str, DocumentRef] = field(default_factory=dict)
 
     def decided(self, now: Any, order: Order | None) -> bool:
         """Whether no further file can come, where the source has come to `now`."""
         rule = self.membership
         if rule is None:
             return True
-        missing = {*rule.names} - {ref.uri for ref in self.files}
+        missing = {*rule.names} - self.files.keys()
         if rule.names and not missing:
             return True
         if order is None:
             return False
         last = max(map(order, missing)) if missing else order(rule.last) if rule.last else None
         return last is not None and now > last
-
-
-_NONE = _Slot(None)
 
 
 class Rules:
@@ -135,10 +132,15 @@ def grouped(found: Iterable[DocumentRef], rules: Rules, order: Order | None) -> 
             rule = None  # it has been put together with others of its archive
         if rule is not None and ref.group is not None and hash(ref.group) in closed:
             ref, rule = _late(ref), None
-        if rule is None or any(ref.uri == other.uri for other in waiting.get(rule.key, _NONE).files):
-            waiting[(next(number),)] = _Slot(None, [ref])
-        else:
-            waiting.setdefault(rule.key, _Slot(rule)).files.append(ref)
+        key: tuple[Any, ...] = (next(number),) if rule is None else rule.key
+        if key in waiting and ref.uri in waiting[key].files:
+            key, rule = (next(number),), None  # named twice
+        slot = waiting.get(key) or _Slot(rule)
+        slot.files[ref.uri] = ref
+        if key not in waiting and rule is not None and slot.decided(now, order):
+            yield from _documents(slot)  # the others were given out before
+            continue
+        waiting[key] = slot
         held += 1
         while waiting and (held > HELD or next(iter(waiting.values())).decided(now, order)):
             slot = waiting.popitem(last=False)[1]
@@ -185,12 +187,11 @@ def _passed_over(ref: DocumentRef) -> bool:
 
 
 def _documents(slot: _Slot) -> Iterator[DocumentRef]:
-    rule, there = slot.membership, slot.files
+    rule, there = slot.membership, list(slot.files.values())
     if rule is None:
         yield there[0] if there[0].parts else replace(there[0], group=None)
     elif rule.names:
-        found = {ref.uri: ref for ref in there}
-        files = [found.get(name) or _missing(name, there[0].uri, rule) for name in rule.names]
+        files = [slot.files.get(name) or _missing(name, there[0].uri, rule) for name in rule.names]
         yield DocumentRef.of_parts(files, rule.why)
     elif rule.key[0] == "stem":
         kinds = {ref.uri[-4:].lower() for ref in there}

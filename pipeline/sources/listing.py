@@ -31,17 +31,41 @@ def list_documents(
     """
     if not sources:
         raise UsageError("no source given: a folder, a file, a manifest, an archive or s3://BUCKET/PREFIX")
-    found = chain.from_iterable([_begun(_listed(source, settings)) for source in sources])
+    found: Iterator[DocumentRef]
+    rules = groups.Rules(settings)
+    found = chain.from_iterable([_begun(_listed(source, settings, rules)) for source in sources])
+    # By the order of one source it is known when a file waits no longer for others.
+    order = (
+        places.of(sources[0]).order if len(sources) == 1 and not manifests.is_manifest(sources[0]) else None
+    )
+    found = groups.grouped(found, rules, order)
     return (ref for ref in found if passed_over or not _is_passed_over(ref))
+
+
+def together(sources: Sequence[str]) -> list[list[str]]:
+    """The sources in runs that are to be listed at once: single files, as a shell makes them of *.pdf *.xml,
+    where those of one document may stand anywhere.
+    """
+    runs: list[list[str]] = []
+    single = False
+    for source in sources:
+        before, single = (
+            single,
+            places.is_file(source) and not (manifests.is_manifest(source) or is_archive(source)),
+        )
+        if single and before:
+            runs[-1].append(source)
+        else:
+            runs.append([source])
+    return runs
 
 
 def _is_passed_over(ref: DocumentRef) -> bool:
     return ref.failure is not None and ref.failure.reason is Reason.passed_over
 
 
-def _listed(source: str, settings: SourceSettings) -> Iterator[DocumentRef]:
+def _listed(source: str, settings: SourceSettings, rules: groups.Rules) -> Iterator[DocumentRef]:
     """One source."""
-    rules = groups.Rules(settings)
     place = places.of(source)
     uri = place.uri(source)
     archive, member = refs.split_member(uri)
@@ -51,10 +75,9 @@ def _listed(source: str, settings: SourceSettings) -> Iterator[DocumentRef]:
     found = place.find(uri, settings)
     if found.exact and manifests.is_manifest(uri):
         manifest = next(found.refs)
-        yield from groups.grouped(_manifest(uri, manifest.etag, settings, rules), rules, None)
+        yield from _manifest(uri, manifest.etag, settings, rules)
     else:
-        wanted = _expanded(found.refs, settings, Choice(settings, found.base), rules)
-        yield from groups.grouped(wanted, rules, place.order)
+        yield from _expanded(found.refs, settings, Choice(settings, found.base), rules)
 
 
 def _expanded(

@@ -144,6 +144,11 @@ def uri(typed: str) -> str:
     return of(typed).uri(typed)
 
 
+def is_file(typed: str) -> bool:
+    """Whether a person has typed the name of a file of this machine."""
+    return isinstance(place := of(typed), Disk) and Path(place.uri(typed)).is_file()
+
+
 def of(uri: str) -> Place:
     """The place that `uri` lies in. Raises UsageError if there is none for its scheme."""
     scheme, mark, _ = uri.partition("://")

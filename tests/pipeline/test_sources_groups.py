@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Reason
+from pipeline.errors import Reason, UsageError
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import groups, list_documents
+from pipeline.sources import groups, list_documents, together
 from tests.pipeline.test_sources import make_zip
 
 CARD = "{id}-front.jpg,{id}-back.jpg"
@@ -96,3 +97,152 @@ def test_a_list_may_name_an_archive_as_a_part(tmp_path: Path) -> None:
     assert shown(listed(tmp_path / "list.jsonl"), tmp_path) == [
         "mail.zip!/1.pdf + mail.zip!/2.png + photo.jpg"
     ]
+
+
+def test_front_and_back_are_one_document_by_a_pattern_of_names(tmp_path: Path) -> None:
+    names = ["1-front.jpg", "1-back.jpg", "10-back.jpg", "10-front.jpg", "2-front.jpg", "notes.pdf"]
+    folder_of(tmp_path, *names, "deep/1-back.jpg", "deep/1-front.jpg", "deep/3-back.jpg")
+    found = listed(tmp_path, CARD)
+    assert shown(found, tmp_path) == [
+        "1-front.jpg + 1-back.jpg",
+        "10-front.jpg + 10-back.jpg",
+        "2-front.jpg + (2-back.jpg)",
+        "deep/1-front.jpg + deep/1-back.jpg",
+        "(deep/3-front.jpg) + deep/3-back.jpg",
+        "notes.pdf",
+    ]
+    missing = found[2].parts[1].failure
+    assert missing is not None and missing.reason is Reason.object_missing
+    assert f"{tmp_path}/2-back.jpg is not there; --group {CARD} wants it with" in missing.message
+    assert len(listed(tmp_path)) == len(names) + 3
+
+
+def test_what_is_left_out_is_no_part_of_anything(tmp_path: Path) -> None:
+    """A part that is there and not wanted must not be read by the back door."""
+    folder_of(tmp_path, "1-front.jpg", "1-back.jpg", "2-front.jpg", "2-back.jpg")
+    found = listed(tmp_path, CARD, exclude=("1-back*",))
+    assert shown(found, tmp_path) == ["1-front.jpg + (1-back.jpg)", "2-front.jpg + 2-back.jpg"]
+
+
+def test_the_file_with_the_shorter_id_is_meant(tmp_path: Path) -> None:
+    folder_of(tmp_path, "1.jpg", "1-back.jpg", "2.jpg", "2-back.jpg")
+    assert shown(listed(tmp_path, "{id}.jpg,{id}-back.jpg"), tmp_path) == [
+        "1.jpg + 1-back.jpg",
+        "2.jpg + 2-back.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("{id}-front.jpg", "two or more names"),
+        ("{id}.jpg,{id}.jpg", "all of them different"),
+        ("front.jpg,{id}-back.jpg", "{id} once"),
+        ("{id}{id}.jpg,{id}-back.jpg", "{id} once"),
+        ("front/{id}.jpg,back/{id}.jpg", "lie in one folder"),
+    ],
+)
+def test_a_pattern_that_cannot_be_followed_is_refused_at_once(
+    tmp_path: Path, pattern: str, said: str
+) -> None:
+    folder_of(tmp_path, "a.pdf")
+    with pytest.raises(UsageError, match=said):
+        list_documents([str(tmp_path)], SourceSettings(group=(pattern,)))
+
+
+def test_a_pdf_and_an_xml_of_one_name_are_one_document() -> None:
+    """Unless it is said that they are not: the sum of an invoice counted twice would be wrong in silence."""
+    names = [
+        "a.pdf",
+        "a.png",
+        "a.xml",
+        "b.pdf",
+        "b/a.xml",
+        "c.XML",
+        "c.pdf",
+        "d.xml",
+        "e-1.pdf",
+        "e.pdf",
+        "e.xml",
+    ]
+    found = [DocumentRef(f"/in/{name}", etag=name) for name in sorted(names)]
+    rules = groups.Rules(SourceSettings())
+    made = list(groups.grouped(found, rules, lambda uri: uri.split("/")))
+    assert sorted(shown(made, Path("/in"))) == [
+        "a.pdf + a.xml", "a.png", "b.pdf", "b/a.xml", "c.pdf + c.XML", "d.xml", "e-1.pdf", "e.pdf + e.xml"
+    ]  # fmt: skip
+    assert {ref.group for ref in made if ref.parts} == {"a PDF and an XML of one name"}
+    apart = groups.Rules(SourceSettings(group=("none",)))
+    assert list(groups.grouped(found, apart, None)) == found
+
+
+def test_a_million_names_are_put_together_a_few_at_a_time() -> None:
+    """A bucket gives its keys sorted: nothing waits for longer than its own names."""
+    ahead = 0
+    taken = 0
+
+    def keys() -> Iterator[DocumentRef]:
+        nonlocal ahead
+        for number in range(30_000):
+            for side in ("back.jpg", "front.jpg") if number % 3 else ("invoice.pdf",):
+                ahead = max(ahead, number - taken)
+                yield DocumentRef(f"s3://b/{number:07}-{side}")
+
+    rules = groups.Rules(SourceSettings(group=(CARD,)))
+    for ref in groups.grouped(keys(), rules, lambda uri: uri):
+        taken = int(ref.uri.removeprefix("s3://b/")[:7])
+        assert len(ref.parts) == (2 if taken % 3 else 0)
+    assert taken == 29_999 and ahead < 5
+
+
+def test_names_that_lie_far_apart_wait_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that come too late, each half says what it lacks; the ledger puts the halves together."""
+    monkeypatch.setattr(groups, "HELD", 50)
+    found = [
+        DocumentRef(f"s3://b/{side}-{number:03}.jpg") for side in ("back", "front") for number in range(100)
+    ]
+    rules = groups.Rules(SourceSettings(group=("front-{id}.jpg,back-{id}.jpg",)))
+    made = list(groups.grouped(found, rules, lambda uri: uri))
+    assert {ref.uri for ref in made} == {f"s3://b/front-{number:03}.jpg" for number in range(100)}
+    assert all(len(ref.parts) == 2 for ref in made)
+    whole = [ref for ref in made if not any(part.failure for part in ref.parts)]
+    assert len(whole) == 50 and len(made) == 150
+
+
+def test_a_source_that_is_not_sorted_after_all_loses_nothing() -> None:
+    found = [DocumentRef(f"s3://b/{name}") for name in ("c.xml", "a.pdf", "b.pdf", "a.xml", "b.xml", "c.pdf")]
+    made = list(groups.grouped(found, groups.Rules(SourceSettings()), lambda uri: uri))
+    assert sorted(shown(made, Path("s3://b"))) == [
+        "s3://b/a.pdf + s3://b/a.xml", "s3://b/b.pdf + s3://b/b.xml", "s3://b/c.pdf + s3://b/c.xml"
+    ]  # fmt: skip
+
+
+def test_members_of_a_mailed_zip_are_one_document(tmp_path: Path) -> None:
+    archive = "/in/mail.zip"
+
+    def one(*names: str, group: tuple[str, ...] = ()) -> list[str]:
+        members = [DocumentRef(f"{archive}!/{name}") for name in names]
+        made = list(groups.one_archive(members, groups.Rules(SourceSettings(group=group))))
+        return sorted(shown(made, Path(f"{archive}!")))
+
+    assert one("hoa-don.xml", "C26TAA-7.pdf") == ["C26TAA-7.pdf + hoa-don.xml"]
+    assert one("7.xml", "logo.png", "7.pdf") == ["7.pdf + 7.xml", "logo.png"]
+    assert one("1.xml", "2.pdf", "1.pdf", "2.xml") == ["1.pdf + 1.xml", "2.pdf + 2.xml"]
+    assert one("1.xml", "2.xml", "both.pdf") == ["1.xml", "2.xml", "both.pdf"]  # nobody knows whose it is
+    assert one("hoa-don.xml", "7.pdf", group=("none",)) == ["7.pdf", "hoa-don.xml"]
+    assert one("b.png", "a.pdf", group=("archive",)) == ["b.png + a.pdf"]
+    make_zip(tmp_path / "mail.zip", {"f.png": b"x", "b.png": b"x", "__MACOSX/f.png": b"x"})
+    assert shown(listed(tmp_path, "archive"), tmp_path) == ["mail.zip!/f.png + mail.zip!/b.png"]
+    assert shown(listed(tmp_path, "{id}.png,{id}.jpg"), tmp_path) == [
+        "mail.zip!/f.png + (mail.zip!/f.jpg)",
+        "mail.zip!/b.png + (mail.zip!/b.jpg)",
+    ]
+
+
+def test_files_that_are_typed_one_by_one_are_looked_at_together(tmp_path: Path) -> None:
+    folder_of(tmp_path, "1-front.jpg", "1-back.jpg", "deep/a.pdf")
+    make_zip(tmp_path / "z.zip", {"1.pdf": b"%PDF-"})
+    typed = [str(tmp_path / name) for name in ("1-back.jpg", "deep", "1-front.jpg", "deep/a.pdf", "z.zip")]
+    assert together(typed) == [typed[:1], typed[1:2], typed[2:4], typed[4:]]
+    both = list(list_documents([typed[0], typed[2]], SourceSettings(group=(CARD,))))
+    assert shown(both, tmp_path) == ["1-front.jpg + 1-back.jpg"]

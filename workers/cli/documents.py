@@ -19,7 +19,18 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import AnySchema, Exclude, Include, S3Endpoint, Sources, StoreUrl, TrustManifests
+from workers.cli.options import (
+    AnySchema,
+    Exclude,
+    Group,
+    Include,
+    S3Endpoint,
+    SecondReader,
+    Sources,
+    StoreUrl,
+    TrustAnchors,
+    TrustManifests,
+)
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -38,13 +49,18 @@ def specimens(
         bool | None, typer.Option("--worn/--clean", help="Turned, blurred, shaded … [default: some are]")
     ] = None,
     format: Annotated[
-        str, typer.Option("--format", help="pdf, scanned-pdf, jpeg, png, tiff [default: the usual ones]")
+        str,
+        typer.Option(
+            "--format",
+            help="pdf, pdf-fonts-absent, scanned-pdf, jpeg, png, tiff [default: the usual ones]",
+        ),
     ] = "",
     fonts: Annotated[
         str, typer.Option(help="standard, or held-out from the demo model's training.")
     ] = "standard",
     layouts: Annotated[str | None, typer.Option(help="The same of layouts [default: as the fonts]")] = None,
     blank: Annotated[float, typer.Option(min=0, max=1, help="Chance that a value is left out.")] = 0.0,
+    xml: Annotated[bool, typer.Option("--xml", help="Signed e-invoice XML beside each invoice.")] = False,
 ) -> None:
     """Write synthetic documents whose truth is known, and truth.jsonl beside them."""
     with options.extra("specimens"):
@@ -60,8 +76,11 @@ def specimens(
         font_set=fonts,
         layouts=layouts,
         blank=blank,
+        xml=xml,
     )
     screen.say(f"{len(written)} specimens and their truth are in {out}")
+    if xml:
+        screen.say(f"their signatures are trusted with --trust-anchors {out / making.ANCHORS}")
 
 
 def _names(listed: str) -> list[str]:
@@ -81,6 +100,7 @@ def plan(
     trust_manifests: TrustManifests = False,
     include: Include = None,
     exclude: Exclude = None,
+    group: Group = None,
 ) -> None:
     """Count documents and pages, and name what would be skipped and why. No store.
 
@@ -92,7 +112,11 @@ def plan(
 
     spec = options.schema(schema) if schema is not None else None
     settings = options.settings(
-        s3_endpoint=s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+        s3_endpoint=s3_endpoint,
+        trust_manifests=trust_manifests,
+        include=include,
+        exclude=exclude,
+        group=group,
     )
     _check_sandbox(settings)
     if model is not None and spec is None:
@@ -130,11 +154,14 @@ def run(
     trust_manifests: TrustManifests = False,
     include: Include = None,
     exclude: Exclude = None,
+    group: Group = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
     any_schema: AnySchema = False,
+    second_reader: SecondReader = False,
+    trust_anchors: TrustAnchors = None,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -144,7 +171,14 @@ def run(
         schema=schema,
         model=model,
         settings=options.settings(
-            url, s3_endpoint, trust_manifests=trust_manifests, include=include, exclude=exclude
+            url,
+            s3_endpoint,
+            trust_manifests=trust_manifests,
+            include=include,
+            exclude=exclude,
+            trust_anchors=trust_anchors,
+            group=group,
+            second_reader=second_reader,
         ),
         name=job,
         replicas=replicas,
