@@ -21,7 +21,7 @@ from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
-from pipeline.records import Check, Extraction, Failure, Field, PageRecord
+from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
 if TYPE_CHECKING:
@@ -112,9 +112,15 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     settled = spec.settle(printed)
     full = (check for page in pages for check in full_lists(page.fields, spec.shape))
     fields = tuple(_settled(field, settled.values) for field in found)
-    words = {page.page: page.text.words for page in pages if page.text is not None and page.text.trusted}
+    words = {page.page: some for page in pages if (some := _words(page)) is not None}
     passed_over = incomplete(fields, words, spec.shape)
     return _Reading(fields, (*merged.checks, *full, *settled.checks, *passed_over))
+
+
+def _words(page: PageRecord) -> Sequence[Word] | None:
+    """Those on the page, by its own text or else a second reader; None where nobody tells."""
+    texts = (text for text in (page.text, page.reader) if text is not None and text.trusted)
+    return next((text.words for text in texts), None)
 
 
 def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:

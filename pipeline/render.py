@@ -18,7 +18,7 @@ from types import TracebackType
 import numpy as np
 
 from pipeline.einvoice.tree import Element
-from pipeline.errors import Coded, Permanent, Reason, UsageError
+from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
 from pipeline.flags import FlagCode
 from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels, Signature, TextLayer
@@ -106,12 +106,13 @@ class Renderer:
             page = self._page(document, number, self._open(document)[0])
             if not codes:
                 return page
-            text, found = self._text(document, page), self._codes(page)
-            return replace(page, text=text, codes=found, reader=self._second.read(page.pixels))
+            text = self._text(document, page)
+            page = replace(page, text=text, codes=self._codes(page))
         except Coded as error:
             return replace(Failure.of(error, number), traceback=error.details.get("last_words"))
         finally:
             account.seconds += time.monotonic() - started
+        return self._read_again(page)
 
     def read(self, document: Document, anchors: bytes = b"") -> tuple[Element, Signature]:
         """A document that is XML, and what its signatures are worth. Raises as `page_count` does.
@@ -131,6 +132,13 @@ class Renderer:
         count = self.page_count(document)
         for number in range(1, count + 1) if numbers is None else numbers:
             yield self.page(document, number, codes=codes)
+
+    def _read_again(self, page: PageImage) -> PageImage | Failure:
+        """The page with what the second reader sees on it, whose time is no part of the document's."""
+        try:
+            return replace(page, reader=self._second.read(page.pixels))
+        except Transient as error:
+            return Failure.of(error, page.page)
 
     def close(self) -> None:
         for child in self._children.values():

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.errors import Coded, UsageError
+from pipeline import textlayer
+from pipeline.errors import Permanent, UsageError
 from pipeline.records import Pixels, TextLayer, Word
 from pipeline.sandbox.parent import Child
 from pipeline.sandbox.recognisers import RECOGNISERS, must_be_installed
@@ -29,7 +30,11 @@ class SecondReader:
             must_be_installed(name)
 
     def read(self, pixels: Pixels) -> TextLayer | None:
-        """The words on a page, by whom reads their kind best; None where no second reader was asked for."""
+        """The words on a page, line by line; None where no second reader was asked for.
+
+        Digits come from whom reads them best, words from the others. Raises Transient where a child cannot be
+        started.
+        """
         if not self._names:
             return None
         words: list[Word] = []
@@ -37,12 +42,16 @@ class SecondReader:
         for name in sorted(self._names, key=lambda name: RECOGNISERS[name].good_at):  # digits first
             try:
                 found = self._child(name).recognise(pixels)
-            except Coded as error:
+            except Permanent as error:
                 whys.append(f"{name}: {error.message}")
                 continue
             words += _taken(name, found.words, words)
             whys += [f"{name}: {found.why}"] if found.why else []
-        return TextLayer(tuple(words), bool(words) or not whys, "; ".join(whys) or None)
+        return TextLayer(
+            tuple(word for line in textlayer.lines(words) for word in line),
+            bool(words) or not whys,
+            "; ".join(whys) or None,
+        )
 
     def close(self) -> None:
         for child in self._children.values():

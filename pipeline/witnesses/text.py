@@ -1,4 +1,4 @@
-"""The text that a PDF brings along, as a witness of what was read from its pixels, or from its XML.
+"""The text that a PDF brings along, or that a second reader saw, as a witness of what was read otherwise.
 
 It bears a value out where the value stands on a page at its place: beside its label, in its line, within its
 box, or as often as values say it. It contradicts one only where that is sure: the value stands nowhere, and
@@ -25,18 +25,24 @@ _WORDS = 3  # from here a text with one other word is that text misread
 
 
 def found(subject: Subject) -> Iterator[Witness | Check]:
-    """One witness, where any page has text that can be trusted."""
-    if some := layers(subject.pages):
-        yield TextLayers(some, subject.fields, dict(subject.spec.shape.leaves()))
+    """One witness, where any page has text that can be trusted, and one where a second reader saw any."""
+    leaves = dict(subject.spec.shape.leaves())
+    texts = {
+        "text": layers((page.page, page.text) for page in subject.pages),
+        "reader": layers((page.page, page.reader) for page in subject.pages),
+    }
+    for source, some in texts.items():
+        if some:
+            yield TextLayers(some, subject.fields, leaves, source)
 
 
 class TextLayers:
-    """The text of all pages that have some."""
+    """The text of all pages that have some, from one source."""
 
-    source = "text"
-    name = NAMES["text"]
-
-    def __init__(self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf]) -> None:
+    def __init__(
+        self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf], source: str = "text"
+    ) -> None:
+        self.source, self.name = source, NAMES[source]
         self._layers, self._leaves = some, leaves
         self._of_line: dict[str, list[Field]] = {}
         self._said: Counter[str] = Counter()  # how many fields have a value
