@@ -96,18 +96,24 @@ class Specimen:
 
 def shape(schema: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Flat paths → the schema's shape. Lines keep their order and are counted anew."""
-    record: dict[str, Any] = {name: [] if name == "lines" else None for name in MODELS[schema].model_fields}
+    record: dict[str, Any] = {name: [] if name == "lines" else None for name in _printed(MODELS[schema])}
     lines: dict[int, dict[str, Any]] = {}
     for path, value in values.items():
         match = _LINE.fullmatch(path)
         if match:
-            row = lines.setdefault(int(match[1]), dict.fromkeys(LINES[schema].model_fields))
+            row = lines.setdefault(int(match[1]), dict.fromkeys(_printed(LINES[schema])))
             row[match[2]] = value
         else:
             record[path] = value
     if lines:
         record["lines"] = [lines[index] for index in sorted(lines)]
     return record
+
+
+def _printed(model: type[BaseModel]) -> list[str]:
+    """The fields that stand on a specimen's paper: those that a model is asked for."""
+    unasked = getattr(model, "unasked", ())
+    return [name for name in model.model_fields if name not in unasked]
 
 
 def truth(schema: str, plan: Mapping[str, Value], pages: Iterable[Page]) -> dict[str, Any]:
