@@ -43,8 +43,10 @@ mau specimen khong co gia tri ban nhap draft sample
 """
 
 WORDS = frozenset(_PHRASES.split())
-# How lines begin that sum a table up, and are none of its own.
+# How lines begin that sum a table up, and are none of its own. With diacritics, or all without: "thuê" (rent)
+# and "công" (labour) are goods.
 SUMS = re.compile(
-    r"(cong|tong|subtotal|total|grand|sum|thue|vat|tax|trang|page)\b|so tien\b|chiet khau\b|giam gia\b"
-    r"|tien (thue|hang|khach|thua|chiet|giam)\b"
+    r"(cộng|cong|tổng|tong|thuế|thue|subtotal|total|grand|sum|vat|tax)\b|(số|so) (tiền|tien)\b"
+    r"|(tiền|tien) (thuế|thue|hàng|hang|khách|khach|thừa|thua|chiết|chiet|giảm|giam)\b"
+    r"|(chiết khấu|chiet khau|giảm giá|giam gia)\b"
 )

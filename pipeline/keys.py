@@ -19,6 +19,7 @@ from pipeline.einvoice import trusted
 from pipeline.grammar import Form
 from pipeline.room import Room
 from pipeline.sandbox import faces
+from pipeline.sandbox.recognisers import RECOGNISERS, must_be_installed
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
@@ -99,6 +100,7 @@ def settings_key(
             # question, grammar and checkpoint.
             "context": model.room and model.room.context,
             "versions": dict(versions),
+            **_second_reader(settings, with_versions=True),
         }
     )
 
@@ -117,6 +119,7 @@ def involved(settings: Settings) -> dict[str, Any]:
         "sources_of_authority": settings.sources_of_authority,
         # Which files are one document. Jobs of the time before there was a choice have none of it.
         **({"group": sorted(settings.source.group)} if settings.source.group else {}),
+        **_second_reader(settings),
     }
 
 
@@ -147,6 +150,30 @@ def installed() -> dict[str, str]:
     """
     others = {"poppler": _poppler(), "faces": faces.version()}
     return {name: version(name) for name in LIBRARIES} | others
+
+
+def _second_reader(settings: Settings, *, with_versions: bool = False) -> dict[str, Any]:
+    """Nothing where there is none, as in the keys of pages that were read before there could be one.
+
+    Raises UsageError where one is not installed.
+    """
+    if not settings.second_reader.on:
+        return {}
+    readers = list(settings.second_reader.readers)
+    for name in readers:
+        must_be_installed(name)
+    versions = {"versions": _recogniser_versions(readers)} if with_versions else {}
+    return {"second_reader": {"readers": readers} | versions}
+
+
+def _recogniser_versions(names: Sequence[str]) -> dict[str, str]:
+    entries = [RECOGNISERS[name] for name in names]
+    found = {package: version(package) for entry in entries for package in entry.packages}
+    for program in (program for entry in entries for program in entry.programs):
+        command = [program, "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        found[program] = said.partition("\n")[0].removeprefix(program).strip()
+    return found
 
 
 def _poppler() -> str:

@@ -156,6 +156,7 @@ class PageImage:
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None
     text: TextLayer | None = None  # None: a picture, or a PDF's page without any
+    reader: TextLayer | None = None  # what a second reader saw; None: it was not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class PreparedPage:
     ended: Failure | None = None  # as of the `PageImage`
     grid: tuple[int, int] = (1, 1)
     text: TextLayer | None = None
+    reader: TextLayer | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]
@@ -285,6 +287,7 @@ class PageRecord:
     seams: tuple[str, ...] = ()  # paths of the list items with which the model began in each further pass
     signature: Signature | None = None  # of a document that can be signed
     text: TextLayer | None = None
+    reader: TextLayer | None = None
 
 
 @dataclass(frozen=True, slots=True)

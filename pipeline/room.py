@@ -24,6 +24,8 @@ Grid = tuple[int, int]  # columns, rows of tiles
 # Height of a usual line of print in its tile, pixels, below which letters run together: see the figures of
 # `infra.benchmarks.room`. Type of 9 points on A4 has 11 in 2×3 tiles and 8 in 2×2.
 READABLE = 9.0
+# How much of the room stays in sight at most where a further pass begins, if that leaves a line.
+STAY = 0.75
 # How much flatter or narrower than on paper a page may become. The reference's own grids go as far as 1.25
 # with at most 6 tiles and 1.5 with at most 4.
 SQUEEZE = 1.35
@@ -37,6 +39,7 @@ class Room:
     tile: int  # of a tile
     prompt: int  # of a prompt, its tiles apart
     header: int  # of an answer whose lists are empty
+    before: int = 0  # of them, before the first line
     line: int = 0  # of one item of a list; 0: the schema has none
     most_lines: int = 0  # that the schema allows on a page
 
@@ -47,17 +50,23 @@ class Room:
     def passes(self, count: int, lines: int) -> int | None:
         """How many passes an answer with so many lines takes beside `count` tiles; None: it has no room.
 
-        The first writes the header and the lines that fit. Each further one is shown the last line that is
-        known, and goes on behind it.
+        As `vintern.passes` has them: where the room is used up, the oldest whole lines leave, until what
+        stays takes no more than `STAY` of it, but never the last one.
         """
-        left = self.left(count) - self.header
-        if left < (self.line if lines else 0):
-            return None
-        rest = max(0, lines - left // self.line) if self.line else 0
-        each = self.left(count) // self.line - 1 if rest else 0
-        if rest and each < 1:
-            return None
-        return 1 + (math.ceil(rest / each) if rest else 0)
+        limit = self.left(count)
+        table = lines * self.line
+        whole = self.header + table  # tokens of the answer
+        passes, written, left = 1, min(whole, limit), 0  # lines that have left
+        while written < whole:
+            # A line is over where something follows it.
+            there = max(0, min(written - self.before, table + 1) - 1) // self.line - left if lines else 0
+            sight = written - left * self.line
+            leave = min(math.ceil((sight - STAY * limit) / self.line), there - 1) if lines else 0
+            if leave < 1:
+                return None
+            left += leave
+            passes, written = passes + 1, min(whole, written + leave * self.line)
+        return passes if whole else None
 
 
 @dataclass(frozen=True, slots=True)

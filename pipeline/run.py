@@ -86,7 +86,9 @@ def document(
     or the engine raises, and ModelNeeded where the recipe was made without the model and this cannot be read
     without it.
     """
-    with nullcontext(renderer) if renderer else Renderer(recipe.settings.render) as renderer:
+    settings = recipe.settings
+    own = Renderer(settings.render, settings.second_reader) if renderer is None else nullcontext(renderer)
+    with own as renderer:
         files: list[tuple[Document | None, Part]] = []
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
@@ -180,6 +182,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         image.ended,
         grid,
         image.text,
+        image.reader,
     )
 
 

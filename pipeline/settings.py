@@ -122,6 +122,15 @@ class EngineSettings(Section):
     )
 
 
+class SecondReaderSettings(Section):
+    on: bool = False
+    readers: tuple[Literal["rapidocr", "tesseract"], ...] = Field(
+        ("rapidocr", "tesseract"), min_length=1, description="who reads a page's letters beside the model"
+    )
+    seconds: float = Field(180.0, gt=0, description="wall time of each of them for one page")
+    memory_bytes: int = Field(4 * 2**30, gt=0, description="address space of each one's process")
+
+
 class LaneSettings(Section):
     readers: int = Field(1, ge=1, description="reader processes beside each replica")
     pages_in_flight: int = Field(64, ge=1, description="prepared pages a lane may hold")
@@ -162,6 +171,7 @@ class Settings(BaseSettings):
     store: str = "sqlite:///vinbatch.db"
     source: SourceSettings = SourceSettings()
     render: RenderSettings = RenderSettings()
+    second_reader: SecondReaderSettings = SecondReaderSettings()
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
     review_below: float = Field(

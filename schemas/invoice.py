@@ -558,6 +558,8 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    # Not the series: it is printed with the form's digit or without.
+    identified_by: ClassVar = ("number", "seller_tax_code", "issue_date", "buyer_tax_code", "total")
     sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
     evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (

@@ -76,6 +76,11 @@ class SchemaSpec:
         """The sources whose values are chosen before what was read, first things first."""
         return class_var(self.model, "sources_of_authority")
 
+    @property
+    def identified_by(self) -> tuple[str, ...]:
+        """The fields by which a document is known: pages that differ in two of them are of two documents."""
+        return class_var(self.model, "identified_by")
+
     def claims(
         self, evidence: Evidence, record: Mapping[str, Any], text: str
     ) -> Iterator[Claim | CheckResult]:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline import grammar
 from pipeline.errors import Reason, ReplicaLost, UsageError
 from pipeline.keys import ModelFacts
 from pipeline.records import Generation, Request
@@ -105,8 +106,10 @@ class Replica:
                 f"the model {self._model!r} cannot be loaded on {self._settings.device}: {error}"
             ) from error
         engine = Engine(model, self._settings)
+        spec = schema_of(self._schema)
+        engine.learn(grammar.compile(spec, model.config.answer_form))
         self._engine, self._start_seconds = engine.backend.about, time.monotonic() - began
-        return model_facts(engine, schema_of(self._schema)), engine
+        return model_facts(engine, spec), engine
 
     def _serve(self, engine: Engine) -> None:
         """The engine's thread: take what fits, step, answer; for ever."""

@@ -7,7 +7,8 @@ No weights are needed, for nothing is read. Each page of each specimen is cut at
 13 (laid into a picture of 3:4, like a phone's photo), and its true answer is counted in tokens:
 
 before   cut as trained, an answer of at most 2,048 tokens: the page fits or is lost
-planned  by `pipeline.room`, from the page's pixels: one pass, several, or no room at all
+planned  by `pipeline.room`, from the page's pixels: one pass, several, or no room at all; and the
+         passes that the true answer takes, token by token, by the engine's rule for what leaves its sight
 
 With --letters, values of so many specimens are cut out of pages at each grid, and Tesseract reads them one
 by one: at what height of letters in a tile it begins to fail says how few tiles a page may have. Tesseract is
@@ -21,11 +22,11 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import get_args
 
 import numpy as np
 from PIL import Image
@@ -44,6 +45,7 @@ from pipeline.textlines import TextLines, look
 from pipeline.vintern import config as configs
 from pipeline.vintern import counting
 from pipeline.vintern import tokenizer as tokenizers
+from pipeline.vintern.passes import leaving
 from pipeline.vintern.tokenizer import Tokenizer
 from schemas.registry import resolve
 from schemas.spec import SchemaSpec
@@ -77,14 +79,15 @@ class PageFacts:
     width: int
     height: int
     seen: TextLines
-    header: int  # tokens of its true answer without lines
-    lines: tuple[int, ...]  # tokens of each line
+    lines: int
+    answer: tuple[bytes, ...]  # its true answer, token by token
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     before: bool  # it fits as trained
     grid: tuple[int, int]  # as planned
+    planned: int | None  # passes, as they are told beforehand
     passes: int | None  # that its true answer takes so; None: it has no room
     letters: float  # height of a line of print in its tiles, pixels
 
@@ -104,42 +107,47 @@ def photo(pixels: Pixels) -> Pixels:
     return whole
 
 
-def pages(specimen: Specimen, spec: SchemaSpec, tokenizer: Tokenizer) -> Iterator[PageFacts]:
+def pages(
+    specimen: Specimen,
+    spec: SchemaSpec,
+    tokenizer: Tokenizer,
+    form: grammar.Form,
+    bytes_of: Mapping[int, bytes],
+) -> Iterator[PageFacts]:
     for number, page in enumerate(specimen.pages, 1):
         raw = specimen.raw(number)
-
-        def tokens(lines: Any, raw: Any = raw) -> int:
-            return len(tokenizer.encode_plain(grammar.answer(spec.shape, {**raw, "lines": lines})))
-
-        header = tokens([])
-        lines = tuple(tokens([line]) - header for line in raw["lines"])
+        ids = tokenizer.encode_plain(grammar.answer(spec.shape, raw, form))
+        answer = tuple(bytes_of[token] for token in ids)
         for trained, most in MAX_TILES.items():
             pixels = page.pixels if trained == 7 else photo(page.pixels)
             height, width, _ = pixels.shape
-            yield PageFacts(trained, most, width, height, look(pixels), header, lines)
+            yield PageFacts(trained, most, width, height, look(pixels), len(raw["lines"]), answer)
 
 
 def outcome(page: PageFacts, room: Room) -> Outcome:
     planned = tiling(page.width, page.height, page.max_tiles, room, lambda: page.seen)
     columns, rows = planned.grid
     return Outcome(
-        before=page.header + sum(page.lines) <= min(BEFORE, room.left(page.tiles)),
+        before=len(page.answer) <= min(BEFORE, room.left(page.tiles)),
         grid=planned.grid,
-        passes=true_passes(page, room.left(tile_count(planned.grid))),
+        planned=planned.passes,
+        passes=true_passes(page.answer, room.left(tile_count(planned.grid))),
         letters=page.seen.height * tiles.SIDE * min(columns / page.width, rows / page.height),
     )
 
 
-def true_passes(page: PageFacts, left: int) -> int | None:
-    """Passes that the page's own answer takes: each is shown the last line again and writes whole ones."""
-    passes, used, last = 1, page.header, 0
-    for line in page.lines:
-        if used + line > left:
-            passes, used = passes + 1, last
-        used, last = used + line, line
-        if used > left:
-            return None
-    return passes if used <= left else None
+def true_passes(answer: Sequence[bytes], left: int) -> int | None:
+    """The passes of an answer for which so many tokens are left; None: no further one can begin."""
+    passes, sight = 1, list[bytes]()
+    for piece in answer:
+        if len(sight) >= left:
+            leave = leaving(sight, left, len(sight))
+            if leave is None:
+                return None
+            del sight[slice(*leave)]
+            passes += 1
+        sight.append(piece)
+    return passes
 
 
 def show(found: Sequence[PageFacts], room: Room, console: Console) -> None:
@@ -159,12 +167,19 @@ def show(found: Sequence[PageFacts], room: Room, console: Console) -> None:
             ", ".join(f"{grid} {number}" for grid, number in grids.most_common()),
         )
     console.print(table)
+    told = Counter(
+        (end.planned or 0) - (end.passes or 0)
+        for page in found
+        for end in [outcome(page, room)]
+        if (end.planned, end.passes) != (1, 1)
+    )
+    console.print(Text(f"passes planned less passes taken, of pages in several: {sorted(told.items())}"))
     smallest = min(end.letters for page in found if page.lines for end in [outcome(page, room)])
     console.print(Text(f"the lowest line of print in its tiles: {smallest:.1f} px"))
 
 
 def show_lines(found: Sequence[PageFacts], console: Console) -> None:
-    beyond = Counter(page.seen.rows - len(page.lines) for page in found)
+    beyond = Counter(page.seen.rows - page.lines for page in found)
     close = sum(number for more, number in beyond.items() if 0 <= more <= 3)
     console.print(
         Text(
@@ -236,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--documents", type=int, default=500)
     parser.add_argument("--context", type=int, action="append", help="tokens [default: 4096 and 12288]")
+    parser.add_argument("--form", choices=get_args(grammar.Form), default="objects", help="of answers")
     parser.add_argument("--seed", type=int, default=13_000)
     parser.add_argument("--letters", type=int, metavar="N", help="measure legibility on so many instead")
     parser.add_argument("--json", type=Path, help="where to write each page's figures")
@@ -249,14 +265,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         published.write(Path(name), "v3_5")
         (Path(name) / "config.json").write_text(json.dumps(CONFIG))
         tokenizer, config = tokenizers.load(Path(name)), configs.read(Path(name))
+    config = replace(config, answer_form=given.form)
+    bytes_of = {rank: text for text, rank in published.ranks().items()}
     began = time.process_time()
-    found = [page for bill in documents(given.documents, given.seed) for page in pages(bill, spec, tokenizer)]
+    bills = documents(given.documents, given.seed)
+    found = [page for bill in bills for page in pages(bill, spec, tokenizer, given.form, bytes_of)]
     console.print(Text(f"{len(found)} pages, {time.process_time() - began:.0f} s of CPU"))
     show_lines(found, console)
     for context in given.context or CONTEXTS:
         show(found, counting.room(config, tokenizer, spec, context), console)
     if given.json:
-        given.json.write_text(json.dumps([asdict(page) for page in found]), encoding="utf-8")
+        rows = [asdict(page) | {"answer": len(page.answer)} for page in found]
+        given.json.write_text(json.dumps(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -263,6 +263,7 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
         "flags": [[flag.code, flag.message] for flag in record.flags],
         "seams": record.seams,
         **({} if record.text is None else {"text": _text(record.text)}),
+        **({} if record.reader is None else {"reader": _text(record.reader)}),
     }
     return made if record.signature is None else made | {"signature": asdict(record.signature)}
 
@@ -300,6 +301,7 @@ def _page_record_from(text: str) -> PageRecord:
         tuple(data.get("seams", ())),  # and those read before there were passes have none of these
         Signature(**data["signature"]) if "signature" in data else None,
         _text_from(data["text"]) if "text" in data else None,
+        reader=_text_from(data["reader"]) if "reader" in data else None,
     )
 
 

@@ -58,11 +58,11 @@ class Constraint:
         place: Place | None = None,
         last: int | None = None,
     ) -> None:
-        """`follower`, `forced` and `place` are None where the grammar is not followed."""
+        """`follower`, `forced` and `place` (`at`) are None where the grammar is not followed."""
         self.matcher = matcher
-        self._follower = follower
+        self.follower = follower
         self._forced = forced
-        self._place = place
+        self.at = place
         self._last = last
         self._see()
 
@@ -88,18 +88,18 @@ class Constraint:
         """Consume tokens. Raises Permanent when the grammar does not allow them."""
         if not self.matcher.consume_tokens(list(tokens)):
             raise _error(self.matcher)
-        if self._follower is not None:
+        if self.follower is not None:
             for token in tokens:
-                self._place = None if self._place is None else self._follower.follow(self._place, token)
+                self.at = None if self.at is None else self.follower.follow(self.at, token)
             self._last = tokens[-1] if tokens else self._last
             self._see()
 
     def copy(self) -> Constraint:
-        return Constraint(self.matcher.deep_copy(), self._follower, self._forced, self._place, self._last)
+        return Constraint(self.matcher.deep_copy(), self.follower, self._forced, self.at, self._last)
 
     def _see(self) -> None:
-        followed = self._follower is not None and self._place is not None
-        self._near = self._follower.near(self._place) if followed else None  # type: ignore[union-attr,arg-type]
+        followed = self.follower is not None and self.at is not None
+        self._near = self.follower.near(self.at) if followed else None  # type: ignore[union-attr,arg-type]
 
     def _ahead(self) -> list[int]:
         if self._near is None or self._forced is None:
@@ -122,11 +122,11 @@ class Grammars:
         self._known = tokenizer.size
         added = tokenizer.backend.get_added_tokens_decoder()
         self._special = {number for number, token in added.items() if token.special}
-        self._vocabulary = Vocabulary([self._bytes_of(token) for token in range(vocabulary)])
+        self.vocabulary = Vocabulary([self._bytes_of(token) for token in range(vocabulary)])
         self._executor = LLExecutor() if pool else None
         self._compiled: OrderedDict[str, Constraint] = OrderedDict()
         self._masks: OrderedDict[Place, npt.NDArray[np.int32]] = OrderedDict()
-        self._room = max(1, REMEMBERED // (4 * self.words))
+        self.room = max(1, REMEMBERED // (4 * self.words))  # masks that are remembered
 
     def start(self, grammar: str) -> Constraint:
         """A fresh constraint. Raises Permanent when the grammar is not valid."""
@@ -143,14 +143,14 @@ class Grammars:
         if matcher.is_error():
             raise _error(matcher)
         try:
-            follower = Follower(grammar, self._vocabulary)
+            follower = Follower(grammar, self.vocabulary)
         except NotRead:
             return Constraint(matcher)
         return Constraint(matcher, follower, Forced(), follower.start)
 
     def bytes_of(self, token: int) -> bytes:
         """The bytes that a token stands for; none for a special token and for padding of the vocabulary."""
-        return self._vocabulary.tokens[token] if token < len(self._vocabulary.tokens) else b""
+        return self.vocabulary.tokens[token] if token < len(self.vocabulary.tokens) else b""
 
     def _bytes_of(self, token: int) -> bytes:
         if token >= self._known or token in self._special:
@@ -182,7 +182,7 @@ class Grammars:
         self._work_out(missing, masks)
         for place, row in places:
             self._masks[place] = rows[row].copy()
-        while len(self._masks) > self._room:
+        while len(self._masks) > self.room:
             self._masks.popitem(last=False)
 
     def _work_out(self, rows: list[tuple[LLMatcher, int]], masks: Tensor) -> None:

@@ -54,6 +54,8 @@ def room(config: Config, tokenizer: Tokenizer, spec: SchemaSpec, context: int) -
     empty = _group(shape, _ALONE)
     lists = [field for field in shape.fields if isinstance(field, Repeated)]
 
+    without_lines = grammar.answer(shape, empty, form)
+
     def tokens(**given: Any) -> int:
         return len(tokenizer.encode_plain(grammar.answer(shape, {**empty, **given}, form)))
 
@@ -61,12 +63,15 @@ def room(config: Config, tokenizer: Tokenizer, spec: SchemaSpec, context: int) -
         item = _value(found.item, _IN_A_LINE)
         return (tokens(**{found.name: [item] * 11}) - tokens(**{found.name: [item]})) / 10
 
+    longest = max(lists, key=each, default=None)
+    start = without_lines.index(f'"{grammar.key(longest, form)}":[') if longest else 0
     return Room(
         context=context,
         tile=config.tokens_per_tile,
         prompt=asked,
         header=tokens(),
-        line=round(max(map(each, lists), default=0)),
+        before=len(tokenizer.encode_plain(without_lines[:start])),
+        line=round(each(longest)) if longest else 0,
         most_lines=sum(found.max_items for found in lists),
     )
 

@@ -30,6 +30,7 @@ from torch import Tensor
 from pipeline.errors import Permanent, Reason, UsageError, VinbatchError
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
+from pipeline.vintern import learning
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import Backend, Fed
 from pipeline.vintern.batching import Batch, Work
@@ -89,6 +90,10 @@ class Engine:
     def stats(self) -> EngineStats:
         seconds = self._clock.seconds()
         return self._stats.plus(**{f"{phase}_seconds": spent for phase, spent in seconds.items()})
+
+    def learn(self, grammar: str) -> None:
+        """Get ready for pages under this grammar, which takes seconds (`learning`). Raises Permanent."""
+        learning.learn(self._grammars, grammar)
 
     def submit(self, request: Request) -> None:
         """Queue a request; its id is not that of another in flight.

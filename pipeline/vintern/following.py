@@ -86,6 +86,12 @@ class Follower:
         self._near: dict[Language, Language] = {}
         self.start = Place(*self._all.split(self._schema(_json_schema(grammar))))
 
+    @cached_property
+    def _letters(self) -> list[str]:
+        """One of each kind that is told apart."""
+        codes = self._all.samples(((0, 0xD7FF), (0xE000, LAST)))
+        return [chr(code) for code in codes]
+
     def follow(self, place: Place, token: int) -> Place | None:
         """The place behind a token; None where it cannot be told."""
         data = place.open + self._vocabulary.tokens[token]
@@ -104,6 +110,22 @@ class Follower:
         except NotRead:
             return None
         return None if now is self._all.nothing else Place(now, rest, open_bytes)
+
+    def letters(self, place: Place) -> list[str]:
+        """One letter for each way on from a place; none of those that are not followed."""
+        found: dict[object, str] = {}
+        for letter in self._letters:
+            try:
+                way: object = (
+                    self._all.follow(place.now, place.rest, letter)
+                    if place.now.nullable
+                    else self._all.after(place.now, ord(letter))
+                )
+            except NotRead:
+                continue
+            found.setdefault(way, letter)
+        nothing = self._all.nothing
+        return [letter for way, letter in found.items() if way not in (nothing, (nothing, self._all.empty))]
 
     def near(self, place: Place) -> Place:
         """The place by which masks are remembered: bounds beyond any token's reach are all the same."""

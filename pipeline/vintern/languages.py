@@ -284,7 +284,7 @@ class Languages:
                     return self._escaped(inside[0])
                 return self.quoted(self.after(inside[0], letter))
             case "escaped":
-                if letter not in b'"\\':  # a control character, written as JSON may write it
+                if letter not in (0x22, 0x5C):  # a control character, written as JSON may write it
                     raise NotRead("an escaped character")
                 return self.quoted(self.after(inside[0], letter))
         return self.nothing

@@ -21,8 +21,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from pipeline.room import STAY
+
 _PARTS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{},]', re.DOTALL)
-_STAY = 0.75  # of the room is the most that stays in sight, where that leaves a line
 _ROUNDS = 3  # of the same lines one after the other are a loop ...
 _LINES = 30  # ... if they make at least so many
 
@@ -55,7 +56,7 @@ def leaving(pieces: Sequence[bytes], room: int, cached: int) -> tuple[int, int] 
         found = next((cut for cut in cuts if cut is not None), best)
         if found[1] <= cached and found[1] - found[0] > best[1] - best[0]:
             best = found
-        if len(pieces) - (best[1] - best[0]) <= _STAY * room:
+        if len(pieces) - (best[1] - best[0]) <= STAY * room:
             break
     return best if best[0] < best[1] and len(pieces) - (best[1] - best[0]) < room else None
 

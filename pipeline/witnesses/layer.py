@@ -17,7 +17,7 @@ from datetime import date
 from decimal import Decimal
 
 from pipeline import textlayer
-from pipeline.records import Box, PageRecord, Word
+from pipeline.records import Box, TextLayer, Word
 from schemas import numbers
 from schemas.text import tidy, tone_folded
 
@@ -117,12 +117,10 @@ class Layer:
         return Place(self.page, " ".join(word.text for word in words), _around(word.box for word in words))
 
 
-def layers(pages: Iterable[PageRecord]) -> list[Layer]:
-    """Of the pages that have text which stands on paper as well."""
+def layers(texts: Iterable[tuple[int, TextLayer | None]]) -> list[Layer]:
+    """Of the pages, by their numbers, that have text which stands on paper as well."""
     return [
-        Layer(page.page, page.text.words)
-        for page in pages
-        if page.text is not None and page.text.trusted and page.text.words
+        Layer(page, text.words) for page, text in texts if text is not None and text.trusted and text.words
     ]
 
 

@@ -1,4 +1,4 @@
-"""The text that a PDF brings along, as a witness of what was read from its pixels, or from its XML.
+"""The text that a PDF brings along, or that a second reader saw, as a witness of what was read otherwise.
 
 It bears a value out where the value stands on a page at its place: beside its label, in its line, within its
 box, or as often as values say it. It contradicts one only where that is sure: the value stands nowhere, and
@@ -17,6 +17,7 @@ from pipeline.witnesses.layer import Layer, Place, layers, tokens
 from pipeline.witnesses.witness import NAMES, Subject, Witness
 from schemas.same import same
 from schemas.shape import Leaf, leaf_path
+from schemas.text import unaccented
 
 _LONG = 5  # letters and digits: from here a value is its own, and is not found by chance
 _DIGITS = 4  # from here a figure with one other digit is that figure misread
@@ -24,18 +25,24 @@ _WORDS = 3  # from here a text with one other word is that text misread
 
 
 def found(subject: Subject) -> Iterator[Witness | Check]:
-    """One witness, where any page has text that can be trusted."""
-    if some := layers(subject.pages):
-        yield TextLayers(some, subject.fields, dict(subject.spec.shape.leaves()))
+    """One witness, where any page has text that can be trusted, and one where a second reader saw any."""
+    leaves = dict(subject.spec.shape.leaves())
+    texts = {
+        "text": layers((page.page, page.text) for page in subject.pages),
+        "reader": layers((page.page, page.reader) for page in subject.pages),
+    }
+    for source, some in texts.items():
+        if some:
+            yield TextLayers(some, subject.fields, leaves, source)
 
 
 class TextLayers:
-    """The text of all pages that have some."""
+    """The text of all pages that have some, from one source."""
 
-    source = "text"
-    name = NAMES["text"]
-
-    def __init__(self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf]) -> None:
+    def __init__(
+        self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf], source: str = "text"
+    ) -> None:
+        self.source, self.name = source, NAMES[source]
         self._layers, self._leaves = some, leaves
         self._of_line: dict[str, list[Field]] = {}
         self._said: Counter[str] = Counter()  # how many fields have a value
@@ -49,6 +56,8 @@ class TextLayers:
 
     def testify(self, field: Field) -> Testimony:
         leaf = self._leaves.get(leaf_path(field.path))
+        if leaf is None and isinstance(field.value, int):
+            return self._of_list(field)
         if leaf is None or field.value is None:
             return Testimony(field.path, self.source, "silent")
         places = self._places(leaf, field)
@@ -73,6 +82,28 @@ class TextLayers:
             if beside is not None and not self._said[beside[0]]:
                 value, place = beside
                 yield Testimony(field.path, self.source, "offers", place.text, value, place.page, place.box)
+
+    def _of_list(self, field: Field) -> Testimony:
+        """Of a list with its number of items: whether those stand on the pages of which any does.
+
+        An item is missing where none of its values stands anywhere, though most of the others do.
+        """
+        missing = there = 0
+        for line, items in self._of_line.items():
+            if line.startswith(f"{field.path}["):
+                own = [item for item in items if self._is_its_own(item)]
+                found = [bool(self._places(self._leaves[leaf_path(item.path)], item)) for item in own]
+                missing += len(found) > 1 and not any(found)
+                there += 2 * sum(found) > len(found)
+        if missing and there > missing:
+            raw = f"{field.value - missing} of {field.value}"
+            return Testimony(field.path, self.source, "differs", raw)
+        return Testimony(field.path, self.source, "silent")
+
+    def _is_its_own(self, field: Field) -> bool:
+        """Whether no other field has the value, and it is not found by chance."""
+        key = _key(self._leaves[leaf_path(field.path)], field)
+        return self._said[key] == 1 and len(_letters(str(field.value))) >= _DIGITS
 
     # where a value stands
 
@@ -137,15 +168,20 @@ class TextLayers:
     # what stands there instead
 
     def _misread(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
-        """The one thing on the pages that the value is a misreading of, and that no other value is."""
-        nearby = [
-            (key, place)
-            for key, place in self._candidates(leaf, field)
-            if not self._said[key] and _slip(key, _key(leaf, field))
-        ]
+        """The one thing on the pages that the value is a misreading of, and that is no other field's."""
+        wanted = _key(leaf, field)
+        nearby = [(key, place) for key, place in self._candidates(leaf, field) if _slip(key, wanted)]
         if line := _line(field.path):
             others = self._neighbours(line, field)
-            nearby = [(key, place) for key, place in nearby if any(place.beside(other) for other in others)]
+            taken = {_key(self._leaves[leaf_path(item.path)], item) for item in self._of_line[line]}
+            nearby = [
+                (key, place)
+                for key, place in nearby
+                if key not in taken and any(place.beside(other) for other in others)
+            ]
+        else:
+            stands = Counter(key for key, _ in {(key, (place.page, place.box)) for key, place in nearby})
+            nearby = [(key, place) for key, place in nearby if stands[key] > self._said[key]]
         if len({key for key, _ in nearby}) == 1:
             return nearby[0]
         return self._contradicted_by_label(leaf, field) if not nearby else None
@@ -159,7 +195,8 @@ class TextLayers:
                         yield from _typed(leaf, layer)
                 case "text":
                     length = len(wanted.split())
-                    if length >= _WORDS:
+                    in_line = _line(field.path) is not None and len(_letters(wanted)) >= _LONG
+                    if length >= _WORDS or in_line:
                         for some, place in layer.windows(length):
                             yield " ".join(some), place
                     elif length == 1 and len(wanted) >= _LONG and any(map(str.isdigit, wanted)):
@@ -238,7 +275,10 @@ def _follows(label: Place, value: Place) -> bool:
 def _slip(one: str, other: str) -> bool:
     """Whether two values differ by one letter or digit, or two neighbours swapped, in one of their words."""
     pairs = [(a, b) for a, b in zip(one.split(), other.split(), strict=False) if a != b]
-    return len(one.split()) == len(other.split()) and len(pairs) == 1 and _one_edit(*pairs[0])
+    if len(one.split()) != len(other.split()) or len(pairs) != 1:
+        return False
+    [(mine, yours)] = pairs
+    return _one_edit(mine, yours) or _one_edit(unaccented(mine), unaccented(yours))
 
 
 def _one_edit(one: str, other: str) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from lxml import etree
 
 from pipeline.einvoice import anchors, canonical
+from pipeline.einvoice.canonical import EXCLUSIVE
 from pipeline.einvoice.signature import verdict
 from pipeline.specimens import authority
 from pipeline.specimens.authority import WAYS, Way
@@ -95,6 +96,21 @@ def test_an_issuer_between_comes_with_the_signature() -> None:
     by = authority.identity("Người bán", SELLER, issuer=between)
     assert verdict(authority.sign(unsigned(), by=by, with_it=[between]), trusted()).verdict == "valid"
     assert verdict(authority.sign(unsigned(), by=by), trusted()).verdict == "issuer_not_trusted"
+
+
+def test_an_authority_may_have_no_more_below_it_than_it_says() -> None:
+    """The root's certificate allows one issuer between it and a signer."""
+    first = authority.identity("CA con", None, own="stranger", ca=True)
+    second = authority.identity("CA cháu", None, own="tax authority", ca=True, issuer=first)
+    by = authority.identity("Người bán", SELLER, issuer=second)
+    found = verdict(authority.sign(unsigned(), by=by, with_it=[second, first]), trusted())
+    assert found.verdict == "issuer_not_trusted"
+    nearer = anchors.of([first.der])
+    assert (
+        verdict(authority.sign(unsigned(), by=by, with_it=[second]), nearer).verdict == "issuer_not_trusted"
+    )
+    near = verdict(authority.sign(unsigned().replace(b"MCCQT", b"Khac"), by=by, with_it=[second]), nearer)
+    assert near.verdict == "valid"
 
 
 def test_who_is_no_authority_issues_nothing() -> None:
@@ -218,6 +234,15 @@ def test_another_prefix_or_declaration_changes_what_was_signed_or_nothing() -> N
     assert verdict(renamed, trusted()).verdict == "altered"
 
 
+def test_base64_that_means_the_same_and_is_written_otherwise_is_altered() -> None:
+    """The last letter before the padding has bits without a meaning."""
+    value = etree.fromstring(signed()).findtext(f".//{_DS}SignatureValue")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    same = value[:-3] + letters[letters.index(value[-3]) + 1] + "=="
+    assert base64.b64decode(same) == base64.b64decode(value) and same != value
+    assert verdict(signed().replace(value.encode(), same.encode()), trusted()).verdict == "altered"
+
+
 def test_a_changed_certificate_is_not_trusted() -> None:
     other = authority.identity("Kẻ khác", "9900000016", own="stranger")
     by = authority.identity("Người bán", "9900000016")
@@ -256,15 +281,13 @@ def test_two_elements_of_data_are_altered() -> None:
 
 def test_an_invoice_within_a_signature_is_not_the_one_that_is_read() -> None:
     """It stands before the other one; but nothing within a signature is read."""
-    real = etree.fromstring(signed())
-    root = etree.Element("TDiep")
-    holder = etree.SubElement(root, f"{_DS}Signature")
-    etree.SubElement(holder, f"{_DS}Object").append(real)
-    other = etree.SubElement(etree.SubElement(root, "DLieu"), "HDon")
-    other.append(fake())
-    other[0].set("Id", "other")
-    holder.tag = f"{_DS}Manifest"  # and not as a signature that is incomplete
-    assert verdict(etree.tostring(root), trusted()).verdict == "altered"
+    real = signed(Way("sha256", method=EXCLUSIVE, named=(EXCLUSIVE,))).partition(b"?>")[2]
+    other = fake()
+    other.set("Id", "other")
+    aside = b'<s:Manifest xmlns:s="http://www.w3.org/2000/09/xmldsig#">' + real + b"</s:Manifest>"
+    data = b"<TDiep>" + aside + b"<DLieu><HDon>" + etree.tostring(other) + b"</HDon></DLieu></TDiep>"
+    assert verdict(aside.replace(b"s:Manifest", b"s"), trusted()).verdict == "valid"  # it is one by itself
+    assert verdict(data, trusted()).verdict == "altered"
 
 
 @pytest.mark.parametrize("place", ["Object", "DSCKS", "HDon"])

@@ -160,6 +160,10 @@ def test_it_is_a_witness_of_xml_beside_it() -> None:
     assert text(other, "differs") == {"seller_tax_code": "9900000061", "lines[1].amount": "300.500"}
     assert failed(other) == {"text_seller_tax_code", "text_amount"} and other.record == made.record
     assert not told(other, "offers")
+    fewer = beside(tuple(line for line in SHEET if "Vở kẻ" not in line))
+    assert text(fewer, "differs") == {"lines": "2 of 3"} and failed(fewer) == {"text_lines"}
+    none = beside(tuple(line for line in SHEET if not line[:1].isdigit()))
+    assert not text(none, "differs"), "a table that is a picture"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher
 
 from pipeline import grammar
+from pipeline.specimens.making import make
+from pipeline.vintern import tokenizer as tokenizers
+from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.constrain import Grammars
 from pipeline.vintern.following import Follower, Vocabulary
 from pipeline.vintern.languages import Languages, NotRead
+from pipeline.vintern.learning import learn
 from pipeline.vintern.tokenizer import Tokenizer
 from schemas.registry import resolve
 from schemas.shape import Group, Leaf, Printed, Repeated
@@ -169,10 +173,30 @@ def test_pages_of_one_schema_come_to_the_same_states(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["receipt@1 in rows", "invoice@1"])
+def test_a_page_comes_to_states_that_were_learned_before(
+    fresh: Counting, published_tokenizer: Tokenizer, name: str
+) -> None:
+    """And their masks are right: `walk` holds each against the plain way."""
+    found = learn(fresh, GRAMMARS[name])
+    assert 300 < found == fresh.asked == len(fresh._masks) <= fresh.room
+    schema, _, rows = name.partition(" in ")
+    raw = make(schema.removesuffix("@1"), 3).raw(1)
+    text = grammar.answer(SPECS[schema].shape, raw, "rows" if rows else "objects")
+    walk(fresh, GRAMMARS[name], saying(fresh, published_tokenizer, text))
+    assert fresh.asked <= found + 1
+
+
+def test_a_small_vocabulary_has_nothing_to_learn() -> None:
+    small = tokenizers.load(DEMO)
+    assert learn(Grammars(small, small.size), GRAMMARS["receipt@1"]) == 0
+
+
+@pytest.mark.slow
 def test_no_more_is_remembered_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch, fresh: Counting, published_tokenizer: Tokenizer
 ) -> None:
-    monkeypatch.setattr(fresh, "_room", 5)
+    monkeypatch.setattr(fresh, "room", 5)
     text = grammar.answer(SPECS["receipt@1"].shape, {"total": "12.500"})
     for _ in range(2):
         walk(fresh, GRAMMARS["receipt@1"], saying(fresh, published_tokenizer, text))

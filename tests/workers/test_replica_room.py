@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.settings import EngineSettings
 from schemas.shape import MAX_ITEMS
+from tests.vintern import checkpoints
 from workers.replica import Replica
 
 
@@ -21,3 +23,11 @@ def test_a_replica_knows_its_room(settings: dict[str, Any], context: int) -> Non
     assert room is not None
     assert (room.context, room.tile, room.most_lines) == (context, 256, MAX_ITEMS)
     assert 0 < room.line < room.header < context - room.prompt - room.tile
+
+
+@pytest.mark.slow
+def test_a_replica_of_a_large_vocabulary_learns_the_schemas_states(tmp_path: Path) -> None:
+    checkpoints.write(tmp_path, "v3_5", vocabulary="published")
+    settings = EngineSettings(max_batch=1, dtype="float32", kernels=False, context_length=1024)
+    _, engine = Replica(str(tmp_path), settings, "id_card@1")._load()
+    assert len(engine._grammars._masks) > 300

@@ -25,6 +25,7 @@ from workers.cli.options import (
     Group,
     Include,
     S3Endpoint,
+    SecondReader,
     Sources,
     StoreUrl,
     TrustAnchors,
@@ -159,6 +160,7 @@ def run(
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
     any_schema: AnySchema = False,
+    second_reader: SecondReader = False,
     trust_anchors: TrustAnchors = None,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
@@ -176,6 +178,7 @@ def run(
             exclude=exclude,
             trust_anchors=trust_anchors,
             group=group,
+            second_reader=second_reader,
         ),
         name=job,
         replicas=replicas,

@@ -70,6 +70,13 @@ Group = Annotated[
         "none: not even a PDF and an XML of one name, which else always are. May be repeated.",
     ),
 ]
+SecondReader = Annotated[
+    bool,
+    typer.Option(
+        "--second-reader",
+        help="Also read pages with RapidOCR and Tesseract, as evidence; takes seconds a page.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
@@ -82,6 +89,7 @@ def settings(
     exclude: list[str] | None = None,
     trust_anchors: Path | None = None,
     group: list[str] | None = None,
+    second_reader: bool = False,
 ) -> Settings:
     """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
     from pipeline.settings import load
@@ -96,6 +104,8 @@ def settings(
     source |= {name: globs for name, globs in given if globs}
     if source:
         flags["source"] = source
+    if second_reader:
+        flags["second_reader"] = {"on": True}
     if trust_anchors is not None:
         flags["trust_anchors"] = trust_anchors
     return load(**flags)
