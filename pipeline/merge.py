@@ -220,7 +220,8 @@ def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
         if field.raw is not None:
             read = exact if field.source == "xml" else normal
             value, problem = read(leaves[leaf_path(field.path)], field.raw)
-            field = replace(field, value=value, problem=problem)
+            if (value, problem) != (field.value, field.problem):
+                field = replace(field, value=value, problem=problem)
         fields[field.path] = field
     return fields
 

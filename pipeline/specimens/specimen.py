@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from pipeline.records import Box, Pixels
 from schemas.id_card import IdCard
-from schemas.invoice import Invoice, InvoiceLine
-from schemas.receipt import Receipt, ReceiptLine
+from schemas.invoice import Invoice
+from schemas.receipt import Receipt
 
 MARK = "MẪU – SPECIMEN – KHÔNG CÓ GIÁ TRỊ"
 
 MODELS: Mapping[str, type[BaseModel]] = {"id_card": IdCard, "receipt": Receipt, "invoice": Invoice}
-LINES: Mapping[str, type[BaseModel]] = {"receipt": ReceiptLine, "invoice": InvoiceLine}
 VERSION: Mapping[str, str] = {"id_card": "id_card@1", "receipt": "receipt@1", "invoice": "invoice@1"}
 
-_LINE = re.compile(r"lines\[(\d+)\]\.(\w+)")
+_LINE = re.compile(r"(\w+)\[(\d+)\]\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +95,26 @@ class Specimen:
 
 
 def shape(schema: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat paths → the schema's shape. Lines keep their order and are counted anew."""
-    record: dict[str, Any] = {name: [] if name == "lines" else None for name in MODELS[schema].model_fields}
-    lines: dict[int, dict[str, Any]] = {}
+    """Flat paths → the schema's shape. Items of lists keep their order and are counted anew."""
+    fields = MODELS[schema].model_fields
+    items = {name: get_args(field.annotation)[0] for name, field in fields.items() if _is_list(field)}
+    record: dict[str, Any] = {name: [] if name in items else None for name in fields}
+    rows: dict[str, dict[int, dict[str, Any]]] = {}
     for path, value in values.items():
         match = _LINE.fullmatch(path)
         if match:
-            row = lines.setdefault(int(match[1]), dict.fromkeys(LINES[schema].model_fields))
-            row[match[2]] = value
+            name, index, inner = match.groups()
+            row = rows.setdefault(name, {}).setdefault(int(index), dict.fromkeys(items[name].model_fields))
+            row[inner] = value
         else:
             record[path] = value
-    if lines:
-        record["lines"] = [lines[index] for index in sorted(lines)]
+    for name, found in rows.items():
+        record[name] = [found[index] for index in sorted(found)]
     return record
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list
 
 
 def truth(schema: str, plan: Mapping[str, Value], pages: Iterable[Page]) -> dict[str, Any]:
