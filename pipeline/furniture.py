@@ -54,6 +54,6 @@ SUMS = re.compile(
 # paper up, whose software made it, and what a signature shows of itself.
 ASIDES = re.compile(
     r"\b(dien thoai|tel|phone|hotline|fax|e-?mail|website|so tai khoan|so tk|stk|ngan hang|account|bank"
-    r"|tra cuu|look ?up|ma nhan hoa don|phat hanh boi|phan mem|giai phap|cung cap (boi|giai phap)|powered by|signature valid"
-    r"|(duoc )?ky boi|ky ngay|signed by|signing date)\b|https?://|www\.|@"
+    r"|tra cuu|look ?up|ma nhan hoa don|phat hanh boi|phan mem|giai phap|cung cap (boi|giai phap)|powered by"
+    r"|signature valid|(duoc )?ky boi|ky ngay|signed by|signing date)\b|https?://|www\.|@"
 )

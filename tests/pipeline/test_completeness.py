@@ -107,10 +107,13 @@ ASIDE = (
 def test_what_sellers_software_and_signatures_say_of_themselves_is_nothing_passed_over() -> None:
     which = ("invoice", "standard", 1)
     paper = specimen(*which)
+    lines = [
+        [*line.split()[:4], *(f"{word}{n}" for word in line.split()[4:])] for line in ASIDE for n in range(3)
+    ]
     beside = [
-        Word(text, (0.1 + place / 100, 0.95 + row / 100, 0.1 + (place + 1) / 100, 0.955 + row / 100))
-        for row, line in enumerate(ASIDE)
-        for place, text in enumerate(line.split())
+        Word(text, (0.1 + place / 100, 0.95 + row / 400, 0.1 + (place + 1) / 100, 0.951 + row / 400))
+        for row, line in enumerate(lines)
+        for place, text in enumerate(line)
     ]
     there = {1: (*words(paper)[1], *beside)}
     read = [each for each in fields(paper) if each.page == 1]
