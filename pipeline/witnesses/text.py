@@ -46,6 +46,9 @@ class TextLayers:
         self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf], source: str = "text"
     ) -> None:
         self.source, self.name = source, NAMES[source]
+        self._exact = (
+            source == "text"
+        )  # a reader misses lines and misreads words: only its figures contradict
         self._layers, self._leaves = some, leaves
         self._of_line: dict[str, list[Field]] = {}
         self._said: Counter[str] = Counter()  # how many fields have a value
@@ -62,7 +65,7 @@ class TextLayers:
 
     def testify(self, field: Field) -> Testimony:
         leaf = self._leaves.get(leaf_path(field.path))
-        if leaf is None and isinstance(field.value, int):
+        if leaf is None and isinstance(field.value, int) and self._exact:
             return self._of_list(field)
         if leaf is None or field.value is None:
             return Testimony(field.path, self.source, "silent")
@@ -214,13 +217,14 @@ class TextLayers:
         wanted = _key(leaf, field)
         words = wanted.split()
         text = leaf.printed.sql == "text"
-        in_line = _line(field.path) is not None and len(_letters(wanted)) >= _LONG
-        code = len(words) == 1 and len(wanted) >= _LONG and (in_line or any(map(str.isdigit, wanted)))
         figure = leaf.printed.sql in ("decimal", "date") and len(_letters(wanted)) >= _DIGITS
+        in_line = self._exact and _line(field.path) is not None and len(_letters(wanted)) >= _LONG
+        phrase = len(words) > 1 and (in_line or (self._exact and len(words) >= _WORDS))
+        code = len(words) == 1 and len(wanted) >= _LONG and (in_line or any(map(str.isdigit, wanted)))
         for layer in self._layers:
-            if text and len(words) > 1 and (len(words) >= _WORDS or in_line):
+            if text and phrase:
                 yield from (found for found in layer.nearly(words) if _slip(found[0], wanted))
-            elif (text and code) or figure:
+            elif figure or (text and code):
                 yield from self._slips(leaf, layer).of(wanted)
 
     def _slips(self, leaf: Leaf, layer: Layer) -> _Slips:
