@@ -33,6 +33,7 @@ from schemas.fields import (
     DiscountRate,
     FormNumber,
     InvoiceNumber,
+    LineNature,
     LineNumber,
     Money,
     Quantity,
@@ -520,8 +521,7 @@ class InvoiceLine(BaseModel):
     discount_rate: Annotated[DiscountRate | None, InXml("TLCKhau")] = Field(None, title="Tỷ lệ chiết khấu")
     discount: Annotated[Money | None, InXml("STCKhau")] = Field(None, title="Tiền chiết khấu")
     vat: Annotated[Money | None, _LINE_VAT] = Field(None, title="Tiền thuế")
-    # 1 goods, 2 a gift, 3 a discount, 4 a note
-    nature: Annotated[LineNumber | None, InXml("TChat")] = Field(None, title="Tính chất")
+    nature: Annotated[LineNature | None, InXml("TChat")] = Field(None, title="Tính chất")
 
     unasked: ClassVar[tuple[str, ...]] = ("discount_rate", "discount", "vat", "nature")
 
