@@ -38,7 +38,7 @@ def ask(subject: Subject) -> Answers:
     A value that a witness contradicts is a failed check, and so is a value that two witnesses offer and do
     not agree about. No value is changed.
     """
-    found = [item for find in WITNESSES for item in find(subject)]
+    found = [item for find in WITNESSES for item in guarded(find, subject)]
     checks = [item for item in found if isinstance(item, Check)]
     said: list[_Said] = []
     for witness in (item for item in found if not isinstance(item, Check)):

@@ -131,6 +131,18 @@ def test_wrong_flags(says: Callable[..., str], arguments: tuple[str, ...], said:
     assert said in says(*arguments)
 
 
+def test_a_second_reader_that_is_not_installed_is_named_before_anything_starts(
+    says: Callable[..., str], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("VINBATCH_SECOND_READER__READERS", '["tesseract"]')
+    command = ("run", "in", *RUN, "--model", str(model), "--second-reader")
+    assert says(*command) == (
+        "vinbatch: the second reader tesseract wants tesseract: apt install tesseract-ocr tesseract-ocr-vie\n"
+    )
+    assert not (tmp_path / "rows.db").exists()
+
+
 def test_a_context_beyond_the_models_positions_is_refused_before_anything_starts(
     says: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
