@@ -118,9 +118,16 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
 
 
 def _words(page: PageRecord) -> Sequence[Word] | None:
-    """Those on the page, by its own text or else a second reader; None where nobody tells."""
-    texts = (text for text in (page.text, page.reader) if text is not None and text.trusted)
-    return next((text.words for text in texts), None)
+    """Those on the page, by its own text or else a second reader; None where nobody tells.
+
+    Of what was read from pixels only the figures count: in a pattern or a stamp one reader may see words that
+    another rightly passes over.
+    """
+    if page.text is not None and page.text.trusted:
+        return page.text.words
+    if page.reader is not None and page.reader.trusted:
+        return tuple(word for word in page.reader.words if any(map(str.isdigit, word.text)))
+    return None
 
 
 def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:
@@ -220,7 +227,8 @@ def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
         if field.raw is not None:
             read = exact if field.source == "xml" else normal
             value, problem = read(leaves[leaf_path(field.path)], field.raw)
-            field = replace(field, value=value, problem=problem)
+            if (value, problem) != (field.value, field.problem):
+                field = replace(field, value=value, problem=problem)
         fields[field.path] = field
     return fields
 

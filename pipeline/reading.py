@@ -247,6 +247,8 @@ def _numbered(result: PageResult, page: int) -> PageResult:
 
 
 def _record_numbered(record: PageRecord, page: int) -> PageRecord:
+    if record.page == page:
+        return record
     fields = tuple(field if field.page is None else replace(field, page=page) for field in record.fields)
     return replace(record, page=page, fields=fields)
 

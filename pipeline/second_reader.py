@@ -16,6 +16,12 @@ from pipeline.sandbox.recognisers import RECOGNISERS, must_be_installed
 from pipeline.settings import RenderSettings, SecondReaderSettings
 
 
+def check(settings: SecondReaderSettings) -> None:
+    """Raises UsageError where it is asked for and not installed on this machine."""
+    for name in settings.readers if settings.on else ():
+        must_be_installed(name)
+
+
 class SecondReader:
     """Not for two threads at once. Its children start with the first page. Raises UsageError where one of its
     recognisers is not installed.
@@ -26,8 +32,7 @@ class SecondReader:
         bounds = {"seconds": settings.seconds, "memory_bytes": settings.memory_bytes}
         self._settings = render.model_copy(update=bounds)
         self._children: dict[str, Child] = {}
-        for name in self._names:
-            must_be_installed(name)
+        check(settings)
 
     def read(self, pixels: Pixels) -> TextLayer | None:
         """The words on a page, line by line; None where no second reader was asked for.

@@ -6,6 +6,7 @@ What needs the model is left to the lanes. Untrusted bytes are decoded in the re
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -59,6 +60,7 @@ class Direct:
         Ends early when it is stopped or the source refuses document after document.
         """
         self.report.state = "working"
+        gc.freeze()  # what is there stays: no look for garbage need go through it with every few documents
         try:
             if self._pictures_first():
                 return False

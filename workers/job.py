@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import keys, sources
+from pipeline import keys, second_reader, sources
 from pipeline import store as stores
 from pipeline.errors import Transient, UsageError
 from pipeline.recipe import Recipe
@@ -104,6 +104,8 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         for source, *others in sources.together(request.sources)
     ]
     checkpoints.check(request.model)
+    if request.address is None:  # else pages are read on other machines, whose readers look for themselves
+        second_reader.check(request.settings.second_reader)
     with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)
         request, checkpoint = _pinned(request, store, name, schema)

@@ -49,7 +49,7 @@ def says(
         (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
         (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
         (
-            ("run", "in", *RUN, "--schema", "invoice", "--model", "demo"),
+            ("run", "in", *RUN, "--schema", "invoice@1", "--model", "demo"),
             "model demo reads id_card@1 and receipt@1, not invoice@1",
         ),
         (("run", "in", *RUN, "--trust-anchors", "absent"), "no folder of trust anchors at"),
@@ -129,6 +129,18 @@ def test_what_nobody_foresaw_is_4_and_keeps_its_traceback(
 )
 def test_wrong_flags(says: Callable[..., str], arguments: tuple[str, ...], said: str) -> None:
     assert said in says(*arguments)
+
+
+def test_a_second_reader_that_is_not_installed_is_named_before_anything_starts(
+    says: Callable[..., str], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("VINBATCH_SECOND_READER__READERS", '["tesseract"]')
+    command = ("run", "in", *RUN, "--model", str(model), "--second-reader")
+    assert says(*command) == (
+        "vinbatch: the second reader tesseract wants tesseract: apt install tesseract-ocr tesseract-ocr-vie\n"
+    )
+    assert not (tmp_path / "rows.db").exists()
 
 
 def test_a_context_beyond_the_models_positions_is_refused_before_anything_starts(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline import run
+from pipeline.einvoice.lexical import exact
 from pipeline.errors import Coded, ModelNeeded, Reason
 from pipeline.filetype import sniff
 from pipeline.keys import ModelFacts
@@ -29,7 +30,7 @@ from pipeline.sources import list_documents
 from pipeline.specimens import make
 from pipeline.specimens.einvoice import Form, truth_of, xml_of
 from schemas import registry
-from schemas.shape import Group, Repeated
+from schemas.shape import Group, Leaf, Printed, Repeated
 from tests.einvoice.invoices import LINE, NOTE, PRINTED, einvoice, envelope, written
 from tests.pipeline.test_fuzz import mutant
 
@@ -419,3 +420,25 @@ def test_every_field_of_a_specimen_is_exact(renderer: Renderer, seed: int) -> No
     assert printed(found.record, INVOICE.shape.of_pages) == printed(
         expected["record"], INVOICE.shape.of_pages
     )
+
+
+class Unhashable:
+    """A schema's own way of reading."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, raw: str) -> str:
+        return raw.upper()
+
+
+def test_a_way_of_reading_without_a_hash_is_used_all_the_same() -> None:
+    leaf = Leaf("x", "X", Printed(".*", Unhashable(), "text", 9))
+    assert exact(leaf, "ab") == ("AB", None)
+
+
+def test_one_separator_before_three_digits_is_a_decimal_point(renderer: Renderer) -> None:
+    """In print it would be a thousand, or for the sums to settle; here no sum helps."""
+    line = LINE.replace("<ThTien>25000.625</ThTien>", "")
+    found = extraction(renderer, einvoice(lines=[line], total="33.001"))
+    assert (values(found)["total"], values(found)["lines[0].quantity"]) == ("33.001", "1.25")
+    assert "number_ambiguous" not in failed(found)
