@@ -73,10 +73,14 @@ class TextLayers:
                 return Testimony(
                     field.path, self.source, "agrees", place.text, field.value, place.page, place.box
                 )
-        elif (other := self._misread(leaf, field)) is not None:
+        elif self._may_contradict(leaf, field) and (other := self._misread(leaf, field)) is not None:
             value, place = other
             return Testimony(field.path, self.source, "differs", place.text, value, place.page, place.box)
         return Testimony(field.path, self.source, "silent")
+
+    def _may_contradict(self, leaf: Leaf, field: Field) -> bool:
+        """A second reader may slip itself in a long text: it contradicts figures, days and codes alone."""
+        return self.source != "reader" or leaf.printed.sql != "text" or " " not in str(field.value)
 
     def offers(self, fields: Sequence[Field]) -> Iterator[Testimony]:
         """Figures and days beside their labels, where these stand once."""

@@ -43,6 +43,11 @@ def test_where_it_saw_one_other_digit_a_person_is_asked() -> None:
     assert made.state == "review"
 
 
+def test_a_slip_in_a_text_of_several_words_may_be_its_own() -> None:
+    assert "seller_name" not in said(seen("Công ty Mầu"))
+    assert said(seen("Công ty Mẫu 9900000016"))["seller_name"] == "agrees"
+
+
 def test_what_it_did_not_see_it_says_nothing_of() -> None:
     assert said(seen("Xin", "chào")) == {}
     assert said(seen("9900000016", trusted=False)) == {}
