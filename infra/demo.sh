@@ -10,14 +10,20 @@ run vinbatch specimens --out .demo/cards --count 6 --kind id_card --seed 2026
 run vinbatch run .demo/cards --schema id_card@1 --model demo --job demo-cards
 run vinbatch specimens --out .demo/receipts --count 4 --kind receipt --seed 2026
 run vinbatch run .demo/receipts --schema receipt@1 --model demo --job demo-receipts
+# An e-invoice's XML is read exactly and its signature verified: no model is asked, and no Ray is started.
+run vinbatch specimens --out .demo/invoices --count 3 --kind invoice --xml --seed 2026
+run vinbatch run .demo/invoices --include '*.xml' --schema invoice@1 --model demo --any-schema \
+  --trust-anchors .demo/invoices/.trust-anchors --job demo-invoices
 
 run vinbatch eval --job demo-cards --truth .demo/cards/truth.jsonl --show 6
 run vinbatch eval --job demo-receipts --truth .demo/receipts/truth.jsonl --show 4
 run vinbatch query "SELECT number, full_name, date_of_birth, expiry, state FROM id_card_v1"
+run vinbatch query "SELECT number, issue_date, seller_name, total, signature, state FROM invoice_v1"
 
 cat <<'NEXT'
 
-The documents are specimens, the model is the small demo model that ships with the repository.
+The documents are specimens, the model is the small demo model that ships with the repository. It does not read invoices;
+their XML needs no model.
 Your own documents, with the published model:
 
     export PATH="$PWD/.venv/bin:$PATH"

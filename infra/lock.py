@@ -1,7 +1,7 @@
 """Renews the locks: every package that a checkout installs, at one version, with the hashes of its files.
 
 infra/requirements.lock holds what a job needs, infra/requirements-extras.lock what specimens and evaluation
-need beside it, infra/requirements-test.lock what the tests need beside both, and
+need beside it, infra/requirements-test.lock what the tests need beside both, the second reader included, and
 infra/requirements-vocabulary.lock the one package of which the tests read a file, without what it depends on.
 
     python -m infra.lock               what pyproject.toml has gained or lost; all else keeps its version
@@ -26,7 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "infra" / "requirements.lock"
 EXTRAS_LOCK = ROOT / "infra" / "requirements-extras.lock"
 TEST_LOCK = ROOT / "infra" / "requirements-test.lock"
-LOCKS = {LOCK: (), EXTRAS_LOCK: ("specimens", "evaluation"), TEST_LOCK: ("test",)}  # each with its extras
+LOCKS = {
+    LOCK: (),
+    EXTRAS_LOCK: ("specimens", "evaluation"),
+    TEST_LOCK: ("test", "second-reader"),
+}  # each with its extras
 VOCABULARY_LOCK = ROOT / "infra" / "requirements-vocabulary.lock"
 CONSTRAINTS = ROOT / "infra" / "constraints.txt"
 _OF_TORCH = re.compile(r"torch|triton|nvidia-.+|cuda-.+")  # torch's build decides about these

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 
 from pipeline import furniture, textlayer
 from pipeline.records import Check, Field, Word
@@ -18,7 +18,7 @@ from schemas.shape import Group
 from schemas.text import unaccented
 
 _MUCH = 0.3  # of the words that tell something: a page with so many passed over is not read whole
-_FEWEST = 12  # such words: on fewer, a share says nothing
+_FEWEST = 20  # such words: on fewer, a share says nothing
 _APART = 2  # lines without figures between two of a table: a name's, of several lines
 _NEAR = 0.01  # of the page's width: from a column's figures
 _ITEM = re.compile(r"(.+?)\[(\d+)\]\.(.+)")
@@ -33,6 +33,8 @@ def incomplete(fields: Sequence[Field], words: Mapping[int, Sequence[Word]], sha
     `fields` are those of the whole document, `words` those that stand on each page, by its number; pages of
     which nothing is known are not in it. What was taken from such a page may stand on any of the others.
     """
+    if not words:
+        return
     known = furniture.WORDS | {
         token
         for _, leaf in shape.leaves()
@@ -71,30 +73,29 @@ class _Page:
 
     def passed_over(self, furnished: Set[str]) -> Iterator[Check]:
         """Says so if many words are in no value."""
-        items, others = self._items(self.own), self._items(self.foreign)
+        items, others = (_telling(fields, furnished, "[") for fields in (self.own, self.foreign))
+        single = _telling((each for each in self.own if "[" not in each.path), furnished)
         seen: set[str] = set()
         covered = left = 0
-        for token in (token for line in self.lines for word in line for token in _tokens(word.text)):
+        tokens = ((token, line) for line in self.lines for word in line for token in _tokens(word.text))
+        for token, line in tokens:
+            if token in furnished:
+                continue
             if items[token] or others[token]:
                 (items if items[token] else others)[token] -= 1
                 covered += 1
             elif token in self.anywhere:
                 seen.add(token)
                 covered += 1
-            elif token not in furnished:
-                left += 1
-        single = {token for each in self.own if "[" not in each.path for token in _tokens(each.raw)}
-        misread = sum(items.values()) + len(single - seen)
+            elif not (_FIGURE.fullmatch(token) and _sums(line)) and not _is_aside(line):
+                left += 1  # and none of more sums than the schema has
+        misread = sum(items.values()) + len(single.keys() - seen)
         standing, lost = covered + left, left - misread
         if standing >= _FEWEST and lost > _MUCH * standing:
             message = (
                 f"page {self.number}: {lost} of {standing} words that stand there are in no value or label"
             )
             yield Check("incomplete", False, "warning", message, (), str(standing), str(standing - lost))
-
-    @staticmethod
-    def _items(fields: Sequence[Field]) -> Counter[str]:
-        return Counter(token for each in fields if "[" in each.path for token in _tokens(each.raw))
 
 
 class _Table:
@@ -180,6 +181,13 @@ class _Table:
         return bool(hits) and min(len(set(one)) for one in zip(*hits, strict=True)) >= 2
 
 
+def _telling(fields: Iterable[Field], furnished: Set[str], of: str = "") -> Counter[str]:
+    """The words of the fields with `of` in their paths, but for those that stand on every such paper."""
+    return Counter(
+        token for each in fields if of in each.path for token in _tokens(each.raw) if token not in furnished
+    )
+
+
 def _columns(tables: Sequence[_Table]) -> dict[str, tuple[float, float]]:
     """Where on the pages the figures of each field stand."""
     sides: dict[str, list[tuple[float, float]]] = {}
@@ -193,8 +201,14 @@ def _columns(tables: Sequence[_Table]) -> dict[str, tuple[float, float]]:
 
 
 def _sums(line: Sequence[Word]) -> bool:
-    named = [token for word in line for token in _tokens(word.text) if not token[0].isdigit()]
+    texts = (part for word in line for part in word.text.casefold().split())
+    named = [bare for text in texts if (bare := _EDGES.sub("", text)) and not bare[0].isdigit()]
     return furniture.SUMS.match(" ".join(named[:2])) is not None
+
+
+def _is_aside(line: Sequence[Word]) -> bool:
+    text = unaccented(" ".join(word.text for word in line)).casefold()
+    return furniture.ASIDES.search(text) is not None
 
 
 def _tokens(raw: str | None) -> list[str]:

@@ -3,6 +3,7 @@
     VinbatchError
     ├── UsageError          the person asked for something impossible (exit code 2)
     ├── Unavailable         the model or the store is not there now (exit code 4)
+    ├── ModelNeeded         what was to be read without the model cannot be
     ├── LeaseLost           another worker has the document now; leave it alone and claim the next
     ├── Unbalanced          the ledger's books do not add up; the message names the documents
     ├── Transient           try again, with a bound: the network, a busy store, a lost worker
@@ -89,6 +90,10 @@ class UsageError(VinbatchError):
 
 class Unavailable(VinbatchError):
     """What a command stands on is not there now: the model's hub or the store. Nothing was started."""
+
+
+class ModelNeeded(VinbatchError):
+    """A page that only the model can read, where there is none. Nothing was done."""
 
 
 class LeaseLost(VinbatchError):

@@ -25,6 +25,9 @@ _OTHERS = frozenset({
     "mp4", "mov", "avi", "wav", "parquet", "db", "sqlite", "exe", "dll", "so", "lnk", "url", "bat", "ps1",
     "sh",
 })  # fmt: skip
+_PICTURES = frozenset({
+    "pdf", "png", "jpg", "jpeg", "webp", "tif", "tiff", "heic", "heif", "avif", "gif", "bmp", "jp2",
+})  # fmt: skip
 # What Windows, a Mac and network drives keep for themselves, thumbnails of the documents among them.
 _SYSTEM = frozenset({
     "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir", "#recycle", "Icon\r",
@@ -75,6 +78,11 @@ def _is_xml(head: bytes) -> bool:
 def wide_coding(head: bytes) -> str | None:
     """The coding of XML whose characters have two bytes, by its first ones; None for any other."""
     return next((coding for mark, coding in _WIDE.items() if head.startswith(mark)), None)
+
+
+def promises_picture(name: str) -> bool:
+    """The name says that this is print or a picture of it."""
+    return _suffix(name) in _PICTURES
 
 
 def is_archive(name: str) -> bool:

@@ -43,8 +43,17 @@ mau specimen khong co gia tri ban nhap draft sample
 """
 
 WORDS = frozenset(_PHRASES.split())
-# How lines begin that sum a table up, and are none of its own.
+# How lines begin that sum a table up, and are none of its own. With diacritics, or all without: "thuê" (rent)
+# and "công" (labour) are goods.
 SUMS = re.compile(
-    r"(cong|tong|subtotal|total|grand|sum|thue|vat|tax|trang|page)\b|so tien\b|chiet khau\b|giam gia\b"
-    r"|tien (thue|hang|khach|thua|chiet|giam)\b"
+    r"(cộng|cong|tổng|tong|thuế|thue|subtotal|total|grand|sum|vat|tax)\b|(số|so) (tiền|tien)\b"
+    r"|(tiền|tien) (thuế|thue|hàng|hang|khách|khach|thừa|thua|chiết|chiet|giảm|giam)\b"
+    r"|(chiết khấu|chiet khau|giảm giá|giam gia)\b"
+)
+# Lines about what no schema asks for, without diacritics: how to reach and pay the seller, where to look the
+# paper up, whose software made it, and what a signature shows of itself.
+ASIDES = re.compile(
+    r"\b(dien thoai|tel|phone|hotline|fax|e-?mail|website|so tai khoan|so tk|stk|ngan hang|account|bank"
+    r"|tra cuu|look ?up|ma nhan hoa don|phat hanh boi|phan mem|giai phap|cung cap (boi|giai phap)|powered by"
+    r"|signature valid|(duoc )?ky boi|ky ngay|signed by|signing date)\b|https?://|www\.|@"
 )

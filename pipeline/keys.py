@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.einvoice import trusted
 from pipeline.grammar import Form
 from pipeline.room import Room
 from pipeline.sandbox import faces
+from pipeline.sandbox.recognisers import RECOGNISERS, must_be_installed
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
@@ -98,34 +100,43 @@ def settings_key(
             # question, grammar and checkpoint.
             "context": model.room and model.room.context,
             "versions": dict(versions),
+            **_second_reader(settings, with_versions=True),
         }
     )
 
 
 def involved(settings: Settings) -> dict[str, Any]:
-    """Every setting that can change a result, JSON-ready: what a job begins and must be resumed with."""
+    """Every setting that can change a result, JSON-ready: what a job begins and must be resumed with.
+
+    Raises UsageError for trust anchors that cannot be read.
+    """
     return {
         "render": _involved(settings, "render"),
         "engine": _involved(settings, "engine"),
         "max_tiles": settings.tiles.max_tiles,
         "review_below": settings.review_below,
+        "trust_anchors": trusted.digest(trusted.packed(settings)),
         "sources_of_authority": settings.sources_of_authority,
         # Which files are one document. Jobs of the time before there was a choice have none of it.
         **({"group": sorted(settings.source.group)} if settings.source.group else {}),
+        **_second_reader(settings),
     }
 
 
-def xml_settings_key(fields: Any, versions: Mapping[str, str]) -> str:
+def xml_settings_key(fields: Any, versions: Mapping[str, str], anchors: str | None = None) -> str:
     """As `settings_key`, of what is read from XML: neither model nor renderer has a part in it.
 
-    `fields` says where each field of the schema stands, JSON-ready.
+    `fields` says where each field of the schema stands, JSON-ready; `anchors` names those that signatures are
+    judged by.
     """
-    return _digest({"xml_form": XML_FORM, "fields": fields, "versions": dict(versions)})
+    return _digest(
+        {"xml_form": XML_FORM, "fields": fields, "versions": dict(versions), "trust_anchors": anchors}
+    )
 
 
 def xml_installed() -> dict[str, str]:
-    """The versions of what parses XML."""
-    return {"lxml": version("lxml")}
+    """The versions of what parses XML and verifies its signatures."""
+    return {name: version(name) for name in ("cryptography", "lxml")}
 
 
 def page_key(sha256: str, page: int, settings_key: str) -> str:
@@ -139,6 +150,30 @@ def installed() -> dict[str, str]:
     """
     others = {"poppler": _poppler(), "faces": faces.version()}
     return {name: version(name) for name in LIBRARIES} | others
+
+
+def _second_reader(settings: Settings, *, with_versions: bool = False) -> dict[str, Any]:
+    """Nothing where there is none, as in the keys of pages that were read before there could be one.
+
+    Raises UsageError where one is not installed.
+    """
+    if not settings.second_reader.on:
+        return {}
+    readers = list(settings.second_reader.readers)
+    for name in readers:
+        must_be_installed(name)
+    versions = {"versions": _recogniser_versions(readers)} if with_versions else {}
+    return {"second_reader": {"readers": readers} | versions}
+
+
+def _recogniser_versions(names: Sequence[str]) -> dict[str, str]:
+    entries = [RECOGNISERS[name] for name in names]
+    found = {package: version(package) for entry in entries for package in entry.packages}
+    for program in (program for entry in entries for program in entry.programs):
+        command = [program, "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        found[program] = said.partition("\n")[0].removeprefix(program).strip()
+    return found
 
 
 def _poppler() -> str:

@@ -15,11 +15,13 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import seams, witnesses
+from pipeline import seams, several, witnesses
 from pipeline.bounds import full_lists, full_texts
+from pipeline.completeness import incomplete
+from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
-from pipeline.records import Check, Extraction, Failure, Field, PageRecord
+from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
 if TYPE_CHECKING:
@@ -51,12 +53,17 @@ def document(
     by_source: dict[str, list[PageRecord]] = {}
     for page in pages:
         by_source.setdefault(_source(page), []).append(page)
+    told: list[Check] = []
+    for name, some in by_source.items():
+        by_source[name], others = several.first(some, spec)
+        told += others
     readings = {source: _reading(some, spec) for source, some in by_source.items()}
     source = witnesses.first(readings, authority)
     chosen = readings.pop(source)
+    told += several.between([by_source[source], *(by_source[other] for other in readings)], spec)
     subject = witnesses.Subject(
         spec,
-        tuple(pages),
+        tuple(page for page in pages if any(page in some for some in by_source.values())),
         chosen.fields,
         record_of(spec.shape, chosen.fields),
         {other: reading.fields for other, reading in readings.items()},
@@ -65,7 +72,10 @@ def document(
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
     fields, record = subject.fields, dict(subject.record)
     checks = (
+        *told,
         *_flagged(pages),
+        *(judged.check(page.signature) for page in pages if page.signature is not None),
+        *_untrusted(pages),
         *chosen.checks,
         *full_texts(fields, dict(spec.shape.leaves())),
         *_invalid(fields),
@@ -102,7 +112,22 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     settled = spec.settle(printed)
     full = (check for page in pages for check in full_lists(page.fields, spec.shape))
     fields = tuple(_settled(field, settled.values) for field in found)
-    return _Reading(fields, (*merged.checks, *full, *settled.checks))
+    words = {page.page: some for page in pages if (some := _words(page)) is not None}
+    passed_over = incomplete(fields, words, spec.shape)
+    return _Reading(fields, (*merged.checks, *full, *settled.checks, *passed_over))
+
+
+def _words(page: PageRecord) -> Sequence[Word] | None:
+    """Those on the page, by its own text or else a second reader; None where nobody tells.
+
+    Of what was read from pixels only the figures count: in a pattern or a stamp one reader may see words that
+    another rightly passes over.
+    """
+    if page.text is not None and page.text.trusted:
+        return page.text.words
+    if page.reader is not None and page.reader.trusted:
+        return tuple(word for word in page.reader.words if any(map(str.isdigit, word.text)))
+    return None
 
 
 def record_of(shape: Group, fields: Iterable[Field]) -> dict[str, Any]:
@@ -202,7 +227,8 @@ def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
         if field.raw is not None:
             read = exact if field.source == "xml" else normal
             value, problem = read(leaves[leaf_path(field.path)], field.raw)
-            field = replace(field, value=value, problem=problem)
+            if (value, problem) != (field.value, field.problem):
+                field = replace(field, value=value, problem=problem)
         fields[field.path] = field
     return fields
 
@@ -289,6 +315,14 @@ def _flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
     for page in pages:
         for flag in page.flags:
             yield Check(str(flag.code), False, "warning", f"page {page.page}: {flag.message}")
+
+
+def _untrusted(pages: Sequence[PageRecord]) -> Iterator[Check]:
+    """Why a text that a page brings along bears nothing out."""
+    for page in pages:
+        if page.text is not None and not page.text.trusted:
+            message = f"page {page.page}: its text is not taken for print: {page.text.why}"
+            yield Check("text_not_trusted", False, "info", message)
 
 
 def _invalid(fields: Sequence[Field]) -> Iterator[Check]:

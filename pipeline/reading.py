@@ -247,6 +247,8 @@ def _numbered(result: PageResult, page: int) -> PageResult:
 
 
 def _record_numbered(record: PageRecord, page: int) -> PageRecord:
+    if record.page == page:
+        return record
     fields = tuple(field if field.page is None else replace(field, page=page) for field in record.fields)
     return replace(record, page=page, fields=fields)
 
@@ -270,7 +272,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
             tiles=count,
             form=recipe.answer_form,
         )
-        record = replace(record, flags=page.flags, text=page.text)
+        record = replace(record, flags=page.flags, text=page.text, reader=page.reader)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
+from pipeline.einvoice import trusted
+from pipeline.errors import ModelNeeded
 from pipeline.filetype import Kind
 from pipeline.grammar import Form
 from pipeline.keys import ModelFacts
@@ -33,33 +35,36 @@ class Recipe:
     max_tiles: int
     key: str | None
     xml_key: str = ""
+    anchors: bytes = b""  # trusted issuers of signatures
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
     answer_form: Form = "objects"
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
-        """Raises UsageError for a schema that no grammar can hold to, naming the field."""
+        """Raises UsageError for a schema that no grammar can hold to, naming the field, and for trust anchors
+        that cannot be read.
+        """
         form: Form = "objects" if model is None else model.answer_form
         question, rules = prompt.build(spec, form), grammar.compile(spec, form)
         paths = [path for path, _ in spec.shape.of_pages.leaves()]
-        xml_key = keys.xml_settings_key(_places(spec.shape), keys.xml_installed())
+        anchors = trusted.packed(settings)
+        places, versions = _places(spec.shape), keys.xml_installed()
+        xml_key = keys.xml_settings_key(places, versions, trusted.digest(anchors))
         if model is None:
-            return cls(spec, settings, question, rules, 0, None, xml_key)
+            return cls(spec, settings, question, rules, 0, None, xml_key, anchors)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, xml_key, model.room, form)
+        return cls(spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room, form)
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""
         return page_tiling(pixels, self.max_tiles, self.room)
 
     def page_key(self, sha256: str, page: int, kind: Kind | None = None) -> str:
-        """The key of a page of a file of this kind. Raises RuntimeError without the model that it needs."""
+        """The key of a page of a file of this kind. Raises ModelNeeded where there is no model for it."""
         key = self.key if needs_model(kind) else self.xml_key
         if key is None:
-            raise RuntimeError(
-                f"page {page} of a {kind} needs the model, and the recipe was made without one"
-            )
+            raise ModelNeeded(f"page {page} of a file of the kind {kind} needs the model")
         return keys.page_key(sha256, page, key)
 
     def failed_key(self, uri: str, page: int) -> str:

@@ -156,6 +156,7 @@ class PageImage:
     flags: tuple[Flag, ...] = ()
     ended: Failure | None = None
     text: TextLayer | None = None  # None: a picture, or a PDF's page without any
+    reader: TextLayer | None = None  # what a second reader saw; None: it was not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class PreparedPage:
     ended: Failure | None = None  # as of the `PageImage`
     grid: tuple[int, int] = (1, 1)
     text: TextLayer | None = None
+    reader: TextLayer | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]
@@ -245,7 +247,13 @@ class Field:
 
 
 SignatureVerdict = Literal[
-    "valid", "altered", "issuer_not_trusted", "expired_at_signing", "not_verifiable", "unsigned"
+    "valid",
+    "altered",
+    "expired_at_signing",
+    "issuer_not_trusted",
+    "other_signer",
+    "not_verifiable",
+    "unsigned",
 ]
 
 
@@ -254,7 +262,9 @@ class Signature:
     """What a document's electronic signatures are worth, the worst of them counting: `einvoice.signature`.
 
     `signer`, `tax_code` and `signed_at` (ISO 8601) are of the signature over what is read, and are claims as
-    long as the issuer is not trusted. `anchored`: there were trust anchors to judge the issuer by.
+    long as the issuer is not trusted.
+    anchored   there were trust anchors to judge the issuer by
+    needed     without a signature the document is worth nothing
     """
 
     verdict: SignatureVerdict
@@ -263,6 +273,7 @@ class Signature:
     tax_code: str | None = None
     signed_at: str | None = None
     anchored: bool = False
+    needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +285,9 @@ class PageRecord:
     codes: tuple[Code, ...] = ()
     flags: tuple[Flag, ...] = ()
     seams: tuple[str, ...] = ()  # paths of the list items with which the model began in each further pass
+    signature: Signature | None = None  # of a document that can be signed
     text: TextLayer | None = None
+    reader: TextLayer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,15 @@ from types import TracebackType
 import numpy as np
 
 from pipeline.einvoice.tree import Element
-from pipeline.errors import Coded, Permanent, Reason, UsageError
+from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
 from pipeline.flags import FlagCode
-from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels, TextLayer
+from pipeline.records import Code, Document, Failure, Flag, PageImage, Pixels, Signature, TextLayer
 from pipeline.sandbox import confine
 from pipeline.sandbox.drawers import DRAWERS
 from pipeline.sandbox.parent import Child
-from pipeline.settings import RenderSettings
+from pipeline.second_reader import SecondReader
+from pipeline.settings import RenderSettings, SecondReaderSettings
 
 _OPEN_ELSEWHERE = (Reason.pdf_damaged, Reason.pdf_no_pages, Reason.render_crashed)
 _DRAW_ELSEWHERE = (Reason.pdf_damaged, Reason.image_damaged, Reason.render_crashed)
@@ -68,8 +69,9 @@ class Renderer:
     the kernel cannot confine a child and the settings insist on it.
     """
 
-    def __init__(self, settings: RenderSettings) -> None:
+    def __init__(self, settings: RenderSettings, second: SecondReaderSettings | None = None) -> None:
         self._settings = settings
+        self._second = SecondReader(second or SecondReaderSettings(), settings)
         self.confinement = confine.possible()  # what will hold the children
         if settings.require_sandbox and not self.confinement.complete:
             raise UsageError(self.confinement.words)
@@ -105,15 +107,19 @@ class Renderer:
             if not codes:
                 return page
             text = self._text(document, page)
-            return replace(page, text=text, codes=self._codes(page))
+            page = replace(page, text=text, codes=self._codes(page))
         except Coded as error:
             return replace(Failure.of(error, number), traceback=error.details.get("last_words"))
         finally:
             account.seconds += time.monotonic() - started
+        return self._read_again(page)
 
-    def read(self, document: Document) -> Element:
-        """A document that is XML. Raises as `page_count` does."""
-        return self._opened(document, self._open(document)[0])[0].read()
+    def read(self, document: Document, anchors: bytes = b"") -> tuple[Element, Signature]:
+        """A document that is XML, and what its signatures are worth. Raises as `page_count` does.
+
+        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
+        """
+        return self._opened(document, self._open(document)[0])[0].read(anchors)
 
     def pages(
         self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True
@@ -127,10 +133,18 @@ class Renderer:
         for number in range(1, count + 1) if numbers is None else numbers:
             yield self.page(document, number, codes=codes)
 
+    def _read_again(self, page: PageImage) -> PageImage | Failure:
+        """The page with what the second reader sees on it, whose time is no part of the document's."""
+        try:
+            return replace(page, reader=self._second.read(page.pixels))
+        except Transient as error:
+            return Failure.of(error, page.page)
+
     def close(self) -> None:
         for child in self._children.values():
             child.close()
         self._children.clear()
+        self._second.close()
         self._opener = None
 
     def __enter__(self) -> Renderer:

@@ -10,6 +10,7 @@ exactly one result, and one bad page never harms its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -71,14 +72,23 @@ def document(
     etag: str | None = None,
     known: Mapping[str, PageResult] | None = None,
     parts: Sequence[DocumentRef] = (),
+    *,
+    renderer: Renderer | None = None,
+    last_try: bool = True,
 ) -> DocumentResult:
     """Read one document, of one file or of several `parts`. `known` holds finished pages by key: they are not
     read again.
 
+    `renderer` is the caller's own, for one document after the other. Before the `last_try` no page is given
+    up that another try may read.
+
     What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
-    or the engine raises.
+    or the engine raises, and ModelNeeded where the recipe was made without the model and this cannot be read
+    without it.
     """
-    with Renderer(recipe.settings.render) as renderer:
+    settings = recipe.settings
+    own = Renderer(settings.render, settings.second_reader) if renderer is None else nullcontext(renderer)
+    with own as renderer:
         files: list[tuple[Document | None, Part]] = []
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
@@ -89,7 +99,7 @@ def document(
         for generation in generate(_requests(reading, renderer, given, recipe)):
             reading.answered(generation)
     finished = reading.finished if parts or reading.parts[0].failure is None else ()
-    return DocumentResult(uri, reading.verdict(), finished, reading.parts)
+    return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
 
 
 def _opened(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> tuple[Document | None, Part]:
@@ -102,6 +112,8 @@ def _opened(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> 
         source = sources.fetch(ref.uri, recipe.settings.source, ref.etag)
         known = Part(ref.uri, source.sha256, source.etag, len(source.data), kind=sniff(source.data))
         within(recipe, ref.uri, held, len(source.data))
+        if known.kind is not None:
+            recipe.page_key(source.sha256, 1, known.kind)  # raises ModelNeeded before it is opened
         return source, replace(known, pages=renderer.page_count(source))
     except Coded as error:
         return source, replace(known, failure=Failure.of(error))
@@ -145,7 +157,8 @@ def drawn(
 def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
     """What a document that is XML says, or why that is nothing."""
     try:
-        return einvoice.page_record(renderer.read(source), recipe.spec)
+        root, signature = renderer.read(source, recipe.anchors)
+        return einvoice.page_record(root, recipe.spec, signature)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, number)
 
@@ -169,6 +182,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         image.ended,
         grid,
         image.text,
+        image.reader,
     )
 
 

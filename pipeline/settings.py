@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -122,6 +122,15 @@ class EngineSettings(Section):
     )
 
 
+class SecondReaderSettings(Section):
+    on: bool = False
+    readers: tuple[Literal["rapidocr", "tesseract"], ...] = Field(
+        ("rapidocr", "tesseract"), min_length=1, description="who reads a page's letters beside the model"
+    )
+    seconds: float = Field(180.0, gt=0, description="wall time of each of them for one page")
+    memory_bytes: int = Field(4 * 2**30, gt=0, description="address space of each one's process")
+
+
 class LaneSettings(Section):
     readers: int = Field(1, ge=1, description="reader processes beside each replica")
     pages_in_flight: int = Field(64, ge=1, description="prepared pages a lane may hold")
@@ -143,6 +152,11 @@ class LogSettings(Section):
     )
 
 
+def _absolute(path: Path) -> Path:
+    """Workers have working directories of their own."""
+    return path.expanduser().absolute()
+
+
 class Settings(BaseSettings):
     """All settings of a run. Frozen: a run never changes its own rules."""
 
@@ -157,6 +171,7 @@ class Settings(BaseSettings):
     store: str = "sqlite:///vinbatch.db"
     source: SourceSettings = SourceSettings()
     render: RenderSettings = RenderSettings()
+    second_reader: SecondReaderSettings = SecondReaderSettings()
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
     review_below: float = Field(
@@ -165,6 +180,11 @@ class Settings(BaseSettings):
         le=1,
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
+    )
+    trust_anchors: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None,
+        description="folder with certificates (.pem, .crt, .cer, .der, .p7b) of the issuers whose signatures "
+        "on e-invoices are trusted; on every machine of a cluster",
     )
     sources_of_authority: tuple[str, ...] | None = Field(
         None,

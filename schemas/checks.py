@@ -160,9 +160,9 @@ def _line_spans(line: Any, unit: Decimal, balanced: bool) -> Iterator[sums.Span]
     # A discount has no quantity, and some programs write 0 for what they do not have.
     if line.quantity == 0 and (line.unit_price == 0 or line.amount < 0 or sums.is_discount(line)):
         yield sums.Span.of(line.amount)
-    if (off := getattr(line, "discount", None)) is not None:
+    if off := getattr(line, "discount", None):  # XML has 0 where there is none
         yield made.less(abs(off))
-    elif (rate := getattr(line, "discount_rate", None)) is not None:
+    elif rate := getattr(line, "discount_rate", None):
         kept = 1 - rate / 100
         of_rate = abs(made.exact) * sums.half_place(rate) / 100 if sums.places(rate) else Decimal(0)
         off = unit + of_rate + (made.high - made.low) / 2

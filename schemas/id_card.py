@@ -127,6 +127,7 @@ class IdCard(BaseModel):
         expiry,
     )
     evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
+    identified_by: ClassVar = ("number", "full_name", "date_of_birth", "mrz")
     required: ClassVar = ("number", "full_name")
 
     number: NationalId | None = Field(None, title="Số")

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from schemas import numbering
 from schemas.fields import whole_tax_code
-from schemas.numbering import form_digit
 from schemas.text import unaccented
 
-_NEW_SERIES = re.compile(r"([1-9])?([CK][0-9]{2}[A-Z]{3})")  # since July 2022, with its form digit or without
-_VALUE_ADDED_TAX = "1"  # the form digit of what `invoice@1` reads
+_VALUE_ADDED_TAX = "1"  # the form digit of what the schema `invoice` reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,11 @@ def identity(
     seller, form, bare, digits = map(_plain, (seller_tax_code, form_no, series, number))
     if not (seller and bare and digits):
         return None
-    if found := _NEW_SERIES.fullmatch(bare):
-        form, bare = found[1] or form_digit(form) or form or _VALUE_ADDED_TAX, found[2]
+    form = numbering.form_digit(form) or form
+    known = numbering.series(bare)
+    if known is not None and known.age == "new":
+        form = known.form or form or _VALUE_ADDED_TAX
+        bare = bare.removeprefix(known.form or "")
     return Identity(whole_tax_code(seller), form, bare, digits.lstrip("0") or "0")
 
 

@@ -33,6 +33,7 @@ from schemas.fields import (
     DiscountRate,
     FormNumber,
     InvoiceNumber,
+    LineNature,
     LineNumber,
     Money,
     Quantity,
@@ -86,7 +87,8 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
         return
     expected = list(range(1, len(numbers) + 1))
     anew = all(now in (1, before + 1) for before, now in pairwise((0, *numbers)))
-    passed = numbers == expected or (anew and _balanced(invoice))
+    places = [place for place, line in enumerate(invoice.lines, 1) if line.no is not None]
+    passed = numbers in (expected, places) or (anew and _balanced(invoice))
     sequence = "run without a gap" if passed else "do not run 1, 2, 3 …: a line may be missing or doubled"
     yield CheckResult(
         "line_numbers",
@@ -152,7 +154,7 @@ def total(invoice: Invoice) -> Iterator[CheckResult]:
     whole = invoice.net + tax + _fees(invoice)
     spans = [sums.rounded(whole - off, coin(invoice.currency)) for off in {Decimal(0), _discount(invoice)}]
     what = "net and VAT make {}, the total is {}"
-    if invoice.fees or invoice.discount:
+    if _fees(invoice) or invoice.discount:
         what = "net, VAT, fees and discount make {}, the total is {}"
     yield from _summed("total", ("net", "vat", "total"), spans, invoice.total, what)
     if (implied := _implied_discount(invoice)) is not None:
@@ -361,6 +363,12 @@ def _nets(invoice: Invoice, printed: Decimal) -> Iterator[Span]:
     yield from sums.unrounded(invoice.lines, printed, unit)
 
 
+def _adjusts(invoice: Invoice) -> bool:
+    """Whether the invoice says that it corrects an earlier one."""
+    said = (invoice.related_invoice, *(line.name for line in invoice.lines))
+    return any("dieu chinh" in unaccented(text).casefold() for text in said if text)
+
+
 def _balanced(invoice: Invoice) -> bool:
     """Whether the amounts, as printed or with a discount's sign, add up to the net, or else to the total."""
     targets = {invoice.net} if invoice.net is not None else {invoice.total}
@@ -385,7 +393,9 @@ def _tax(invoice: Invoice) -> Decimal | None:
 
 
 def _fees(invoice: Invoice) -> Decimal:
-    return invoice.fees or Decimal(0)
+    if invoice.fees is not None:
+        return invoice.fees
+    return sum((fee.amount for fee in invoice.each_fee if fee.amount is not None), Decimal(0))
 
 
 def _discount(invoice: Invoice) -> Decimal:
@@ -400,7 +410,7 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     of these figures has a witness of its own.
     """
     rate = _single_rate(invoice)
-    if None in (invoice.net, invoice.vat, invoice.total, invoice.total_in_words, rate) or invoice.fees:
+    if None in (invoice.net, invoice.vat, invoice.total, invoice.total_in_words, rate) or _fees(invoice):
         return None
     assert (
         invoice.net is not None and invoice.vat is not None and invoice.total is not None and rate is not None
@@ -410,6 +420,8 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     share = rates.percent(rate)
     if invoice.discount is not None or not share or not 0 < off < invoice.net or not _balanced(invoice):
         return None
+    if len(tuple(sums.charged(invoice.lines))) > 1:
+        return None  # a line that may be a gift or a discount itself would explain the same figures
     unit = coin(invoice.currency)
     of_net = sums.rounded(invoice.net * share, unit)
     agreed = sums.rounded(paid * share, unit).holds(invoice.vat) and not of_net.holds(invoice.vat)
@@ -469,6 +481,8 @@ def _tax_of_lines(invoice: Invoice) -> Iterator[Span]:
     amounts = [line.amount for line in invoice.lines if line.amount is not None]
     if amounts and max(amounts) <= 0:  # an issuer may write the rate, and no tax
         yield Span.of(Decimal(0))
+    if invoice.vat is not None and not any(amounts) and not invoice.net and _adjusts(invoice):
+        yield Span.of(invoice.vat)  # the rate alone was wrong
 
 
 def _vat_by_rate(invoice: Invoice, printed: Decimal) -> Iterator[CheckResult]:
@@ -508,8 +522,7 @@ class InvoiceLine(BaseModel):
     discount_rate: Annotated[DiscountRate | None, InXml("TLCKhau")] = Field(None, title="Tỷ lệ chiết khấu")
     discount: Annotated[Money | None, InXml("STCKhau")] = Field(None, title="Tiền chiết khấu")
     vat: Annotated[Money | None, _LINE_VAT] = Field(None, title="Tiền thuế")
-    # 1 goods, 2 a gift, 3 a discount, 4 a note
-    nature: Annotated[LineNumber | None, InXml("TChat")] = Field(None, title="Tính chất")
+    nature: Annotated[LineNature | None, InXml("TChat")] = Field(None, title="Tính chất")
 
     unasked: ClassVar[tuple[str, ...]] = ("discount_rate", "discount", "vat", "nature")
 
@@ -522,10 +535,17 @@ class RateTotal(BaseModel):
     vat: Annotated[Money | None, InXml("TThue")] = Field(None, title="Tiền thuế")
 
 
+class Fee(BaseModel):
+    """Một loại phí"""
+
+    name: Annotated[Text | None, InXml("TLPhi")] = Field(None, title="Tên loại phí")
+    amount: Annotated[Money | None, InXml("TPhi")] = Field(None, title="Tiền phí")
+
+
 class Invoice(BaseModel):
     """Hóa đơn giá trị gia tăng"""
 
-    unasked: ClassVar[tuple[str, ...]] = ("exchange_rate", "discount", "fees", "by_rate")
+    unasked: ClassVar[tuple[str, ...]] = ("exchange_rate", "discount", "fees", "each_fee", "by_rate")
 
     checks: ClassVar[tuple[Rule, ...]] = (
         line_numbers,
@@ -539,6 +559,8 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    # Not the series: it is printed with the form's digit or without.
+    identified_by: ClassVar = ("number", "seller_tax_code", "issue_date", "buyer_tax_code", "total")
     sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
     evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (
@@ -576,6 +598,9 @@ class Invoice(BaseModel):
         None, title="Chiết khấu thương mại"
     )
     fees: Annotated[Money | None, _FEES] = Field(None, title="Phí, lệ phí")
+    each_fee: Annotated[list[Fee], _data("NDHDon/TToan/DSLPhi/LPhi")] = Field(
+        default_factory=list, title="Từng loại phí"
+    )
     by_rate: Annotated[list[RateTotal], _data("NDHDon/TToan/THTTLTSuat/LTSuat")] = Field(
         default_factory=list, title="Tổng hợp theo thuế suất"
     )
@@ -590,7 +615,7 @@ class InvoiceLine2(InvoiceLine):
 class Invoice2(Invoice):
     """Hóa đơn giá trị gia tăng"""
 
-    unasked: ClassVar[tuple[str, ...]] = ()
+    unasked: ClassVar[tuple[str, ...]] = ("each_fee",)
 
     lines: Annotated[list[InvoiceLine2], _LINES] = Field(  # type: ignore[assignment]
         default_factory=list, title="Hàng hóa, dịch vụ"

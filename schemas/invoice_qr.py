@@ -173,19 +173,20 @@ def _intact(text: str, mark: str) -> bool | None:
 def build(code: Mapping[str, str], form: str) -> str:
     """The payload of form "A", "B" or "C" for the parts of a code, by their names in `InvoiceCode`.
 
-    `issue_date` is YYYYMMDD. Raises KeyError for a part that the form needs, ValueError for one of 100
-    characters or more.
+    `issue_date` is YYYYMMDD; a `name` goes into tag 59. Raises KeyError for a part that the form needs,
+    ValueError for one of 100 characters or more.
     """
     own = {"02": "form_no", "03": "series", "04": "number", "05": "issue_date", "06": "total"}
     inner = "".join(_tag(tag, code[name]) for tag, name in own.items())
     seller = code["seller_tax_code"].replace("-", "")
+    name = _tag("59", code["name"]) if "name" in code else ""
     if form == "C":
-        body = _tag("00", "01") + _tag("01", "12") + _tag("26", _tag("01", seller)) + _tag("53", "VND")
+        body = _tag("00", "01") + _tag("01", "12") + _tag("26", _tag("01", seller)) + _tag("53", "VND") + name
         body += _tag("62", _tag("00", code["authority_code"][:32]) + inner)
         return body + _tag("63", hashlib.md5(body.encode(), usedforsecurity=False).hexdigest().upper())
     first = code["authority_code"] if form == "A" else "A000000775"
-    body = _tag("00", "01") + _tag("01", "12") + _tag("99", _tag("00", first) + _tag("01", seller) + inner)
-    body += "6304"
+    body = _tag("00", "01") + _tag("01", "12") + name
+    body += _tag("99", _tag("00", first) + _tag("01", seller) + inner) + "6304"
     return f"{body}{binascii.crc_hqx(body.encode(), 0xFFFF):04X}"
 
 

@@ -55,6 +55,10 @@ class RatePeriod(Period):
         return fields.vat_rate(rate)
 
 
+class CashLimit(Period):
+    amount: int = Field(gt=0, description="đồng with VAT: so much or more must not be paid in cash")
+
+
 class Law(BaseModel):
     """Everything that the rules of the built-in schemas take from the law with a date."""
 
@@ -64,6 +68,7 @@ class Law(BaseModel):
     old_invoice_forms: tuple[Period, ...] = ()
     personal_tax_codes: tuple[Period, ...] = ()
     nine_digit_cards: tuple[Period, ...] = ()
+    cash_limits: tuple[CashLimit, ...] = ()
 
     def extended(self, by: Law) -> Law:
         """This law and the periods of another one; one that begins on the same day replaces ours."""
@@ -72,6 +77,7 @@ class Law(BaseModel):
             old_invoice_forms=_joined(self.old_invoice_forms, by.old_invoice_forms),
             personal_tax_codes=_joined(self.personal_tax_codes, by.personal_tax_codes),
             nine_digit_cards=_joined(self.nine_digit_cards, by.nine_digit_cards),
+            cash_limits=_joined(self.cash_limits, by.cash_limits),
         )
 
 

@@ -1,18 +1,18 @@
 """Payment without cash, as the deduction of input VAT asks for it from an amount on.
 
-Decree 181/2025, article 26: from 5 million đồng, VAT included, since 1 July 2025; before that 20 million
-(Circular 219/2013, article 15). Several purchases from one seller on one day count together. A paper names a
-way to pay, and is no proof that it was paid so: the bank's document is still needed.
+The amounts are dated data of `law.toml`. A paper names a way to pay, and is no proof that it was paid so: the
+bank's document is still needed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
+from schemas.law import Law
 from schemas.text import unaccented
 
 Payment = Literal["without cash", "cash", "unknown"]
@@ -27,10 +27,15 @@ class Limit:
     amount: int
 
 
-LIMITS: Sequence[Limit] = (
-    Limit(date(2014, 1, 1), date(2025, 6, 30), 20_000_000),
-    Limit(date(2025, 7, 1), date.max, 5_000_000),
-)
+def limits(law: Law) -> Iterator[Limit]:
+    """One limit a day at most: each ends where a later one begins."""
+    periods = sorted(law.cash_limits, key=lambda period: period.begin or date.min)
+    begins = [period.begin or date.min for period in periods]
+    for period, since, following in zip(periods, begins, [*begins[1:], None], strict=True):
+        ends = period.end or date.max
+        until = ends if following is None else min(ends, following - timedelta(days=1))
+        yield Limit(since, until, period.amount)
+
 
 _CASH = re.compile(r"\b(?:tm|tien mat|cash)\b")
 _WITHOUT = re.compile(

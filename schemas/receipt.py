@@ -107,6 +107,7 @@ class Receipt(BaseModel):
 
     checks: ClassVar[tuple[Rule, ...]] = (line_amounts, total, change, tax_code)
 
+    identified_by: ClassVar = ("number", "date", "store", "total")
     required: ClassVar = ("date", "lines", "total")
 
     store: Text | None = Field(None, title="Cửa hàng")

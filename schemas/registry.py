@@ -5,6 +5,7 @@ A user's file needs no registration. Beside its fields a model may hold
     checks: ClassVar = (add_up,)             rules over the record, see schemas/checks.py
     evidence: ClassVar = (Evidence(…),)      what its QR codes say of its fields, see schemas/evidence.py
     sources_of_authority: ClassVar = ("xml",)    whose value is chosen where it differs from what was read
+    identified_by: ClassVar = ("number", "date")     two documents in one file differ in two of them at least
     required: ClassVar = ("number",)         its fields without which a document is not done
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
@@ -127,6 +128,9 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
     _look_at_evidence(reference, model, shape)
     for inner in required.models(model):
         required.names(inner)  # raises SchemaError
+    for field in class_var(model, "identified_by"):
+        if field not in model.model_fields:
+            raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")
     whole, on_page = fingerprints(model, shape)
     return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
 

@@ -7,12 +7,13 @@ as they may be from paper; then the document goes to a person.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 
 from schemas.checks import CheckResult
-from schemas.shape import SchemaError, plain_type
+from schemas.shape import SchemaError
+from schemas.typed import typed
 
 
 def names(model: type[BaseModel]) -> tuple[str, ...]:
@@ -66,9 +67,6 @@ def _empty(value: Any) -> bool:
 
 def _nested(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """The fields that are models or lists of models."""
-    for name, info in model.model_fields.items():
-        kind, _ = plain_type(info.annotation)
-        if get_origin(kind) is list:
-            kind, _ = plain_type(get_args(kind)[0])
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield name, kind
+    for field in typed(model):
+        if field.model is not None:
+            yield field.name, field.model

@@ -25,11 +25,13 @@ def same(printed: Printed, one: Any, other: Any) -> bool:
 def _figures(one: Any, other: Any) -> bool:
     """Two figures that are equal, or of which one is the other rounded to the decimals that it has."""
     try:
-        short, long = sorted((Decimal(one), Decimal(other)), key=_decimals)
-        rounded = long.quantize(Decimal(1).scaleb(-_decimals(short)), ROUND_HALF_UP)
+        figures = Decimal(one), Decimal(other)
+        if abs(figures[0] - figures[1]) > abs(figures[0]) * _ROUNDED:
+            return False
+        short, long = sorted(figures, key=_decimals)
+        return long.quantize(Decimal(1).scaleb(-_decimals(short)), ROUND_HALF_UP) == short
     except InvalidOperation:
         return False
-    return rounded == short and abs(long - short) <= abs(long) * _ROUNDED
 
 
 def _decimals(figure: Decimal) -> int:

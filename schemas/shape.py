@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, RootModel
@@ -27,6 +28,7 @@ from schemas.text import tidy
 _INDEX = re.compile(r"\[[0-9]+\]")
 
 
+@lru_cache(maxsize=65_536)
 def leaf_path(path: str) -> str:
     """The path of a value's leaf in the schema: "lines[2].amount" → "lines[].amount"."""
     return _INDEX.sub("[]", path)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
-from enum import Enum
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from schemas import required
 from schemas.checks import CheckResult, Rule, guarded
 from schemas.evidence import Claim, Evidence
 from schemas.law import Law, applied, built_in
 from schemas.settle import Settled, settle
-from schemas.shape import Group, plain_type
+from schemas.shape import Group
+from schemas.typed import Typed, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +73,11 @@ class SchemaSpec:
         """The sources whose values are chosen before what was read, first things first."""
         return class_var(self.model, "sources_of_authority")
 
+    @property
+    def identified_by(self) -> tuple[str, ...]:
+        """The fields by which a document is known: pages that differ in two of them are of two documents."""
+        return class_var(self.model, "identified_by")
+
     def claims(
         self, evidence: Evidence, record: Mapping[str, Any], text: str
     ) -> Iterator[Claim | CheckResult]:
@@ -89,27 +91,17 @@ class SchemaSpec:
 
 def instance(model: type[BaseModel], record: Mapping[str, Any]) -> BaseModel:
     """The record as an unvalidated instance with Python values; absent is None or an empty list."""
-    return model.model_construct(
-        **{
-            _input_name(info, name): _python(info.annotation, record.get(name))
-            for name, info in model.model_fields.items()
-        }
-    )
+    values: dict[str, Any] = {}
+    for one in typed(model):
+        value = record.get(one.name)
+        values[one.given] = (
+            [_instance(one, item) for item in value or ()] if one.listed else _instance(one, value)
+        )
+    return model.model_construct(**values)
 
 
-def _python(annotation: Any, value: Any) -> Any:
-    kind, _ = plain_type(annotation)
-    if get_origin(kind) is list:
-        return [_python(get_args(kind)[0], item) for item in value or ()]
-    if value is None or not isinstance(kind, type):
-        return value
-    if issubclass(kind, BaseModel):
-        return instance(kind, value)
-    if issubclass(kind, Decimal | Enum):
-        return kind(value)
-    if issubclass(kind, datetime | date):
-        return kind.fromisoformat(value)
-    return value
+def _instance(typed: Typed, value: Any) -> Any:
+    return instance(typed.model, value) if typed.model and value is not None else typed.value(value)
 
 
 def _complaints(model: type[BaseModel], record: Mapping[str, Any]) -> Iterator[CheckResult]:
@@ -134,23 +126,20 @@ def _complaints(model: type[BaseModel], record: Mapping[str, Any]) -> Iterator[C
 def _present(model: type[BaseModel], record: Mapping[str, Any]) -> dict[str, Any]:
     """The values for validation. An absent one is left out where the model has a default for it."""
     values: dict[str, Any] = {}
-    for name, info in model.model_fields.items():
-        kind, _ = plain_type(info.annotation)
-        value = record.get(name)
+    for one in typed(model):
+        value = record.get(one.name)
         if value is None:
-            if info.is_required():
-                values[name] = None
-        elif get_origin(kind) is list:
-            inner, _ = plain_type(get_args(kind)[0])
-            values[name] = [_validated_item(inner, item) for item in value]
+            if one.required:
+                values[one.name] = None
+        elif one.listed:
+            values[one.name] = [_validated(one, item) for item in value]
         else:
-            values[name] = _validated_item(kind, value)
+            values[one.name] = _validated(one, value)
     return values
 
 
-def _validated_item(kind: Any, value: Any) -> Any:
-    nested = isinstance(kind, type) and issubclass(kind, BaseModel)
-    return _present(kind, value) if nested and value is not None else _python(kind, value)
+def _validated(typed: Typed, value: Any) -> Any:
+    return _present(typed.model, value) if typed.model and value is not None else typed.value(value)
 
 
 def _path(location: Sequence[int | str]) -> str:
@@ -158,10 +147,6 @@ def _path(location: Sequence[int | str]) -> str:
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
-
-
-def _input_name(info: FieldInfo, name: str) -> str:
-    return info.validation_alias if isinstance(info.validation_alias, str) else name
 
 
 def class_var(model: type[BaseModel], name: str) -> tuple[Any, ...]:

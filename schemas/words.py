@@ -28,6 +28,7 @@ _SCALE = {"nghin": 10**3, "ngan": 10**3, "trieu": 10**6}
 _BILLION = ("ty", "ti")
 _ODD = ("linh", "le")
 _FILLER = {"va", "chan"}
+_TRANSLATED = re.compile(r"(?<=dong) ?[(/] ?[a-z].*$")  # "Một triệu đồng (One million dong)"
 _HEAD = re.compile(r"^.*(?:bang chu|in words)\W*")
 _WORD = re.compile(r"[^\W_]+")
 _SIGNS = (  # an adjustment says "Giảm …" or "Điều chỉnh giảm …"
@@ -93,7 +94,7 @@ def from_words(text: str) -> int:
     number in a form that a person would write.
     """
     plain = unaccented(tidy(text).lower().replace("mốt", _MOT))
-    words = [word for word in _WORD.findall(_HEAD.sub("", plain)) if word not in _FILLER]
+    words = [word for word in _WORD.findall(_TRANSLATED.sub("", _HEAD.sub("", plain))) if word not in _FILLER]
     while end := next((end for end in _CURRENCY if words[-len(end) :] == end), None):
         del words[-len(end) :]
     for head, sign in _SIGNS:

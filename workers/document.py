@@ -16,11 +16,12 @@ from weakref import WeakValueDictionary
 
 from pipeline import run
 from pipeline.errors import Coded, LeaseLost, Permanent, ReplicaLost, UsageError
-from pipeline.reading import DEATHS, Commit, Reading, Retry, Verdict, failure, no_result
+from pipeline.reading import DEATHS, Reading, Verdict, failure, no_result
 from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
-from pipeline.store import Lease, State, Store
+from pipeline.store import Lease, Store
+from workers import endings
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
@@ -32,7 +33,6 @@ from workers.supervisor import Ref
 _LOG = logging.getLogger(__name__)
 _KEYS = 512  # asked of the store at once
 _UNLISTED = 8 * 2**20  # bytes reserved for a document whose size is not listed, until it is known
-_RETRY_SECONDS = 1.0  # before a document is tried again; doubles with each try
 
 
 @dataclass
@@ -257,37 +257,9 @@ class Attempt:
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""
         lane, lease = self._lane, self._lease
-        ask, store = lane.patience.call_async, lane.store
-        first = self._parts[0] if self._parts else None
-        sha256 = first.sha256 if first else None
-        state: State
-        if isinstance(verdict, Commit):
-            if first is None:
-                raise RuntimeError("a document was read that was never fetched")
-            state = await ask(
-                store.results.commit,
-                lease,
-                verdict.extraction,
-                verdict.pages,
-                sha256=sha256,
-                etag=first.etag,
-                parts=self._parts if lease.parts else (),
-            )
-            lane.report.ended(state, (page.failure for page in verdict.pages if page.failure is not None))
-            return
-        if isinstance(verdict, Retry):
-            delay, attempts = _RETRY_SECONDS * 2 ** (lease.tries - 1), lane.recipe.settings.lane.attempts
-            state = await ask(store.ledger.release, lease, verdict.why, delay=delay, attempts=attempts)
-        else:
-            state = await ask(store.ledger.quarantine, lease, verdict.why, sha256=sha256)
-        _LOG.warning(
-            "the document will be tried again" if state == "pending" else "the document is quarantined",
-            extra=fields(
-                document=lease.uri, page=verdict.why.page, reason=verdict.why.reason, attempt=lease.tries
-            ),
-        )
-        lane.report.ended(state, [verdict.why])
-        lane.breaker.failed(verdict.why)
+        attempts = lane.recipe.settings.lane.attempts
+        state = await lane.patience.call_async(endings.end, lane.store, lease, verdict, self._parts, attempts)
+        endings.report(lane.report, lane.breaker, lease, verdict, state)
 
 
 async def _count(reader: ReaderHandle, fetched: Fetched) -> int:

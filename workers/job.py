@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -18,9 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import keys, sources
+from pipeline import keys, second_reader, sources
 from pipeline import store as stores
 from pipeline.errors import Transient, UsageError
+from pipeline.recipe import Recipe
 from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
 from pipeline.store.url import parse
@@ -28,6 +31,7 @@ from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
 from workers import cluster
+from workers.direct import Direct
 from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
@@ -84,7 +88,7 @@ async def run_job(request: JobRequest, reporter: Reporter, stop: threading.Event
     and Unbalanced when the ledger's books do not add up at the end.
     """
     with _prepared(request, reporter, stop) as driver:
-        if not driver.nothing_to_do(_HEAD_START):
+        if not driver.nothing_to_do(_HEAD_START) and not await driver.read_directly(stop):
             with _lanes(driver, reporter) as lanes:
                 await driver.drive(lanes, stop)
         return driver.outcome(interrupted=stop.is_set())
@@ -100,6 +104,8 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         for source, *others in sources.together(request.sources)
     ]
     checkpoints.check(request.model)
+    if request.address is None:  # else pages are read on other machines, whose readers look for themselves
+        second_reader.check(request.settings.second_reader)
     with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)
         request, checkpoint = _pinned(request, store, name, schema)
@@ -114,7 +120,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
         patience = request.settings.lane.patience_seconds
         with Ingest(store, job, listings, patience, stop, request.limit) as ingest:
-            yield _Driver(request, store, job, ingest, reporter, started)
+            yield _Driver(request, store, job, schema, ingest, reporter, started)
 
 
 @contextmanager
@@ -166,6 +172,7 @@ class _Driver:
         request: JobRequest,
         store: Store,
         job: Job,
+        schema: SchemaSpec,
         ingest: Ingest,
         reporter: Reporter,
         started: float,
@@ -173,6 +180,7 @@ class _Driver:
         self.request = request
         self.store = store
         self.job = job
+        self._schema = schema
         self._ingest = ingest
         self._reporter = reporter
         self._started = started
@@ -180,6 +188,7 @@ class _Driver:
         self._counts: dict[str, int] = {}
         self._count_at = 0.0
         self._reports: tuple[LaneReport, ...] = ()
+        self._direct: tuple[LaneReport, ...] = ()  # of what needed no lane
         self._replaced = 0
 
     def nothing_to_do(self, seconds: float) -> bool:
@@ -188,6 +197,19 @@ class _Driver:
             return False
         counts = self._patience.call(self.store.books.counts, self.job)
         return not counts["pending"] and not counts["leased"]
+
+    async def read_directly(self, stop: threading.Event) -> bool:
+        """Read what needs no model in this process; whether nothing is left then, or the run is to end."""
+        recipe = Recipe.of(self._schema, self.request.settings, None)
+        worker = f"{socket.gethostname()}-{os.getpid()}"
+        direct = Direct(self.store, self.job, recipe, worker, self._ingest.complete, stop)
+        work = asyncio.create_task(asyncio.to_thread(direct.work))
+        while not (await asyncio.wait([work], timeout=_TICK))[0]:
+            self._reports = (direct.report,)
+            self._reporter.show(self._progress("stopping" if stop.is_set() else "working"))
+        self._direct = (direct.report,) if direct.report.documents else ()
+        self._reports = self._direct
+        return work.result()
 
     async def drive(self, lanes: Lanes, stop: threading.Event) -> None:
         """Have every lane kept at work, to the end of all."""
@@ -208,7 +230,7 @@ class _Driver:
                     lanes.stop()
                 elif phase == "starting" and any(report.state == "working" for report in lanes.reports()):
                     phase = "working"
-                self._reports, self._replaced = tuple(lanes.reports()), lanes.replaced
+                self._reports, self._replaced = (*self._direct, *lanes.reports()), lanes.replaced
                 self._reporter.show(self._progress(phase))
         finally:
             lanes.abandon()

@@ -67,7 +67,7 @@ class Reader:
     def load(self, model: ModelFacts) -> None:
         """Make ready for the job's schema and model. Raises UsageError when this machine cannot."""
         # Not in __init__: what it raises there reaches the lane as a dead actor, without the reason.
-        self._renderer = Renderer(self._settings.render)
+        self._renderer = Renderer(self._settings.render, self._settings.second_reader)
         self._recipe = recipe(self._job, model)
 
     @ray.method(concurrency_group="fetch", num_returns=2)

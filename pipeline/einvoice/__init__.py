@@ -5,6 +5,8 @@
     reading.py    a schema's fields out of the tree
     signature.py  whether it is what was signed, by whom and when
     anchors.py    the issuers of signatures whom a user trusts
+    trusted.py    those that the settings name
+    judged.py     what the verdict means for a document
     canonical.py  what signatures are made over
 
 It is parsed in the child (`pipeline.sandbox.xmlfile`). Its parts are imported one by one: the child must stay

@@ -7,6 +7,7 @@ subjects, no alternative name), so the chain is walked here; each signature in i
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,14 @@ class Anchors:
 
     def __bool__(self) -> bool:
         return bool(self.certificates)
+
+    def packed(self) -> bytes:
+        """All of them as bytes, for another process."""
+        return b"\n".join(map(base64.b64encode, self.certificates))
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Anchors:
+        return cls(tuple(map(base64.b64decode, packed.split())))
 
     @property
     def digest(self) -> str:
@@ -139,10 +148,19 @@ def _climb(
 
 
 def _issued(below: Certificate, issuer: Certificate, at: datetime | None, passed: int) -> bool:
-    if below.issuer != issuer.subject or not valid_at(issuer, at) or not _may_issue(issuer, passed):
+    if below.issuer != issuer.subject or not valid_at(issuer, at):
         return False
     try:
-        below.parsed.verify_directly_issued_by(issuer.parsed)
+        return _may_issue(issuer, passed) and _signed(below.der, issuer.der)
+    except ValueError:  # an extension that cannot be read
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _signed(below: bytes, issuer: bytes) -> bool:
+    """Whether the issuer's key made the certificate's signature."""
+    try:
+        certificate(below).parsed.verify_directly_issued_by(certificate(issuer).parsed)
     except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
         return False
     return True

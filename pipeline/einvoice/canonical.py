@@ -34,10 +34,18 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def parser() -> etree.XMLParser:
-    """No entities, no network, no DTD, and libxml2's own bounds on depth and on the length of texts."""
+def parser(encoding: str | None = None) -> etree.XMLParser:
+    """No entities, no network, no DTD, and libxml2's own bounds on depth and on the length of texts.
+
+    encoding   that of the bytes, whatever their declaration says
+    """
     return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False
+        encoding=encoding,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
     )
 
 
@@ -73,12 +81,17 @@ def of_root(root: etree._Element, method: Method, prefixes: Sequence[str] = ()) 
 
 def of_document(root: etree._Element, method: Method, prefixes: Sequence[str] = ()) -> bytes:
     """Those of the whole document: with the instructions (and comments) before and behind its root."""
+    return within_document(root, of_root(alone(root), method, prefixes), method)
+
+
+def within_document(root: etree._Element, octets: bytes, method: Method) -> bytes:
+    """The octets of a document's root between those of what stands outside of it."""
     before = [_outside(node, method) for node in root.itersiblings(preceding=True)]
     behind = [_outside(node, method) for node in root.itersiblings()]
     return b"".join(
         (
             *(text + b"\n" for text in reversed(before) if text),
-            of_root(alone(root), method, prefixes),
+            octets,
             *(b"\n" + text for text in behind if text),
         )
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from pipeline.parse import json_ready, normal
-from schemas.shape import Leaf
+from schemas.shape import Leaf, Printed
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")  # .NET writes 1E+07
 _MOMENT = re.compile(
@@ -24,17 +25,28 @@ def exact(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
     A text that is not written as XML Schema says is read as if it were printed. A time of day or zone beside
     a date is left out: the day is the one that is written. Raises as `parse.normal`.
     """
-    text = raw.strip()
-    match leaf.printed.sql:
-        case "decimal" | "integer" | "real" if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
-            return _number(text, leaf.printed.sql)
-        case "date" | "datetime" as kind if (found := _MOMENT.fullmatch(text)) and (
-            kind == "date" or found[2]
-        ):
+    try:
+        return _remembered(leaf.printed, leaf.label, raw)
+    except TypeError:  # a schema's own way of reading may have no hash
+        return _exact(leaf.printed, leaf.label, raw)
+
+
+def _exact(printed: Printed, label: str, raw: str) -> tuple[Any, str | None]:
+    kind, text = printed.sql, raw.strip()
+    if kind in ("decimal", "integer", "real"):
+        if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
+            return _number(text, kind)
+    elif kind in ("date", "datetime"):
+        found = _MOMENT.fullmatch(text)
+        if found and (kind == "date" or found[2]):
             return _moment(found[1], found[2] if kind == "datetime" else None)
-        case "boolean" if text in _TRUTH:
-            return _TRUTH[text], None
-    return normal(leaf, raw)
+    elif kind == "boolean" and text in _TRUTH:
+        return _TRUTH[text], None
+    return normal(Leaf("", label, printed), raw)
+
+
+# Each text is read twice, from its page and when pages are merged, and most lines have one rate and unit.
+_remembered = lru_cache(maxsize=4096)(_exact)
 
 
 def _number(text: str, kind: str) -> tuple[Any, str | None]:

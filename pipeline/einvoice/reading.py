@@ -10,7 +10,7 @@ from pipeline.einvoice.lexical import exact
 from pipeline.einvoice.tree import Element
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Field, Flag, PageRecord
+from pipeline.records import Field, Flag, PageRecord, Signature
 from schemas import in_xml
 from schemas.in_xml import ROOT, InXml, Part, Step
 from schemas.shape import Group, Leaf, Node, Repeated
@@ -24,8 +24,10 @@ _VERSION, _NUMBER = in_xml.steps("DLHDon/TTChung/PBan"), in_xml.steps("DLHDon/TT
 _MOST_NAMED = 5  # documents of one file that are named in its flag
 
 
-def page_record(root: Element, spec: SchemaSpec) -> PageRecord:
+def page_record(root: Element, spec: SchemaSpec, signature: Signature | None = None) -> PageRecord:
     """What the document says, every field of the schema with the source "xml".
+
+    Of what is no e-invoice, and need not be signed, a `signature` is kept only where there is one.
 
     Of a file that holds several documents the first is read, and a flag says so: they are never mixed.
     Raises Permanent: schema_without_xml where the schema does not say where its fields stand, xml_other where
@@ -42,7 +44,9 @@ def page_record(root: Element, spec: SchemaSpec) -> PageRecord:
     found = _Found()
     fields = tuple(found.group(spec.shape, documents[0], ""))
     flags = (*_several(documents), *_version(documents[0]), *found.flags)
-    return PageRecord(PAGE, fields, flags=flags)
+    if signature and signature.verdict == "unsigned" and spec.shape.xml_root != ROOT:
+        signature = None
+    return PageRecord(PAGE, fields, flags=flags, signature=signature)
 
 
 def is_in_xml(node: Node) -> bool:

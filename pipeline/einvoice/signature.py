@@ -8,6 +8,8 @@ altered              a signed part, or the signature itself, is not what it was;
                      was signed (a second element of the name or the Id)
 expired_at_signing   unaltered, but the signer's certificate was not in force on the signing time
 issuer_not_trusted   unaltered, but no chain leads from an anchor to the signer, or no anchors are given
+other_signer         unaltered, but the certificate names another tax code than the seller's (or than that of
+                     whom the seller entrusted with its invoices)
 not_verifiable       signed in a way that is not verified here, and so not judged
 unsigned             there is no signature over the data
 
@@ -32,7 +34,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from cryptography import x509
@@ -85,15 +87,28 @@ _TAX_CODE = re.compile(r"MST\s*[:=]\s*([0-9]{10}(?:-?[0-9]{3})?|[0-9]{12})(?![0-
 _ROLES = {"NBan": "the seller", "NMua": "the buyer", "CQT": "the tax authority"}
 
 
-_ById = dict[str, list[etree._Element]]
-
-
 class _Altered(Exception):
     """Not what was signed."""
 
 
 class _NotVerifiable(Exception):
     """Signed in a way that is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The document, its elements by Id, and what was canonicalised: two signatures are made over the data."""
+
+    root: etree._Element
+    by_id: Mapping[str, Sequence[etree._Element]]
+    written: dict[tuple[etree._Element, Method, tuple[str, ...]], bytes] = field(default_factory=dict)
+
+    def canonical(self, element: etree._Element, method: Method, prefixes: Sequence[str]) -> bytes:
+        key = element, method, tuple(prefixes)
+        if key not in self.written:
+            write = canonical.of_document if element is self.root else canonical.canonical
+            self.written[key] = write(element, method, prefixes)
+        return self.written[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +122,13 @@ class _Seal:
     at: datetime | None
 
 
-def verdict(data: bytes, anchors: Anchors = trust.NONE) -> Signature:
-    """Raises ValueError for bytes that are no well-formed XML."""
+def verdict(data: bytes, anchors: Anchors = trust.NONE, encoding: str | None = None) -> Signature:
+    """Raises ValueError for bytes that are no well-formed XML.
+
+    encoding   that of the bytes, whatever their declaration says
+    """
     try:
-        root = etree.fromstring(data, canonical.parser())
+        root = etree.fromstring(data, canonical.parser(encoding))
     except etree.XMLSyntaxError as error:
         raise ValueError(f"no well-formed XML: {error}") from None
     return of_tree(root, anchors)
@@ -124,7 +142,8 @@ def of_tree(root: etree._Element, anchors: Anchors = trust.NONE) -> Signature:
             return _judged(root, anchors)
         except _Altered as error:
             return Signature("altered", str(error), anchored=bool(anchors))
-        except (_NotVerifiable, UnsupportedAlgorithm) as error:
+        except (_NotVerifiable, UnsupportedAlgorithm, ValueError) as error:
+            # ValueError: what the libraries say of certificates that are not as they should be.
             return Signature("not_verifiable", str(error), anchored=bool(anchors))
 
 
@@ -134,26 +153,44 @@ def _judged(root: etree._Element, anchors: Anchors) -> Signature:
     data = _read(root)
     signatures = list(root.iter(f"{_DS}Signature"))
     if not signatures:
-        return Signature("unsigned", "the file has no electronic signature", anchored=bool(anchors))
+        why = "the file has no electronic signature"
+        if not (needed := not _from_till(data)):
+            why += ", which an invoice from a cash register needs not"
+        return Signature("unsigned", why, anchored=bool(anchors), needed=needed)
     if len(signatures) > _MOST_SIGNATURES:
         raise _NotVerifiable(f"the file has {len(signatures)} signatures; {_MOST_SIGNATURES} are verified")
-    by_id = _by_id(root)
-    seals = [_seal(signature, root, by_id) for signature in signatures]
+    file = _File(root, _by_id(root))
+    seals = [_seal(signature, file) for signature in signatures]
     _no_comments_within_texts(data)
     over_data = [seal for seal in seals if any(_within(data, element) for element in seal.over)]
     if not over_data:
         return _nothing_over_data(seals, anchors)
     main = min(over_data, key=lambda seal: seal.who != _ROLES["NBan"])
-    return _trusted(main, seals, anchors, _remark(data, seals))
+    return _trusted(main, seals, anchors, data)
 
 
 def _read(root: etree._Element) -> etree._Element:
     """The element that an invoice's values are read from."""
-    invoice = next(root.iter("{*}HDon"), root)
+    # As for who reads: nothing within a signature is data.
+    invoice = next((one for one in root.iter("{*}HDon") if not _in_signature(one)), root)
     found = [child for child in invoice if _name(child) == "DLHDon"]
     if len(found) > 1:
         raise _Altered(f"the invoice has {len(found)} elements DLHDon: one was put beside what was signed")
     return found[0] if found else invoice
+
+
+def _from_till(data: etree._Element) -> bool:
+    """An invoice made by a cash register that is connected to the tax authority: C26MAA."""
+    series = (data.findtext("{*}TTChung/{*}KHHDon") or "").strip()
+    return series[3:4] == "M"
+
+
+def _in_signature(element: etree._Element) -> bool:
+    return any(_of_dsig(one) for one in (element, *element.iterancestors()))
+
+
+def _of_dsig(element: etree._Element) -> bool:
+    return isinstance(element.tag, str) and element.tag.startswith(_DS)
 
 
 def _name(element: etree._Element) -> str:
@@ -161,8 +198,8 @@ def _name(element: etree._Element) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def _by_id(root: etree._Element) -> _ById:
-    found: _ById = {}
+def _by_id(root: etree._Element) -> Mapping[str, Sequence[etree._Element]]:
+    found: dict[str, list[etree._Element]] = {}
     for value in _ATTRIBUTES(root):
         if value.attrname in _ID_NAMES and value.getparent() not in found.setdefault(str(value), []):
             found[str(value)].append(value.getparent())
@@ -202,15 +239,17 @@ def _remark(data: etree._Element, seals: Sequence[_Seal]) -> str:
     return "" if covered else "; the tax authority's code is signed by nobody"
 
 
-def _trusted(main: _Seal, seals: Sequence[_Seal], anchors: Anchors, remark: str) -> Signature:
+def _trusted(main: _Seal, seals: Sequence[_Seal], anchors: Anchors, data: etree._Element) -> Signature:
     """The verdict on signatures that all fit. `main` is the one over the data."""
     name, tax_code = _identity(main.signer)
-    result, why = _worst(seals, anchors)
+    result, why = _worst(main, seals, anchors, data)
     at = None if main.at is None else main.at.isoformat()
-    return Signature(result, why + remark, name, tax_code, at, bool(anchors))
+    return Signature(result, why + _remark(data, seals), name, tax_code, at, bool(anchors))
 
 
-def _worst(seals: Sequence[_Seal], anchors: Anchors) -> tuple[SignatureVerdict, str]:
+def _worst(
+    main: _Seal, seals: Sequence[_Seal], anchors: Anchors, data: etree._Element
+) -> tuple[SignatureVerdict, str]:
     for seal in seals:
         if not _in_force(seal):
             parsed = seal.signer.parsed
@@ -218,15 +257,27 @@ def _worst(seals: Sequence[_Seal], anchors: Anchors) -> tuple[SignatureVerdict, 
             when = "" if seal.at is None else f" on {seal.at.date()}"
             why = f"the certificate of {seal.who} was not in force at the signing{when}"
             return "expired_at_signing", f"{why}, but from {first} to {last}"
-    if not anchors:
-        why = "nothing was altered since it was signed; who signed was not checked"
-        return "issuer_not_trusted", f"{why}, because no trust anchors are given (setting trust_anchors)"
     for seal in seals:
-        if not trust.leads_to(seal.signer, seal.between, anchors, seal.at):
+        if anchors and not trust.leads_to(seal.signer, seal.between, anchors, seal.at):
             issuer = _common_name(seal.signer.parsed.issuer)
             why = f"the certificate of {seal.who} was issued by {issuer}"
             return "issuer_not_trusted", f"{why}, to which none of the trust anchors leads"
+    if other := _other(main, data):
+        return "other_signer", other
+    if not anchors:
+        why = "nothing was altered since it was signed; who signed was not checked"
+        return "issuer_not_trusted", f"{why}, because no trust anchors are given (setting trust_anchors)"
     return "valid", f"nothing was altered since {_listed(seals)} signed"
+
+
+def _other(main: _Seal, data: etree._Element) -> str | None:
+    """Who signed, where that is another than who may. A branch and its company are one."""
+    name, code = _identity(main.signer)
+    places = ("{*}NDHDon/{*}NBan/{*}MST", "{*}TTChung/{*}MSTDVNUNLHDon")
+    may = [text for place in places if (text := (data.findtext(place) or "").strip())]
+    if code is None or not may or code[:10] in [text[:10] for text in may]:
+        return None
+    return f"{name} signed, whose tax code is {code}; the seller's is {may[0][:20]}"
 
 
 def _in_force(seal: _Seal) -> bool:
@@ -251,14 +302,14 @@ def _common_name(name: x509.Name) -> str:
     return " ".join(str(found[0].value).split())[:200] if found else "nobody"
 
 
-def _seal(signature: etree._Element, root: etree._Element, by_id: _ById) -> _Seal:
+def _seal(signature: etree._Element, file: _File) -> _Seal:
     """Raises _Altered or _NotVerifiable."""
     who = _role(signature)
     info = _one(signature, "SignedInfo", who)
     references = info.findall(f"{_DS}Reference")
     if not 0 < len(references) <= _MOST_REFERENCES:
         raise _NotVerifiable(f"the signature of {who} has {len(references)} references")
-    over = tuple(_referred(reference, signature, root, by_id, who) for reference in references)
+    over = tuple(_referred(reference, signature, file, who) for reference in references)
     certificates = _certificates(signature, who)
     signer = _signed_by(info, signature, certificates, who)
     between = tuple(one for one in certificates if one is not signer)
@@ -285,20 +336,14 @@ def _algorithm(element: etree._Element | None, known: Mapping[str, object], who:
     return name
 
 
-def _referred(
-    reference: etree._Element,
-    signature: etree._Element,
-    root: etree._Element,
-    by_id: _ById,
-    who: str,
-) -> etree._Element:
+def _referred(reference: etree._Element, signature: etree._Element, file: _File, who: str) -> etree._Element:
     """The element that a reference leads to, if it is still what it was."""
-    element = _target(reference.get("URI"), root, by_id, who)
+    element = _target(reference.get("URI"), file, who)
     digest = _DIGESTS[_algorithm(reference.find(f"{_DS}DigestMethod"), _DIGESTS, who)]
     expected = _octets(reference.find(f"{_DS}DigestValue"), who)
     steps = _steps(reference, who)
     for methods in (steps.methods, [EXCLUSIVE]):
-        octets = _transformed(element, signature, root, steps.enveloped, methods, steps.prefixes)
+        octets = _transformed(element, signature, file, steps.enveloped, methods, steps.prefixes)
         if hashlib.new(digest, octets).digest() == expected:
             return element
     raise _Altered(f"{_called(element)} changed after {who} signed")
@@ -308,14 +353,14 @@ def _called(element: etree._Element) -> str:
     return "the invoice's data were" if _name(element) in ("DLHDon", "HDon") else f"{_name(element)} was"
 
 
-def _target(uri: str | None, root: etree._Element, by_id: _ById, who: str) -> etree._Element:
+def _target(uri: str | None, file: _File, who: str) -> etree._Element:
     if uri == "":
-        return root
+        return file.root
     if uri is None or not uri.startswith("#") or uri.startswith("#xpointer"):
         raise _NotVerifiable(
             f"the signature of {who} refers to {str(uri)[:100]}, and not to a part of the file"
         )
-    found = by_id.get(uri[1:], [])
+    found = file.by_id.get(uri[1:], [])
     if not found:
         raise _Altered(f"what {who} signed, {uri[:100]}, is not in the file")
     if len(found) > 1:
@@ -353,7 +398,7 @@ def _prefixes(holder: etree._Element) -> list[str]:
 def _transformed(
     element: etree._Element,
     signature: etree._Element,
-    root: etree._Element,
+    file: _File,
     enveloped: bool,
     methods: Sequence[Method],
     prefixes: Sequence[str],
@@ -361,10 +406,10 @@ def _transformed(
     first, *others = methods
     if enveloped and signature is not element and _within(signature, element):
         octets = _without(element, signature, first, prefixes)
-    elif element is root:
-        octets = canonical.of_document(root, first, prefixes)
+        if element is file.root:
+            octets = canonical.within_document(element, octets, first)
     else:
-        octets = canonical.canonical(element, first, prefixes)
+        octets = file.canonical(element, first, prefixes)
     for method in others:
         octets = canonical.of_root(etree.fromstring(octets, canonical.parser()), method, prefixes)
     return octets
@@ -415,7 +460,7 @@ def _certificates(signature: etree._Element, who: str) -> tuple[Certificate, ...
     try:
         return tuple(trust.certificate(_octets(element, who)) for element in elements)
     except ValueError as error:
-        raise _Altered(f"the certificate of {who} is damaged: {error}") from None
+        raise _NotVerifiable(f"the certificate of {who} cannot be read: {error}") from None
 
 
 def _signed_by(

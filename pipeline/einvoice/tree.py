@@ -24,7 +24,10 @@ class Element:
         """The elements that a path leads to from here, in the order of the document."""
         found: Sequence[Element] = (self,)
         for step in steps:
-            found = [child for parent in found for child in parent.children if _is(child, step)]
+            name = step.name
+            found = [child for parent in found for child in parent.children if child.name == name]
+            if step.beside is not None:
+                found = [element for element in found if _holds(element, step)]
         return tuple(found)
 
     def outermost(self, name: str) -> Iterator[Element]:
@@ -36,9 +39,5 @@ class Element:
                 yield from child.outermost(name)
 
 
-def _is(element: Element, step: Step) -> bool:
-    if element.name != step.name:
-        return False
-    return step.beside is None or any(
-        child.name == step.beside and child.text == step.text for child in element.children
-    )
+def _holds(element: Element, step: Step) -> bool:
+    return any(child.name == step.beside and child.text == step.text for child in element.children)

@@ -5,10 +5,14 @@
 Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
 with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"codes": [w, h]} looks for QR
 codes on the pixels that the canvas holds, {"words": 3, "size": [w, h]} reads the text of the page it shows,
-{"read": 1} asks what a document says that is no picture. A line on standard output is the answer: {"pages":
-7}, {"size": [w, h], "flags": [[code, message], …]}, {"unit": 1, "flags": …}, {"codes": [[text, box], …]},
-{"words": [[text, box], …], "trusted": true, "why": null}, {"xml": [name, text, […]]} or {"reason": …,
-"message": …, "details": …}. The first line says what holds the process: {"landlock": 7, "seccomp": true}.
+{"read": 1} asks what a document says that is no picture, and brings the trust anchors for its signatures as a
+file. A line on standard output is the answer: {"pages": 7}, {"size": [w, h], "flags": [[code, message], …]},
+{"unit": 1, "flags": …}, {"codes": [[text, box], …]}, {"words": [[text, box], …], "trusted": true, "why":
+null}, {"xml": [name, text, […]], "signature": […]} or {"reason": …, "message": …, "details": …}. The first
+line says what holds the process: {"landlock": 7, "seccomp": true}.
+
+A child that is a second reader opens no document. It knows {"recognise": [w, h]}, which reads the page that
+the canvas shows, and answers as to "words".
 """
 
 from __future__ import annotations
@@ -20,19 +24,25 @@ import math
 import mmap
 import os
 import sys
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS
 from pipeline.sandbox import channel, confine
-from pipeline.sandbox.drawer import ANSWER_BYTES, Drawer, Looker, PageLimits, Speller, Written
+from pipeline.sandbox.drawer import ANSWER_BYTES, Drawer, Looker, PageLimits, Speller, Written, mapped
 from pipeline.sandbox.drawers import DRAWERS
+from pipeline.sandbox.recogniser import Recogniser
+from pipeline.sandbox.recognisers import RECOGNISERS
 
 
 def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) -> None:
     limits = PageLimits(orders["dpi"], orders["max_pages"], orders["max_pixels"])
     confine.begin(orders["parent"], orders["memory_bytes"], orders["cpu_seconds"])
     canvas = mmap.mmap(orders["canvas"], 3 * limits.max_pixels)
+    if orders["renderer"] in RECOGNISERS:
+        _recognise(orders, canvas, commands, answers)
+        return
     entry = DRAWERS[orders["renderer"]]
     # Imported before the child confines itself, so that it need not find them later.
     drawer = getattr(importlib.import_module(f"pipeline.sandbox.{entry.module}"), entry.drawer)
@@ -55,7 +65,8 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
             elif "read" in command:
                 if not entry.reads or document is None:
                     raise RuntimeError("this child has no document to read")
-                _say(answers, {"xml": cast(Written, document).read()}, ANSWER_BYTES)
+                anchors = b"" if file < 0 else bytes(mapped(file))
+                _say(answers, cast(Written, document).read(anchors), ANSWER_BYTES)
             elif "codes" in command:
                 if codes is None:
                     raise RuntimeError("this child searches for no codes")
@@ -75,6 +86,28 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
             _say(answers, {"reason": error.reason, "message": error.message, "details": error.details})
         except MemoryError:
             message = f"needs more than {orders['memory_bytes']:,} bytes (render.memory_bytes)"
+            _say(answers, {"reason": Reason.render_memory, "message": message, "details": {}})
+
+
+def _recognise(
+    orders: dict[str, Any], canvas: mmap.mmap, commands: channel.Commands, answers: TextIO
+) -> None:
+    entry = RECOGNISERS[orders["renderer"]]
+    maker = getattr(importlib.import_module(f"pipeline.sandbox.{entry.module}"), entry.recogniser)
+    # A thread that a library has started by now would not be confined with this one.
+    if len(list(Path("/proc/self/task").iterdir())) != 1:
+        raise RuntimeError("there is more than one thread before the child is confined")
+    held = confine.give_up(entry.role, entry.programs)
+    recogniser: Recogniser = maker()
+    _say(answers, {"landlock": held.landlock, "seccomp": held.seccomp})
+    for command, _ in commands:
+        try:
+            layer = recogniser.read(canvas, *command["recognise"])
+            _say(answers, {"words": layer.words, "trusted": layer.trusted, "why": layer.why})
+        except Permanent as error:
+            _say(answers, {"reason": error.reason, "message": error.message, "details": error.details})
+        except MemoryError:
+            message = f"needs more than {orders['memory_bytes']:,} bytes (second_reader.memory_bytes)"
             _say(answers, {"reason": Reason.render_memory, "message": message, "details": {}})
 
 

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Any
+from typing import Any, get_args
 
 from pipeline.einvoice.tree import MOST_DEPTH, Element
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS, FlagCode
-from pipeline.records import Box, Code, Flag, TextLayer, Word
+from pipeline.records import Box, Code, Flag, Signature, SignatureVerdict, TextLayer, Word
 from pipeline.sandbox.confine import Confinement
-from pipeline.sandbox.drawer import LARGEST_UNIT, LONGEST_CODE, LONGEST_WORD, MOST_CODES, MOST_WORDS
+from pipeline.sandbox.drawer import (
+    LARGEST_UNIT,
+    LONGEST_CODE,
+    LONGEST_WORD,
+    MOST_CODES,
+    MOST_WORDS,
+    SIGNATURE,
+)
 
 # What a child may give as the reason that it has no page.
 REASONS = frozenset({
@@ -116,10 +123,22 @@ def _size(answer: dict[str, Any], most: int) -> tuple[int, int]:
     return width, height
 
 
-def xml(answer: dict[str, Any]) -> Element:
-    """The document as a tree."""
-    _only(answer, "xml")
-    return _element(answer["xml"], MOST_DEPTH)
+def xml(answer: dict[str, Any], anchored: bool) -> tuple[Element, Signature]:
+    """The document as a tree, and what its signatures are worth."""
+    _only(answer, "xml", "signature")
+    return _element(answer["xml"], MOST_DEPTH), _signature(answer["signature"], anchored)
+
+
+def _signature(told: Any, anchored: bool) -> Signature:
+    if not isinstance(told, list) or len(told) != len(SIGNATURE):
+        raise Lie("a signature of the wrong kind")
+    verdict, why, *who, needed = told
+    if type(why) is not str or not all(text is None or type(text) is str for text in who):
+        raise Lie("a signature of the wrong kind")
+    if verdict not in get_args(SignatureVerdict) or type(needed) is not bool:
+        raise Lie("an unknown verdict")
+    signer, tax_code, signed_at = (text and plain(text[:_MESSAGE]) for text in who)
+    return Signature(verdict, plain(why[:_MESSAGE]), signer, tax_code, signed_at, anchored, needed)
 
 
 def _element(told: Any, levels: int) -> Element:

@@ -21,6 +21,7 @@ _SHARED = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/nix/store",
     "/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/X11/fonts", "/usr/share/fontconfig",
     "/usr/share/poppler", "/etc/fonts", "/var/cache/fontconfig", "/usr/share/zoneinfo", "/etc/localtime",
+    "/usr/share/tesseract-ocr",
     "/dev/urandom",  # qpdf asks for it before it opens what is encrypted
 )  # fmt: skip
 _LOADERS = (
@@ -77,15 +78,15 @@ def begin(parent: int, memory_bytes: int, cpu_seconds: int) -> None:
     limits.bound(memory_bytes, cpu_seconds)
 
 
-def give_up(role: seccomp.Role) -> Confinement:
+def give_up(role: seccomp.Role, programs: tuple[str, ...] = PROGRAMS) -> Confinement:
     """Confine this process, which has one thread and has seen nothing untrusted; what holds it now.
 
-    Raises OSError.
+    A supervisor may start `programs`. Raises OSError.
     """
     limits.drop_capabilities()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    programs = [*_LOADERS, *_programs()] if role == "supervisor" else []
-    held = landlock.restrict(_readable(), programs)
+    started = [*_LOADERS, *_places(programs)] if role == "supervisor" else []
+    held = landlock.restrict(_readable(), started)
     return Confinement(held, seccomp.restrict(role))
 
 
@@ -101,7 +102,11 @@ def _readable() -> Iterator[str]:
     for entry in sys.path:  # the interpreter's own and installed packages; not the checkout, nor where we are
         if Path(entry).name in ("site-packages", "dist-packages", "lib-dynload") or entry == _standard():
             yield entry
-    for prefix in {sys.prefix, sys.base_prefix, *(str(Path(place).parents[1]) for place in _programs())}:
+    for prefix in {
+        sys.prefix,
+        sys.base_prefix,
+        *(str(Path(place).parents[1]) for place in _places(PROGRAMS)),
+    }:
         yield from (
             f"{prefix}/{part}" for part in ("lib", "lib64", "share/fonts", "share/poppler", "etc/fonts")
         )
@@ -112,10 +117,10 @@ def _standard() -> str:
     return str(Path(os.__file__).parent)
 
 
-def _programs() -> Iterator[str]:
-    """Poppler's programs, where they are installed."""
+def _places(programs: tuple[str, ...]) -> Iterator[str]:
+    """Where programs are installed."""
     for folder in os.get_exec_path():
-        for name in PROGRAMS:
+        for name in programs:
             place = os.path.join(folder, name)  # noqa: PTH118
             if os.path.isfile(place):  # noqa: PTH113  (False also where we may not look)
                 yield os.path.realpath(place)

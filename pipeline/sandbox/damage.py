@@ -129,7 +129,7 @@ class Content:
         self.flags.append((FlagCode.content_cut, "a part of what the page draws cannot be decoded"))
 
     def _picture(self, picture: Stream) -> None:
-        if "/SMask" in picture or "/Mask" in picture or bool(picture.get("/ImageMask", False)):
+        if _is_see_through(picture):
             self.see_through.add((_number(picture.get("/Width")), _number(picture.get("/Height"))))
         if picture.objgen not in self._known:
             self._known[picture.objgen] = _loss(picture)
@@ -208,6 +208,20 @@ def _loss(picture: Stream) -> Loss | None:
     else:
         return None
     return Loss(size, lost, why) if lost > 0 else None
+
+
+def _is_see_through(picture: Stream) -> bool:
+    """Whether a picture has a mask, and that is not one that leaves nothing out, as some writers give all."""
+    if "/Mask" in picture or bool(picture.get("/ImageMask", False)):
+        return True
+    mask = picture.get("/SMask")
+    if not isinstance(mask, Stream):
+        return False
+    if tuple(_filters(mask)) not in ((), *((name,) for name in _FLATE)) or "/DecodeParms" in mask:
+        return True
+    data = mask.read_raw_bytes()
+    parts = _inflated(data) if _filters(mask) else iter([(data, True)])
+    return any(part.strip(b"\xff") for part, _ in parts)
 
 
 def _number(found: Any) -> int:

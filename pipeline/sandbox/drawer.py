@@ -16,6 +16,7 @@ LARGEST_UNIT = 75_000  # points: of a page's /UserUnit
 FEWEST_PIXELS = 8  # a side of a PDF's page: what is smaller is no page, but what a broken one is taken for
 ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say
 LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
+SIGNATURE = ("verdict", "why", "signer", "tax_code", "signed_at", "needed")  # what is told of a signature
 MOST_WORDS = 20_000  # of one page's text
 MOST_LETTERS = 100_000
 LONGEST_WORD = 200  # characters; a longer one is told in pieces
@@ -75,8 +76,11 @@ class Written(Protocol):
 
     pages: int
 
-    def read(self) -> list[Any]:
-        """What it says, JSON-ready. Raises as `draw` does."""
+    def read(self, anchors: bytes, /) -> dict[str, Any]:
+        """What it says, and what its signatures are worth, JSON-ready. Raises as `draw` does.
+
+        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
+        """
 
     def close(self) -> None: ...
 

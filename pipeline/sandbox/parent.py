@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, Transient
-from pipeline.records import Code, Flag, Pixels, TextLayer
+from pipeline.records import Code, Flag, Pixels, Signature, TextLayer
 from pipeline.sandbox import answers, channel, limits
 from pipeline.sandbox.confine import Confinement
 from pipeline.sandbox.drawer import ANSWER_BYTES
@@ -43,9 +43,11 @@ Judged = TypeVar("Judged")
 class Child:
     """A running child. Not for two threads at once. `close` is safe at any moment and any number of times."""
 
-    def __init__(self, renderer: str, settings: RenderSettings) -> None:
+    def __init__(self, renderer: str, settings: RenderSettings, section: str = "render") -> None:
+        """`section` is that of the settings which bound its time and memory."""
         limits.hide_memory()  # of this process, before there is one that might look into it
         self._settings = settings
+        self._section = section
         self._life = max(_LIFE[0], _LIFE[1] * settings.seconds)
         self._canvas = _canvas(3 * settings.max_pixels)
         self._pixels = mmap.mmap(self._canvas, 3 * settings.max_pixels)
@@ -117,9 +119,19 @@ class Child:
         self._shown = pixels
         return pixels, flags
 
-    def read(self) -> Element:
-        """The open document, which is XML. Raises as `open` does."""
-        return self._judged(answers.xml, self._ask({"read": 1}))
+    def read(self, anchors: bytes = b"") -> tuple[Element, Signature]:
+        """The open document, which is XML, and what its signatures are worth. Raises as `open` does.
+
+        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
+        """
+        if not anchors:
+            return self._judged(answers.xml, self._ask({"read": 1}), False)
+        file = channel.sealed(anchors)
+        try:
+            answer = self._ask({"read": 1}, file)
+        finally:
+            os.close(file)
+        return self._judged(answers.xml, answer, True)
 
     def codes(self, pixels: Pixels) -> tuple[Code, ...]:
         """The QR codes on a page's pixels, which need not be this child's own. Raises as `open` does."""
@@ -133,6 +145,12 @@ class Child:
         None if it has none. Raises as `open` does.
         """
         return self._judged(answers.words, self._ask({"words": page, "size": self._show(pixels)}))
+
+    def recognise(self, pixels: Pixels) -> TextLayer:
+        """The words on a page's pixels, of a child that is a second reader. Raises as `open` does."""
+        found = self._judged(answers.words, self._ask({"recognise": self._show(pixels)}))
+        self._clear()
+        return found or TextLayer((), True)
 
     @property
     def spent(self) -> bool:
@@ -199,7 +217,7 @@ class Child:
             left = deadline - time.monotonic()
             if left <= 0:
                 self.close()
-                message = f"not finished after {seconds:g} s (render.seconds)"
+                message = f"not finished after {seconds:g} s ({self._section}.seconds)"
                 raise Permanent(Reason.render_timeout, message, seconds=seconds)
             if not self._ready.poll(1000 * min(left, _GLANCE_SECONDS)):
                 self._used = max(self._used, _address_space(self._process.pid))
@@ -234,9 +252,9 @@ class Child:
         self._stderr.seek(max(0, size - 4 * _LAST_WORDS))
         words = answers.plain(self._stderr.read().decode("utf-8", "replace"))[-_LAST_WORDS:]
         self.close()
-        limit = f"{self._settings.memory_bytes:,} bytes (render.memory_bytes)"
+        limit = f"{self._settings.memory_bytes:,} bytes ({self._section}.memory_bytes)"
         if code == -signal.SIGXCPU:
-            message = f"used more than {self._settings.seconds:g} s of CPU time (render.seconds)"
+            message = f"used more than {self._settings.seconds:g} s of CPU time ({self._section}.seconds)"
             return Permanent(Reason.render_timeout, message)
         if code == -signal.SIGKILL:
             message = "the system killed the rendering process: the machine may be out of memory"

@@ -7,10 +7,12 @@ from typing import Any
 
 from lxml import etree
 
+from pipeline.einvoice import signature
+from pipeline.einvoice.anchors import Anchors
 from pipeline.einvoice.tree import MOST_DEPTH
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind, wide_coding
-from pipeline.sandbox.drawer import PageLimits, mapped
+from pipeline.sandbox.drawer import SIGNATURE, PageLimits, mapped
 
 MOST_BYTES = 32 * 2**20
 MOST_ELEMENTS = 300_000  # 20,000 lines of an invoice
@@ -30,12 +32,18 @@ class XmlFile:
     def __init__(self, file: int, _kind: Kind, _limits: PageLimits) -> None:
         with mapped(file) as data:
             _bounded(len(data), MOST_BYTES, "bytes")
-            self._root = _parsed(bytes(data))
+            self._text, self._encoding = _decoded(bytes(data))
+        self._root = _parsed(self._text, self._encoding)
 
-    def read(self) -> list[Any]:
-        """[name, text or null, [the same of attributes and of elements within]]."""
+    def read(self, anchors: bytes) -> dict[str, Any]:
+        """xml: [name, text or null, [the same of attributes and of elements within]]; signature: of what its
+        signatures are worth under these trust anchors.
+        """
         self._left = MOST_ELEMENTS
-        return self._told(self._root, 1)
+        told = self._told(self._root, 1)
+        # Parsed once more, since signatures are made over instructions and blank texts too.
+        found = signature.verdict(self._text, Anchors.unpacked(anchors), self._encoding)
+        return {"xml": told, "signature": [getattr(found, name) for name in SIGNATURE]}
 
     def close(self) -> None:
         pass
@@ -52,17 +60,22 @@ class XmlFile:
         return [_local(element.tag), text or None, within]
 
 
-def _parsed(data: bytes) -> Any:
+def _decoded(data: bytes) -> tuple[bytes, str | None]:
+    """The document as it can be parsed, and its encoding where its declaration does not say it."""
     coding = wide_coding(data)
     try:
         text = data if coding is None else data.decode(coding).encode()
     except ValueError as error:
         raise Permanent(Reason.xml_damaged, f"the XML cannot be parsed: {error.__class__.__name__}") from None
     text = text.removeprefix(_BOM).lstrip()
+    return text, "utf-8" if coding or _SAYS_WIDE.match(text) else None
+
+
+def _parsed(text: bytes, encoding: str | None) -> Any:
     if _PROLOG.match(text):
         raise _unsafe()
     parser = etree.XMLParser(
-        encoding="utf-8" if coding or _SAYS_WIDE.match(text) else None,
+        encoding=encoding,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from pipeline.specimens.making import KINDS, make
 from pipeline.specimens.specimen import MARK, Glyphs, Page, Run, Specimen
-from pipeline.specimens.writing import write
+from pipeline.specimens.writing import ANCHORS, write
 
-__all__ = ["KINDS", "MARK", "Glyphs", "Page", "Run", "Specimen", "make", "write"]
+__all__ = ["ANCHORS", "KINDS", "MARK", "Glyphs", "Page", "Run", "Specimen", "make", "write"]

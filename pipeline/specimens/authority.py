@@ -300,7 +300,7 @@ def _octets(part: etree._Element, signature: etree._Element, way: Way) -> bytes:
     if signature in part.iter(signature.tag):
         place = signature.getparent()
         place.remove(signature)
-        octets = canonical.canonical(part, first)
+        octets = canonical.of_document(part, first)
         place.append(signature)
     else:
         octets = canonical.canonical(part, first)

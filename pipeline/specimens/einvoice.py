@@ -18,6 +18,7 @@ from lxml import etree
 
 from pipeline.specimens.specimen import MARK, shape
 from schemas import vat
+from schemas.invoice import InvoiceLine
 
 Version = Literal["2.0.0", "2.0.1", "2.1.0"]
 VERSIONS: tuple[Version, ...] = ("2.0.0", "2.0.1", "2.1.0")
@@ -28,7 +29,9 @@ _LINE_TAGS = {
 }  # fmt: skip
 _PARTY_TAGS = (("name", "Ten"), ("tax_code", "MST"), ("address", "DChi"))
 _RELATED = re.compile(r"(Thay thế|Điều chỉnh) .* ký hiệu (\S+) số (\S+) ngày (\d\d)/(\d\d)/(\d{4})")
-_NUMBERS = ("quantity", "unit_price", "amount")
+_NUMBERS = frozenset({
+    "quantity", "unit_price", "amount", "discount", "discount_rate", "exchange_rate", "net", "vat", "total",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +91,23 @@ def truth_of(truth: Mapping[str, Any], form: Form | None = None) -> dict[str, An
     """What `xml_of` with the same arguments holds, in the three views of a specimen's truth.
 
     `raw` are the texts of the XML; a page's number is 1 and there are no boxes. Unlike the print, XML always
-    parts form and series, has a rate on each line, and names the currency. `vat_rate` is that of an invoice
-    with one rate; `related_invoice` is the text of TTHDLQuan/GChu.
+    parts form and series, has a rate and a nature on each line and the sums of each rate, and names the
+    currency. `vat_rate` is that of an invoice with one rate; `related_invoice` is the text of TTHDLQuan/GChu.
     """
     form = form or Form()
     record = _as_issued(truth["record"], form)
     raw = {path: _text(path, value, form) for path, value in _flat(record)}
     return {
         "fields": {path: {"raw": text, "page": 1, "box": None} for path, text in raw.items()},
-        "raw": shape("invoice", raw),
+        "raw": shape("invoice", raw, unasked=True),
         "record": record,
     }
 
 
 def _as_issued(printed: Mapping[str, Any], form: Form) -> dict[str, Any]:
-    record: dict[str, Any] = {**printed, "lines": [dict(line) for line in printed["lines"]]}
+    empty = shape("invoice", {}, unasked=True)
+    lines = [{**dict.fromkeys(InvoiceLine.model_fields), **line} for line in printed["lines"]]
+    record: dict[str, Any] = {**empty, **printed, "lines": lines}
     series = record["series"]
     if series is not None and series[:1].isdigit():
         record["form_no"], record["series"] = series[0], series[1:]
@@ -111,23 +116,48 @@ def _as_issued(printed: Mapping[str, Any], form: Form) -> dict[str, Any]:
     record["currency"] = record["currency"] or "VND"
     for line in record["lines"]:
         line["vat_rate"] = line["vat_rate"] or record["vat_rate"]
-    rates = {line["vat_rate"] for line in record["lines"]} - {None}
-    record["vat_rate"] = next(iter(rates)) if len(rates) == 1 else None
+        line |= _line_as_issued(line, form)
+    record |= {"exchange_rate": "1", "discount": "0", "by_rate": _by_rate(record["lines"])}
+    rates = record["by_rate"]
+    record["vat_rate"] = rates[0]["rate"] if len(rates) == 1 else None
     return record
+
+
+def _line_as_issued(line: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """What a line has only in XML."""
+    told: dict[str, Any] = {"nature": 1}
+    if form.empty:
+        told |= {"discount_rate": "0", "discount": "0"}
+    if form.line_tax and line["amount"] is not None and line["vat_rate"] is not None:
+        told["vat"] = str(_round(Decimal(line["amount"]) * vat.percent(line["vat_rate"])))
+    return told
+
+
+def _by_rate(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    sums: dict[str, Decimal] = {}
+    for line in lines:
+        if line["vat_rate"] is not None and line["amount"] is not None:
+            sums[line["vat_rate"]] = sums.get(line["vat_rate"], Decimal(0)) + Decimal(line["amount"])
+    return [
+        {"rate": rate, "net": str(net), "vat": str(_round(net * vat.percent(rate)))}
+        for rate, net in sums.items()
+    ]
 
 
 def _flat(record: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     for name, value in record.items():
-        if name == "lines":
-            for index, line in enumerate(value):
-                yield from ((f"lines[{index}].{key}", item) for key, item in line.items() if item is not None)
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from (
+                    (f"{name}[{index}].{key}", inner) for key, inner in item.items() if inner is not None
+                )
         elif value is not None:
             yield name, value
 
 
 def _text(path: str, value: object, form: Form) -> str:
     name = path.rpartition(".")[2]
-    if name in _NUMBERS or name in ("net", "vat", "total"):
+    if name in _NUMBERS:
         return _number(Decimal(str(value)), form)
     return str(value)
 
@@ -184,7 +214,7 @@ def _general(general: etree._Element, record: Mapping[str, Any], form: Form) -> 
     _put(general, "MHSo", None, form)
     _put(general, "NLap", record["issue_date"], form)
     _put(general, "DVTTe", record["currency"], form)
-    etree.SubElement(general, "TGia").text = _number(Decimal(1), form)
+    etree.SubElement(general, "TGia").text = _text("exchange_rate", record["exchange_rate"], form)
     _put(general, "HTTToan", record["payment_method"], form)
     if record["related_invoice"] is not None:
         _related(etree.SubElement(general, "TTHDLQuan"), record["related_invoice"], form)
@@ -205,37 +235,32 @@ def _related(related: etree._Element, text: str, form: Form) -> None:
 
 
 def _line(element: etree._Element, line: Mapping[str, Any], form: Form) -> None:
-    etree.SubElement(element, "TChat").text = "1"
+    etree.SubElement(element, "TChat").text = str(line["nature"])
     for field in ("no", "name", "unit", "quantity", "unit_price"):
         value = line[field]
         _put(element, _LINE_TAGS[field], None if value is None else _text(field, value, form), form)
-    if form.empty:
-        etree.SubElement(element, "TLCKhau").text = _number(Decimal(0), form)
-        etree.SubElement(element, "STCKhau").text = _number(Decimal(0), form)
+    for field, tag in (("discount_rate", "TLCKhau"), ("discount", "STCKhau")):
+        if line.get(field) is not None:
+            etree.SubElement(element, tag).text = _text(field, line[field], form)
     amount, rate = line["amount"], line["vat_rate"]
     _put(element, "ThTien", None if amount is None else _text("amount", amount, form), form)
     _put(element, "TSuat", rate, form)
-    if form.line_tax and amount is not None and rate is not None:
-        net = Decimal(amount)
-        tax = _round(net * vat.percent(rate))
+    if line.get("vat") is not None:
+        net, tax = Decimal(amount), Decimal(line["vat"])
         figures = {"VATAmount": tax, "Amount": net + tax}
         _others(element, {name: ("numeric", _number(value, form)) for name, value in figures.items()})
 
 
 def _totals(totals: etree._Element, record: Mapping[str, Any], form: Form) -> None:
-    by_rate: dict[str, Decimal] = {}
-    for line in record["lines"]:
-        if line["vat_rate"] is not None and line["amount"] is not None:
-            by_rate[line["vat_rate"]] = by_rate.get(line["vat_rate"], Decimal(0)) + Decimal(line["amount"])
     rates = etree.SubElement(totals, "THTTLTSuat")
-    for rate, net in by_rate.items():
+    for one in record["by_rate"]:
         row = etree.SubElement(rates, "LTSuat")
-        etree.SubElement(row, "TSuat").text = rate
-        etree.SubElement(row, "ThTien").text = _number(net, form)
-        etree.SubElement(row, "TThue").text = _number(_round(net * vat.percent(rate)), form)
-    for tag, field in (("TgTCThue", "net"), ("TgTThue", "vat"), ("TTCKTMai", None), ("TgTTTBSo", "total")):
-        value = "0" if field is None else record[field]
-        _put(totals, tag, None if value is None else _number(Decimal(value), form), form)
+        for tag, field in (("TSuat", "rate"), ("ThTien", "net"), ("TThue", "vat")):
+            etree.SubElement(row, tag).text = _text(field, one[field], form)
+    sums = (("TgTCThue", "net"), ("TgTThue", "vat"), ("TTCKTMai", "discount"), ("TgTTTBSo", "total"))
+    for tag, field in sums:
+        value = record[field]
+        _put(totals, tag, None if value is None else _text(field, value, form), form)
     _put(totals, "TgTTTBChu", record["total_in_words"], form)
 
 

@@ -1,4 +1,7 @@
-"""A specimen as a file: PDF with text, scanned PDF, JPEG, PNG or TIFF; the same one gives the same bytes."""
+"""A specimen as a file: PDF with text, scanned PDF, JPEG, PNG or TIFF; the same one gives the same bytes.
+
+The form "pdf-fonts-absent" is the PDF with text without the fonts that it is written in.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from reportlab.pdfgen.canvas import Canvas as PdfCanvas
 
 from pipeline.records import Pixels
 from pipeline.specimens.specimen import Page, Specimen
+from pipeline.specimens.unembedded import without_fonts
 
 DPI = {"id_card@1": 300, "receipt@1": 200, "invoice@1": 200}
 JPEG_QUALITY = 88
@@ -97,8 +101,13 @@ def _image(pages: Sequence[Page], codec: str, dpi: int, **options: int) -> bytes
     return data.getvalue()
 
 
+def _text_pdf_without_fonts(pages: Sequence[Page], dpi: int) -> bytes:
+    return without_fonts(_text_pdf(pages, dpi))
+
+
 _WRITERS: dict[str, Callable[[Sequence[Page], int], bytes]] = {
     "pdf": _text_pdf,
+    "pdf-fonts-absent": _text_pdf_without_fonts,
     "scanned-pdf": _scanned_pdf,
     "jpeg": _jpeg,
     "png": _png,
@@ -106,4 +115,12 @@ _WRITERS: dict[str, Callable[[Sequence[Page], int], bytes]] = {
 }
 FORMS = tuple(_WRITERS)
 ONE_PAGE = ("jpeg", "png")
-SUFFIX = {"pdf": ".pdf", "scanned-pdf": ".pdf", "jpeg": ".jpg", "png": ".png", "tiff": ".tiff"}
+TEXT = ("pdf", "pdf-fonts-absent")  # the wear is not in these
+SUFFIX = {
+    "pdf": ".pdf",
+    "pdf-fonts-absent": ".pdf",
+    "scanned-pdf": ".pdf",
+    "jpeg": ".jpg",
+    "png": ".png",
+    "tiff": ".tiff",
+}

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from random import Random
 
 from pipeline.specimens.canvas import Canvas, Colour, tint
+from pipeline.specimens.codes import qr
 from pipeline.specimens.invoice import Bill
 from pipeline.specimens.specimen import MARK, Page
 from pipeline.specimens.trade import amount
+from schemas import invoice_qr
 
 WIDTH, HEIGHT = 1654, 2339
 MARGIN = 96.0
@@ -72,6 +74,7 @@ _HEADINGS = {
     "plain": ("STT", "Tên hàng hóa, dịch vụ (Item)", "ĐVT", "SL", "Đơn giá", "Thành tiền", "TS GTGT"),
     "open": ("TT", "Hàng hóa", "Đơn vị", "Số lượng", "Giá", "Tiền", "% thuế"),
 }
+_IN_CODE = ("series", "number", "issue_date", "seller_tax_code", "total")
 _SHARES = (0.05, 0.37, 0.09, 0.11, 0.15, 0.16, 0.07)
 
 
@@ -103,6 +106,7 @@ class _Printer:
         self._parties()
         self._table()
         self._totals()
+        self._code()
         self._close_page()
         return tuple(self.pages)
 
@@ -289,6 +293,27 @@ class _Printer:
             self.canvas.text(
                 self.face, x, self.y + self.pitch, "(không ký: bản mẫu)", self.ink, align="centre"
             )
+
+    def _code(self) -> None:
+        """A QR code in one of its forms, where there is room; one of four invoices has none."""
+        plan, size = self.bill.plan, 240
+        number = int(plan["number"].raw)
+        form = ("A", "B", "C", None)[number % 4]
+        if form is None or self.y + size + 20 > BOTTOM:
+            return
+        code = {path: str(plan[path].normal) for path in _IN_CODE}
+        code |= {
+            "form_no": "1",
+            "series": code["series"][-6:],  # where the form's digit is not printed before it
+            "issue_date": code["issue_date"].replace("-", ""),
+            "name": MARK,
+            "authority_code": str(plan["tax_authority_code"].normal) if "tax_authority_code" in plan else "",
+        }
+        try:
+            text = invoice_qr.build(code, form)
+        except ValueError:  # too long beside an authority's code
+            text = invoice_qr.build(code, "B")
+        self.canvas.modules(qr(text), (WIDTH - size) / 2, self.y - 10, size)
 
     def _sum(self, label: str, path: str, bold: bool = False) -> None:
         """A total: label in the middle of the page, figure under the amounts."""

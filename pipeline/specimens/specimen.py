@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,15 @@ from pydantic import BaseModel
 
 from pipeline.records import Box, Pixels
 from schemas.id_card import IdCard
-from schemas.invoice import Invoice, InvoiceLine
-from schemas.receipt import Receipt, ReceiptLine
+from schemas.invoice import Invoice
+from schemas.receipt import Receipt
 
 MARK = "MẪU – SPECIMEN – KHÔNG CÓ GIÁ TRỊ"
 
 MODELS: Mapping[str, type[BaseModel]] = {"id_card": IdCard, "receipt": Receipt, "invoice": Invoice}
-LINES: Mapping[str, type[BaseModel]] = {"receipt": ReceiptLine, "invoice": InvoiceLine}
 VERSION: Mapping[str, str] = {"id_card": "id_card@1", "receipt": "receipt@1", "invoice": "invoice@1"}
 
-_LINE = re.compile(r"lines\[(\d+)\]\.(\w+)")
+_LINE = re.compile(r"(\w+)\[(\d+)\]\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +93,35 @@ class Specimen:
         return shape(schema, here)
 
 
-def shape(schema: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat paths → the schema's shape. Lines keep their order and are counted anew."""
-    record: dict[str, Any] = {name: [] if name == "lines" else None for name in MODELS[schema].model_fields}
-    lines: dict[int, dict[str, Any]] = {}
+def shape(schema: str, values: Mapping[str, Any], *, unasked: bool = False) -> dict[str, Any]:
+    """Flat paths → the schema's shape. Items of lists keep their order and are counted anew.
+
+    `unasked`: also the fields that a model is not asked for, which stand in XML alone.
+    """
+    model = MODELS[schema]
+    names = _names(model, unasked)
+    kinds = {name: model.model_fields[name].annotation for name in names}
+    items = {name: get_args(kind)[0] for name, kind in kinds.items() if get_origin(kind) is list}
+    record: dict[str, Any] = {name: [] if name in items else None for name in names}
+    rows: dict[str, dict[int, dict[str, Any]]] = {}
     for path, value in values.items():
         match = _LINE.fullmatch(path)
         if match:
-            row = lines.setdefault(int(match[1]), dict.fromkeys(LINES[schema].model_fields))
-            row[match[2]] = value
+            name, index, inner = match.groups()
+            row = rows.setdefault(name, {}).setdefault(
+                int(index), dict.fromkeys(_names(items[name], unasked))
+            )
+            row[inner] = value
         else:
             record[path] = value
-    if lines:
-        record["lines"] = [lines[index] for index in sorted(lines)]
+    for name, found in rows.items():
+        record[name] = [found[index] for index in sorted(found)]
     return record
+
+
+def _names(model: type[BaseModel], unasked: bool) -> list[str]:
+    left_out = () if unasked else getattr(model, "unasked", ())
+    return [name for name in model.model_fields if name not in left_out]
 
 
 def truth(schema: str, plan: Mapping[str, Value], pages: Iterable[Page]) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from pipeline.errors import UsageError
-from pipeline.specimens import files
+from pipeline.specimens import authority, einvoice, files
 from pipeline.specimens.making import KINDS, Preset, make
 from pipeline.specimens.specimen import Specimen
 
 TRUTH = "truth.jsonl"
+ANCHORS = ".trust-anchors"  # hidden, so that it is no document of the folder
 MOST = 1_000_000
 _USUAL = {
     "id_card_front": ("jpeg", "jpeg", "png", "scanned-pdf", "tiff", "pdf"),
@@ -37,34 +40,74 @@ def write(
     font_set: str = "standard",
     layouts: str | None = None,
     blank: float = 0.0,
+    xml: bool = False,
 ) -> list[dict[str, Any]]:
     """Writes `count` documents, the kinds by turns, and truth.jsonl; returns its lines as dicts.
 
     worn      True or False for all, None for either by chance; a PDF with text is never worn
-    formats   those to choose from ("pdf", "scanned-pdf", "jpeg", "png", "tiff"); none: the usual ones
+    formats   those to choose from: "pdf", "pdf-fonts-absent", "scanned-pdf", "jpeg", "png", "tiff"; none:
+              the usual ones
     blank     chance that a value is left out
+    xml       beside each invoice its e-invoice XML, signed by a test authority, of the same name but for the
+              suffix and with a line of its own in truth.jsonl; no value is left out of it. The authority's
+              certificate is put into the folder's ANCHORS
 
     The kind "id_card" is a front, a back, or both sides in one file. The same arguments give the same bytes,
     as long as the same fonts are installed, so repeating the command changes nothing. Raises UsageError for
     what is not known, and when the folder holds another truth.jsonl.
     """
     _check(count, kinds, formats, blank)
+    if xml and "invoice" not in kinds:
+        raise UsageError("only invoices have XML: ask for the kind invoice")
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     before = _lines(folder / TRUTH)
     lines: list[dict[str, Any]] = []
     for index in range(count):
         kind = kinds[index % len(kinds)]
-        specimen, form = _one(kind, seed * MOST + index, worn, tuple(formats), font_set, layouts, blank)
-        name = f"{kind}-{index + 1:05d}{files.SUFFIX[form]}"
-        lines.append(describe(specimen, name, form))
-        if before and (index >= len(before) or before[index] != _text(lines[-1])):
+        own = seed * MOST + index
+        specimen, form = _one(kind, own, worn, tuple(formats), font_set, layouts, blank)
+        name = f"{kind}-{index + 1:05d}"
+        printed = f"{name}{files.SUFFIX[form]}"
+        written = {printed: files.encode(specimen, form)}
+        lines.append(describe(specimen, printed, form))
+        if xml and kind == "invoice":
+            whole = specimen.truth
+            if blank:
+                preset: Preset = "worn" if specimen.worn else "clean"
+                whole = make(kind, own, preset=preset, fonts=font_set, layouts=layouts).truth
+            data, line = _einvoice(specimen, whole, own, f"{name}.xml")
+            written[f"{name}.xml"] = data
+            lines.append(line)
+        if before and before[: len(lines)] != [_text(line) for line in lines]:
             raise UsageError(f"{folder / TRUTH} holds the truth of other documents: choose another folder")
-        _keep(folder / name, files.encode(specimen, form))
-    if len(before) > count:
-        raise UsageError(f"{folder / TRUTH} holds the truth of {len(before)} documents, not {count}")
+        for file, content in written.items():
+            _keep(folder / file, content)
+    if len(before) > len(lines):
+        raise UsageError(f"{folder / TRUTH} holds the truth of {len(before)} documents, not {len(lines)}")
     _keep(folder / TRUTH, "".join(f"{_text(line)}\n" for line in lines).encode())
+    if xml:
+        (folder / ANCHORS).mkdir(exist_ok=True)
+        _keep(
+            folder / ANCHORS / "specimen-authority.pem",
+            authority.root().certificate.public_bytes(Encoding.PEM),
+        )
     return lines
+
+
+def _einvoice(
+    specimen: Specimen, truth: dict[str, Any], seed: int, file_name: str
+) -> tuple[bytes, dict[str, Any]]:
+    """Signed XML of an invoice, and its line of truth.jsonl."""
+    form = einvoice.Form.drawn(seed)
+    data = authority.sign(einvoice.xml_of(truth, form), way=authority.Way.drawn(seed), seed=seed)
+    told = einvoice.truth_of(truth, form)
+    line = {
+        "file": file_name, "kind": "invoice", "schema": specimen.schema, "format": "xml", "pages": 1,
+        "layout": form.version, "font": "", "worn": False, "record": told["record"],
+        "fields": [{"path": path, **field} for path, field in told["fields"].items()],
+    }  # fmt: skip
+    return data, line
 
 
 def _lines(path: Path) -> list[str]:
@@ -91,7 +134,7 @@ def describe(specimen: Specimen, file_name: str, form: str) -> dict[str, Any]:
         "pages": len(specimen.pages),
         "layout": specimen.layout,
         "font": specimen.font,
-        "worn": specimen.worn and form != "pdf",
+        "worn": specimen.worn and form not in files.TEXT,
         "record": specimen.truth["record"],
         "fields": [
             {"path": path, **field, "box": [round(side, 5) for side in field["box"]]}
@@ -116,7 +159,7 @@ def _one(
         chances = (4, 2, 0 if single else 4)
         side = rng.choices(("id_card_front", "id_card_back", "id_card"), chances)[0]
     form = rng.choice(formats or _USUAL[side])
-    is_worn = (rng.random() < 0.5 if worn is None else worn) and form != "pdf"
+    is_worn = (rng.random() < 0.5 if worn is None else worn) and form not in files.TEXT
     preset: Preset = "worn" if is_worn else "clean"
     specimen = make(side, seed, preset=preset, fonts=font_set, layouts=layouts, blank=blank)
     if len(specimen.pages) > 1 and form in files.ONE_PAGE:

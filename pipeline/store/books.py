@@ -34,7 +34,7 @@ from pipeline.store.entities import (
     Repair,
 )
 from pipeline.store.failures import reopen
-from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, witnesses
+from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, parts, witnesses
 
 _NAMED = 100  # differences that are told one by one
 _BATCH = 2000  # documents put back in one transaction
@@ -83,10 +83,12 @@ class Books:
         """Puts right what can be worked out from what is there, and says what it did; nothing is made up.
 
         Documents whose result is not whole are pending again, results that belong to no finished document
-        go, and the documents are counted anew. Lanes may work meanwhile.
+        go, and the documents are counted anew. Files of a document whose rows are gone come with the next
+        listing of it. Lanes may work meanwhile.
         """
         with self._db.write(durable=True) as connection:
-            again = _read_again(self._db, connection, (_without_result(job), _with_other_pages(job)))
+            unlike = (_without_result(job), _with_other_pages(job), _with_other_parts(job))
+            again = _read_again(self._db, connection, unlike)
             dropped = _drop_results(self._db, connection, job)
             strays = _drop_rows_of_nobody(connection)
             before, there = _count_again(connection, job)
@@ -126,6 +128,13 @@ def _wrong(job: Job) -> Iterator[tuple[Any, str, Select[tuple[str, Any]]]]:
         "has {0} page rows, not one for each of its pages",
         select(uri, kept).where(*_with_other_pages(job)),
     )
+    files, of_files = _parts_kept(), _pages_of_parts()
+    yield "part_rows", "has {0} part rows, not one for each file", select(uri, files).where(*_torn(job))
+    yield (
+        "part_rows",
+        "has {0} pages in its parts, not as many as it has",
+        select(uri, of_files).where(*_with_other_parts(job)),
+    )
 
 
 # what is wrong with a document, as conditions
@@ -144,6 +153,16 @@ def _with_other_pages(job: Job) -> tuple[ColumnElement[bool], ...]:
     return documents.c.job_id == job.id, finished, _pages_kept() != func.coalesce(documents.c.pages, 0)
 
 
+def _torn(job: Job) -> tuple[ColumnElement[bool], ...]:
+    return documents.c.job_id == job.id, documents.c.parts.is_not(None), _parts_kept() != documents.c.parts
+
+
+def _with_other_parts(job: Job) -> tuple[ColumnElement[bool], ...]:
+    finished = documents.c.state.in_(FINISHED)
+    several = documents.c.parts.is_not(None)
+    return documents.c.job_id == job.id, finished, several, _pages_of_parts() != documents.c.pages
+
+
 def _of_nobody(table: Table) -> ColumnElement[bool]:
     return ~exists().where(documents.c.id == table.c.document_id)
 
@@ -154,6 +173,15 @@ def _has_extraction() -> ColumnElement[bool]:
 
 def _pages_kept() -> ScalarSelect[int]:
     return select(func.count()).where(pages.c.document_id == documents.c.id).scalar_subquery()
+
+
+def _parts_kept() -> ScalarSelect[int]:
+    return select(func.count()).where(parts.c.document_id == documents.c.id).scalar_subquery()
+
+
+def _pages_of_parts() -> ScalarSelect[int]:
+    kept = select(func.coalesce(func.sum(parts.c.pages), 0)).where(parts.c.document_id == documents.c.id)
+    return kept.scalar_subquery()
 
 
 # putting right
@@ -179,7 +207,7 @@ def _drop_results(db: Database, connection: Connection, job: Job) -> int:
 def _drop_rows_of_nobody(connection: Connection) -> int:
     return sum(
         connection.execute(delete(table).where(_of_nobody(table))).rowcount
-        for table in (witnesses, checks, fields, extractions, pages)
+        for table in (witnesses, checks, fields, extractions, pages, parts)
     )
 
 

@@ -104,7 +104,7 @@ class Lease:
 class Difference:
     """One place where the books do not add up."""
 
-    kind: Literal["submitted", "no_extraction", "orphan_extraction", "page_rows", "field_rows"]
+    kind: Literal["submitted", "no_extraction", "orphan_extraction", "page_rows", "part_rows", "field_rows"]
     message: str
     uri: str | None = None
 

@@ -14,12 +14,11 @@ from sqlalchemy import column, select, table
 from pipeline.errors import UsageError
 from pipeline.outputs import whole
 from pipeline.printable import as_json
-from pipeline.records import Extraction
 from pipeline.settings import SourceSettings
 from pipeline.store import formats, views
 from pipeline.store.books import Books
 from pipeline.store.database import Database
-from pipeline.store.entities import Job, View
+from pipeline.store.entities import Job, StoredExtraction, View
 from pipeline.store.failures import Failures
 from pipeline.store.jobs import Jobs
 from pipeline.store.query import Rows
@@ -127,7 +126,7 @@ def _jsonl(db: Database, job: Job, file: IO[bytes]) -> int:
     )
     for found in Results(db, Jobs(db)).extractions(job):
         record = {name: found.extraction.record.get(name) for name in names}
-        _line(file, found.uri, job, found.extraction.state, None, record, _told(found.extraction))
+        _line(file, found.uri, job, found.extraction.state, None, record, _told(found))
         number += 1
     for failure in Failures(db).each(job):
         if failure.failure.page is None:
@@ -136,10 +135,13 @@ def _jsonl(db: Database, job: Job, file: IO[bytes]) -> int:
     return number
 
 
-def _told(extraction: Extraction) -> dict[str, Any]:
-    """Where each value came from, and what witnesses say of it."""
+def _told(found: StoredExtraction) -> dict[str, Any]:
+    """Where each value came from, what witnesses say of it, and the files of a document of several."""
+    extraction = found.extraction
+    parts = [{"uri": part.uri, "pages": part.pages, "sha256": part.sha256} for part in found.parts]
     sources = {field.path: field.source for field in extraction.fields if field.value is not None}
-    return {"sources": sources, "witnesses": [asdict(item) for item in extraction.testimony]}
+    told = {"sources": sources, "witnesses": [asdict(item) for item in extraction.testimony]}
+    return {**told, "parts": parts} if parts else told
 
 
 def _line(

@@ -16,12 +16,13 @@ from sqlalchemy import BigInteger, Connection, and_, literal_column, select
 from pipeline.store import rows
 from pipeline.store.database import Database
 from pipeline.store.tables import documents, extractions, invoice_index, jobs
+from schemas.fields import whole_tax_code
 from schemas.identity import identity
 from schemas.payment import payment
-from schemas.registry import resolve
+from schemas.registry import BUILT_IN, resolve
 from schemas.related import related
 
-_SCHEMA = "invoice@1"
+_SCHEMAS = tuple(f"invoice@{version}" for version in BUILT_IN["invoice"])
 _BATCH = 1000  # documents in one transaction
 _LARGEST = 2**63 - 1
 
@@ -44,7 +45,7 @@ SET rules = excluded.rules, identity = excluded.identity, seller = excluded.sell
 
 def update(db: Database) -> int:
     """Makes the rows that are missing or old, in small transactions; returns their number."""
-    rules = resolve(_SCHEMA).hash  # of all code that a row comes from
+    rules = resolve(_SCHEMAS[-1]).hash  # of all code that a row comes from
     last, made = 0, 0
     while True:
         with db.write() as connection:
@@ -59,7 +60,7 @@ def update(db: Database) -> int:
 def _without_row(connection: Connection, rules: str, last: int) -> list[tuple[int, Mapping[str, Any]]]:
     """The next results of which these rules made no row; locked until the transaction ends."""
     # With "+" no index of the jobs' documents is used: SQLite would sort all of them for each batch.
-    ours = connection.execute(select(jobs.c.id).where(jobs.c.schema == _SCHEMA)).scalars().all()
+    ours = connection.execute(select(jobs.c.id).where(jobs.c.schema.in_(_SCHEMAS))).scalars().all()
     mine = and_(invoice_index.c.document_id == extractions.c.document_id, invoice_index.c.rules == rules)
     query = (
         select(extractions.c.document_id, extractions.c.record)
@@ -78,26 +79,37 @@ def _without_row(connection: Connection, rules: str, last: int) -> list[tuple[in
 
 
 def row(document: int, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The index's row of one record of `invoice@1`, but for the hash of the rules."""
+    """The index's row of one record of the schema `invoice`, but for the hash of the rules."""
     seller, total = record.get("seller_tax_code"), record.get("total")
     own = identity(seller, record.get("form_no"), record.get("series"), record.get("number"))
     other = related(record.get("related_invoice"), seller)
     return {
         "document_id": document,
         "identity": None if own is None else str(own),
-        "seller": seller,
+        "seller": None if seller is None else whole_tax_code(seller),
         "seller_name": record.get("seller_name"),
         "buyer": record.get("buyer_tax_code"),
         "number": record.get("number"),
         "issue_date": record.get("issue_date"),
         "total": total,
-        "total_vnd": None if total is None or record.get("currency") not in (None, "VND") else _dong(total),
+        "total_vnd": _dong(total, record),
         "payment": payment(record.get("payment_method")),
         "relation": None if other is None else other.relation,
         "related": None if other is None or other.other is None else str(other.other),
     }
 
 
-def _dong(total: str) -> int | None:
-    whole = int(Decimal(total).quantize(Decimal(1), ROUND_HALF_UP))
+def rate(record: Mapping[str, Any]) -> Decimal | None:
+    """How many đồng one unit of the invoice's currency is; None where that is not printed."""
+    if record.get("currency") in (None, "VND"):
+        return Decimal(1)
+    printed = record.get("exchange_rate")
+    return None if printed is None else Decimal(printed)
+
+
+def _dong(total: str | None, record: Mapping[str, Any]) -> int | None:
+    unit = rate(record)
+    if total is None or unit is None:
+        return None
+    whole = int((Decimal(total) * unit).quantize(Decimal(1), ROUND_HALF_UP))
     return whole if abs(whole) <= _LARGEST else None

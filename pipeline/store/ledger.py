@@ -44,6 +44,13 @@ FROM chosen WHERE documents.id = chosen.id
 RETURNING job_id, documents.id, uri, etag, lease_token, attempts, ready_at, losses, suspect, size, parts
 """
 
+_DUE = """
+SELECT uri FROM documents
+WHERE job_id = :job AND state = 'pending' AND suspect = false AND ready_at <= @now
+ORDER BY ready_at, id
+LIMIT :limit
+"""
+
 # Documents whose lease is over become pending again, as suspects, or are given up.
 _TAKE_BACK = """
 WITH chosen AS MATERIALIZED (
@@ -210,6 +217,11 @@ class Ledger:
             parts = files.of(connection, several) if several else {}
         leases = [_lease(row, parts.get(row[1], ())) for row in found]
         return sorted(leases, key=lambda lease: lease.document_id)
+
+    def due(self, job: Job, limit: int) -> list[str]:
+        """The URIs of the documents that `claim` would give next, without a claim."""
+        with self._db.read() as connection:
+            return [uri for (uri,) in self._db.sql(connection, _DUE, job=job.id, limit=limit)]
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         """Lengthens leases from now; returns those that are lost, whose work is to be dropped."""

@@ -21,12 +21,13 @@ from sqlalchemy import select
 from pipeline.errors import UsageError
 from pipeline.outputs import whole
 from pipeline.settings import SourceSettings
-from pipeline.store import named
+from pipeline.store import invoices, named
 from pipeline.store.database import Database
 from pipeline.store.query import Rows
 from pipeline.store.tables import extractions
 from pipeline.store.values import batches
 from schemas import vat
+from schemas.law import Law
 
 _COLUMNS = (
     "STT",
@@ -90,6 +91,7 @@ def export(
     since: date | None = None,
     until: date | None = None,
     buyer: str | None = None,
+    law: Law | None = None,
     seconds: float = 300.0,
     settings: SourceSettings | None = None,
 ) -> Listed:
@@ -107,7 +109,7 @@ def export(
     with whole(str(out), settings or SourceSettings()) as file:
         book = xlsx.Book()
         kept = list(_chosen(db, since, until, buyer, seconds))
-        remarks = _payments(db, seconds) if kept else {}
+        remarks = _payments(db, law, seconds) if kept else {}
         number = book.add("01-1", Rows(_COLUMNS, _list(db, kept, remarks, sums), {}))
         book.add("Để riêng", Rows((*_COLUMNS[1:], "Lý do"), iter(sums.aside), {}))
         book.save(file)
@@ -127,9 +129,9 @@ def _chosen(
                 yield item
 
 
-def _payments(db: Database, seconds: float) -> dict[str, str]:
+def _payments(db: Database, law: Law | None, seconds: float) -> dict[str, str]:
     """A remark for each document whose payment is in cash or open, and matters."""
-    with named.ask(db, "payment", seconds=seconds) as rows:
+    with named.ask(db, "payment", law=law, seconds=seconds) as rows:
         uri, payment = rows.columns.index("document_uri"), rows.columns.index("payment")
         return {row[uri]: _PAYMENT[row[payment]] for row in rows if row[payment] in _PAYMENT}
 
@@ -149,8 +151,8 @@ def _list(
             if item["aside"] or not parts:
                 sums.aside.append(_aside(item, record))
                 continue
-            remark = "; ".join(_remarks(item, parts, payments))
-            for part in parts:
+            remark = "; ".join(_remarks(item, record, parts, payments))
+            for part in _in_dong(parts, record):
                 sums.net += part.net
                 sums.vat += part.vat
                 yield (next(numbers), *_row(item, record, part, remark))
@@ -194,7 +196,18 @@ def _aside(item: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Any, ...
     return (*_row(item, record, None, ""), why)
 
 
-def _remarks(item: Mapping[str, Any], parts: Sequence[Share], payments: Mapping[str, str]) -> Iterator[str]:
+def _in_dong(parts: Sequence[Share], record: Mapping[str, Any]) -> Iterator[Share]:
+    unit = invoices.rate(record) or Decimal(1)  # what has no rate is set aside
+    for part in parts:
+        yield part if unit == 1 else Share(part.rate, _dong(part.net * unit), _dong(part.vat * unit))
+
+
+def _remarks(
+    item: Mapping[str, Any],
+    record: Mapping[str, Any],
+    parts: Sequence[Share],
+    payments: Mapping[str, str],
+) -> Iterator[str]:
     if item["state"] == "review":
         yield "cần kiểm tra lại"
     if item["totals_differ"] == "yes":
@@ -204,6 +217,8 @@ def _remarks(item: Mapping[str, Any], parts: Sequence[Share], payments: Mapping[
         yield f"{verb} cho {item['related'] or 'hóa đơn không rõ số'}"
     if item["relation"] == "adjusted by":
         yield f"được điều chỉnh bởi {item['related'] or 'hóa đơn không rõ số'}"
+    if record.get("currency") not in (None, "VND"):
+        yield f"quy đổi từ {record['currency']}, tỷ giá {record.get('exchange_rate')}"
     if parts[0].rate is None:
         yield "chưa rõ thuế suất, hoặc nhiều thuế suất"
     if item["document_uri"] in payments:
@@ -220,36 +235,53 @@ def _bought(record: Mapping[str, Any]) -> str | None:
 def shares(record: Mapping[str, Any]) -> tuple[Share, ...]:
     """Net and VAT of an invoice by rate, as its paper says: nothing is computed that it does not bear out.
 
-    Of several rates each has its own share where the lines' amounts add up to the net, and their VAT at these
-    rates, in whole đồng, to the VAT; else the invoice is one share without a rate. Empty where net or VAT are
-    not known.
+    Several rates have shares of their own where what is printed by rate, or else the lines at their rates,
+    add up to the printed net and VAT; else the invoice is one share without a rate. Empty where net or VAT is
+    unknown.
     """
     net, tax = _amount(record.get("net")), _amount(record.get("vat"))
-    nets = _by_rate(record.get("lines") or ())
-    rates = {record["vat_rate"]} if record.get("vat_rate") else set(nets)
+    lines = [line for line in record.get("lines") or () if line.get("amount") is not None]
+    own = record.get("vat_rate")
+    rates = {_single(own)} if own else {_single(line.get("vat_rate")) for line in lines}
     rate = next(iter(rates)) if len(rates) == 1 else None
     if tax is None and rate is not None and vat.percent(rate) == 0:
         tax = Decimal(0)
     if net is None or tax is None:
         return ()
-    if rate is None and nets and sum(nets.values()) == net:
-        parts = tuple(Share(one, part, _dong(part * vat.percent(one))) for one, part in sorted(nets.items()))
-        if sum(part.vat for part in parts) == tax:
-            return parts
+    if rate is None:
+        for parts in (_printed(record.get("by_rate") or ()), _of_lines(lines)):
+            if parts and sum(part.net for part in parts) == net and sum(part.vat for part in parts) == tax:
+                return parts
     return (Share(rate, net, tax),)
 
 
-def _by_rate(lines: Sequence[Mapping[str, Any]]) -> dict[str, Decimal]:
-    """The lines' amounts by rate; empty where a line with an amount has no rate."""
+def _printed(rows: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
+    """The totals by rate; empty where one of them lacks its rate, net or VAT."""
+    found = []
+    for row in rows:
+        rate, net, tax = _single(row.get("rate")), _amount(row.get("net")), _amount(row.get("vat"))
+        if tax is None and rate is not None and vat.percent(rate) == 0:
+            tax = Decimal(0)
+        if rate is None or net is None or tax is None:
+            return ()
+        found.append(Share(rate, net, tax))
+    return tuple(found)
+
+
+def _of_lines(lines: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
+    """The lines' amounts by rate with their VAT in whole đồng; empty where a line has no rate."""
     nets: dict[str, Decimal] = {}
     for line in lines:
-        amount, rate = _amount(line.get("amount")), line.get("vat_rate")
-        if amount is None:
-            continue
+        rate = _single(line.get("vat_rate"))
         if rate is None:
-            return {}
-        nets[rate] = nets.get(rate, Decimal(0)) + amount
-    return nets
+            return ()
+        nets[rate] = nets.get(rate, Decimal(0)) + Decimal(line["amount"])
+    return tuple(Share(rate, net, _dong(net * vat.percent(rate))) for rate, net in sorted(nets.items()))
+
+
+def _single(printed: str | None) -> str | None:
+    """The rate, where the text names one and not several."""
+    return printed if printed is not None and len(vat.rates(printed)) == 1 else None
 
 
 def _amount(value: str | None) -> Decimal | None:

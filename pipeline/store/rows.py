@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -22,6 +23,7 @@ from pipeline.records import (
     Flag,
     PageRecord,
     PageResult,
+    Signature,
     Testimony,
     TextLayer,
     Word,
@@ -254,14 +256,16 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
     fields = [
         [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
     ]
-    return {
+    made = {
         "page": record.page,
         "fields": fields,
         "codes": [[c.kind, c.text, c.box] for c in record.codes],
         "flags": [[flag.code, flag.message] for flag in record.flags],
         "seams": record.seams,
         **({} if record.text is None else {"text": _text(record.text)}),
+        **({} if record.reader is None else {"reader": _text(record.reader)}),
     }
+    return made if record.signature is None else made | {"signature": asdict(record.signature)}
 
 
 def _text(layer: TextLayer) -> dict[str, Any]:
@@ -295,7 +299,9 @@ def _page_record_from(text: str) -> PageRecord:
             Flag(FlagCode(code), message) for code, message in data.get("flags", ())
         ),  # pages read before there were flags have none
         tuple(data.get("seams", ())),  # and those read before there were passes have none of these
+        Signature(**data["signature"]) if "signature" in data else None,
         _text_from(data["text"]) if "text" in data else None,
+        reader=_text_from(data["reader"]) if "reader" in data else None,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import UsageError, one_line
 from schemas.dates import day
-from schemas.fields import tax_code
+from schemas.fields import tax_code, whole_tax_code
 from schemas.text import unaccented
 
 _HEADINGS = {
@@ -97,4 +97,4 @@ def _supplier(cells: dict[str, str]) -> Supplier:
     if "tax_code" not in cells:
         raise ValueError("there is no tax code")
     since, until = (day(cells[name]) if name in cells else None for name in ("since", "until"))
-    return Supplier(tax_code(cells["tax_code"]), since, until, cells.get("note"))
+    return Supplier(whole_tax_code(tax_code(cells["tax_code"])), since, until, cells.get("note"))

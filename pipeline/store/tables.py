@@ -267,7 +267,7 @@ invoice_index = Table(
     Column("number", Text),
     Column("issue_date", Text),  # ISO 8601
     Column("total", Text),  # canonical, in the invoice's currency
-    Column("total_vnd", BigInteger),  # whole đồng; NULL where the paper is in another currency
+    Column("total_vnd", BigInteger),  # whole đồng; NULL in another currency without its rate
     Column("payment", Text, nullable=False),  # without cash, cash or unknown
     Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
     Column("related", Text),  # the other's identity

@@ -3,7 +3,8 @@
 `invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
 list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. Last
 come `sources`, a JSON object of the source of each value ("read", "xml" …), and `witnesses`, a JSON list of
-what others say of them (as in the table of that name); in a line's view both are those of the line.
+what others say of them (as in the table of that name); in a line's view both are those of the line. A
+document's view ends with `signature` where the schema is found in e-invoices: the verdict on that of the XML.
 
 Values come from `extractions.record`, where all of them stand in canonical text.
 
@@ -25,23 +26,29 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect
 
+from pipeline.einvoice import judged
+from pipeline.einvoice.reading import is_in_xml
 from pipeline.errors import Permanent, Reason
 from pipeline.store import reader
 from pipeline.store.database import Database
 from pipeline.store.entities import Column, View
+from schemas.in_xml import ROOT
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
 _FIXED = ("document_uri", "job", "state")
-# Paths that no field has: where each value came from, and what witnesses say of it, as JSON.
-SOURCES, WITNESSES = ("@sources",), ("@witnesses",)
+# Paths that no field has: where each value came from, and what witnesses say of it, as JSON; and the verdict
+# on the signature.
+SOURCES, WITNESSES, SIGNATURE = ("@sources",), ("@witnesses",), ("@signature",)
+_TOLD = (SOURCES, WITNESSES, SIGNATURE)
 _LONGEST = 63  # bytes of a name in PostgreSQL
 
 
 def of(spec: SchemaSpec) -> tuple[View, ...]:
     """The views of a schema version: the document's first, then one for each list."""
     base = _shortened(f"{_snake(spec.name)}_v{spec.version}")
-    views = [View(base, tuple(_columns(spec.shape.fields, _FIXED)))]
+    columns = tuple(_columns(spec.shape.fields, _FIXED))
+    views = [View(base, (*columns, *_signature(spec, columns)))]
     names = {base}
     for path, item in _lists(spec.shape.fields, ()):
         name = _unique("_".join((base, *path)), names)
@@ -49,6 +56,12 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
         nodes = item.fields if isinstance(item, Group) else (item,)
         views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path))
     return tuple(views)
+
+
+def _signature(spec: SchemaSpec, columns: Sequence[Column]) -> Iterator[Column]:
+    if spec.shape.xml_root == ROOT and is_in_xml(spec.shape):
+        name = _unique("signature", {*_FIXED, *(column.name for column in columns)})
+        yield Column(name, SIGNATURE, "text")
 
 
 def _columns(
@@ -220,7 +233,7 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "documents.state AS state",
         *line,
         *(
-            f"{told(view, column) if column.path in (SOURCES, WITNESSES) else value(source, column)}"
+            f"{told(view, column) if column.path in _TOLD else value(source, column)}"
             f" AS {db.quote(column.name)}"
             for column in view.columns
         ),
@@ -231,6 +244,11 @@ def _definition(db: Database, view: View, result_view: str) -> str:
     return f"CREATE VIEW {db.quote(view.name)} AS SELECT {', '.join(selected)} FROM {joined} WHERE {where}"
 
 
+# Of the checks of several parts of a document, first one that failed.
+_VERDICT = (
+    f"(SELECT found FROM checks WHERE document_id = documents.id AND code = '{judged.CODE}'"
+    " ORDER BY passed, number LIMIT 1)"
+)
 _POSTGRES_TYPES = {
     "text": "text",
     "decimal": "numeric",
@@ -260,6 +278,8 @@ def _sqlite_value(source: str, column: Column) -> str:
 
 
 def _sqlite_told(view: View, column: Column) -> str:
+    if column.path == SIGNATURE:
+        return _VERDICT
     if column.path == SOURCES:
         name, where = _named("path", view, "item.key")
         return (
@@ -274,6 +294,8 @@ def _sqlite_told(view: View, column: Column) -> str:
 
 
 def _postgres_told(view: View, column: Column) -> str:
+    if column.path == SIGNATURE:
+        return _VERDICT
     if column.path == SOURCES:
         name, where = _named("path", view, "item.line - 1")
         return (

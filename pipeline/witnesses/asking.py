@@ -9,7 +9,7 @@ from itertools import combinations
 from pipeline.records import Check, Field, Testimony
 from pipeline.witnesses import codes, mrz, readings, text
 from pipeline.witnesses.witness import NAMES, Subject, Witness
-from schemas.checks import guarded
+from schemas.checks import Severity, guarded
 from schemas.text import match
 
 # Each finds its witnesses in a document, and what is wrong with them.
@@ -38,7 +38,7 @@ def ask(subject: Subject) -> Answers:
     A value that a witness contradicts is a failed check, and so is a value that two witnesses offer and do
     not agree about. No value is changed.
     """
-    found = [item for find in WITNESSES for item in find(subject)]
+    found = [item for find in WITNESSES for item in guarded(find, subject)]
     checks = [item for item in found if isinstance(item, Check)]
     said: list[_Said] = []
     for witness in (item for item in found if not isinstance(item, Check)):
@@ -90,7 +90,9 @@ def _differs(said: Testimony, name: str, field: Field) -> Check:
     if match(str(said.raw), shown) == "unaccented":
         message += "; they differ in diacritics only"
     expected = said.raw if said.value is None else str(said.value)
-    return Check(_code(said), False, "error", message, (field.path,), expected, str(field.value))
+    # A reader of pixels may be wrong itself, as the first one may; what the others have is written, not read.
+    severity: Severity = "warning" if said.source == "reader" else "error"
+    return Check(_code(said), False, severity, message, (field.path,), expected, str(field.value))
 
 
 def _code(said: Testimony) -> str:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from pipeline import textlayer
-from pipeline.records import Box, PageRecord, Word
+from pipeline.records import Box, TextLayer, Word
 from schemas import numbers
 from schemas.text import tidy, tone_folded
 
+_MOST = 2000  # occurrences of a token that are looked at
 _TOKEN = re.compile(r"[^\W_]+")
 _DAY = re.compile(
     r"([0-9]{1,2}) ?[/.-] ?([0-9]{1,2}) ?[/.-] ?([0-9]{4})(?![0-9])"
@@ -30,6 +31,9 @@ _DAY = re.compile(
 _FIGURE = re.compile(r"[-−(]?[0-9][0-9.,]*(?:[đ₫%]|VN[DĐ]|USD)?\)?", re.IGNORECASE)
 
 
+Line = tuple[int, int]  # page, and line of print on it from the top
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Words of a page that stand together, as printed."""
@@ -37,15 +41,11 @@ class Place:
     page: int
     text: str
     box: Box
-
-    @property
-    def middle(self) -> float:
-        return (self.box[1] + self.box[3]) / 2
+    lines: frozenset[Line]
 
     def beside(self, other: Place) -> bool:
         """Whether both are on one line of one page."""
-        height = max(self.box[3] - self.box[1], other.box[3] - other.box[1])
-        return self.page == other.page and abs(self.middle - other.middle) <= height / 2
+        return not self.lines.isdisjoint(other.lines)
 
     def overlaps(self, box: Box) -> bool:
         (a, b, c, d), (e, f, g, h) = self.box, box
@@ -56,9 +56,8 @@ class Place:
 class _Token:
     text: str
     word: Word
-    glued: tuple[
-        bool, bool
-    ]  # a digit or letter of the same word stands right before, or behind, a point or dash
+    before: bool  # a sign joins it to digits of the same word that stand before it: of 1.100.000, 100 and 000
+    behind: bool
 
 
 class Layer:
@@ -66,63 +65,75 @@ class Layer:
 
     def __init__(self, page: int, words: Sequence[Word]) -> None:
         self.page = page
-        self.lines = textlayer.lines(words)
-        across = [token for line in self.lines for word in line for token in _tokens(word)]
+        lines = textlayer.lines(words)
+        self._line = {word: (page, number) for number, line in enumerate(lines) for word in line}
+        self.words = [self._place([word]) for line in lines for word in line]
+        across = [token for line in lines for word in line for token in _tokens(word)]
         self._orders = (across, [token for word in words for token in _tokens(word)])
-        self._starts: list[dict[str, list[int]]] = []
-        for order in self._orders:
-            starts: dict[str, list[int]] = {}
-            for at, token in enumerate(order):
-                starts.setdefault(token.text, []).append(at)
-            self._starts.append(starts)
+        self._starts = [_positions(order) for order in self._orders]
+        self._found: dict[str, list[Place]] = {}
+        self._sorted: list[Decimal] | None = None
         self.figures: dict[Decimal, list[Place]] = {}
-        for word in words:
-            for value in _values(word.text):
-                self.figures.setdefault(value, []).append(Place(page, word.text, word.box))
-
+        for place in self.words:
+            for value in _values(place.text):
+                self.figures.setdefault(value, []).append(place)
         self.days: dict[str, list[Place]] = {}
-        for line in self.lines:
-            for day, place in _days(page, line):
-                self.days.setdefault(day, []).append(place)
+        for line in lines:
+            for day, some in _days(line):
+                self.days.setdefault(day, []).append(self._place(some))
+
+    def near(self, value: Decimal) -> Sequence[Decimal]:
+        """Figures that differ from the value by no more than a thousandth of it."""
+        if self._sorted is None:
+            self._sorted = sorted(self.figures)
+        reach = abs(value) / 1000
+        return self._sorted[
+            bisect_left(self._sorted, value - reach) : bisect_right(self._sorted, value + reach)
+        ]
+
+    @property
+    def tokens(self) -> Iterator[tuple[str, Place]]:
+        """Each token with its word, in one order."""
+        yield from ((token.text, self._place([token.word])) for token in self._orders[0])
 
     def find(self, text: str) -> list[Place]:
         """Where the text stands, whatever its capitals, commas and line breaks. Not within longer numbers."""
-        wanted = tokens(text)
-        if not wanted:
-            return []
-        places: dict[Box, Place] = {}
+        if text not in self._found:
+            wanted = tokens(text)
+            places: dict[Box, Place] = {}
+            for order, starts in zip(self._orders, self._starts, strict=True):
+                held = [(starts.get(token, ()), anchor) for anchor, token in enumerate(wanted)]
+                positions, anchor = min(held, key=lambda item: len(item[0]), default=((), 0))
+                for some in _runs(order, positions, anchor, len(wanted)):
+                    same = [token.text for token in some] == wanted
+                    if same and not (some[0].before or some[-1].behind):
+                        place = self._of(some)
+                        places.setdefault(place.box, place)
+            self._found[text] = list(places.values())
+        return self._found[text]
+
+    def nearly(self, wanted: Sequence[str]) -> Iterator[tuple[str, Place]]:
+        """Runs of as many tokens as are wanted, at least two, of which one differs."""
         for order, starts in zip(self._orders, self._starts, strict=True):
-            for at in starts.get(wanted[0], ()):
-                some = order[at : at + len(wanted)]
-                if [token.text for token in some] == wanted and not (some[0].glued[0] or some[-1].glued[1]):
-                    place = self._place(some)
-                    places.setdefault(place.box, place)
-        return list(places.values())
+            for anchor in (0, 1):  # one of them is as wanted
+                for some in _runs(order, starts.get(wanted[anchor], ()), anchor, len(wanted)):
+                    found = [token.text for token in some]
+                    if sum(one != other for one, other in zip(found, wanted, strict=True)) == 1:
+                        yield " ".join(found), self._of(some)
 
-    def windows(self, length: int) -> Iterator[tuple[list[str], Place]]:
-        """All runs of so many tokens, in both orders."""
-        for order in self._orders:
-            for at in range(len(order) - length + 1):
-                some = order[at : at + length]
-                yield [token.text for token in some], self._place(some)
+    def _of(self, some: Sequence[_Token]) -> Place:
+        return self._place(list(dict.fromkeys(token.word for token in some)))
 
-    def single(self) -> Iterator[Place]:
-        """Each word for itself."""
-        for line in self.lines:
-            for word in line:
-                yield Place(self.page, word.text, word.box)
-
-    def _place(self, some: Sequence[_Token]) -> Place:
-        words = list(dict.fromkeys(token.word for token in some))
-        return Place(self.page, " ".join(word.text for word in words), _around(word.box for word in words))
+    def _place(self, words: Sequence[Word]) -> Place:
+        text = " ".join(word.text for word in words)
+        lines = frozenset(self._line[word] for word in words)
+        return Place(self.page, text, _around(word.box for word in words), lines)
 
 
-def layers(pages: Iterable[PageRecord]) -> list[Layer]:
-    """Of the pages that have text which stands on paper as well."""
+def layers(texts: Iterable[tuple[int, TextLayer | None]]) -> list[Layer]:
+    """Of the pages, by their numbers, that have text which stands on paper as well."""
     return [
-        Layer(page.page, page.text.words)
-        for page in pages
-        if page.text is not None and page.text.trusted and page.text.words
+        Layer(page, text.words) for page, text in texts if text is not None and text.trusted and text.words
     ]
 
 
@@ -133,17 +144,33 @@ def tokens(text: str) -> list[str]:
 def _tokens(word: Word) -> Iterator[_Token]:
     folded = word.text.casefold()
     found = list(_TOKEN.finditer(folded))
-    for at, match in enumerate(found):
-        before = at > 0 and _joined(folded[found[at - 1].end() : match.start()], folded, match.start())
-        behind = at + 1 < len(found) and _joined(
-            folded[match.end() : found[at + 1].start()], folded, found[at + 1].start()
-        )
-        yield _Token(tone_folded(match[0]), word, (before, behind))
+    if not found:
+        return
+    joined = [_joined(folded, one.end(), other.start()) for one, other in itertools.pairwise(found)]
+    for match, before, behind in zip(found, [False, *joined], [*joined, False], strict=True):
+        yield _Token(tone_folded(match[0]), word, before, behind)
 
 
-def _joined(sign: str, text: str, then: int) -> bool:
-    """Whether a sign between two tokens joins them to one number: 1.100, 26/11."""
-    return sign in (".", ",", "/", "-") and text[then].isdigit() and text[then - 2].isdigit()
+def _positions(order: Sequence[_Token]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for at, token in enumerate(order):
+        found.setdefault(token.text, []).append(at)
+    return found
+
+
+def _runs(
+    order: Sequence[_Token], positions: Sequence[int], anchor: int, length: int
+) -> Iterator[Sequence[_Token]]:
+    """Runs of so many tokens, of which the one at `anchor` stands at one of the positions."""
+    for at in positions[:_MOST]:
+        some = order[max(0, at - anchor) : max(0, at - anchor + length)]
+        if len(some) == length:
+            yield some
+
+
+def _joined(text: str, end: int, then: int) -> bool:
+    """Whether one sign joins two tokens to one number: 1.100, 26/11."""
+    return then - end == 1 and text[end] in ".,/-" and text[end - 1].isdigit() and text[then].isdigit()
 
 
 def _values(word: str) -> tuple[Decimal, ...]:
@@ -157,17 +184,15 @@ def _values(word: str) -> tuple[Decimal, ...]:
         return ()
 
 
-def _days(page: int, line: Sequence[Word]) -> Iterator[tuple[str, Place]]:
-    """The days, ISO 8601, that stand on one line."""
+def _days(line: Sequence[Word]) -> Iterator[tuple[str, Sequence[Word]]]:
+    """The days, ISO 8601, that stand on one line, with their words."""
     text = " ".join(word.text for word in line)
     ends = list(itertools.accumulate(len(word.text) + 1 for word in line))
     for match in _DAY.finditer(text):
         day, month, year = (int(part) for part in match.groups() if part is not None)
         first, last = (bisect_right(ends, at) for at in (match.start(), match.end() - 1))
-        words = line[first : last + 1]
-        place = Place(page, " ".join(word.text for word in words), _around(word.box for word in words))
         with contextlib.suppress(ValueError):  # no day of the calendar
-            yield date(year, month, day).isoformat(), place
+            yield date(year, month, day).isoformat(), line[first : last + 1]
 
 
 def _around(boxes: Iterable[Box]) -> Box:

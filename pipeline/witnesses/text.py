@@ -1,4 +1,4 @@
-"""The text that a PDF brings along, as a witness of what was read from its pixels, or from its XML.
+"""The text that a PDF brings along, or that a second reader saw, as a witness of what was read otherwise.
 
 It bears a value out where the value stands on a page at its place: beside its label, in its line, within its
 box, or as often as values say it. It contradicts one only where that is sure: the value stands nowhere, and
@@ -9,33 +9,46 @@ nothing, nor does a layer that is not trusted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from pipeline.records import Check, Field, Testimony
-from pipeline.witnesses.layer import Layer, Place, layers, tokens
+from pipeline.witnesses.layer import Layer, Line, Place, layers, tokens
 from pipeline.witnesses.witness import NAMES, Subject, Witness
+from schemas.printed import Printed
 from schemas.same import same
 from schemas.shape import Leaf, leaf_path
+from schemas.text import unaccented
 
 _LONG = 5  # letters and digits: from here a value is its own, and is not found by chance
 _DIGITS = 4  # from here a figure with one other digit is that figure misread
+_LONGEST = 40  # characters: of a longer word no misreading is looked for
+_MOST = 2000  # occurrences of a value that are looked at
 _WORDS = 3  # from here a text with one other word is that text misread
 
 
 def found(subject: Subject) -> Iterator[Witness | Check]:
-    """One witness, where any page has text that can be trusted."""
-    if some := layers(subject.pages):
-        yield TextLayers(some, subject.fields, dict(subject.spec.shape.leaves()))
+    """One witness, where any page has text that can be trusted, and one where a second reader saw any."""
+    leaves = dict(subject.spec.shape.leaves())
+    texts = {
+        "text": layers((page.page, page.text) for page in subject.pages),
+        "reader": layers((page.page, page.reader) for page in subject.pages),
+    }
+    for source, some in texts.items():
+        if some:
+            yield TextLayers(some, subject.fields, leaves, source)
 
 
 class TextLayers:
-    """The text of all pages that have some."""
+    """The text of all pages that have some, from one source."""
 
-    source = "text"
-    name = NAMES["text"]
-
-    def __init__(self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf]) -> None:
+    def __init__(
+        self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf], source: str = "text"
+    ) -> None:
+        self.source, self.name = source, NAMES[source]
+        self._exact = (
+            source == "text"
+        )  # a reader misses lines and misreads words: only its figures contradict
         self._layers, self._leaves = some, leaves
         self._of_line: dict[str, list[Field]] = {}
         self._said: Counter[str] = Counter()  # how many fields have a value
@@ -45,10 +58,15 @@ class TextLayers:
                 if line := _line(field.path):
                     self._of_line.setdefault(line, []).append(field)
         self._found: dict[str, list[Place]] = {}
+        self._slips_of: dict[tuple[int, Printed | None], _Slips] = {}
+        self._columns: dict[str, bool] = {}
+        self._printed: dict[str, frozenset[Line]] = {}
         self._found_labels: dict[str, list[tuple[Layer, Place]]] = {}
 
     def testify(self, field: Field) -> Testimony:
         leaf = self._leaves.get(leaf_path(field.path))
+        if leaf is None and isinstance(field.value, int) and self._exact:
+            return self._of_list(field)
         if leaf is None or field.value is None:
             return Testimony(field.path, self.source, "silent")
         places = self._places(leaf, field)
@@ -74,6 +92,28 @@ class TextLayers:
                 value, place = beside
                 yield Testimony(field.path, self.source, "offers", place.text, value, place.page, place.box)
 
+    def _of_list(self, field: Field) -> Testimony:
+        """Of a list with its number of items: whether those stand on the pages of which any does.
+
+        An item is missing where none of its values stands anywhere, though most of the others do.
+        """
+        missing = there = 0
+        for line, items in self._of_line.items():
+            if line.startswith(f"{field.path}["):
+                own = [item for item in items if self._is_its_own(item)]
+                found = [bool(self._places(self._leaves[leaf_path(item.path)], item)) for item in own]
+                missing += len(found) > 1 and not any(found)
+                there += 2 * sum(found) > len(found)
+        if missing and there > missing:
+            raw = f"{field.value - missing} of {field.value}"
+            return Testimony(field.path, self.source, "differs", raw)
+        return Testimony(field.path, self.source, "silent")
+
+    def _is_its_own(self, field: Field) -> bool:
+        """Whether no other field has the value, and it is not found by chance."""
+        key = _key(self._leaves[leaf_path(field.path)], field)
+        return self._said[key] == 1 and len(_letters(str(field.value))) >= _DIGITS
+
     # where a value stands
 
     def _places(self, leaf: Leaf, field: Field) -> list[Place]:
@@ -90,9 +130,9 @@ class TextLayers:
                     if exact := layer.figures.get(Decimal(value)):
                         yield from exact
                         continue
-                    for figure, places in layer.figures.items():
+                    for figure in layer.near(Decimal(value)):
                         if same(leaf.printed, format(figure, "f"), value):
-                            yield from places
+                            yield from layer.figures[figure]
                 case "date":
                     yield from layer.days.get(value, ())
                 case _:
@@ -100,7 +140,7 @@ class TextLayers:
                     yield from at
                     if not at and leaf.printed.same is not None and " " not in value:
                         equal = leaf.printed.same
-                        words = ((word, word.text.strip(":;,.").upper()) for word in layer.single())
+                        words = ((word, word.text.strip(":;,.").upper()) for word in layer.words)
                         yield from (word for word, text in words if equal(text, value))
 
     def _at_its_place(self, leaf: Leaf, field: Field, places: Sequence[Place]) -> Place | None:
@@ -110,22 +150,36 @@ class TextLayers:
                 if place.page == field.page and place.overlaps(field.box):
                     return place
         if line := _line(field.path):
-            others = self._neighbours(line, field)
-            return next((place for place in places if any(place.beside(other) for other in others)), None)
+            lines = self._lines(line, field)
+            return next((place for place in places if not lines.isdisjoint(place.lines)), None)
         for place in places:
             if any(_follows(label, place) for _, label in self._labels(leaf)):
                 return place
         own = len(_letters(str(field.value))) >= _LONG and len(places) >= self._said[_key(leaf, field)]
         return places[0] if own else None
 
-    def _neighbours(self, line: str, field: Field) -> list[Place]:
-        """Where the other values of the field's line stand, as far as they are not found by chance."""
-        return [
-            place
-            for other in self._of_line[line]
-            if other.path != field.path and len(_letters(str(other.value))) >= _DIGITS
-            for place in self._places(self._leaves[leaf_path(other.path)], other)
-        ]
+    def _column_stands(self, path: str) -> bool:
+        """Whether this field of any line stands on any page."""
+        name = leaf_path(path)
+        if name not in self._columns:
+            self._columns[name] = any(
+                self._places(self._leaves[name], item)
+                for items in self._of_line.values()
+                for item in items
+                if leaf_path(item.path) == name
+            )
+        return self._columns[name]
+
+    def _lines(self, line: str, field: Field) -> frozenset[Line]:
+        """Where other values of the field's line are printed, as far as they are not found by chance."""
+        lines: set[Line] = set()
+        for other in self._of_line[line]:
+            if other.path != field.path and len(_letters(str(other.value))) >= _DIGITS:
+                if other.path not in self._printed:
+                    places = self._places(self._leaves[leaf_path(other.path)], other)
+                    self._printed[other.path] = frozenset(each for place in places for each in place.lines)
+                lines |= self._printed[other.path]
+        return frozenset(lines)
 
     def _labels(self, leaf: Leaf) -> list[tuple[Layer, Place]]:
         if leaf.label not in self._found_labels:
@@ -137,34 +191,48 @@ class TextLayers:
     # what stands there instead
 
     def _misread(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
-        """The one thing on the pages that the value is a misreading of, and that no other value is."""
-        nearby = [
-            (key, place)
-            for key, place in self._candidates(leaf, field)
-            if not self._said[key] and _slip(key, _key(leaf, field))
-        ]
+        """The one thing on the pages that the value is a misreading of, and that is no other field's."""
+        nearby = list(self._candidates(leaf, field))
         if line := _line(field.path):
-            others = self._neighbours(line, field)
-            nearby = [(key, place) for key, place in nearby if any(place.beside(other) for other in others)]
+            if len(self._of_line) > 1 and not self._column_stands(field.path):
+                return None  # the paper has no such column
+            lines = self._lines(line, field)
+            others = [(self._leaves[leaf_path(item.path)], item) for item in self._of_line[line]]
+            taken = {_key(leaf, item) for leaf, item in others}
+            theirs = {place for leaf, item in others for place in self._places(leaf, item)}
+            nearby = [
+                (key, place)
+                for key, place in nearby
+                if key not in taken and place not in theirs and not lines.isdisjoint(place.lines)
+            ]
+        else:
+            stands = Counter(key for key, _ in {(key, (place.page, place.box)) for key, place in nearby})
+            nearby = [(key, place) for key, place in nearby if stands[key] > self._said[key]]
         if len({key for key, _ in nearby}) == 1:
             return nearby[0]
         return self._contradicted_by_label(leaf, field) if not nearby else None
 
     def _candidates(self, leaf: Leaf, field: Field) -> Iterator[tuple[str, Place]]:
+        """What stands on the pages, is of the field's kind, and is off by one slip."""
         wanted = _key(leaf, field)
+        words = wanted.split()
+        text = leaf.printed.sql == "text"
+        figure = leaf.printed.sql in ("decimal", "date") and len(_letters(wanted)) >= _DIGITS
+        in_line = self._exact and _line(field.path) is not None and len(_letters(wanted)) >= _LONG
+        phrase = len(words) > 1 and (in_line or (self._exact and len(words) >= _WORDS))
+        code = len(words) == 1 and len(wanted) >= _LONG and (in_line or any(map(str.isdigit, wanted)))
         for layer in self._layers:
-            match leaf.printed.sql:
-                case "decimal" | "date":
-                    if len(_letters(wanted)) >= _DIGITS:
-                        yield from _typed(leaf, layer)
-                case "text":
-                    length = len(wanted.split())
-                    if length >= _WORDS:
-                        for some, place in layer.windows(length):
-                            yield " ".join(some), place
-                    elif length == 1 and len(wanted) >= _LONG and any(map(str.isdigit, wanted)):
-                        for some, place in layer.windows(1):
-                            yield some[0], place
+            if text and phrase:
+                yield from (found for found in layer.nearly(words) if _slip(found[0], wanted))
+            elif figure or (text and code):
+                yield from self._slips(leaf, layer).of(wanted)
+
+    def _slips(self, leaf: Leaf, layer: Layer) -> _Slips:
+        key = (layer.page, None if leaf.printed.sql == "text" else leaf.printed)
+        if key not in self._slips_of:
+            items = layer.tokens if leaf.printed.sql == "text" else _typed(leaf, layer)
+            self._slips_of[key] = _Slips(items)
+        return self._slips_of[key]
 
     def _contradicted_by_label(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
         if _line(field.path):
@@ -235,10 +303,37 @@ def _follows(label: Place, value: Place) -> bool:
     return beneath and value.box[0] < label.box[2] and label.box[0] < value.box[2]
 
 
+class _Slips:
+    """Single words, figures and days, found by what they are off by one slip.
+
+    Two texts that are off by one edit have a form in common in which at most one character is left out.
+    """
+
+    def __init__(self, items: Iterable[tuple[str, Place]]) -> None:
+        self._by: dict[str, list[tuple[str, Place]]] = {}
+        for item in items:
+            if len(item[0]) <= _LONGEST:
+                for form in _forms(item[0]):
+                    self._by.setdefault(form, []).append(item)
+
+    def of(self, wanted: str) -> Iterator[tuple[str, Place]]:
+        if len(wanted) <= _LONGEST:
+            found = dict.fromkeys(item for form in _forms(wanted) for item in self._by.get(form, ())[:_MOST])
+            yield from (item for item in found if _slip(item[0], wanted))
+
+
+def _forms(text: str) -> set[str]:
+    plain = unaccented(text)
+    return {text, plain, *(plain[:at] + plain[at + 1 :] for at in range(len(plain)))}
+
+
 def _slip(one: str, other: str) -> bool:
     """Whether two values differ by one letter or digit, or two neighbours swapped, in one of their words."""
     pairs = [(a, b) for a, b in zip(one.split(), other.split(), strict=False) if a != b]
-    return len(one.split()) == len(other.split()) and len(pairs) == 1 and _one_edit(*pairs[0])
+    if len(one.split()) != len(other.split()) or len(pairs) != 1:
+        return False
+    [(mine, yours)] = pairs
+    return _one_edit(mine, yours) or _one_edit(unaccented(mine), unaccented(yours))
 
 
 def _one_edit(one: str, other: str) -> bool:

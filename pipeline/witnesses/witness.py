@@ -17,6 +17,7 @@ NAMES: Mapping[str, str] = {
     "read": "print",
     "xml": "XML",
     "text": "text layer",
+    "reader": "second reader",
     "qr": "QR code",
     "mrz": "MRZ",
 }

@@ -49,15 +49,29 @@ def says(
         (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
         (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
         (
-            ("run", "in", *RUN, "--schema", "invoice", "--model", "demo"),
+            ("run", "in", *RUN, "--schema", "invoice@1", "--model", "demo"),
             "model demo reads id_card@1 and receipt@1, not invoice@1",
         ),
+        (("run", "in", *RUN, "--trust-anchors", "absent"), "no folder of trust anchors at"),
         (("run", "in", *RUN, "--store", "mysql://u:secret@h/db"), "is of a kind that is not known"),
         (("status", "--job", "x", "--store", "sqlite:///none.db"), "none.db"),
         (("query", "SELECT 1", "--store", "sqlite:///none.db"), "none.db"),
+        (("query", "--store", "sqlite:///none.db"), "query wants one SELECT, or --named NAME"),
+        (("query", "SELECT 1", "--named", "chains"), "query wants one SELECT, or --named NAME"),
+        (("query", "SELECT 1", "--suppliers", "x.csv"), "--suppliers is for --named risky-suppliers"),
+        (
+            ("query", "--named", "risky-suppliers", "--suppliers", "x.csv"),
+            "cannot read the list of suppliers",
+        ),
+        (("export", "--out", "x.csv"), "export wants --job NAME, or --format 01-1"),
+        (("export", "--out", "x.csv", "--job", "x", "--buyer", "1"), "--buyer are for --format 01-1"),
+        (("export", "--out", "x.xlsx", "--format", "01-1", "--job", "x"), "leave --job out"),
+        (("export", "--out", "x.xlsx", "--format", "01-1", "--since", "May"), "--since: May is no day"),
+        (("export", "--out", "x.xlsx", "--format", "01-1", "--buyer", "12"), "--buyer: '12' is no tax code"),
         (("plan", "nowhere"), "nowhere does not exist"),
         (("plan", "in", "--model", "MODEL"), "--model says how much room an answer has"),
         (("specimens", "--out", "made", "--kind", "passport"), "unknown kind of specimen"),
+        (("specimens", "--out", "made", "--xml"), "only invoices have XML"),
         (("specimens", "--out", "made", "--layouts", "baroque"), "unknown layouts 'baroque'"),
         (("eval", "--truth", "truth.jsonl"), "eval wants --job"),
         (("eval", "in", "--truth", "truth.jsonl"), "eval wants --schema and --model"),
@@ -115,6 +129,18 @@ def test_what_nobody_foresaw_is_4_and_keeps_its_traceback(
 )
 def test_wrong_flags(says: Callable[..., str], arguments: tuple[str, ...], said: str) -> None:
     assert said in says(*arguments)
+
+
+def test_a_second_reader_that_is_not_installed_is_named_before_anything_starts(
+    says: Callable[..., str], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("VINBATCH_SECOND_READER__READERS", '["tesseract"]')
+    command = ("run", "in", *RUN, "--model", str(model), "--second-reader")
+    assert says(*command) == (
+        "vinbatch: the second reader tesseract wants tesseract: apt install tesseract-ocr tesseract-ocr-vie\n"
+    )
+    assert not (tmp_path / "rows.db").exists()
 
 
 def test_a_context_beyond_the_models_positions_is_refused_before_anything_starts(

@@ -13,6 +13,7 @@ import pytest
 from lxml import etree
 
 from pipeline.einvoice import anchors, canonical
+from pipeline.einvoice.canonical import EXCLUSIVE
 from pipeline.einvoice.signature import verdict
 from pipeline.specimens import authority
 from pipeline.specimens.authority import WAYS, Way
@@ -20,6 +21,7 @@ from pipeline.specimens.einvoice import Form, xml_of
 from tests.einvoice.signed import signed, trusted, truth, unsigned
 
 EDITS = int(os.environ.get("VINBATCH_EDITS", "1000"))
+SELLER = truth()["record"]["seller_tax_code"][:10]
 _DS = "{http://www.w3.org/2000/09/xmldsig#}"
 
 
@@ -39,10 +41,33 @@ def _day() -> datetime:
     return datetime.fromisoformat(truth()["record"]["issue_date"])
 
 
+def test_instructions_outside_of_the_invoice_are_of_the_whole_file() -> None:
+    """Viettel's files begin with one that names their style sheet."""
+    styled = unsigned().replace(b"<HDon>", b'<?xml-stylesheet href="invoice.xsl"?><HDon>')
+    assert verdict(authority.sign(styled), trusted()).verdict == "valid"
+    whole = authority.sign(styled, way=Way(whole=True))
+    assert verdict(whole, trusted()).verdict == "valid"
+    assert verdict(whole.replace(b"invoice.xsl", b"another.xsl"), trusted()).verdict == "altered"
+
+
 def test_a_signer_s_name_may_be_longer_than_the_standard_allows() -> None:
-    by = authority.identity("CÔNG TY TNHH " + "RẤT DÀI " * 12, "9900000016-001")
+    by = authority.identity("CÔNG TY TNHH " + "RẤT DÀI " * 12, f"{SELLER}-001")
     found = verdict(authority.sign(unsigned(), by=by), trusted())
-    assert found.verdict == "valid" and found.tax_code == "9900000016-001"
+    assert found.verdict == "valid" and found.tax_code == f"{SELLER}-001"
+
+
+@pytest.mark.parametrize("given", [trusted(), anchors.NONE])
+def test_a_signature_of_another_company_is_not_the_seller_s(given: anchors.Anchors) -> None:
+    by = authority.identity("CÔNG TY KHÁC", "9900000016")
+    found = verdict(authority.sign(unsigned(), by=by), given)
+    assert found.verdict == "other_signer"
+    assert "CÔNG TY KHÁC" in found.why and "9900000016" in found.why and SELLER in found.why
+
+
+def test_who_is_entrusted_with_the_seller_s_invoices_may_sign() -> None:
+    entrusted = unsigned().replace(b"</DVTTe>", b"</DVTTe><MSTDVNUNLHDon>9900000016</MSTDVNUNLHDon>")
+    by = authority.identity("CÔNG TY KHÁC", "9900000016")
+    assert verdict(authority.sign(entrusted, by=by), trusted()).verdict == "valid"
 
 
 def test_without_anchors_the_verdict_says_that_nobody_checked_who_signed() -> None:
@@ -59,7 +84,7 @@ def test_an_issuer_under_none_of_the_anchors_is_named() -> None:
 
 
 def test_a_certificate_that_has_run_out_on_the_day_of_signing() -> None:
-    by = authority.identity("Hết hạn", "9900000016", since=datetime(2020, 1, 1), years=2)
+    by = authority.identity("Hết hạn", SELLER, since=datetime(2020, 1, 1), years=2)
     for given in (trusted(), anchors.NONE):
         found = verdict(authority.sign(unsigned(), by=by), given)
         assert found.verdict == "expired_at_signing"
@@ -68,21 +93,41 @@ def test_a_certificate_that_has_run_out_on_the_day_of_signing() -> None:
 
 def test_an_issuer_between_comes_with_the_signature() -> None:
     between = authority.identity("CA con", None, own="stranger", ca=True)
-    by = authority.identity("Người bán", "9900000016", issuer=between)
+    by = authority.identity("Người bán", SELLER, issuer=between)
     assert verdict(authority.sign(unsigned(), by=by, with_it=[between]), trusted()).verdict == "valid"
     assert verdict(authority.sign(unsigned(), by=by), trusted()).verdict == "issuer_not_trusted"
 
 
+def test_an_authority_may_have_no_more_below_it_than_it_says() -> None:
+    """The root's certificate allows one issuer between it and a signer."""
+    first = authority.identity("CA con", None, own="stranger", ca=True)
+    second = authority.identity("CA cháu", None, own="tax authority", ca=True, issuer=first)
+    by = authority.identity("Người bán", SELLER, issuer=second)
+    found = verdict(authority.sign(unsigned(), by=by, with_it=[second, first]), trusted())
+    assert found.verdict == "issuer_not_trusted"
+    nearer = anchors.of([first.der])
+    assert (
+        verdict(authority.sign(unsigned(), by=by, with_it=[second]), nearer).verdict == "issuer_not_trusted"
+    )
+    near = verdict(authority.sign(unsigned().replace(b"MCCQT", b"Khac"), by=by, with_it=[second]), nearer)
+    assert near.verdict == "valid"
+
+
 def test_who_is_no_authority_issues_nothing() -> None:
     seller = authority.identity("Người bán khác", "9900000016", own="stranger")
-    by = authority.identity("Giả", "9900000016", issuer=seller)
+    by = authority.identity("Giả", SELLER, issuer=seller)
     found = verdict(authority.sign(unsigned(), by=by, with_it=[seller]), trusted())
     assert found.verdict == "issuer_not_trusted"
 
 
 def test_no_signature() -> None:
     found = verdict(unsigned(), trusted())
-    assert (found.verdict, found.signer) == ("unsigned", None)
+    assert (found.verdict, found.signer, found.needed) == ("unsigned", None, True)
+    till = re.sub(rb"<KHHDon>(...)T", rb"<KHHDon>\1M", unsigned())
+    assert till != unsigned()
+    found = verdict(till, trusted())
+    assert (found.verdict, found.needed) == ("unsigned", False)
+    assert "cash register" in found.why
 
 
 # What was changed
@@ -117,6 +162,30 @@ def test_every_edit_of_a_byte_of_the_signed_parts_is_caught() -> None:
             missed.append((found.verdict, data[at - 40 : at + 40], edited[at]))
     assert not missed
     assert caught == EDITS
+
+
+def test_no_damage_of_a_file_raises_anything_else_or_makes_another_invoice_valid() -> None:
+    """Also in certificates and in what nobody signed."""
+    rng = Random(16)
+    data = signed()
+    read = {canonical.canonical(part, canonical.INCLUSIVE) for part in _data(data)}
+    for _ in range(max(300, EDITS // 3)):
+        edited = bytearray(data)
+        for _ in range(rng.choice((1, 1, 2, 5))):
+            at, length = rng.randrange(len(edited)), rng.choice((1, 1, 3, 40))
+            edited[at : at + length] = rng.choice((b"", rng.randbytes(length), edited[:length], b"</NBan>"))
+        try:
+            found = verdict(bytes(edited), trusted())
+        except ValueError as error:
+            assert str(error).startswith("no well-formed XML")
+            continue
+        if found.verdict == "valid":
+            assert {canonical.canonical(part, canonical.INCLUSIVE) for part in _data(bytes(edited))} == read
+
+
+def _data(data: bytes) -> list[etree._Element]:
+    root = etree.fromstring(data)
+    return [root.find("DLHDon"), root.find("MCCQT")]
 
 
 def _all(data: bytes) -> bytes:
@@ -165,6 +234,15 @@ def test_another_prefix_or_declaration_changes_what_was_signed_or_nothing() -> N
     assert verdict(renamed, trusted()).verdict == "altered"
 
 
+def test_base64_that_means_the_same_and_is_written_otherwise_is_altered() -> None:
+    """The last letter before the padding has bits without a meaning."""
+    value = etree.fromstring(signed()).findtext(f".//{_DS}SignatureValue")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    same = value[:-3] + letters[letters.index(value[-3]) + 1] + "=="
+    assert base64.b64decode(same) == base64.b64decode(value) and same != value
+    assert verdict(signed().replace(value.encode(), same.encode()), trusted()).verdict == "altered"
+
+
 def test_a_changed_certificate_is_not_trusted() -> None:
     other = authority.identity("Kẻ khác", "9900000016", own="stranger")
     by = authority.identity("Người bán", "9900000016")
@@ -199,6 +277,17 @@ def test_two_elements_of_data_are_altered() -> None:
     root.insert(0, other)
     found = verdict(etree.tostring(root), trusted())
     assert found.verdict == "altered" and "2 elements DLHDon" in found.why
+
+
+def test_an_invoice_within_a_signature_is_not_the_one_that_is_read() -> None:
+    """It stands before the other one; but nothing within a signature is read."""
+    real = signed(Way("sha256", method=EXCLUSIVE, named=(EXCLUSIVE,))).partition(b"?>")[2]
+    other = fake()
+    other.set("Id", "other")
+    aside = b'<s:Manifest xmlns:s="http://www.w3.org/2000/09/xmldsig#">' + real + b"</s:Manifest>"
+    data = b"<TDiep>" + aside + b"<DLieu><HDon>" + etree.tostring(other) + b"</HDon></DLieu></TDiep>"
+    assert verdict(aside.replace(b"s:Manifest", b"s"), trusted()).verdict == "valid"  # it is one by itself
+    assert verdict(data, trusted()).verdict == "altered"
 
 
 @pytest.mark.parametrize("place", ["Object", "DSCKS", "HDon"])

@@ -137,5 +137,8 @@ def test_what_a_job_must_be_resumed_with_is_what_can_change_its_results() -> Non
     assert usual == keys.involved(
         Settings(render={"seconds": 99}, engine={"max_batch": 2}, lane={"readers": 2})
     )
-    for changed in ({"render": {"dpi": 300}}, {"tiles": {"max_tiles": 3}}, {"review_below": 0.5}):
+    judged = ({"review_below": 0.5}, {"sources_of_authority": ("qr",)})
+    for changed in ({"render": {"dpi": 300}}, {"tiles": {"max_tiles": 3}}, *judged):
         assert keys.involved(Settings(**changed)) != usual
+    for changed in judged:
+        assert key(settings=Settings(**changed)) == key(), "no page is read again for it"

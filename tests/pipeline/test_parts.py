@@ -18,6 +18,9 @@ from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Extraction, Failure, Generation, Part, Request
 from pipeline.run import DocumentResult
 from pipeline.settings import Settings
+from pipeline.sources import list_documents
+from pipeline.specimens.einvoice import xml_of
+from pipeline.specimens.files import encode
 from pipeline.specimens.making import make
 from pipeline.specimens.specimen import Specimen
 from schemas.registry import resolve
@@ -175,3 +178,59 @@ def test_files_that_are_too_large_together_are_not_read(cards: tuple[Specimen, P
     second = found.parts[1].failure
     assert second is not None and second.reason is Reason.too_many_bytes and str(back) in second.message
     assert isinstance(found.outcome, Extraction) and found.outcome.state == "partial"
+
+
+# an invoice's XML beside its PDF
+
+INVOICES = Recipe.of(resolve("invoice@1"), Settings(), ModelFacts("c" * 64, 2, numerics="cpu float32"))
+
+
+def invoice_of(folder: Path, seed: int, **changes: str) -> tuple[Specimen, list[DocumentRef]]:
+    """An invoice as a PDF and, of the same name and with these values changed, as XML."""
+    made = make("invoice", seed, preset="clean")
+    record = {**made.truth["record"], **changes}
+    (folder / f"{seed}.pdf").write_bytes(encode(made, "pdf"))
+    (folder / f"{seed}.xml").write_bytes(xml_of({**made.truth, "record": record}))
+    return made, list(list_documents([str(folder)], Settings().source))
+
+
+def read_invoice(made: Specimen, ref: DocumentRef) -> DocumentResult:
+    data = Path(ref.uri).read_bytes()
+    keys = [
+        INVOICES.page_key(hashlib.sha256(data).hexdigest(), n, "pdf") for n in range(1, len(made.pages) + 1)
+    ]
+    shape = INVOICES.spec.shape
+    texts = {key: grammar.answer(shape, made.raw(number)) for number, key in enumerate(keys, 1)}
+    return run.document(ref.uri, INVOICES, reciter(texts), parts=ref.parts)
+
+
+def test_the_xml_beside_a_pdf_is_one_document_with_it_and_decides(tmp_path: Path) -> None:
+    made, [ref] = invoice_of(tmp_path, 6)
+    assert [Path(part.uri).name for part in ref.parts] == ["6.pdf", "6.xml"]
+    found = read_invoice(made, ref)
+    bill = found.outcome
+    assert isinstance(bill, Extraction) and bill.pages == len(made.pages) + 1
+    assert bill.record["total"] == made.truth["record"]["total"]
+    assert len(bill.record["lines"]) == len(made.truth["record"]["lines"])  # counted once
+    assert {field.source for field in bill.fields if field.path == "total"} == {"xml"}
+    assert {field.page for field in bill.fields if field.path == "total"} == {len(made.pages) + 1}
+    assert not [check.code for check in bill.checks if check.code in ("several_documents", "page_conflict")]
+
+
+def test_print_that_differs_from_its_xml_sends_the_invoice_to_a_person(tmp_path: Path) -> None:
+    made, [ref] = invoice_of(tmp_path, 6, number="00000001")
+    bill = read_invoice(made, ref).outcome
+    assert isinstance(bill, Extraction) and bill.state == "review"
+    assert bill.record["number"] != made.truth["record"]["number"]
+    assert any(one.field == "number" and one.verdict == "differs" for one in bill.testimony)
+    assert "several_documents" not in {check.code for check in bill.checks}
+
+
+def test_the_xml_of_another_invoice_is_found_out(tmp_path: Path) -> None:
+    """Equal names may lie: then the record is that of the XML alone, and says so."""
+    made, [ref] = invoice_of(tmp_path, 6, number="00000001", seller_tax_code="0100109106")
+    bill = read_invoice(made, ref).outcome
+    assert isinstance(bill, Extraction) and bill.state == "review"
+    [check] = (check for check in bill.checks if check.code == "several_documents")
+    assert {"number", "seller_tax_code"} == {*check.fields}
+    assert f"page {len(made.pages) + 1} with number '00000001'" in check.message

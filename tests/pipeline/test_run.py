@@ -71,6 +71,32 @@ def test_a_file_becomes_a_record(paper: str) -> None:
     assert made.outcome.record["total"] == "60000"
 
 
+def test_text_that_was_passed_over_sends_the_document_to_review(tmp_path: Path) -> None:
+    """A PDF's own text goes with its page, is kept, and tells that lines of the table were not read."""
+    goods = [
+        {"name": f"Ware {n}", "quantity": "2", "unit_price": "15.000", "amount": "30.000"} for n in range(8)
+    ]
+    rows = [f"{row['name']}  {row['quantity']}  {row['unit_price']}  {row['amount']}" for row in goods]
+    drawing = b"".join(
+        b"BT /F 12 Tf %d %d Td (%s) Tj ET " % (60 + 120 * column, 700 - 20 * row, cell.encode())
+        for row, cells in enumerate(rows)
+        for column, cell in enumerate(cells.split("  "))
+    )
+    paper = tmp_path / "receipt.pdf"
+    paper.write_bytes(papers.pages([drawing]))
+    whole = read(str(paper), {**FIRST, "lines": goods, "total": "240.000"})
+    short = read(str(paper), {**FIRST, "lines": goods[:6], "total": "180.000"})
+    for made in (whole, short):
+        record = made.pages[0].record
+        assert record is not None and record.text is not None and record.text.trusted
+        assert len(record.text.words) == 8 * 5
+    assert isinstance(whole.outcome, Extraction) and isinstance(short.outcome, Extraction)
+    assert "incomplete" not in {check.code for check in whole.outcome.checks}
+    (check,) = [check for check in short.outcome.checks if check.code == "incomplete"]
+    assert check.message.startswith("page 1: 8 lines of a table stand there, and 6 were read")
+    assert short.outcome.state == "review"
+
+
 def test_what_was_not_drawn_sends_the_document_to_review(tmp_path: Path) -> None:
     stamp = b"<</Type/Annot/Subtype/Stamp/F 4/Name/Approved/Rect[120 60 380 100]>>"
     plain, stamped = tmp_path / "plain.pdf", tmp_path / "stamped.pdf"

@@ -14,7 +14,7 @@ from pipeline.settings import RenderSettings
 from pipeline.specimens import KINDS, MARK, Page, Specimen, make
 from pipeline.specimens import fonts as type_faces
 from pipeline.specimens.people import expiry
-from schemas import qr, registry
+from schemas import invoice_qr, qr, registry
 from schemas.shape import Group, Leaf
 
 CARDS_AND_SLIPS = ("id_card_front", "id_card_back", "receipt", "other")
@@ -156,6 +156,24 @@ def test_the_qr_code_reads_back_and_is_marked() -> None:
         record = specimen.truth["record"]
         assert record["number"].startswith("099")
         assert qr.parse(codes[0].text).number == record["number"]
+    reader.close()
+
+
+def test_the_qr_code_of_an_invoice_says_what_is_printed() -> None:
+    reader, forms = Child("pillow", RenderSettings()), set()
+    for seed in range(9):
+        specimen = make("invoice", seed, preset="clean")
+        record, codes = specimen.truth["record"], reader.codes(specimen.pages[-1].pixels)
+        if int(record["number"]) % 4 == 3:
+            assert codes == ()
+            continue
+        for code in codes:  # none where there is no room
+            said = invoice_qr.parse(code.text)
+            assert MARK in code.text and said is not None and said.intact
+            assert said.number == record["number"] and record["series"].endswith(said.series)
+            assert (said.seller_tax_code, said.total) == (record["seller_tax_code"], record["total"])
+            forms.add(code.text[-36:-32] == "6332")
+    assert forms == {True, False}
     reader.close()
 
 

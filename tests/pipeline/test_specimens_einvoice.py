@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from lxml import etree
 
+from pipeline.einvoice.reading import page_record
+from pipeline.merge import record_of
+from pipeline.records import Document
+from pipeline.render import Renderer
+from pipeline.settings import RenderSettings
 from pipeline.specimens import MARK, make
 from pipeline.specimens.einvoice import VERSIONS, Form, truth_of, xml_of
 from schemas import registry
@@ -24,7 +30,8 @@ _PATHS = {
 }  # fmt: skip
 _LINE = {
     "no": "STT", "name": "THHDVu", "unit": "DVTinh", "quantity": "SLuong", "unit_price": "DGia",
-    "amount": "ThTien", "vat_rate": "TSuat",
+    "amount": "ThTien", "vat_rate": "TSuat", "discount": "STCKhau", "discount_rate": "TLCKhau",
+    "nature": "TChat",
 }  # fmt: skip
 
 
@@ -50,7 +57,10 @@ def test_xml_says_what_its_truth_says(truths: list[dict[str, Any]], version: Any
             assert (root.findtext(f"DLHDon/{path}") or None) == raw[field], field
         assert root.findtext("MCCQT") == raw["tax_authority_code"]
         lines = root.findall("DLHDon/NDHDon/DSHHDVu/HHDVu")
-        assert [{name: line.findtext(tag) for name, tag in _LINE.items()} for line in lines] == raw["lines"]
+        assert len(lines) == len(raw["lines"])
+        for line, told in zip(lines, raw["lines"], strict=True):
+            assert {name: line.findtext(tag) for name, tag in _LINE.items()} == {n: told[n] for n in _LINE}
+            assert line.findtext("TTKhac/TTin/DLieu") == told["vat"]
         rates = {rate.text for rate in root.iterfind("DLHDon/NDHDon/TToan/THTTLTSuat/LTSuat/TSuat")}
         assert rates == {line["vat_rate"] for line in raw["lines"]}
         assert root.findtext("DLHDon/TTChung/PBan") == version
@@ -64,6 +74,20 @@ def test_its_truth_is_that_of_the_print_but_for_what_only_xml_says(truths: list[
             assert record[name] == printed["record"][name]
         assert f"{record['form_no']}{record['series']}".endswith(printed["record"]["series"])
         assert int(record["number"]) == int(printed["record"]["number"])
+
+
+def test_what_is_read_of_it_is_its_truth(truths: list[dict[str, Any]]) -> None:
+    spec = registry.resolve("invoice@1")
+    with Renderer(RenderSettings()) as renderer:
+        for seed, printed in enumerate(truths * 3):
+            form = Form.drawn(seed)
+            data = xml_of(printed, form)
+            document = Document("one.xml", data, hashlib.sha256(data).hexdigest(), None)
+            root, _ = renderer.read(document)
+            fields = page_record(root, spec).fields
+            assert record_of(spec.shape, fields) == truth_of(printed, form)["record"]
+            raw = {field.path: field.raw for field in fields if field.raw is not None}
+            assert raw == {path: field["raw"] for path, field in truth_of(printed, form)["fields"].items()}
 
 
 def test_tax_of_the_rates_adds_up_to_the_vat(truths: list[dict[str, Any]]) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pikepdf
 import pypdfium2
 import pytest
 from PIL import Image
 
+from pipeline.einvoice import anchors
+from pipeline.einvoice.signature import verdict
 from pipeline.errors import UsageError
 from pipeline.specimens import files, make, write
 
@@ -40,6 +45,23 @@ def test_the_text_of_a_pdf_is_the_truth(kind: str, font_set: str) -> None:
         for path, field in specimen.truth["fields"].items():
             if field["page"] == number:
                 assert field["raw"] in words, path
+
+
+def test_a_pdf_without_its_fonts_has_the_same_text() -> None:
+    specimen = make("invoice", 2, preset="clean")
+    data = files.encode(specimen, "pdf-fonts-absent")
+    assert b"FontFile" not in data
+    with_fonts, without = pdf_pages(files.encode(specimen, "pdf")), pdf_pages(data)
+    assert [text for text, _ in without] == [text for text, _ in with_fonts]
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        names = {str(font.BaseFont) for font in pdf.pages[0].Resources.Font.values()}
+    assert names <= {
+        "/Helvetica",
+        "/ArialMT",
+        "/Arial-BoldMT",
+        "/TimesNewRomanPSMT",
+        "/TimesNewRomanPS-BoldMT",
+    }
 
 
 def test_a_pdf_looks_like_the_page() -> None:
@@ -118,6 +140,30 @@ def test_repeating_the_command_changes_nothing_and_another_is_refused(tmp_path: 
     assert all(path.stat().st_mtime_ns == time for path, (_, time) in before.items())
 
 
+@pytest.mark.parametrize("worn", [False, True])
+def test_xml_lies_beside_its_invoice_signed_and_with_its_truth(tmp_path: Path, worn: bool) -> None:
+    how: dict[str, Any] = {"worn": worn, "formats": ["jpeg", "tiff"], "blank": 0.3}
+    lines = write(tmp_path, 3, ["invoice", "receipt"], 9, **how, xml=True)
+    assert [Path(line["file"]).suffix == ".xml" for line in lines] == [False, True, False, False, True]
+    trusted = anchors.load(tmp_path / ".trust-anchors")
+    for printed, line in itertools.pairwise(lines):
+        if line["format"] != "xml":
+            continue
+        assert Path(printed["file"]).stem == Path(line["file"]).stem
+        data = (tmp_path / line["file"]).read_bytes()
+        assert verdict(data, trusted).verdict == "valid"
+        assert line["record"]["total"].encode() in data
+        assert None not in [line["record"][name] for name in ("total", "net", "seller_tax_code", "number")]
+        for name in ("total", "seller_name", "issue_date"):
+            assert printed["record"][name] in (None, line["record"][name])
+    assert any(None in printed["record"].values() for printed in lines if printed["format"] != "xml")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    write(tmp_path, 3, ["invoice", "receipt"], 9, **how, xml=True)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(UsageError, match=r"truth\.jsonl"):
+        write(tmp_path, 3, ["invoice", "receipt"], 9, **how)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "named"),
     [
@@ -127,6 +173,7 @@ def test_repeating_the_command_changes_nothing_and_another_is_refused(tmp_path: 
         ((1, ["receipt"], 1), {"formats": ["gif"]}, "gif"),
         ((1, ["receipt"], 1), {"blank": 2.0}, "2.0"),
         ((1, ["receipt"], 1), {"font_set": "wingdings"}, "wingdings"),
+        ((1, ["receipt"], 1), {"xml": True}, "invoice"),
     ],
 )
 def test_wrong_use_is_one_clear_line(tmp_path: Path, arguments, options, named: str) -> None:

@@ -17,7 +17,7 @@ SHEET = (
     "Ngày 05 tháng 11 năm 2026|Số: 00000123",
     "Đơn vị bán hàng: CÔNG TY MẪU",
     "Mã số thuế: 9900000016|Điện thoại: 02412345678",
-    "Địa chỉ: Số 5 phố Hoà Bình, phường Mẫu, Hà Nội|Hotline 1900",
+    "Địa chỉ: – Số 5 phố Hoà Bình, phường Mẫu, Hà Nội|Hotline 1900",
     "STT|Tên hàng|ĐVT|Số lượng|Đơn giá|Thành tiền",
     "1|Bút bi|Cái|100|5.000|500.000",
     "2|Vở kẻ|Quyển|20|15.000|300.000",
@@ -105,6 +105,19 @@ def test_a_misread_value_of_a_line_is_held_against_that_line(name: str, misread:
     assert text(read(lines=lines), "differs") == {f"lines[1].{name}": stands}
 
 
+def test_a_figure_that_the_paper_does_not_show_is_no_misreading_of_one_beside_it() -> None:
+    """XML knows each line's tax: 1,500 is off by one digit from the price 15,000, and not printed at all."""
+    lines = [dict(line) for line in XML["lines"]]
+    lines[1]["vat"] = "1500"
+    page = replace(printed({}), text=sheet(*SHEET))
+    made = merge.document([in_xml(XML | {"lines": lines}), page], INVOICE)
+    assert not text(made, "differs")
+    quantity = tuple(line.replace("|20|", "|20,000|") for line in SHEET)
+    lines[1] |= {"vat": None, "amount": "21000"}  # as if it were a slip of the quantity's 20,000
+    made = merge.document([in_xml(XML | {"lines": lines}), replace(page, text=sheet(*quantity))], INVOICE)
+    assert not text(made, "differs") and "lines[1].quantity" in text(made, "agrees")
+
+
 def test_a_value_of_another_line_is_no_witness() -> None:
     lines = [dict(line) for line in PRINT["lines"]]
     lines[1]["amount"] = "200.000"  # it stands in line 3
@@ -160,6 +173,10 @@ def test_it_is_a_witness_of_xml_beside_it() -> None:
     assert text(other, "differs") == {"seller_tax_code": "9900000061", "lines[1].amount": "300.500"}
     assert failed(other) == {"text_seller_tax_code", "text_amount"} and other.record == made.record
     assert not told(other, "offers")
+    fewer = beside(tuple(line for line in SHEET if "Vở kẻ" not in line))
+    assert text(fewer, "differs") == {"lines": "2 of 3"} and failed(fewer) == {"text_lines"}
+    none = beside(tuple(line for line in SHEET if not line[:1].isdigit()))
+    assert not text(none, "differs"), "a table that is a picture"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from pipeline.einvoice.tree import Element
 from pipeline.errors import Permanent, Reason, Transient
 from pipeline.flags import FlagCode
-from pipeline.records import Flag, TextLayer, Word
+from pipeline.records import Flag, Signature, TextLayer, Word
 from pipeline.sandbox import answers, parent
 from pipeline.sandbox.parent import Child
 from pipeline.settings import RenderSettings
@@ -93,6 +93,13 @@ SIZES = [
 FLAGS = [
     None, {}, "x", ["content_cut"], [["content_cut"]], [["content_cut", "x", 1]], [["no_such_flag", "x"]],
     [["content_cut", 1]], [[["content_cut"], "x"]], [["pdf_damaged", "x"]], [["content_cut", "x"]] * 33,
+]  # fmt: skip
+SIGNATURE = ["valid", "why", "who", "99", "2026-01-01T00:00:00+07:00", True]
+SIGNATURES = [
+    None, {}, [], ["valid"], SIGNATURE[:-1], [*SIGNATURE, 1], ["trusted", *SIGNATURE[1:]],
+    [1, *SIGNATURE[1:]],
+    ["valid", None, *SIGNATURE[2:]], ["valid", "why", 7, *SIGNATURE[3:]], [*SIGNATURE[:-1], 1],
+    [["valid"], *SIGNATURE[1:]],
 ]  # fmt: skip
 UNITS = [0, -1, 75_001, "1", None, True, float("nan"), float("inf"), [1]]
 CODES = [
@@ -172,9 +179,27 @@ def test_codes_that_cannot_be(liar: Liar, codes: object) -> None:
 
 @pytest.mark.parametrize("told", XML, ids=lambda told: str(told)[:40])
 def test_xml_that_cannot_be(liar: Liar, told: object) -> None:
-    child = liar(HELD, '{"pages": 1}', said(xml=told))
+    child = liar(HELD, '{"pages": 1}', said(xml=told, signature=SIGNATURE))
     child.open(1, "xml", b"<x/>")
     lies(child, child.read)
+
+
+@pytest.mark.parametrize("told", SIGNATURES, ids=lambda told: str(told)[:40])
+def test_a_signature_that_cannot_be(liar: Liar, told: object) -> None:
+    child = liar(HELD, '{"pages": 1}', said(xml=["x", None, []], signature=told))
+    child.open(1, "xml", b"<x/>")
+    lies(child, child.read)
+
+
+def test_what_a_child_says_of_a_signature_is_plain_and_short(liar: Liar) -> None:
+    told = ["valid", "why\n" * 999, "a\x1b[31mb", None, None, True]
+    child = liar(HELD, '{"pages": 1}', said(xml=["x", None, []], signature=told))
+    child.open(1, "xml", b"<x/>")
+    _, signature = child.read()
+    child.close()
+    assert signature.why.isprintable() and len(signature.why) <= 1000
+    assert signature.signer is not None and signature.signer.isprintable()
+    assert not signature.anchored
 
 
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: str(words)[:40])
@@ -250,9 +275,12 @@ def test_a_true_answer_is_taken(liar: Liar) -> None:
 
 
 def test_true_xml_is_taken(liar: Liar) -> None:
-    child = liar(HELD, '{"pages": 1}', said(xml=["a", None, [["@id", "1", []], ["b", "Hà", []]]]))
+    told = ["a", None, [["@id", "1", []], ["b", "Hà", []]]]
+    child = liar(HELD, '{"pages": 1}', said(xml=told, signature=SIGNATURE))
     child.open(1, "xml", b"<x/>")
-    assert child.read() == Element("a", None, (Element("@id", "1"), Element("b", "Hà")))
+    root, signature = child.read()
+    assert root == Element("a", None, (Element("@id", "1"), Element("b", "Hà")))
+    assert signature == Signature(*SIGNATURE[:-1], anchored=False, needed=True)
     child.close()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import cache
 from typing import Any
 
 from pipeline import merge, parse
@@ -18,12 +19,17 @@ from schemas.words import to_words
 Printed = dict[str, Any]
 
 
+@cache
+def spec_of(schema: str) -> SchemaSpec:
+    return resolve(schema)
+
+
 def judged(schema: str, printed: Mapping[str, Any]) -> Extraction:
     """The document of one page on which these texts are printed, merged and checked as in a run.
 
     A text that the grammar would not let the model write is an error of the test.
     """
-    spec = resolve(schema)
+    spec = spec_of(schema)
     fields = tuple(_fields(spec.shape, printed, ""))
     return merge.document([PageRecord(1, fields)], spec)
 
@@ -60,10 +66,6 @@ def _value(leaf: Leaf, path: str, raw: str | None) -> Field:
     assert len(raw) <= form.max_chars, f"{path}: {raw!r} is too long"
     value, problem = parse.normal(leaf, raw)
     return Field(path, raw, value, 1.0, "read", 1, problem=problem)
-
-
-def spec_of(schema: str) -> SchemaSpec:
-    return resolve(schema)
 
 
 HEAD: Printed = {
@@ -406,6 +408,9 @@ INVOICES: dict[str, Printed] = {
         [*TWO, *rows("Gạo | 1 | 20.000 | 20.000")], "235.000", "8%", "18.800", "253.800"
     ),
     "no line numbers": invoice([line | {"no": None} for line in TWO], "215.000", "8%", "17.200", "232.200"),
+    "a line number that is not printed": invoice(
+        [TWO[0] | {"no": None}, TWO[1]], "215.000", "8%", "17.200", "232.200"
+    ),
     "line numbers with zeros": invoice(
         [line | {"no": f"0{i}"} for i, line in enumerate(TWO, 1)], "215.000", "8%", "17.200", "232.200"
     ),
@@ -439,6 +444,18 @@ INVOICES: dict[str, Printed] = {
         rows("Điều chỉnh tăng đơn giá sữa | 2 | 45.000 | 90.000"), "90.000", "8%", "7.200", "97.200",
         total_in_words="Điều chỉnh tăng chín mươi bảy nghìn hai trăm đồng",
     ),
+    "a rate adjusted, and no net": invoice(
+        [{"no": "1", "name": "Điều chỉnh thuế suất từ 8% lên 10%", "amount": "0"}], "0", "10%", "20.000", "20.000",
+        related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5 ngày 01/10/2026",
+    ),
+    "an address adjusted": invoice(
+        [{"no": "1", "name": "Điều chỉnh địa chỉ người mua"}], None, None, None, "0",
+        total_in_words="Không đồng", related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5",
+    ),
+    "a line discounted to nothing": invoice(
+        [*TWO, {"no": "3", "name": "Gạo", "quantity": "1", "unit_price": "20.000", "discount_rate": "100%", "amount": "0"}],
+        "215.000", "8%", "17.200", "232.200",
+    ),
     "nothing to pay": invoice(
         rows("Cốc tặng | 2 | 10.000 | 0"), "0", "8%", "0", "0", total_in_words="Không đồng"
     ),
@@ -451,6 +468,9 @@ INVOICES: dict[str, Printed] = {
     "words with their label": plain(total_in_words="Bằng chữ: Hai trăm ba mươi hai nghìn hai trăm đồng"),
     "words in capitals": plain(total_in_words="HAI TRĂM BA MƯƠI HAI NGHÌN HAI TRĂM ĐỒNG"),
     "words without diacritics": plain(total_in_words="Hai tram ba muoi hai nghin hai tram dong"),
+    "words in two languages": plain(
+        total_in_words="Hai trăm ba mươi hai nghìn hai trăm đồng (Two hundred thirty-two thousand two hundred dong)"
+    ),
     "words with commas": plain(total_in_words="Hai trăm ba mươi hai nghìn, hai trăm đồng."),
     "words with lẻ": invoice(
         rows("Sữa | 1 | 1.005 | 1.005"), "1.005", "KCT", None, "1.005",

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from schemas.identity import identity
-from schemas.payment import LIMITS, payment
+from schemas.law import CashLimit, Law, built_in
+from schemas.payment import Limit, limits, payment
 from schemas.related import related
 
 SELLER = "9900000016"
@@ -21,6 +22,7 @@ SELLER = "9900000016"
         (None, "1C26TAA", "00000007"),
         ("1", "1C26TAA", "007"),
         ("01", " c26 taa", " 0000007 "),
+        ("01/GTGT", "C26TAA", "0007"),
         (None, "C26TAA", "7"),
     ],
 )
@@ -103,7 +105,12 @@ def test_how_it_was_paid_is_unknown_where_the_paper_does_not_say(method: str | N
     assert payment(method) == answer
 
 
-def test_the_limits_follow_each_other_without_a_gap() -> None:
-    for earlier, later in pairwise(LIMITS):
+def test_one_limit_holds_on_each_day_also_when_a_user_adds_one() -> None:
+    ours = Law(cash_limits=(CashLimit.model_validate({"from": date(2027, 1, 1), "amount": 3_000_000}),))
+    found = list(limits(built_in().extended(ours)))
+    for earlier, later in pairwise(found):
         assert later.since == earlier.until + timedelta(days=1)
-    assert LIMITS[-1].until == date.max
+    assert found[-2:] == [
+        Limit(date(2025, 7, 1), date(2026, 12, 31), 5_000_000),
+        Limit(date(2027, 1, 1), date.max, 3_000_000),
+    ]

@@ -207,6 +207,7 @@ def test_suppliers_on_a_list(store: Store, tmp_path: Path) -> None:
         d=made("4", seller_tax_code=f"{SELLER}-001", issue_date="2026-03-01"),
         e=made("5", seller_tax_code=OTHER),
         f=made("6", seller_tax_code="990000001677"),
+        g=made("7", seller_tax_code="990000001"),  # its first zero was lost
     )
     listed = (Supplier(SELLER, since=date(2026, 2, 1), note="bỏ trốn"), Supplier("9900000032"))
     found = ask(store, "risky-suppliers", "document_uri", "note", "dated", suppliers=listed)
@@ -215,6 +216,8 @@ def test_suppliers_on_a_list(store: Store, tmp_path: Path) -> None:
         ("/in/c", "bỏ trốn", "unknown"),
         ("/in/d", "bỏ trốn", "yes"),
     ]
+    zero = ask(store, "risky-suppliers", "document_uri", suppliers=(Supplier("0990000001"),))
+    assert zero == [("/in/g",)]
     branch = ask(store, "risky-suppliers", "document_uri", suppliers=(Supplier(f"{SELLER}-001"),))
     assert branch == [("/in/d",)]
 
@@ -224,6 +227,7 @@ def test_suppliers_on_a_list(store: Store, tmp_path: Path) -> None:
     [
         ("tax_code,since,until,note\n9900000016,2026-02-01,,it's gone\n\n", "utf-8"),
         ("STT;Mã số thuế;Từ ngày;Tên người nộp thuế\r\n1;9900000016;01/02/2026;it's gone\r\n", "utf-8-sig"),
+        ("MST;Từ ngày;Lý do\n9900000016;2026-02-01;it's gone\n", "utf-8"),
         ("MST\tTỪ NGÀY\tLý do\n9900000016\t01/02/2026\tit's gone\n", "utf-16"),
     ],
 )
@@ -281,6 +285,16 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         undated=made("9", issue_date=None),
         nameless=made("9", series=None),
         dollars=made("10", currency="USD"),
+        rated=made("13", total=110, currency="USD", exchange_rate="25400.5", issue_date="2026-05-07"),
+        by_rate=made(
+            "14",
+            issue_date="2026-05-08",
+            vat_rate=None,
+            lines=[{"name": "Gạo", "amount": "300"}],
+            net="300",
+            vat="21",
+            by_rate=[{"rate": "8%", "net": "200", "vat": "16"}, {"rate": "5%", "net": "100", "vat": "5"}],
+        ),
         early=made("11", issue_date="2026-04-30"),
         ours=made("12", buyer_tax_code="9900000032"),
     )
@@ -299,14 +313,18 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         (4, "3", 3_000_000, None, 210_001),
         (5, "4", 8_181_818, "10%", 818_182),
         (6, "6", 1_000_000, "10%", 100_000),
+        (7, "13", 2_540_050, "10%", 254_005),
+        (8, "14", 200, "8%", 16),
+        (9, "14", 100, "5%", 5),
     ]
+    assert rows[6]["Ghi chú"] == "quy đổi từ USD, tỷ giá 25400.5"
     remarks = {row["Số hóa đơn"]: row["Ghi chú"] for row in rows}
     assert remarks["1"] is None and remarks["3"] == "chưa rõ thuế suất, hoặc nhiều thuế suất"
     assert remarks["4"] == "cần kiểm tra lại; trả bằng tiền mặt từ mức phải thanh toán không dùng tiền mặt"
     assert remarks["6"] == "thay thế cho 9900000016|1|C26TAA|5"
     assert rows[1]["Mặt hàng"] == "Gạo và 1 mặt hàng khác" and rows[0]["Ngày lập"].date() == date(2026, 5, 1)
     assert (total["Giá trị chưa có thuế GTGT"], total["Thuế GTGT"]) == (listed.net, listed.vat)
-    assert listed.net == sum(row[2] for row in short) and listed.rows == 6
+    assert listed.net == sum(row[2] for row in short) and listed.rows == 9
     aside = {row["Tài liệu"].removeprefix("/in/"): row["Lý do"] for row in _sheet(out, "Để riêng")}
     assert aside == {
         "copy": "bản khác của cùng hóa đơn: /in/a",
@@ -317,7 +335,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         "nameless": "không đọc được mã số thuế người bán, ký hiệu hoặc số hóa đơn",
         "dollars": "không có tổng tiền bằng đồng",
     }
-    assert store.purchases(out, **period).rows == 7  # with those of the other buyer
+    assert store.purchases(out, **period).rows == 10  # with those of the other buyer
     with pytest.raises(UsageError, match=r"give a name that ends in \.xlsx"):
         store.purchases(tmp_path / "list.csv")
 
@@ -328,5 +346,9 @@ def test_shares_are_printed_or_proved() -> None:
     assert purchases.shares({"net": "0", "vat": "0"}) == (Share(None, 0, 0),)  # type: ignore[arg-type]
     assert purchases.shares({"net": "100"}) == ()
     line = {"amount": "100", "vat_rate": "8%"}
+    lines = [line, {"amount": "100", "vat_rate": "10%"}]
+    for printed in (None, "8%; 10%"):
+        several = {"net": "200", "vat": "18", "vat_rate": printed, "lines": lines}
+        assert purchases.shares(several) == (Share("10%", 100, 10), Share("8%", 100, 8))  # type: ignore[arg-type]
     both = {"net": "200", "vat": "8", "lines": [line, {"amount": "100", "vat_rate": None}]}
     assert [share.rate for share in purchases.shares(both)] == [None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from pipeline import grammar, judging, merge, parse
 from pipeline import store as stores
 from pipeline.errors import Reason, UsageError
-from pipeline.records import Extraction, Failure, PageResult
+from pipeline.records import Code, Extraction, Failure, PageResult
 from pipeline.store import Job, Store
+from schemas import qr
 from schemas.registry import resolve
 from tests.e2e.conftest import VINBATCH
 from tests.pipeline.walker import recite
@@ -83,6 +85,37 @@ def test_a_threshold_applies_to_what_was_read(store: Store) -> None:
         samples.job(store, spec=RECEIPT, settings={"review_below": 0.9})
     assert judging.judge(store, store.jobs.find("june"), RECEIPT, 0.9)["done", "review"] == 1
     assert found(store, job) == before
+
+
+def test_witnesses_are_heard_anew_under_other_sources_of_authority(store: Store) -> None:
+    card = resolve("id_card@1")
+    code = qr.build("079199000007", "Nguyễn Thị Hoà", date(1999, 1, 1), "Nữ", "Hà Nội", date(2021, 3, 4))
+    printed = {"number": "079199000007", "full_name": "Nguyên Thị Hoà"}
+    record = parse.page_record(recite(grammar.answer(card.shape, printed)), card, 1, [Code("qr", code)])
+    pages = [PageResult(1, "a1", record, None)]
+    job = samples.job(store, spec=card, settings={"review_below": 0.9})
+    store.ledger.add(job, refs("a"))
+    [lease] = store.ledger.claim(job, "worker", 1, lease_seconds=60)
+    store.results.commit(lease, merge.document([record], card), pages, sha256="a")
+
+    judging.judge(store, job, card, 0.9, ("qr",))
+    made = found(store, job)["/in/a"]
+    assert made == merge.document([record], card, authority=("qr",))
+    assert made.record["full_name"] == "Nguyễn Thị Hoà" and made.record["date_of_birth"] == "1999-01-01"
+    assert [(said.source, said.verdict) for said in made.testimony if said.field == "full_name"] == [
+        ("read", "differs")
+    ]
+    with store.query("SELECT full_name FROM id_card_v1") as rows:
+        assert list(rows) == [("Nguyễn Thị Hoà",)]
+    with store.query("SELECT field, raw FROM witnesses WHERE verdict = 'differs'") as rows:
+        assert list(rows) == [("full_name", "Nguyên Thị Hoà")]
+    same = {"review_below": 0.9, "sources_of_authority": ("qr",)}
+    assert samples.job(store, spec=card, settings=same).id == job.id
+    with pytest.raises(UsageError, match=r"sources_of_authority was \['qr'\] and is None.*vinbatch judge"):
+        samples.job(store, spec=card, settings={"review_below": 0.9})
+
+    judging.judge(store, store.jobs.find("june"), card, 0.9)
+    assert found(store, job)["/in/a"] == merge.document([record], card)
 
 
 def test_a_job_at_work_or_of_another_schema_is_not_judged(store: Store) -> None:

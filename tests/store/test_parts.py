@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.errors import Reason
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Reason, Unbalanced
 from pipeline.records import DocumentRef, Failure, Part
 from pipeline.store import Lease, Store
 from tests.store import samples
@@ -199,3 +204,47 @@ def test_any_file_names_its_document_when_it_is_removed_or_tried_again(store: St
     assert [row.uri for row in store.results.documents(job)] == ["/in/front", "/in/copy"]
     assert store.purge(subject="back", dry_run=True).documents == 1
     assert store.books.verify(job).submitted == 2
+
+
+def test_an_export_and_the_failures_name_the_files(store: Store, tmp_path: Path) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, [card("front", "back", missing="back"), *refs("single")])
+    lease, single = store.ledger.claim(job, "w", 5, 60)
+    read(store, lease, "back")
+    finish(store, single)
+    store.export(job, tmp_path / "out.jsonl")
+    first, second = map(json.loads, (tmp_path / "out.jsonl").read_text("utf-8").splitlines())
+    assert first["parts"] == [
+        {"uri": "/in/front", "pages": 1, "sha256": "sha-/in/front"},
+        {"uri": "/in/back", "pages": 1, "sha256": None},
+    ]
+    assert "parts" not in second
+    [item] = store.failures.each(job)
+    assert (item.uri, item.failure.page) == ("/in/front", 2)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("DELETE FROM parts WHERE uri = '/in/back'", "/in/front: has 1 part rows"),
+        ("UPDATE parts SET pages = 3 WHERE uri = '/in/back'", "/in/front: has 4 pages in its parts"),
+    ],
+)
+def test_parts_that_do_not_add_up_are_named_and_put_right(store: Store, damage: str, told: str) -> None:
+    job = samples.job(store)
+    listing = [card("front", "back"), *refs("single")]
+    store.ledger.add(job, listing)
+    lease, single = store.ledger.claim(job, "w", 5, 60)
+    read(store, lease)
+    finish(store, single)
+    store.books.verify(job)
+    with store._db.write() as connection:
+        connection.exec_driver_sql(damage)
+    with pytest.raises(Unbalanced) as caught:
+        store.books.verify(job)
+    assert told in caught.value.message
+    store.books.repair(job)
+    store.ledger.add(job, listing)  # the same command again
+    for again in store.ledger.claim(job, "w", 5, 60):
+        read(store, again)
+    assert store.books.verify(job).done == 2

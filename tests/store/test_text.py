@@ -28,6 +28,14 @@ def test_text_comes_back_with_its_page(name: str) -> None:
     assert rows.page_from(_stored(page)) == page
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_a_second_reader_saw_comes_back_with_its_page(name: str) -> None:
+    page = samples.page()
+    assert page.record is not None
+    page = replace(page, record=replace(page.record, reader=LAYERS[name]))
+    assert rows.page_from(_stored(page)) == page
+
+
 def test_a_page_of_before_has_no_text() -> None:
     row = _stored(samples.page())
     record = json.loads(str(row["record"]))

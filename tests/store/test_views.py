@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.records import Check
 from pipeline.store import Store
 from pipeline.store.entities import Column
 from pipeline.store.views import of
@@ -45,6 +47,7 @@ def test_the_built_in_schemas_have_the_promised_views() -> None:
             "invoice_v1",
             "invoice_v1_lines",
             "invoice_v1_by_rate",
+            "invoice_v1_each_fee",
             "id_card_v1",
             "receipt_v1",
             "receipt_v1_lines",
@@ -53,6 +56,7 @@ def test_the_built_in_schemas_have_the_promised_views() -> None:
             "invoice_v2",
             "invoice_v2_lines",
             "invoice_v2_by_rate",
+            "invoice_v2_each_fee",
             "id_card_v2",
             "receipt_v2",
             "receipt_v2_lines",
@@ -72,6 +76,24 @@ def test_an_invoice_is_a_row_with_types(store: Store) -> None:
     lines = rows(store, "SELECT line, no, quantity, amount FROM invoice_v1_lines ORDER BY line")
     quantity = 2.5 if store.one_machine else Decimal("2.5")
     assert lines == [(1, 1, quantity, 1000000), (2, 2, None, None)]
+
+
+def test_the_view_of_an_invoice_shows_the_verdict_on_its_signature(store: Store) -> None:
+    job = samples.job(store)
+    found = {"a": ("valid",), "b": ("valid", "altered"), "c": ()}
+    store.ledger.add(job, refs(*found))
+    for lease in store.ledger.claim(job, "w", 3, 60):
+        verdicts = found[lease.uri[-1]]
+        checks = tuple(
+            Check("signature", verdict == "valid", "error", "why", (), "valid", verdict)
+            for verdict in verdicts
+        )
+        finish(store, lease, replace(invoice("007"), checks=checks))
+    sql = "SELECT document_uri, signature FROM invoice_v1 ORDER BY document_uri"
+    assert rows(store, sql) == [("/in/a", "valid"), ("/in/b", "altered"), ("/in/c", None)]
+    for name in ("receipt", "id_card"):
+        columns = [column.name for view in of(resolve(name)) for column in view.columns]
+        assert "signature" not in columns
 
 
 MONEY = [

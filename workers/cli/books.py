@@ -150,7 +150,8 @@ def retry(
     url: StoreUrl = None,
     reason: Annotated[str | None, typer.Option(help="All documents that failed for this reason.")] = None,
     document: Annotated[
-        str | None, typer.Option(metavar="URI", help="This document, as `run` would be given it.")
+        str | None,
+        typer.Option(metavar="URI", help="The document with this file, as `run` is given it."),
     ] = None,
 ) -> None:
     """Put failed documents back, to be read by the next run."""
@@ -227,7 +228,8 @@ def purge(
         typer.Option(help="In this job only; alone: all of its documents. [default: in every job]"),
     ] = None,
     document: Annotated[
-        str | None, typer.Option(metavar="URI", help="This document, as `run` would be given it.")
+        str | None,
+        typer.Option(metavar="URI", help="The document with this file, as `run` is given it."),
     ] = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="All finished so long ago: 90d, 12h, 8w.")
@@ -273,7 +275,8 @@ def purge(
 
 def _purged(purged: Purged) -> str:
     names = ("documents", "pages", "extractions", "fields", "checks", "witnesses")
-    return ", ".join(f"{getattr(purged, what)} {what}" for what in names)
+    several = ("parts",) if purged.parts else ()
+    return ", ".join(f"{getattr(purged, what)} {what}" for what in (*names, *several))
 
 
 def _uri(document: str | None) -> str | None:

@@ -25,8 +25,10 @@ from workers.cli.options import (
     Group,
     Include,
     S3Endpoint,
+    SecondReader,
     Sources,
     StoreUrl,
+    TrustAnchors,
     TrustManifests,
 )
 
@@ -47,13 +49,18 @@ def specimens(
         bool | None, typer.Option("--worn/--clean", help="Turned, blurred, shaded … [default: some are]")
     ] = None,
     format: Annotated[
-        str, typer.Option("--format", help="pdf, scanned-pdf, jpeg, png, tiff [default: the usual ones]")
+        str,
+        typer.Option(
+            "--format",
+            help="pdf, pdf-fonts-absent, scanned-pdf, jpeg, png, tiff [default: the usual ones]",
+        ),
     ] = "",
     fonts: Annotated[
         str, typer.Option(help="standard, or held-out from the demo model's training.")
     ] = "standard",
     layouts: Annotated[str | None, typer.Option(help="The same of layouts [default: as the fonts]")] = None,
     blank: Annotated[float, typer.Option(min=0, max=1, help="Chance that a value is left out.")] = 0.0,
+    xml: Annotated[bool, typer.Option("--xml", help="Signed e-invoice XML beside each invoice.")] = False,
 ) -> None:
     """Write synthetic documents whose truth is known, and truth.jsonl beside them."""
     with options.extra("specimens"):
@@ -69,8 +76,11 @@ def specimens(
         font_set=fonts,
         layouts=layouts,
         blank=blank,
+        xml=xml,
     )
     screen.say(f"{len(written)} specimens and their truth are in {out}")
+    if xml:
+        screen.say(f"their signatures are trusted with --trust-anchors {out / making.ANCHORS}")
 
 
 def _names(listed: str) -> list[str]:
@@ -150,6 +160,8 @@ def run(
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
     any_schema: AnySchema = False,
+    second_reader: SecondReader = False,
+    trust_anchors: TrustAnchors = None,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
     from workers.job import JobRequest, run_job
@@ -164,7 +176,9 @@ def run(
             trust_manifests=trust_manifests,
             include=include,
             exclude=exclude,
+            trust_anchors=trust_anchors,
             group=group,
+            second_reader=second_reader,
         ),
         name=job,
         replicas=replicas,

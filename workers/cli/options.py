@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,14 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="GLOB", help="Leave such names or paths out; may be repeated."),
 ]
+TrustAnchors = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust-anchors",
+        metavar="FOLDER",
+        help="Certificates of the issuers whose signatures on e-invoices are trusted.",
+    ),
+]
 Group = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,6 +68,13 @@ Group = Annotated[
         metavar="PATTERN",
         help="Files that are one document: {id}-front.jpg,{id}-back.jpg; archive: all of one zip or tar; "
         "none: not even a PDF and an XML of one name, which else always are. May be repeated.",
+    ),
+]
+SecondReader = Annotated[
+    bool,
+    typer.Option(
+        "--second-reader",
+        help="Also read pages with RapidOCR and Tesseract, as evidence; takes seconds a page.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
@@ -71,7 +87,9 @@ def settings(
     trust_manifests: bool = False,
     include: list[str] | None = None,
     exclude: list[str] | None = None,
+    trust_anchors: Path | None = None,
     group: list[str] | None = None,
+    second_reader: bool = False,
 ) -> Settings:
     """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
     from pipeline.settings import load
@@ -86,6 +104,10 @@ def settings(
     source |= {name: globs for name, globs in given if globs}
     if source:
         flags["source"] = source
+    if second_reader:
+        flags["second_reader"] = {"on": True}
+    if trust_anchors is not None:
+        flags["trust_anchors"] = trust_anchors
     return load(**flags)
 
 

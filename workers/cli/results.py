@@ -60,13 +60,13 @@ def query(
     if format == "parquet" and screen.is_terminal():
         raise UsageError("parquet is not text: send it to a file (vinbatch query … --format parquet > FILE)")
 
-    seconds = options.settings(url).query_seconds
+    settings = options.settings(url)
     listed = None if suppliers is None else lists.read(suppliers)
     with options.opened(url) as store:
         if named is None:
-            asked = store.query(str(sql), seconds=seconds)
+            asked = store.query(str(sql), seconds=settings.query_seconds)
         else:
-            asked = store.named(named, suppliers=listed, seconds=seconds)
+            asked = store.named(named, suppliers=listed, law=settings.law, seconds=settings.query_seconds)
         with asked as rows:
             formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
 
@@ -124,14 +124,20 @@ def export(
 
 def _purchases(out: str, settings: Settings, since: str | None, until: str | None, buyer: str | None) -> None:
     from pipeline import store as stores
+    from schemas.fields import tax_code
 
     first, last = _day("--since", since), _day("--until", until)
+    try:
+        code = None if buyer is None else tax_code(buyer)
+    except ValueError as error:
+        raise UsageError(f"--buyer: {error}") from None
     with stores.open(settings.store, create=False) as store:
         listed = store.purchases(
             out,
             since=first,
             until=last,
-            buyer=buyer,
+            buyer=code,
+            law=settings.law,
             seconds=settings.query_seconds,
             settings=settings.source,
         )

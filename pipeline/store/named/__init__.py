@@ -4,7 +4,7 @@ A file's first line, a comment, says what it answers. It is PostgreSQL's SQL, an
 put otherwise for SQLite. It may read
 
     invoices    (invoices.sql) the newest reading of each document, with what the index knows of it
-    limits      since, until, amount: from how many đồng on none may pay in cash (schemas/payment.py)
+    limits      since, until, amount: from how many đồng on none may pay in cash, by law
     suppliers   tax_code, since, until, note: the caller's list of risky suppliers
 
 Where the paper does not say, an answer is `unknown`, or the row is left out, as the file says.
@@ -24,7 +24,9 @@ from pipeline.store import invoices, query
 from pipeline.store.database import Database
 from pipeline.store.query import Rows
 from pipeline.store.suppliers import Supplier
-from schemas.payment import LIMITS, Limit
+from schemas import law as laws
+from schemas.law import Law
+from schemas.payment import Limit, limits
 
 _INVOICES = "invoices"
 _GIVEN = {
@@ -70,10 +72,16 @@ def find(name: str) -> Named:
 
 @contextmanager
 def ask(
-    db: Database, name: str, *, suppliers: Sequence[Supplier] | None = None, seconds: float = 300.0
+    db: Database,
+    name: str,
+    *,
+    suppliers: Sequence[Supplier] | None = None,
+    law: Law | None = None,
+    seconds: float = 300.0,
 ) -> Iterator[Rows]:
     """The rows of a named query, as `query` gives them, after the index of invoices was brought up to date.
 
+    `law` is what a user adds to `law.toml`.
     Raises UsageError for an unknown name, and for a list of suppliers that is wanted or was given in vain.
     """
     named = find(name)
@@ -81,12 +89,17 @@ def ask(
         told = "reads no list of suppliers" if suppliers is not None else "wants --suppliers FILE.csv"
         raise UsageError(f"the named query {name} {told}")
     invoices.update(db)
-    with query.query(db, named.sql, seconds=seconds, values=_values(named, suppliers or ())) as rows:
+    with query.query(
+        db, named.sql, seconds=seconds, values=_values(named, suppliers or (), law or Law())
+    ) as rows:
         yield rows
 
 
-def _values(named: Named, suppliers: Sequence[Supplier]) -> Mapping[str, str]:
-    given: Mapping[str, Sequence[Limit | Supplier]] = {"limits": LIMITS, "suppliers": suppliers}
+def _values(named: Named, suppliers: Sequence[Supplier], law: Law) -> Mapping[str, str]:
+    given: Mapping[str, Sequence[Limit | Supplier]] = {
+        "limits": tuple(limits(laws.built_in().extended(law))),
+        "suppliers": suppliers,
+    }
     return {
         name: json.dumps([asdict(item) for item in given[name]], default=str)  # dates as in ISO 8601
         for name in named.needs

@@ -1,0 +1,61 @@
+"""The fields of a model with their plain types, found once a model: each document's checks ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from schemas.shape import plain_type
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """One field.
+
+    given     the name that the model takes it by
+    required  it has no default
+    listed    it is a list, and what follows is said of its items
+    model     its type, where that is a model
+    python    from a JSON-ready value to one of its type; None: they are the same
+    """
+
+    name: str
+    given: str
+    required: bool
+    listed: bool
+    model: type[BaseModel] | None
+    python: Callable[[Any], Any] | None
+
+    def value(self, given: Any) -> Any:
+        """A JSON-ready value that is no model's, as one of the type."""
+        return given if given is None or self.python is None else self.python(given)
+
+
+@cache
+def typed(model: type[BaseModel]) -> tuple[Typed, ...]:
+    """The fields of the model, in order."""
+    found = []
+    for name, info in model.model_fields.items():
+        kind, _ = plain_type(info.annotation)
+        listed = get_origin(kind) is list
+        if listed:
+            kind, _ = plain_type(get_args(kind)[0])
+        nested = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+        given = info.validation_alias if isinstance(info.validation_alias, str) else name
+        found.append(Typed(name, given, info.is_required(), listed, nested, _python(kind)))
+    return tuple(found)
+
+
+def _python(kind: Any) -> Callable[[Any], Any] | None:
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, Decimal | Enum):
+        return kind
+    return kind.fromisoformat if issubclass(kind, datetime | date) else None

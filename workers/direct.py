@@ -1,0 +1,171 @@
+"""Documents that need no model, read in the driver's own process: no Ray is started for them, and no model.
+
+One after the other, by the sequential driver of `pipeline.run`, under leases of the ledger like a lane's.
+What needs the model is left to the lanes. Untrusted bytes are decoded in the renderer's child, as everywhere.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+
+from pipeline import run
+from pipeline.errors import LeaseLost, ModelNeeded, UsageError
+from pipeline.filetype import promises_picture
+from pipeline.reading import Commit, failure, no_result
+from pipeline.recipe import Recipe
+from pipeline.records import Generation, Request
+from pipeline.render import Renderer
+from pipeline.run import DocumentResult
+from pipeline.settings import LaneSettings
+from pipeline.store import Job, Lease, Store
+from workers import endings
+from workers.flow_control import CircuitBreaker
+from workers.lane import LaneReport, SourceRefuses
+from workers.logs import fields
+from workers.patience import Patience, StoreAway
+
+_LOG = logging.getLogger(__name__)
+_AT_ONCE = 32  # documents claimed together
+_PAUSE = 0.1  # seconds between two looks at the ledger when nothing is due
+
+
+class Direct:
+    """The work on such documents, in one thread. `report` may be looked at meanwhile."""
+
+    def __init__(
+        self,
+        store: Store,
+        job: Job,
+        recipe: Recipe,
+        worker: str,
+        listed: Callable[[], bool],
+        stop: threading.Event,
+    ) -> None:
+        """`recipe` is one without a model; `listed` tells whether the job's listing is complete."""
+        self.report = LaneReport(worker)
+        self._store, self._job, self._recipe, self._listed, self._stop = store, job, recipe, listed, stop
+        self._settings: LaneSettings = recipe.settings.lane
+        self._ask = Patience(self._patience_seconds, interrupt=stop, job=job.name).call
+        self._breaker = CircuitBreaker(self._settings.refusals)
+        self._renewed_at = 0.0
+
+    def work(self) -> bool:
+        """Whether nothing is left to do: False where a document needs the model, which is then given back.
+
+        Ends early when it is stopped or the source refuses document after document.
+        """
+        self.report.state = "working"
+        gc.freeze()  # what is there stays: no look for garbage need go through it with every few documents
+        try:
+            if self._pictures_first():
+                return False
+            with Renderer(self._recipe.settings.render) as renderer:
+                while not self._stop.is_set():
+                    listed = (
+                        self._listed()
+                    )  # before the look at the ledger: what comes in between is then seen
+                    leases = self._claim()
+                    if leases:
+                        self._read_all(leases, renderer)
+                    elif self._ask(self._store.ledger.next_due, self._job) is None and listed:
+                        return True
+                    else:
+                        self._stop.wait(_PAUSE)
+        except ModelNeeded:
+            return False
+        except SourceRefuses as error:
+            self.report.refused = error.message
+        finally:
+            self.report.state = "ended"
+        return True
+
+    def _pictures_first(self) -> bool:
+        """The next document is print by its name: it need not be fetched to know that it needs the model."""
+        return any(map(promises_picture, self._ask(self._store.ledger.due, self._job, 1)))
+
+    def _claim(self) -> list[Lease]:
+        self._renewed_at = time.monotonic()
+        seconds = self._settings.lease_seconds
+        return self._ask(self._store.ledger.claim, self._job, self.report.lane, _AT_ONCE, seconds)
+
+    def _read_all(self, leases: list[Lease], renderer: Renderer) -> None:
+        """All of them; those that are not begun are given back when anything stops the work."""
+        left = list(leases)
+        try:
+            while left and not self._stop.is_set():
+                self._renew(left)
+                if not left:
+                    return
+                self._read(left[0], renderer)
+                del left[0]
+        finally:
+            for lease in left:
+                with suppress(LeaseLost, StoreAway):  # where the store is away, the lease runs out by itself
+                    self._ask(self._store.ledger.release, lease)
+
+    def _renew(self, left: list[Lease]) -> None:
+        """Lengthen the leases of what is left well before they end; drop those that are lost."""
+        seconds = self._settings.lease_seconds
+        if time.monotonic() - self._renewed_at > seconds / 3:
+            for lost in self._ask(self._store.ledger.renew, left, seconds):
+                left.remove(lost)
+                self.report.late += 1
+            self._renewed_at = time.monotonic()
+
+    def _read(self, lease: Lease, renderer: Renderer) -> None:
+        """To its end, whatever it is. Raises ModelNeeded, and then nothing was done."""
+        last = lease.tries >= self._settings.attempts
+        names = [part.uri for part in lease.parts] or [lease.uri]
+        if any(map(promises_picture, names)):
+            raise ModelNeeded(f"{lease.uri} is print")
+        try:
+            found = run.document(
+                lease.uri,
+                self._recipe,
+                _no_model,
+                lease.etag,
+                parts=lease.parts,
+                renderer=renderer,
+                last_try=last,
+            )
+        except (ModelNeeded, UsageError):
+            raise
+        except Exception as error:  # noqa: BLE001  it becomes the document's failure, with its traceback
+            found = DocumentResult(lease.uri, no_result(failure(error)))
+        try:
+            self._end(lease, found)
+        except LeaseLost:
+            self.report.late += 1
+            _LOG.warning(
+                "a lease is lost, and what was offered under it was not kept",
+                extra=fields(document=lease.uri),
+            )
+
+    def _end(self, lease: Lease, found: DocumentResult) -> None:
+        if any(part.failure is None for part in found.parts):
+            self._breaker.fetched()
+        verdict = found.verdict
+        if isinstance(verdict, Commit):
+            self.report.pages += sum(page.failure is None for page in verdict.pages)
+        else:
+            for page in found.pages:
+                if page.failure is None or not page.failure.retryable:
+                    self._ask(self._store.results.save_page, lease, page)
+        state = self._ask(endings.end, self._store, lease, verdict, found.parts, self._settings.attempts)
+        endings.report(self.report, self._breaker, lease, verdict, state)
+
+    def _patience_seconds(self) -> float:
+        """How long the store may be away."""
+        return self._settings.grace_seconds / 2 if self._stop.is_set() else self._settings.patience_seconds
+
+
+def _no_model(requests: Iterable[Request]) -> Iterator[Generation]:
+    """No answers; no page comes this far that would ask for one."""
+    for request in requests:
+        raise ModelNeeded(f"request {request.id} is for the model")
+    return iter(())

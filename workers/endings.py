@@ -1,0 +1,58 @@
+"""How an attempt at a document ends in the ledger, whoever made it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from pipeline.reading import Commit, Retry, Verdict
+from pipeline.records import Part
+from pipeline.store import Lease, State, Store
+from workers.flow_control import CircuitBreaker
+from workers.lane import LaneReport
+from workers.logs import fields
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS = 1.0  # before a document is tried again; doubles with each try
+
+
+def end(store: Store, lease: Lease, verdict: Verdict, parts: Sequence[Part], attempts: int) -> State:
+    """Tell the ledger; the state that it has left the document in. The same again changes nothing.
+
+    `parts` are the files as they were found, as far as they were. Raises LeaseLost, and Transient when the
+    store does not answer.
+    """
+    first = parts[0] if parts else None
+    if isinstance(verdict, Commit):
+        if first is None:
+            raise RuntimeError("a document was read that was never fetched")
+        return store.results.commit(
+            lease,
+            verdict.extraction,
+            verdict.pages,
+            sha256=first.sha256,
+            etag=first.etag,
+            parts=parts if lease.parts else (),
+        )
+    if isinstance(verdict, Retry):
+        delay = _RETRY_SECONDS * 2 ** (lease.tries - 1)
+        return store.ledger.release(lease, verdict.why, delay=delay, attempts=attempts)
+    return store.ledger.quarantine(lease, verdict.why, sha256=first.sha256 if first else None)
+
+
+def report(to: LaneReport, breaker: CircuitBreaker, lease: Lease, verdict: Verdict, state: State) -> None:
+    """Note how it ended, and say so where the document has no result.
+
+    Raises SourceRefuses when its source has refused too many.
+    """
+    if isinstance(verdict, Commit):
+        to.ended(state, (page.failure for page in verdict.pages if page.failure is not None))
+        return
+    _LOG.warning(
+        "the document will be tried again" if state == "pending" else "the document is quarantined",
+        extra=fields(
+            document=lease.uri, page=verdict.why.page, reason=verdict.why.reason, attempt=lease.tries
+        ),
+    )
+    to.ended(state, [verdict.why])
+    breaker.failed(verdict.why)
