@@ -478,7 +478,10 @@ def with_attached(files: dict[str, bytes], *, portfolio: bool = False) -> bytes:
 def test_attached_documents_are_named(renderer: Renderer) -> None:
     page = page_of(renderer, with_attached({"invoice.xml": b"<x/>", "hoa-don.pdf": papers.pages([b""])}))
     assert page.flags == (
-        Flag(FlagCode.attachment_not_read, "documents are attached to the PDF and are not read: hoa-don.pdf, invoice.xml"),
+        Flag(
+            FlagCode.attachment_not_read,
+            "documents are attached to the PDF and are not read: hoa-don.pdf, invoice.xml",
+        ),
     )
     assert page_of(renderer, with_attached({"list.csv": b"1;2"})).flags == ()
     cover = page_of(renderer, with_attached({"a.csv": b"1;2"}, portfolio=True))

@@ -148,7 +148,7 @@ def test_a_surprise_is_a_reason_with_its_traceback(bench: Bench) -> None:
 @pytest.fixture
 def after_a_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A document of two pages whose first worker vanished; a document may be tried twice."""
-    monkeypatch.setattr("workers.document._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("workers.endings._RETRY_SECONDS", 0.0)
     bench.add(bench.pdf("two.pdf", [GREY, (90, 90, 90)]))
     bench.store.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=0.01)
     time.sleep(0.05)
