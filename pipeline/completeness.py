@@ -87,8 +87,8 @@ class _Page:
             elif token in self.anywhere:
                 seen.add(token)
                 covered += 1
-            elif not (_FIGURE.fullmatch(token) and _sums(line)):  # of more sums than the schema has
-                left += 1
+            elif not (_FIGURE.fullmatch(token) and _sums(line)) and not _is_aside(line):
+                left += 1  # and none of more sums than the schema has
         misread = sum(items.values()) + len(single.keys() - seen)
         standing, lost = covered + left, left - misread
         if standing >= _FEWEST and lost > _MUCH * standing:
@@ -204,6 +204,11 @@ def _sums(line: Sequence[Word]) -> bool:
     texts = (part for word in line for part in word.text.casefold().split())
     named = [bare for text in texts if (bare := _EDGES.sub("", text)) and not bare[0].isdigit()]
     return furniture.SUMS.match(" ".join(named[:2])) is not None
+
+
+def _is_aside(line: Sequence[Word]) -> bool:
+    text = unaccented(" ".join(word.text for word in line)).casefold()
+    return furniture.ASIDES.search(text) is not None
 
 
 def _tokens(raw: str | None) -> list[str]:

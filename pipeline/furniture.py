@@ -50,3 +50,10 @@ SUMS = re.compile(
     r"|(tiền|tien) (thuế|thue|hàng|hang|khách|khach|thừa|thua|chiết|chiet|giảm|giam)\b"
     r"|(chiết khấu|chiet khau|giảm giá|giam gia)\b"
 )
+# Lines about what no schema asks for, without diacritics: how to reach and pay the seller, where to look the
+# paper up, whose software made it, and what a signature shows of itself.
+ASIDES = re.compile(
+    r"\b(dien thoai|tel|phone|hotline|fax|e-?mail|website|so tai khoan|so tk|stk|ngan hang|account|bank"
+    r"|tra cuu|look ?up|ma nhan hoa don|phat hanh boi|phan mem|giai phap|cung cap (boi|giai phap)|powered by"
+    r"|signature valid|(duoc )?ky boi|ky ngay|signed by|signing date)\b|https?://|www\.|@"
+)

@@ -112,7 +112,7 @@ def tiling(
     if room.passes(tile_count(trained), room.most_lines) == 1:
         return Tiling(trained, 1)
     seen = look()
-    lines = min(seen.rows, room.most_lines)
+    lines = min(max(0, seen.rows - 1), room.most_lines)  # the heading is none
     if room.passes(tile_count(trained), lines) == 1:
         return Tiling(trained, 1)
     smaller = _smaller(trained, width, height)

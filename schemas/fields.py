@@ -151,6 +151,8 @@ Money = Annotated[Decimal, Printed(_AMOUNT, numbers.money, "decimal", 40)]
 Quantity = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
 UnitPrice = Annotated[Decimal, Printed(_AMOUNT, numbers.number, "decimal", 40, numbers.readings)]
 DiscountRate = Annotated[Decimal, Printed(r"[0-9]{1,3}(?:[.,][0-9]{1,4})? ?%?", percentage, "decimal", 12)]
+# What a line of an invoice is: 1 goods, 2 a gift, 3 a discount, 4 a note (TChat of Decision 1450/QĐ-TCT).
+LineNature = Annotated[int, Printed(r"[0-9]", numbers.whole, "integer", 1)]
 LineNumber = Annotated[int, Printed(r"[0-9]{1,4}", numbers.whole, "integer", 4)]
 
 VnDate = Annotated[date, Printed(dates.DATE_PATTERN, dates.day, "date", 60)]

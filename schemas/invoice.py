@@ -33,6 +33,7 @@ from schemas.fields import (
     DiscountRate,
     FormNumber,
     InvoiceNumber,
+    LineNature,
     LineNumber,
     Money,
     Quantity,
@@ -86,7 +87,8 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
         return
     expected = list(range(1, len(numbers) + 1))
     anew = all(now in (1, before + 1) for before, now in pairwise((0, *numbers)))
-    passed = numbers == expected or (anew and _balanced(invoice))
+    places = [place for place, line in enumerate(invoice.lines, 1) if line.no is not None]
+    passed = numbers in (expected, places) or (anew and _balanced(invoice))
     sequence = "run without a gap" if passed else "do not run 1, 2, 3 …: a line may be missing or doubled"
     yield CheckResult(
         "line_numbers",
@@ -520,8 +522,7 @@ class InvoiceLine(BaseModel):
     discount_rate: Annotated[DiscountRate | None, InXml("TLCKhau")] = Field(None, title="Tỷ lệ chiết khấu")
     discount: Annotated[Money | None, InXml("STCKhau")] = Field(None, title="Tiền chiết khấu")
     vat: Annotated[Money | None, _LINE_VAT] = Field(None, title="Tiền thuế")
-    # 1 goods, 2 a gift, 3 a discount, 4 a note
-    nature: Annotated[LineNumber | None, InXml("TChat")] = Field(None, title="Tính chất")
+    nature: Annotated[LineNature | None, InXml("TChat")] = Field(None, title="Tính chất")
 
     unasked: ClassVar[tuple[str, ...]] = ("discount_rate", "discount", "vat", "nature")
 

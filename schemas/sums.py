@@ -119,13 +119,15 @@ def is_note(line: Any) -> bool:
 
 
 def charged(lines: Sequence[Any]) -> Iterator[tuple[Decimal, ...]]:
-    """What each line may come to: the amounts as printed, then with other signs. Nothing for no lines, or
-    where an amount was not read.
+    """What each line may come to: the amounts as printed, then with other signs. Nothing where an amount was
+    not read, or no line has one.
 
     A discount may be printed without its sign, and a gift with a price that nobody pays.
     """
+    if all(line.amount is None for line in lines):
+        return
     amounts = [Decimal(0) if is_note(line) and line.amount is None else line.amount for line in lines]
-    if not lines or any(amount is None for amount in amounts):
+    if any(amount is None for amount in amounts):
         return
     plain = tuple(amount for amount in amounts if amount is not None)
     off = {i for i, line in enumerate(lines) if plain[i] > 0 and is_discount(line)}

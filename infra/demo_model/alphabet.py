@@ -89,7 +89,7 @@ def plain_tokens() -> list[str]:
     tokens = ["system\n", "user\n", "assistant\n", "null", SYSTEM]
     for name in SCHEMAS:
         spec = registry.resolve(f"{name}@1")
-        tokens += [f'"{key}":' for key in _keys(spec.shape)]
+        tokens += [f'"{key}":' for key in _keys(spec.shape.of_pages)]
         tokens += prompt.build(spec).split("\n")
     names_of_bytes = set(ByteLevel.alphabet())
     return [

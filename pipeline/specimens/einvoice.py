@@ -18,6 +18,7 @@ from lxml import etree
 
 from pipeline.specimens.specimen import MARK, shape
 from schemas import vat
+from schemas.invoice import InvoiceLine
 
 Version = Literal["2.0.0", "2.0.1", "2.1.0"]
 VERSIONS: tuple[Version, ...] = ("2.0.0", "2.0.1", "2.1.0")
@@ -98,13 +99,15 @@ def truth_of(truth: Mapping[str, Any], form: Form | None = None) -> dict[str, An
     raw = {path: _text(path, value, form) for path, value in _flat(record)}
     return {
         "fields": {path: {"raw": text, "page": 1, "box": None} for path, text in raw.items()},
-        "raw": shape("invoice", raw),
+        "raw": shape("invoice", raw, unasked=True),
         "record": record,
     }
 
 
 def _as_issued(printed: Mapping[str, Any], form: Form) -> dict[str, Any]:
-    record: dict[str, Any] = {**printed, "lines": [dict(line) for line in printed["lines"]]}
+    empty = shape("invoice", {}, unasked=True)
+    lines = [{**dict.fromkeys(InvoiceLine.model_fields), **line} for line in printed["lines"]]
+    record: dict[str, Any] = {**empty, **printed, "lines": lines}
     series = record["series"]
     if series is not None and series[:1].isdigit():
         record["form_no"], record["series"] = series[0], series[1:]

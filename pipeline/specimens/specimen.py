@@ -10,7 +10,6 @@ from typing import Any, get_args, get_origin
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from pipeline.records import Box, Pixels
 from schemas.id_card import IdCard
@@ -94,17 +93,24 @@ class Specimen:
         return shape(schema, here)
 
 
-def shape(schema: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat paths → the schema's shape. Items of lists keep their order and are counted anew."""
-    fields = MODELS[schema].model_fields
-    items = {name: get_args(field.annotation)[0] for name, field in fields.items() if _is_list(field)}
-    record: dict[str, Any] = {name: [] if name in items else None for name in fields}
+def shape(schema: str, values: Mapping[str, Any], *, unasked: bool = False) -> dict[str, Any]:
+    """Flat paths → the schema's shape. Items of lists keep their order and are counted anew.
+
+    `unasked`: also the fields that a model is not asked for, which stand in XML alone.
+    """
+    model = MODELS[schema]
+    names = _names(model, unasked)
+    kinds = {name: model.model_fields[name].annotation for name in names}
+    items = {name: get_args(kind)[0] for name, kind in kinds.items() if get_origin(kind) is list}
+    record: dict[str, Any] = {name: [] if name in items else None for name in names}
     rows: dict[str, dict[int, dict[str, Any]]] = {}
     for path, value in values.items():
         match = _LINE.fullmatch(path)
         if match:
             name, index, inner = match.groups()
-            row = rows.setdefault(name, {}).setdefault(int(index), dict.fromkeys(items[name].model_fields))
+            row = rows.setdefault(name, {}).setdefault(
+                int(index), dict.fromkeys(_names(items[name], unasked))
+            )
             row[inner] = value
         else:
             record[path] = value
@@ -113,8 +119,9 @@ def shape(schema: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _is_list(field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is list
+def _names(model: type[BaseModel], unasked: bool) -> list[str]:
+    left_out = () if unasked else getattr(model, "unasked", ())
+    return [name for name in model.model_fields if name not in left_out]
 
 
 def truth(schema: str, plan: Mapping[str, Value], pages: Iterable[Page]) -> dict[str, Any]:

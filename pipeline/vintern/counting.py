@@ -32,7 +32,7 @@ class _Usual:
 
 
 _ALONE = _Usual(prose=40, code=16, number="1.234.567")  # names and addresses; tax codes; totals
-_IN_A_LINE = _Usual(prose=12, code=4, number="123.456")  # goods and units; rates; quantities and amounts
+_IN_A_LINE = _Usual(prose=10, code=3, number="123.456")  # goods and units; rates; quantities and amounts
 _CODED = 40  # characters: what may have no more is no running text
 _OTHERS = {
     "integer": "12",

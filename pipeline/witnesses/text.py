@@ -22,6 +22,7 @@ from schemas.text import unaccented
 
 _LONG = 5  # letters and digits: from here a value is its own, and is not found by chance
 _DIGITS = 4  # from here a figure with one other digit is that figure misread
+_NOWHERE = 200  # values of a document that may stand nowhere and be looked for as misread
 _LONGEST = 40  # characters: of a longer word no misreading is looked for
 _MOST = 2000  # occurrences of a value that are looked at
 _WORDS = 3  # from here a text with one other word is that text misread
@@ -46,6 +47,9 @@ class TextLayers:
         self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf], source: str = "text"
     ) -> None:
         self.source, self.name = source, NAMES[source]
+        self._exact = (
+            source == "text"
+        )  # a reader misses lines and misreads words: only its figures contradict
         self._layers, self._leaves = some, leaves
         self._of_line: dict[str, list[Field]] = {}
         self._said: Counter[str] = Counter()  # how many fields have a value
@@ -54,6 +58,7 @@ class TextLayers:
                 self._said[_key(leaf, field)] += 1
                 if line := _line(field.path):
                     self._of_line.setdefault(line, []).append(field)
+        self._nowhere = 0  # values that stand on no page
         self._found: dict[str, list[Place]] = {}
         self._slips_of: dict[tuple[int, Printed | None], _Slips] = {}
         self._columns: dict[str, bool] = {}
@@ -62,7 +67,7 @@ class TextLayers:
 
     def testify(self, field: Field) -> Testimony:
         leaf = self._leaves.get(leaf_path(field.path))
-        if leaf is None and isinstance(field.value, int):
+        if leaf is None and isinstance(field.value, int) and self._exact:
             return self._of_list(field)
         if leaf is None or field.value is None:
             return Testimony(field.path, self.source, "silent")
@@ -73,14 +78,10 @@ class TextLayers:
                 return Testimony(
                     field.path, self.source, "agrees", place.text, field.value, place.page, place.box
                 )
-        elif self._may_contradict(leaf, field) and (other := self._misread(leaf, field)) is not None:
+        elif (other := self._sought(leaf, field)) is not None:
             value, place = other
             return Testimony(field.path, self.source, "differs", place.text, value, place.page, place.box)
         return Testimony(field.path, self.source, "silent")
-
-    def _may_contradict(self, leaf: Leaf, field: Field) -> bool:
-        """A second reader may slip itself in a long text: it contradicts figures, days and codes alone."""
-        return self.source != "reader" or leaf.printed.sql != "text" or " " not in str(field.value)
 
     def offers(self, fields: Sequence[Field]) -> Iterator[Testimony]:
         """Figures and days beside their labels, where these stand once."""
@@ -191,6 +192,11 @@ class TextLayers:
 
     # what stands there instead
 
+    def _sought(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
+        """What the value was misread from; None where so many stand nowhere that the text is another's."""
+        self._nowhere += 1
+        return self._misread(leaf, field) if self._nowhere <= _NOWHERE else None
+
     def _misread(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
         """The one thing on the pages that the value is a misreading of, and that is no other field's."""
         nearby = list(self._candidates(leaf, field))
@@ -218,13 +224,14 @@ class TextLayers:
         wanted = _key(leaf, field)
         words = wanted.split()
         text = leaf.printed.sql == "text"
-        in_line = _line(field.path) is not None and len(_letters(wanted)) >= _LONG
-        code = len(words) == 1 and len(wanted) >= _LONG and (in_line or any(map(str.isdigit, wanted)))
         figure = leaf.printed.sql in ("decimal", "date") and len(_letters(wanted)) >= _DIGITS
+        in_line = self._exact and _line(field.path) is not None and len(_letters(wanted)) >= _LONG
+        phrase = len(words) > 1 and (in_line or (self._exact and len(words) >= _WORDS))
+        code = len(words) == 1 and len(wanted) >= _LONG and (in_line or any(map(str.isdigit, wanted)))
         for layer in self._layers:
-            if text and len(words) > 1 and (len(words) >= _WORDS or in_line):
+            if text and phrase:
                 yield from (found for found in layer.nearly(words) if _slip(found[0], wanted))
-            elif (text and code) or figure:
+            elif figure or (text and code):
                 yield from self._slips(leaf, layer).of(wanted)
 
     def _slips(self, leaf: Leaf, layer: Layer) -> _Slips:

@@ -96,7 +96,7 @@ def test_the_questions_in_sql(kind: str, tmp_path: Path, request: pytest.Fixture
                 name, registry.resolve(name), sources=[], settings={}, model="demo", checkpoint="none"
             )
     questions = blocks("sql")
-    assert len(questions) == 11
+    assert len(questions) == 12
     run('vinbatch query "$QUESTION"', tmp_path, {"QUESTION": questions[0], "VINBATCH_STORE": url})
     with store.open(url) as ledger:
         for question in questions:

@@ -49,7 +49,7 @@ def says(
         (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
         (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
         (
-            ("run", "in", *RUN, "--schema", "invoice", "--model", "demo"),
+            ("run", "in", *RUN, "--schema", "invoice@1", "--model", "demo"),
             "model demo reads id_card@1 and receipt@1, not invoice@1",
         ),
         (("run", "in", *RUN, "--trust-anchors", "absent"), "no folder of trust anchors at"),

@@ -434,3 +434,11 @@ class Unhashable:
 def test_a_way_of_reading_without_a_hash_is_used_all_the_same() -> None:
     leaf = Leaf("x", "X", Printed(".*", Unhashable(), "text", 9))
     assert exact(leaf, "ab") == ("AB", None)
+
+
+def test_one_separator_before_three_digits_is_a_decimal_point(renderer: Renderer) -> None:
+    """In print it would be a thousand, or for the sums to settle; here no sum helps."""
+    line = LINE.replace("<ThTien>25000.625</ThTien>", "")
+    found = extraction(renderer, einvoice(lines=[line], total="33.001"))
+    assert (values(found)["total"], values(found)["lines[0].quantity"]) == ("33.001", "1.25")
+    assert "number_ambiguous" not in failed(found)

@@ -95,6 +95,33 @@ def test_a_page_that_was_read_wrongly_was_still_read(which: tuple[str, str, int]
     assert found(which, wrong, words(paper)) == []
 
 
+ASIDE = (
+    "Điện thoại (Tel): 0243 795 9595 - 0912 345 678 Fax: 0243 795 9596 Email: ketoan@vidu.example.vn",
+    "Số tài khoản: 0011004123456 - 19027384950011 tại Vietcombank chi nhánh Hoàn Kiếm, Techcombank Hội sở",
+    "Tra cứu hóa đơn tại https://tracuu.example.vn/invoice/search - mã bí mật: 7QK2M9XW-4HT8",
+    "Giải pháp hóa đơn điện tử phát hành bởi Tập đoàn Công nghệ Ví Dụ, MST 0100000000, Hotline 19001000",
+    "Signature Valid - Ký bởi: XƯỞNG SỢI BÔNG SÔNG ĐÀ - Ký ngày: 2026-11-05T08:15:30",
+)
+
+
+def test_what_sellers_software_and_signatures_say_of_themselves_is_nothing_passed_over() -> None:
+    which = ("invoice", "standard", 1)
+    paper = specimen(*which)
+    lines = [
+        [*line.split()[:4], *(f"{word}{n}" for word in line.split()[4:])] for line in ASIDE for n in range(3)
+    ]
+    beside = [
+        Word(text, (0.1 + place / 100, 0.95 + row / 400, 0.1 + (place + 1) / 100, 0.951 + row / 400))
+        for row, line in enumerate(lines)
+        for place, text in enumerate(line)
+    ]
+    there = {1: (*words(paper)[1], *beside)}
+    read = [each for each in fields(paper) if each.page == 1]
+    assert found(which, read, there) == []
+    other = {1: (*words(paper)[1], *(replace(word, text=f"chữ{i}") for i, word in enumerate(beside)))}
+    assert [check.code for check in found(which, read, other)] == ["incomplete"]  # the control
+
+
 def test_figures_of_other_values_over_a_table_are_no_line_of_it() -> None:
     cells = [["", "0007412", "12345678"], ["Gạo", "2.000", "24.000"], ["Muối", "5.000", "40.000"]]
     there = [

@@ -120,7 +120,9 @@ def test_what_is_printed_is_what_is_read(data: st.DataObject, name: str, form: F
     place = np.tile(np.float32([0.5, 0, 4, 4]), (len(generation.spans), 1))
     place[:, 2] = np.arange(len(place)) % 16  # each token looked elsewhere
     record = parse.page_record(replace(generation, place=place), spec, 1, grid=(1, 1), tiles=1, form=form)
-    assert [(field.path, said(field)) for field in record.fields] == list(expected(spec.shape, given_values))
+    assert [(field.path, said(field)) for field in record.fields] == list(
+        expected(spec.shape.of_pages, given_values)
+    )
     for field in record.fields:
         if field.raw is not None:
             inside = json.dumps(field.raw, ensure_ascii=False)[1:-1]

@@ -35,7 +35,7 @@ def unseen() -> NoReturn:
 def planned(
     size: tuple[int, int], rows: int, room: Room = INVOICE, letters: float = 22, most: int = 12
 ) -> Tiling:
-    return tiling(*size, most, room, lambda: TextLines(rows, letters))
+    return tiling(*size, most, room, lambda: TextLines(rows + 1, letters))  # and a heading
 
 
 @pytest.mark.parametrize(

@@ -408,6 +408,9 @@ INVOICES: dict[str, Printed] = {
         [*TWO, *rows("Gạo | 1 | 20.000 | 20.000")], "235.000", "8%", "18.800", "253.800"
     ),
     "no line numbers": invoice([line | {"no": None} for line in TWO], "215.000", "8%", "17.200", "232.200"),
+    "a line number that is not printed": invoice(
+        [TWO[0] | {"no": None}, TWO[1]], "215.000", "8%", "17.200", "232.200"
+    ),
     "line numbers with zeros": invoice(
         [line | {"no": f"0{i}"} for i, line in enumerate(TWO, 1)], "215.000", "8%", "17.200", "232.200"
     ),

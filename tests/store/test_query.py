@@ -243,7 +243,8 @@ def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
     filled.export(job, f"s3://{bucket}/lake/", settings=settings)
     there = {item["Key"] for item in moto.client().list_objects_v2(Bucket=bucket)["Contents"]}
     part = "job=june/part-0.parquet"
-    assert there == {"out.csv", "out_lines.csv", f"lake/invoice_v1/{part}", f"lake/invoice_v1_lines/{part}"}
+    lists = ("", "_lines", "_each_fee", "_by_rate")
+    assert there == {f"out{name}.csv" for name in lists} | {f"lake/invoice_v1{name}/{part}" for name in lists}
     read = pq.read_table(
         io.BytesIO(moto.client().get_object(Bucket=bucket, Key=f"lake/invoice_v1/{part}")["Body"].read())
     )
@@ -271,6 +272,8 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
     assert [(Path(path).name, number) for path, number in exported.files] == [
         ("out.csv", 2),
         ("out_lines.csv", 4),
+        ("out_each_fee.csv", 0),
+        ("out_by_rate.csv", 0),
     ]
     assert exported.left_out == 1
     lines = list(csv.DictReader((tmp_path / "out_lines.csv").read_text(encoding="utf-8").splitlines()))
@@ -300,7 +303,7 @@ def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
     exported = filled.export(filled.jobs.find("june"), tmp_path / "out.xlsx")
     assert exported.files == ((f"{tmp_path}/out.xlsx", 2),)
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
-    assert book.sheetnames == ["invoice_v1", "invoice_v1_lines"]
+    assert book.sheetnames == ["invoice_v1", "invoice_v1_lines", "invoice_v1_each_fee", "invoice_v1_by_rate"]
     header, first, second = book["invoice_v1"].iter_rows()
     columns = [cell.value for cell in header]
     number, total, day = (columns.index(name) for name in ("number", "total", "issue_date"))

@@ -151,7 +151,7 @@ def retry(
     reason: Annotated[str | None, typer.Option(help="All documents that failed for this reason.")] = None,
     document: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="The document with this file, as `run` would be given it."),
+        typer.Option(metavar="URI", help="The document with this file, as `run` is given it."),
     ] = None,
 ) -> None:
     """Put failed documents back, to be read by the next run."""
@@ -229,7 +229,7 @@ def purge(
     ] = None,
     document: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="The document with this file, as `run` would be given it."),
+        typer.Option(metavar="URI", help="The document with this file, as `run` is given it."),
     ] = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="All finished so long ago: 90d, 12h, 8w.")
