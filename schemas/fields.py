@@ -73,7 +73,8 @@ def vat_rate(raw: str) -> str:
         reduced = Decimal(found[1]) * Decimal(found[2]) / 100
         return f"{reduced.normalize():f}%"
     if found := re.fullmatch(r"(KHAC:?|KHÁC:?)?([0-9]{1,2}(?:[.,][0-9]{1,4})?)%?", text):
-        plain = format(numbers.number(found[2]), "f")
+        # A percentage has no thousands: "5.263" is five and a bit, whichever sign it is written with.
+        plain = f"{Decimal(found[2].replace(',', '.')).normalize():f}"
         return f"KHAC:{plain}%" if found[1] else f"{plain}%"
     raise ValueError(f"{raw!r} is no VAT rate: a percentage, KCT, KKKNT or KHAC:x%")
 

@@ -81,6 +81,8 @@ def form(kind: Any) -> Printed:
         (fields.VatRate, "10", "10%"),
         (fields.VatRate, "KCT", "KCT"),
         (fields.VatRate, "KHAC: 5,26%", "KHAC:5.26%"),
+        (fields.VatRate, "KHAC:5.263%", "KHAC:5.263%"),
+        (fields.VatRate, "3,500%", "3.5%"),
         (fields.Currency, "VNĐ", "VND"),
         (fields.Currency, "USD", "USD"),
         *(
