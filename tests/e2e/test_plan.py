@@ -32,7 +32,7 @@ def test_a_plan_says_how_many_pages_leave_too_little_room(vinbatch: Command, tmp
     assert "tight      1 of 1 pages in a context of 4,096 tokens: 1 in several passes, at most 2" in told
     specimens.write(vinbatch.folder / "cards", 1, ["id_card"], 6, formats=["pdf"])
     told = vinbatch("plan", "cards", "--schema", "id_card@1", "--model", str(tmp_path / "model"))
-    assert "tight      none of 2 pages in a context of 4,096 tokens" in told
+    assert "tight      none of 1 pages in a context of 4,096 tokens" in told
     assert "tight" not in vinbatch("plan", "in", "--schema", "invoice@1")
 
 
