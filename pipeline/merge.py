@@ -61,9 +61,10 @@ def document(
     source = witnesses.first(readings, authority)
     chosen = readings.pop(source)
     told += several.between([by_source[source], *(by_source[other] for other in readings)], spec)
+    kept = {page.page for some in by_source.values() for page in some}
     subject = witnesses.Subject(
         spec,
-        tuple(page for page in pages if any(page in some for some in by_source.values())),
+        tuple(page for page in pages if page.page in kept),
         chosen.fields,
         record_of(spec.shape, chosen.fields),
         {other: reading.fields for other, reading in readings.items()},
