@@ -5,6 +5,9 @@ import os
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Those of the shell are not for the tests: tests/servers/cluster.py makes its own.
+os.environ.pop("RAY_AUTH_MODE", None)
+os.environ.pop("RAY_AUTH_TOKEN", None)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 # How long an example takes says more about what else the machine does than about the code.

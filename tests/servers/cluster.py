@@ -32,9 +32,9 @@ _UP_SECONDS = 300.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 _RAY = Path(sys.executable).with_name("ray")
 # The token of whoever types the commands; clusters of the tests, and of `infra.chaos`, ask for it. A test's
-# own Ray has another meanwhile.
-TOKEN = secrets.token_hex(32)
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+# own Ray has another meanwhile. This module is imported in `ray start` too, which has both already.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+TOKEN = os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @dataclass(frozen=True)
