@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 _NEW = re.compile(r"([1-9])?([CK])([0-9]{2})([TDLMNBGHXF])[A-Z]{2}")
-_OLD = re.compile(
-    r"(?:[0-9]{2})?[A-Z]{2}/([0-9]{2})[EPT]"
-)  # E electronic, P printed on order, T by the seller
+# E: electronic, P: printed on order, T: printed by the seller.
+_OLD = re.compile(r"(?:[0-9]{2})?[A-Z]{2}/([0-9]{2})[EPT]")
 _OLD_FORM = re.compile(r"0[1-9][A-Z]{2,6}[0-9]/[0-9]{3}")
 _NEW_FORM = re.compile(r"0?([1-9])(?:/?[A-Z]{2,4})?")  # 1, 01, 01/GTGT
 

@@ -66,9 +66,8 @@ class Direct:
                 return False
             with Renderer(self._recipe.settings.render) as renderer:
                 while not self._stop.is_set():
-                    listed = (
-                        self._listed()
-                    )  # before the look at the ledger: what comes in between is then seen
+                    # Before the look at the ledger: what comes in between is then seen.
+                    listed = self._listed()
                     leases = self._claim()
                     if leases:
                         self._read_all(leases, renderer)

@@ -20,10 +20,8 @@ MOST_PARTS = 200  # files of one document
 Order = Callable[[str], Any]  # by which a source sorts the URIs that it names
 
 _ID = "{id}"
-_STEMS = (
-    ".pdf",
-    ".xml",
-)  # in the order of a document's parts: pages keep the numbers that the PDF gives them
+# In the order of a document's parts: pages keep the numbers that the PDF gives them.
+_STEMS = (".pdf", ".xml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,8 @@ class TextLayers:
         self, some: Sequence[Layer], fields: Sequence[Field], leaves: Mapping[str, Leaf], source: str = "text"
     ) -> None:
         self.source, self.name = source, NAMES[source]
-        self._exact = (
-            source == "text"
-        )  # a reader misses lines and misreads words: only its figures contradict
+        # A reader misses lines and misreads words: only its figures contradict.
+        self._exact = source == "text"
         self._layers, self._leaves = some, leaves
         self._of_line: dict[str, list[Field]] = {}
         self._said: Counter[str] = Counter()  # how many fields have a value
