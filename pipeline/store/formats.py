@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import IO, Any
@@ -20,6 +20,7 @@ from pipeline.printable import HIDDEN, as_json, printable
 from pipeline.store.query import Rows, number
 from pipeline.store.values import batches, plain
 
+_NARROWEST = 8  # characters of a table's column
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 
 
@@ -49,16 +50,29 @@ def _table(rows: Rows, out: IO[bytes]) -> int:
     console = Console(file=text)
     for batch in batches(rows):
         total += len(batch)
-        table = Table()
-        for name in rows.columns:
-            table.add_column(Text(printable(name)))
-        for row in batch:
-            table.add_row(*(Text(printable(plain(value))) for value in row))
-        console.print(table)
+        for table in _tables(rows.columns, batch, console.width):
+            console.print(table)
     if total == 0:
         console.print(Text(printable(f"no rows ({', '.join(rows.columns)})")))
     text.detach()
     return total
+
+
+def _tables(columns: Sequence[str], batch: Sequence[Sequence[Any]], width: int) -> Iterator[Table]:
+    """One table of all rows, or, where its columns would be too narrow to be read, one of each row."""
+    if len(columns) * _NARROWEST <= width:
+        table = Table()
+        for name in columns:
+            table.add_column(Text(printable(name)))
+        for row in batch:
+            table.add_row(*(Text(printable(plain(value))) for value in row))
+        yield table
+        return
+    for row in batch:
+        table = Table(show_header=False)
+        for name, value in zip(columns, row, strict=True):
+            table.add_row(Text(printable(name)), Text(printable(plain(value))))
+        yield table
 
 
 def harmless(cell: str) -> str:

@@ -172,6 +172,12 @@ def test_an_export_is_for_its_owner_alone(filled: Store, tmp_path: Path, format:
     assert [Path(path).stat().st_mode & 0o777 for path, _ in exported.files] == [0o600] * len(exported.files)
 
 
+def test_a_row_of_too_many_columns_is_shown_as_a_list(filled: Store) -> None:
+    columns = ", ".join(f"'value {number}' AS column_{number}" for number in range(15))
+    lines = _written(filled, "table", f"SELECT {columns}").decode().splitlines()
+    assert any("column_14" in line and "value 14" in line for line in lines)
+
+
 def test_a_table_does_not_steer_the_terminal(filled: Store) -> None:
     text = _written(filled, "table", VIEW).decode()
     assert "\x1b" not in text and "đỏ" in text and "=1+1" in text
