@@ -55,9 +55,10 @@ def test_what_is_typed_on_one_machine(tmp_path: Path) -> None:
         assert name, "a python block begins with its file's name"
         (tmp_path / name[1]).write_text(code, encoding="utf-8")
     alone = [script for script in blocks("sh") if "$BUCKET" not in script]
-    assert len(alone) == 2
-    first, own_schema = (run(script, tmp_path, {}) for script in alone)
+    assert len(alone) == 3
+    first, invoices, own_schema = (run(script, tmp_path, {}) for script in alone)
     assert "document_uri" in first and "first-try" in first
+    assert invoices.count("valid") == 2
     assert "delivery_note" in own_schema.lower() or "DeliveryNote" in own_schema
 
 
