@@ -22,8 +22,8 @@ from tests.vintern import checkpoints
 from tests.vintern.pages import CARD, GRAMMARS, WORDS, Slow, answer_slowly, page, same, text_of
 
 TILES = (1, 2, 0, 1, 3)
-MIXES = int(os.environ.get("VINBATCH_MIXES", "24"))  # `make long` has 200
-SLOW_PAGES = int(os.environ.get("VINBATCH_SLOW_PAGES", "16"))  # `make long` has 200
+MIXES = int(os.environ.get("VINBATCH_MIXES", "12"))  # `make long` has 200
+SLOW_PAGES = int(os.environ.get("VINBATCH_SLOW_PAGES", "10"))  # `make long` has 200
 
 
 @pytest.fixture(scope="module")

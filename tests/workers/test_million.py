@@ -18,6 +18,9 @@ from tests.workers.conftest import SCHEMA
 DOCUMENTS = int(os.environ.get("VINBATCH_DOCUMENTS", "80000"))
 MOST = 320 * 2**20  # bytes of resident memory, of which Ray, numpy and pyarrow are two thirds
 GROWTH = 6 * 2**20  # bytes: the names alone of 60,000 more documents would take 8 million
+LIBRARIES = (
+    12 * 2**20
+)  # bytes, from the step on in which pyarrow comes: its pools and openpyxl's vary by as much
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -42,5 +45,7 @@ def test_a_job_four_times_as_large_takes_no_more_memory(tmp_path: Path) -> None:
     small, large = peaks(tmp_path / "small", DOCUMENTS // 4), peaks(tmp_path / "large", DOCUMENTS)
     print({step: f"{small[step] / 2**20:.0f} and {large[step] / 2**20:.0f} MiB" for step in large})  # noqa: T201
     assert max(large.values()) < MOST
-    for step in large:
-        assert large[step] - small[step] < GROWTH, step
+    steps = list(large)
+    for step in steps:
+        most = GROWTH if steps.index(step) < steps.index("parquet") else LIBRARIES
+        assert large[step] - small[step] < most, step

@@ -11,7 +11,7 @@ from tests.e2e.conftest import finish
 from tests.e2e.drills.conftest import Drill
 from tests.servers.cluster import RayHead
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(1200)]
 
 
 def test_the_log_names_what_died_and_what_was_started(drill: Drill, ray_head: RayHead) -> None:
