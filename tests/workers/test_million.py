@@ -18,9 +18,7 @@ from tests.workers.conftest import SCHEMA
 DOCUMENTS = int(os.environ.get("VINBATCH_DOCUMENTS", "80000"))
 MOST = 320 * 2**20  # bytes of resident memory, of which Ray, numpy and pyarrow are two thirds
 GROWTH = 6 * 2**20  # bytes: the names alone of 60,000 more documents would take 8 million
-LIBRARIES = (
-    12 * 2**20
-)  # bytes, from the step on in which pyarrow comes: its pools and openpyxl's vary by as much
+LIBRARIES = 12 * 2**20  # bytes, from the step on in which pyarrow comes: its pools vary by as much
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
