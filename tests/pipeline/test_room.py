@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.benchmarks.room import true_passes
 from pipeline import run, tiles
 from pipeline.keys import ModelFacts
 from pipeline.place import box
@@ -20,7 +20,6 @@ from pipeline.records import Failure, PageImage, PreparedPage
 from pipeline.room import READABLE, SQUEEZE, Room, Tiling, tile_count, tiling
 from pipeline.settings import Settings
 from pipeline.textlines import TextLines
-from pipeline.vintern.passes import leaving
 from schemas.shape import Leaf, Printed
 from tests.pipeline.walker import compact, recite, spec_of
 
@@ -118,7 +117,7 @@ def test_passes_are_those_that_the_engine_takes(
 ) -> None:
     """Against its own choice of what leaves, token by token."""
     room = Room(context=left, tile=0, prompt=0, header=before + after, before=before, line=line)
-    assert room.passes(0, lines) == taken(tokens(before, after, line, lines), left)
+    assert room.passes(0, lines) == true_passes(tokens(before, after, line, lines), left)
 
 
 def tokens(before: int, after: int, line: int, lines: int) -> list[bytes]:
@@ -126,20 +125,6 @@ def tokens(before: int, after: int, line: int, lines: int) -> list[bytes]:
     head = [b"{", b'"t":', *[b" "] * (before - 3), b"["]
     rows = [part for n in range(lines) for part in (b",{" if n else b"{", *[b" "] * (line - 2), b"}")]
     return [*head, *rows, b"]", *[b" "] * (after - 2), b"}"]
-
-
-def taken(pieces: Sequence[bytes], left: int) -> int | None:
-    """The passes that writing them takes; None where no further one can begin."""
-    passes, sight = 1, list[bytes]()
-    for piece in pieces:
-        if len(sight) >= left:
-            leave = leaving(sight, left, len(sight))
-            if leave is None:
-                return None
-            del sight[slice(*leave)]
-            passes += 1
-        sight.append(piece)
-    return passes
 
 
 # the way of a page through the pipeline
