@@ -172,17 +172,17 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
     return PreparedPage(
-        image.page,
-        cut,
-        width,
-        height,
-        image.renderer,
-        image.codes,
-        image.flags,
-        image.ended,
-        grid,
-        image.text,
-        image.reader,
+        page=image.page,
+        tiles=cut,
+        width=width,
+        height=height,
+        renderer=image.renderer,
+        codes=image.codes,
+        flags=image.flags,
+        ended=image.ended,
+        grid=grid,
+        text=image.text,
+        reader=image.reader,
     )
 
 
