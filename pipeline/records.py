@@ -142,6 +142,29 @@ class Flag:
     message: str
 
 
+Tier = Literal["clean", "scan", "noisy", "photo"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What a page's picture is worth to a reader, measured from its pixels.
+
+    tier       how the page came to be: drawn from a file, scanned, scanned badly, photographed
+    letters    median height of a line of print, pixels; None where none was found
+    blur, noise, glare    0 (none) to 1
+    skew       degrees, clockwise
+    verdicts   what is wrong with it, in words of `pipeline.quality`, like "blurred" or "cut"
+    """
+
+    tier: Tier
+    letters: float | None
+    blur: float
+    noise: float
+    glare: float
+    skew: float
+    verdicts: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class PageImage:
     """One page as pixels: uint8 [height, width, 3], RGB, upright. `page` is 1-based.
@@ -157,6 +180,7 @@ class PageImage:
     ended: Failure | None = None
     text: TextLayer | None = None  # None: a picture, or a PDF's page without any
     reader: TextLayer | None = None  # what a second reader saw; None: it was not asked
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +201,7 @@ class PreparedPage:
     grid: tuple[int, int] = (1, 1)
     text: TextLayer | None = None
     reader: TextLayer | None = None
+    quality: Quality | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]
@@ -232,9 +257,17 @@ class Generation:
         return len(self.seams) + 1
 
 
+Absence = Literal["not_on_page", "illegible", "not_read"]
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value with its evidence. `path` is like "lines[2].amount"; `value` is JSON-ready, None: absent."""
+    """One value with its evidence. `path` is like "lines[2].amount"; `value` is JSON-ready, None: absent.
+
+    `confidence` is the model's own, `score` the calibrated probability that the value is right, None where
+    nothing was calibrated. `absence` says why there is no value: the page does not have it, it has something
+    that cannot be read, or it may have one that was not read.
+    """
 
     path: str
     raw: str | None  # as printed
@@ -244,6 +277,8 @@ class Field:
     page: int | None
     box: Box | None = None
     problem: str | None = None  # why raw could not be normalised
+    score: float | None = None
+    absence: Absence | None = None
 
 
 SignatureVerdict = Literal[
@@ -288,6 +323,7 @@ class PageRecord:
     signature: Signature | None = None  # of a document that can be signed
     text: TextLayer | None = None
     reader: TextLayer | None = None
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,9 +367,34 @@ class Testimony:
     box: Box | None = None
 
 
+Ruling = Literal["accept", "correct", "not_on_page", "illegible", "reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided of one field, or of the whole document where `field` is None.
+
+    accept         the value is right as it was read; of a document: all of its values are
+    correct        it is `value`, printed as `raw`
+    not_on_page    the paper has no such value; illegible: it has one that nobody can read
+    reject         the document is none that belongs here
+    """
+
+    field: str | None  # path
+    ruling: Ruling
+    by: str
+    raw: str | None = None
+    value: Any = None  # normalised, as of a `Field`
+    was: Any = None  # the value that the reading had then
+
+
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """A document's result. `record` is the schema's shape with normalised JSON-ready values."""
+    """A document's result. `record` is the schema's shape with normalised JSON-ready values.
+
+    `score` is the calibrated probability that every value is right, None where nothing was calibrated, by the
+    calibration of that id in the store; `tier` that of the worst page.
+    """
 
     state: Literal["done", "review", "partial"]
     record: dict[str, Any]
@@ -341,3 +402,6 @@ class Extraction:
     checks: tuple[Check, ...]
     pages: int
     testimony: tuple[Testimony, ...] = ()
+    score: float | None = None
+    tier: Tier | None = None
+    calibration: int | None = None

@@ -182,7 +182,10 @@ class DocumentRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredExtraction:
-    """A document's result as it was committed."""
+    """A document's result as it was committed.
+
+    `extraction.record` has what people decided, its fields what was read.
+    """
 
     uri: str
     sha256: str | None

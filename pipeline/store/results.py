@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -61,14 +62,17 @@ RETURNING page
 # Pages that an earlier try has saved, when the file was another one.
 _DROP_PAGES = "DELETE FROM pages WHERE document_id IN (SELECT id FROM held) AND page > :page_count"
 _PUT_EXTRACTION = """
-INSERT INTO extractions (document_id, record, committed_at) SELECT id, :record, @now FROM held
+INSERT INTO extractions (document_id, record, committed_at, score, tier, calibration)
+SELECT id, :record, @now, CAST(:score AS double precision), CAST(:tier AS text), CAST(:calibration AS bigint)
+FROM held
 """
 _PUT_FIELDS = """
-INSERT INTO fields (document_id, number, path, raw, value, type, confidence, source, page, box, problem)
-SELECT held.id, number, path, raw, value, type, confidence, source, page, box, problem
+INSERT INTO fields (
+    document_id, number, path, raw, value, type, confidence, source, page, box, problem, score, absence)
+SELECT held.id, number, path, raw, value, type, confidence, source, page, box, problem, score, absence
 FROM held, json_to_recordset(CAST(:fields AS json)) AS given(
     number integer, path text, raw text, value text, type text, confidence double precision, source text,
-    page integer, box text, problem text)
+    page integer, box text, problem text, score double precision, absence text)
 """
 _PUT_CHECKS = """
 INSERT INTO checks (document_id, number, code, passed, severity, message, fields, expected, found)
@@ -254,22 +258,17 @@ class Results:
             ids = [row["id"] for row in batch]
             several = self._parts_of(batch)
             with self._db.read() as connection:
-                query = select(extractions.c.document_id, extractions.c.record)
-                records = {
-                    row.document_id: row.record
-                    for row in connection.execute(query.where(extractions.c.document_id.in_(ids)))
-                }
+                query = select(extractions).where(extractions.c.document_id.in_(ids))
+                results = {row["document_id"]: row for row in connection.execute(query).mappings()}
                 found_fields = _grouped(connection, fields, ids)
                 found_checks = _grouped(connection, checks, ids)
                 found_witnesses = _grouped(connection, witnesses, ids)
             for row in batch:
-                if (document := row["id"]) in records:
+                if (document := row["id"]) in results:
                     result = rows.extraction(
-                        row["state"],
-                        records[document],
+                        {**results[document], "state": row["state"], "pages": row["pages"]},
                         found_fields[document],
                         found_checks[document],
-                        row["pages"],
                         found_witnesses[document],
                     )
                     yield StoredExtraction(row["uri"], row["sha256"], result, several.get(document, ()))
@@ -306,10 +305,13 @@ class Results:
             last = batch[-1]["id"]
 
 
-def _parts(extraction: Extraction) -> dict[str, str]:
+def _parts(extraction: Extraction) -> dict[str, Any]:
     """What the statements above take of a result."""
     return {
         "record": rows.dump(extraction.record),
+        "score": extraction.score,
+        "tier": extraction.tier,
+        "calibration": extraction.calibration,
         "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
         "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
         "witnesses": rows.dump([rows.testimony(n, item) for n, item in enumerate(extraction.testimony, 1)]),

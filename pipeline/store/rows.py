@@ -23,6 +23,7 @@ from pipeline.records import (
     Flag,
     PageRecord,
     PageResult,
+    Quality,
     Signature,
     Testimony,
     TextLayer,
@@ -118,6 +119,8 @@ def field(number: int, item: Field) -> dict[str, Any]:
         "page": item.page,
         "box": item.box,
         "problem": item.problem,
+        "score": item.score,
+        "absence": item.absence,
     }
 
 
@@ -132,6 +135,8 @@ def field_from(row: Row) -> Field:
         row["page"],
         box,
         row["problem"],
+        row["score"],
+        row["absence"],
     )
 
 
@@ -264,6 +269,7 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
         "seams": record.seams,
         **({} if record.text is None else {"text": _text(record.text)}),
         **({} if record.reader is None else {"reader": _text(record.reader)}),
+        **({} if record.quality is None else {"quality": asdict(record.quality)}),
     }
     return made if record.signature is None else made | {"signature": asdict(record.signature)}
 
@@ -302,7 +308,12 @@ def _page_record_from(text: str) -> PageRecord:
         Signature(**data["signature"]) if "signature" in data else None,
         _text_from(data["text"]) if "text" in data else None,
         reader=_text_from(data["reader"]) if "reader" in data else None,
+        quality=_quality_from(data["quality"]) if "quality" in data else None,
     )
+
+
+def _quality_from(data: Mapping[str, Any]) -> Quality:
+    return Quality(**{**data, "verdicts": tuple(data["verdicts"])})
 
 
 def _page_field_from(stored: Sequence[Any]) -> Field:
@@ -311,18 +322,20 @@ def _page_field_from(stored: Sequence[Any]) -> Field:
 
 
 def extraction(
-    state: Any,
-    record: dict[str, Any],
+    row: Row,
     fields: Iterable[Row],
     checks: Iterable[Row],
-    pages: int,
     witnesses: Iterable[Row],
 ) -> Extraction:
+    """`row` has the columns of `extractions`, and state and pages of its document."""
     return Extraction(
-        state,
-        record,
+        row["state"],
+        row["record"],
         tuple(map(field_from, fields)),
         tuple(map(check_from, checks)),
-        pages,
+        row["pages"],
         tuple(map(testimony_from, witnesses)),
+        row["score"],
+        row["tier"],
+        row["calibration"],
     )

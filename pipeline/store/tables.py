@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0006"  # of migrations/versions that makes these tables
+REVISION = "0007"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -212,8 +212,11 @@ extractions = Table(
         primary_key=True,
         autoincrement=False,
     ),
-    Column("record", Json, nullable=False),
+    Column("record", Json, nullable=False),  # with what people decided
     Column("committed_at", Instant, nullable=False),
+    Column("score", Float(53)),  # calibrated: that every value is right; NULL: nothing was calibrated
+    Column("tier", Text),  # quality of the worst page
+    Column("calibration", BigInteger),  # id of the one that the scores are by
 )
 
 _of_extraction = ForeignKey("extractions.document_id", ondelete="CASCADE")
@@ -231,6 +234,10 @@ fields = Table(
     Column("page", Integer),
     Column("box", Text),  # JSON [left, top, right, bottom]
     Column("problem", Text),
+    Column(
+        "score", Float(53)
+    ),  # calibrated probability that the value is right; NULL: nothing was calibrated
+    Column("absence", Text),  # why there is no value: not_on_page, illegible or not_read
 )
 
 checks = Table(
@@ -286,4 +293,85 @@ witnesses = Table(
     Column("type", Text),
     Column("page", Integer),
     Column("box", Text),  # JSON [left, top, right, bottom]
+)
+
+# How scores are made of what is known of a value, fitted on documents whose truth is known.
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("schema", Text, nullable=False),  # "invoice@1"
+    Column("checkpoint", Text, nullable=False),  # hash of the weights
+    Column("numerics", Text, nullable=False),  # as of the pages that it was fitted on
+    Column("origin", Text, nullable=False),  # the file of the truth, or that people reviewed the documents
+    Column("documents", Integer, nullable=False),
+    Column("field_values", Integer, nullable=False),
+    Column("model", Json, nullable=False),
+    Column("figures", Json, nullable=False),  # what was measured on documents that it was not fitted on
+    Column("made_at", Instant, nullable=False),
+    Column("made_by", Text, nullable=False),
+)
+Index("ix_calibrations_schema", calibrations.c.schema, calibrations.c.checkpoint)
+
+# From which score on a document passes without a person, and what that promises. The newest one holds.
+promises = Table(
+    "promises",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("calibration_id", Id, ForeignKey("calibrations.id", ondelete="CASCADE"), nullable=False),
+    Column("accept_at", Float(53), nullable=False),  # precision of the values that pass
+    Column("thresholds", Json, nullable=False),  # with the intervals and counts that they come from
+    Column("set_at", Instant, nullable=False),
+    Column("set_by", Text, nullable=False),
+)
+
+# What people decided, never changed: what is taken back stays, with who took it back.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("document_id", Id, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False),
+    Column("field", Text),  # its path; NULL: the whole document
+    Column("ruling", Text, nullable=False),
+    Column("raw", Text),  # as a person reads it on the page
+    Column("value", Text),  # canonical text, as in `fields`
+    Column("type", Text),
+    Column("was", Text),  # the value that the reading had then
+    Column("was_type", Text),
+    Column("decided_at", Instant, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("batch", Text),  # of an import, which can be taken back as a whole
+    Column("undone_at", Instant),
+    Column("undone_by", Text),
+    CheckConstraint("ruling IN ('accept', 'correct', 'not_on_page', 'illegible', 'reject')", name="ruling"),
+)
+Index("ix_decisions_document", decisions.c.document_id, decisions.c.id)
+
+# Who looks at a document now, so that two people do not meet.
+claims = Table(
+    "claims",
+    metadata,
+    Column(
+        "document_id",
+        Id,
+        ForeignKey("documents.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("reviewer", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+# Who looked at what and did what, without values. It outlives the documents that it names.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("document_id", BigInteger),
+    Column("field", Text),
+    Column("detail", Text),
 )
