@@ -129,6 +129,7 @@ class IdCard(BaseModel):
     evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
     identified_by: ClassVar = ("number", "full_name", "date_of_birth", "mrz")
     required: ClassVar = ("number", "full_name")
+    paper: ClassVar = "card"
 
     number: NationalId | None = Field(None, title="Số")
     full_name: PersonName | None = Field(None, title="Họ và tên")
