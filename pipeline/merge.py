@@ -90,9 +90,7 @@ def document(
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
     count = len(pages) + len({f.page for f in failed})
-    return Extraction(
-        state, record, fields, checks, count, asked.testimony, tier=verdicts.tier(pages)
-    )
+    return Extraction(state, record, fields, checks, count, asked.testimony, tier=verdicts.tier(pages))
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,9 +272,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
             tiles=count,
             form=recipe.answer_form,
         )
-        record = replace(
-            record, flags=page.flags, text=page.text, reader=page.reader, quality=page.quality
-        )
+        record = replace(record, flags=page.flags, text=page.text, reader=page.reader, quality=page.quality)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(

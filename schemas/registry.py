@@ -35,8 +35,8 @@ from schemas.law import Law
 from schemas.receipt import Receipt, Receipt2
 from schemas.shape import Group, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
-from schemas.spec import Paper, SchemaSpec as SchemaSpec
-from schemas.spec import class_var
+from schemas.spec import Paper, class_var
+from schemas.spec import SchemaSpec as SchemaSpec
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "invoice": {1: Invoice, 2: Invoice2},

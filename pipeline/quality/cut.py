@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.quality.sides import Levels, Side, Sides
-from pipeline.quality.sight import CELL, Sight
+from pipeline.quality.sides import MARGIN, Levels, Side, Sides
+from pipeline.quality.sight import Sight
 
 RATIO = 85.60 / 53.98  # of a card, width to height
 _ALLOWED = 0.056  # by how much of itself the ratio may be off, by perspective and careless trimming
 _OTHER_PAPER = 0.45  # a ratio further off than this is no card's
 _TABLE = 15.0  # grey levels between a card and what it lies on, where that is sure
 _SURELY = 20.0  # and where it cannot be a shadow on the card
-_MARGIN = 0.018  # of the picture's side: less table than this may come of a card that is a little crooked
 _NEAR = 0.035  # print is this near to some side of a card, as share of the card's side
 _CUT_STROKES = (1, 2, 1, 2)  # of print along a line just inside of the left, top, right, bottom of a picture
 _GRAINY = 3.2  # grey levels of grain, with which specks come that look like strokes
@@ -28,7 +27,10 @@ _REACH = 48  # pixels of the reduced copy in which there is some paper,
 _STROKE = 40  # of a stroke of print at most,
 _SHARP = 3  # and in which paper turns to ink
 _RAYS, _STEPS = 25, 60
-_WINDOW, _NEXT = 3, np.arange(4)  # steps on either side of an edge that are compared, and where it is looked for
+_WINDOW, _NEXT = (
+    3,
+    np.arange(4),
+)  # steps on either side of an edge that are compared, and where it is looked for
 _FROM, _TO = 0.09, 0.62  # of the card's height: how far from a corner what lies on it ends
 _EDGE = 11.0  # grey levels there
 
@@ -41,12 +43,12 @@ def is_cut(sight: Sight, levels: Levels, found: Sides) -> bool:
 
 
 def _sure(side: Side | None) -> bool:
-    return side is not None and abs(side.step) >= _TABLE and min(side.begin, side.end) > _MARGIN
+    return side is not None and abs(side.step) >= _TABLE and side.depth > MARGIN
 
 
 def _runs_out(found: Sides) -> bool:
     """The card lies on a table, and on some side there is no table left."""
-    return 2 <= sum(map(_sure, found.all)) and None in found.all
+    return sum(map(_sure, found.all)) >= 2 and None in found.all
 
 
 def _wrong_shape(sight: Sight, found: Sides) -> bool:
@@ -83,7 +85,12 @@ def _print_runs_out(sight: Sight, found: Sides) -> bool:
     """Strokes of print that the side of the picture cuts through."""
     small = sight.small
     specks, depth = (2, 4) if sight.noise > _GRAINY else (0, 2)
-    lines = (small[:, 1 : 1 + depth], small[1 : 1 + depth].T, small[:, -1 - depth : -1], small[-1 - depth : -1].T)
+    lines = (
+        small[:, 1 : 1 + depth],
+        small[1 : 1 + depth].T,
+        small[:, -1 - depth : -1],
+        small[-1 - depth : -1].T,
+    )
     for line, side, least in zip(lines, found.all, _CUT_STROKES, strict=True):
         if side is None and _strokes(line.mean(axis=1, dtype=np.float32)) >= least + specks:
             return True

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
 
-from pipeline.quality.sight import Grey, Mask, Sight
+from pipeline.quality.sight import Sight, highest, lowest
 
 _LENGTH = 208  # the longer side of the copy that is looked at, pixels
 _WHITE = 246  # of the least of the three colours
@@ -39,11 +38,11 @@ def glare(sight: Sight) -> Glare:
     if np.median(least) > _WHITE_PAPER:
         return NONE
     white = least >= _WHITE
-    core = _grown(_shrunk(white, 5), 5) & white  # codes and frames have white of their own, in small pieces
+    core = highest(lowest(white, 2), 2) & white  # codes and frames have white of their own, in small pieces
     if core.sum() < 12:
         return NONE
-    rim = _grown(core, 5) & ~core
-    around = _grown(core, 17) & ~_grown(core, 11)
+    rim = highest(core, 2) & ~core
+    around = highest(core, 8) & ~highest(core, 5)
     dark = least[around] < _WHITE - _RISE
     paper = float(np.median(least[around])) if around.any() else 0.0
     between = (least[rim] > paper + _RISE) & (least[rim] < _WHITE)
@@ -60,16 +59,3 @@ def glare(sight: Sight) -> Glare:
 def is_glare(found: Glare) -> bool:
     """A spot that fades into the paper or has no straight sides; a white label has them."""
     return found.share > _LEAST and found.about > 0.45 and (found.fading > 0.12 or found.filled < 0.88)
-
-
-def _grown(mask: Mask, size: int) -> Mask:
-    return np.asarray(_image(mask).filter(ImageFilter.MaxFilter(size))) > 0
-
-
-def _shrunk(mask: Mask, size: int) -> Mask:
-    return np.asarray(_image(mask).filter(ImageFilter.MinFilter(size))) > 0
-
-
-def _image(mask: Mask) -> Image.Image:
-    levels: Grey = mask.view(np.uint8) * np.uint8(255)
-    return Image.fromarray(levels)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.quality import cut, letters, screen, sharpness
 from pipeline.quality import glare as reflections
-from pipeline.quality.sides import Sides, closed, sides
+from pipeline.quality.sides import MARGIN, Sides, closed, sides
 from pipeline.quality.sight import Sight
 from pipeline.quality.verdicts import BLURRED, CUT, GLARE, RECAPTURED, SMALL
 from pipeline.records import Pixels, Quality, Tier
@@ -21,7 +21,7 @@ _TABLE = 12.0  # grey levels between the paper and what it lies on, where that i
 _SURE_TABLE = 20.0
 _WORST_GRAIN = 20.0
 _BLURRED = 0.066  # of the height of a line of print,
-_LEAST_BLUR = 1.75  # and pixels: less is the picture's own coarseness
+_LEAST_BLUR = 1.55  # and pixels: less is the picture's own coarseness
 _SMALL = 11.5  # pixels of a line of print
 _WAVES = 3.75  # as of `screen.waves`
 
@@ -29,8 +29,8 @@ _WAVES = 3.75  # as of `screen.waves`
 def measure(pixels: Pixels, paper: Paper | None = None) -> Quality | None:
     """The quality of a page, uint8 [height, width, 3]; None for one too small to be a page.
 
-    `paper`: what kind of paper it should be, where that is known. Of a card it is also told whether it shines,
-    was cut off, or was taken from a screen.
+    `paper`: what kind of paper it should be, where that is known. Of a card it is also told whether it
+    shines, was cut off, or was taken from a screen.
     """
     if min(pixels.shape[:2]) < LEAST_SIDE:
         return None
@@ -101,7 +101,8 @@ def _print(sight: Sight) -> _Print | None:
 
 
 def _tier(sight: Sight, found: Sides) -> Tier:
-    if sum(abs(side.step) > _TABLE for side in found.seen) > 1:
+    tables = (abs(side.step) > _TABLE and side.depth > MARGIN for side in found.seen)
+    if sum(tables) > 1:
         return "photo"
     if sight.noise < _NO_GRAIN:
         return "clean"

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pipeline.quality.sight import CELL, Sight
 
 _SIDE = 48  # pixels of a piece at full size
-_PIECES = 24
+_PIECES = 16
 _LEAST = 30.0  # grey levels between paper and ink of a piece that can be judged
 _LEAST_PIECES = 4
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from pipeline.records import Pixels
 
@@ -54,8 +54,7 @@ class Sight:
     @cached_property
     def paper(self) -> Grey:
         """Brightness of the paper about each cell of the coarse copy, as if nothing small lay on it."""
-        image = Image.fromarray(self.coarse)
-        return np.asarray(image.filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.MinFilter(3)))
+        return closing(self.coarse, 1)
 
     @cached_property
     def evenness(self) -> float:
@@ -75,8 +74,7 @@ class Sight:
     @cached_property
     def ink_share(self) -> npt.NDArray[np.float32]:
         """How much of each cell of the coarse copy is ink."""
-        height, width = self.coarse.shape
-        return self.ink.reshape(height, CELL, width, CELL).mean(axis=(1, 3), dtype=np.float32)
+        return np.asarray(as_image(self.ink).reduce(CELL), np.float32) / 255
 
     @cached_property
     def noise(self) -> float:
@@ -90,6 +88,29 @@ class Sight:
         columns = np.unique(np.linspace(0, width - side, min(across, width // side)).astype(int))
         pieces = [self.grey[y : y + side, x : x + side] for y in rows for x in columns]
         return np.stack(pieces).astype(np.int16)
+
+
+def closing(levels: Grey, reach: int) -> Grey:
+    """Levels without what is dark and smaller than `reach` pixels to either side."""
+    return lowest(highest(levels, reach), reach)
+
+
+def highest(levels: Grey, reach: int) -> Grey:
+    """The highest level within `reach` pixels, in a square; the outermost pixels go on beyond the sides."""
+    height, width = levels.shape
+    padded = np.pad(levels, reach, mode="edge")
+    rows = reduce(np.maximum, (padded[at : at + height] for at in range(2 * reach + 1)))
+    return reduce(np.maximum, (rows[:, at : at + width] for at in range(2 * reach + 1)))
+
+
+def lowest(levels: Grey, reach: int) -> Grey:
+    """As `highest`, the lowest."""
+    return np.invert(highest(np.invert(levels), reach))
+
+
+def as_image(mask: Mask) -> Image.Image:
+    """255 where the mask is, 0 elsewhere."""
+    return Image.fromarray(mask.view(np.uint8) * np.uint8(255))
 
 
 def grain(patches: npt.NDArray[np.int16]) -> float:

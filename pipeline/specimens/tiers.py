@@ -1,9 +1,9 @@
 """The ways in which paper comes into a computer, as `Quality.tier` names them.
 
-    clean    drawn from a file, or a flat-bed scan without a fault: nearly nothing happens to the page
-    scan     an office scanner: a little crooked, grain that can just be seen, JPEG
-    noisy    a poor scan or copy: pale, grainy, dusty, blurred, strong JPEG
-    photo    a telephone held over a table: perspective, uneven light, shadows, a tint, JPEG (`photo`)
+clean    drawn from a file, or a flat-bed scan without a fault: nearly nothing happens to the page
+scan     an office scanner: a little crooked, grain that can just be seen, JPEG
+noisy    a poor scan or copy: pale, grainy, dusty, blurred, strong JPEG
+photo    a telephone held over a table: perspective, uneven light, shadows, a tint, JPEG (`photo`)
 """
 
 from __future__ import annotations

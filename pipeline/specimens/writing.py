@@ -201,7 +201,9 @@ def _checked(tiers: Sequence[str], worn: bool | None, formats: Sequence[str]) ->
     if tiers and worn is not None:
         raise UsageError("a tier says how worn the documents are: leave out --worn and --clean")
     if set(tiers) - {"clean"} and formats and set(formats) <= set(files.TEXT):
-        raise UsageError("a PDF with text is clean: choose pictures (jpeg, scanned-pdf …) for the other tiers")
+        raise UsageError(
+            "a PDF with text is clean: choose pictures (jpeg, scanned-pdf …) for the other tiers"
+        )
     return tuple(tier for name in tiers for tier in TIERS if tier == name)
 
 
