@@ -31,7 +31,7 @@ _WINDOW, _NEXT = (
     3,
     np.arange(4),
 )  # steps on either side of an edge that are compared, and where it is looked for
-_FROM, _TO = 0.09, 0.62  # of the card's height: how far from a corner what lies on it ends
+_FROM, _TO = 0.12, 0.62  # of the card's height: how far from a corner what lies on it ends
 _EDGE = 11.0  # grey levels there
 
 
@@ -84,7 +84,9 @@ def _nearest(sight: Sight) -> float:
 def _print_runs_out(sight: Sight, found: Sides) -> bool:
     """Strokes of print that the side of the picture cuts through."""
     small = sight.small
-    specks, depth = (2, 4) if sight.noise > _GRAINY else (0, 2)
+    # Where there is grain there are specks as well: a stroke is wider then, and one alone is none.
+    grainy = sight.noise > _GRAINY
+    depth, width = (4, 4) if grainy else (2, 2)
     lines = (
         small[:, 1 : 1 + depth],
         small[1 : 1 + depth].T,
@@ -92,13 +94,13 @@ def _print_runs_out(sight: Sight, found: Sides) -> bool:
         small[-1 - depth : -1].T,
     )
     for line, side, least in zip(lines, found.all, _CUT_STROKES, strict=True):
-        if side is None and _strokes(line.mean(axis=1, dtype=np.float32)) >= least + specks:
+        if side is None and _strokes(line.mean(axis=1, dtype=np.float32), width) >= least + grainy:
             return True
     return False
 
 
-def _strokes(line: Levels) -> int:
-    """How many strokes of print are darker than the paper on a line of levels.
+def _strokes(line: Levels, width: int) -> int:
+    """How many strokes of print, at least so many pixels wide, are darker than the paper on a line of levels.
 
     They have sharp ends. A crooked table's edge comes in slowly, and goes on to the end of the line.
     """
@@ -110,7 +112,7 @@ def _strokes(line: Levels) -> int:
     begins, ends = begins[inside], ends[inside]
     lengths = ends - begins
     sharp = (depth[begins - _SHARP] < 0.5) & (depth[ends + _SHARP - 1] < 0.5)
-    return int(np.count_nonzero(sharp & (lengths >= 2) & (lengths <= _STROKE)))
+    return int(np.count_nonzero(sharp & (lengths >= width) & (lengths <= _STROKE)))
 
 
 def _covered(levels: Levels, corners: Levels, at: int) -> bool:

@@ -97,6 +97,8 @@ def _side(levels: Levels) -> Side | None:
     """The clearest edge that runs from top to bottom near the left side of `levels`."""
     rows, columns = levels.shape
     depth = int(columns * _DEPTH)
+    if depth < 2 * _REACH:
+        return None  # a strip
     total = np.pad(np.cumsum(levels[:, :depth], axis=1), ((0, 0), (1, 0)))
     means = (total[:, _REACH:] - total[:, :-_REACH]) / _REACH
     steps = means[:, _REACH:] - means[:, :-_REACH]  # at i, of an edge before pixel i + _REACH

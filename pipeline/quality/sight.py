@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ _LEAST, _MOST = 20, 60  # grey levels between paper and what is called ink, on s
 
 Grey = npt.NDArray[np.uint8]  # [height, width]
 Mask = npt.NDArray[np.bool_]
+Levels = TypeVar("Levels", Grey, Mask)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Sight:
     @cached_property
     def scale(self) -> int:
         """Pixels of the page in one of the reduced copy."""
-        return -(-max(self.grey.shape) // SMALL)
+        longer: int = max(self.grey.shape)
+        return -(-longer // SMALL)
 
     @cached_property
     def small(self) -> Grey:
@@ -69,12 +72,13 @@ class Sight:
         cells = self.small[: height * CELL, : width * CELL].reshape(height, CELL, width, CELL)
         least = np.maximum(self.faint * self.paper, max(_LEAST, min(_MOST, 5 * self.noise)))
         limit = np.maximum(self.paper - least, 0).astype(np.uint8)[:, None, :, None]
-        return (cells < limit).reshape(height * CELL, width * CELL)
+        found: Mask = (cells < limit).reshape(height * CELL, width * CELL)
+        return found
 
     @cached_property
     def ink_share(self) -> npt.NDArray[np.float32]:
         """How much of each cell of the coarse copy is ink."""
-        return np.asarray(as_image(self.ink).reduce(CELL), np.float32) / 255
+        return np.asarray(as_image(self.ink).reduce(CELL), np.float32) / np.float32(255)
 
     @cached_property
     def noise(self) -> float:
@@ -95,7 +99,7 @@ def closing(levels: Grey, reach: int) -> Grey:
     return lowest(highest(levels, reach), reach)
 
 
-def highest(levels: Grey, reach: int) -> Grey:
+def highest(levels: Levels, reach: int) -> Levels:
     """The highest level within `reach` pixels, in a square; the outermost pixels go on beyond the sides."""
     height, width = levels.shape
     padded = np.pad(levels, reach, mode="edge")
@@ -103,7 +107,7 @@ def highest(levels: Grey, reach: int) -> Grey:
     return reduce(np.maximum, (rows[:, at : at + width] for at in range(2 * reach + 1)))
 
 
-def lowest(levels: Grey, reach: int) -> Grey:
+def lowest(levels: Levels, reach: int) -> Levels:
     """As `highest`, the lowest."""
     return np.invert(highest(np.invert(levels), reach))
 

@@ -93,7 +93,7 @@ def _cut(image: Image.Image, rng: Random) -> Image.Image:
 def _covered(image: Image.Image, rng: Random) -> Image.Image:
     """A corner with a thumb on it, folded back, or broken off."""
     width, height = image.size
-    legs = [rng.uniform(0.25, 0.45) * height for _ in range(2)]
+    legs = [rng.uniform(0.3, 0.5) * height for _ in range(2)]
     right, low = rng.random() < 0.5, rng.random() < 0.5
     x, step_x = (width, -1) if right else (0, 1)
     y, step_y = (height, -1) if low else (0, 1)
@@ -151,7 +151,8 @@ def _fringes(image: Image.Image, rng: Random) -> Image.Image:
 def _stripe(place: Plane, centre: float, half: float) -> Plane:
     """1 within `half` of `centre` in each unit of length, 0 between, with soft sides."""
     away = np.abs((place - centre + 0.5) % 1.0 - 0.5)
-    return np.clip((half - away) / 0.1 + 0.5, 0, 1)
+    found: Plane = np.clip((half - away) / 0.1 + 0.5, 0, 1)
+    return found
 
 
 def _small(image: Image.Image, rng: Random) -> Image.Image:

@@ -122,7 +122,8 @@ def _seen(photo: Photo, width: int, height: int) -> warp.Points:
     angle = math.radians(photo.degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     flat = warp.corners_of(width, height) - (width / 2, height / 2)
-    return (flat + np.array(photo.bend) * (width, height)) @ turn.T
+    seen: warp.Points = (flat + np.array(photo.bend) * (width, height)) @ turn.T
+    return seen
 
 
 def _table(photo: Photo, size: tuple[int, int], random: np.random.Generator) -> Image.Image:
