@@ -1,4 +1,4 @@
-"""A page's quality from its pixels: how it came in, what is wrong with it, and what follows for its document."""
+"""A page's quality from its pixels: how it came in, what is wrong with it, what follows for its document."""
 
 from __future__ import annotations
 
