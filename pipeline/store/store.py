@@ -6,7 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from pipeline.store import migrate, named, purchases
+from pipeline.store import finding, migrate, named, purchases
 from pipeline.store.books import Books
 from pipeline.store.changes import diff
 from pipeline.store.database import Clock, Database
@@ -47,6 +47,7 @@ class Store:
         self.results = Results(database, self.jobs)
         self.books = Books(database)
         self.failures = Failures(database)
+        self.document = partial(finding.document, database)
         self.diff = partial(diff, database)
         self.purge = partial(purge, database)
         self.query = partial(query, database)
