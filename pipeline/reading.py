@@ -271,6 +271,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
             grid=page.grid,
             tiles=count,
             form=recipe.answer_form,
+            ink=page.ink,
         )
         record = replace(record, flags=page.flags, text=page.text, reader=page.reader)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback

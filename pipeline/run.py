@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from pipeline import sources, tiles
+from pipeline import ink, sources, tiles
 from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
 from pipeline.filetype import sniff
@@ -169,6 +169,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
     try:
         grid = recipe.tiling(image.pixels).grid
         cut = tiles.cut(Image.fromarray(image.pixels), grid)
+        print_ = ink.find(image.pixels) if recipe.settings.engine.place else None
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
     return PreparedPage(
@@ -183,6 +184,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         grid=grid,
         text=image.text,
         reader=image.reader,
+        ink=print_,
     )
 
 
