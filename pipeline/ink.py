@@ -14,7 +14,7 @@ from pipeline.records import Ink, Pixels
 
 Mask = npt.NDArray[np.bool_]
 
-LONGEST = 1200  # pixels of the longer side that are kept
+LONGEST = 1250  # pixels of the longer side that are kept, at most: A4 at 200 dpi is halved
 _AROUND = 60  # the ground around a pixel reaches this part of the longer side
 _LEAST = 14  # grey levels between ink and ground
 _SHARE = 0.35  # of the contrast of the darkest print, from which on it is ink
@@ -26,7 +26,7 @@ _RULE = 12  # a straight run of this part of the longer side is a rule of a tabl
 def find(pixels: Pixels) -> Ink:
     """The ink of a page, uint8 [height, width, 3]."""
     grey = Image.fromarray(pixels).convert("L")
-    grey.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
+    grey = grey.reduce(-(-max(grey.size) // LONGEST))
     longest = max(grey.size)
     ground = grey.filter(ImageFilter.BoxBlur(longest / _AROUND))
     mask = _contrasting(ImageChops.subtract(ground, grey))

@@ -71,7 +71,8 @@ def document(
         review_below,
     )
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
-    fields, record = subject.fields, dict(subject.record)
+    fields = witnesses.placed(subject.fields, asked.testimony)
+    record = dict(subject.record)
     checks = (
         *told,
         *_flagged(pages),
