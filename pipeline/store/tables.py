@@ -278,6 +278,7 @@ invoice_index = Table(
     Column("payment", Text, nullable=False),  # without cash, cash or unknown
     Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
     Column("related", Text),  # the other's identity
+    Column("shares", Text),  # JSON list of [rate, net, VAT] in whole đồng; NULL where that is not known
 )
 
 witnesses = Table(

@@ -34,7 +34,10 @@ def query(
     raw: Raw = False,
     named: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A question over all invoices in place of SQL; list names them."),
+        typer.Option(metavar="NAME", help="A question in place of SQL; `--named list` shows them."),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(help="For --named: of this job only. [default: all jobs of the store]")
     ] = None,
     suppliers: Annotated[
         Path | None,
@@ -45,8 +48,8 @@ def query(
 ) -> None:
     """Run one SELECT, read-only, and print its rows.
 
-    Or one of the named queries about input VAT: duplicates, replaced and adjusted invoices, payment without
-    cash, suppliers on a list of yours. They first bring the index of invoices in the store up to date.
+    Or a named query: spend, VAT, duplicates, cards that expire, what to look at. Those about invoices first
+    bring the index of invoices in the store up to date.
     """
     from pipeline.store import formats
     from pipeline.store import suppliers as lists
@@ -55,6 +58,8 @@ def query(
         raise UsageError("query wants one SELECT, or --named NAME (--named list shows the names)")
     if suppliers is not None and named is None:
         raise UsageError("--suppliers is for --named risky-suppliers")
+    if job is not None and named is None:
+        raise UsageError("--job is for --named; in SQL ask for WHERE job = '…'")
     if named == "list":
         return _names()
     if format == "parquet" and screen.is_terminal():
@@ -66,7 +71,13 @@ def query(
         if named is None:
             asked = store.query(str(sql), seconds=settings.query_seconds)
         else:
-            asked = store.named(named, suppliers=listed, law=settings.law, seconds=settings.query_seconds)
+            asked = store.named(
+                named,
+                job=None if job is None else store.jobs.find(job).name,
+                suppliers=listed,
+                law=settings.law,
+                seconds=settings.query_seconds,
+            )
         with asked as rows:
             formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
 
