@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from pipeline import measures
 from pipeline.evaluation import metrics
-from pipeline.evaluation.metrics import Bin, Interval
 from pipeline.evaluation.pairs import Pair, pair
 from pipeline.evaluation.truth import TrueDocument, Truth
 from pipeline.grammar import canonical
+from pipeline.measures import Bin, Interval, Point
 from pipeline.records import Extraction, Field
 from schemas import text
 from schemas.shape import Group, Node, Repeated
@@ -79,6 +80,20 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
+class Risk:
+    """Of the documents of one tier of quality: which share passes at which threshold, and how wrong it is.
+
+    tier       as of an `Extraction`; None: not measured
+    points     at falling thresholds; `coverage` is a share of all `documents`, `risk` of the fields of those
+               that pass. Documents in which a check failed pass at none
+    """
+
+    tier: str | None
+    documents: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentScore:
     """One document: its fields that are printed or read, how many of them are right, and what is not."""
 
@@ -114,6 +129,7 @@ class Report:
     ece: float | None
     bins: tuple[Bin, ...]
     accept: Accept
+    risk: tuple[Risk, ...]
     done: Interval | None
     done_precision: Interval | None
     worst: tuple[DocumentScore, ...]
@@ -126,35 +142,38 @@ class Report:
 
 def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
     """Score a job's extractions. Raises UsageError where the truth does not say which document is meant."""
-    read = {item.uri: item.extraction for item in extractions}
-    found = truth.match(list(read))
-    scored = [_Scored(uri, found[uri], read[uri], truth) for uri in read if uri in found]
-    seen = {document.name for document in found.values()}
-    unread = [
-        _Scored(None, document, None, truth) for document in truth.documents if document.name not in seen
-    ]
+    scored, unscored = [], []
+    matcher = truth.matcher()
+    for item in extractions:
+        true = matcher.find(item.uri)
+        if true is None:
+            unscored.append(item.uri)
+        else:
+            scored.append(_Scored(item.uri, true, item.extraction, truth))
+    unread = [_Scored(None, document, None, truth) for document in matcher.left()]
     every = [*scored, *unread]
     pairs = [each for document in every for each in document.pairs]
     order = [path for path, _ in truth.spec.shape.leaves() if path in truth.labelled]
     fields = tuple(_field(leaf, [each for each in pairs if each.leaf == leaf]) for leaf in order)
     used = [field.f1 for field in fields if field.f1 is not None]
-    bins = metrics.calibration(*_confidences(pairs))
+    bins = measures.calibration(*_confidences(pairs))
     done = [document for document in scored if document.state == "done"]
     return Report(
         schema=f"{truth.spec.name}@{truth.spec.version}",
         documents=len(every),
         unread=tuple(document.truth.name for document in unread),
-        unscored=tuple(uri for uri in read if uri not in found),
+        unscored=tuple(unscored),
         other_schema=truth.other_schema,
         fields=fields,
         total=_field("all", pairs),
-        macro_f1=metrics.share(sum(used), len(used)),
-        exact=metrics.wilson(sum(document.exact for document in every), len(every)),
-        anls=metrics.share(sum(document.anls for document in every), len(every)),
-        ece=metrics.ece(bins),
+        macro_f1=measures.share(sum(used), len(used)),
+        exact=measures.wilson(sum(document.exact for document in every), len(every)),
+        anls=measures.share(sum(document.anls for document in every), len(every)),
+        ece=measures.ece(bins),
         bins=bins,
         accept=_accept(scored, len(every)),
-        done=metrics.wilson(len(done), len(every)),
+        risk=_risk(scored),
+        done=measures.wilson(len(done), len(every)),
         done_precision=_precision(done),
         worst=_worst(scored),
     )
@@ -162,12 +181,11 @@ def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
 
 def beside(extractions: Iterable[Read], truth: Truth) -> Iterator[tuple[str, tuple[Pair, ...]]]:
     """Each document that has both, by its name in the truth: what was read beside what is printed."""
-    read = {item.uri: item.extraction for item in extractions}
-    found = truth.match(list(read))
-    for uri in read:
-        if uri in found:
-            scored = _Scored(uri, found[uri], read[uri], truth)
-            yield found[uri].name, tuple(each for each in scored.pairs if each.verdict != "absent")
+    matcher = truth.matcher()
+    for item in extractions:
+        if (true := matcher.find(item.uri)) is not None:
+            scored = _Scored(item.uri, true, item.extraction, truth)
+            yield true.name, tuple(each for each in scored.pairs if each.verdict != "absent")
 
 
 class _Scored:
@@ -193,6 +211,7 @@ class _Scored:
         checks = extraction.checks if extraction else ()
         failed = {c.code for c in checks if not c.passed and c.severity != "info"} - {"low_confidence"}
         self.passes = extraction is not None and not failed and self.state != "partial"
+        self.tier = extraction.tier if extraction else None
         self.least_sure = min((field.confidence or 0.0 for field in fields.values()), default=0.0)
 
     @property
@@ -204,7 +223,7 @@ def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
     count = {verdict: sum(each.verdict == verdict for each in pairs) for verdict in _VERDICTS}
     printed = count["right"] + count["wrong"] + count["missing"]
     read = count["right"] + count["wrong"] + count["hallucinated"]
-    precision, recall = metrics.share(count["right"], read), metrics.share(count["right"], printed)
+    precision, recall = measures.share(count["right"], read), measures.share(count["right"], printed)
     texts = [(each.truth.text, _said(each.read)) for each in pairs if each.truth is not None]
     alike = [text.match(truth, answer) for truth, answer in texts if answer]
     exact = sum(each.exact for each in pairs)
@@ -221,8 +240,10 @@ def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
         precision=precision,
         recall=recall,
         f1=metrics.f1(precision, recall),
-        cer=metrics.share(sum(metrics.edits(*each) for each in texts), sum(len(truth) for truth, _ in texts)),
-        acceptable=metrics.share(passing, len(right)),
+        cer=measures.share(
+            sum(metrics.edits(*each) for each in texts), sum(len(truth) for truth, _ in texts)
+        ),
+        acceptable=measures.share(passing, len(right)),
     )
 
 
@@ -256,8 +277,23 @@ def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
     )
 
 
+def _risk(scored: Sequence[_Scored]) -> tuple[Risk, ...]:
+    """Of the tiers, the largest first."""
+    tiers: dict[str | None, list[_Scored]] = {}
+    for document in scored:
+        tiers.setdefault(document.tier, []).append(document)
+    found = []
+    for tier, documents in sorted(tiers.items(), key=lambda item: -len(item[1])):
+        able = [document for document in documents if document.passes]
+        points = measures.risk_curve(
+            [d.least_sure for d in able], [d.right for d in able], [d.fields for d in able], len(documents)
+        )
+        found.append(Risk(tier, len(documents), points))
+    return tuple(found)
+
+
 def _precision(documents: Sequence[_Scored]) -> Interval | None:
-    return metrics.wilson(sum(d.right for d in documents), sum(d.fields for d in documents))
+    return measures.wilson(sum(d.right for d in documents), sum(d.fields for d in documents))
 
 
 def _worst(scored: Sequence[_Scored]) -> tuple[DocumentScore, ...]:

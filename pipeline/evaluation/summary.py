@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.evaluation.metrics import Interval
 from pipeline.evaluation.pairs import Pair
 from pipeline.evaluation.report import FieldScore, Report
+from pipeline.measures import Interval
 
 HEADS = (
     "Field", "Printed", "Right", "Wrong", "Missing", "Invented", "Exact", "Tone", "Unaccented",

@@ -63,11 +63,11 @@ def _table(rows: Rows, out: IO[bytes]) -> int:
 def _figures(rows: Rows, batch: Sequence[Sequence[Any]]) -> set[int]:
     """The columns that hold numbers: by the schema's type, or by what stands in them."""
     found = set()
-    for number, name in enumerate(rows.columns):
-        values = [row[number] for row in batch if row[number] is not None]
-        numbers = all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values)
-        if rows.kinds.get(name) in ("decimal", "integer", "real") or (values and numbers):
-            found.add(number)
+    for column, name in enumerate(rows.columns):
+        values = [row[column] for row in batch if row[column] is not None]
+        figures = all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values)
+        if rows.kinds.get(name) in ("decimal", "integer", "real") or (values and figures):
+            found.add(column)
     return found
 
 

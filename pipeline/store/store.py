@@ -12,6 +12,7 @@ from pipeline.store.changes import diff
 from pipeline.store.database import Clock, Database
 from pipeline.store.export import export
 from pipeline.store.failures import Failures
+from pipeline.store.figures import Figures
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import Ledger
 from pipeline.store.purging import purge
@@ -47,6 +48,7 @@ class Store:
         self.results = Results(database, self.jobs)
         self.books = Books(database)
         self.failures = Failures(database)
+        self.figures = Figures(database)
         self.diff = partial(diff, database)
         self.purge = partial(purge, database)
         self.query = partial(query, database)

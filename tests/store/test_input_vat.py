@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.records import Extraction
-from pipeline.store import Store, invoices, named, purchases, suppliers
+from pipeline.store import Store, invoices, named, suppliers
 from pipeline.store.shares import Share, shares
 from pipeline.store.suppliers import Supplier
 from tests.store import samples

@@ -148,7 +148,8 @@ def _table(name: str, is_sqlite: bool) -> str:
     return (resources.files(__package__) / f"tables/{name}.sql").read_text("utf-8")
 
 
-_SHARES = """    SELECT document_id, part ->> 0 AS rate, CAST(part ->> 1 AS bigint) AS net, CAST(part ->> 2 AS bigint) AS vat
+_SHARES = """    SELECT document_id, part ->> 0 AS rate, CAST(part ->> 1 AS bigint) AS net,
+        CAST(part ->> 2 AS bigint) AS vat
     FROM invoice_index CROSS JOIN LATERAL jsonb_array_elements(CAST(shares AS jsonb)) AS parts(part)
 """
 _SHARES_IN_SQLITE = """    SELECT document_id, value ->> 0 AS rate, value ->> 1 AS net, value ->> 2 AS vat
