@@ -176,6 +176,7 @@ def check(number: int, item: Check) -> dict[str, Any]:
         "fields": item.fields,
         "expected": item.expected,
         "found": item.found,
+        "suspects": item.suspects,
     }
 
 
@@ -188,6 +189,7 @@ def check_from(row: Row) -> Check:
         tuple(json.loads(row["fields"])),
         row["expected"],
         row["found"],
+        None if row["suspects"] is None else tuple(json.loads(row["suspects"])),
     )
 
 
