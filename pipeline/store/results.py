@@ -42,13 +42,13 @@ RETURNING id
 _PUT_PAGES = """
 INSERT INTO pages (
     document_id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, passes, read_at)
+    prompt_tokens, output_tokens, output, attempts, passes, numerics, read_at)
 SELECT held.id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, passes, @now
+    prompt_tokens, output_tokens, output, attempts, passes, numerics, @now
 FROM held, json_to_recordset(CAST(:pages AS json)) AS given(
     page integer, key text, record text, reason text, message text, traceback text, retryable boolean,
     renderer text, width integer, height integer, tiles integer, prompt_tokens integer,
-    output_tokens integer, output text, attempts integer, passes integer)
+    output_tokens integer, output text, attempts integer, passes integer, numerics text)
 WHERE true
 ON CONFLICT (document_id, page) DO UPDATE
 SET key = excluded.key, record = excluded.record, reason = excluded.reason, message = excluded.message,
@@ -56,6 +56,7 @@ SET key = excluded.key, record = excluded.record, reason = excluded.reason, mess
     width = excluded.width, height = excluded.height, tiles = excluded.tiles,
     prompt_tokens = excluded.prompt_tokens, output_tokens = excluded.output_tokens,
     output = excluded.output, attempts = excluded.attempts, passes = excluded.passes,
+    numerics = excluded.numerics,
     read_at = excluded.read_at
 RETURNING page
 """

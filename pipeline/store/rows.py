@@ -238,6 +238,7 @@ def page(item: PageResult) -> dict[str, Any]:
         "output": item.output,
         "attempts": item.attempts,
         "passes": item.passes,
+        "numerics": item.numerics,
     }
 
 
@@ -256,6 +257,7 @@ def page_from(row: Row) -> PageResult:
         row["output"],
         row["attempts"],
         row["passes"],
+        row["numerics"],
     )
 
 

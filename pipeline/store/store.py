@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.store import migrate, named, purchases
 from pipeline.store.books import Books
+from pipeline.store.calibrations import Calibrations
 from pipeline.store.changes import diff
 from pipeline.store.database import Clock, Database
 from pipeline.store.export import export
@@ -45,6 +46,7 @@ class Store:
         self.jobs = Jobs(database)
         self.ledger = Ledger(database)
         self.results = Results(database, self.jobs)
+        self.calibrations = Calibrations(database)
         self.books = Books(database)
         self.failures = Failures(database)
         self.diff = partial(diff, database)

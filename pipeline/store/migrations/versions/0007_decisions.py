@@ -15,6 +15,7 @@ def upgrade() -> None:
         ("fields", sa.Column("score", sa.Float(53))),
         ("fields", sa.Column("absence", sa.Text)),
         ("checks", sa.Column("suspects", sa.Text)),
+        ("pages", sa.Column("numerics", sa.Text)),
         ("extractions", sa.Column("score", sa.Float(53))),
         ("extractions", sa.Column("tier", sa.Text)),
         ("extractions", sa.Column("calibration", sa.BigInteger)),
