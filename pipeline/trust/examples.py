@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.records import Decision, Extraction
+from pipeline.records import Decision, Extraction, Field
 from pipeline.trust import features
 from pipeline.trust.features import Value
 from pipeline.trust.stops import stops
@@ -74,28 +74,47 @@ def _counts(extraction: Extraction, printed: Iterable[str], labelled: Iterable[s
 
 
 def of_decisions(name: str, read: Extraction, decisions: Sequence[Decision]) -> Example | None:
-    """What people decided of a document as it was read; None where they decided nothing.
+    """What people decided of a document as it was read; None where they decided nothing, or rejected it.
 
-    A field that nobody decided counts as right where somebody has accepted the whole document.
+    A value is right where it is the one that was decided. Those that nobody decided count as right where
+    somebody has accepted the whole document, and else they say nothing.
     """
-    ruled = {decision.field: decision.ruling for decision in decisions}
-    if not ruled or ruled.get(None) == "reject":
+    last = {decision.field: decision for decision in decisions}
+    whole = last.get(None)
+    if not last or (whole is not None and whole.ruling == "reject"):
         return None
-    accepted = ruled.get(None) == "accept"
     given = {field.path: field for field in read.fields}
-    labelled: list[tuple[Value, bool]] = []
-    for value in features.values(read):
-        ruling = ruled.get(value.path, "accept" if accepted else None)
-        if ruling is not None:
-            is_null = given[value.path].raw is None and given[value.path].value is None
-            labelled.append((value, ruling == "accept" or (ruling == "not_on_page" and is_null)))
-    right = [(value, is_right) for value, is_right in labelled if given[value.path].value is not None or not is_right]
+    looked_at = [(value, _right(given[value.path], last)) for value in features.values(read)]
+    known = [(value, right) for value, right in looked_at if right is not None]
+    printed = [right for value, right in known if not right or given[value.path].value is not None]
+    throughout = whole is not None
     return Example(
         name,
         features.tier(read),
-        tuple(value for value, _ in labelled),
-        tuple(is_right for _, is_right in labelled),
-        len(right) if accepted else 0,
-        sum(is_right for _, is_right in right) if accepted else 0,
+        tuple(value for value, _ in known),
+        tuple(right for _, right in known),
+        len(printed) if throughout else 0,
+        sum(printed) if throughout else 0,
         any(stops(read)),
     )
+
+
+def _right(field: Field, last: Mapping[str | None, Decision]) -> bool | None:
+    """Whether the value that was read is the one that was decided; None where nobody looked."""
+    for path in _above(field.path):
+        if path in last and last[path].ruling == "not_on_page":
+            return field.value is None
+    own, whole = last.get(field.path), last.get(None)
+    if own is not None:
+        return bool(field.value == own.value) if own.ruling in ("accept", "correct") else field.value is None
+    if whole is None:
+        return None
+    was = whole.was if isinstance(whole.was, Mapping) else {}
+    return bool(was.get(field.path, field.value) == field.value)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The lines and groups that a value stands in: of "lines[2].amount" "lines[2]" and "lines"."""
+    for at, sign in enumerate(path):
+        if at and sign in ".[":
+            yield path[:at]

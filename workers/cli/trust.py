@@ -64,7 +64,7 @@ def calibrate(
                 from pipeline import evaluation
             known = evaluation.load(truth, spec)
         origin = "documents that people reviewed" if truth is None else f"truth in {truth.name}"
-        made = calibrating.calibration(store, found, spec, known, origin)
+        made = calibrating.calibration(store, found, known, origin)
         promise = Promise.of(made, settings.accept_at if at is None else at)
         _show(made, promise)
         if out is not None:
