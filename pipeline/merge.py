@@ -342,7 +342,7 @@ def _low_confidence(fields: Sequence[Field], below: float) -> Iterator[Check]:
     low = sorted((field for field in fields if _confidence(field) < below), key=_confidence)
     if low:
         message = (
-            f"{len(low)} of {len(fields)} fields are less sure than {below:g} (not calibrated), "
+            f"{len(low)} of {len(fields)} fields are less sure than {below:g} (uncalibrated), "
             f"the least sure is {low[0].path} at {_confidence(low[0]):.2f}"
         )
         yield Check(

@@ -28,8 +28,10 @@ from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
 from pipeline.records import Extraction, Failure, Generation, PageRecord, PageResult, Part, PreparedPage
+from pipeline.trust.scoring import scored
 
 if TYPE_CHECKING:
+    from pipeline.trust import InForce
     from schemas.registry import SchemaSpec
 
 DEATHS = 2  # of processes that had only this to work on: then it is held to have killed them
@@ -289,6 +291,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
         output=generation.text,
         attempts=generation.attempts,
         passes=generation.passes,
+        numerics=recipe.numerics,
     )
 
 
@@ -307,7 +310,8 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
     if any(page.record is not None for page in pages):
         try:
             settings = recipe.settings
-            return merged(pages, recipe.spec, settings.review_below, settings.sources_of_authority)
+            authority = settings.sources_of_authority
+            return merged(pages, recipe.spec, settings.review_below, authority, recipe.trust)
         except Coded as error:
             return Failure.of(error)
     failures = [page.failure for page in pages if page.failure is not None]
@@ -321,15 +325,22 @@ def merged(
     spec: SchemaSpec,
     review_below: float,
     authority: Sequence[str] | None = None,
+    trust: InForce | None = None,
 ) -> Extraction:
-    """The document that its pages make, of which at least one was read."""
-    return merge.document(
+    """The document that its pages make, of which at least one was read, with its scores where `trust` has a
+    calibration.
+    """
+    made = merge.document(
         [page.record for page in pages if page.record is not None],
         spec,
         failed=[page.failure for page in pages if page.failure is not None],
         review_below=review_below,
         authority=authority,
     )
+    if trust is None:
+        return made
+    numerics = {page.numerics for page in pages if page.record is not None and page.numerics is not None}
+    return scored(made, trust, numerics)
 
 
 def failure(error: Exception, page: int | None = None) -> Failure:

@@ -17,6 +17,7 @@ from pipeline.settings import Settings
 from schemas.shape import Group, Node, Repeated
 
 if TYPE_CHECKING:
+    from pipeline.trust import InForce
     from schemas.registry import SchemaSpec
 
 
@@ -38,6 +39,8 @@ class Recipe:
     anchors: bytes = b""  # trusted issuers of signatures
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
     answer_form: Form = "objects"
+    numerics: str | None = None  # of the model
+    trust: InForce | None = None  # None: scores are not calibrated
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
@@ -54,7 +57,9 @@ class Recipe:
             return cls(spec, settings, question, rules, 0, None, xml_key, anchors)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room, form)
+        return cls(
+            spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room, form, model.numerics
+        )
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""

@@ -181,6 +181,13 @@ class Settings(BaseSettings):
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
     )
+    accept_at: float = Field(
+        0.99,
+        gt=0.5,
+        lt=1,
+        description="where scores are calibrated: the share of right values that is promised of documents that "
+        "pass without a person; `vinbatch accept` promises another one for what has been read",
+    )
     trust_anchors: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         None,
         description="folder with certificates (.pem, .crt, .cer, .der, .p7b) of the issuers whose signatures "

@@ -19,6 +19,7 @@ from typing import Any
 from pipeline import store
 from pipeline.errors import LeaseLost, ReplicaLost, UsageError, VinbatchError
 from pipeline.store import Job, Lease
+from pipeline.trust import InForce
 from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport, SourceRefuses, peak_bytes
@@ -67,7 +68,8 @@ class Scheduler:
             self._store = await ask(store.open, self._job.store, create=False, proven=True)
             try:
                 job = await ask(self._store.jobs.find, self._job.name)
-                lane = await self._start()
+                trust = await ask(self._store.calibrations.in_force, job)
+                lane = await self._start(trust)
                 self._report.state = "working"
                 _LOG.info("the lane is ready", extra=fields(readers=self._settings.readers))
                 background = [self._watched(self._renew()), self._watched(self._look_after(lane))]
@@ -111,7 +113,7 @@ class Scheduler:
         self._report.state = "stopping"
         self._changed.set()
 
-    async def _start(self) -> Lane:
+    async def _start(self, trust: InForce | None) -> Lane:
         """Readers and replica start side by side; the recipe needs the loaded model."""
         replica = ReplicaHandle(self._job)
         readers = [ReaderHandle(self._job, replica) for _ in range(self._settings.readers)]
@@ -121,7 +123,7 @@ class Scheduler:
                 f"the model {self._job.model!r} is not the same on every machine: lane {self._name} found "
                 f"checkpoint {facts.checkpoint_hash[:12]}, the job has {self._job.checkpoint[:12]}"
             )
-        rules = await asyncio.to_thread(recipe, self._job, facts)
+        rules = replace(await asyncio.to_thread(recipe, self._job, facts), trust=trust)
         for reader in readers:
             async with reader.alive():
                 pass

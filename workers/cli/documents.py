@@ -253,6 +253,7 @@ def print_outcome(outcome: Outcome) -> None:
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
     lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
+    lines.append(outcome.trust)
     if outcome.left_out:
         lines.append(left_out)
     if outcome.listing_failed is not None:
