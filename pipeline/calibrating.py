@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pipeline import judging
 from pipeline.errors import UsageError
 from pipeline.judging import Moves
-from pipeline.records import Extraction
 from pipeline.merge import REVIEW_BELOW
+from pipeline.records import Extraction
 from pipeline.store import Job, Store
 from pipeline.trust import Calibration
 from pipeline.trust.examples import Example, of_decisions, of_truth

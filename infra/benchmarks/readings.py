@@ -21,7 +21,7 @@ from typing import Any
 from pipeline import run
 from pipeline.reading import Reading
 from pipeline.recipe import Recipe
-from pipeline.records import Document, PageResult, Part, PreparedPage, Request
+from pipeline.records import Document, PageResult, Part, PreparedPage
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 from pipeline.specimens import files, writing

@@ -10,7 +10,12 @@ import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from scipy.optimize import linear_sum_assignment
 
-from pipeline.measures import Interval, wilson
+from pipeline.trust.measures import Interval, wilson
+
+
+def share(part: float, whole: float) -> float | None:
+    """part / whole, None where there is nothing to have a share of."""
+    return part / whole if whole else None
 
 
 def f1(precision: float | None, recall: float | None) -> float | None:

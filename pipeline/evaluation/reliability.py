@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.evaluation.metrics import Bin
+from pipeline.trust.measures import Bin
 
 _LEFT, _TOP, _SIDE = 40, 20, 320  # of the square, in pixels
 _BAR, _DOT, _SOFT = "#2458c5", "#b3261e", "#5b6675"

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from pipeline import measures
 from pipeline.evaluation import metrics
 from pipeline.evaluation.pairs import Pair, pair
 from pipeline.evaluation.truth import TrueDocument, Truth
 from pipeline.grammar import canonical
-from pipeline.measures import Bin, Interval, Point
 from pipeline.records import Extraction, Field
+from pipeline.trust import measures
+from pipeline.trust.measures import Bin, Interval, Risk
+from pipeline.trust.stops import stops
 from schemas import text
 from schemas.shape import Group, Node, Repeated
 
@@ -68,8 +69,9 @@ class FieldScore:
 class Accept:
     """What may pass without a person at `target` field precision.
 
-    A document passes if no check failed and its least sure field reaches `threshold`. Its fields are those
-    that are printed or read; a missing one counts against it. The threshold is chosen on these documents.
+    A document passes if no check failed and its score, or the confidence of its least sure field where
+    nothing was calibrated, reaches `threshold`. Its fields are those that are printed or read; a missing one
+    counts against it. The threshold is chosen on these documents.
     """
 
     target: float
@@ -77,20 +79,6 @@ class Accept:
     documents: Interval | None  # of all documents of the truth, unread ones included
     accepted: int
     precision: Interval | None  # of the accepted documents' fields
-
-
-@dataclass(frozen=True, slots=True)
-class Risk:
-    """Of the documents of one tier of quality: which share passes at which threshold, and how wrong it is.
-
-    tier       as of an `Extraction`; None: not measured
-    points     at falling thresholds; `coverage` is a share of all `documents`, `risk` of the fields of those
-               that pass. Documents in which a check failed pass at none
-    """
-
-    tier: str | None
-    documents: int
-    points: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +102,11 @@ class Report:
     done       documents in the state "done", of all documents; done_precision: of their fields
     unread     documents of the truth without an extraction: in `documents`, all their values missing
     unscored   extractions without truth, left out
+    calibrated every one of them has a score; else the model's own confidences are in its place
     """
 
     schema: str
+    calibrated: bool
     documents: int
     unread: tuple[str, ...]
     unscored: tuple[str, ...]
@@ -160,15 +150,16 @@ def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
     done = [document for document in scored if document.state == "done"]
     return Report(
         schema=f"{truth.spec.name}@{truth.spec.version}",
+        calibrated=bool(scored) and all(document.calibrated for document in scored),
         documents=len(every),
         unread=tuple(document.truth.name for document in unread),
         unscored=tuple(unscored),
         other_schema=truth.other_schema,
         fields=fields,
         total=_field("all", pairs),
-        macro_f1=measures.share(sum(used), len(used)),
+        macro_f1=metrics.share(sum(used), len(used)),
         exact=measures.wilson(sum(document.exact for document in every), len(every)),
-        anls=measures.share(sum(document.anls for document in every), len(every)),
+        anls=metrics.share(sum(document.anls for document in every), len(every)),
         ece=measures.ece(bins),
         bins=bins,
         accept=_accept(scored, len(every)),
@@ -208,11 +199,11 @@ class _Scored:
             path: _plain(field.value, field.raw) for path, field in fields.items() if field.raw is not None
         }
         self.anls = metrics.anls_star(_tree(shape, printed, labelled), _tree(shape, answer, labelled))
-        checks = extraction.checks if extraction else ()
-        failed = {c.code for c in checks if not c.passed and c.severity != "info"} - {"low_confidence"}
-        self.passes = extraction is not None and not failed and self.state != "partial"
+        self.passes = extraction is not None and not any(stops(extraction)) and self.state != "partial"
         self.tier = extraction.tier if extraction else None
-        self.least_sure = min((field.confidence or 0.0 for field in fields.values()), default=0.0)
+        self.calibrated = extraction is not None and extraction.score is not None
+        least = min((sure(field) or 0.0 for field in fields.values()), default=0.0)
+        self.sure = least if extraction is None or extraction.score is None else extraction.score
 
     @property
     def faults(self) -> tuple[Pair, ...]:
@@ -223,12 +214,12 @@ def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
     count = {verdict: sum(each.verdict == verdict for each in pairs) for verdict in _VERDICTS}
     printed = count["right"] + count["wrong"] + count["missing"]
     read = count["right"] + count["wrong"] + count["hallucinated"]
-    precision, recall = measures.share(count["right"], read), measures.share(count["right"], printed)
+    precision, recall = metrics.share(count["right"], read), metrics.share(count["right"], printed)
     texts = [(each.truth.text, _said(each.read)) for each in pairs if each.truth is not None]
     alike = [text.match(truth, answer) for truth, answer in texts if answer]
     exact = sum(each.exact for each in pairs)
-    sure, right = _confidences(pairs)
-    passing = metrics.acceptable(sure, [int(r) for r in right], [1] * len(right), TARGET)
+    given, right = _confidences(pairs)
+    passing = metrics.acceptable(given, [int(r) for r in right], [1] * len(right), TARGET)
     return FieldScore(
         leaf=leaf,
         printed=printed,
@@ -240,10 +231,8 @@ def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
         precision=precision,
         recall=recall,
         f1=metrics.f1(precision, recall),
-        cer=measures.share(
-            sum(metrics.edits(*each) for each in texts), sum(len(truth) for truth, _ in texts)
-        ),
-        acceptable=measures.share(passing, len(right)),
+        cer=metrics.share(sum(metrics.edits(*each) for each in texts), sum(len(truth) for truth, _ in texts)),
+        acceptable=metrics.share(passing, len(right)),
     )
 
 
@@ -257,15 +246,20 @@ def _said(read: Field | None) -> str:
 def _confidences(pairs: Iterable[Pair]) -> tuple[list[float], list[bool]]:
     """How sure each reading was, null ones included, and whether it was right."""
     known = [
-        (each.read.confidence, each.verdict in ("right", "absent")) for each in pairs if each.read is not None
+        (sure(each.read), each.verdict in ("right", "absent")) for each in pairs if each.read is not None
     ]
-    kept = [(sure, right) for sure, right in known if sure is not None]
-    return [sure for sure, _ in kept], [right for _, right in kept]
+    kept = [(given, right) for given, right in known if given is not None]
+    return [given for given, _ in kept], [right for _, right in kept]
+
+
+def sure(read: Field) -> float | None:
+    """The calibrated score of a value, or the model's own confidence where nothing was calibrated."""
+    return read.confidence if read.score is None else read.score
 
 
 def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
-    able = sorted((document for document in scored if document.passes), key=lambda d: -d.least_sure)
-    scores = [document.least_sure for document in able]
+    able = sorted((document for document in scored if document.passes), key=lambda d: -d.sure)
+    scores = [document.sure for document in able]
     right, of = [document.right for document in able], [document.fields for document in able]
     count = metrics.acceptable(scores, right, of, TARGET)
     return Accept(
@@ -286,7 +280,7 @@ def _risk(scored: Sequence[_Scored]) -> tuple[Risk, ...]:
     for tier, documents in sorted(tiers.items(), key=lambda item: -len(item[1])):
         able = [document for document in documents if document.passes]
         points = measures.risk_curve(
-            [d.least_sure for d in able], [d.right for d in able], [d.fields for d in able], len(documents)
+            [d.sure for d in able], [d.right for d in able], [d.fields for d in able], len(documents)
         )
         found.append(Risk(tier, len(documents), points))
     return tuple(found)

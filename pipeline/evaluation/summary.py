@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.evaluation.pairs import Pair
 from pipeline.evaluation.report import FieldScore, Report
-from pipeline.measures import Interval
+from pipeline.trust.measures import Interval
 
 HEADS = (
     "Field", "Printed", "Right", "Wrong", "Missing", "Invented", "Exact", "Tone", "Unaccented",
@@ -66,8 +66,8 @@ def headline(report: Report) -> str:
     if accept.threshold is None or accept.precision is None:
         return f"{claim}: no threshold of confidence reaches it."
     return (
-        f"{claim}: the {accept.accepted} of {report.documents} in which no check failed and no field is less "
-        f"sure than {accept.threshold:.3f}. Their field precision is {interval(accept.precision)}. The "
+        f"{claim}: the {accept.accepted} of {report.documents} in which no check failed and "
+        f"{'the score is at least' if report.calibrated else 'no field is less sure than'} {accept.threshold:.3f}. Their field precision is {interval(accept.precision)}. The "
         "threshold was chosen on these same documents."
     )
 
@@ -82,7 +82,8 @@ def scope(report: Report) -> str:
     ):
         if names:
             parts.append(f"{len(names)} {what}")
-    return "; ".join(parts) + "."
+    how = "calibrated scores" if report.calibrated else "uncalibrated: confidences are the model's own"
+    return "; ".join((*parts, how)) + "."
 
 
 def interval(given: Interval) -> str:

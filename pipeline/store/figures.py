@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pipeline.store.database import Database
 from pipeline.store.entities import Job
-from pipeline.store.tables import Instant, Json
 
 _WIDTHS = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000)
 _MOST_SPANS = 40
@@ -97,22 +95,6 @@ class DoubtfulPage:
     values: int
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What the scores of a job are by, and the promise that holds for it, if one does."""
-
-    id: int
-    origin: str
-    documents: int
-    values: int
-    made_at: datetime
-    made_by: str
-    accept_at: float | None
-    thresholds: Any
-    set_at: datetime | None
-    set_by: str | None
-
-
 class Figures:
     """Each is one or two statements; no document's row is held here."""
 
@@ -163,20 +145,9 @@ class Figures:
             for uri, page, state, least, field, unsure, values in found
         ]
 
-    def calibrations(self, job: Job) -> list[Calibration]:
-        """Those that the job's scores are by, with the promise that holds."""
-        return [
-            Calibration(
-                *row[:4],
-                self._instant(row[4]),
-                row[5],
-                row[6],
-                self._json(row[7]),
-                self._instant(row[8]),
-                row[9],
-            )
-            for row in self._rows(_CALIBRATIONS, job)
-        ]
+    def decided(self, job: Job) -> list[str]:
+        """The URIs of the documents about which people have decided something that stands."""
+        return [uri for (uri,) in self._rows(_DECIDED, job)]
 
     def unscored(self, job: Job) -> int:
         """Documents with a result and without a calibrated score."""
@@ -192,12 +163,6 @@ class Figures:
         if self._db.is_sqlite:
             return statement.replace("SECONDS(", "strftime('%s', ").replace("WHOLE(", "(")
         return statement.replace("SECONDS(", "extract(epoch FROM ").replace("WHOLE(", "floor(")
-
-    def _instant(self, stored: Any) -> Any:
-        return Instant().process_result_value(stored, self._db.engine.dialect)
-
-    def _json(self, stored: Any) -> Any:
-        return Json().process_result_value(stored, self._db.engine.dialect)
 
 
 _PAGES = """
@@ -305,19 +270,10 @@ SELECT documents.uri, doubtful.page, documents.state, least,
 FROM doubtful JOIN documents ON documents.id = doubtful.document_id
 ORDER BY least, unsure DESC, documents.id, doubtful.page
 """
-_CALIBRATIONS = """
-SELECT calibrations.id, origin, calibrations.documents, field_values, made_at, made_by, accept_at, thresholds,
-    set_at, set_by
-FROM calibrations
-LEFT JOIN promises ON promises.id = (
-    SELECT max(newest.id) FROM promises AS newest WHERE newest.calibration_id = calibrations.id
-)
-WHERE calibrations.id IN (
-    SELECT extractions.calibration
-    FROM extractions JOIN documents ON documents.id = extractions.document_id
-    WHERE documents.job_id = :job
-)
-ORDER BY calibrations.id DESC
+_DECIDED = """
+SELECT uri FROM documents
+WHERE job_id = :job AND id IN (SELECT document_id FROM decisions WHERE undone_at IS NULL)
+ORDER BY id
 """
 _UNSCORED = """
 SELECT count(*) FROM documents JOIN extractions ON extractions.document_id = documents.id

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Z95 = 1.959963984540054  # of the normal distribution: 95% lie within
+_POINTS = 120  # of a curve, which is no wider on paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,52 @@ def passing(scores: npt.ArrayLike, right: npt.ArrayLike, precision: float) -> in
     ends = np.append(given[order][1:] != given[order][:-1], True)
     good = np.flatnonzero(ends & (np.cumsum(hits[order]) >= precision * np.arange(1, len(order) + 1)))
     return int(good[-1]) + 1 if len(good) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Of what is accepted from the score `threshold` on: its share of all, and the share of its values that
+    are wrong.
+    """
+
+    threshold: float
+    coverage: float
+    risk: float
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Of the items of one tier of quality: which share passes at which threshold, and how wrong it is.
+
+    tier    as of an `Extraction`; None: not measured
+    items   documents, or single values; of documents those in which a check failed pass at no threshold
+    """
+
+    tier: str | None
+    items: int
+    points: tuple[Point, ...]
+
+
+def risk_curve(
+    scores: Sequence[float], right: Sequence[int], of: Sequence[int], whole: int
+) -> tuple[Point, ...]:
+    """How many of `whole` items pass at each threshold, and how wrong these are.
+
+    Item i has `right[i]` of `of[i]` values right and is as sure as `scores[i]`. Items of one score are
+    accepted together, because a threshold cannot part them. Of a long curve every so many points are kept.
+    """
+    given = np.asarray(scores, np.float64)
+    if not len(given):
+        return ()
+    order = np.argsort(-given, kind="stable")
+    ranked, hits, values = given[order], np.cumsum(np.asarray(right)[order]), np.cumsum(np.asarray(of)[order])
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    ends = ends[np.unique(np.linspace(0, len(ends) - 1, _POINTS).round().astype(int))]
+    return tuple(
+        Point(
+            float(ranked[i]),
+            (int(i) + 1) / whole,
+            1 - float(hits[i]) / float(values[i]) if values[i] else 0.0,
+        )
+        for i in ends
+    )

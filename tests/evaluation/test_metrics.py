@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pipeline import measures
 from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import acceptable, anls_star
-from pipeline.measures import Bin, Point, risk_curve
+from pipeline.trust import measures
+from pipeline.trust.measures import Bin, Point, risk_curve
 
 TEXT = st.text(alphabet="aăâbcdđ 1.", max_size=12)
 
@@ -21,7 +21,7 @@ def test_f1_is_the_harmonic_mean_and_knows_nothing_from_nothing() -> None:
     assert metrics.f1(0.0, 1.0) == 0.0
     assert metrics.f1(None, 0.0) == 0.0
     assert metrics.f1(None, None) is None
-    assert measures.share(0, 0) is None
+    assert metrics.share(0, 0) is None
 
 
 @given(st.lists(st.tuples(TEXT.filter(str.strip), TEXT), min_size=1, max_size=6))

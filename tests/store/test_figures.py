@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.errors import Reason
-from pipeline.records import Check, Failure, Field
+from pipeline.records import Check, Decision, Failure, Field
 from pipeline.records import Testimony as Said
 from pipeline.store import Job, Store
 from tests.store import samples
@@ -71,12 +71,8 @@ def test_pages_that_are_least_sure_and_not_decided(store: Store, job: Job) -> No
         ("/in/b", 1, 0.5, "f0", 1, 1),
         ("/in/b", 2, 0.7, "f1", 1, 1),
     ]
-    with store._db.write() as connection:
-        store._db.sql(
-            connection,
-            "INSERT INTO decisions (document_id, field, ruling, decided_at, decided_by)"
-            " SELECT id, 'f1', 'accept', @now, 'an' FROM documents WHERE uri = '/in/c'",
-        )
+    store.decisions.add(job, "/in/c", [Decision(None, "accept", "an")])
+    assert store.figures.decided(job) == ["/in/c"]
     assert [page.uri for page in store.figures.doubtful_pages(job, 1)] == ["/in/b"]
 
 

@@ -3,7 +3,8 @@
 A file's first line, a comment, says what it answers. It is PostgreSQL's SQL, and `Database.sql` says what is
 put otherwise for SQLite. Besides the store's own it may read these tables, each in a file of `tables/`:
 
-    readings    the newest reading of each document for each schema
+    latest      the newest reading of each document for each schema
+    decided     what people decided of them, as far as it stands
     failed      their failed checks that send a document to a person
     cards       identity cards, of any version of the schema
     invoices    the newest reading of each invoice, with what the index knows of it
@@ -36,7 +37,7 @@ from schemas.law import Law
 from schemas.payment import Limit, limits
 
 # In an order in which each reads only earlier ones.
-_TABLES = ("readings", "failed", "cards", "invoices", "purchases", "shares", "limits", "suppliers")
+_TABLES = ("latest", "decided", "failed", "cards", "invoices", "purchases", "shares", "limits", "suppliers")
 _OF_INVOICES = {"invoices", "shares"}  # these stand in the index
 # The names that these questions had at first.
 _FORMERLY = {

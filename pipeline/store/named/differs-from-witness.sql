@@ -1,8 +1,13 @@
 -- Values that a QR code, MRZ, text layer or another witness contradicts, or has where none was read.
-SELECT document_uri, readings.job, readings.state, witnesses.page, witnesses.field, fields.raw AS read,
+-- What people have decided is left out.
+SELECT document_uri, latest.job, latest.state, witnesses.page, witnesses.field, fields.raw AS read,
     witnesses.source AS witness, witnesses.raw AS witness_says, witnesses.verdict
-FROM readings
-JOIN witnesses ON witnesses.document_id = readings.document_id
-LEFT JOIN fields ON fields.document_id = readings.document_id AND fields.path = witnesses.field
+FROM latest
+JOIN witnesses ON witnesses.document_id = latest.document_id
+LEFT JOIN fields ON fields.document_id = latest.document_id AND fields.path = witnesses.field
 WHERE witnesses.verdict IN ('differs', 'offers')
-ORDER BY document_uri, readings.job, witnesses.number
+    AND NOT EXISTS (
+        SELECT 1 FROM decided
+        WHERE decided.document_id = latest.document_id AND coalesce(decided.field, witnesses.field) = witnesses.field
+    )
+ORDER BY document_uri, latest.job, witnesses.number

@@ -12,5 +12,5 @@
         JOIN documents ON documents.id = extractions.document_id
         JOIN jobs ON jobs.id = documents.job_id
         WHERE CAST(:job AS text) IS NULL OR jobs.name = CAST(:job AS text)
-    ) AS every_reading
+    ) AS readings
     WHERE newest = 1
