@@ -22,7 +22,8 @@ def failed(*codes: str) -> tuple[Check, ...]:
 
 def sure(*confidences: float, score: float | None = None) -> tuple[Field, ...]:
     return tuple(
-        Field(f"f{n}", "x", "x", value, "read", 1 + n % 2, score=score) for n, value in enumerate(confidences)
+        Field(name, "x", "x", value, "read", page, score=score)
+        for name, page, value in zip(("number", "series", "form_no"), (1, 2, 1), confidences, strict=False)
     )
 
 
@@ -67,9 +68,9 @@ def test_who_bears_values_out_and_what_passes_by_tier(store: Store, job: Job) ->
 def test_pages_that_are_least_sure_and_not_decided(store: Store, job: Job) -> None:
     found = store.figures.doubtful_pages(job, 3)
     assert [(p.uri, p.page, p.least, p.field, p.unsure, p.values) for p in found] == [
-        ("/in/c", 2, 0.1, "f1", 1, 1),
-        ("/in/b", 1, 0.5, "f0", 1, 1),
-        ("/in/b", 2, 0.7, "f1", 1, 1),
+        ("/in/c", 2, 0.1, "series", 1, 1),
+        ("/in/b", 1, 0.5, "number", 1, 1),
+        ("/in/b", 2, 0.7, "series", 1, 1),
     ]
     store.decisions.add(job, "/in/c", [Decision(None, "accept", "an")])
     assert store.figures.decided(job) == ["/in/c"]
