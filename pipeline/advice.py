@@ -11,7 +11,7 @@ _ADVICE: dict[Reason, str] = {
     Reason.access_denied: f"give the user of the job the right to read it; {_SAME_RUN}",
     Reason.bucket_missing: "correct the bucket's name, or make it",
     Reason.wrong_region: "set AWS_REGION to that of the bucket",
-    Reason.requester_pays: "the bucket's owner lets readers pay: set source.request_payer to requester, or copy the files",
+    Reason.requester_pays: "readers pay for this bucket: set source.request_payer, or copy the files",
     Reason.object_archived: "restore it from the archive first (S3 Glacier), then try again",
     Reason.customer_key: "it is encrypted with a key of its owner: ask for a copy without",
     Reason.checksum_mismatch: "the file arrived damaged: try again; if it stays so, replace the file",
@@ -37,10 +37,10 @@ _ADVICE: dict[Reason, str] = {
     Reason.xml_too_large: "the XML is larger than any e-invoice: look at what it is",
     Reason.xml_other: "the XML is another kind of document: leave it out with --exclude",
     Reason.schema_without_xml: "this schema reads no XML: leave it out with --exclude '*.xml'",
-    Reason.render_timeout: "the page takes too long to draw: print it to a simpler PDF, or raise render.seconds",
+    Reason.render_timeout: "it takes too long to draw: print it to a simpler PDF, or raise render.seconds",
     Reason.render_memory: "the page takes too much memory to draw: print it to a simpler PDF",
     Reason.render_crashed: "the page ends every renderer: print it to a simpler PDF",
-    Reason.prompt_too_long: "the schema's question leaves no room: ask for fewer fields, or take another model",
+    Reason.prompt_too_long: "the question leaves no room: ask for fewer fields, or take another model",
     Reason.output_truncated: "the answer found no room: raise engine.max_passes, or split the page",
     Reason.generation_loop: "the model repeated itself on this page: read it with another dpi, or by hand",
     Reason.grammar_error: "the schema's grammar cannot be used: simplify its patterns",
@@ -52,7 +52,7 @@ _ADVICE: dict[Reason, str] = {
     Reason.ledger_busy: "the store was busy for too long: try again with fewer lanes",
     Reason.disk_full: "make room on the disk, then try again",
     Reason.uri_too_long: "give the file a shorter name or path",
-    Reason.rejected: "a person decided that it does not belong here, and may take it back (vinbatch review)",
+    Reason.rejected: "a person said that it does not belong here, and may take it back (vinbatch review)",
 }
 
 

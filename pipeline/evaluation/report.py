@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.evaluation import metrics
 from pipeline.evaluation.pairs import Pair, pair
@@ -19,6 +19,9 @@ from pipeline.trust.measures import Bin, Interval, Risk
 from pipeline.trust.stops import stops
 from schemas import text
 from schemas.shape import Group, Node, Repeated
+
+if TYPE_CHECKING:
+    from pipeline.store import StoredExtraction
 
 TARGET = 0.99  # field precision at which documents are let through without a person
 WORST = 12  # documents listed with all that is wrong in them
@@ -177,6 +180,17 @@ def beside(extractions: Iterable[Read], truth: Truth) -> Iterator[tuple[str, tup
         if (true := matcher.find(item.uri)) is not None:
             scored = _Scored(item.uri, true, item.extraction, truth)
             yield true.name, tuple(each for each in scored.pairs if each.verdict != "absent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    uri: str
+    extraction: Extraction
+
+
+def decided(stored: Iterable[StoredExtraction]) -> Iterator[Read]:
+    """Results with the values that people decided, where they did."""
+    return (_Decided(item.uri, item.decided) for item in stored)
 
 
 class _Scored:

@@ -65,9 +65,10 @@ def headline(report: Report) -> str:
     claim = f"{share} of the documents may pass without a person at {precision}"
     if accept.threshold is None or accept.precision is None:
         return f"{claim}: no threshold of confidence reaches it."
+    which = "the score is at least" if report.calibrated else "no field is less sure than"
     return (
         f"{claim}: the {accept.accepted} of {report.documents} in which no check failed and "
-        f"{'the score is at least' if report.calibrated else 'no field is less sure than'} {accept.threshold:.3f}. Their field precision is {interval(accept.precision)}. The "
+        f"{which} {accept.threshold:.3f}. Their field precision is {interval(accept.precision)}. The "
         "threshold was chosen on these same documents."
     )
 

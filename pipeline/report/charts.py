@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pipeline.printable import printable
 from pipeline.trust.measures import Bin, Risk
 
 _WIDTH, _HEIGHT = 720, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 14, 34, 52  # room around what is drawn, for the words
+_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 26, 22, 52  # room around what is drawn, for the words
 _ACROSS, _DOWN = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _LETTER = 6.6  # pixels, about, of a figure of 12 pixels
 _MOST_LABELS = 9
@@ -37,8 +38,12 @@ def columns(
     y: str,
     figure: Callable[[float], str],
     title: str,
+    inside: bool = False,
 ) -> Markup:
-    """A column for each label, the series on top of each other, the sum above where there is room."""
+    """A column for each label, the series on top of each other.
+
+    Figures stand where there is room: the sum above or, `inside`, that of each series in its part.
+    """
     totals = [sum(one.values[i] for one in series) for i in range(len(labels))]
     top, step = _scale(max(totals, default=0.0))
     width = _ACROSS / max(len(labels), 1)
@@ -47,32 +52,47 @@ def columns(
         below, left = 0.0, _LEFT + i * width
         for one in series:
             high = one.values[i] / top * _DOWN
+            y = _TOP + _DOWN - below - high
             if high:
-                tip = f"{labels[i]}, {one.name}: {figure(one.values[i])}" if one.name else f"{labels[i]}: {figure(one.values[i])}"
-                parts.append(_bar(left + width * 0.08, _TOP + _DOWN - below - high, width * 0.84, high, one.colour, tip))
+                tip = f"{labels[i]}{one.name and ', ' + one.name}: {figure(one.values[i])}"
+                parts.append(_bar(left + width * 0.08, y, width * 0.84, high, one.colour, tip))
+            if inside and high > 16:
+                parts.append(
+                    _text(left + width / 2, y + high / 2 + 4, figure(one.values[i]), "middle", "inside")
+                )
             below += high
         said = figure(totals[i])
-        if totals[i] and len(said) * _LETTER <= max(width, 30.0 if totals[i] == max(totals) else 0.0):
+        room = max(width, 30.0 if totals[i] == max(totals) else 0.0)
+        if totals[i] and not inside and len(said) * _LETTER <= room:
             parts.append(_text(left + width / 2, _TOP + _DOWN - below - 5, said, "middle", "figure"))
-    every = math.ceil(len(labels) / min(_MOST_LABELS, max(1, int(_ACROSS / (_LETTER * _longest(labels) + 12)))))
+    every = math.ceil(
+        len(labels) / min(_MOST_LABELS, max(1, int(_ACROSS / (_LETTER * _longest(labels) + 12))))
+    )
     for i in range(0, len(labels), every):
         parts.append(_text(_LEFT + (i + 0.5) * width, _TOP + _DOWN + 18, labels[i], "middle"))
     return _svg(parts, [(one.name, one.colour) for one in series if one.name], title)
 
 
-def risk(curves: Sequence[Risk], marks: Sequence[float | None], promised: float | None, unit: str, title: str) -> Markup:
+def risk(
+    curves: Sequence[Risk], marks: Sequence[float | None], promised: float | None, unit: str, title: str
+) -> Markup:
     """How wrong is what is accepted, by how much is: a line for each tier.
 
-    `marks` are the thresholds in force, one a curve; `promised` is the share of right values that is promised.
+    `marks` are the thresholds in force, one a curve; `promised` is the promised share of right values.
     """
     worst = max((point.risk for curve in curves for point in curve.points), default=0.0)
     allowed = None if promised is None else 1 - promised
     top, step = _scale(max(worst, 0.01, 1.5 * (allowed or 0.0)))
-    parts = [*_grid(top, step, _percent), *_names(f"share of {unit} that pass, the surest first", f"wrong values in them")]
+    parts = [
+        *_grid(top, step, _percent),
+        *_names(f"share of {unit} that pass, the surest first", "wrong values in them"),
+    ]
     parts += [_text(_LEFT + i / 5 * _ACROSS, _TOP + _DOWN + 18, f"{i * 20}%", "middle") for i in range(6)]
     if allowed is not None and promised is not None:
         at = _TOP + _DOWN * (1 - allowed / top)
-        parts.append(Markup('<path class="promise" d="M {} {:.1f} H {}"/>').format(_LEFT, at, _LEFT + _ACROSS))
+        parts.append(
+            Markup('<path class="promise" d="M {} {:.1f} H {}"/>').format(_LEFT, at, _LEFT + _ACROSS)
+        )
         parts.append(_text(_LEFT + 6, at - 5, f"promised: {promised:.1%} right", "start", "figure"))
     legend = []
     for curve, mark, colour in zip(curves, marks, _colours(), strict=False):
@@ -81,12 +101,23 @@ def risk(curves: Sequence[Risk], marks: Sequence[float | None], promised: float 
         if spots:
             path = "M " + " L ".join(f"{a:.1f} {b:.1f}" for a, b in spots)
             parts.append(Markup('<path class="line" d="{}" stroke="{}"/>').format(path, colour))
-        passing = [(spot, p) for spot, p in zip(spots, curve.points, strict=True) if mark is not None and p.threshold >= mark]
+        passing = [
+            (spot, p)
+            for spot, p in zip(spots, curve.points, strict=True)
+            if mark is not None and p.threshold >= mark
+        ]
         if passing:
             (a, b), point = passing[-1]
-            tip = f"{curve.tier or 'all'}: {point.coverage:.1%} pass from {mark:.3f} on, {point.risk:.2%} of their values wrong"
+            who = curve.tier or "all"
+            tip = (
+                f"{who}: {point.coverage:.1%} pass from {mark:.3f} on, {point.risk:.2%} of their values wrong"
+            )
             parts.append(_spot(a, b, colour, tip))
-            parts.append(_text(min(a, _LEFT + _ACROSS - 60), b - 9, f"{point.coverage:.0%} pass now", "middle", "figure"))
+            parts.append(
+                _text(
+                    min(a, _LEFT + _ACROSS - 60), b - 9, f"{point.coverage:.0%} pass now", "middle", "figure"
+                )
+            )
     return _svg(parts, legend, title)
 
 
@@ -108,7 +139,9 @@ def reliability(bins: Sequence[Bin], title: str) -> Markup:
     parts.append(diagonal.format(_LEFT, _TOP + _DOWN, _LEFT + _ACROSS, _TOP))
     for one in bins:
         tip = f"on average {one.confidence:.3f} sure, {one.accuracy:.1%} right"
-        parts.append(_spot(_LEFT + one.confidence * _ACROSS, _TOP + _DOWN * (1 - one.accuracy), COLOURS[3], tip))
+        parts.append(
+            _spot(_LEFT + one.confidence * _ACROSS, _TOP + _DOWN * (1 - one.accuracy), COLOURS[3], tip)
+        )
     legend = [("values, with their number", COLOURS[4]), ("how sure they are on average", COLOURS[3])]
     return _svg(parts, legend, title)
 
@@ -138,12 +171,14 @@ def _grid(top: float, step: float, figure: Callable[[float], str]) -> Iterator[M
 def _names(x: str, y: str) -> Iterator[Markup]:
     yield _text(_LEFT + _ACROSS / 2, _HEIGHT - 10, x, "middle", "axis")
     middle = _TOP + _DOWN / 2
-    yield Markup('<text class="axis" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>').format(middle, y)
+    yield Markup(
+        '<text class="axis" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>'
+    ).format(middle, y)
 
 
 def _bar(x: float, y: float, width: float, height: float, colour: str, tip: str) -> Markup:
     words = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"><title>{}</title></rect>'
-    return Markup(words).format(x, y, width, height, colour, tip)
+    return Markup(words).format(x, y, width, height, colour, printable(tip))
 
 
 def _spot(x: float, y: float, colour: str, tip: str) -> Markup:
@@ -152,20 +187,23 @@ def _spot(x: float, y: float, colour: str, tip: str) -> Markup:
 
 
 def _text(x: float, y: float, said: str, anchor: str, kind: str = "tick") -> Markup:
-    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, said)
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        kind, x, y, anchor, said
+    )
 
 
 def _svg(parts: Iterable[Markup], legend: Sequence[tuple[str, str]], title: str) -> Markup:
     head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title)
-    return head + Markup("").join([*_legend(legend), *parts]) + Markup("</svg>")
+    return _legend(legend) + head + Markup("").join(parts) + Markup("</svg>")
 
 
-def _legend(names: Sequence[tuple[str, str]]) -> Iterator[Markup]:
-    x = float(_LEFT)
-    for name, colour in names:
-        yield Markup('<rect x="{:.1f}" y="6" width="12" height="12" fill="{}"/>').format(x, colour)
-        yield _text(x + 17, 16, name, "start")
-        x += 34 + _LETTER * len(name)
+def _legend(names: Sequence[tuple[str, str]]) -> Markup:
+    """Beside the picture: names may be long, and wrap."""
+    if not names:
+        return Markup("")
+    item = Markup('<li><span class="dot" style="background: {}"></span>{}</li>')
+    items = Markup("").join(item.format(colour, printable(name)) for name, colour in names)
+    return Markup('<ul class="legend">{}</ul>').format(items)
 
 
 def _longest(labels: Sequence[str]) -> int:
@@ -174,5 +212,3 @@ def _longest(labels: Sequence[str]) -> int:
 
 def _percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 0.05 else f"{share:.0%}"
-
-

@@ -1,4 +1,4 @@
-"""What a report says, taken from the store: figures that the database adds up, and a bounded number of rows."""
+"""What a report says, from the store: figures that the database adds up, and a bounded number of rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OTHERS = "all others"
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """How sure the values were and how often right, on what is known. `unit` is what passes: documents, values."""
+    """How sure values were and how often right, where that is known. `unit`: documents or values pass."""
 
     origin: str
     unit: str
@@ -95,7 +95,9 @@ class Gathered:
         return self.counts["pending"] + self.counts["leased"]
 
 
-def gather(store: Store, job: Job, settings: Settings, *, pictures: bool, known: Curves | None = None) -> Gathered:
+def gather(
+    store: Store, job: Job, settings: Settings, *, pictures: bool, known: Curves | None = None
+) -> Gathered:
     """All of a job's figures now. `known` are curves by a truth; else what people decided takes their place.
 
     With `pictures` the least sure pages are drawn again from their files, as far as these are still there.
@@ -136,16 +138,23 @@ def _by_decisions(store: Store, job: Job) -> Curves | None:
         if item is None or example is None or not example.right:
             continue
         documents += 1
-        given = {field.path: field.confidence if field.score is None else field.score for field in item.reading.fields}
+        given = {
+            field.path: field.confidence if field.score is None else field.score
+            for field in item.reading.fields
+        }
         for value, hit in zip(example.values, example.right, strict=True):
             sure[example.tier].append(given[value.path] or 0.0)
             right[example.tier].append(int(hit))
     if not documents:
         return None
     curves = [Risk(t, len(s), risk_curve(s, right[t], [1] * len(s), len(s))) for t, s in sure.items()]
-    bins = calibration([one for s in sure.values() for one in s], [bool(one) for r in right.values() for one in r])
+    bins = calibration(
+        [one for s in sure.values() for one in s], [bool(one) for r in right.values() for one in r]
+    )
     number = sum(curve.items for curve in curves)
-    origin = f"{number:,} values of {documents:,} documents about which people decided; they look at doubtful ones first"
+    origin = (
+        f"{number:,} values of {documents:,} documents that people decided; they look at doubtful ones first"
+    )
     return Curves(origin, "values", tuple(sorted(curves, key=lambda one: -one.items)), bins, ece(bins))
 
 
@@ -159,7 +168,9 @@ def _held_out(trust: InForce | None) -> Curves | None:
     curves = []
     for tier, some in sorted(tiers.items(), key=lambda item: -len(item[1])):
         able = [one for one in some if not one[3]]
-        points = risk_curve([s for s, *_ in able], [r for _, r, *_ in able], [f for _, _, f, _ in able], len(some))
+        points = risk_curve(
+            [s for s, *_ in able], [r for _, r, *_ in able], [f for _, _, f, _ in able], len(some)
+        )
         curves.append(Risk(tier, len(some), points))
     made = trust.calibration
     origin = f"the {made.documents:,} documents of the calibration ({made.origin}), each scored by the others"
@@ -174,7 +185,9 @@ def _spend(store: Store, job: Job, settings: Settings) -> Spend | None:
         for seller, name, count, first, last, spent, to_review in rows:
             total, invoices = total + int(spent), invoices + int(count)
             if len(suppliers) < SUPPLIERS:
-                suppliers.append(Supplier(name or "", seller, int(count), first, last, int(spent), int(to_review)))
+                suppliers.append(
+                    Supplier(name or "", seller, int(count), first, last, int(spent), int(to_review))
+                )
             else:
                 further += 1
     with store.named("purchase-list", **ask) as rows:

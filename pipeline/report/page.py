@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.advice import advice
 from pipeline.printable import command, printable
+from pipeline.records import Tier
 from pipeline.report import charts
 from pipeline.report.charts import COLOURS, OF_STATE, Series
 from pipeline.report.gathered import Curves, Gathered
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 FAULTS = 40  # of one document that are listed
 
 
-def html(given: Gathered, scored: Scored | None = None) -> str:
-    """The whole page as text."""
+def html(given: Gathered, scored: Scored | None = None, here: Sequence[str] = ()) -> str:
+    """The whole page as text. `here` is the flag that commands need to find the store."""
     job = given.job.name
     environment = Environment(
         loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, finalize=_shown,
@@ -49,7 +50,7 @@ def html(given: Gathered, scored: Scored | None = None) -> str:
         "curves": [_curves(one, given) for one in given.curves],
         "months": _months(given),
         "advice": advice,
-        "to": lambda *rest: command(("vinbatch", *rest)),
+        "to": lambda name, *rest: command(("vinbatch", name, *here, *rest)),
         "faults": FAULTS,
     }
     return environment.get_template("report.html").render(values)
@@ -122,8 +123,8 @@ def _pace(pace: Pace | None) -> Iterator[Markup]:
         values = [of(span) for span in spans]
         if any(values):
             yield charts.columns(
-                labels, [Series("", colour, values)], x=f"time ({began:%d %B %Y, %Z})", y=f"{name} each {per}",
-                figure=_short, title=f"{name} finished over time",
+                labels, [Series("", colour, values)], x=f"time ({began:%d %B %Y, %Z})",
+                y=f"{name} each {per}", figure=_short, title=f"{name} finished over time",
             )  # fmt: skip
 
 
@@ -149,13 +150,18 @@ def _sureness(given: Gathered) -> Markup | None:
     what = "least confidence in the document" if given.unscored else "score of the document"
     labels = [f"{n / BINS:.2f}" for n in numbers]
     return charts.columns(
-        labels, series, x=f"{what}, from … on", y="documents", figure=_short, title="How sure the documents are"
+        labels,
+        series,
+        x=f"{what}, from … on",
+        y="documents",
+        figure=_short,
+        title="How sure the documents are",
     )
 
 
 def _tiers(given: Gathered) -> Markup | None:
     """What passes, review and partial, by quality of the pages; a share of the documents of each tier."""
-    rows = [one for one in given.accepted if one.documents]
+    rows = sorted(given.accepted, key=lambda one: (*get_args(Tier), one.tier).index(one.tier))
     if not rows:
         return None
     series = [
@@ -165,8 +171,8 @@ def _tiers(given: Gathered) -> Markup | None:
     ]
     labels = [f"{one.tier or 'not measured'} ({one.documents:,})" for one in rows]
     return charts.columns(
-        labels, series, x="quality of the pages (documents)", y="share of documents", figure=lambda s: f"{s:.0%}",
-        title="What passes without a person, by quality of the pages",
+        labels, series, x="quality of the pages (documents)", y="share of documents",
+        figure=lambda share: f"{share:.0%}", title="What passes without a person, by quality of the pages", inside=True,
     )  # fmt: skip
 
 
@@ -182,8 +188,12 @@ def _curves(one: Curves, given: Gathered) -> dict[str, Any]:
     return {
         "origin": one.origin,
         "ece": one.ece,
-        "risk": charts.risk(one.risk, marks, promised, one.unit, title) if any(c.points for c in one.risk) else None,
-        "reliability": charts.reliability(one.bins, "How often it was right, by how sure it was") if one.bins else None,
+        "risk": charts.risk(one.risk, marks, promised, one.unit, title)
+        if any(c.points for c in one.risk)
+        else None,
+        "reliability": charts.reliability(one.bins, "How often it was right, by how sure it was")
+        if one.bins
+        else None,
         "values": sum(each.count for each in one.bins),
     }
 
@@ -197,7 +207,12 @@ def _months(given: Gathered) -> Markup | None:
         for number, (name, values) in enumerate(zip(spend.names, spend.by_month, strict=True))
     ]
     return charts.columns(
-        spend.months, series, x="month of the invoice", y="đồng, with VAT", figure=_short, title="Spend by month and supplier"
+        spend.months,
+        series,
+        x="month of the invoice",
+        y="đồng, with VAT",
+        figure=_short,
+        title="Spend by month and supplier",
     )
 
 

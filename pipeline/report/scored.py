@@ -54,7 +54,14 @@ class Scored:
 
 
 def of_truth(
-    extractions: Iterable[Read], truth: Truth, name: str, store: Store, job: Job, settings: Settings, *, pictures: bool
+    extractions: Iterable[Read],
+    truth: Truth,
+    name: str,
+    store: Store,
+    job: Job,
+    settings: Settings,
+    *,
+    pictures: bool,
 ) -> Scored:
     """Raises UsageError where the truth does not say which document is meant."""
     report = evaluation.evaluate(extractions, truth)

@@ -6,7 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from pipeline.store import finding, migrate, named, purchases
+from pipeline.store import finding, migrate, named, purchases, todo
 from pipeline.store.audit import Audit
 from pipeline.store.books import Books
 from pipeline.store.calibrations import Calibrations
@@ -64,6 +64,7 @@ class Store:
         self.export = partial(export, database)
         self.named = partial(named.ask, database)
         self.purchases = partial(purchases.export, database)
+        self.todo = partial(todo.todo, database)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self._db.url.render_as_string(hide_password=False),)

@@ -181,20 +181,20 @@ def evaluate(
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="PATH", help="All measures as JSON.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A page with pictures and the worst.")
-    ] = None,
     show: Annotated[
         int, typer.Option(min=0, help="Documents to print value by value beside their truth.")
     ] = 0,
     any_schema: AnySchema = False,
 ) -> None:
-    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first."""
+    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first.
+
+    As a page with charts and the worst documents: vinbatch report JOB --truth TRUTH --out PAGE.html
+    """
     from itertools import islice
 
     with options.extra("evaluation"):
         from pipeline import evaluation
-        from pipeline.evaluation import page, summary
+        from pipeline.evaluation import summary
 
     settings = options.settings(url, s3_endpoint)
     if sources:
@@ -205,9 +205,11 @@ def evaluate(
         found = store.jobs.find(job)
         spec = options.schema(schema or found.schema)
         true = evaluation.load(truth, spec)
-        for name, pairs in islice(evaluation.beside(store.results.extractions(found), true), show):
+        for name, pairs in islice(
+            evaluation.beside(evaluation.decided(store.results.extractions(found)), true), show
+        ):
             screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
-        report = evaluation.evaluate(store.results.extractions(found), true)
+        report = evaluation.evaluate(evaluation.decided(store.results.extractions(found)), true)
     screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
     screen.say(summary.scope(report))
     for what, figure in summary.figures(report):
@@ -215,8 +217,6 @@ def evaluate(
     screen.say(summary.headline(report))
     if json_path is not None:
         write_text(json_path, as_json(report.as_json(), indent=2) + "\n")
-    if html is not None:
-        page.write(report, html, settings)
 
 
 def _read_first(
