@@ -18,7 +18,7 @@ LEAST_OF_A_TIER = 50  # documents, from which on it has a threshold of its own
 ALL = "all"
 # A document holds many values: one wrong value in a hundred would be one in every fifth receipt. So of the
 # documents that pass at most so many times the promised share of wrong values may have one.
-DOCUMENT_ERRORS = 4
+DOCUMENT_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +83,15 @@ class Promise:
 
 
 def _threshold(outcomes: Sequence[Outcome], accept_at: float) -> Threshold:
-    """The lowest score from which on the promise holds, by what was found and by what the scores expect."""
+    """The lowest score from which on the promise holds."""
     able = sorted((one for one in outcomes if not one.stopped), key=lambda one: -one.score)
     allowed = DOCUMENT_ERRORS * (1 - accept_at)
     best = fields = right = wrong = 0
-    doubt = 0.0
     for count, one in enumerate(able, 1):
         fields, right = fields + one.fields, right + one.right
-        wrong, doubt = wrong + (one.right < one.fields), doubt + 1 - one.score
+        wrong += one.right < one.fields
         ends = count == len(able) or able[count].score < one.score
-        if ends and right >= accept_at * fields and max(wrong, doubt) <= allowed * count:
+        if ends and right >= accept_at * fields and wrong <= allowed * count:
             best = count
     return _chosen(able[:best], len(outcomes))
 
