@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from pipeline import judging
 from pipeline.errors import UsageError
 from pipeline.judging import Moves
-from pipeline.records import Extraction
 from pipeline.merge import REVIEW_BELOW
+from pipeline.records import Extraction
 from pipeline.store import Job, Store
 from pipeline.trust import Calibration
 from pipeline.trust.examples import Example, of_decisions, of_truth
-from pipeline.trust.fitting import fitted
+from pipeline.trust.fitting import Belongs, fitted
 from schemas.registry import SchemaSpec
 
 if TYPE_CHECKING:
@@ -41,13 +41,7 @@ def calibration(store: Store, job: Job, truth: Truth | None, origin: str) -> Cal
             "this Vinbatch, under another --job name"
         )
     examples = _decided(store, job) if truth is None else of_truth(_read(store, job), truth)
-    return fitted(
-        list(examples),
-        schema=job.schema,
-        checkpoint=job.checkpoint,
-        numerics="; ".join(numerics),
-        origin=origin,
-    )
+    return fitted(list(examples), Belongs(job.schema, job.checkpoint, "; ".join(numerics), origin))
 
 
 def _read(store: Store, job: Job) -> Iterator[AsRead]:

@@ -58,7 +58,17 @@ class Recipe:
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
         max_tiles = settings.tiles.max_tiles or model.max_tiles
         return cls(
-            spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room, form, model.numerics
+            spec,
+            settings,
+            question,
+            rules,
+            max_tiles,
+            key,
+            xml_key,
+            anchors,
+            model.room,
+            form,
+            model.numerics,
         )
 
     def tiling(self, pixels: Pixels) -> Tiling:

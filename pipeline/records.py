@@ -343,7 +343,9 @@ class PageResult:
     output: str | None = None  # the model's text
     attempts: int = 1
     passes: int = 1  # over the page; more than one where a table did not fit beside it
-    numerics: str | None = None  # of the model that read it (`ModelFacts`); None: none did, or it is not known
+    numerics: str | None = (
+        None  # of the model that read it (`ModelFacts`); None: none did, or it is not known
+    )
 
 
 Verdict = Literal["agrees", "differs", "silent", "offers"]

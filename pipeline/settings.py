@@ -185,8 +185,8 @@ class Settings(BaseSettings):
         0.99,
         gt=0.5,
         lt=1,
-        description="where scores are calibrated: the share of right values that is promised of documents that "
-        "pass without a person; `vinbatch accept` promises another one for what has been read",
+        description="where scores are calibrated: the share of right values that is promised of documents "
+        "that pass without a person; `vinbatch accept` promises another one for what has been read",
     )
     trust_anchors: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         None,

@@ -75,7 +75,13 @@ class Reader:
         folder = self._cache / wanted.name
         made: dict[str, Any] = {} if wanted.tier is None else {"tiers": [wanted.tier]}
         lines = specimens.write(
-            folder, wanted.count, [wanted.kind], wanted.seed, layouts=wanted.layouts, blank=wanted.blank, **made
+            folder,
+            wanted.count,
+            [wanted.kind],
+            wanted.seed,
+            layouts=wanted.layouts,
+            blank=wanted.blank,
+            **made,
         )
         kept = self._cache / f"{wanted.name}.jsonl.gz"
         if not kept.exists():

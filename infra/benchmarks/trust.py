@@ -23,9 +23,9 @@ import numpy as np
 from infra.benchmarks.readings import SCHEMAS, Reader, Readings, Set
 from pipeline import reading
 from pipeline.records import Extraction
-from pipeline.trust import Calibration, InForce, Promise, measures, packaged
+from pipeline.trust import InForce, Promise, measures, packaged
 from pipeline.trust.examples import Example, of_truth
-from pipeline.trust.fitting import fitted
+from pipeline.trust.fitting import Belongs, fitted
 
 _TEST = 1000  # added to the seed of what scores are tried on
 _UNSEEN = 2000  # and of templates never seen
@@ -39,12 +39,18 @@ class Item:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=150, help="documents of each kind and tier, in each set")
-    parser.add_argument("--unseen", type=int, default=60, help="documents of templates never seen, of each kind")
+    parser.add_argument(
+        "--unseen", type=int, default=60, help="documents of templates never seen, of each kind"
+    )
     parser.add_argument("--kind", choices=SCHEMAS, action="append")
-    parser.add_argument("--tiers", default="", help="comma-separated [default: specimens as they usually come]")
+    parser.add_argument(
+        "--tiers", default="", help="comma-separated [default: specimens as they usually come]"
+    )
     parser.add_argument("--accept-at", type=float, default=0.99)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/vinbatch-trust"))
     parser.add_argument("--write", type=Path, help="put the calibrations into this file")
@@ -60,7 +66,11 @@ def main() -> None:
         tried = [reader.readings(Set(kind, given.seed + _TEST, given.count, tier)) for tier in tiers]
         unseen = reader.readings(Set(kind, given.seed + _UNSEEN, given.unseen, layouts="held-out"))
         judged = [one for readings in tried for one in _judged(readings, trust)]
-        found[kind] = {**_documents(judged), **_values(judged, values), **_nulls(list(_judged(unseen, trust)))}
+        found[kind] = {
+            **_documents(judged),
+            **_values(judged, values),
+            **_nulls(list(_judged(unseen, trust))),
+        }
         print(f"{kind}: {json.dumps(found[kind], indent=1)}", flush=True)
         if given.write:
             packaged.write(given.write, trust.calibration)
@@ -74,12 +84,10 @@ def calibrated(known: Sequence[Readings], accept_at: float) -> InForce:
     examples = [example for readings in known for example in of_truth(_merged(readings), readings.truth)]
     first = known[0]
     numerics = Counter(page.numerics or "" for one in known for pages in one.pages.values() for page in pages)
+    name = f"{first.spec.name}@{first.spec.version}"
     made = fitted(
         examples,
-        schema=f"{first.spec.name}@{first.spec.version}",
-        checkpoint=first.checkpoint,
-        numerics="; ".join(name for name, _ in numerics.most_common()),
-        origin="specimens",
+        Belongs(name, first.checkpoint, "; ".join(name for name, _ in numerics.most_common()), "specimens"),
     )
     return InForce(made, Promise.of(made, accept_at))
 
@@ -106,7 +114,10 @@ def _documents(judged: Sequence[Judged]) -> dict[str, Any]:
     tiers: dict[str, list[Judged]] = {}
     for one in judged:
         tiers.setdefault(one[0].tier or "unknown", []).append(one)
-    return {"documents": _passing(judged), "tiers": {tier: _passing(some) for tier, some in sorted(tiers.items())}}
+    return {
+        "documents": _passing(judged),
+        "tiers": {tier: _passing(some) for tier, some in sorted(tiers.items())},
+    }
 
 
 def _passing(judged: Sequence[Judged]) -> dict[str, Any]:

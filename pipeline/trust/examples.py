@@ -67,7 +67,8 @@ def _counts(extraction: Extraction, printed: Iterable[str], labelled: Iterable[s
     lists = {leaf.partition("[")[0] for leaf in labelled if "[" in leaf}
     paths = list(printed)
     return {
-        field.path: field.value == len({path.partition("]")[0] for path in paths if path.startswith(f"{field.path}[")})
+        field.path: field.value
+        == len({path.partition("]")[0] for path in paths if path.startswith(f"{field.path}[")})
         for field in extraction.fields
         if field.path in lists
     }

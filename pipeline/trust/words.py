@@ -56,7 +56,10 @@ def _share(given: Interval | None) -> str:
 def figure_rows(made: Calibration) -> list[tuple[str, ...]]:
     """Field, values, calibration error: of the whole and of each field with enough values."""
     whole = ("all", str(made.figures["values"]), _three(made.figures["ece"]))
-    return [*((leaf, str(one["values"]), _three(one["ece"])) for leaf, one in made.figures["leaves"].items()), whole]
+    return [
+        *((leaf, str(one["values"]), _three(one["ece"])) for leaf, one in made.figures["leaves"].items()),
+        whole,
+    ]
 
 
 def _three(number: float | None) -> str:

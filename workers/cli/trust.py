@@ -22,7 +22,10 @@ By = Annotated[str | None, typer.Option(metavar="NAME", help="Who says so. [defa
 At = Annotated[
     float | None,
     typer.Option(
-        "--at", min=0.5, max=0.9999, help="Share of right values that is promised. [default: the setting accept_at]"
+        "--at",
+        min=0.5,
+        max=0.9999,
+        help="Share of right values that is promised. [default: the setting accept_at]",
     ),
 ]
 Schema = Annotated[
@@ -71,7 +74,7 @@ def calibrate(
             packaged.write(out, made)
             screen.say(f"{out}: the calibration of {found.schema}; the store is as it was")
             return
-        _check_idle(store, made, spec)
+        _check_idle(store, made)
         trust = store.calibrations.add(made, promise, _name(by))
         _apply(store, trust, spec)
 
@@ -94,14 +97,14 @@ def accept(
         trust = store.calibrations.in_force(found)
         if trust is None or trust.id is None:
             raise UsageError(
-                f"job {job} is uncalibrated, so nothing can be promised: vinbatch calibrate makes scores from "
-                "documents of known truth"
+                f"job {job} is uncalibrated, so nothing can be promised: vinbatch calibrate makes scores "
+                "from documents of known truth"
             )
         if at is None:
             return _history(store, job)
         promise = Promise.of(trust.calibration, at)
         spec = options.schema(schema or found.schema_reference)
-        _check_idle(store, trust.calibration, spec)
+        _check_idle(store, trust.calibration)
         _show_promise(promise)
         store.calibrations.promise(trust.id, promise, _name(by))
         _apply(store, trust, spec)
@@ -130,7 +133,7 @@ def _show_promise(promise: Promise) -> None:
     screen.table(words.PROMISE_HEADS, words.promise_rows(promise), title)
 
 
-def _check_idle(store: Store, made: Calibration, spec: SchemaSpec) -> None:
+def _check_idle(store: Store, made: Calibration) -> None:
     """Raises UsageError where a run works on a job that is to be judged again."""
     for name in store.calibrations.jobs(made):
         if store.books.counts(store.jobs.find(name))["leased"]:
@@ -156,7 +159,8 @@ def _history(store: Store, job: str) -> None:
 
     found = store.jobs.find(job)
     for made in store.calibrations.history(found):
-        what = f"calibration {made.calibration_id}, on {made.calibration.documents} documents ({made.calibration.origin})"
+        of = made.calibration
+        what = f"calibration {made.calibration_id}, on {of.documents} documents ({of.origin})"
         if made.promise is not None:
             what = f"{made.promise.accept_at:.2%} right values promised by calibration {made.calibration_id}"
         screen.say(f"{made.at:%Y-%m-%d %H:%M} {made.by}: {what}")
