@@ -69,6 +69,7 @@ def document(
         record_of(spec.shape, chosen.fields),
         {other: reading.fields for other, reading in readings.items()},
         review_below,
+        _again(by_source[source], chosen.fields, spec) if source == "read" else {},
     )
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
     fields, record = subject.fields, dict(subject.record)
@@ -116,6 +117,19 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     words = {page.page: some for page in pages if (some := _words(page)) is not None}
     passed_over = incomplete(fields, words, spec.shape)
     return _Reading(fields, (*merged.checks, *full, *settled.checks, *passed_over))
+
+
+def _again(pages: Sequence[PageRecord], first: Sequence[Field], spec: SchemaSpec) -> dict[str, Field]:
+    """What a second look read of the pages that had one, by the path of the first reading.
+
+    The other pages stand in as they were read, so that lists go on from page to page in both alike.
+    """
+    looked_at = {page.page for page in pages if page.again}
+    if not looked_at:
+        return {}
+    second = _reading([replace(page, fields=page.again or page.fields) for page in pages], spec)
+    others = {field.path for field in first if field.page not in looked_at}
+    return {field.path: field for field in second.fields if field.path not in others}
 
 
 def _words(page: PageRecord) -> Sequence[Word] | None:

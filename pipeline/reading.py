@@ -19,15 +19,25 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
-from pipeline.records import Extraction, Failure, Generation, PageRecord, PageResult, Part, PreparedPage
+from pipeline.records import (
+    Extraction,
+    Failure,
+    Field,
+    Generation,
+    PageRecord,
+    PageResult,
+    Part,
+    PreparedPage,
+)
 from pipeline.trust.scoring import scored
 
 if TYPE_CHECKING:
@@ -251,8 +261,11 @@ def _numbered(result: PageResult, page: int) -> PageResult:
 def _record_numbered(record: PageRecord, page: int) -> PageRecord:
     if record.page == page:
         return record
-    fields = tuple(field if field.page is None else replace(field, page=page) for field in record.fields)
-    return replace(record, page=page, fields=fields)
+    fields, again = (
+        tuple(field if field.page is None else replace(field, page=page) for field in some)
+        for some in (record.fields, record.again)
+    )
+    return replace(record, page=page, fields=fields, again=again)
 
 
 def no_result(why: Failure) -> Retry | Quarantine:
@@ -264,17 +277,16 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     """The row of a page that was answered, with its record or with why the answer is none."""
     record, why = None, None
     count = len(page.tiles)
+    parsed = partial(parse.page_record, grid=page.grid, tiles=count, form=recipe.answer_form)
     try:
-        record = parse.page_record(
-            generation,
-            recipe.spec,
-            page.page,
-            page.codes,
-            grid=page.grid,
-            tiles=count,
-            form=recipe.answer_form,
+        record = parsed(generation, recipe.spec, page.page, page.codes)
+        record = replace(
+            record,
+            flags=page.flags,
+            text=page.text,
+            reader=page.reader,
+            again=_looked_again(generation, parsed, recipe, page.page),
         )
-        record = replace(record, flags=page.flags, text=page.text, reader=page.reader)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(
@@ -293,6 +305,18 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
         passes=generation.passes,
         numerics=recipe.numerics,
     )
+
+
+def _looked_again(
+    generation: Generation, parsed: Callable[..., PageRecord], recipe: Recipe, page: int
+) -> tuple[Field, ...]:
+    """The fields of the second look; none where there was none, or where it says nothing of use."""
+    if generation.again is None:
+        return ()
+    try:
+        return parsed(generation.again, recipe.spec, page).fields
+    except Permanent:
+        return ()
 
 
 def failed_page(why: Failure, key: str) -> PageResult:

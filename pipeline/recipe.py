@@ -39,7 +39,7 @@ class Recipe:
     anchors: bytes = b""  # trusted issuers of signatures
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
     answer_form: Form = "objects"
-    numerics: str | None = None  # of the model
+    numerics: str | None = None  # of the model, with what else confidences depend on
     trust: InForce | None = None  # None: scores are not calibrated
 
     @classmethod
@@ -68,7 +68,7 @@ class Recipe:
             anchors,
             model.room,
             form,
-            model.numerics,
+            _numerics(settings, model),
         )
 
     def tiling(self, pixels: Pixels) -> Tiling:
@@ -85,6 +85,12 @@ class Recipe:
     def failed_key(self, uri: str, page: int) -> str:
         """The key of a page of a file that could not be had: it names no result."""
         return keys.page_key(uri, page, self.xml_key)
+
+
+def _numerics(settings: Settings, model: ModelFacts) -> str:
+    """All that confidences depend on beside the weights."""
+    second = f"a second look below {settings.second_look:g}" if settings.second_look else "no second look"
+    return f"{second}; {model.numerics}"
 
 
 def needs_model(kind: Kind | None) -> bool:

@@ -219,7 +219,10 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
     """What the engine is asked about one page, under the id that its answer will bear."""
-    return Request(id, page.tiles, recipe.question, recipe.grammar, recipe.settings.engine.max_new_tokens)
+    longest = recipe.settings.engine.max_new_tokens
+    return Request(
+        id, page.tiles, recipe.question, recipe.grammar, longest, recipe.settings.second_look or None
+    )
 
 
 def without_tiles(page: PreparedPage) -> PreparedPage:

@@ -181,6 +181,13 @@ class Settings(BaseSettings):
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
     )
+    second_look: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="a page with a value less sure than this is read once more, moved by some pixels: "
+        "whether both agree tells much; 0: none is",
+    )
     accept_at: float = Field(
         0.99,
         gt=0.5,

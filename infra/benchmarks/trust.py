@@ -22,9 +22,10 @@ import numpy as np
 
 from infra.benchmarks.readings import SCHEMAS, Reader, Readings, Set
 from pipeline import reading
+from pipeline.evaluation.known import of_truth
 from pipeline.records import Extraction
 from pipeline.trust import InForce, Promise, measures, packaged
-from pipeline.trust.examples import Example, of_truth
+from pipeline.trust.examples import Example
 from pipeline.trust.fitting import Belongs, fitted
 
 _TEST = 1000  # added to the seed of what scores are tried on

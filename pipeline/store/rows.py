@@ -265,9 +265,7 @@ def page_from(row: Row) -> PageResult:
 
 
 def _page_record(record: PageRecord) -> dict[str, Any]:
-    fields = [
-        [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
-    ]
+    fields = list(map(_page_field, record.fields))
     made = {
         "page": record.page,
         "fields": fields,
@@ -276,9 +274,14 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
         "seams": record.seams,
         **({} if record.text is None else {"text": _text(record.text)}),
         **({} if record.reader is None else {"reader": _text(record.reader)}),
+        **({"again": list(map(_page_field, record.again))} if record.again else {}),
         **({} if record.quality is None else {"quality": asdict(record.quality)}),
     }
     return made if record.signature is None else made | {"signature": asdict(record.signature)}
+
+
+def _page_field(f: Field) -> list[Any]:
+    return [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem]
 
 
 def _text(layer: TextLayer) -> dict[str, Any]:
@@ -316,6 +319,7 @@ def _page_record_from(text: str) -> PageRecord:
         _text_from(data["text"]) if "text" in data else None,
         reader=_text_from(data["reader"]) if "reader" in data else None,
         quality=_quality_from(data["quality"]) if "quality" in data else None,
+        again=tuple(map(_page_field_from, data.get("again", ()))),
     )
 
 

@@ -31,6 +31,7 @@ _PRIOR: Mapping[str, tuple[float, float]] = {
     "borne_out": (0.5, 1.0),
     "accused": (-1.0, 2.0),
     "witnessed": (1.0, 1.0),
+    "again": (0.5, 1.0),
     "strange": (-4.0, 1.0),
 }
 _BIAS = 10.0  # standard deviations

@@ -1,4 +1,4 @@
-"""The two steps of a fit: weights of a logistic, and the isotonic curve that straightens it. Numbers alone."""
+"""The two steps of a fit: weights of a logistic, and the isotonic curve that straightens it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _join(pools: list[_Pool]) -> None:
 
 
 def line(x: Sequence[float], y: Sequence[bool]) -> tuple[float, float]:
-    """Slope and intercept of a logistic in one number; (1, 0), the number as it is, where there is nothing."""
+    """Slope and intercept of a logistic in one number; (1, 0), which changes nothing, where there is none."""
     if not x:
         return 1.0, 0.0
     table = np.array([(1.0, one) for one in x])

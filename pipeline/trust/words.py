@@ -31,7 +31,7 @@ def line(trust: InForce | None, job: str) -> str:
 
 def device(made: Calibration) -> str:
     """The numerics without what only tells bits apart."""
-    return made.numerics.partition(", sample")[0]
+    return "; ".join(part.partition(", sample")[0] for part in made.numerics.split("; "))
 
 
 def promise_rows(promise: Promise) -> list[tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,9 @@ from workers.cli import options
 from workers.cli.options import JobName, StoreUrl
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from pipeline.store import Job, Store
     from pipeline.trust import Calibration, InForce, Promise
+    from pipeline.trust.examples import Example
     from schemas.registry import SchemaSpec
 
 By = Annotated[str | None, typer.Option(metavar="NAME", help="Who says so. [default: this user]")]
@@ -61,13 +63,11 @@ def calibrate(
     with options.opened(url) as store:
         found = store.jobs.find(job)
         spec = options.schema(schema or found.schema_reference)
-        known = None
-        if truth is not None:
-            with options.extra("evaluation"):
-                from pipeline import evaluation
-            known = evaluation.load(truth, spec)
-        origin = "documents that people reviewed" if truth is None else f"truth in {truth.name}"
-        made = calibrating.calibration(store, found, known, origin)
+        if truth is None:
+            examples, origin = calibrating.decided(store, found), "documents that people reviewed"
+        else:
+            examples, origin = _of_truth(store, found, spec, truth), f"truth in {truth.name}"
+        made = calibrating.calibration(store, found, examples, origin)
         promise = Promise.of(made, settings.accept_at if at is None else at)
         _show(made, promise)
         if out is not None:
@@ -77,6 +77,16 @@ def calibrate(
         _check_idle(store, made)
         trust = store.calibrations.add(made, promise, _name(by))
         _apply(store, trust, spec)
+
+
+def _of_truth(store: Store, job: Job, spec: SchemaSpec, truth: Path) -> Iterator[Example]:
+    from pipeline import calibrating
+
+    with options.extra("evaluation"):
+        from pipeline import evaluation
+        from pipeline.evaluation import known
+
+    return known.of_truth(calibrating.read(store, job), evaluation.load(truth, spec))
 
 
 def accept(
