@@ -22,12 +22,13 @@ from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, Store
 from workers import endings
-from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, TooLarge
+from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
+from workers.replica_handle import ReplicaHandle
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
