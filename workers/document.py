@@ -232,6 +232,7 @@ class Attempt:
         while True:
             try:
                 async with lane.isolation.exclusive() if alone else lane.isolation.shared():
+                    lane.report.calls += 1
                     generation = await lane.replica.generate(request)
             except ReplicaLost as error:
                 result = reading.lost(number, error, alone=alone)
@@ -241,6 +242,7 @@ class Attempt:
             else:
                 result = reading.answered(generation)
                 lane.report.pages += 1
+                lane.report.answers += 1
                 lane.report.tokens += len(generation.spans)
                 break
         await self._keep(result)
