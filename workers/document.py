@@ -29,6 +29,7 @@ from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, TooLarge
 from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
 from workers.replica_handle import ReplicaHandle
+from workers.sizing import Sizes
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
@@ -46,16 +47,16 @@ class Lane:
     readers: ReaderPool
     replica: ReplicaHandle
     report: LaneReport
+    sizes: Sizes
     isolation: IsolationLock = field(default_factory=IsolationLock)
     in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by sha256
 
     def __post_init__(self) -> None:
-        bounds = self.recipe.settings.lane
-        self.pages = Budget(bounds.pages_in_flight)
+        self.pages = Budget(self.sizes.pages_in_flight)
         # Two halves: a document that holds its bytes must not wait for those that only it can give back.
-        self.document_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.page_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.breaker = CircuitBreaker(bounds.refusals)
+        self.document_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.page_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.breaker = CircuitBreaker(self.recipe.settings.lane.refusals)
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:

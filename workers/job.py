@@ -137,7 +137,7 @@ def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
                 f"the store {store.url} is a file on one machine, the cluster has {len(machines)} machines; "
                 "give --store postgresql://… instead"
             )
-        plan = cluster.plan(machines, lane.readers, request.replicas, request.gpus_per_replica)
+        plan = cluster.plan(machines, lane, request.replicas, request.gpus_per_replica)
         with placed(_lane_job(request, driver.job, plan), plan, check) as lanes:
             yield lanes
 
@@ -297,6 +297,7 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
         checkpoint=job.checkpoint,
         gpus=plan.gpus,
         settings=request.settings.model_copy(update={"engine": engine}),
+        cores=plan.cores,
     )
 
 

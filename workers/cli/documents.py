@@ -131,6 +131,10 @@ def plan(
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
         screen.say(line)
+    if model is not None:
+        from workers import sizing
+
+        screen.say(f"a lane     {sizing.words(settings)}")
     if found.unseen:
         raise typer.Exit(3)
 
