@@ -48,6 +48,9 @@ from pipeline.vintern.values import Unmasked
 __all__ = ["Engine", "EngineFull", "EngineStats"]
 
 
+_LEAST_WAITING = 32  # requests
+
+
 class EngineFull(VinbatchError):
     """The queue is full: call `step` until `room` is positive, then submit again."""
 
@@ -66,6 +69,7 @@ class Engine:
         self.backend = backend_for(model, settings) if backend is None else backend
         self._cache = self.backend.cache
         self._batch = Batch(self.backend.shape)
+        self._most_waiting = settings.max_waiting or max(_LEAST_WAITING, self._cache.slots // 2)
         self._pointer = Pointer.for_model(model, self._cache) if settings.place else None
         self._grammars = Grammars(
             model.tokenizer, model.config.language.vocab, pool=self.backend.shape.many_rows
@@ -86,7 +90,7 @@ class Engine:
     @property
     def room(self) -> int:
         """How many more requests `submit` takes before it raises EngineFull."""
-        return max(0, self.settings.max_waiting - len(self._batch.waiting) - len(self._answered))
+        return max(0, self._most_waiting - len(self._batch.waiting) - len(self._answered))
 
     @property
     def stats(self) -> EngineStats:
@@ -104,7 +108,7 @@ class Engine:
         generation that ends in "error".
         """
         if not self.room:
-            raise EngineFull(f"{self.settings.max_waiting} requests are waiting")
+            raise EngineFull(f"{self._most_waiting} requests are waiting")
         if request.id in self._ids:
             raise UsageError(f"request {request.id} is already in flight")
         self._ids.add(request.id)

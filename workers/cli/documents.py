@@ -131,6 +131,10 @@ def plan(
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
         screen.say(line)
+    if model is not None:
+        from workers import sizing
+
+        screen.say(f"a lane     {sizing.words(settings)}")
     if found.unseen:
         raise typer.Exit(3)
 
@@ -252,7 +256,8 @@ def print_outcome(outcome: Outcome) -> None:
     sums = " + ".join(f"{number} {name}" for name, number in (*ended, *left))
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
-    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
+    calls = "" if last.calls_a_page is None else f", {last.calls_a_page:.3f} model calls a page"
+    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens{calls}")
     lines.append(outcome.trust)
     if outcome.left_out:
         lines.append(left_out)
