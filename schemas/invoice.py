@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from schemas import checks, currencies, invoice_qr, law, sums
+from schemas import checks, columns, currencies, invoice_qr, law, reading_day, sums
 from schemas import numbering as numbers
 from schemas import vat as rates
 from schemas.checks import CheckResult, Rule, equal, figure
@@ -45,6 +45,7 @@ from schemas.fields import (
     VnDate,
 )
 from schemas.in_xml import InXml, Part
+from schemas.invoice_bears import EXPECTED, REQUIRED_OF_LINE, adjusts
 from schemas.sums import Span
 from schemas.text import unaccented
 from schemas.words import from_words
@@ -99,6 +100,18 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
         f"1 to {len(numbers)}",
         ", ".join(map(str, numbers)),
     )
+
+
+def gaps(invoice: Invoice) -> Iterator[CheckResult]:
+    """Each line has what the rest of the table has."""
+    yield from columns.gaps(invoice.lines)
+    if invoice.vat_rate is None:
+        yield from columns.rates(invoice.lines)
+
+
+def days(invoice: Invoice) -> Iterator[CheckResult]:
+    """The day of issue had come when the invoice was read."""
+    yield from reading_day.future(issue_date=invoice.issue_date)
 
 
 def line_amounts(invoice: Invoice) -> Iterator[CheckResult]:
@@ -363,12 +376,6 @@ def _nets(invoice: Invoice, printed: Decimal) -> Iterator[Span]:
     yield from sums.unrounded(invoice.lines, printed, unit)
 
 
-def _adjusts(invoice: Invoice) -> bool:
-    """Whether the invoice says that it corrects an earlier one."""
-    said = (invoice.related_invoice, *(line.name for line in invoice.lines))
-    return any("dieu chinh" in unaccented(text).casefold() for text in said if text)
-
-
 def _balanced(invoice: Invoice) -> bool:
     """Whether the amounts, as printed or with a discount's sign, add up to the net, or else to the total."""
     targets = {invoice.net} if invoice.net is not None else {invoice.total}
@@ -481,7 +488,7 @@ def _tax_of_lines(invoice: Invoice) -> Iterator[Span]:
     amounts = [line.amount for line in invoice.lines if line.amount is not None]
     if amounts and max(amounts) <= 0:  # an issuer may write the rate, and no tax
         yield Span.of(Decimal(0))
-    if invoice.vat is not None and not any(amounts) and not invoice.net and _adjusts(invoice):
+    if invoice.vat is not None and not any(amounts) and not invoice.net and adjusts(invoice):
         yield Span.of(invoice.vat)  # the rate alone was wrong
 
 
@@ -511,6 +518,7 @@ class InvoiceLine(BaseModel):
     """Một dòng hàng hóa, dịch vụ"""
 
     product: ClassVar = ("quantity", "unit_price", "amount")
+    required: ClassVar = REQUIRED_OF_LINE
 
     no: Annotated[LineNumber | None, InXml("STT")] = Field(None, title="STT")
     name: Annotated[Text | None, InXml("THHDVu")] = Field(None, title="Tên hàng hóa, dịch vụ")
@@ -549,6 +557,8 @@ class Invoice(BaseModel):
 
     checks: ClassVar[tuple[Rule, ...]] = (
         line_numbers,
+        gaps,
+        days,
         line_amounts,
         net,
         vat,
@@ -566,6 +576,7 @@ class Invoice(BaseModel):
     required: ClassVar = (
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
     )  # fmt: skip
+    expected: ClassVar = EXPECTED
 
     form_no: Annotated[FormNumber | None, _data("TTChung/KHMSHDon")] = Field(None, title="Mẫu số")
     series: Annotated[Series | None, _data("TTChung/KHHDon")] = Field(None, title="Ký hiệu")

@@ -10,10 +10,12 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from schemas import checks as compare
-from schemas import sums
+from schemas import columns, reading_day, sums
 from schemas.checks import CheckResult, Rule
 from schemas.fields import Code, Money, Quantity, TaxCode, Text, TillDate, UnitPrice
+from schemas.required import Where
 
+_KEPT = 10  # years for which papers of accounting are kept (Law 88/2015/QH13 and Decree 174/2016/NĐ-CP)
 _NOTES = (500, 1000)  # đồng, the smallest that change is given in
 
 
@@ -21,6 +23,7 @@ class ReceiptLine(BaseModel):
     """Một dòng hàng"""
 
     product: ClassVar = ("quantity", "unit_price", "amount")
+    required: ClassVar = ("name", Where(lambda line: not sums.is_note(line), "a line of wares", "amount"))
 
     name: Text | None = Field(None, title="Tên hàng")
     quantity: Quantity | None = Field(None, title="SL")
@@ -97,18 +100,42 @@ def _paid_in_cash(exact: Decimal) -> Iterator[sums.Span]:
         yield from (sums.Span.of(near) for near in (below, below + note))
 
 
+def _is_overpaid(receipt: Receipt) -> bool:
+    return receipt.paid is not None and receipt.total is not None and receipt.paid > receipt.total
+
+
 def tax_code(receipt: Receipt) -> Iterator[CheckResult]:
     """The shop's tax code has the right check digit."""
     yield from compare.tax_code("tax_code", receipt.tax_code)
 
 
+def gaps(receipt: Receipt) -> Iterator[CheckResult]:
+    """Each line has what the rest of the table has."""
+    yield from columns.gaps(receipt.lines, single=True)
+
+
+def days(receipt: Receipt) -> Iterator[CheckResult]:
+    """The day had come when the receipt was read, and is not so long ago that no till printed it."""
+    yield from reading_day.future(date=receipt.date)
+    read, day = reading_day.known(), receipt.date
+    if read is not None and day is not None and day <= read:
+        passed = day.year >= read.year - _KEPT
+        message = f"the receipt is of {day}, {read.year - day.year} years before it was read"
+        yield CheckResult("date_old", passed, "warning", message, ("date",), f"at most {_KEPT}", str(day))
+
+
 class Receipt(BaseModel):
     """Phiếu thanh toán của cửa hàng"""
 
-    checks: ClassVar[tuple[Rule, ...]] = (line_amounts, total, change, tax_code)
+    checks: ClassVar[tuple[Rule, ...]] = (line_amounts, gaps, total, change, tax_code, days)
 
     identified_by: ClassVar = ("number", "date", "store", "total")
     required: ClassVar = ("date", "lines", "total")
+    expected: ClassVar = (
+        "store", "tax_code", "address", "number",
+        Where(lambda receipt: receipt.change is not None, "a receipt that says the change", "paid"),
+        Where(_is_overpaid, "a receipt of what was paid in cash", "change"),
+    )  # fmt: skip
 
     store: Text | None = Field(None, title="Cửa hàng")
     tax_code: TaxCode | None = Field(None, title="MST")

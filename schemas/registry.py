@@ -127,7 +127,7 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
             raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
     _look_at_evidence(reference, model, shape)
     for inner in required.models(model):
-        required.names(inner)  # raises SchemaError
+        required.look_at(inner)  # raises SchemaError
     for field in class_var(model, "identified_by"):
         if field not in model.model_fields:
             raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")
