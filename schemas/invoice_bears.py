@@ -1,4 +1,4 @@
-"""What an invoice must bear by Decree 123/2020/NĐ-CP, article 10, and by which kind of invoice it need not."""
+"""What an invoice must bear by Decree 123/2020/NĐ-CP, article 10, and which kinds of invoice need not."""
 
 from __future__ import annotations
 
