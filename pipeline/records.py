@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -324,6 +325,7 @@ class PageRecord:
     text: TextLayer | None = None
     reader: TextLayer | None = None
     quality: Quality | None = None
+    read_on: date | None = None  # in Viet Nam; dates of the page are held against it
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from schemas.checks import CheckResult, Rule
 from schemas.fields import Code, Money, Quantity, TaxCode, Text, TillDate, UnitPrice
 from schemas.required import Where
 
+_FORMAL = ("tax_code", "address", "number")
 _KEPT = 10  # years for which papers of accounting are kept (Law 88/2015/QH13 and Decree 174/2016/NĐ-CP)
 _NOTES = (500, 1000)  # đồng, the smallest that change is given in
 
@@ -100,6 +101,11 @@ def _paid_in_cash(exact: Decimal) -> Iterator[sums.Span]:
         yield from (sums.Span.of(near) for near in (below, below + note))
 
 
+def _is_formal(receipt: Receipt) -> bool:
+    """A till that prints one of them prints them all, as a rule; a stall has none of them."""
+    return sum(getattr(receipt, name) is not None for name in _FORMAL) > 1
+
+
 def _is_overpaid(receipt: Receipt) -> bool:
     return receipt.paid is not None and receipt.total is not None and receipt.paid > receipt.total
 
@@ -132,7 +138,8 @@ class Receipt(BaseModel):
     identified_by: ClassVar = ("number", "date", "store", "total")
     required: ClassVar = ("date", "lines", "total")
     expected: ClassVar = (
-        "store", "tax_code", "address", "number",
+        "store",
+        Where(_is_formal, "a till's receipt with the like", *_FORMAL),
         Where(lambda receipt: receipt.change is not None, "a receipt that says the change", "paid"),
         Where(_is_overpaid, "a receipt of what was paid in cash", "change"),
     )  # fmt: skip

@@ -106,6 +106,29 @@ def count(model: type[BaseModel], record: Mapping[str, Any]) -> tuple[int, int]:
     return held, len(every)
 
 
+def elsewhere(model: type[BaseModel], record: Mapping[str, Any]) -> frozenset[str]:
+    """The model's own fields that hold nothing and that only papers of another kind must hold.
+
+    So is a field that may be replaced by another one that is there.
+    """
+    conditional: set[str] = set()
+    here: set[str] = set()
+    subject = instance(model, record)
+    for kind in SEVERITY:
+        for item in _declared(model, kind):
+            if not isinstance(item, Where):
+                here.update(_names(item))
+                continue
+            conditional.update(name for one in item.wanted for name in _names(one))
+            if item.holds(subject):
+                here.update(name for one in item.wanted if not _replaced(one, record) for name in _names(one))
+    return frozenset(name for name in conditional - here if _empty(record.get(name)))
+
+
+def _replaced(item: str | Either, record: Mapping[str, Any]) -> bool:
+    return isinstance(item, Either) and any(not _empty(record.get(name)) for name in item.names)
+
+
 def _declared(model: type[BaseModel], kind: str) -> tuple[str | Either | Where, ...]:
     if kind not in model.__class_vars__:
         return ()
