@@ -149,6 +149,14 @@ def code_says(card: IdCard, text: str) -> Iterator[Claim | CheckResult]:
             yield replace(check, code="qr_expiry", fields=("date_of_birth", "expiry"))
 
 
+def _mends(card: IdCard, check: CheckResult) -> Iterator[tuple[str, object]]:
+    """The other sex, and the days to which a card lasts."""
+    if check.code == "number_sex":
+        yield "sex", check.expected
+    elif check.code == "expiry" and card.date_of_birth is not None:
+        yield from (("expiry", day) for day in expiries(card.date_of_birth, card.issue_date))
+
+
 _BACK_OF_2024 = "the back of a card of 2024"
 REQUIRED = (
     Where(card_forms.has_front, "the front of a card", "number", "full_name", "date_of_birth"),
@@ -182,6 +190,8 @@ class IdCard(BaseModel):
         days,
         card_forms.form_date,
     )
+    equations: ClassVar[tuple[Rule, ...]] = (number, date_order, expiry, issue, card_forms.form_date)
+    mends: ClassVar = _mends
     evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
     identified_by: ClassVar = ("number", "full_name", "date_of_birth", "mrz")
     required: ClassVar = (*REQUIRED, Where(card_forms.is_back_of_2024, _BACK_OF_2024, "place_of_residence"))

@@ -48,7 +48,7 @@ from schemas.in_xml import InXml, Part
 from schemas.invoice_bears import EXPECTED, REQUIRED_OF_LINE, adjusts
 from schemas.sums import Span
 from schemas.text import unaccented
-from schemas.words import from_words
+from schemas.words import from_words, to_words
 
 
 def _data(*paths: str, **how: Any) -> InXml:
@@ -514,6 +514,17 @@ def _vat_by_rate(invoice: Invoice, printed: Decimal) -> Iterator[CheckResult]:
         yield from _summed("vat", ("by_rate", "vat"), [Span.of(made)], printed, what)
 
 
+def _mends(invoice: Invoice, check: CheckResult) -> Iterator[tuple[str, str]]:
+    """Another rate, and the words that the digits say."""
+    if check.code in ("vat", "vat_rate"):
+        for path in check.fields:
+            if path.rpartition(".")[2] in ("vat_rate", "rate"):
+                yield from ((path, period.rate) for period in law.in_force().vat_rates)
+    total = invoice.total
+    if check.code == "total_in_words" and total is not None and total == total.to_integral_value():
+        yield "total_in_words", to_words(int(total))
+
+
 class InvoiceLine(BaseModel):
     """Một dòng hàng hóa, dịch vụ"""
 
@@ -569,6 +580,10 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    equations: ClassVar[tuple[Rule, ...]] = (
+        line_numbers, line_amounts, net, vat, total, total_in_words, numbering, vat_rates
+    )  # fmt: skip
+    mends: ClassVar = _mends
     # Not the series: it is printed with the form's digit or without.
     identified_by: ClassVar = ("number", "seller_tax_code", "issue_date", "buyer_tax_code", "total")
     sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture

@@ -75,6 +75,15 @@ def change(receipt: Receipt) -> Iterator[CheckResult]:
     )
 
 
+def notes(receipt: Receipt) -> Iterator[CheckResult]:
+    """Who gets change paid in notes, and there are none below 500 đồng in use."""
+    if receipt.paid is None or not receipt.change or receipt.paid == receipt.total:
+        return
+    passed = receipt.paid % _NOTES[0] == 0
+    message = f"{compare.figure(receipt.paid)} can {'' if passed else 'not '}be paid in notes"
+    yield CheckResult("notes", passed, "warning", message, ("paid",), f"a multiple of {_NOTES[0]}")
+
+
 def _adds_up(receipt: Receipt) -> bool:
     return any(sum(amounts) == receipt.total for amounts in sums.charged(receipt.lines))
 
@@ -98,7 +107,7 @@ def _paid_in_cash(exact: Decimal) -> Iterator[sums.Span]:
     yield sums.rounded(exact, Decimal(1))
     for note in _NOTES if exact % _NOTES[0] else ():
         below = exact // note * note
-        yield from (sums.Span.of(near) for near in (below, below + note))
+        yield from (sums.Span(near, exact, near) for near in (below, below + note))
 
 
 def _is_formal(receipt: Receipt) -> bool:
@@ -133,7 +142,8 @@ def days(receipt: Receipt) -> Iterator[CheckResult]:
 class Receipt(BaseModel):
     """Phiếu thanh toán của cửa hàng"""
 
-    checks: ClassVar[tuple[Rule, ...]] = (line_amounts, gaps, total, change, tax_code, days)
+    checks: ClassVar[tuple[Rule, ...]] = (line_amounts, gaps, total, change, notes, tax_code, days)
+    equations: ClassVar[tuple[Rule, ...]] = (line_amounts, total, change, notes)
 
     identified_by: ClassVar = ("number", "date", "store", "total")
     required: ClassVar = ("date", "lines", "total")

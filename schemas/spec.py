@@ -15,6 +15,7 @@ from schemas.evidence import Claim, Evidence
 from schemas.law import Law, applied, built_in
 from schemas.settle import Settled, settle
 from schemas.shape import Group
+from schemas.suspects import pointed
 from schemas.typed import Typed, instance, typed
 
 
@@ -56,8 +57,12 @@ class SchemaSpec:
         """
         rules: Sequence[Rule] = class_var(self.model, "checks")
         subject = instance(self.model, record)
+        equations: Sequence[Rule] = class_var(self.model, "equations")
         with applied(self.law), reading_day.being(read_on):
-            return [result for rule in rules for result in guarded(rule, subject)]
+            found = [result for rule in rules for result in guarded(rule, subject)]
+            if all(result.passed for result in found) or not equations:
+                return found
+            return pointed(subject, found, equations, getattr(self.model, "mends", None))
 
     def run_checks(self, record: Mapping[str, Any], read_on: date | None = None) -> tuple[CheckResult, ...]:
         """Every check of the schema over a document's record of normalised, JSON-ready values.
