@@ -67,6 +67,8 @@ def _marks(card: Any) -> Iterator[str]:
     yield from (
         _NEW for name in ("place_of_abode", "place_of_birth_registration") if getattr(card, name, None)
     )
+    if has_front(card) and has_back(card) and not (card.place_of_origin or card.personal_identification):
+        yield from (_NEW, _NEW)
     if has_front(card) != has_back(card):  # of both sides nobody knows on which these stand
         here = _CHIP if has_front(card) else _NEW
         found = [here for name in ("place_of_residence", "expiry") if getattr(card, name)]

@@ -192,6 +192,7 @@ class IdCard(BaseModel):
     )
     equations: ClassVar[tuple[Rule, ...]] = (number, date_order, expiry, issue, card_forms.form_date)
     mends: ClassVar = _mends
+    proofs: ClassVar = ("number_birth_year", "number_sex", "mrz_check_digits")
     evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
     identified_by: ClassVar = ("number", "full_name", "date_of_birth", "mrz")
     required: ClassVar = (*REQUIRED, Where(card_forms.is_back_of_2024, _BACK_OF_2024, "place_of_residence"))

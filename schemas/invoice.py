@@ -90,15 +90,18 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
     anew = all(now in (1, before + 1) for before, now in pairwise((0, *numbers)))
     places = [place for place, line in enumerate(invoice.lines, 1) if line.no is not None]
     passed = numbers in (expected, places) or (anew and _balanced(invoice))
+    paths = tuple(f"lines[{place - 1}].no" for place in places)
+    astray = tuple(path for path, found, due in zip(paths, numbers, expected, strict=True) if found != due)
     sequence = "run without a gap" if passed else "do not run 1, 2, 3 …: a line may be missing or doubled"
     yield CheckResult(
         "line_numbers",
         passed,
         "warning",
         f"the line numbers {sequence}",
-        tuple(f"lines[{i}].no" for i, line in enumerate(invoice.lines) if line.no is not None),
+        paths,
         f"1 to {len(numbers)}",
         ", ".join(map(str, numbers)),
+        None if passed else astray if len(astray) == 1 else ("lines",),
     )
 
 
@@ -584,6 +587,8 @@ class Invoice(BaseModel):
         line_numbers, line_amounts, net, vat, total, total_in_words, numbering, vat_rates
     )  # fmt: skip
     mends: ClassVar = _mends
+    # Not numbering: a series says the year of a date, and nothing of its day or of the number.
+    proofs: ClassVar = ("line_amount", "net", "vat", "total", "total_in_words", "line_numbers", "tax_code")
     # Not the series: it is printed with the form's digit or without.
     identified_by: ClassVar = ("number", "seller_tax_code", "issue_date", "buyer_tax_code", "total")
     sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from schemas import numbering
@@ -14,6 +15,10 @@ from schemas.vat import percent, rates
 _REGISTER = "M"  # of a cash register: it need not name the buyer, nor say the total in words
 _VALUE_ADDED = "1"
 _OLD_VALUE_ADDED = "01GTKT"
+_FIRM = re.compile(
+    r"(?:tong )?cong ty|doanh nghiep|dntn|hop tac xa|htx|chi nhanh|tap doan|xi nghiep|nha may|ngan hang|"
+    r"truong|benh vien|ho kinh doanh"
+)
 
 
 def adjusts(invoice: Any) -> bool:
@@ -41,23 +46,36 @@ def is_not_of_register(invoice: Any) -> bool:
     return series is None or series.age == "old" or series.kind != _REGISTER
 
 
+def names_a_buyer(invoice: Any) -> bool:
+    """A cash register's invoice does where the buyer asks for it, and is then as whole as any other."""
+    known = (invoice.buyer_name, invoice.buyer_tax_code, invoice.buyer_address)
+    return is_not_of_register(invoice) or any(one is not None for one in known)
+
+
 def is_to_a_firm(invoice: Any) -> bool:
-    return invoice.buyer_tax_code is not None
+    """By its tax code, or by its name: a person, or a firm from abroad, need not give an address."""
+    name = unaccented(invoice.buyer_name or "").casefold()
+    return invoice.buyer_tax_code is not None or _FIRM.match(name) is not None
 
 
 def is_in_words(invoice: Any) -> bool:
-    return is_not_of_register(invoice) and invoice.currency in (None, DONG)
+    return names_a_buyer(invoice) and invoice.currency in (None, DONG)
 
 
 def is_of_value_added_tax(invoice: Any) -> bool:
     """By its form; where that is not known, by a rate or a tax that it names."""
-    if adjusts(invoice):
+    if adjusts(invoice) and not _has_sums(invoice):
         return False
     form, series = invoice.form_no, _series(invoice)
     if form is not None and numbering.form_digit(form) is None:
         return bool(form.startswith(_OLD_VALUE_ADDED))
     digit = (numbering.form_digit(form) if form else None) or (series.form if series else None)
     return digit == _VALUE_ADDED or (digit is None and (invoice.vat is not None or bool(_rates(invoice))))
+
+
+def _has_sums(invoice: Any) -> bool:
+    figures = (invoice.net, invoice.vat, invoice.vat_rate, *(line.amount for line in invoice.lines))
+    return any(figure is not None for figure in figures)
 
 
 def names_no_rate_on_lines(invoice: Any) -> bool:
@@ -90,7 +108,7 @@ EXPECTED = (
     Where(has_code, "an invoice with the tax authority's code", "tax_authority_code"),
     "seller_address",
     "payment_method",
-    Where(is_not_of_register, "an invoice that is no cash register's", "buyer_name"),
+    Where(names_a_buyer, "an invoice that is no cash register's, or names its buyer", "buyer_name"),
     Where(is_to_a_firm, "an invoice to who has a tax code", "buyer_address"),
     Where(is_of_value_added_tax, _VAT_INVOICE, "net"),
     Where(is_taxed, _VAT_INVOICE, "vat"),

@@ -79,6 +79,8 @@ def notes(receipt: Receipt) -> Iterator[CheckResult]:
     """Who gets change paid in notes, and there are none below 500 đồng in use."""
     if receipt.paid is None or not receipt.change or receipt.paid == receipt.total:
         return
+    if receipt.paid < _NOTES[0]:
+        return  # not in đồng
     passed = receipt.paid % _NOTES[0] == 0
     message = f"{compare.figure(receipt.paid)} can {'' if passed else 'not '}be paid in notes"
     yield CheckResult("notes", passed, "warning", message, ("paid",), f"a multiple of {_NOTES[0]}")
@@ -144,6 +146,7 @@ class Receipt(BaseModel):
 
     checks: ClassVar[tuple[Rule, ...]] = (line_amounts, gaps, total, change, notes, tax_code, days)
     equations: ClassVar[tuple[Rule, ...]] = (line_amounts, total, change, notes)
+    proofs: ClassVar = ("line_amount", "total", "change", "tax_code")
 
     identified_by: ClassVar = ("number", "date", "store", "total")
     required: ClassVar = ("date", "lines", "total")

@@ -88,6 +88,11 @@ class SchemaSpec:
         return class_var(self.model, "sources_of_authority")
 
     @property
+    def proofs(self) -> tuple[str, ...]:
+        """Codes of those of its checks that bear out the values they look at, where they pass."""
+        return class_var(self.model, "proofs")
+
+    @property
     def identified_by(self) -> tuple[str, ...]:
         """The fields by which a document is known: pages that differ in two of them are of two documents."""
         return class_var(self.model, "identified_by")
