@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import seams, several, witnesses
+from pipeline import absence, seams, several, support, witnesses
 from pipeline.bounds import full_lists, full_texts
 from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
@@ -73,23 +74,40 @@ def document(
     )
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
     fields, record = subject.fields, dict(subject.record)
+    rules = spec.run_checks(record, read_on(pages))
+    if source == "xml":  # what it does not have, nobody has misread
+        lacking = tuple(check for check in rules if check.code != "expected")
+    else:
+        unread = absence.not_read(fields, asked.testimony, absence.known(spec, record))
+        lacking = (*rules, *unread, *absence.layout_unknown(spec, record))
+    fields = absence.told(fields, lacking, pages, spec, record, review_below)
+    leaves = dict(spec.shape.leaves())
     checks = (
         *told,
         *_flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
         *_untrusted(pages),
         *chosen.checks,
-        *full_texts(fields, dict(spec.shape.leaves())),
+        *full_texts(fields, leaves),
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
-        *spec.run_checks(record),
+        *lacking,
         *asked.checks,
+    )
+    checks = (
+        *support.cleared(checks, asked.testimony),
+        *support.remarks(fields, checks, asked.testimony, leaves, spec.proofs),
     )
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
     count = len(pages) + len({f.page for f in failed})
     return Extraction(state, record, fields, checks, count, asked.testimony)
+
+
+def read_on(pages: Iterable[PageRecord]) -> date | None:
+    """The day on which the last of them was read: rules hold dates against it. None where none keeps it."""
+    return max((page.read_on for page in pages if page.read_on is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

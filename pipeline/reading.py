@@ -21,6 +21,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,12 +78,16 @@ Verdict = Commit | Retry | Quarantine
 class Reading:
     """Where the pages of one document are. Not for two threads at once."""
 
-    def __init__(self, recipe: Recipe, parts: Sequence[Part], prefix: str = "") -> None:
+    def __init__(
+        self, recipe: Recipe, parts: Sequence[Part], prefix: str = "", today: date | None = None
+    ) -> None:
         """`parts` are the document's files; one that failed stands as one page, which is finished already.
 
-        `prefix` goes before each page's key in its request id, so that ids differ between tries.
+        `prefix` goes before each page's key in its request id, so that ids differ between tries. `today` is
+        the day on which what is not known yet is read.
         """
         self._recipe = recipe
+        self._today = today
         self._prefix = prefix
         self.parts = tuple(parts)
         places = ((part, page) for part, it in enumerate(parts) for page in range(1, it.pages + 1))
@@ -241,6 +246,8 @@ class Reading:
 
     def _finish(self, page: int, result: PageResult) -> PageResult:
         self._drawn.pop(page, None)
+        if result.record is not None and result.record.read_on is None:
+            result = replace(result, record=replace(result.record, read_on=self._today))
         self._finished[page] = result
         return result
 

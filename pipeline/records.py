@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -329,6 +330,7 @@ class PageRecord:
     reader: TextLayer | None = None
     quality: Quality | None = None
     again: tuple[Field, ...] = ()  # what a second look read; empty: there was none
+    read_on: date | None = None  # in Viet Nam; dates of the page are held against it
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 from PIL import Image
 
@@ -36,6 +37,7 @@ from pipeline.records import (
 )
 from pipeline.render import Renderer
 from pipeline.sources import SizeLimits
+from schemas import reading_day
 
 Generate = Callable[[Iterable[Request]], Iterator[Generation]]
 
@@ -75,12 +77,15 @@ def document(
     *,
     renderer: Renderer | None = None,
     last_try: bool = True,
+    today: date | None = None,
 ) -> DocumentResult:
     """Read one document, of one file or of several `parts`. `known` holds finished pages by key: they are not
     read again.
 
     `renderer` is the caller's own, for one document after the other. Before the `last_try` no page is given
     up that another try may read.
+
+    `today` is the day that pages keep as that of their reading; None: as the clock has it.
 
     What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
     or the engine raises, and ModelNeeded where the recipe was made without the model and this cannot be read
@@ -93,7 +98,7 @@ def document(
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
             files.append(_fetched(ref, renderer, recipe, held))
-        reading = _read(files, recipe, generate, renderer, known or {})
+        reading = _read(files, recipe, generate, renderer, known or {}, today)
     finished = reading.finished if parts or reading.parts[0].failure is None else ()
     return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
 
@@ -116,9 +121,11 @@ def _read(
     generate: Generate,
     renderer: Renderer,
     known: Mapping[str, PageResult],
+    today: date | None = None,
 ) -> Reading:
     """Every page of the files has its result."""
-    reading = Reading(recipe, [part for _, part in files])
+    today = today or reading_day.of(datetime.now(UTC))
+    reading = Reading(recipe, [part for _, part in files], today=today)
     reading.known(known)
     given = [source for source, _ in files]
     for generation in generate(_requests(reading, renderer, given, recipe)):

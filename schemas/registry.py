@@ -6,7 +6,11 @@ A user's file needs no registration. Beside its fields a model may hold
     evidence: ClassVar = (Evidence(…),)      what its QR codes say of its fields, see schemas/evidence.py
     sources_of_authority: ClassVar = ("xml",)    whose value is chosen where it differs from what was read
     identified_by: ClassVar = ("number", "date")     two documents in one file differ in two of them at least
-    required: ClassVar = ("number",)         its fields without which a document is not done
+    required: ClassVar = ("number",)         its fields without which it is not whole, see schemas/required.py
+    expected: ClassVar = ("tax_code",)       its fields that it bears by law or custom
+    equations: ClassVar = (add_up,)          those of its checks by which wrong values are found out, see
+                                             schemas/suspects.py
+    proofs: ClassVar = ("add_up",)           codes of its checks that, passed, bear out what they look at
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
     unasked: ClassVar = ("rate",)            its fields that the model is not asked for
@@ -141,7 +145,7 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
             raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
     _look_at_evidence(reference, model, shape)
     for inner in required.models(model):
-        required.names(inner)  # raises SchemaError
+        required.look_at(inner)  # raises SchemaError
     for field in class_var(model, "identified_by"):
         if field not in model.model_fields:
             raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")

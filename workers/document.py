@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from pipeline import run
@@ -21,6 +22,7 @@ from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, Store
+from schemas import reading_day
 from workers import endings
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
@@ -152,7 +154,8 @@ class Attempt:
             opened = zip(self._parts, files, strict=True)
             self._parts = tuple([await self._open(reader, part, file) for part, file in opened])
             prefix = f"{lease.token}/{lease.document_id}/"
-            reading = Reading(lane.recipe, self._parts, prefix=prefix)
+            today = reading_day.of(datetime.now(UTC))
+            reading = Reading(lane.recipe, self._parts, prefix=prefix, today=today)
             for failed in reading.finished:
                 await self._keep(failed)
             keys = list(reading.keys.values())
