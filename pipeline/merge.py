@@ -22,6 +22,7 @@ from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
+from pipeline.quality import verdicts
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
@@ -87,6 +88,7 @@ def document(
         *_flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
         *_untrusted(pages),
+        *verdicts.checks(pages),
         *chosen.checks,
         *full_texts(fields, leaves),
         *_invalid(fields),
@@ -102,7 +104,7 @@ def document(
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
     count = len(pages) + len({f.page for f in failed})
-    return Extraction(state, record, fields, checks, count, asked.testimony)
+    return Extraction(state, record, fields, checks, count, asked.testimony, tier=verdicts.tier(pages))
 
 
 def read_on(pages: Iterable[PageRecord]) -> date | None:

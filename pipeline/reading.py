@@ -292,6 +292,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
             flags=page.flags,
             text=page.text,
             reader=page.reader,
+            quality=page.quality,
             again=_looked_again(generation, parsed, recipe, page.page),
         )
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback

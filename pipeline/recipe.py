@@ -55,7 +55,7 @@ class Recipe:
         xml_key = keys.xml_settings_key(places, versions, trusted.digest(anchors))
         if model is None:
             return cls(spec, settings, question, rules, 0, None, xml_key, anchors)
-        key = keys.settings_key(settings, paths, question, rules, model, keys.installed())
+        key = keys.settings_key(settings, paths, question, rules, model, keys.installed(), spec.paper)
         max_tiles = settings.tiles.max_tiles or model.max_tiles
         return cls(
             spec,

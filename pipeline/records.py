@@ -181,7 +181,6 @@ class PageImage:
     ended: Failure | None = None
     text: TextLayer | None = None  # None: a picture, or a PDF's page without any
     reader: TextLayer | None = None  # what a second reader saw; None: it was not asked
-    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)

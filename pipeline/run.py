@@ -20,6 +20,7 @@ from pipeline import sources, tiles
 from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
 from pipeline.filetype import sniff
+from pipeline.quality.measuring import measure
 from pipeline.reading import Commit, Reading, Verdict, failure
 from pipeline.recipe import Recipe
 from pipeline.records import (
@@ -202,9 +203,10 @@ def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -
 
 
 def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
-    """Tiles and codes of a page image; a Failure if this page cannot be cut."""
+    """Tiles, codes and quality of a page image; a Failure if this page cannot be cut."""
     height, width, _ = image.pixels.shape
     try:
+        measured = measure(image.pixels, recipe.spec.paper)
         grid = recipe.tiling(image.pixels).grid
         cut = tiles.cut(Image.fromarray(image.pixels), grid)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
@@ -221,6 +223,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         grid=grid,
         text=image.text,
         reader=image.reader,
+        quality=measured,
     )
 
 

@@ -14,6 +14,7 @@ A user's file needs no registration. Beside its fields a model may hold
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
     unasked: ClassVar = ("rate",)            its fields that the model is not asked for
+    paper: ClassVar = "card"                 a plastic card: more is then asked of a page's picture
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -37,8 +39,8 @@ from schemas.law import Law
 from schemas.receipt import Receipt, Receipt2
 from schemas.shape import Group, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
+from schemas.spec import Paper, class_var
 from schemas.spec import SchemaSpec as SchemaSpec
-from schemas.spec import class_var
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "invoice": {1: Invoice, 2: Invoice2},
@@ -150,7 +152,10 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
         if field not in model.model_fields:
             raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")
     whole, on_page = fingerprints(model, shape)
-    return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+    spec = SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+    if spec.paper not in (None, *get_args(Paper)):
+        raise SchemaError(f"{reference}: its paper is {spec.paper!r}; it can be {', '.join(get_args(Paper))}")
+    return spec
 
 
 def _look_at_evidence(reference: str, model: type[BaseModel], shape: Group) -> None:

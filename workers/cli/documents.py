@@ -48,6 +48,9 @@ def specimens(
     worn: Annotated[
         bool | None, typer.Option("--worn/--clean", help="Turned, blurred, shaded … [default: some are]")
     ] = None,
+    tier: Annotated[
+        str, typer.Option(help="How the papers came in, instead of --worn: clean, scan, noisy, photo")
+    ] = "",
     format: Annotated[
         str,
         typer.Option(
@@ -72,6 +75,7 @@ def specimens(
         _names(kind),
         seed,
         worn=worn,
+        tiers=_names(tier),
         formats=_names(format),
         font_set=fonts,
         layouts=layouts,
