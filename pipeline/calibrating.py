@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline import judging
 from pipeline.errors import UsageError
@@ -13,12 +12,9 @@ from pipeline.merge import REVIEW_BELOW
 from pipeline.records import Extraction
 from pipeline.store import Job, Store
 from pipeline.trust import Calibration
-from pipeline.trust.examples import Example, of_decisions, of_truth
-from pipeline.trust.fitting import fitted
+from pipeline.trust.examples import Example, of_decisions
+from pipeline.trust.fitting import Belongs, fitted
 from schemas.registry import SchemaSpec
-
-if TYPE_CHECKING:
-    from pipeline.evaluation.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +25,22 @@ class AsRead:
     extraction: Extraction
 
 
-def calibration(store: Store, job: Job, truth: Truth | None, origin: str) -> Calibration:
-    """Fitted on the job's documents that the truth has, or that people decided where there is none.
+def read(store: Store, job: Job) -> Iterator[AsRead]:
+    """Every document of the job that has a result."""
+    for item in store.results.extractions(job):
+        yield AsRead(item.uri, item.reading)
+
+
+def decided(store: Store, job: Job) -> Iterator[Example]:
+    """Those that people looked at."""
+    for item in store.results.extractions(job):
+        example = of_decisions(item.uri, item.reading, item.decisions)
+        if example is not None:
+            yield example
+
+
+def calibration(store: Store, job: Job, examples: Iterable[Example], origin: str) -> Calibration:
+    """Fitted on these documents of the job; `origin` says where their truth came from.
 
     Raises UsageError where they are too few.
     """
@@ -40,26 +50,7 @@ def calibration(store: Store, job: Job, truth: Truth | None, origin: str) -> Cal
             f"job {job.name}: it is not known with which numerics its pages were read; read them again with "
             "this Vinbatch, under another --job name"
         )
-    examples = _decided(store, job) if truth is None else of_truth(_read(store, job), truth)
-    return fitted(
-        list(examples),
-        schema=job.schema,
-        checkpoint=job.checkpoint,
-        numerics="; ".join(numerics),
-        origin=origin,
-    )
-
-
-def _read(store: Store, job: Job) -> Iterator[AsRead]:
-    for item in store.results.extractions(job):
-        yield AsRead(item.uri, item.reading)
-
-
-def _decided(store: Store, job: Job) -> Iterator[Example]:
-    for item in store.results.extractions(job):
-        example = of_decisions(item.uri, item.reading, item.decisions)
-        if example is not None:
-            yield example
+    return fitted(list(examples), Belongs(job.schema, job.checkpoint, "; ".join(numerics), origin))
 
 
 def apply(store: Store, job: Job, spec: SchemaSpec) -> Moves:

@@ -129,18 +129,18 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
 @contextmanager
 def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
     """The lanes of the job, each with a place in the cluster, none at work yet."""
-    from workers.lanes import placed  # with Ray, which a run that finds everything done need not wait for
-
     request, store = driver.request, driver.store
     lane = request.settings.lane
     with cluster.joined(request.address, request.replicas or 1, lane, reporter.print_line) as check:
+        from workers.lanes import placed  # with Ray, which has started meanwhile where it is our own
+
         machines = cluster.nodes()
         if store.one_machine and len({machine.address for machine in machines}) > 1:
             raise UsageError(
                 f"the store {store.url} is a file on one machine, the cluster has {len(machines)} machines; "
                 "give --store postgresql://… instead"
             )
-        plan = cluster.plan(machines, lane.readers, request.replicas, request.gpus_per_replica)
+        plan = cluster.plan(machines, lane, request.replicas, request.gpus_per_replica)
         with placed(_lane_job(request, driver.job, plan), plan, check) as lanes:
             yield lanes
 
@@ -312,6 +312,7 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
         checkpoint=job.checkpoint,
         gpus=plan.gpus,
         settings=request.settings.model_copy(update={"engine": engine}),
+        cores=plan.cores,
     )
 
 

@@ -112,7 +112,9 @@ class Calibrations:
         )
 
     def _in_force(self, connection: Connection, schema: str, checkpoint: str) -> InForce | None:
-        newest = select(calibrations).where(_of(schema, checkpoint)).order_by(calibrations.c.id.desc()).limit(1)
+        newest = (
+            select(calibrations).where(_of(schema, checkpoint)).order_by(calibrations.c.id.desc()).limit(1)
+        )
         row = connection.execute(newest).mappings().one_or_none()
         if row is None:
             return None

@@ -53,7 +53,7 @@ class Calibration:
     documents, values  what it was fitted on; `origin` says where their truth came from
     curve              the isotonic step over values
     whole              slope and intercept from the logit of the values' product to that of the document
-    outcomes           of the documents it was fitted on, each scored by the others: thresholds are chosen there
+    outcomes           of those documents, each scored by the others: thresholds are chosen there
     figures            measured on the same scores
     """
 
@@ -78,7 +78,9 @@ class Calibration:
             return np.zeros(0)
         given = np.array([value.features for value in values])
         z = self.bias + given @ np.array([self.weights[name] for name in NAMES])
-        z += np.array([self.leaves.get(value.leaf, 0.0) for value in values]) + self.tiers.get(tier or "", 0.0)
+        z += np.array([self.leaves.get(value.leaf, 0.0) for value in values]) + self.tiers.get(
+            tier or "", 0.0
+        )
         found = probability(self.curve(z))
         return np.where([value.written for value in values], WRITTEN, found)
 
@@ -95,7 +97,9 @@ class Calibration:
         """Raises UsageError for what is none, or one of another Vinbatch."""
         try:
             if given["format"] != FORMAT or tuple(given["features"]) != NAMES:
-                raise UsageError(f"{where}: a calibration of another Vinbatch; make it anew with vinbatch calibrate")
+                raise UsageError(
+                    f"{where}: a calibration of another Vinbatch; make it anew with vinbatch calibrate"
+                )
             parts = {name: given[name] for name in cls.__dataclass_fields__}
             made = cls(**parts)
             return replace(

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.records import Check, Extraction, Field, Tier
+from pipeline.witnesses.witness import AGAIN
 from schemas.shape import leaf_path
 
 # In the order of `Value.features`.
-NAMES = ("sure", "borne_out", "accused", "witnessed", "strange")
+NAMES = ("sure", "borne_out", "accused", "witnessed", "again", "strange")
 
 _SUREST = 1 - 1e-7  # a float32 says no more
 _MOST = 2  # further checks or witnesses for a value say little more than the second
@@ -39,6 +40,7 @@ class Value:
     borne_out  passed checks that it had a part in, at most 2
     accused    failed checks that point at it, each shared among all that one change could mend
     witnessed  witnesses that bear it out (at most 2), less twice those that do not
+    again      1 where a second look at the page agrees, -1 where it does not, 0 where there was none
     strange    of a null: the share of nulls among all that the paper may bear
     """
 
@@ -53,6 +55,7 @@ def values(extraction: Extraction) -> tuple[Value, ...]:
     fields = {field.path: field for field in extraction.fields}
     borne_out, accused = _checked(extraction, fields)
     witnessed = _witnessed(extraction)
+    again = _again(extraction)
     strange = _nulls(extraction.fields)
     return tuple(
         Value(
@@ -64,6 +67,7 @@ def values(extraction: Extraction) -> tuple[Value, ...]:
                     min(borne_out[path], _MOST),
                     accused[path],
                     witnessed[path],
+                    again.get(path, 0.0),
                     strange if field.raw is None and field.value is None else 0.0,
                 ]
             ),
@@ -127,6 +131,8 @@ def _witnessed(extraction: Extraction) -> defaultdict[str, float]:
     agree: defaultdict[str, int] = defaultdict(int)
     against: set[str] = set()
     for item in extraction.testimony:
+        if item.source == AGAIN:
+            continue
         if item.verdict == "agrees":
             agree[item.field] += 1
         elif item.verdict in ("differs", "offers"):
@@ -135,6 +141,11 @@ def _witnessed(extraction: Extraction) -> defaultdict[str, float]:
     for path in {*agree, *against}:
         found[path] = min(agree[path], _MOST) - _MOST * (path in against)
     return found
+
+
+def _again(extraction: Extraction) -> dict[str, float]:
+    said = {"agrees": 1.0, "differs": -1.0, "offers": -1.0}
+    return {item.field: said.get(item.verdict, 0.0) for item in extraction.testimony if item.source == AGAIN}
 
 
 def _nulls(fields: Sequence[Field]) -> float:

@@ -1,4 +1,4 @@
-"""A calibration is fitted on documents whose truth is known, and judged on documents that it was not fitted on.
+"""A calibration is fitted on documents whose truth is known, and judged on documents that were held out.
 
 Documents, not values, are what is held out: values of one page are right and wrong together.
 """
@@ -14,61 +14,62 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UsageError
-from pipeline.trust import measures
-from pipeline.trust.calibration import Calibration, Curve, Outcome, together
+from pipeline.trust import logistic, measures
+from pipeline.trust.calibration import Calibration, Curve, Outcome, probability, together
 from pipeline.trust.examples import Example
 from pipeline.trust.features import NAMES
-
-Floats = npt.NDArray[np.float64]
+from pipeline.trust.logistic import Floats
 
 LEAST_DOCUMENTS = 20
-LEAST_OF_A_LEAF = 100  # values, from which on a field (or a tier) has an offset of its own
+LEAST_VALUES = 100  # from which on a field, or a tier, has an offset of its own
 _FOLDS = 5
-_LEAST_BLOCK = 25  # values in a step of the curve
-# What is believed before any value was seen, and how firmly: mean and standard deviation of each weight. The
-# direction of evidence is known; a hundred documents need not show it for every kind. A null on a paper that
-# is strange was hardly ever seen in the set that a calibration is made from, for such papers are not in it.
+# What is believed before any value was seen: mean and standard deviation of each weight. The direction of
+# evidence is known, and a hundred documents need not show it for every kind. Nulls on a strange paper are
+# believed to be wrong most firmly: such papers are hardly ever in the set that a calibration is made of.
 _PRIOR: Mapping[str, tuple[float, float]] = {
     "sure": (1.0, 1.0),
     "borne_out": (0.5, 1.0),
     "accused": (-1.0, 2.0),
     "witnessed": (1.0, 1.0),
+    "again": (0.5, 1.0),
     "strange": (-4.0, 1.0),
 }
-_OFFSET = 0.5  # standard deviation of an offset
+_BIAS = 10.0  # standard deviations
+_OFFSET = 0.5
 
 
-def fitted(
-    examples: Sequence[Example], *, schema: str, checkpoint: str, numerics: str, origin: str
-) -> Calibration:
+@dataclass(frozen=True, slots=True)
+class Belongs:
+    """What a calibration is of: schema, checkpoint, numerics, and where the truth came from."""
+
+    schema: str
+    checkpoint: str
+    numerics: str
+    origin: str
+
+
+def fitted(examples: Sequence[Example], of: Belongs) -> Calibration:
     """The calibration of these documents, with what was measured by holding each out.
 
     Raises UsageError where there are too few, or no value among them is wrong.
     """
-    named = {"schema": schema, "checkpoint": checkpoint, "numerics": numerics, "origin": origin}
     if len(examples) < LEAST_DOCUMENTS:
         raise UsageError(
-            f"{len(examples)} documents of {schema} with known truth: a calibration needs {LEAST_DOCUMENTS}, "
-            "and a hundred to be worth something"
+            f"{len(examples)} documents of {of.schema} with known truth: a calibration needs "
+            f"{LEAST_DOCUMENTS}, and a hundred to be worth something"
         )
-    wrong = sum(not right for example in examples for right in example.right)
-    if not wrong:
-        raise UsageError(f"no value of these {len(examples)} documents is wrong: there is nothing to learn from")
-    parts = [replace_one(_fit(_without(examples, fold), named), ()) for fold in range(_FOLDS)]
-    outcomes, held = [], []
-    for number, example in enumerate(examples):
-        model = parts[number % _FOLDS]
-        scores = model.scores(example.values, example.tier)
-        held.append(scores)
-        if example.whole:
-            score = model.document(scores)
-            outcomes.append(Outcome(score, example.tier, example.fields, example.correct, example.stopped))
-    whole = _fit(examples, named)
-    return replace(whole, outcomes=tuple(outcomes), figures=figures(examples, held))
-
-
-def replace_one(model: Calibration, outcomes: tuple[Outcome, ...]) -> Calibration:
-    return replace(model, outcomes=outcomes)
+    if all(right for example in examples for right in example.right):
+        raise UsageError(
+            f"no value of these {len(examples)} documents is wrong: there is nothing to learn from"
+        )
+    folds = [_fit(_without(examples, fold), of) for fold in range(_FOLDS)]
+    held = [folds[n % _FOLDS].scores(one.values, one.tier) for n, one in enumerate(examples)]
+    outcomes = tuple(
+        Outcome(folds[n % _FOLDS].document(held[n]), one.tier, one.fields, one.correct, one.stopped)
+        for n, one in enumerate(examples)
+        if one.whole
+    )
+    return replace(_fit(examples, of), outcomes=outcomes, figures=figures(examples, held))
 
 
 def figures(examples: Sequence[Example], scores: Sequence[Floats]) -> dict[str, Any]:
@@ -76,19 +77,18 @@ def figures(examples: Sequence[Example], scores: Sequence[Floats]) -> dict[str, 
     flat = np.concatenate(list(scores))
     right = np.array([hit for example in examples for hit in example.right])
     leaves = np.array([value.leaf for example in examples for value in example.values])
-    count = measures.passing(flat, right, 0.99)
-    by_leaf = {}
-    for leaf, number in sorted(Counter(leaves.tolist()).items()):
-        if number >= LEAST_OF_A_LEAF:
-            mine = leaves == leaf
-            by_leaf[leaf] = {"values": number, "ece": _ece(flat[mine], right[mine])}
+    counted = sorted(Counter(leaves.tolist()).items())
     return {
         "values": len(right),
         "right": int(right.sum()),
         "ece": _ece(flat, right),
         "auroc": measures.auroc(flat, right),
-        "pass_at_99": count / len(right),
-        "leaves": by_leaf,
+        "pass_at_99": measures.passing(flat, right, 0.99) / len(right),
+        "leaves": {
+            leaf: {"values": number, "ece": _ece(flat[leaves == leaf], right[leaves == leaf])}
+            for leaf, number in counted
+            if number >= LEAST_VALUES
+        },
     }
 
 
@@ -100,139 +100,86 @@ def _without(examples: Sequence[Example], fold: int) -> list[Example]:
     return [example for number, example in enumerate(examples) if number % _FOLDS != fold]
 
 
-def _fit(examples: Sequence[Example], named: Mapping[str, str]) -> Calibration:
-    """Logistic on all; curve and document on values that had no part in their own logistic."""
-    held = np.empty(0)
-    order: list[int] = []
+def _fit(examples: Sequence[Example], of: Belongs) -> Calibration:
+    """Weights of all; curve and document by scores that had no part in their own weights."""
+    z = np.empty(0)
+    order: list[Example] = []
     for fold in range(_FOLDS):
-        rest = _Sheet.of(_without(examples, fold))
-        mine = [number for number in range(len(examples)) if number % _FOLDS == fold]
-        held = np.append(held, rest.judge([examples[number] for number in mine]))
+        mine = list(examples[fold::_FOLDS])
+        z = np.append(z, _Weights.of(_without(examples, fold)).judge(mine))
         order += mine
-    right = np.array([hit for number in order for hit in examples[number].right], np.float64)
-    curve = straightened(held, right)
-    sheet = _Sheet.of(examples)
-    made = sheet.calibration(named, len(examples), len(right), curve)
-    return replace(made, whole=_whole([examples[number] for number in order], curve(held)))
+    right = np.array([hit for example in order for hit in example.right], np.float64)
+    curve = logistic.straightened(z, right)
+    made = _Weights.of(examples).calibration(of, len(examples), len(right), curve)
+    return replace(made, whole=_whole(order, probability(curve(z))))
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """Weights in the order: bias, features, leaves, tiers."""
+def _whole(examples: Sequence[Example], scores: Floats) -> tuple[float, float]:
+    """Slope and intercept over the logits of the documents' products."""
+    ends = np.cumsum([len(example.values) for example in examples])[:-1]
+    known = [(one, mine) for one, mine in zip(examples, np.split(scores, ends), strict=True) if one.whole]
+    right = [all(one.right) and one.correct == one.fields for one, _ in known]
+    return logistic.line([together(mine) for _, mine in known], right)
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """In the order: bias, features, leaves, tiers."""
 
     weights: Floats
     leaves: tuple[str, ...]
     tiers: tuple[str, ...]
 
     @classmethod
-    def of(cls, examples: Sequence[Example]) -> _Sheet:
-        counted = Counter(value.leaf for example in examples for value in example.values)
-        leaves = tuple(sorted(leaf for leaf, number in counted.items() if number >= LEAST_OF_A_LEAF))
-        of_tiers = Counter(example.tier for example in examples for _ in example.values)
-        tiers = tuple(
-            sorted(tier for tier, number in of_tiers.items() if tier is not None and number >= LEAST_OF_A_LEAF)
-        )
-        empty = cls(np.zeros(0), leaves, tiers)
-        x = empty.table(examples)
+    def of(cls, examples: Sequence[Example]) -> _Weights:
+        leaves = _many(value.leaf for example in examples for value in example.values)
+        tiers = _many(example.tier for example in examples for _ in example.values)
+        none = [0.0] * (len(leaves) + len(tiers))
+        means = np.array([0.0, *(_PRIOR[name][0] for name in NAMES), *none])
+        spread = np.array([_BIAS, *(_PRIOR[name][1] for name in NAMES), *(_OFFSET for _ in none)])
+        x = cls(means, leaves, tiers).table(examples)
         y = np.array([hit for example in examples for hit in example.right], np.float64)
-        means = np.array([0.0, *(_PRIOR[name][0] for name in NAMES), *[0.0] * (len(leaves) + len(tiers))])
-        spread = np.array([10.0, *(_PRIOR[name][1] for name in NAMES), *[_OFFSET] * (len(leaves) + len(tiers))])
-        return cls(logistic(x, y, means, spread), leaves, tiers)
+        return cls(logistic.weights(x, y, means, spread), leaves, tiers)
 
     def table(self, examples: Iterable[Example]) -> Floats:
+        """float64 [values, weights]"""
         rows = [
-            (1.0, *value.features, *(value.leaf == leaf for leaf in self.leaves), *(example.tier == tier for tier in self.tiers))
+            (
+                1.0,
+                *value.features,
+                *(value.leaf == leaf for leaf in self.leaves),
+                *(example.tier == tier for tier in self.tiers),
+            )
             for example in examples
             for value in example.values
         ]
-        return np.array(rows, np.float64)
+        return np.array(rows, np.float64).reshape(len(rows), len(self.weights))
 
     def judge(self, examples: Sequence[Example]) -> Floats:
+        """float64 [values], logits"""
         found: Floats = self.table(examples) @ self.weights
         return found
 
-    def calibration(self, named: Mapping[str, str], documents: int, values: int, curve: Curve) -> Calibration:
+    def calibration(self, of: Belongs, documents: int, values: int, curve: Curve) -> Calibration:
         bias, *rest = self.weights.tolist()
-        n, m = len(NAMES), len(self.leaves)
+        features, leaves = rest[: len(NAMES)], rest[len(NAMES) : len(NAMES) + len(self.leaves)]
         return Calibration(
-            **named,
+            schema=of.schema,
+            checkpoint=of.checkpoint,
+            numerics=of.numerics,
+            origin=of.origin,
             documents=documents,
             values=values,
             bias=bias,
-            weights=dict(zip(NAMES, rest[:n], strict=True)),
-            leaves=dict(zip(self.leaves, rest[n : n + m], strict=True)),
-            tiers=dict(zip(self.tiers, rest[n + m :], strict=True)),
+            weights=dict(zip(NAMES, features, strict=True)),
+            leaves=dict(zip(self.leaves, leaves, strict=True)),
+            tiers=dict(zip(self.tiers, rest[len(NAMES) + len(self.leaves) :], strict=True)),
             curve=curve,
             whole=(1.0, 0.0),
         )
 
 
-def logistic(x: Floats, y: Floats, means: Floats, spread: Floats) -> Floats:
-    """Weights, the likeliest under normal priors: Newton's method, which this convex problem suits.
-
-    x [n, k], y [n] of 0 and 1; means and spread [k] of the priors.
-    """
-    weights, precision = means.copy(), 1 / spread**2
-    for _ in range(100):
-        chance = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        slope = x.T @ (chance - y) + precision * (weights - means)
-        bend = (x * (chance * (1 - chance))[:, None]).T @ x + np.diag(precision)
-        step = np.linalg.solve(bend, slope)
-        size = float(np.abs(step).max())
-        weights = weights - step / max(1.0, size)
-        if size < 1e-8:
-            break
-    return weights
-
-
-def straightened(z: Floats, right: Floats) -> Curve:
-    """The isotonic step: pools of neighbours until the share of right ones rises, each of some size.
-
-    A pool's share is taken with half a right and half a wrong value more, so that none is 0 or 1.
-    """
-    order = np.argsort(z, kind="stable")
-    pools: list[list[float]] = []  # values, right ones, sum of z
-    for at, hit in zip(z[order].tolist(), right[order].tolist(), strict=True):
-        pools.append([1.0, hit, at])
-        while len(pools) > 1 and _share(pools[-2]) >= _share(pools[-1]):
-            _merge_last(pools)
-    wide: list[list[float]] = []
-    for pool in pools:
-        wide.append(pool)
-        while len(wide) > 1 and (wide[-2][0] < _LEAST_BLOCK or _share(wide[-2]) >= _share(wide[-1])):
-            _merge_last(wide)
-    if len(wide) > 1 and wide[-1][0] < _LEAST_BLOCK:
-        _merge_last(wide)
-    x = [total / count for count, _, total in wide]
-    y = [float(np.log(share / (1 - share))) for share in map(_smoothed, wide)]
-    y = np.maximum.accumulate(y).tolist()
-    return Curve(tuple(x), tuple(y))
-
-
-def _share(pool: Sequence[float]) -> float:
-    return pool[1] / pool[0]
-
-
-def _smoothed(pool: Sequence[float]) -> float:
-    return (pool[1] + 0.5) / (pool[0] + 1)
-
-
-def _merge_last(pools: list[list[float]]) -> None:
-    last = pools.pop()
-    pools[-1] = [one + other for one, other in zip(pools[-1], last, strict=True)]
-
-
-def _whole(examples: Sequence[Example], z: Floats) -> tuple[float, float]:
-    """Slope and intercept over the logits of the documents' products."""
-    scores = 1 / (1 + np.exp(-z))
-    at, x, y = 0, [], []
-    for example in examples:
-        mine = scores[at : at + len(example.values)]
-        at += len(example.values)
-        if example.whole:
-            x.append((1.0, together(mine)))
-            y.append(float(all(example.right) and example.correct == example.fields))
-    if not x:
-        return 1.0, 0.0
-    intercept, slope = logistic(np.array(x), np.array(y), np.array([0.0, 1.0]), np.array([1.0, 0.3])).tolist()
-    return max(slope, 0.1), intercept
+def _many(names: Iterable[str | None]) -> tuple[str, ...]:
+    """Those of which there is enough, in order."""
+    counted = Counter(names)
+    return tuple(sorted(name for name, n in counted.items() if name is not None and n >= LEAST_VALUES))

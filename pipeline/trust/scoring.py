@@ -30,8 +30,9 @@ class InForce:
 def scored(made: Extraction, trust: InForce, numerics: Iterable[str] = ()) -> Extraction:
     """The document with the scores of its values and its own. `numerics` are those of its pages.
 
-    Without a promise, or where nothing was read by the model, the state stays as it is. With one, what is said of low confidence gives way to what
-    the promise says of the score; "done" is what nothing stops and what reaches the threshold of its tier.
+    Without a promise, or where nothing was read by the model, the state stays as it is. With one, what is
+    said of low confidence gives way to what the promise says of the score; "done" is what nothing stops and
+    what reaches the threshold of its tier.
     """
     values = features.values(made)
     scores = trust.calibration.scores(values, features.tier(made))
@@ -64,10 +65,11 @@ def _low(made: Extraction, promise: Promise) -> tuple[Check, ...]:
         return ()
     doubtful = sorted((field for field in made.fields if _score(field) < promise.accept_at), key=_score)
     least = min(made.fields, key=_score)
-    needs = "no score is enough" if asked is None else f"{asked:.3f} is asked"
+    pages = f" of {made.tier} pages" if made.tier is not None and asked is None else ""
+    needs = f"no score{pages} promises" if asked is None else f"at least {asked:.3f} promises"
     message = (
-        f"all values are right with a probability of {score:.3f} (calibrated), and for {promise.accept_at:.1%} right "
-        f"values {needs}; the least sure is {least.path} at {_score(least):.2f}"
+        f"all values are right with a probability of {score:.3f} (calibrated), and {needs} "
+        f"{promise.accept_at:.1%} right values; the least sure is {least.path} at {_score(least):.2f}"
     )
     paths = tuple(field.path for field in doubtful) or (least.path,)
     expected = None if asked is None else f">= {asked:.4f}"
@@ -84,5 +86,7 @@ def _elsewhere(trust: InForce, numerics: Iterable[str]) -> tuple[Check, ...]:
     others = sorted(set(numerics) - {ours})
     if not others:
         return ()
-    message = f"the scores were calibrated on pages read with: {ours}; this was read with: {'; '.join(others)}"
+    message = (
+        f"the scores were calibrated on pages read with: {ours}; this was read with: {'; '.join(others)}"
+    )
     return (Check(ELSEWHERE, False, "info", message, (), ours, "; ".join(others)),)

@@ -31,7 +31,7 @@ def line(trust: InForce | None, job: str) -> str:
 
 def device(made: Calibration) -> str:
     """The numerics without what only tells bits apart."""
-    return made.numerics.partition(", sample")[0]
+    return "; ".join(part.partition(", sample")[0] for part in made.numerics.split("; "))
 
 
 def promise_rows(promise: Promise) -> list[tuple[str, ...]]:
@@ -56,7 +56,10 @@ def _share(given: Interval | None) -> str:
 def figure_rows(made: Calibration) -> list[tuple[str, ...]]:
     """Field, values, calibration error: of the whole and of each field with enough values."""
     whole = ("all", str(made.figures["values"]), _three(made.figures["ece"]))
-    return [*((leaf, str(one["values"]), _three(one["ece"])) for leaf, one in made.figures["leaves"].items()), whole]
+    return [
+        *((leaf, str(one["values"]), _three(one["ece"])) for leaf, one in made.figures["leaves"].items()),
+        whole,
+    ]
 
 
 def _three(number: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +15,19 @@ from workers.cli import options
 from workers.cli.options import JobName, StoreUrl
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from pipeline.store import Job, Store
     from pipeline.trust import Calibration, InForce, Promise
+    from pipeline.trust.examples import Example
     from schemas.registry import SchemaSpec
 
 By = Annotated[str | None, typer.Option(metavar="NAME", help="Who says so. [default: this user]")]
 At = Annotated[
     float | None,
     typer.Option(
-        "--at", min=0.5, max=0.9999, help="Share of right values that is promised. [default: the setting accept_at]"
+        "--at",
+        min=0.5,
+        max=0.9999,
+        help="Share of right values that is promised. [default: the setting accept_at]",
     ),
 ]
 Schema = Annotated[
@@ -58,22 +63,30 @@ def calibrate(
     with options.opened(url) as store:
         found = store.jobs.find(job)
         spec = options.schema(schema or found.schema_reference)
-        known = None
-        if truth is not None:
-            with options.extra("evaluation"):
-                from pipeline import evaluation
-            known = evaluation.load(truth, spec)
-        origin = "documents that people reviewed" if truth is None else f"truth in {truth.name}"
-        made = calibrating.calibration(store, found, known, origin)
+        if truth is None:
+            examples, origin = calibrating.decided(store, found), "documents that people reviewed"
+        else:
+            examples, origin = _of_truth(store, found, spec, truth), f"truth in {truth.name}"
+        made = calibrating.calibration(store, found, examples, origin)
         promise = Promise.of(made, settings.accept_at if at is None else at)
         _show(made, promise)
         if out is not None:
             packaged.write(out, made)
             screen.say(f"{out}: the calibration of {found.schema}; the store is as it was")
             return
-        _check_idle(store, made, spec)
+        _check_idle(store, made)
         trust = store.calibrations.add(made, promise, _name(by))
         _apply(store, trust, spec)
+
+
+def _of_truth(store: Store, job: Job, spec: SchemaSpec, truth: Path) -> Iterator[Example]:
+    from pipeline import calibrating
+
+    with options.extra("evaluation"):
+        from pipeline import evaluation
+        from pipeline.evaluation import known
+
+    return known.of_truth(calibrating.read(store, job), evaluation.load(truth, spec))
 
 
 def accept(
@@ -94,14 +107,14 @@ def accept(
         trust = store.calibrations.in_force(found)
         if trust is None or trust.id is None:
             raise UsageError(
-                f"job {job} is uncalibrated, so nothing can be promised: vinbatch calibrate makes scores from "
-                "documents of known truth"
+                f"job {job} is uncalibrated, so nothing can be promised: vinbatch calibrate makes scores "
+                "from documents of known truth"
             )
         if at is None:
             return _history(store, job)
         promise = Promise.of(trust.calibration, at)
         spec = options.schema(schema or found.schema_reference)
-        _check_idle(store, trust.calibration, spec)
+        _check_idle(store, trust.calibration)
         _show_promise(promise)
         store.calibrations.promise(trust.id, promise, _name(by))
         _apply(store, trust, spec)
@@ -130,7 +143,7 @@ def _show_promise(promise: Promise) -> None:
     screen.table(words.PROMISE_HEADS, words.promise_rows(promise), title)
 
 
-def _check_idle(store: Store, made: Calibration, spec: SchemaSpec) -> None:
+def _check_idle(store: Store, made: Calibration) -> None:
     """Raises UsageError where a run works on a job that is to be judged again."""
     for name in store.calibrations.jobs(made):
         if store.books.counts(store.jobs.find(name))["leased"]:
@@ -156,7 +169,8 @@ def _history(store: Store, job: str) -> None:
 
     found = store.jobs.find(job)
     for made in store.calibrations.history(found):
-        what = f"calibration {made.calibration_id}, on {made.calibration.documents} documents ({made.calibration.origin})"
+        of = made.calibration
+        what = f"calibration {made.calibration_id}, on {of.documents} documents ({of.origin})"
         if made.promise is not None:
             what = f"{made.promise.accept_at:.2%} right values promised by calibration {made.calibration_id}"
         screen.say(f"{made.at:%Y-%m-%d %H:%M} {made.by}: {what}")
