@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,12 +18,13 @@ FINISHED: tuple[State, ...] = ("done", "review", "partial")  # these have an ext
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a typed view. `path` leads to the value in the record; () stands for the list's item
-    itself.
+    itself. `label` is what the schema calls it for people; jobs of an older Vinbatch have none.
     """
 
     name: str
     path: tuple[str, ...]
     kind: Sql | Literal["json"]
+    label: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ def _described(url: str) -> set[tuple[object, ...]]:
                 (
                     name,
                     *sorted(
-                        part.strip(" \t,()") for part in re.split(r"\n|, (?=\w+ (?:TEXT|INTEGER|FLOAT|BIGINT))", made)
+                        part.strip(" \t,()")
+                        for part in re.split(r"\n|, (?=\w+ (?:TEXT|INTEGER|FLOAT|BIGINT))", made)
                     ),
                 )
                 for name, made in connection.execute(sql)

@@ -1,0 +1,159 @@
+"""What a person should decide of a document: one doubt a value, with why, and a key to hold an answer against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.deciding import standing
+from pipeline.records import Check, Extraction, Testimony
+from pipeline.store import evidence
+from pipeline.store.entities import Job, StoredExtraction
+from schemas.shape import leaf_path
+
+_FEW = 3  # fields that a check points at, so that its sentence says something of each
+_INDEX = re.compile(r"\[([0-9]+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One value of a document, or the document itself where `field` is None, that nobody has decided yet.
+
+    field       its path, as the reading names it
+    label       what the schema calls it, in Vietnamese
+    kind        of the column that it stands in: "decimal", "date" …
+    confidence  how sure, on the scale that `calibrated` names
+    why         codes and sentences of the checks that point at it, and what witnesses have instead
+    key         of the value as it is, see `key`
+    """
+
+    uri: str
+    field: str | None
+    label: str
+    kind: str
+    value: Any
+    raw: str | None
+    confidence: float | None
+    calibrated: bool
+    page: int | None
+    why: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a value is called, and the kind of the column that it stands in."""
+
+    label: str
+    kind: str
+
+
+def key(job: str, uri: str, field: str | None, value: Any) -> str:
+    """Names a value and what it was: an answer to another value, or to one that has changed, is told by it."""
+    return f"k{_digest([job, uri, field])}-{_digest(value)}"
+
+
+def is_of(found: str, job: str, uri: str, field: str | None) -> bool:
+    """Whether a key is of this value, whatever it was then."""
+    return found.partition("-")[0] == f"k{_digest([job, uri, field])}"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def names(job: Job) -> dict[str, Called]:
+    """What each leaf of the job's schema is called, by its path: "lines[].amount"."""
+    found = {}
+    for view in job.views:
+        start = "" if view.list_path is None else f"{'.'.join(view.list_path)}[]"
+        for column in view.columns:
+            path = ".".join(filter(None, (start, *column.path)))
+            found[path] = Called(column.label or column.name, column.kind)
+    return found
+
+
+def called(path: str, known: Mapping[str, Called]) -> Called:
+    """The same of one value; of a list's item with its number, from 1."""
+    one = known.get(leaf_path(path), Called(path, "text"))
+    number = _INDEX.search(path)
+    return one if number is None else Called(f"Dòng {int(number[1]) + 1}: {one.label}", one.kind)
+
+
+def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterator[Doubt]:
+    """What is doubtful of a document that is not done, the document itself first."""
+    extraction = found.extraction
+    if extraction.state == "done":
+        return
+    calibrated = extraction.calibration is not None
+    accused = _accused(found)
+    whole = accused.pop(None, [])
+    if whole or extraction.state == "partial":
+        why = "; ".join([*_sentences(whole), *_unread(extraction)])
+        mark = key(job.name, found.uri, None, extraction.record)
+        yield Doubt(
+            found.uri, None, "Cả tài liệu", "text", None, None, extraction.score, calibrated, None, why, mark
+        )
+    fields = {field.path: field for field in extraction.fields}
+    testimony: dict[str, list[Testimony]] = {}
+    for item in extraction.testimony:
+        testimony.setdefault(item.field, []).append(item)
+    for path in sorted(accused, key=_place(fields)):
+        field = fields.get(path)
+        value = None if field is None else field.value
+        why = "; ".join([*_sentences(accused[path]), *_said(testimony.get(path, ()))])
+        one = called(path, known)
+        yield Doubt(
+            found.uri,
+            path,
+            one.label,
+            one.kind,
+            value,
+            None if field is None else field.raw,
+            None if field is None else evidence.confidence(field, calibrated=calibrated),
+            calibrated,
+            None if field is None else field.page,
+            why,
+            key(job.name, found.uri, path, value),
+        )
+
+
+def _accused(found: StoredExtraction) -> dict[str | None, list[Check]]:
+    """The failed checks by the value that they point at; None: at the document."""
+    decided = standing(found.decisions)
+    accused: dict[str | None, list[Check]] = {}
+    for check in found.extraction.checks:
+        if check.passed or check.severity == "info":
+            continue
+        pointed: tuple[str | None, ...] = (check.suspects or check.fields) or (None,)
+        for path in pointed:
+            if path not in decided:
+                accused.setdefault(path, []).append(check)
+    return accused
+
+
+def _place(fields: Mapping[str, Any]) -> Any:
+    """The order of the schema; what was not read comes last."""
+    places = {path: number for number, path in enumerate(fields)}
+    return lambda path: places.get(path, len(places))
+
+
+def _sentences(checks: list[Check]) -> Iterator[str]:
+    for check in checks:
+        few = len(check.suspects or check.fields) <= _FEW
+        yield f"{check.code}: {check.message}" if few else check.code
+
+
+def _said(testimony: Iterator[Testimony] | tuple[()] | list[Testimony]) -> Iterator[str]:
+    for item in testimony:
+        if item.verdict in ("differs", "offers"):
+            yield f"{item.source}: {item.raw if item.raw is not None else item.value}"
+
+
+def _unread(extraction: Extraction) -> Iterator[str]:
+    if extraction.state == "partial":
+        yield "partial: some of its pages could not be read"
