@@ -23,8 +23,11 @@ changes nothing.
 from pipeline.errors import LeaseLost, Unbalanced
 from pipeline.store.entities import (
     Added,
+    AuditRow,
     Balance,
     Change,
+    Claim,
+    Decided,
     DocumentRow,
     FailedItem,
     FailureGroup,
@@ -41,8 +44,11 @@ from pipeline.store.url import shown
 
 __all__ = [
     "Added",
+    "AuditRow",
     "Balance",
     "Change",
+    "Claim",
+    "Decided",
     "DocumentRow",
     "FailedItem",
     "FailureGroup",

@@ -17,6 +17,7 @@ from pipeline.flags import FlagCode
 from pipeline.records import (
     Check,
     Code,
+    Decision,
     Extraction,
     Failure,
     Field,
@@ -158,6 +159,8 @@ def _untyped(kind: str | None, value: str | None) -> Any:
             return int(value)
         case "real":
             return float(value)
+        case "json":
+            return json.loads(value)
     return value
 
 
@@ -339,3 +342,63 @@ def extraction(
         row["tier"],
         row["calibration"],
     )
+
+
+def reading(item: Extraction) -> str:
+    """A whole extraction as JSON text; `reading_from` gives it back."""
+    rows = (
+        ("fields", map(field, range(1, len(item.fields) + 1), item.fields)),
+        ("checks", map(check, range(1, len(item.checks) + 1), item.checks)),
+        ("witnesses", map(testimony, range(1, len(item.testimony) + 1), item.testimony)),
+    )
+    return dump(
+        {
+            "state": item.state,
+            "record": item.record,
+            "pages": item.pages,
+            "score": item.score,
+            "tier": item.tier,
+            "calibration": item.calibration,
+            **{name: [_as_in_a_table(row) for row in some] for name, some in rows},
+        }
+    )
+
+
+def reading_from(text: str) -> Extraction:
+    data = json.loads(text)
+    return extraction(data, data["fields"], data["checks"], data["witnesses"])
+
+
+def _as_in_a_table(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists are JSON text there."""
+    return {name: dump(value) if isinstance(value, (list, tuple)) else value for name, value in row.items()}
+
+
+# decisions
+
+
+def decision(item: Decision) -> dict[str, Any]:
+    kind, value = _typed(item.value)
+    was_kind, was = ("json", dump(item.was)) if isinstance(item.was, Mapping) else _typed(item.was)
+    return {
+        "field": item.field,
+        "ruling": item.ruling,
+        "raw": None if item.raw is None else clean(item.raw),
+        "value": None if value is None else clean(value),
+        "type": kind,
+        "was": was if was is None else clean(was),
+        "was_type": was_kind,
+        "decided_by": item.by,
+    }
+
+
+def decision_parts(row: Row) -> dict[str, Any]:
+    """What a `Decision` is made of."""
+    return {
+        "field": row["field"],
+        "ruling": row["ruling"],
+        "by": row["decided_by"],
+        "raw": row["raw"],
+        "value": _untyped(row["type"], row["value"]),
+        "was": _untyped(row["was_type"], row["was"]),
+    }

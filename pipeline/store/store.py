@@ -7,9 +7,12 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.store import migrate, named, purchases
+from pipeline.store.audit import Audit
 from pipeline.store.books import Books
 from pipeline.store.changes import diff
+from pipeline.store.claims import Claims
 from pipeline.store.database import Clock, Database
+from pipeline.store.decisions import Decisions
 from pipeline.store.export import export
 from pipeline.store.failures import Failures
 from pipeline.store.jobs import Jobs
@@ -45,6 +48,9 @@ class Store:
         self.jobs = Jobs(database)
         self.ledger = Ledger(database)
         self.results = Results(database, self.jobs)
+        self.decisions = Decisions(database, self.jobs)
+        self.claims = Claims(database)
+        self.audit = Audit(database)
         self.books = Books(database)
         self.failures = Failures(database)
         self.diff = partial(diff, database)

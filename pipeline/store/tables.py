@@ -347,6 +347,21 @@ decisions = Table(
 )
 Index("ix_decisions_document", decisions.c.document_id, decisions.c.id)
 
+# What was read of a document on which people decided, as it was before: `extractions` has what they decided.
+# Of a rejected document, which has no result, this is all that is left of it until that is taken back.
+readings = Table(
+    "readings",
+    metadata,
+    Column(
+        "document_id",
+        Id,
+        ForeignKey("documents.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("reading", Text, nullable=False),  # JSON of the Extraction
+)
+
 # Who looks at a document now, so that two people do not meet.
 claims = Table(
     "claims",

@@ -41,7 +41,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
         for (name,) in views:
             connection.execute(f'DROP VIEW IF EXISTS "{name}" CASCADE')
-        connection.execute("TRUNCATE jobs CASCADE")
+        connection.execute("TRUNCATE jobs, calibrations, audit CASCADE")
     return address
 
 

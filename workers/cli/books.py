@@ -275,7 +275,7 @@ def purge(
 
 def _purged(purged: Purged) -> str:
     names = ("documents", "pages", "extractions", "fields", "checks", "witnesses")
-    several = ("parts",) if purged.parts else ()
+    several = [name for name in ("parts", "decisions") if getattr(purged, name)]
     return ", ".join(f"{getattr(purged, what)} {what}" for what in (*names, *several))
 
 

@@ -71,6 +71,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_decisions_document", "decisions", ["document_id", "id"])
     op.create_table(
+        "readings",
+        sa.Column("document_id", Id, autoincrement=False, nullable=False),
+        sa.Column("reading", sa.Text, nullable=False),
+        _of("readings", "document_id", "documents.id"),
+        sa.PrimaryKeyConstraint("document_id", name="pk_readings"),
+    )
+    op.create_table(
         "claims",
         sa.Column("document_id", Id, autoincrement=False, nullable=False),
         sa.Column("reviewer", sa.Text, nullable=False),
@@ -91,7 +98,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
     if op.get_bind().dialect.name == "postgresql":
-        reader.allow(op.get_bind(), ["calibrations", "promises", "decisions", "claims", "audit"])
+        reader.allow(op.get_bind(), ["calibrations", "promises", "decisions", "readings", "claims", "audit"])
 
 
 def _number() -> "sa.Column[int]":
