@@ -65,7 +65,9 @@ def _entry(found: Mapping[str, Cell | Unread], where: str) -> Entry:
             raise UsageError(f"{where} has {cell.what}; write the value itself, as text")
     uri, field, key = (_text(found[column]) for column in ("document_uri", "field", "key"))
     if not uri or not key:
-        raise UsageError(f"{where} has lost its document_uri or key; make the sheet anew with vinbatch export")
+        raise UsageError(
+            f"{where} has lost its document_uri or key; make the sheet anew with vinbatch export"
+        )
     ruling = _ruling(_text(found["ruling"]).strip(), where)
     text, exact = _correction(found["correction"])
     if ruling is None:

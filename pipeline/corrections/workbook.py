@@ -54,7 +54,9 @@ def _look_at(parts: zipfile.ZipFile) -> None:
     members = parts.infolist()
     if len(members) > _MOST_PARTS:
         raise UsageError(f"it has more than {_MOST_PARTS:,} parts")
-    unpacked, packed = (sum(getattr(item, size) for item in members) for size in ("file_size", "compress_size"))
+    unpacked, packed = (
+        sum(getattr(item, size) for item in members) for size in ("file_size", "compress_size")
+    )
     if unpacked > max(_ALWAYS, _MOST_RATIO * packed):
         raise UsageError("it would grow too much when unpacked, and is refused as a zip bomb")
     for item in members:
