@@ -1,4 +1,4 @@
-"""Rows of cells, of a workbook or a CSV, as entries: columns are found by the names of the sheet "to check"."""
+"""Rows of cells, of a workbook or a CSV, as entries: columns are found by the names of "to check"."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def entries(rows: Iterable[Sequence[Cell | Unread]]) -> Iterator[Entry]:
                 break
             continue
         found = {column: row[at] if at < len(row) else None for column, at in places.items()}
+        if found["key"] == to_check.COLUMNS["key"]:  # the second line of heads
+            continue
         if not (_is_empty(found["correction"]) and _is_empty(found["ruling"])):
             yield _entry(found, f"row {number}")
     if places is None:

@@ -1,4 +1,4 @@
-"""Entries held against the documents as they are now: what would change, and what is refused with the reason."""
+"""Entries held against the documents as they are now: what would change, and what is refused and why."""
 
 from __future__ import annotations
 
@@ -120,11 +120,10 @@ class _Document:
         """Raises _Refused or UsageError with the reason, _Known for what is decided so already."""
         if self._found is None:
             raise _Refused(f"job {self._job.name} has no result of this document")
-        if entry.key is not None and not doubts.is_of(entry.key, self._job.name, self._uri, entry.field):
-            if entry.ruling != "reject" or entry.field is not None:
-                raise _Refused("document, field and key do not belong together; they are not to be edited")
+        if not self._is_whole(entry):
+            raise _Refused("document, field and key do not belong together; they are not to be edited")
         reading = self._found.reading
-        value = self._value(entry.field)
+        value = doubts.value_of(self._found, entry.field)
         decision = deciding.checked(self._decision(entry, value), reading, self._spec)
         if (earlier := self._seen.setdefault(entry.field, entry)) is not entry:
             if (earlier.ruling, earlier.text, earlier.exact) == (entry.ruling, entry.text, entry.exact):
@@ -137,13 +136,11 @@ class _Document:
         label = "" if one is None else one.label
         return Change(entry.where, self._uri, label, value, decision.value, decision)
 
-    def _value(self, field: str | None) -> Any:
-        """The value of a field as it was read."""
-        assert self._found is not None
-        if field is None:
-            return self._found.reading.record
-        fields = self._found.reading.fields
-        return next((item.value for item in fields if item.path == field), None)
+    def _is_whole(self, entry: Entry) -> bool:
+        """Whether nobody has edited what says which value it is. A value's row may reject the document."""
+        if entry.key is None or entry.field is None:
+            return entry.key is None or doubts.is_in(entry.key, self._job.name, self._uri)
+        return doubts.is_of(entry.key, self._job.name, self._uri, entry.field)
 
     def _is_as_shown(self, entry: Entry, value: Any) -> bool:
         if entry.key is None or (entry.ruling == "reject" and entry.field is None):

@@ -1,15 +1,15 @@
-"""What a person should decide of a document: one doubt a value, with why, and a key to hold an answer against."""
+"""What a person should decide of a document: a doubt for each value, with why, and a key for the answer."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.deciding import standing
+from pipeline.deciding import standing, value_at
 from pipeline.records import Check, Extraction, Testimony
 from pipeline.store import evidence
 from pipeline.store.entities import Job, StoredExtraction
@@ -53,13 +53,18 @@ class Called:
 
 
 def key(job: str, uri: str, field: str | None, value: Any) -> str:
-    """Names a value and what it was: an answer to another value, or to one that has changed, is told by it."""
-    return f"k{_digest([job, uri, field])}-{_digest(value)}"
+    """Names a document, a value of it and what that was: so an answer to another one is told."""
+    return f"k{_digest([job, uri])}-{_digest(field)}-{_digest(value)}"
+
+
+def is_in(found: str, job: str, uri: str) -> bool:
+    """Whether a key is of this document, whatever value it is of."""
+    return found.startswith(f"k{_digest([job, uri])}-")
 
 
 def is_of(found: str, job: str, uri: str, field: str | None) -> bool:
     """Whether a key is of this value, whatever it was then."""
-    return found.partition("-")[0] == f"k{_digest([job, uri, field])}"
+    return found.startswith(f"k{_digest([job, uri])}-{_digest(field)}-")
 
 
 def _digest(value: Any) -> str:
@@ -93,19 +98,18 @@ def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterat
     accused = _accused(found)
     whole = accused.pop(None, [])
     if whole or extraction.state == "partial":
-        why = "; ".join([*_sentences(whole), *_unread(extraction)])
-        mark = key(job.name, found.uri, None, extraction.record)
-        yield Doubt(
-            found.uri, None, "Cả tài liệu", "text", None, None, extraction.score, calibrated, None, why, mark
-        )
+        why = "; ".join((*_sentences(whole), *_unread(extraction)))
+        mark = key(job.name, found.uri, None, value_of(found, None))
+        score = extraction.score
+        yield Doubt(found.uri, None, "Cả tài liệu", "text", None, None, score, calibrated, None, why, mark)
     fields = {field.path: field for field in extraction.fields}
     testimony: dict[str, list[Testimony]] = {}
     for item in extraction.testimony:
         testimony.setdefault(item.field, []).append(item)
     for path in sorted(accused, key=_place(fields)):
         field = fields.get(path)
-        value = None if field is None else field.value
-        why = "; ".join([*_sentences(accused[path]), *_said(testimony.get(path, ()))])
+        value = value_of(found, path)
+        why = "; ".join((*_sentences(accused[path]), *_said(testimony.get(path, ()))))
         one = called(path, known)
         yield Doubt(
             found.uri,
@@ -120,6 +124,14 @@ def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterat
             why,
             key(job.name, found.uri, path, value),
         )
+
+
+def value_of(found: StoredExtraction, path: str | None) -> Any:
+    """What was read: a value, how many items a list has, or of the document (None) all of it."""
+    if path is None:
+        return found.reading.record
+    value = value_at(found.reading.record, path)
+    return len(value) if isinstance(value, list) else value
 
 
 def _accused(found: StoredExtraction) -> dict[str | None, list[Check]]:
@@ -137,18 +149,18 @@ def _accused(found: StoredExtraction) -> dict[str | None, list[Check]]:
 
 
 def _place(fields: Mapping[str, Any]) -> Any:
-    """The order of the schema; what was not read comes last."""
+    """A sorting key by the order of the schema; what was not read comes last."""
     places = {path: number for number, path in enumerate(fields)}
     return lambda path: places.get(path, len(places))
 
 
-def _sentences(checks: list[Check]) -> Iterator[str]:
+def _sentences(checks: Sequence[Check]) -> Iterator[str]:
     for check in checks:
         few = len(check.suspects or check.fields) <= _FEW
         yield f"{check.code}: {check.message}" if few else check.code
 
 
-def _said(testimony: Iterator[Testimony] | tuple[()] | list[Testimony]) -> Iterator[str]:
+def _said(testimony: Sequence[Testimony]) -> Iterator[str]:
     for item in testimony:
         if item.verdict in ("differs", "offers"):
             yield f"{item.source}: {item.raw if item.raw is not None else item.value}"

@@ -81,7 +81,8 @@ class Beside:
         self._view, self._plain = view, plain
         told = (views.SOURCES, views.WITNESSES, views.SIGNATURE)
         self._values = tuple(column for column in view.columns if column.path not in told)
-        self._last = tuple(c for c in view.columns if c.path in (views.SIGNATURE, views.WITNESSES))
+        self._signed = tuple(column for column in view.columns if column.path == views.SIGNATURE)
+        self._last = tuple(column for column in view.columns if column.path == views.WITNESSES)
         before = [name for name in ("document_uri", "job", "state", "line") if name in plain.columns]
         self._before = tuple(plain.columns.index(name) for name in before)
         found: list[tuple[str, str, str]] = [(name, plain.kinds[name], _LABELS[name]) for name in before]
@@ -94,10 +95,11 @@ class Beside:
         for name, kind in _STANDING:
             add(name, kind, _LABELS[name])
         found += [(column.name, column.kind, column.label or "") for column in self._values]
+        found += [(column.name, column.kind, _LABELS["signature"]) for column in self._signed]
         for column in self._values:
             for name, kind in _OF_VALUE:
                 add(f"{column.name}_{name}", kind, f"{column.label}: {_LABELS[name]}" if column.label else "")
-        found += [(column.name, column.kind, _told(column)) for column in self._last]
+        found += [(column.name, column.kind, _LABELS["witnesses"]) for column in self._last]
         self.names, kinds, self.labels = zip(*found, strict=True)
         self.kinds: dict[str, str] = dict(zip(self.names, kinds, strict=True))
 
@@ -105,7 +107,8 @@ class Beside:
     def confidence(self) -> Mapping[int, int]:
         first = len(self._before) + len(_STANDING)
         count = len(self._values)
-        return {first + i: first + count + i * len(_OF_VALUE) for i in range(count)}
+        told = first + count + len(self._signed)
+        return {first + i: told + i * len(_OF_VALUE) for i in range(count)}
 
     def rows(self, connection: Connection, job: Job) -> Iterator[tuple[Any, ...]]:
         """The rows, for as long as the connection of those without is open."""
@@ -128,18 +131,14 @@ class Beside:
             known.reasons or None,
             known.score,
             scale(known.calibrated),
-            *(named[column.name] for column in self._values),
+            *(named[column.name] for column in (*self._values, *self._signed)),
             *(part for column in self._values for part in _of_value(column, item, known)),
             *(named[column.name] for column in self._last),
         )
 
 
-def _told(column: Column) -> str:
-    return _LABELS["signature" if column.path == views.SIGNATURE else "witnesses"]
-
-
 def _of_value(column: Column, item: str | None, known: Known) -> tuple[float | None, str | None, int | None]:
-    """Confidence, source and page of one value; of a list in a line the least sure, all sources, the first."""
+    """Confidence, source and page of one value; of a list within a line the least, all, and the first."""
     path = ".".join(filter(None, (item, *column.path)))
     if column.kind == "json":
         inner = [field for name, field in known.fields.items() if name.startswith((f"{path}[", f"{path}."))]

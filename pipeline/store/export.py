@@ -186,7 +186,8 @@ def _xlsx(db: Database, job: Job, file: IO[bytes], *, plain: bool, review_url: s
 
     with xlsx.Book(file) as book:
         if plain:
-            return [_plain_sheet(db, job, view, book) for view in job.views][0]
+            numbers = [_plain_sheet(db, job, view, book) for view in job.views]
+            return numbers[0]
         documents, *lists = job.views
         with _view(db, job, documents) as (rows, beside):
             sheet = workbook.ViewSheet(book, documents.name, beside, job, review_url, linked=True)

@@ -119,7 +119,7 @@ class Sheet:
         self._column_options[column] = {"hidden": True}
 
     def choices(self, column: int, values: Sequence[str], title: str, help: str) -> None:
-        """Cells of the column offer these values, and refuse others. `title` has up to 32 characters, `help` 255."""
+        """Cells of the column offer these values alone. `title` has at most 32 characters, `help` 255."""
         told = {"input_title": title, "input_message": help}
         self._lists.append((column, {"validate": "list", "source": list(values), **told}))
 
@@ -185,7 +185,7 @@ class Sheet:
 
 
 class Link:
-    """A cell that opens a URL, which has no quotes. Without one, or with one too long for Excel, it is empty."""
+    """A cell that opens a URL, which has no quotes; empty without one, or with one too long for Excel."""
 
     def __init__(self, url: str | None, text: str) -> None:
         self.url, self.text = url, text

@@ -96,7 +96,19 @@ def export(
         ),
     ] = None,
     url: StoreUrl = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Values alone, without confidence, source, page, score and reasons."),
+    ] = False,
     raw: Raw = False,
+    no_bom: Annotated[
+        bool,
+        typer.Option("--no-bom", help="CSV without the mark by which Excel knows UTF-8; --raw has none."),
+    ] = False,
+    review_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where `vinbatch review` serves, for the links of a workbook."),
+    ] = None,
     s3_endpoint: S3Endpoint = None,
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="For 01-1: the first day, 2026-10-01.")
@@ -115,7 +127,16 @@ def export(
     if since or until or buyer:
         raise UsageError("--since, --until and --buyer are for --format 01-1")
     with options.opened(url) as store:
-        written = store.export(store.jobs.find(job), out, format, raw=raw, settings=settings.source)
+        written = store.export(
+            store.jobs.find(job),
+            out,
+            format,
+            plain=plain,
+            raw=raw,
+            bom=not (no_bom or raw),
+            review_url=review_url,
+            settings=settings.source,
+        )
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
