@@ -289,22 +289,32 @@ class Results:
     def extractions(self, job: Job) -> Iterator[StoredExtraction]:
         """All results of a job in the order its documents were added, streamed."""
         for batch in self._batches(job, finished=True):
-            ids = [row["id"] for row in batch]
-            several = self._parts_of(batch)
-            with self._db.read() as connection:
-                results = results_of(connection, batch)
-                decided = readings.standing(connection, ids)
-                before = readings.before(connection, list(decided))
-            for row in batch:
-                if (document := row["id"]) in results:
-                    yield StoredExtraction(
-                        row["uri"],
-                        row["sha256"],
-                        results[document],
-                        several.get(document, ()),
-                        decided.get(document, ()),
-                        before.get(document),
-                    )
+            yield from self._stored(batch)
+
+    def extraction(self, job: Job, uri: str) -> StoredExtraction | None:
+        """The result of one document; None where it has none, or the job has no such document."""
+        query = select(documents).where(documents.c.job_id == job.id, documents.c.uri == uri)
+        with self._db.read() as connection:
+            row = connection.execute(query.where(documents.c.state.in_(FINISHED))).mappings().one_or_none()
+        return None if row is None else next(self._stored([row]), None)
+
+    def _stored(self, batch: Sequence[RowMapping]) -> Iterator[StoredExtraction]:
+        ids = [row["id"] for row in batch]
+        several = self._parts_of(batch)
+        with self._db.read() as connection:
+            results = results_of(connection, batch)
+            decided = readings.standing(connection, ids)
+            before = readings.before(connection, list(decided))
+        for row in batch:
+            if (document := row["id"]) in results:
+                yield StoredExtraction(
+                    row["uri"],
+                    row["sha256"],
+                    results[document],
+                    several.get(document, ()),
+                    decided.get(document, ()),
+                    before.get(document),
+                )
 
     def _parts_of(self, batch: Sequence[RowMapping]) -> dict[int, tuple[Part, ...]]:
         """The files of those documents that have several."""

@@ -6,7 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from pipeline.store import migrate, named, purchases
+from pipeline.store import finding, migrate, named, purchases
 from pipeline.store.audit import Audit
 from pipeline.store.books import Books
 from pipeline.store.changes import diff
@@ -53,6 +53,7 @@ class Store:
         self.audit = Audit(database)
         self.books = Books(database)
         self.failures = Failures(database)
+        self.document = partial(finding.document, database)
         self.diff = partial(diff, database)
         self.purge = partial(purge, database)
         self.query = partial(query, database)
