@@ -95,8 +95,7 @@ def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterat
     if extraction.state == "done":
         return
     calibrated = extraction.calibration is not None
-    accused = _accused(found)
-    whole = accused.pop(None, [])
+    whole, accused = _accused(found)
     if whole or extraction.state == "partial":
         why = "; ".join((*_sentences(whole), *_unread(extraction)))
         mark = key(job.name, found.uri, None, value_of(found, None))
@@ -134,18 +133,21 @@ def value_of(found: StoredExtraction, path: str | None) -> Any:
     return len(value) if isinstance(value, list) else value
 
 
-def _accused(found: StoredExtraction) -> dict[str | None, list[Check]]:
-    """The failed checks by the value that they point at; None: at the document."""
+def _accused(found: StoredExtraction) -> tuple[list[Check], dict[str, list[Check]]]:
+    """The failed checks that point at no value, and the others by each value that nobody has decided."""
     decided = standing(found.decisions)
-    accused: dict[str | None, list[Check]] = {}
+    whole: list[Check] = []
+    accused: dict[str, list[Check]] = {}
     for check in found.extraction.checks:
         if check.passed or check.severity == "info":
             continue
-        pointed: tuple[str | None, ...] = (check.suspects or check.fields) or (None,)
+        pointed = check.suspects or check.fields
+        if not pointed:
+            whole.append(check)
         for path in pointed:
             if path not in decided:
                 accused.setdefault(path, []).append(check)
-    return accused
+    return whole, accused
 
 
 def _place(fields: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from pipeline.deciding import decided_fields
 from pipeline.records import Field
@@ -163,7 +163,7 @@ def of(connection: Connection, job: Job, uris: Sequence[str], view: View) -> dic
     found = connection.execute(query).all() if uris else []
     ids = [row.id for row in found]
     inner: dict[int, list[Field]] = {id: [] for id in ids}
-    shown = fields.c.path.not_like("%[%")
+    shown: ColumnElement[bool] = fields.c.path.not_like("%[%")
     if view.list_path is not None:
         name = ".".join(view.list_path)
         shown = fields.c.path.startswith(f"{name}[", autoescape=True) | (fields.c.path == name)

@@ -24,6 +24,7 @@ from pipeline.store.values import plain
 _ROWS = 1_048_576  # of a sheet
 _CHARACTERS = 32_767  # of a cell
 _DIGITS = 15  # of a number; Excel rounds more
+_FIRST_YEAR = 1900  # of Excel's dates
 _LONGEST_LINK = 255  # characters; Excel's HYPERLINK takes no more
 _WIDEST, _NARROWEST = 48, 9  # characters of a column
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")  # in XML 1.0
@@ -204,12 +205,11 @@ def _shown(value: Any, look: Looks) -> tuple[Any, Looks]:
             whole = number == number.to_integral_value()
             return value, {**look, "num_format": "#,##0" if whole else "#,##0.00########"}
         value = plain(value)
-    if value is None or isinstance(value, bool):
-        return value, look
-    if isinstance(value, datetime):
-        return value, {**look, "num_format": "dd/mm/yyyy hh:mm:ss"}
-    if isinstance(value, date):
-        return value, {**look, "num_format": "dd/mm/yyyy"}
+    if value is None or value == "" or isinstance(value, bool):
+        return None if value == "" else value, look
+    if isinstance(value, date) and value.year >= _FIRST_YEAR:
+        clock = " hh:mm:ss" if isinstance(value, datetime) else ""
+        return value, {**look, "num_format": f"dd/mm/yyyy{clock}"}
     text = _FORBIDDEN.sub("\ufffd", plain(value))
     if len(text.encode("utf-16-le")) // 2 > _CHARACTERS:
         raise UsageError(

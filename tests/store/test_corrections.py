@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,9 @@ import pytest
 
 from pipeline import store as stores
 from tests.store import sheets
-from workers import cli
+from tests.store.conftest import Typed
 
 WRONG = {"total": "80.000"}
-Typed = Callable[..., str]
-
-
-@pytest.fixture
-def typed(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Typed:
-    """`vinbatch` with these words on the test's store; what it printed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VINBATCH_STORE", url)
-
-    def run(*words: str, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["vinbatch", *words])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert (left.value.code or 0) == code, out + err
-        return out + err
-
-    return run
 
 
 @pytest.fixture
