@@ -10,6 +10,7 @@ are refused, and only the sheet "to check" is read, row by row.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ _MIB = 2**20
 _MOST_SHEET, _MOST_TEXTS, _MOST_OTHER = 512 * _MIB, 128 * _MIB, 16 * _MIB  # bytes unpacked
 _MOST_RATIO = 200  # unpacked / packed, of all parts together; sheets have about 10
 _ALWAYS = 8 * _MIB  # bytes unpacked that are taken whatever the ratio
-_TYPES = tuple("<!DOCTYPE".encode(coding) for coding in ("utf-8", "utf-16-le", "utf-16-be"))
+_DECLARED = re.compile(rb"<\?xml[^>]{0,200}encoding\s*=\s*[\"']([\w.-]+)", re.IGNORECASE)
 _CHUNK = 1 * _MIB
 
 
@@ -64,17 +65,22 @@ def _look_at(parts: zipfile.ZipFile) -> None:
         most = _MOST_SHEET if sheet else _MOST_TEXTS if "sharedStrings" in item.filename else _MOST_OTHER
         if item.file_size > most:
             raise UsageError(f"its part {item.filename[:60]!r} has more than {most:,} bytes")
-        if item.filename.endswith((".xml", ".rels", ".vml")):
+        if item.filename.endswith((".xml", ".rels")):
             _refuse_types(parts, item)
 
 
 def _refuse_types(parts: zipfile.ZipFile, item: zipfile.ZipInfo) -> None:
-    kept = b""
+    """In UTF-8 alone, so that the words are found."""
     with parts.open(item) as file:
-        while chunk := file.read(_CHUNK):
-            if any(mark in kept + chunk for mark in _TYPES):
+        chunk = file.read(_CHUNK)
+        declared = _DECLARED.search(chunk)
+        if b"\0" in chunk[:200] or (declared is not None and declared[1].lower() != b"utf-8"):
+            raise UsageError("its XML is not in UTF-8, which Excel always writes")
+        while chunk:
+            if b"<!DOCTYPE" in chunk:
                 raise UsageError("its XML has a document type, which Excel never writes")
-            kept = chunk[-32:]
+            more = file.read(_CHUNK)
+            chunk = chunk[-16:] + more if more else b""
 
 
 def _rows(data: bytes) -> Iterator[Sequence[grid.Cell | grid.Unread]]:

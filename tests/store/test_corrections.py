@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 
 from pipeline import store as stores
+from pipeline.records import Decision
 from tests.store import sheets
 from tests.store.conftest import Typed
 
@@ -91,3 +92,81 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
     [a, *_] = june.results.extractions(job)
     assert (a.extraction.state, a.extraction.record["total"]) == ("review", "80000")
     assert all(one.undone_by == "Lan" for one in june.decisions.history(job, "/in/a"))
+
+
+def test_a_csv_comes_in_as_excel_saves_it(june: stores.Store, typed: Typed) -> None:
+    """With semicolons, and dates and numbers as its cells show them."""
+    typed("export", "--job", "june", "--out", "june.csv")
+    rows = list(csv.DictReader(io.StringIO(Path("june_to_check.csv").read_text("utf-8-sig"), newline="")))
+    [total] = [row for row in rows if (row["document_uri"], row["field"]) == ("/in/a", "total")]
+    assert (total["value"], total["printed"], total["confidence"]) == ("80000", "80.000", "0.6")
+    assert (total["label"], total["calibration"]) == ("Tổng cộng", "uncalibrated") and "total: " in total[
+        "why"
+    ]
+    total["correction"] = " 30.000đ "
+    with Path("back.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert "80000 → 30000" in typed("corrections", "--job", "june", "--from", "back.csv", "--apply")
+
+
+def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed: Typed) -> None:
+    typed("export", "--job", "june", "--out", "june.xlsx")
+    answered(
+        Path("june.xlsx"),
+        {
+            ("/in/a", "total"): {"correction": "30.000"},
+            ("/in/b", "total"): {"correction": "30.000"},
+            ("/in/a", "lines"): {"correction": "hai"},
+            ("/in/b", "lines"): {"ruling": "accept", "document_uri": "/in/c"},
+        },
+    )
+    job = june.jobs.find("june")
+    june.decisions.add(job, "/in/a", [Decision("total", "correct", "Minh", "31.000")])
+    row = next(row for row in june.results.finished(job) if row.uri == "/in/b")
+    june.results.replace(job, row, sheets.receipt({"total": "50.000"}, {"total": 0.6}))
+    said = typed("corrections", "--job", "june", "--from", "june.xlsx", "--by", "Lan", "--apply", code=3)
+    assert "/in/a total: Minh has decided otherwise meanwhile (correct)" in said
+    assert "/in/b total: it has been read anew since the file was written" in said
+    assert "/in/a lines: lines: how many there are is a number" in said
+    assert "/in/c lines: document, field and key do not belong together" in said
+    assert "0 decisions on 0 documents, 4 refused" in said
+    assert [one.by for one in june.decisions.history(job, "/in/a")] == ["Minh"]
+    assert june.decisions.history(job, "/in/b") == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"correction": "ba mươi"}, "this is no decimal as 'Tổng cộng' is printed"),
+        ({"correction": "=30000"}, "row 4 has a formula"),
+        ({"correction": "30.000", "ruling": "accept"}, "row 4 has a correction, and the ruling accept"),
+        ({"ruling": "correct"}, "the correction is empty"),
+        ({"ruling": "maybe"}, "no ruling 'maybe'"),
+    ],
+)
+def test_an_answer_that_says_nothing_clear_is_told(
+    june: stores.Store, typed: Typed, answer: dict[str, Any], why: str
+) -> None:
+    typed("export", "--job", "june", "--out", "june.xlsx")
+    answered(Path("june.xlsx"), {("/in/a", "total"): answer})
+    code = 3 if "printed" in why else 2
+    assert why in typed("corrections", "--job", "june", "--from", "june.xlsx", "--apply", code=code)
+    assert june.decisions.history(june.jobs.find("june"), "/in/a") == []
+
+
+def test_a_number_of_a_cell_is_taken_as_it_is_and_a_document_can_be_rejected(
+    june: stores.Store, typed: Typed
+) -> None:
+    typed("export", "--job", "june", "--out", "june.xlsx")
+    answers = {
+        ("/in/a", "total"): {"correction": 30000.0},
+        ("/in/b", "total"): {"ruling": "loại cả tài liệu · reject document"},
+    }
+    answered(Path("june.xlsx"), answers)
+    typed("corrections", "--job", "june", "--from", "june.xlsx", "--apply")
+    job = june.jobs.find("june")
+    assert june.results.extraction(job, "/in/a").extraction.record["total"] == "30000"  # type: ignore[union-attr]
+    assert june.results.extraction(job, "/in/b") is None
+    assert june.books.counts(job)["quarantined"] == 1
