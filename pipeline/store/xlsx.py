@@ -132,7 +132,8 @@ class Sheet:
             self._begin()
         for column, value in enumerate(row):
             look = looks[column] if looks is not None else None
-            self._write(column, value, look or {})
+            if value is not None or look is not None:
+                self._write(column, value, look or {})
         self._at += 1
 
     def end(self) -> None:
@@ -197,16 +198,13 @@ def _shown(value: Any, look: Looks) -> tuple[Any, Looks]:
 
     Raises UsageError for a text that is too long for a cell.
     """
-    if isinstance(value, (Decimal, int, float)) and not isinstance(value, bool):
-        number = value if isinstance(value, Decimal) else Decimal(str(value))
-        if number.is_finite() and len(number.as_tuple().digits) <= _DIGITS:
-            if "num_format" in look or not isinstance(value, Decimal):
-                return value, look
-            whole = number == number.to_integral_value()
-            return value, {**look, "num_format": "#,##0" if whole else "#,##0.00########"}
-        value = plain(value)
-    if value is None or value == "" or isinstance(value, bool):
-        return None if value == "" else value, look
+    if value is None or value == "":
+        return None, look
+    if isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 10**_DIGITS):
+        return value, look
+    if isinstance(value, Decimal) and len(value.as_tuple().digits) <= _DIGITS:
+        whole = value == value.to_integral_value()
+        return value, {**look, "num_format": "#,##0" if whole else "#,##0.00########"}
     if isinstance(value, date) and value.year >= _FIRST_YEAR:
         clock = " hh:mm:ss" if isinstance(value, datetime) else ""
         return value, {**look, "num_format": f"dd/mm/yyyy{clock}"}
