@@ -23,6 +23,7 @@ test_packages=(
   radosgw ceph-mon ceph-osd                                      # a real S3 server
   tesseract-ocr tesseract-ocr-vie                                # what the demo model is compared with
   pgbouncer                                                      # a pooler before PostgreSQL
+  chromium                                                       # the review page's browser
 )
 
 python=${PYTHON:-}
