@@ -32,7 +32,7 @@ quick: .venv/.ready-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not drill"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not medium and not drill"
 
 lint: .venv/.ready-test
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from tests.store.test_input_vat import made, put
 from workers.cli import main
 
 
+@pytest.mark.medium
 def test_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vinbatch.toml").write_text("[[law.cash_limits]]\nfrom = 2026-05-01\namount = 1_000_000\n")

@@ -22,6 +22,7 @@ def test_f1_is_the_harmonic_mean_and_knows_nothing_from_nothing() -> None:
     assert metrics.share(0, 0) is None
 
 
+@pytest.mark.medium
 @given(st.lists(st.tuples(TEXT.filter(str.strip), TEXT), min_size=1, max_size=6))
 def test_characters_are_counted_wrong_as_jiwer_does(pairs: list[tuple[str, str]]) -> None:
     cleaned = [(truth.strip(), read.strip()) for truth, read in pairs]

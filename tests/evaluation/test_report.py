@@ -218,6 +218,7 @@ def _raw(line: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.medium
 def test_specimens_read_as_printed_are_right_throughout(tmp_path: Path) -> None:
     from pipeline import specimens
     from pipeline.settings import Settings

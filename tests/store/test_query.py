@@ -160,6 +160,7 @@ def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(store: Store,
     assert {(row["five"], row["two"]) for row in rows(_written(store, "csv", sql))} == {("-5", "'=2")}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "xlsx"])
 def test_an_export_is_for_its_owner_alone(filled: Store, tmp_path: Path, format: str) -> None:
     out = tmp_path / f"out.{format}"
@@ -241,6 +242,7 @@ def test_a_folder_becomes_a_dataset_with_a_partition_for_each_job(filled: Store,
     assert filled.export(odd, tmp_path / "lake", "csv").files[0][0].endswith("/part-0.csv")
 
 
+@pytest.mark.medium
 def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
     bucket = moto.bucket()
     settings = SourceSettings(s3_endpoint=moto.endpoint, attempts=1)
@@ -463,6 +465,7 @@ def test_a_superusers_url_is_warned_of_and_so_is_a_missing_role(
         connection.exec_driver_sql("DROP ROLE plain")
 
 
+@pytest.mark.medium
 def test_a_user_who_may_make_no_roles_can_have_a_store(postgres_server: PostgresServer) -> None:
     postgres_server.execute("DROP ROLE IF EXISTS modest")
     postgres_server.execute("CREATE ROLE modest LOGIN")
@@ -487,6 +490,7 @@ ROW_BY_ROW = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("endless", [ENDLESS, ROW_BY_ROW], ids=["at one go", "row by row"])
 def test_a_query_ends_when_its_time_is_over(filled: Store, endless: dict[str, str]) -> None:
     kind = "sqlite" if filled.one_machine else "postgresql"

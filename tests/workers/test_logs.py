@@ -79,6 +79,7 @@ def test_the_driver_logs_each_record_of_a_lane_once_and_says_how_many_are_missin
     ]
 
 
+@pytest.mark.medium
 def test_what_a_lane_logs_names_document_and_page_and_never_what_was_read(bench: Bench) -> None:
     red = bench.pdf("poison.pdf", [(255, 0, 0)])
     missing = str(bench.folder / "missing.png")

@@ -63,12 +63,14 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.medium
 def test_a_lane_works_until_nothing_is_left(bench: Bench) -> None:
     bench.add(*(bench.picture(f"{number}.png", (number, 1, 1)) for number in range(12)))
     report = BenchScheduler(bench).live()
     assert report.documents == {"done": 12} and report.pages == 12 and report.held == 0
 
 
+@pytest.mark.medium
 def test_it_waits_for_the_listing(bench: Bench) -> None:
     scheduler = BenchScheduler(bench)
 
@@ -122,6 +124,7 @@ class OutlivedLeases(BenchScheduler):
         await asyncio.sleep(PATIENCE)
 
 
+@pytest.mark.medium
 def test_a_lane_does_not_take_back_its_own_documents_after_an_outage(bench: Bench) -> None:
     bench.replica.seconds = 4.0
     bench.add(bench.picture("slow.png"))
@@ -131,6 +134,7 @@ def test_a_lane_does_not_take_back_its_own_documents_after_an_outage(bench: Benc
     assert report.late == 0 and report.documents == {"done": 1}
 
 
+@pytest.mark.medium
 def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
     bench.replica.seconds = 600.0
     bench.add(bench.picture("lost.png"))
@@ -149,6 +153,7 @@ def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
     assert bench.states()["lost.png"][0] == "leased"
 
 
+@pytest.mark.medium
 def test_stop_finishes_what_the_model_has_and_gives_the_rest_back(bench: Bench) -> None:
     bench.replica.seconds = 0.5
     bench.add(*(bench.picture(f"{number:02}.png", (number, 1, 1)) for number in range(30)))
@@ -167,6 +172,7 @@ def test_stop_finishes_what_the_model_has_and_gives_the_rest_back(bench: Bench) 
     )
 
 
+@pytest.mark.medium
 def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
     bench.replica.seconds = 600.0
     bench.add(bench.picture("slow.png"))
@@ -181,6 +187,7 @@ def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
     assert bench.replica.answered == 0  # it was not waited for
 
 
+@pytest.mark.medium
 def test_a_suspect_is_worked_on_alone(bench: Bench) -> None:
     uris = [bench.picture(f"{number}.png", (number, 1, 1)) for number in range(6)]
     bench.add(*uris)
@@ -200,6 +207,7 @@ def test_a_suspect_is_worked_on_alone(bench: Bench) -> None:
     assert beside == [1, 1, 1]
 
 
+@pytest.mark.medium
 def test_a_lane_that_cannot_work_gives_everything_back_and_says_why(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
 
@@ -255,6 +263,7 @@ def test_a_store_that_stays_away_ends_the_lane(bench: Bench) -> None:
     assert bench.store.books.counts(bench.job)["leased"] == 0
 
 
+@pytest.mark.medium
 def test_a_lane_whose_source_refuses_everything_stops_and_leaves_the_rest(
     bench: Bench, moto: S3Server
 ) -> None:
