@@ -82,11 +82,11 @@ FROM held, json_to_recordset(CAST(:fields AS json)) AS given(
     page integer, box text, problem text, score double precision, absence text)
 """
 _PUT_CHECKS = """
-INSERT INTO checks (document_id, number, code, passed, severity, message, fields, expected, found)
-SELECT held.id, number, code, passed, severity, message, fields, expected, found
+INSERT INTO checks (document_id, number, code, passed, severity, message, fields, expected, found, suspects)
+SELECT held.id, number, code, passed, severity, message, fields, expected, found, suspects
 FROM held, json_to_recordset(CAST(:checks AS json)) AS given(
     number integer, code text, passed boolean, severity text, message text, fields text, expected text,
-    found text)
+    found text, suspects text)
 """
 _PUT_WITNESSES = """
 INSERT INTO witnesses (document_id, number, field, source, verdict, raw, value, type, page, box)

@@ -179,6 +179,7 @@ def check(number: int, item: Check) -> dict[str, Any]:
         "fields": item.fields,
         "expected": item.expected,
         "found": item.found,
+        "suspects": item.suspects,
     }
 
 
@@ -191,6 +192,7 @@ def check_from(row: Row) -> Check:
         tuple(json.loads(row["fields"])),
         row["expected"],
         row["found"],
+        None if row["suspects"] is None else tuple(json.loads(row["suspects"])),
     )
 
 

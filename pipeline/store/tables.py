@@ -252,6 +252,7 @@ checks = Table(
     Column("fields", Text, nullable=False),  # JSON list of paths
     Column("expected", Text),
     Column("found", Text),
+    Column("suspects", Text),  # JSON list of those paths that one change would mend; NULL: all of them
 )
 
 # What questions over many invoices ask of each: made from its record, and made anew when the rules change.

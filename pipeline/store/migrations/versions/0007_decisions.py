@@ -14,6 +14,7 @@ def upgrade() -> None:
     for table, column in (
         ("fields", sa.Column("score", sa.Float(53))),
         ("fields", sa.Column("absence", sa.Text)),
+        ("checks", sa.Column("suspects", sa.Text)),
         ("extractions", sa.Column("score", sa.Float(53))),
         ("extractions", sa.Column("tier", sa.Text)),
         ("extractions", sa.Column("calibration", sa.BigInteger)),
