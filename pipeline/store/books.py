@@ -186,7 +186,7 @@ def _with_other_parts(job: Job) -> tuple[ColumnElement[bool], ...]:
 
 
 def _undecided_otherwise(job: Job) -> tuple[ColumnElement[bool], ...]:
-    """Rejected, or with a kept reading, and no decision stands; or a decision stands, and no reading is kept."""
+    """Rejected, or with a kept reading, and no decision stands; or one stands, and no reading is kept."""
     stands = exists().where(decisions.c.document_id == documents.c.id, decisions.c.undone_at.is_(None))
     kept = exists().where(readings.c.document_id == documents.c.id)
     rejected = and_(documents.c.state == "quarantined", documents.c.reason == Reason.rejected)

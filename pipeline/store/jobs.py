@@ -116,8 +116,8 @@ class Jobs:
                 raise UsageError(str(error)) from error
         if spec.hash != row["schema_hash"]:
             raise UsageError(
-                f"schema {row['schema']} has been changed since job {row['name']} began; run the same sources "
-                "under another --job name: where only rules have changed, no page is read again"
+                f"schema {row['schema']} has been changed since job {row['name']} began; run the same "
+                "sources under another --job name: where only rules have changed, no page is read again"
             )
         self._specs[job_id] = spec
         return spec
