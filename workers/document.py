@@ -22,12 +22,13 @@ from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, Store
 from workers import endings
-from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, TooLarge
+from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
+from workers.replica_handle import ReplicaHandle
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
@@ -231,6 +232,7 @@ class Attempt:
         while True:
             try:
                 async with lane.isolation.exclusive() if alone else lane.isolation.shared():
+                    lane.report.calls += 1
                     generation = await lane.replica.generate(request)
             except ReplicaLost as error:
                 result = reading.lost(number, error, alone=alone)
@@ -240,6 +242,7 @@ class Attempt:
             else:
                 result = reading.answered(generation)
                 lane.report.pages += 1
+                lane.report.answers += 1
                 lane.report.tokens += len(generation.spans)
                 break
         await self._keep(result)

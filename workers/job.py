@@ -126,11 +126,11 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
 @contextmanager
 def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
     """The lanes of the job, each with a place in the cluster, none at work yet."""
-    from workers.lanes import placed  # with Ray, which a run that finds everything done need not wait for
-
     request, store = driver.request, driver.store
     lane = request.settings.lane
     with cluster.joined(request.address, request.replicas or 1, lane, reporter.print_line) as check:
+        from workers.lanes import placed  # with Ray, which has started meanwhile where it is our own
+
         machines = cluster.nodes()
         if store.one_machine and len({machine.address for machine in machines}) > 1:
             raise UsageError(

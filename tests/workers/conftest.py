@@ -20,11 +20,11 @@ from pipeline.records import Document, DocumentRef, Failure, Generation, Request
 from pipeline.settings import Settings, load
 from pipeline.store import Job, Lease, Store
 from tests.servers.starting import PATIENCE
-from workers.actors import ReaderLost, ReaderPool
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport
 from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, Reader, TooLarge, recipe
+from workers.reader_handle import ReaderLost, ReaderPool
 
 FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
 SCHEMA = '''

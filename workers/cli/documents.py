@@ -252,7 +252,8 @@ def print_outcome(outcome: Outcome) -> None:
     sums = " + ".join(f"{number} {name}" for name, number in (*ended, *left))
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
-    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
+    calls = "" if last.calls_a_page is None else f", {last.calls_a_page:.3f} model calls a page"
+    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens{calls}")
     if outcome.left_out:
         lines.append(left_out)
     if outcome.listing_failed is not None:

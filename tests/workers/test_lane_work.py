@@ -17,18 +17,18 @@ from tests.servers.starting import PATIENCE
 from tests.workers.conftest import FACTS, Bench
 from workers.document import Lane
 from workers.lane import LaneBroken, LaneReport
+from workers.lane_work import LaneWork
 from workers.reader import recipe
-from workers.scheduler import Scheduler
 
 
-class BenchScheduler(Scheduler):
+class BenchLane(LaneWork):
     """A scheduler whose readers and replica are the bench's."""
 
     def __init__(self, bench: Bench, **changes: Any) -> None:
         lane = bench.settings.lane.model_copy(update=changes)
         settings = bench.settings.model_copy(update={"lane": lane})
         job = bench.lane_job
-        super().__init__("lane-0", type(job)(**{**_fields(job), "settings": settings}))
+        super().__init__("lane-0", type(job)(**{**_fields(job), "settings": settings}), bench.lane().replica)
         self._bench = bench
 
     async def _start(self) -> Lane:
@@ -66,13 +66,13 @@ async def until(condition: Callable[[], Any]) -> None:
 @pytest.mark.medium
 def test_a_lane_works_until_nothing_is_left(bench: Bench) -> None:
     bench.add(*(bench.picture(f"{number}.png", (number, 1, 1)) for number in range(12)))
-    report = BenchScheduler(bench).live()
+    report = BenchLane(bench).live()
     assert report.documents == {"done": 12} and report.pages == 12 and report.held == 0
 
 
 @pytest.mark.medium
 def test_it_waits_for_the_listing(bench: Bench) -> None:
-    scheduler = BenchScheduler(bench)
+    scheduler = BenchLane(bench)
 
     async def list_slowly() -> None:
         await until(lambda: scheduler._report.state == "working")
@@ -88,7 +88,7 @@ def test_it_waits_for_what_another_lane_holds_and_takes_it_over(bench: Bench) ->
     bench.add(bench.picture("orphan.png"))
     started = time.monotonic()  # before the claim, however long that takes
     bench.store.ledger.claim(bench.job, "a lane that dies", 1, lease_seconds=1.0)
-    assert BenchScheduler(bench).live().documents == {"done": 1}
+    assert BenchLane(bench).live().documents == {"done": 1}
     assert time.monotonic() - started >= 1.0
 
 
@@ -96,7 +96,7 @@ def test_it_waits_for_what_another_lane_holds_and_takes_it_over(bench: Bench) ->
 def test_leases_are_renewed(bench: Bench) -> None:
     bench.replica.seconds = 600.0
     bench.add(bench.picture("slow.png"))
-    scheduler = BenchScheduler(bench, lease_seconds=4.0, grace_seconds=0.1)
+    scheduler = BenchLane(bench, lease_seconds=4.0, grace_seconds=0.1)
     ends: list[Any] = []
 
     async def watch() -> None:
@@ -117,7 +117,7 @@ def test_leases_are_renewed(bench: Bench) -> None:
     assert ends[1] > ends[0]
 
 
-class OutlivedLeases(BenchScheduler):
+class OutlivedLeases(BenchLane):
     """As after a store that was away for longer than a lease: the claims come first."""
 
     async def _renew(self) -> None:
@@ -138,7 +138,7 @@ def test_a_lane_does_not_take_back_its_own_documents_after_an_outage(bench: Benc
 def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
     bench.replica.seconds = 600.0
     bench.add(bench.picture("lost.png"))
-    scheduler = BenchScheduler(bench, lease_seconds=0.6)
+    scheduler = BenchLane(bench, lease_seconds=0.6)
 
     async def steal() -> None:
         await until(lambda: scheduler._held)
@@ -157,7 +157,7 @@ def test_work_whose_lease_is_lost_is_dropped(bench: Bench) -> None:
 def test_stop_finishes_what_the_model_has_and_gives_the_rest_back(bench: Bench) -> None:
     bench.replica.seconds = 0.5
     bench.add(*(bench.picture(f"{number:02}.png", (number, 1, 1)) for number in range(30)))
-    scheduler = BenchScheduler(bench, grace_seconds=20, pages_in_flight=4)
+    scheduler = BenchLane(bench, grace_seconds=20, pages_in_flight=4)
 
     async def stop() -> None:
         await until(lambda: scheduler._report.pages >= 2)
@@ -176,7 +176,7 @@ def test_stop_finishes_what_the_model_has_and_gives_the_rest_back(bench: Bench) 
 def test_stop_gives_back_what_takes_too_long(bench: Bench) -> None:
     bench.replica.seconds = 600.0
     bench.add(bench.picture("slow.png"))
-    scheduler = BenchScheduler(bench, grace_seconds=0.4)
+    scheduler = BenchLane(bench, grace_seconds=0.4)
 
     async def stop() -> None:
         await until(lambda: bench.replica.most_beside)
@@ -193,7 +193,7 @@ def test_a_suspect_is_worked_on_alone(bench: Bench) -> None:
     bench.add(*uris)
     bench.store.ledger.claim(bench.job, "a lane that dies", 3, lease_seconds=0.01)
     time.sleep(0.05)
-    scheduler = BenchScheduler(bench)
+    scheduler = BenchLane(bench)
     beside: list[int] = []
     hold = scheduler._hold
 
@@ -216,14 +216,14 @@ def test_a_lane_that_cannot_work_gives_everything_back_and_says_why(bench: Bench
 
     bench.replica.generate = generate  # type: ignore[method-assign, assignment]
     with pytest.raises(LaneBroken, match="no process stays alive"):
-        BenchScheduler(bench).live()
+        BenchLane(bench).live()
     assert bench.states() == {"one.png": ("pending", None)}
 
 
 @pytest.mark.slow
 def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
-    scheduler = BenchScheduler(bench)
+    scheduler = BenchLane(bench)
     troubles: list[str | None] = []
 
     async def interrupt() -> None:
@@ -247,7 +247,7 @@ def test_a_store_that_is_away_is_waited_for(bench: Bench) -> None:
 @pytest.mark.slow
 def test_a_store_that_stays_away_ends_the_lane(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
-    scheduler = BenchScheduler(bench, patience_seconds=0.3)
+    scheduler = BenchLane(bench, patience_seconds=0.3)
 
     async def interrupt() -> None:
         await until(lambda: scheduler._report.state == "working")
@@ -271,7 +271,7 @@ def test_a_lane_whose_source_refuses_everything_stops_and_leaves_the_rest(
     bench.add(*(f"s3://there-is-no-such-bucket/{number}.png" for number in range(40)))
     source = bench.settings.source.model_copy(update={"s3_endpoint": moto.endpoint})
     bench.use(bench.settings.model_copy(update={"source": source}))
-    report = BenchScheduler(bench, refusals=6).live()
+    report = BenchLane(bench, refusals=6).live()
     assert report.refused is not None and report.refused.startswith("6 documents in a row were refused")
     assert "the bucket does not exist" in report.refused and "--reason bucket_missing" in report.refused
     counts = bench.store.books.counts(bench.job)
@@ -287,5 +287,5 @@ def test_a_lane_whose_source_refuses_everything_stops_and_leaves_the_rest(
         copied = {"Bucket": gone, "Key": "one.png"}
         moto.client().copy_object(Bucket="there-is-no-such-bucket", Key=f"{number}.png", CopySource=copied)
     assert bench.store.failures.retry(bench.job, reason="bucket_missing") == counts["quarantined"]
-    assert BenchScheduler(bench).live().refused is None
+    assert BenchLane(bench).live().refused is None
     assert bench.store.books.counts(bench.job)["done"] == 40

@@ -1,4 +1,4 @@
-"""The actors of a lane as its scheduler calls them: one replica and its readers, each kept alive."""
+"""The readers of a lane as its scheduler calls them, each kept alive."""
 
 from __future__ import annotations
 
@@ -11,64 +11,23 @@ from typing import Any
 
 import ray
 
-from pipeline.errors import ReplicaLost, Transient
-from pipeline.keys import ModelFacts
-from pipeline.records import Failure, Generation, PageRecord
-from workers.lane import LaneBroken, LaneJob
+from pipeline.errors import Transient
+from pipeline.records import Failure, PageRecord
+from workers.lane import LaneJob
 from workers.reader import FETCHES, DrawnPage, Fetched, Reader, TooLarge
-from workers.replica import Health, Replica
-from workers.supervisor import Actor, Ref, Supervisor
-
-_STARTS = 3  # of one process that dies before it is ready, until its lane gives up
+from workers.replica_handle import ReplicaHandle
+from workers.supervisor import STARTS, Actor, Ref, Supervisor
 
 
 class ReaderLost(Transient):
     """The reader that had the document is gone."""
 
 
-class ReplicaHandle(Supervisor):
-    """The lane's model. The methods raise ReplicaLost when it dies."""
-
-    def __init__(self, job: LaneJob) -> None:
-        super().__init__("replica", lambda: start_replica(job), ReplicaLost, _STARTS)
-        self._stall_seconds = job.settings.lane.stall_seconds
-        self._facts: ModelFacts | None = None
-
-    async def prepare(self, actor: Actor) -> None:
-        await actor.ignore_sigterm.remote()
-        facts = await actor.load.remote()
-        if self._facts is not None and facts != self._facts:  # the lane's keys are for the one before
-            raise LaneBroken(f"the replica came back as another: {facts.numerics}")
-        self._facts = facts
-        self.progressed()
-
-    async def facts(self) -> ModelFacts:
-        """Of the model, once it is loaded."""
-        async with self.alive():
-            if self._facts is None:
-                raise RuntimeError("the replica is loaded and gave no facts")
-            return self._facts
-
-    async def generate(self, request: Ref) -> Generation:
-        """One page's answer, however long the queue."""
-        async with self.alive() as replica:
-            answer: Generation = await replica.generate.remote(request)
-            return answer
-
-    async def health(self) -> Health:
-        """Also replaces a replica whose engine stands still."""
-        async with self.alive(self._stall_seconds) as replica:
-            health: Health = await replica.health.remote()
-            if health.still_seconds > self._stall_seconds:
-                self.replace(replica, f"its engine has stood still for {health.still_seconds:.0f} s")
-            return health
-
-
 class ReaderHandle(Supervisor):
     """One reader. The methods are those of `workers.reader.Reader`, and raise ReaderLost when it dies."""
 
     def __init__(self, job: LaneJob, replica: ReplicaHandle) -> None:
-        super().__init__("reader", lambda: start_reader(job), ReaderLost, _STARTS)
+        super().__init__("reader", lambda: start_reader(job), ReaderLost, STARTS)
         self._stall_seconds = job.settings.lane.stall_seconds
         self._replica = replica
 
@@ -127,15 +86,6 @@ class ReaderPool:
     def next(self) -> ReaderHandle:
         """The reader whose turn it is to fetch a document."""
         return next(self._round)
-
-
-def start_replica(job: LaneJob) -> Actor:
-    """In the caller's placement group, which has reserved the CPUs for all of the lane."""
-    # All pages of the lane, and questions after its health.
-    concurrency = job.settings.lane.pages_in_flight + 16
-    options: dict[str, Any] = {"num_cpus": 0, "num_gpus": job.gpus, "max_concurrency": concurrency}
-    actor: Any = ray.remote(**options)(Replica)
-    return actor.remote(job.model, job.settings.engine, job.schema)
 
 
 def start_reader(job: LaneJob) -> Actor:
