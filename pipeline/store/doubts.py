@@ -23,6 +23,7 @@ _INDEX = re.compile(r"\[([0-9]+)\]")
 class Doubt:
     """One value of a document, or the document itself where `field` is None, that nobody has decided yet.
 
+    document    its id in the store
     field       its path, as the reading names it
     label       what the schema calls it, in Vietnamese
     kind        of the column that it stands in: "decimal", "date" …
@@ -31,6 +32,7 @@ class Doubt:
     key         of the value as it is, see `key`
     """
 
+    document: int | None
     uri: str
     field: str | None
     label: str
@@ -99,8 +101,20 @@ def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterat
     if whole or extraction.state == "partial":
         why = "; ".join((*_sentences(whole), *_unread(extraction)))
         mark = key(job.name, found.uri, None, value_of(found, None))
-        score = extraction.score
-        yield Doubt(found.uri, None, "Cả tài liệu", "text", None, None, score, calibrated, None, why, mark)
+        yield Doubt(
+            found.id,
+            found.uri,
+            None,
+            "Cả tài liệu",
+            "text",
+            None,
+            None,
+            extraction.score,
+            calibrated,
+            None,
+            why,
+            mark,
+        )
     fields = {field.path: field for field in extraction.fields}
     testimony: dict[str, list[Testimony]] = {}
     for item in extraction.testimony:
@@ -111,6 +125,7 @@ def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterat
         why = "; ".join((*_sentences(accused[path]), *_said(testimony.get(path, ()))))
         one = called(path, known)
         yield Doubt(
+            found.id,
             found.uri,
             path,
             one.label,

@@ -204,6 +204,7 @@ class StoredExtraction:
     parts: tuple[Part, ...] = ()  # its files, where they are several
     decisions: tuple[Decision, ...] = ()
     before: Extraction | None = None  # None: nobody decided anything
+    id: int | None = None  # of the document, in the store
 
     @property
     def reading(self) -> Extraction:

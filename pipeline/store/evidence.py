@@ -48,8 +48,9 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Of one document: codes of the checks that failed, its score, and its fields as the record has them."""
+    """Of one document: its id, codes of checks that failed, its score, its fields as the record has them."""
 
+    document: int
     reasons: str
     score: float | None
     calibrated: bool
@@ -71,14 +72,15 @@ def reasons(codes: Iterable[str]) -> str:
 
 
 class Beside:
-    """The rows of one view with what is known beside its values.
+    """The rows of one view, given as they are in it, with what is known beside its values.
 
+    They may be read once, for as long as the connection is open.
     names, kinds, labels   of the columns; a label is Vietnamese, "" where the job's schema gave none
     confidence             of each value's column, the column of its confidence
     """
 
-    def __init__(self, view: View, plain: Rows) -> None:
-        self._view, self._plain = view, plain
+    def __init__(self, view: View, plain: Rows, connection: Connection, job: Job) -> None:
+        self._view, self._plain, self._connection, self._job = view, plain, connection, job
         told = (views.SOURCES, views.WITNESSES, views.SIGNATURE)
         self._values = tuple(column for column in view.columns if column.path not in told)
         self._signed = tuple(column for column in view.columns if column.path == views.SIGNATURE)
@@ -110,16 +112,20 @@ class Beside:
         told = first + count + len(self._signed)
         return {first + i: told + i * len(_OF_VALUE) for i in range(count)}
 
-    def rows(self, connection: Connection, job: Job) -> Iterator[tuple[Any, ...]]:
-        """The rows, for as long as the connection of those without is open."""
+    def rows(self) -> Rows:
+        return Rows(self.names, (row for _, row in self.numbered()), self.kinds)
+
+    def numbered(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """The rows, each with its document's id."""
         uri = self._plain.columns.index("document_uri")
         known: dict[str, Known] = {}
         for chunk in batches(self._plain, _CHUNK):
             wanted = dict.fromkeys(row[uri] for row in chunk)
             known = {name: known[name] for name in wanted if name in known}  # of long lists, which go on
-            known |= of(connection, job, [name for name in wanted if name not in known], self._view)
+            more = [name for name in wanted if name not in known]
+            known |= of(self._connection, self._job, more, self._view)
             for row in chunk:
-                yield self._row(row, known[row[uri]])
+                yield known[row[uri]].document, self._row(row, known[row[uri]])
 
     def _row(self, row: Sequence[Any], known: Known) -> tuple[Any, ...]:
         named = dict(zip(self._plain.columns, row, strict=True))
@@ -181,6 +187,7 @@ def of(connection: Connection, job: Job, uris: Sequence[str], view: View) -> dic
     decided = readings.standing(connection, ids)
     return {
         row.uri: Known(
+            row.id,
             reasons(failed[row.id]),
             row.score,
             row.calibration is not None,

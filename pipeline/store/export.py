@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.store.xlsx import Book
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
+REVIEW_URL = "http://127.0.0.1:8760"  # where `vinbatch review` serves unless told otherwise
 _FIXED = ("document_uri", "job", "state")
 
 
@@ -49,7 +50,7 @@ def export(
     plain: bool = False,
     raw: bool = False,
     bom: bool = True,
-    review_url: str | None = None,
+    review_url: str = REVIEW_URL,
     settings: SourceSettings | None = None,
 ) -> Exported:
     """Writes a job's results: csv, jsonl, parquet or xlsx, by the ending of `out` unless `format` says so.
@@ -98,13 +99,17 @@ class _Written:
         self._put(name, write)
 
     def add_view(self, view: View, *, plain: bool) -> None:
-        shown = _plain_view if plain else _view
+        named = not self._target.parts
 
         def write(file: IO[bytes]) -> int:
-            with shown(self._db, self._job, view, named=not self._target.parts) as (rows, _):
+            with _beside(self._db, self._job, view, named=named) as beside:
+                return self._rows(beside.rows(), file)
+
+        def write_plain(file: IO[bytes]) -> int:
+            with _view(self._db, self._job, view, named=named) as (rows, _):
                 return self._rows(rows, file)
 
-        self.add(view, write)
+        self.add(view, write_plain if plain else write)
 
     def add_rows(self, name: str, rows: Rows) -> None:
         self._put(self._target.beside(name), lambda file: self._rows(rows, file))
@@ -145,9 +150,7 @@ class _Target:
 
 
 @contextmanager
-def _plain_view(
-    db: Database, job: Job, view: View, *, named: bool = True
-) -> Iterator[tuple[Rows, Connection]]:
+def _view(db: Database, job: Job, view: View, *, named: bool = True) -> Iterator[tuple[Rows, Connection]]:
     """The job's rows of one view, typed, in the order of the documents' URIs; `named` by job."""
     kinds: dict[str, str] = {name: "text" for name in _FIXED if named or name != "job"}
     if view.list_path is not None:
@@ -162,11 +165,10 @@ def _plain_view(
 
 
 @contextmanager
-def _view(db: Database, job: Job, view: View, *, named: bool = True) -> Iterator[tuple[Rows, Beside]]:
-    """The same rows with what is known beside their values, laid out as the second one says."""
-    with _plain_view(db, job, view, named=named) as (plain, connection):
-        beside = Beside(view, plain)
-        yield Rows(beside.names, beside.rows(connection, job), beside.kinds), beside
+def _beside(db: Database, job: Job, view: View, *, named: bool = True) -> Iterator[Beside]:
+    """The same rows with what is known beside their values."""
+    with _view(db, job, view, named=named) as (rows, connection):
+        yield Beside(view, rows, connection, job)
 
 
 def _doubts(db: Database, job: Job) -> Iterator[Doubt]:
@@ -180,7 +182,7 @@ def _to_check(db: Database, job: Job) -> Rows:
     return Rows(to_check.NAMES, map(to_check.row, _doubts(db, job)), {})
 
 
-def _xlsx(db: Database, job: Job, file: IO[bytes], *, plain: bool, review_url: str | None) -> int:
+def _xlsx(db: Database, job: Job, file: IO[bytes], *, plain: bool, review_url: str) -> int:
     """A sheet a view; unless `plain`, also what is to be checked. Returns the number of documents."""
     from pipeline.store import workbook, xlsx
 
@@ -189,19 +191,19 @@ def _xlsx(db: Database, job: Job, file: IO[bytes], *, plain: bool, review_url: s
             numbers = [_plain_sheet(db, job, view, book) for view in job.views]
             return numbers[0]
         documents, *lists = job.views
-        with _view(db, job, documents) as (rows, beside):
-            sheet = workbook.ViewSheet(book, documents.name, beside, job, review_url, linked=True)
-            checked = workbook.ToCheck(book, job, review_url)
-            number = sheet.add(rows)
+        with _beside(db, job, documents) as beside:
+            sheet = workbook.ViewSheet(book, documents.name, beside, review_url, linked=True)
+            checked = workbook.ToCheck(book, review_url)
+            number = sheet.fill()
         for doubt in _doubts(db, job):
             checked.add(doubt)
         for view in lists:
-            with _view(db, job, view) as (rows, beside):
-                workbook.ViewSheet(book, view.name, beside, job, review_url, linked=False).add(rows)
+            with _beside(db, job, view) as beside:
+                workbook.ViewSheet(book, view.name, beside, review_url, linked=False).fill()
         workbook.add_legend(book, job)
     return number
 
 
 def _plain_sheet(db: Database, job: Job, view: View, book: Book) -> int:
-    with _plain_view(db, job, view) as (rows, _):
+    with _view(db, job, view) as (rows, _):
         return book.add(view.name, rows)

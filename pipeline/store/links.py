@@ -12,9 +12,9 @@ def of_file(uri: str) -> str | None:
     return f"file://{_readable(uri.partition('!/')[0])}"
 
 
-def of_review(base: str, job: str, uri: str) -> str:
-    """The document's page where `vinbatch review` serves at `base`."""
-    return f"{base.rstrip('/')}/document?job={quote(job, safe='')}&uri={quote(uri, safe='/')}"
+def of_review(base: str, document: int) -> str:
+    """The page of a document, by its id in the store, where `vinbatch review` serves at `base`."""
+    return f"{base.rstrip('/')}/documents/{document}"
 
 
 def _readable(path: str) -> str:

@@ -8,7 +8,7 @@ locked but the cells for the correction and the ruling.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.store import links, to_check
@@ -46,41 +46,39 @@ def band(confidence: float | None, source: str | None = None) -> Looks | None:
 class ViewSheet:
     """A view's sheet, each value in the colour of its confidence; what is known beside it can be folded away.
 
-    `linked`: behind a document's name are links to its file and, where `review_url` is known, its page.
+    `linked`: behind a document's name are links to its file and to its page in the review.
     """
 
-    def __init__(
-        self, book: Book, name: str, beside: Beside, job: Job, review_url: str | None, *, linked: bool
-    ) -> None:
-        self._beside, self._job, self._review_url, self._linked = beside, job, review_url, linked
+    def __init__(self, book: Book, name: str, beside: Beside, review_url: str, *, linked: bool) -> None:
+        self._beside, self._review_url, self._linked = beside, review_url, linked
         heads = _behind(beside.names, tuple(_LINKS) if linked else ())
         labels = _behind(beside.labels, tuple(_LINKS.values()) if linked else ())
         self._sheet = book.sheet(name, heads, labels, frozen=1)
         more = len(_LINKS) if linked else 0
         self._sheet.fold(more + i for first in beside.confidence.values() for i in range(first, first + 3))
 
-    def add(self, rows: Iterable[Sequence[Any]]) -> int:
-        """Returns their number."""
+    def fill(self) -> int:
+        """Writes all rows. Returns their number."""
         total = 0
-        for row in rows:
-            self._add(row)
+        for document, row in self._beside.numbered():
+            self._add(document, row)
             total += 1
         return total
 
-    def _add(self, row: Sequence[Any]) -> None:
+    def _add(self, document: int, row: Sequence[Any]) -> None:
         looks: list[Looks | None] = [None] * len(row)
         for value, confidence in self._beside.confidence.items():
             looks[value] = band(row[confidence], row[confidence + 1])
             looks[confidence] = _PROBABILITY
-        cells = _linked(row[0], self._job, self._review_url) if self._linked else ()
+        cells = _linked(row[0], document, self._review_url) if self._linked else ()
         self._sheet.append(_behind(row, cells), _behind(looks, [None] * len(cells)))
 
 
 class ToCheck:
     """The sheet of what a person should look at."""
 
-    def __init__(self, book: Book, job: Job, review_url: str | None) -> None:
-        self._job, self._review_url = job, review_url
+    def __init__(self, book: Book, review_url: str) -> None:
+        self._review_url = review_url
         heads = _behind(to_check.NAMES, tuple(_LINKS))
         labels = _behind(tuple(to_check.COLUMNS.values()), tuple(_LINKS.values()))
         self._sheet = book.sheet(to_check.SHEET, heads, labels, frozen=1, protected=True)
@@ -97,7 +95,7 @@ class ToCheck:
             "ruling": _TO_FILL,
         }
         looks = [known.get(name) for name in to_check.NAMES]
-        cells = _linked(doubt.uri, self._job, self._review_url)
+        cells = _linked(doubt.uri, doubt.document, self._review_url)
         self._sheet.append(_behind(to_check.row(doubt), cells), _behind(looks, [None] * len(cells)))
 
 
@@ -121,6 +119,6 @@ def _behind(row: Sequence[Any], cells: Sequence[Any]) -> tuple[Any, ...]:
     return (*row[:1], *cells, *row[1:])
 
 
-def _linked(uri: str, job: Job, review_url: str | None) -> tuple[Link, Link]:
-    review = None if review_url is None else links.of_review(review_url, job.name, uri)
+def _linked(uri: str, document: int | None, review_url: str) -> tuple[Link, Link]:
+    review = None if document is None else links.of_review(review_url, document)
     return Link(links.of_file(uri), "mở"), Link(review, "xem")

@@ -139,7 +139,7 @@ def test_a_workbook_is_for_people(store: Store, june: Job, tmp_path: Path) -> No
     assert (total.value, total.number_format) == (30000, "#,##0")
     assert (day.value.date(), day.number_format) == (date(2026, 5, 1), "dd/mm/yyyy")
     assert sheet.cell(a, heads["file"]).value == '=HYPERLINK("file:///in/a","mở")'
-    assert "127.0.0.1:8000/document?" in sheet.cell(a, heads["review"]).value
+    assert "http://127.0.0.1:8000/documents/" in sheet.cell(a, heads["review"]).value
     assert sheet.column_dimensions["A"].width > 10
 
 

@@ -107,9 +107,8 @@ def export(
         typer.Option("--no-bom", help="CSV without the mark by which Excel knows UTF-8; --raw has none."),
     ] = False,
     review_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where `vinbatch review` serves, for the links of a workbook."),
-    ] = None,
+        str, typer.Option(metavar="URL", help="Where `vinbatch review` serves, for the links of a workbook.")
+    ] = "http://127.0.0.1:8760",
     image_url: Annotated[
         str | None,
         typer.Option(
