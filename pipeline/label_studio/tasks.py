@@ -62,7 +62,7 @@ def _region(field: Field, found: StoredExtraction, job: Job, page: PageResult) -
     assert field.box is not None
     left, top, right, bottom = (100 * side for side in field.box)
     place = {"x": left, "y": top, "width": right - left, "height": bottom - top, "rotation": 0}
-    sure = evidence.confidence(field, calibrated=found.extraction.calibration is not None)
+    sure = evidence.confidence(field, calibrated=found.extraction.score is not None)
     shared = {
         "id": doubts.key(job.name, found.uri, field.path, doubts.value_of(found, field.path)),
         "to_name": IMAGE,

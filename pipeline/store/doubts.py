@@ -96,7 +96,7 @@ def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterat
     extraction = found.extraction
     if extraction.state == "done":
         return
-    calibrated = extraction.calibration is not None
+    calibrated = extraction.score is not None
     whole, accused = _accused(found)
     if whole or extraction.state == "partial":
         why = "; ".join((*_sentences(whole), *_unread(extraction)))

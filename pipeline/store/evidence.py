@@ -162,7 +162,7 @@ def _of_value(column: Column, item: str | None, known: Known) -> tuple[float | N
 def of(connection: Connection, job: Job, uris: Sequence[str], view: View) -> dict[str, Known]:
     """What is known of these documents, with the fields that the view shows."""
     query = (
-        select(documents.c.id, documents.c.uri, extractions.c.score, extractions.c.calibration)
+        select(documents.c.id, documents.c.uri, extractions.c.score)
         .join_from(documents, extractions)
         .where(documents.c.job_id == job.id, documents.c.uri.in_(uris))
     )
@@ -190,7 +190,7 @@ def of(connection: Connection, job: Job, uris: Sequence[str], view: View) -> dic
             row.id,
             reasons(failed[row.id]),
             row.score,
-            row.calibration is not None,
+            row.score is not None,
             {field.path: field for field in decided_fields(inner[row.id], decided.get(row.id, ()))},
         )
         for row in found

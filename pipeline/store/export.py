@@ -20,6 +20,7 @@ from pipeline.store.database import Database
 from pipeline.store.doubts import Doubt
 from pipeline.store.entities import Job, View
 from pipeline.store.evidence import Beside
+from pipeline.store.failures import Failures
 from pipeline.store.jobs import Jobs
 from pipeline.store.query import Rows
 from pipeline.store.results import Results
@@ -200,6 +201,8 @@ def _xlsx(db: Database, job: Job, file: IO[bytes], *, plain: bool, review_url: s
         for view in lists:
             with _beside(db, job, view) as beside:
                 workbook.ViewSheet(book, view.name, beside, review_url, linked=False).fill()
+        whole = (item for item in Failures(db).each(job) if item.failure.page is None)
+        workbook.add_not_read(book, whole)
         workbook.add_legend(book, job)
     return number
 

@@ -50,7 +50,7 @@ def _told(found: StoredExtraction) -> dict[str, Any]:
 def _known(found: StoredExtraction) -> dict[str, Any]:
     """How sure document and values are, on which scale, and why a person should look."""
     extraction = found.extraction
-    calibrated = extraction.calibration is not None
+    calibrated = extraction.score is not None
     failed = (check.code for check in extraction.checks if not check.passed and check.severity != "info")
     fields = {
         field.path: {

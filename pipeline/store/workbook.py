@@ -8,12 +8,12 @@ locked but the cells for the correction and the ruling.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.store import links, to_check
 from pipeline.store.doubts import Doubt
-from pipeline.store.entities import Job
+from pipeline.store.entities import FailedItem, Job
 from pipeline.store.evidence import Beside
 from pipeline.store.xlsx import Book, Link, Looks
 
@@ -97,6 +97,14 @@ class ToCheck:
         looks = [known.get(name) for name in to_check.NAMES]
         cells = _linked(doubt.uri, doubt.document, self._review_url)
         self._sheet.append(_behind(to_check.row(doubt), cells), _behind(looks, [None] * len(cells)))
+
+
+def add_not_read(book: Book, failed: Iterable[FailedItem]) -> None:
+    """The documents that have no result, with the reason: none is left out in silence."""
+    labels = ("Tài liệu", "Lý do", "Giải thích")
+    sheet = book.sheet("not read", ("document_uri", "reason", "message"), labels, frozen=1)
+    for item in failed:
+        sheet.append((item.uri, str(item.failure.reason), item.failure.message))
 
 
 def add_legend(book: Book, job: Job) -> None:

@@ -25,7 +25,7 @@ from tests.store import sheets
 def scored(read: Extraction, **scores: float) -> Extraction:
     """The reading under a calibration."""
     fields = tuple(replace(field, score=scores.get(field.path, 0.97)) for field in read.fields)
-    return replace(read, fields=fields, score=0.8, tier="scan", calibration=1)
+    return replace(read, fields=fields, score=0.8, tier="scan")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def fill(cell: Any) -> str | None:
 def test_a_workbook_is_for_people(store: Store, june: Job, tmp_path: Path) -> None:
     store.export(june, tmp_path / "out.xlsx", review_url="http://127.0.0.1:8000/")
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
-    assert book.sheetnames == ["receipt_v1", "to check", "receipt_v1_lines", "legend"]
+    assert book.sheetnames == ["receipt_v1", "to check", "receipt_v1_lines", "not read", "legend"]
     sheet = book["receipt_v1"]
     heads = {cell.value: cell.column for cell in sheet[1]}
     assert (

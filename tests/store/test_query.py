@@ -314,7 +314,9 @@ def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
     assert exported.files == ((f"{tmp_path}/out.xlsx", 2),)
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
     lists = ["invoice_v1_lines", "invoice_v1_each_fee", "invoice_v1_by_rate"]
-    assert book.sheetnames == ["invoice_v1", "to check", *lists, "legend"]
+    assert book.sheetnames == ["invoice_v1", "to check", *lists, "not read", "legend"]
+    unread = [[cell.value for cell in row] for row in book["not read"].iter_rows(min_row=3)]
+    assert unread == [["/in/c", "pdf_damaged", "bad"]]
     header, _, first, second = book["invoice_v1"].iter_rows()
     columns = [cell.value for cell in header]
     number, total, day = (columns.index(name) for name in ("number", "total", "issue_date"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.errors import UsageError
+from pipeline.printable import command
 from workers import screen
 from workers.cli import options
 from workers.cli.options import JobName, StoreUrl
@@ -120,7 +121,8 @@ def _summary(planned: Plan, refused: int, batch: str, job: Job, *, apply: bool) 
         return counts
     if not apply:
         return f"{counts}; nothing is changed yet: add --apply"
-    return f"{counts}; applied as {batch} (vinbatch corrections --job {job.name} --undo {batch})"
+    back = command(("vinbatch", "corrections", "--job", job.name, "--undo", batch))
+    return f"{counts}; applied as {batch}; to take it back: {back}"
 
 
 COMMANDS = (corrections,)
