@@ -81,7 +81,7 @@ def decided_fields(fields: Sequence[Field], decisions: Sequence[Decision]) -> tu
             continue
         decision = last.get(field.path)
         if decision is not None:
-            field = _decided(field, decision)
+            field = as_decided(field, decision)
         elif field.path in kept and kept[field.path] != field.value:
             field = replace(field, raw=None, value=kept[field.path], source="review", problem=None)
         if field.path in _counts(out):
@@ -258,7 +258,8 @@ def _kept_by_whole(last: Mapping[str | None, Decision]) -> Mapping[str, Any]:
     return whole.was if whole is not None and isinstance(whole.was, Mapping) else {}
 
 
-def _decided(field: Field, decision: Decision) -> Field:
+def as_decided(field: Field, decision: Decision) -> Field:
+    """A field with what a person decided of it."""
     match decision.ruling:
         case "accept" if decision.value == field.value:
             return replace(field, source="review", problem=None)

@@ -39,6 +39,8 @@ from pipeline.store.entities import (
     StoredExtraction,
 )
 from pipeline.store.query import Rows
+from pipeline.store.queue import Entry
+from pipeline.store.queue import Kind as QueueKind
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
@@ -50,12 +52,14 @@ __all__ = [
     "Claim",
     "Decided",
     "DocumentRow",
+    "Entry",
     "FailedItem",
     "FailureGroup",
     "Job",
     "Lease",
     "LeaseLost",
     "Purged",
+    "QueueKind",
     "Repair",
     "Rows",
     "State",

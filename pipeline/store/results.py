@@ -328,6 +328,7 @@ class Results:
                     several.get(document, ()),
                     decided.get(document, ()),
                     before.get(document),
+                    document,
                 )
 
     def _parts_of(self, batch: Sequence[RowMapping]) -> dict[int, tuple[Part, ...]]:

@@ -207,3 +207,27 @@ def test_an_import_is_taken_back_as_a_whole_and_a_purge_takes_all(store: Store) 
 def _ids(store: Store) -> list[int]:
     with store.query("SELECT id FROM documents") as rows:
         return [id for (id,) in rows]
+
+
+def test_the_queue_begins_where_most_is_found_and_has_its_sample(store: Store) -> None:
+    job = samples.job(store, spec=RECEIPT, settings={"review_below": 0.9})
+    store.ledger.add(job, refs("right", "unsure", "wrong"))
+    totals = {"/in/right": "42.000", "/in/unsure": "42.000", "/in/wrong": "43.000"}
+    for lease in store.ledger.claim(job, "worker", 3, lease_seconds=60):
+        page = read(lease.uri, total=totals[lease.uri])
+        found = (
+            merged(page)
+            if lease.uri != "/in/right"
+            else merge.document([page.record], RECEIPT, review_below=0.1)
+        )  # type: ignore[list-item]
+        store.results.commit(lease, found, [page], sha256="ab")
+    entries = store.queue.entries(job, share=1.0)
+    assert [(entry.uri, entry.sample) for entry in entries] == [
+        ("/in/wrong", False),
+        ("/in/unsure", False),
+        ("/in/right", True),
+    ]
+    assert [entry.uri for entry in store.queue.entries(job, search="uns")] == ["/in/unsure"]
+    assert not store.queue.entries(job, "sample", share=0.0)
+    store.claims.take(entries[0].document_id, "lan")
+    assert store.queue.entries(job)[0].reviewer == "lan"
