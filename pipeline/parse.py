@@ -226,8 +226,8 @@ class _Reader:
         cells = place.cells(self._generation.place[own], along, self._grid, self._tiles)
         if cells is None:
             return None
-        print_ = None if self._ink is None else snap.snapped(cells, self._ink, raw)
-        return print_ or cells.box
+        snapped = None if self._ink is None else snap.snapped(cells, self._ink, raw)
+        return snapped or cells.box
 
     def _next_is(self, text: str) -> bool:
         return self._text.startswith(text, self._at)
