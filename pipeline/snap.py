@@ -38,9 +38,7 @@ def snapped(cells: Cells, ink: Ink, text: str) -> Box | None:
     cell = (corners[:, 2:] - corners[:, :2]).max(axis=0)
     at = (corners[:, :2] + corners[:, 2:]) / 2
     lines = _lines(at / cell)
-    found = [
-        _line(at[line], cells.along[line], cell, ink, text if len(lines) == 1 else "") for line in lines
-    ]
+    found = [_line(at[line], cells.along[line], cell, ink, text if len(lines) == 1 else "") for line in lines]
     if None in found:
         return None
     sides = np.array(found, np.float64) / np.tile(scale, 2)
@@ -62,9 +60,7 @@ def _lines(at: Floats) -> list[slice]:
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(at)], strict=True)]
 
 
-def _line(
-    at: Floats, along: Floats, cell: Floats, ink: Ink, text: str
-) -> tuple[int, int, int, int] | None:
+def _line(at: Floats, along: Floats, cell: Floats, ink: Ink, text: str) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom, in the ink's pixels, of the print in one line."""
     (wide, high), x, y = cell, at[:, 0], float(np.mean(at[:, 1]))
     left, right = int(max(0, x.min() - 4 * wide)), int(min(ink.width, x.max() + 4 * wide) + 1)
@@ -145,7 +141,8 @@ def height(text: str) -> float:
     tall = any(letter.isupper() or letter.isdigit() or letter in "bdđfhklt" for letter in parts)
     over = any(unicodedata.combining(mark) == 230 for mark in parts)  # above
     capital = any(
-        one.isupper() and unicodedata.combining(two) == 230 for one, two in zip(parts, parts[1:], strict=False)
+        one.isupper() and unicodedata.combining(two) == 230
+        for one, two in zip(parts, parts[1:], strict=False)
     )
     under = any(letter in "gjpqyQ,;" or unicodedata.combining(letter) == 220 for letter in parts)
     return (0.73 if tall or over else 0.54) + 0.2 * capital + 0.2 * under

@@ -55,7 +55,9 @@ class Reader:
 
     def scores(self, kind: str, specimens: list[Specimen]) -> Iterator[tuple[str, Score]]:
         """(field, score) of every value that was read right."""
-        recipe = Recipe.of(resolve(KINDS[kind]), self.settings, model_facts(self.engine, resolve(KINDS[kind])))
+        recipe = Recipe.of(
+            resolve(KINDS[kind]), self.settings, model_facts(self.engine, resolve(KINDS[kind]))
+        )
         pages = [_prepared(specimen, recipe) for specimen in specimens]
         asked = (run.request(page, recipe, str(number)) for number, page in enumerate(pages))
         for answer in self.engine.generate(asked):
