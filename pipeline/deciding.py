@@ -379,7 +379,7 @@ class _View:
         """A failed check is a remark once a person has decided all that it points at."""
         if check.passed or check.severity == "info":
             return check
-        pointed = check.fields
+        pointed = check.accused or check.fields
         if self.whole or (pointed and all(map(self._is_decided, pointed))):
             return replace(check, severity="info")
         return check
@@ -390,7 +390,8 @@ class _View:
     def _named_as_read(self, check: Check) -> Check:
         if not self._out:
             return check
-        return replace(check, fields=tuple(map(self._as_read, check.fields)))
+        suspects = None if check.suspects is None else tuple(map(self._as_read, check.suspects))
+        return replace(check, fields=tuple(map(self._as_read, check.fields)), suspects=suspects)
 
     def _as_read(self, path: str) -> str:
         """A path of the record as the reading has it: the reverse of `_renumbered`."""

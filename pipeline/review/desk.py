@@ -42,6 +42,11 @@ class Shown:
     history: tuple[Decided, ...]
 
     @property
+    def decided(self) -> bool:
+        """Whether anybody decided anything that stands."""
+        return any(made.undone_at is None for made in self.history)
+
+    @property
     def rejected(self) -> Decided | None:
         stands = (made for made in self.history if made.undone_at is None and made.field is None)
         return next((made for made in stands if made.ruling == "reject"), None)
@@ -91,9 +96,12 @@ class Desk:
     def entries(self, job: Job, kind: QueueKind, search: str) -> list[Entry]:
         return self.store.queue.entries(job, kind, share=self._share, search=search)
 
-    def next(self, job: Job, person: Person, session: str) -> int | None:
-        """The first document that nobody else has and that was not opened in this session."""
+    def next(self, job: Job, person: Person, session: str, *, again: bool = False) -> int | None:
+        """The first document that nobody else has and that was not opened in this session, since `again`."""
         seen = self._seen[session]
+        if again:
+            seen.clear()
+            self._orders.pop(job.id, None)
         for entry in self._order(job):
             if entry.document_id not in seen and entry.reviewer in (None, person.name):
                 return entry.document_id
