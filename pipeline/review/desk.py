@@ -12,7 +12,7 @@ from pipeline.records import Decision
 from pipeline.review.access import Person
 from pipeline.review.pictures import Pictures
 from pipeline.review.sheet import Sheet, sheet
-from pipeline.store import Claim, Decided, Entry, Job, QueueKind, Store
+from pipeline.store import SAMPLE_EVERY, Claim, Decided, Entry, Job, QueueKind, Store
 from schemas.registry import SchemaSpec
 
 _FRESH = 20.0  # seconds for which an order of the queue is good
@@ -102,10 +102,15 @@ class Desk:
         if again:
             seen.clear()
             self._orders.pop(job.id, None)
-        for entry in self._order(job):
-            if entry.document_id not in seen and entry.reviewer in (None, person.name):
-                return entry.document_id
-        return None
+        free = [
+            entry
+            for entry in self._order(job)
+            if entry.document_id not in seen and entry.reviewer in (None, person.name)
+        ]
+        # What is decided leaves the queue, so that the sample's turn is counted here.
+        turn = len(seen) % SAMPLE_EVERY == SAMPLE_EVERY - 1
+        found = next((entry for entry in free if entry.sample and turn), free[0] if free else None)
+        return None if found is None else found.document_id
 
     def open(self, document: int, person: Person, session: str) -> Opened:
         """Raises UsageError where there is no such document."""

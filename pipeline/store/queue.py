@@ -19,7 +19,7 @@ from pipeline.store.tables import Instant
 
 Kind = Literal["doubtful", "sample", "decided", "rejected", "all"]
 _LONGEST = 20_000  # documents that are put in order at a time
-_EVERY = 8  # so many doubtful documents for one of the sample
+SAMPLE_EVERY = 8  # of so many documents one is of the sample
 _SHARE_OF = 100_000
 # Knuth's multiplicative hash of the id: the same documents are in the sample whenever it is asked for.
 _SAMPLED = f"(d.id * 2654435761) % 4294967296 % {_SHARE_OF} < :sampled"
@@ -147,6 +147,6 @@ def _between(first: Sequence[Entry], sample: Sequence[Entry]) -> list[Entry]:
     left = list(sample)
     for number, entry in enumerate(first, 1):
         mixed.append(entry)
-        if number % _EVERY == 0 and left:
+        if number % (SAMPLE_EVERY - 1) == 0 and left:
             mixed.append(left.pop(0))
     return [*mixed, *left]

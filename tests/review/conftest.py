@@ -61,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
                 yield Served(_address(server), store, {paper.name: paper for paper in (*tills, *long)}, log)
             finally:
                 server.terminate()
-                server.wait(30)
+                server.communicate(timeout=30)
 
 
 def _address(server: subprocess.Popen[str]) -> str:

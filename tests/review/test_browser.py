@@ -68,9 +68,14 @@ def review(page: Page, keys: Keys, right: Sample) -> None:
             break
         said = right.truth.get(at["field"])
         if at["doubt"] == "true" and said is not None and said != at["text"]:
-            keys.press("e")
-            keys.type(said)
-            keys.answered(lambda: keys.press("Enter"))
+            if page.locator("#detail [data-act=take]").count():
+                keys.answered(lambda: keys.press("w"))
+            else:
+                keys.press("e")
+                keys.press("End")
+                keys.press("Backspace")  # what is misread is its last digit
+                keys.type(said[-1])
+                keys.answered(lambda: keys.press("Enter"))
         elif at["doubt"] == "true" or at["todo"] == "true":
             keys.answered(lambda: keys.press("Enter"))
         else:
@@ -90,7 +95,9 @@ def test_documents_are_reviewed_by_keyboard_alone(page: Page, served: Served) ->
         seen.append(page.locator("h1").get_attribute("title") or "")
         review(page, keys, paper(page, served))
     decided = {row.uri: row for row in served.store.results.extractions(job) if row.decisions}
-    assert set(decided) == set(seen)  # one of them from the sample of those that passed
+    assert set(decided) == set(seen)
+    # Each eighth is of those that passed by themselves, and was accepted as a whole.
+    assert [any(d.field is None for d in decided[uri].decisions) for uri in seen].count(True) == 3
     for row in decided.values():
         right = served.papers[row.uri.rpartition("/")[2].partition("-")[2]]
         assert row.extraction.state == "done"
@@ -102,9 +109,9 @@ def test_documents_are_reviewed_by_keyboard_alone(page: Page, served: Served) ->
         assert {d.field for d in row.decisions if d.ruling == "correct"} == wrong
         assert {d.by for d in row.decisions} == {"lan"}
     assert served.store.books.verify(job).balanced
-    each = keys.pressed / _DOCUMENTS
-    print(f"{each:.1f} keystrokes a document, corrections typed in full")
-    assert each < 25
+    # These come first, with two misread values each: one key where a witness knows better, five for a digit
+    # that is typed (e, End, Backspace, the digit, Enter), and one for the document.
+    assert keys.pressed / _DOCUMENTS < 7
     actions = {row.action for row in served.store.audit.rows()}
     assert {"came", "opened", "accept", "correct"} <= actions
     assert not served.log.read_text().strip()
@@ -140,12 +147,14 @@ def test_a_witness_is_taken_and_everything_is_taken_back(page: Page, served: Ser
     page.goto(f"{served.url}/documents/{taken.document_id}")
     right = paper(page, served)
     keys = Keys(page)
-    assert focused(page)["field"] == "tax_code"
-    read = focused(page)["text"]
-    keys.answered(lambda: keys.press("w"))
     cell = page.locator("#f-tax_code")
+    read = cell.input_value()
+    assert focused(page)["field"] == "store"
+    keys.press("n")
+    assert focused(page)["field"] == "tax_code"
+    keys.answered(lambda: keys.press("w"))
     expect(cell).to_have_value(right.truth["tax_code"])
-    expect(page.locator("#values .checks")).to_have_count(0)  # it was rechecked: no check fails
+    expect(page.locator("#values .checks summary")).to_contain_text("0 lỗi")  # it was rechecked
     keys.answered(lambda: keys.press("u"))
     expect(cell).to_have_value(read)
     for key, words in (("x", "không có trên giấy"), ("i", "không đọc được")):
@@ -276,7 +285,7 @@ def test_tab_goes_through_everything_in_the_order_of_the_eye(page: Page, served:
     for _ in range(80):
         page.keyboard.press("Tab")
         at = focused(page)
-        if at["field"]:
+        if at["id"].startswith("f-"):
             box = page.locator(f"#{at['id']}").bounding_box()
             assert box is not None
             tops.append(box["y"] + page.locator("#list").evaluate("it => it.scrollTop"))
