@@ -36,6 +36,7 @@ def test_pages_are_read_once_and_merged(bench: Bench) -> None:
     report = bench.work(bench.claim())
     assert bench.states() == {"three.pdf": ("done", None), "one.png": ("done", None)}
     assert (report.pages, report.pages_known, bench.replica.answered) == (4, 0, 4)
+    assert (report.calls, report.answers) == (4, 4)
     assert report.tokens == 4 * len('{"Số":"12"}')
 
 
@@ -70,6 +71,7 @@ def test_what_kills_the_replica_is_found_alone_and_its_neighbours_are_read(bench
     assert set(states.values()) == {("done", None)}
     assert bench.replica.most_beside > 1
     assert bench.replica.deaths == 3  # once in company, twice alone
+    assert report.answers == 6 and 3 <= report.calls - report.answers <= 3 + 6, "deaths, and who was beside"
     assert report.reasons == {"worker_lost": 1}
     [item] = bench.store.failures.each(bench.job)
     assert item.failure.traceback is not None and "ReplicaLost" in item.failure.traceback
