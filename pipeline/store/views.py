@@ -41,7 +41,7 @@ _FIXED = ("document_uri", "job", "state")
 # Paths that no field has: where each value came from, and what witnesses say of it, as JSON; and the verdict
 # on the signature.
 SOURCES, WITNESSES, SIGNATURE = ("@sources",), ("@witnesses",), ("@signature",)
-_TOLD = (SOURCES, WITNESSES, SIGNATURE)
+TOLD = (SOURCES, WITNESSES, SIGNATURE)
 _LONGEST = 63  # bytes of a name in PostgreSQL
 
 
@@ -55,7 +55,7 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
         name = unique("_".join((base, *path)), names)
         names.add(name)
         nodes = item.fields if isinstance(item, Group) else (item,)
-        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path))
+        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path, item.label))
     return tuple(views)
 
 
@@ -240,7 +240,7 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "documents.state AS state",
         *line,
         *(
-            f"{told(view, column) if column.path in _TOLD else value(source, column)}"
+            f"{told(view, column) if column.path in TOLD else value(source, column)}"
             f" AS {db.quote(column.name)}"
             for column in view.columns
         ),

@@ -155,8 +155,10 @@ def test_only_the_cells_for_an_answer_are_open(store: Store, june: Job, tmp_path
     assert sheet.column_dimensions[letters["key"]].hidden
     [rule] = sheet.data_validations.dataValidation
     assert str(rule.sqref).startswith(f"{letters['ruling']}3:") and "không đọc được" in rule.formula1
-    asked = [(row[0].value, row[heads.index("field")].value) for row in sheet.iter_rows(min_row=3)]
-    assert asked == [("/in/a", "lines"), ("/in/a", "total")]
+    asked = [
+        tuple(row[heads.index(name)].value for name in ("document_uri", "field", "label")) for row in sheet
+    ]
+    assert asked[2:] == [("/in/a", "lines", "Hàng hóa"), ("/in/a", "total", "Tổng cộng")]
     # Office programs refuse a part that is no XML, or a list of choices that is too long.
     with zipfile.ZipFile(tmp_path / "out.xlsx") as parts:
         assert parts.testzip() is None and len(rule.formula1) <= 255
