@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 from PIL import Image
 
@@ -19,6 +20,7 @@ from pipeline import sources, tiles
 from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
 from pipeline.filetype import sniff
+from pipeline.quality.measuring import measure
 from pipeline.reading import Commit, Reading, Verdict, failure
 from pipeline.recipe import Recipe
 from pipeline.records import (
@@ -36,6 +38,7 @@ from pipeline.records import (
 )
 from pipeline.render import Renderer
 from pipeline.sources import SizeLimits
+from schemas import reading_day
 
 Generate = Callable[[Iterable[Request]], Iterator[Generation]]
 
@@ -75,12 +78,15 @@ def document(
     *,
     renderer: Renderer | None = None,
     last_try: bool = True,
+    today: date | None = None,
 ) -> DocumentResult:
     """Read one document, of one file or of several `parts`. `known` holds finished pages by key: they are not
     read again.
 
     `renderer` is the caller's own, for one document after the other. Before the `last_try` no page is given
     up that another try may read.
+
+    `today` is the day that pages keep as that of their reading; None: as the clock has it.
 
     What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
     or the engine raises, and ModelNeeded where the recipe was made without the model and this cannot be read
@@ -93,7 +99,7 @@ def document(
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
             files.append(_fetched(ref, renderer, recipe, held))
-        reading = _read(files, recipe, generate, renderer, known or {})
+        reading = _read(files, recipe, generate, renderer, known or {}, today)
     finished = reading.finished if parts or reading.parts[0].failure is None else ()
     return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
 
@@ -116,9 +122,11 @@ def _read(
     generate: Generate,
     renderer: Renderer,
     known: Mapping[str, PageResult],
+    today: date | None = None,
 ) -> Reading:
     """Every page of the files has its result."""
-    reading = Reading(recipe, [part for _, part in files])
+    today = today or reading_day.of(datetime.now(UTC))
+    reading = Reading(recipe, [part for _, part in files], today=today)
     reading.known(known)
     given = [source for source, _ in files]
     for generation in generate(_requests(reading, renderer, given, recipe)):
@@ -195,9 +203,10 @@ def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -
 
 
 def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
-    """Tiles and codes of a page image; a Failure if this page cannot be cut."""
+    """Tiles, codes and quality of a page image; a Failure if this page cannot be cut."""
     height, width, _ = image.pixels.shape
     try:
+        measured = measure(image.pixels, recipe.spec.paper)
         grid = recipe.tiling(image.pixels).grid
         cut = tiles.cut(Image.fromarray(image.pixels), grid)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
@@ -214,12 +223,16 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         grid=grid,
         text=image.text,
         reader=image.reader,
+        quality=measured,
     )
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
     """What the engine is asked about one page, under the id that its answer will bear."""
-    return Request(id, page.tiles, recipe.question, recipe.grammar, recipe.settings.engine.max_new_tokens)
+    longest = recipe.settings.engine.max_new_tokens
+    return Request(
+        id, page.tiles, recipe.question, recipe.grammar, longest, recipe.settings.second_look or None
+    )
 
 
 def without_tiles(page: PreparedPage) -> PreparedPage:

@@ -6,10 +6,15 @@ A user's file needs no registration. Beside its fields a model may hold
     evidence: ClassVar = (Evidence(…),)      what its QR codes say of its fields, see schemas/evidence.py
     sources_of_authority: ClassVar = ("xml",)    whose value is chosen where it differs from what was read
     identified_by: ClassVar = ("number", "date")     two documents in one file differ in two of them at least
-    required: ClassVar = ("number",)         its fields without which a document is not done
+    required: ClassVar = ("number",)         its fields without which it is not whole, see schemas/required.py
+    expected: ClassVar = ("tax_code",)       its fields that it bears by law or custom
+    equations: ClassVar = (add_up,)          those of its checks by which wrong values are found out, see
+                                             schemas/suspects.py
+    proofs: ClassVar = ("add_up",)           codes of its checks that, passed, bear out what they look at
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
     unasked: ClassVar = ("rate",)            its fields that the model is not asked for
+    paper: ClassVar = "card"                 a plastic card: more is then asked of a page's picture
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -33,8 +39,8 @@ from schemas.law import Law
 from schemas.receipt import Receipt, Receipt2
 from schemas.shape import Group, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
+from schemas.spec import Paper, class_var
 from schemas.spec import SchemaSpec as SchemaSpec
-from schemas.spec import class_var
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "invoice": {1: Invoice, 2: Invoice2},
@@ -141,12 +147,15 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
             raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
     _look_at_evidence(reference, model, shape)
     for inner in required.models(model):
-        required.names(inner)  # raises SchemaError
+        required.look_at(inner)  # raises SchemaError
     for field in class_var(model, "identified_by"):
         if field not in model.model_fields:
             raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")
     whole, on_page = fingerprints(model, shape)
-    return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+    spec = SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+    if spec.paper not in (None, *get_args(Paper)):
+        raise SchemaError(f"{reference}: its paper is {spec.paper!r}; it can be {', '.join(get_args(Paper))}")
+    return spec
 
 
 def _look_at_evidence(reference: str, model: type[BaseModel], shape: Group) -> None:

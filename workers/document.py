@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from pipeline import run
@@ -21,6 +22,7 @@ from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, Store
+from schemas import reading_day
 from workers import endings
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
@@ -29,6 +31,7 @@ from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, TooLarge
 from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
 from workers.replica_handle import ReplicaHandle
+from workers.sizing import Sizes
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
@@ -46,16 +49,16 @@ class Lane:
     readers: ReaderPool
     replica: ReplicaHandle
     report: LaneReport
+    sizes: Sizes
     isolation: IsolationLock = field(default_factory=IsolationLock)
     in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by sha256
 
     def __post_init__(self) -> None:
-        bounds = self.recipe.settings.lane
-        self.pages = Budget(bounds.pages_in_flight)
+        self.pages = Budget(self.sizes.pages_in_flight)
         # Two halves: a document that holds its bytes must not wait for those that only it can give back.
-        self.document_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.page_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.breaker = CircuitBreaker(bounds.refusals)
+        self.document_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.page_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.breaker = CircuitBreaker(self.recipe.settings.lane.refusals)
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:
@@ -151,7 +154,8 @@ class Attempt:
             opened = zip(self._parts, files, strict=True)
             self._parts = tuple([await self._open(reader, part, file) for part, file in opened])
             prefix = f"{lease.token}/{lease.document_id}/"
-            reading = Reading(lane.recipe, self._parts, prefix=prefix)
+            today = reading_day.of(datetime.now(UTC))
+            reading = Reading(lane.recipe, self._parts, prefix=prefix, today=today)
             for failed in reading.finished:
                 await self._keep(failed)
             keys = list(reading.keys.values())

@@ -14,6 +14,7 @@ from pipeline.settings import Settings
 from schemas import registry
 from schemas.law import Law
 from workers.logs import Event
+from workers.sizing import Sizes, sizes
 
 if TYPE_CHECKING:
     from pipeline.store import State  # with SQLAlchemy, which readers and replicas need not load
@@ -39,6 +40,11 @@ class LaneJob:
     checkpoint: str  # the hash that the loaded weights must have
     gpus: float  # of the replica; 0 for a CPU lane
     settings: Settings = field(repr=False)
+    cores: float = 1.0  # of its machine, the lane's share
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes(self.settings.lane, gpu=self.gpus > 0, cores=self.cores)
 
 
 @dataclass(slots=True)

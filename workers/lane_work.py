@@ -19,6 +19,7 @@ from typing import Any
 from pipeline import store
 from pipeline.errors import LeaseLost, ReplicaLost, UsageError, VinbatchError
 from pipeline.store import Job, Lease
+from pipeline.trust import InForce
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport, SourceRefuses, peak_bytes
 from workers.logs import Recorder, fields, handled
@@ -45,6 +46,7 @@ class LaneWork:
         self._job = job
         self._replica = replica
         self._settings = job.settings.lane
+        self._sizes = job.sizes
         self._report = LaneReport(name)
         self._recorder = Recorder()
         self._patience = Patience(self._patience_seconds)
@@ -69,9 +71,10 @@ class LaneWork:
             self._store = await ask(store.open, self._job.store, create=False, proven=True)
             try:
                 job = await ask(self._store.jobs.find, self._job.name)
-                lane = await self._start()
+                trust = await ask(self._store.calibrations.in_force, job)
+                lane = await self._start(trust)
                 self._report.state = "working"
-                _LOG.info("the lane is ready", extra=fields(readers=self._settings.readers))
+                _LOG.info("the lane is ready", extra=fields(readers=self._sizes.readers))
                 background = [self._watched(self._renew()), self._watched(self._look_after(lane))]
                 async for lease in self._leases(job):
                     self._hold(
@@ -113,21 +116,23 @@ class LaneWork:
         self._report.state = "stopping"
         self._changed.set()
 
-    async def _start(self) -> Lane:
+    async def _start(self, trust: InForce | None) -> Lane:
         """Readers and replica start side by side; the recipe needs the loaded model."""
         replica = self._replica
-        readers = [ReaderHandle(self._job, replica) for _ in range(self._settings.readers)]
+        readers = [ReaderHandle(self._job, replica) for _ in range(self._sizes.readers)]
         facts = await replica.facts()
         if facts.checkpoint_hash != self._job.checkpoint:
             raise UsageError(
                 f"the model {self._job.model!r} is not the same on every machine: lane {self._name} found "
                 f"checkpoint {facts.checkpoint_hash[:12]}, the job has {self._job.checkpoint[:12]}"
             )
-        rules = await asyncio.to_thread(recipe, self._job, facts)
+        rules = replace(await asyncio.to_thread(recipe, self._job, facts), trust=trust)
         for reader in readers:
             async with reader.alive():
                 pass
-        return Lane(rules, self._store, self._patience, ReaderPool(readers), replica, self._report)
+        return Lane(
+            rules, self._store, self._patience, ReaderPool(readers), replica, self._report, self._sizes
+        )
 
     async def _leases(self, job: Job) -> AsyncIterator[Lease]:
         """Claim as the readers have use for it, until nothing is left or the lane stops."""
@@ -152,7 +157,7 @@ class LaneWork:
         """How many documents the readers could take on: one is drawn while some are fetched."""
         if any(lease.suspect for lease, _ in self._held.values()):
             return 0  # a suspect is worked on alone
-        return max(0, self._settings.readers * (1 + FETCHES) - len(self._undrawn))
+        return max(0, self._sizes.readers * (1 + FETCHES) - len(self._undrawn))
 
     async def _claim(self, job: Job, wanted: int) -> list[Lease]:
         return await self._patience.call_async(self._renew_and_claim, job, wanted) if wanted else []

@@ -58,7 +58,7 @@ class ReplicaHandle(Supervisor):
 def start_replica(job: LaneJob) -> Actor:
     """In the caller's placement group, which has reserved the CPUs for all of the lane."""
     # All pages of the lane, and questions after its health.
-    concurrency = job.settings.lane.pages_in_flight + 16
+    concurrency = job.sizes.pages_in_flight + 16
     options: dict[str, Any] = {"num_cpus": 0, "num_gpus": job.gpus, "max_concurrency": concurrency}
     actor: Any = ray.remote(**options)(Replica)
     return actor.remote(job.model, job.settings.engine, job.schema)

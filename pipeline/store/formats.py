@@ -7,21 +7,20 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import IO, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from pipeline import tabular
 from pipeline.errors import UsageError
 from pipeline.printable import HIDDEN, as_json, printable
 from pipeline.store.query import Rows, number
 from pipeline.store.values import batches, plain
 
-_NARROWEST = 8  # characters of a table's column
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 
 
@@ -58,31 +57,28 @@ def _text(out: IO[bytes]) -> io.TextIOWrapper:
 def _table(rows: Rows, out: IO[bytes]) -> int:
     text, total = _text(out), 0
     console = Console(file=text)
+    heads = [printable(name) for name in rows.columns]
     for batch in batches(rows):
+        cells = [[printable(plain(value)) for value in row] for row in batch]
+        right = _figures(rows, batch)
+        for piece in tabular.drawn(heads, cells, console.width, right=right, first=total + 1):
+            console.print(piece, soft_wrap=isinstance(piece, Text))
         total += len(batch)
-        for table in _tables(rows.columns, batch, console.width):
-            console.print(table)
     if total == 0:
-        console.print(Text(printable(f"no rows ({', '.join(rows.columns)})")))
+        console.print(Text(f"no rows ({', '.join(heads)})"), soft_wrap=True)
     text.detach()
     return total
 
 
-def _tables(columns: Sequence[str], batch: Sequence[Sequence[Any]], width: int) -> Iterator[Table]:
-    """One table of all rows, or, where its columns would be too narrow to be read, one of each row."""
-    if len(columns) * _NARROWEST <= width:
-        table = Table()
-        for name in columns:
-            table.add_column(Text(printable(name)))
-        for row in batch:
-            table.add_row(*(Text(printable(plain(value))) for value in row))
-        yield table
-        return
-    for row in batch:
-        table = Table(show_header=False)
-        for name, value in zip(columns, row, strict=True):
-            table.add_row(Text(printable(name)), Text(printable(plain(value))))
-        yield table
+def _figures(rows: Rows, batch: Sequence[Sequence[Any]]) -> set[int]:
+    """The columns that hold numbers: by the schema's type, or by what stands in them."""
+    found = set()
+    for column, name in enumerate(rows.columns):
+        values = [row[column] for row in batch if row[column] is not None]
+        figures = all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values)
+        if rows.kinds.get(name) in ("decimal", "integer", "real") or (values and figures):
+            found.add(column)
+    return found
 
 
 def harmless(cell: str) -> str:

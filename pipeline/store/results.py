@@ -49,13 +49,13 @@ _FINISH_UNDECIDED = _FINISH.replace(
 _PUT_PAGES = """
 INSERT INTO pages (
     document_id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, passes, read_at)
+    prompt_tokens, output_tokens, output, attempts, passes, numerics, read_at)
 SELECT held.id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, passes, @now
+    prompt_tokens, output_tokens, output, attempts, passes, numerics, @now
 FROM held, json_to_recordset(CAST(:pages AS json)) AS given(
     page integer, key text, record text, reason text, message text, traceback text, retryable boolean,
     renderer text, width integer, height integer, tiles integer, prompt_tokens integer,
-    output_tokens integer, output text, attempts integer, passes integer)
+    output_tokens integer, output text, attempts integer, passes integer, numerics text)
 WHERE true
 ON CONFLICT (document_id, page) DO UPDATE
 SET key = excluded.key, record = excluded.record, reason = excluded.reason, message = excluded.message,
@@ -63,6 +63,7 @@ SET key = excluded.key, record = excluded.record, reason = excluded.reason, mess
     width = excluded.width, height = excluded.height, tiles = excluded.tiles,
     prompt_tokens = excluded.prompt_tokens, output_tokens = excluded.output_tokens,
     output = excluded.output, attempts = excluded.attempts, passes = excluded.passes,
+    numerics = excluded.numerics,
     read_at = excluded.read_at
 RETURNING page
 """
@@ -250,6 +251,19 @@ class Results:
                 for row in connection.execute(query).mappings():
                     known[row["key"]] = rows.page_from(row)
         return known
+
+    def numerics(self, job: Job) -> tuple[str, ...]:
+        """Those that the job's pages were read with, the most frequent first."""
+        count = func.count()
+        query = (
+            select(pages.c.numerics)
+            .join_from(pages, documents)
+            .where(documents.c.job_id == job.id, pages.c.numerics.is_not(None))
+            .group_by(pages.c.numerics)
+            .order_by(count.desc(), pages.c.numerics)
+        )
+        with self._db.read() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def pages(self, job: Job, uri: str) -> list[PageResult]:
         """The pages of one document in order, with what the model wrote."""

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -30,6 +31,7 @@ from pipeline.records import (
     TextLayer,
     Word,
 )
+from schemas import reading_day
 
 _GRID = 10_000  # of a page's side: a fifth of a pixel of A4 at 200 dpi
 _LONGEST_URI = 2000  # bytes; an index entry of PostgreSQL holds 2,700
@@ -241,6 +243,7 @@ def page(item: PageResult) -> dict[str, Any]:
         "output": item.output,
         "attempts": item.attempts,
         "passes": item.passes,
+        "numerics": item.numerics,
     }
 
 
@@ -248,7 +251,7 @@ def page_from(row: Row) -> PageResult:
     return PageResult(
         row["page"],
         row["key"],
-        None if row["record"] is None else _page_record_from(row["record"]),
+        None if row["record"] is None else _page_record_from(row["record"], row["read_at"]),
         None if row["reason"] is None else failure_from(row, row["page"]),
         row["renderer"],
         row["width"],
@@ -259,13 +262,12 @@ def page_from(row: Row) -> PageResult:
         row["output"],
         row["attempts"],
         row["passes"],
+        row["numerics"],
     )
 
 
 def _page_record(record: PageRecord) -> dict[str, Any]:
-    fields = [
-        [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
-    ]
+    fields = list(map(_page_field, record.fields))
     made = {
         "page": record.page,
         "fields": fields,
@@ -274,9 +276,15 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
         "seams": record.seams,
         **({} if record.text is None else {"text": _text(record.text)}),
         **({} if record.reader is None else {"reader": _text(record.reader)}),
+        **({"again": list(map(_page_field, record.again))} if record.again else {}),
         **({} if record.quality is None else {"quality": asdict(record.quality)}),
+        **({} if record.read_on is None else {"read_on": record.read_on.isoformat()}),
     }
     return made if record.signature is None else made | {"signature": asdict(record.signature)}
+
+
+def _page_field(f: Field) -> list[Any]:
+    return [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem]
 
 
 def _text(layer: TextLayer) -> dict[str, Any]:
@@ -300,7 +308,8 @@ def _text_from(data: Mapping[str, Any]) -> TextLayer:
     return TextLayer(words, data["trusted"], data["why"])
 
 
-def _page_record_from(text: str) -> PageRecord:
+def _page_record_from(text: str, read_at: datetime) -> PageRecord:
+    """`read_at`: when its row was written, for pages that were read before they kept their day."""
     data = json.loads(text)
     return PageRecord(
         data["page"],
@@ -314,6 +323,8 @@ def _page_record_from(text: str) -> PageRecord:
         _text_from(data["text"]) if "text" in data else None,
         reader=_text_from(data["reader"]) if "reader" in data else None,
         quality=_quality_from(data["quality"]) if "quality" in data else None,
+        again=tuple(map(_page_field_from, data.get("again", ()))),
+        read_on=date.fromisoformat(data["read_on"]) if "read_on" in data else reading_day.of(read_at),
     )
 
 

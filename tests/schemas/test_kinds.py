@@ -20,6 +20,7 @@ from tests.schemas.kinds import (
     BORN,
     CARDS,
     HEAD,
+    INCOMPLETE,
     INVOICES,
     OLD,
     RECEIPTS,
@@ -50,6 +51,15 @@ def test_a_sound_receipt_is_not_stopped(kind: str) -> None:
 @pytest.mark.parametrize("kind", CARDS)
 def test_a_sound_card_is_not_stopped(kind: str) -> None:
     assert stopped("id_card@2", CARDS[kind]) == {}
+
+
+@pytest.mark.parametrize("kind", INCOMPLETE)
+def test_what_an_invoice_must_bear_and_does_not_is_named(kind: str) -> None:
+    printed, lacking = INCOMPLETE[kind]
+    checks = judged("invoice@2", printed).checks
+    failed = [check for check in checks if not check.passed and check.severity != "info"]
+    assert {check.code for check in failed} == {"expected"}
+    assert {path for check in failed for path in check.fields} == lacking
 
 
 @pytest.mark.parametrize("kind", INVOICES)

@@ -27,6 +27,9 @@ INVOICE: dict[str, Any] = {
     "seller_tax_code": "9900000016",
     "buyer_name": "Hộ kinh doanh Mẫu",
     "buyer_tax_code": "099199000007",
+    "seller_address": "Số 1, Hà Nội",
+    "buyer_address": "Số 2, Hà Nội",
+    "payment_method": "TM/CK",
     "currency": "VND",
     "lines": [
         {"no": 1, "name": "Sữa", "quantity": "2", "unit_price": "45000", "amount": "90000", "vat_rate": None},
@@ -48,6 +51,8 @@ INVOICE: dict[str, Any] = {
 RECEIPT: dict[str, Any] = {
     "store": "Cửa hàng Mẫu",
     "tax_code": "9900000016",
+    "address": "Số 1, Hà Nội",
+    "number": "HD000123",
     "date": "2026-11-05",
     "lines": [
         {"name": "Sữa", "quantity": "2", "unit_price": "45000", "amount": "90000"},
@@ -64,6 +69,8 @@ CARD: dict[str, Any] = {
     "date_of_birth": "1999-01-01",
     "sex": "Nữ",
     "nationality": "Việt Nam",
+    "place_of_origin": "Xã Mẫu, Hà Nội",
+    "personal_identification": "Nốt ruồi c: 1cm dưới mép trái",
     "place_of_residence": "Số 1, đường Hoà Bình, Hà Nội",
     "expiry": "2024-01-01",
     "issue_date": "2021-03-04",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pipeline.errors import Reason
@@ -92,7 +92,8 @@ def page(number: int = 1, key: str | None = None, text: str = "{}") -> PageResul
     words = (Word("Hóa", (0.1, 0.0123, 0.1456, 0.0199)), Word("đơn", (0.15, 0.0123, 0.2, 1.0)))
     layer = TextLayer(words, True, "1 of 3 words: under a picture")
     read = tuple(field for field in invoice().fields if field.absence is None)  # merging tells it
-    record = PageRecord(number, read, codes, flags, seams=("lines[1]",), text=layer)
+    day = date(2026, 11, 20)
+    record = PageRecord(number, read, codes, flags, seams=("lines[1]",), text=layer, read_on=day)
     key = key or f"key-{number}"
     return PageResult(number, key, record, None, "pdfium", 1654, 2339, 7, 1900, 250, text, passes=2)
 

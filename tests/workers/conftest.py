@@ -189,7 +189,15 @@ class Bench:
         replica: Any = self.replica
         rules: Recipe = recipe(self.lane_job, FACTS)
         patience = Patience(lambda: 0.0)
-        return Lane(rules, self.store, patience, ReaderPool([reader]), replica, LaneReport("lane-0"))
+        return Lane(
+            rules,
+            self.store,
+            patience,
+            ReaderPool([reader]),
+            replica,
+            LaneReport("lane-0"),
+            self.lane_job.sizes,
+        )
 
     @staticmethod
     def end(lane: Lane) -> None:

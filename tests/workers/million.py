@@ -83,7 +83,7 @@ class StubLane(LaneWork):
     async def _start(self) -> Lane:
         rules, replica = recipe(self._job, FACTS), self._replica
         readers: Any = ReaderPool([StubReader(rules)])  # type: ignore[list-item]
-        return Lane(rules, self._store, self._patience, readers, replica, self._report)
+        return Lane(rules, self._store, self._patience, readers, replica, self._report, self._sizes)
 
 
 def listed(store: Store, job: Job, documents: int) -> None:

@@ -33,7 +33,9 @@ class BenchLane(LaneWork):
 
     async def _start(self) -> Lane:
         lane, rules = self._bench.lane(), recipe(self._job, FACTS)
-        self.lane = Lane(rules, self._store, self._patience, lane.readers, lane.replica, self._report)
+        self.lane = Lane(
+            rules, self._store, self._patience, lane.readers, lane.replica, self._report, self._sizes
+        )
         return self.lane
 
     def live(self, meanwhile: Callable[[], Any] | None = None) -> LaneReport:

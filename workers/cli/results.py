@@ -34,7 +34,10 @@ def query(
     raw: Raw = False,
     named: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A question over all invoices in place of SQL; list names them."),
+        typer.Option(metavar="NAME", help="A question in place of SQL; `--named list` shows them."),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(help="For --named: of this job only. [default: all jobs of the store]")
     ] = None,
     suppliers: Annotated[
         Path | None,
@@ -45,8 +48,8 @@ def query(
 ) -> None:
     """Run one SELECT, read-only, and print its rows.
 
-    Or one of the named queries about input VAT: duplicates, replaced and adjusted invoices, payment without
-    cash, suppliers on a list of yours. They first bring the index of invoices in the store up to date.
+    Or a named query: spend, VAT, duplicates, cards that expire, what to look at. Those about invoices first
+    bring the index of invoices in the store up to date.
     """
     from pipeline.store import formats
     from pipeline.store import suppliers as lists
@@ -55,6 +58,8 @@ def query(
         raise UsageError("query wants one SELECT, or --named NAME (--named list shows the names)")
     if suppliers is not None and named is None:
         raise UsageError("--suppliers is for --named risky-suppliers")
+    if job is not None and named is None:
+        raise UsageError("--job is for --named; in SQL ask for WHERE job = '…'")
     if named == "list":
         return _names()
     if format == "parquet" and screen.is_terminal():
@@ -66,7 +71,13 @@ def query(
         if named is None:
             asked = store.query(str(sql), seconds=settings.query_seconds)
         else:
-            asked = store.named(named, suppliers=listed, law=settings.law, seconds=settings.query_seconds)
+            asked = store.named(
+                named,
+                job=None if job is None else store.jobs.find(job).name,
+                suppliers=listed,
+                law=settings.law,
+                seconds=settings.query_seconds,
+            )
         with asked as rows:
             formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
 
@@ -219,20 +230,20 @@ def evaluate(
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="PATH", help="All measures as JSON.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A page with pictures and the worst.")
-    ] = None,
     show: Annotated[
         int, typer.Option(min=0, help="Documents to print value by value beside their truth.")
     ] = 0,
     any_schema: AnySchema = False,
 ) -> None:
-    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first."""
+    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first.
+
+    As a page with charts and the worst documents: vinbatch report JOB --truth TRUTH --out PAGE.html
+    """
     from itertools import islice
 
     with options.extra("evaluation"):
         from pipeline import evaluation
-        from pipeline.evaluation import page, summary
+        from pipeline.evaluation import summary
 
     settings = options.settings(url, s3_endpoint)
     if sources:
@@ -243,9 +254,11 @@ def evaluate(
         found = store.jobs.find(job)
         spec = options.schema(schema or found.schema)
         true = evaluation.load(truth, spec)
-        for name, pairs in islice(evaluation.beside(store.results.extractions(found), true), show):
+        for name, pairs in islice(
+            evaluation.beside(evaluation.decided(store.results.extractions(found)), true), show
+        ):
             screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
-        report = evaluation.evaluate(store.results.extractions(found), true)
+        report = evaluation.evaluate(evaluation.decided(store.results.extractions(found)), true)
     screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
     screen.say(summary.scope(report))
     for what, figure in summary.figures(report):
@@ -253,8 +266,6 @@ def evaluate(
     screen.say(summary.headline(report))
     if json_path is not None:
         write_text(json_path, as_json(report.as_json(), indent=2) + "\n")
-    if html is not None:
-        page.write(report, html, settings)
 
 
 def _read_first(

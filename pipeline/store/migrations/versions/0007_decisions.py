@@ -15,11 +15,14 @@ def upgrade() -> None:
         ("fields", sa.Column("score", sa.Float(53))),
         ("fields", sa.Column("absence", sa.Text)),
         ("checks", sa.Column("suspects", sa.Text)),
+        ("pages", sa.Column("numerics", sa.Text)),
         ("extractions", sa.Column("score", sa.Float(53))),
         ("extractions", sa.Column("tier", sa.Text)),
         ("extractions", sa.Column("calibration", sa.BigInteger)),
+        ("invoice_index", sa.Column("shares", sa.Text)),
     ):
         op.add_column(table, column)
+    op.execute("DELETE FROM invoice_index")  # the next question makes its rows anew, with the shares
     op.create_table(
         "calibrations",
         _number(),

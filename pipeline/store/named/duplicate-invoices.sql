@@ -1,6 +1,6 @@
 -- Invoices that several documents show: same seller, form, series and number.
 -- `same_file` says that another of them holds the same bytes. Papers whose seller, series or number was not read cannot
--- be compared: the named query `unidentified` lists them.
+-- be compared: the named query `unidentified-invoices` lists them.
 WITH copies AS (
     SELECT identity, count(*) AS documents, count(DISTINCT total) AS totals
     FROM invoices

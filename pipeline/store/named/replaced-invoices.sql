@@ -1,6 +1,6 @@
 -- Replaced and adjusted invoices: each chain from its first invoice to what stands for it now.
 -- `standing` is what this invoice is now: replaced, adjusted, in force, missing where only another paper names it, or
--- circle where invoices name each other. Papers that name another one without its number are in `unlinked`.
+-- circle where invoices name each other. Papers that name another one without its number are in `unclear-corrections`.
 WITH links AS (
     SELECT related AS earlier, identity AS later, relation
     FROM invoices
