@@ -31,14 +31,15 @@ def scored(read: Extraction, **scores: float) -> Extraction:
 @pytest.fixture
 def june(store: Store) -> Job:
     """ "a" is scored and in review, "b" is not scored, of "c" a person has decided the total."""
-    wrong = {"total": "80.000"}, {"total": 0.6}
+    wrong = {"total": "80.000"}, {"total": 0.6, "lines": 0.8}
     readings = {
         "a": scored(sheets.receipt(*wrong), total=0.4),
         "b": sheets.receipt(),
         "c": sheets.receipt(*wrong),
     }
     job = sheets.filled(store, readings)
-    store.decisions.add(job, "/in/c", [Decision("total", "correct", "Lan", "30.000")])
+    decided = [Decision("total", "correct", "Lan", "30.000"), Decision("lines", "accept", "Lan")]
+    store.decisions.add(job, "/in/c", decided)
     return job
 
 
