@@ -230,7 +230,7 @@ def _complaint(error: ErrorDetails) -> str:
     where = f"{'.'.join(path)}{_origin(path)}"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']} (got {error['input']!r})"
-    keys = list(_keys(Settings))
+    keys = list(names())
     near = [key for key in keys if key.rpartition(".")[2] == path[-1]]  # right, but for its section
     near = near or get_close_matches(".".join(path), keys, n=1)
     return f"{where}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
@@ -247,9 +247,9 @@ def _origin(path: tuple[str, ...]) -> str:
     return f" (in {_FILE})" if section is not None else ""
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
     """Every setting, sections included: "render", "render.dpi" …"""
     for name, field in model.model_fields.items():
         yield prefix + name
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{prefix}{name}.")
+            yield from names(field.annotation, f"{prefix}{name}.")
