@@ -1,7 +1,8 @@
 """Tells somebody that a run has ended: a command gets the JSON on its standard input, a URL gets it by POST.
 
 What is told is counts, names and reasons, never a value that was read. Where VINBATCH_WEBHOOK_SECRET holds a
-secret (its text, or base64 after `whsec_`), a POST is signed as https://www.standardwebhooks.com asks. The identifier is the same in every try, so that a receiver may drop the second of two.
+secret (its text, or base64 after `whsec_`), a POST is signed as https://www.standardwebhooks.com asks. The
+identifier is the same in every try, so that a receiver may drop the second of two.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class OnFinish:
         return str(urlsplit(self._target).hostname) if self._is_url else self._words[0]
 
     def _start(self, body: bytes) -> None:
-        subprocess.run(self._words, input=body, env=self._environment, timeout=_SECONDS, check=True)
+        # Our standard output is for the run's own: what the command says goes to standard error.
+        subprocess.run(self._words, input=body, stdout=2, env=self._environment, timeout=_SECONDS, check=True)
 
     def _post(self, body: bytes, identifier: str) -> None:
         headers = {"Content-Type": "application/json", "User-Agent": "vinbatch"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from workers.on_finish import OnFinish
 
 Record = dict[str, Any]
+_STATES = ("submitted", "done", "review", "partial", "quarantined", "pending", "leased")
 
 
 def code_of(error: VinbatchError) -> int:
@@ -37,7 +37,7 @@ def record(outcome: Outcome, written: Sequence[Exported] = ()) -> Record:
         "exit_code": exit_code(outcome),
         "error": outcome.listing_failed or outcome.refused,
         "seconds": round(last.seconds, 1),
-        "documents": asdict(outcome.balance),
+        "documents": {state: getattr(outcome.balance, state) for state in _STATES},
         "failed": dict(last.reasons),
         "pages": {"read": last.pages, "known_before": last.pages_known},
         "tokens": last.tokens,
