@@ -133,6 +133,11 @@ class SecondReaderSettings(Section):
 
 class LaneSettings(Section):
     readers: int = Field(1, ge=1, description="reader processes beside each replica")
+    label_selector: dict[str, str] = Field(
+        {},
+        description="labels of the Ray nodes that lanes may stand on, as Ray's label selectors are written: "
+        '"ray.io/accelerator-type" = "L4", "ray.io/market-type" = "spot"',
+    )
     pages_in_flight: int = Field(64, ge=1, description="prepared pages a lane may hold")
     bytes_in_flight: int = Field(512 * 2**20, ge=1)
     lease_seconds: float = Field(120.0, gt=0)

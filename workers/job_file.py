@@ -47,6 +47,7 @@ class JobFile:
     address: str | None = None
     limit: int | None = Field(None, ge=1)
     any_schema: bool = False
+    accept_failures: bool = False  # documents that failed for good are no reason for another try
     on_finish: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)  # the file's tables and `store`
 

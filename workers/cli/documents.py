@@ -189,6 +189,13 @@ def run(
             metavar="COMMAND|URL", help="Gets the outcome as JSON: on standard input, or by a signed POST."
         ),
     ] = None,
+    accept_failures: Annotated[
+        bool,
+        typer.Option(
+            "--accept-failures",
+            help="Leave with 0 where every document came to an end, though some failed; else with 3.",
+        ),
+    ] = False,
     print_job: Annotated[
         bool, typer.Option("--print-job", help="Only say the job's name, for ray job submit --submission-id.")
     ] = False,
@@ -208,6 +215,7 @@ def run(
         address=address,
         limit=limit,
         any_schema=any_schema,
+        accept_failures=accept_failures,
         on_finish=on_finish,
     )
     settings = options.settings(
@@ -238,7 +246,8 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
             outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
         ending.refuse_empty(outcome)
         written = [] if outcome.interrupted else _written(asked.targets, name, settings)
-        record = ending.record(outcome, written)
+        code = ending.exit_code(outcome, accept_failures=asked.accept_failures)
+        record = ending.record(outcome, code, written)
         tell(record)
     if as_json:
         screen.say_lines(dumps(record, indent=2))
@@ -249,7 +258,7 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
             f"no more than {asked.limit} documents were listed (--limit); without it the same job goes on",
             err=as_json,
         )
-    raise typer.Exit(record["exit_code"])
+    raise typer.Exit(code)
 
 
 def _written(targets: Sequence[str], job: str, settings: Settings) -> list[Exported]:

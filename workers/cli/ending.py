@@ -25,16 +25,20 @@ def code_of(error: VinbatchError) -> int:
     return 2 if isinstance(error, UsageError) else 3 if isinstance(error, Unbalanced) else 4
 
 
-def exit_code(outcome: Outcome) -> int:
-    return 130 if outcome.interrupted else 0 if outcome.all_done else 3
+def exit_code(outcome: Outcome, *, accept_failures: bool = False) -> int:
+    """`accept_failures`: 0 also where documents failed for good, as long as every one came to an end."""
+    if outcome.interrupted:
+        return 130
+    ended = not outcome.balance.unfinished and outcome.listing_failed is None
+    return 0 if outcome.all_done or (accept_failures and ended) else 3
 
 
-def record(outcome: Outcome, written: Sequence[Exported] = ()) -> Record:
+def record(outcome: Outcome, code: int, written: Sequence[Exported] = ()) -> Record:
     """For machines: counts, names and reasons, never a value that was read."""
     last = outcome.last
     return {
         "job": outcome.job,
-        "exit_code": exit_code(outcome),
+        "exit_code": code,
         "error": outcome.listing_failed or outcome.refused,
         "seconds": round(last.seconds, 1),
         "documents": {state: getattr(outcome.balance, state) for state in _STATES},
