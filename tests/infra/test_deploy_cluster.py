@@ -54,26 +54,25 @@ def until(what: Callable[[], bool]) -> None:
         time.sleep(0.5)
 
 
-def write_job(folder: Path) -> None:
+def write_job(folder: Path, *more: str) -> None:
     """A job of e-invoices, which needs no lane."""
     specimens.write(folder / "in", 2, ["invoice"], 3, xml=True)
     for path in (folder / "in").iterdir():
         if path.is_file() and path.suffix != ".xml":
             path.unlink()
     lines = f'sources = ["{folder}/in/*.xml"]', 'schema = "invoice@1"', 'model = "demo"', "any_schema = true"
-    (folder / "job.toml").write_text("\n".join((*lines, "accept_failures = true", "")), "utf-8")
+    (folder / "job.toml").write_text("\n".join((*lines, "accept_failures = true", *more, "")), "utf-8")
 
 
 @pytest.mark.slow
 def test_a_job_that_is_submitted_twice_is_one_and_resumes(tmp_path: Path, ray_head: RayHead) -> None:
     submit, delete = blocks("--submission-id")[0], blocks("ray job delete")[0]
+    submit = submit.replace("-- vinbatch", f"-- {VINBATCH}")  # which an image has in its PATH
     submitted = tmp_path / "submitted"
     submitted.mkdir()
-    write_job(submitted)
-    store = f"{submitted}/rows.db"
-    environment = {"RAY_ADDRESS": ray_head.jobs}
     # The head of the tests does not have the store in its environment, as one in earnest has.
-    (submitted / "job.toml").open("a").write(f'store = "{store}"\n')
+    write_job(submitted, f'store = "{submitted}/rows.db"')
+    environment = {"RAY_ADDRESS": ray_head.jobs}
     said = bash(submit, submitted, **environment)
     name = bash("vinbatch run --file job.toml --print-job", submitted).strip()
     assert name.startswith("invoice-1-") and f"job {name}: 2 documents" in said and "0 known before" in said
@@ -88,8 +87,7 @@ def test_a_job_that_is_submitted_twice_is_one_and_resumes(tmp_path: Path, ray_he
 def test_a_checkout_is_submitted_with_uv(tmp_path: Path, ray_head: RayHead) -> None:
     """uv makes the environment; the job needs no lane, so that only the driver's is made."""
     submit = blocks("uv run")[0]
-    write_job(tmp_path)
-    (tmp_path / "job.toml").open("a").write(f'store = "{tmp_path}/rows.db"\n')
+    write_job(tmp_path, f'store = "{tmp_path}/rows.db"')
     found = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.find-links"],
         capture_output=True,
