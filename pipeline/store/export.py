@@ -121,7 +121,7 @@ def _jsonl(db: Database, job: Job, file: IO[bytes]) -> int:
             view.list_path[0] if view.list_path else item.path[0]
             for view in job.views
             for item in view.columns
-            if item.path not in (views.SOURCES, views.WITNESSES)
+            if item.path not in views.IN_JSON
         )
     )
     for found in Results(db, Jobs(db)).extractions(job):
@@ -136,11 +136,13 @@ def _jsonl(db: Database, job: Job, file: IO[bytes]) -> int:
 
 
 def _told(found: StoredExtraction) -> dict[str, Any]:
-    """Where each value came from, what witnesses say of it, and the files of a document of several."""
+    """Where values came from, why others are absent, what witnesses say, and a document's several files."""
     extraction = found.extraction
     parts = [{"uri": part.uri, "pages": part.pages, "sha256": part.sha256} for part in found.parts]
     sources = {field.path: field.source for field in extraction.fields if field.value is not None}
-    told = {"sources": sources, "witnesses": [asdict(item) for item in extraction.testimony]}
+    absences = {field.path: field.absence for field in extraction.fields if field.absence is not None}
+    witnesses = [asdict(item) for item in extraction.testimony]
+    told: dict[str, Any] = {"sources": sources, "absences": absences, "witnesses": witnesses}
     return {**told, "parts": parts} if parts else told
 
 

@@ -2,9 +2,10 @@
 
 `invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
 list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. Last
-come `sources`, a JSON object of the source of each value ("read", "xml" …), and `witnesses`, a JSON list of
-what others say of them (as in the table of that name); in a line's view both are those of the line. A
-document's view ends with `signature` where the schema is found in e-invoices: the verdict on that of the XML.
+come `sources`, a JSON object of the source of each value ("read", "xml" …), `absences`, one of why others
+have none ("not_on_page", "illegible", "not_read"), and `witnesses`, a JSON list of what others say of them
+(as in the table of that name); in a line's view all are those of the line. A document's view ends with
+`signature` where the schema is found in e-invoices: the verdict on that of the XML.
 
 Values come from `extractions.record`, where all of them stand in canonical text.
 
@@ -37,10 +38,11 @@ from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
 _FIXED = ("document_uri", "job", "state")
-# Paths that no field has: where each value came from, and what witnesses say of it, as JSON; and the verdict
-# on the signature.
-SOURCES, WITNESSES, SIGNATURE = ("@sources",), ("@witnesses",), ("@signature",)
-_TOLD = (SOURCES, WITNESSES, SIGNATURE)
+# Paths that no field has: where each value came from, why there is none, and what witnesses say of it, as
+# JSON; and the verdict on the signature.
+SOURCES, ABSENCES, WITNESSES, SIGNATURE = ("@sources",), ("@absences",), ("@witnesses",), ("@signature",)
+IN_JSON = (SOURCES, ABSENCES, WITNESSES)
+_TOLD = (*IN_JSON, SIGNATURE)
 _LONGEST = 63  # bytes of a name in PostgreSQL
 
 
@@ -76,6 +78,7 @@ def _columns(
         yield Column(name, () if whole else path, node.printed.sql if isinstance(node, Leaf) else "json")
     if not whole:
         yield Column(_unique("sources", names), SOURCES, "json")
+        yield Column(_unique("absences", names), ABSENCES, "json")
         yield Column(_unique("witnesses", names), WITNESSES, "json")
 
 
@@ -286,6 +289,12 @@ def _sqlite_told(view: View, column: Column) -> str:
             f"(SELECT json_group_object({name}, source) FROM fields"
             f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
         )
+    if column.path == ABSENCES:
+        name, where = _named("path", view, "item.key")
+        return (
+            f"(SELECT json_group_object({name}, absence) FROM fields"
+            f" WHERE document_id = documents.id AND absence IS NOT NULL AND {where})"
+        )
     name, where = _named("field", view, "item.key")
     return (
         f"(SELECT json_group_array(json_object({_said(name)})) FROM"
@@ -301,6 +310,12 @@ def _postgres_told(view: View, column: Column) -> str:
         return (
             f"(SELECT coalesce(jsonb_object_agg({name}, source), '{{}}') FROM fields"
             f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
+        )
+    if column.path == ABSENCES:
+        name, where = _named("path", view, "item.line - 1")
+        return (
+            f"(SELECT coalesce(jsonb_object_agg({name}, absence), '{{}}') FROM fields"
+            f" WHERE document_id = documents.id AND absence IS NOT NULL AND {where})"
         )
     name, where = _named("field", view, "item.line - 1")
     return (
