@@ -23,7 +23,7 @@ from pipeline.sandbox.recognisers import RECOGNISERS, must_be_installed
 from pipeline.settings import Settings
 
 # Our own way from pixels to fields. Raise it with any change that gives another record for the same page.
-FORM = 4
+FORM = 5
 XML_FORM = 1  # the same from XML to fields
 
 # Bounds on time, memory and company: a page that breaks them fails, and a failed page has no result to reuse.
@@ -75,6 +75,7 @@ def settings_key(
     grammar: str,
     model: ModelFacts,
     versions: Mapping[str, str],
+    paper: str | None = None,
 ) -> str:
     """The part of a page's key that is one for the whole job, sha256 in hex.
 
@@ -94,12 +95,14 @@ def settings_key(
             "question": question,
             "grammar": grammar,
             "answer_form": model.answer_form,
+            "paper": paper,  # what is asked of the picture beside its text
             "checkpoint": model.checkpoint_hash,
             "numerics": model.numerics,
             # It decides how a page is cut and how far an answer may go. The rest of the room follows from
             # question, grammar and checkpoint.
             "context": model.room and model.room.context,
             "versions": dict(versions),
+            **({"second_look": settings.second_look} if settings.second_look else {}),
             **_second_reader(settings, with_versions=True),
         }
     )

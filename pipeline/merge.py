@@ -22,6 +22,7 @@ from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
 from pipeline.parse import json_ready, normal
+from pipeline.quality import verdicts
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
@@ -70,6 +71,7 @@ def document(
         record_of(spec.shape, chosen.fields),
         {other: reading.fields for other, reading in readings.items()},
         review_below,
+        _again(by_source[source], chosen.fields, spec) if source == "read" else {},
     )
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
     fields, record = subject.fields, dict(subject.record)
@@ -86,6 +88,7 @@ def document(
         *_flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
         *_untrusted(pages),
+        *verdicts.checks(pages),
         *chosen.checks,
         *full_texts(fields, leaves),
         *_invalid(fields),
@@ -101,7 +104,7 @@ def document(
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
     count = len(pages) + len({f.page for f in failed})
-    return Extraction(state, record, fields, checks, count, asked.testimony)
+    return Extraction(state, record, fields, checks, count, asked.testimony, tier=verdicts.tier(pages))
 
 
 def read_on(pages: Iterable[PageRecord]) -> date | None:
@@ -134,6 +137,19 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     words = {page.page: some for page in pages if (some := _words(page)) is not None}
     passed_over = incomplete(fields, words, spec.shape)
     return _Reading(fields, (*merged.checks, *full, *settled.checks, *passed_over))
+
+
+def _again(pages: Sequence[PageRecord], first: Sequence[Field], spec: SchemaSpec) -> dict[str, Field]:
+    """What a second look read of the pages that had one, by the path of the first reading.
+
+    The other pages stand in as they were read, so that lists go on from page to page in both alike.
+    """
+    looked_at = {page.page for page in pages if page.again}
+    if not looked_at:
+        return {}
+    second = _reading([replace(page, fields=page.again or page.fields) for page in pages], spec)
+    others = {field.path for field in first if field.page not in looked_at}
+    return {field.path: field for field in second.fields if field.path not in others}
 
 
 def _words(page: PageRecord) -> Sequence[Word] | None:
@@ -360,7 +376,7 @@ def _low_confidence(fields: Sequence[Field], below: float) -> Iterator[Check]:
     low = sorted((field for field in fields if _confidence(field) < below), key=_confidence)
     if low:
         message = (
-            f"{len(low)} of {len(fields)} fields are less sure than {below:g} (not calibrated), "
+            f"{len(low)} of {len(fields)} fields are less sure than {below:g} (uncalibrated), "
             f"the least sure is {low[0].path} at {_confidence(low[0]):.2f}"
         )
         yield Check(

@@ -181,7 +181,6 @@ class PageImage:
     ended: Failure | None = None
     text: TextLayer | None = None  # None: a picture, or a PDF's page without any
     reader: TextLayer | None = None  # what a second reader saw; None: it was not asked
-    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,8 @@ class PreparedPage:
 class Request:
     """One page for the engine. `question` is the user turn without the image; no grammar: free text.
 
-    `max_new_tokens` None: as many as all passes over the page come to.
+    `max_new_tokens` None: as many as all passes over the page come to. `second_look`: an answer with a value
+    less sure than this is given once more, from a picture that is moved (`vintern.second_look`); None: never.
     """
 
     id: str
@@ -222,6 +222,7 @@ class Request:
     question: str
     grammar: str | None
     max_new_tokens: int | None = None
+    second_look: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,7 @@ class Generation:
     place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
     seams        of a long table: how many tokens there were when each further pass over the page began
+    again        the answer of a second look, where there was one
     """
 
     request_id: str
@@ -251,6 +253,7 @@ class Generation:
     reason: Reason | None = None  # set when finish is "error"
     attempts: int = 1  # 2: the first try ended in a loop, and this is the try with a repetition penalty
     seams: tuple[int, ...] = ()
+    again: Generation | None = None
 
     @property
     def passes(self) -> int:
@@ -325,6 +328,7 @@ class PageRecord:
     text: TextLayer | None = None
     reader: TextLayer | None = None
     quality: Quality | None = None
+    again: tuple[Field, ...] = ()  # what a second look read; empty: there was none
     read_on: date | None = None  # in Viet Nam; dates of the page are held against it
 
 
@@ -345,6 +349,9 @@ class PageResult:
     output: str | None = None  # the model's text
     attempts: int = 1
     passes: int = 1  # over the page; more than one where a table did not fit beside it
+    numerics: str | None = (
+        None  # of the model that read it (`ModelFacts`); None: none did, or it is not known
+    )
 
 
 Verdict = Literal["agrees", "differs", "silent", "offers"]

@@ -20,6 +20,7 @@ from pipeline import sources, tiles
 from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
 from pipeline.filetype import sniff
+from pipeline.quality.measuring import measure
 from pipeline.reading import Commit, Reading, Verdict, failure
 from pipeline.recipe import Recipe
 from pipeline.records import (
@@ -94,30 +95,62 @@ def document(
     settings = recipe.settings
     own = Renderer(settings.render, settings.second_reader) if renderer is None else nullcontext(renderer)
     with own as renderer:
-        files: list[tuple[Document | None, Part]] = []
+        files: list[_File] = []
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
-            files.append(_opened(ref, renderer, recipe, held))
-        today = today or reading_day.of(datetime.now(UTC))
-        reading = Reading(recipe, [part for _, part in files], today=today)
-        reading.known(known or {})
-        given = [source for source, _ in files]
-        for generation in generate(_requests(reading, renderer, given, recipe)):
-            reading.answered(generation)
+            files.append(_fetched(ref, renderer, recipe, held))
+        reading = _read(files, recipe, generate, renderer, known or {}, today)
     finished = reading.finished if parts or reading.parts[0].failure is None else ()
     return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
 
 
-def _opened(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> tuple[Document | None, Part]:
-    """One file of a document whose files before it have `held` bytes, and what is known of it."""
+def document_at_hand(
+    source: Document, recipe: Recipe, generate: Generate, renderer: Renderer
+) -> DocumentResult:
+    """As `document`, of one file whose bytes the caller has."""
+    reading = _read([_opened(source, 0, renderer, recipe)], recipe, generate, renderer, {})
+    finished = reading.finished if reading.parts[0].failure is None else ()
+    return DocumentResult(source.uri, reading.verdict(last_try=True), finished, reading.parts)
+
+
+_File = tuple[Document | None, Part]  # with its bytes where they could be had, and what is known of it
+
+
+def _read(
+    files: Sequence[_File],
+    recipe: Recipe,
+    generate: Generate,
+    renderer: Renderer,
+    known: Mapping[str, PageResult],
+    today: date | None = None,
+) -> Reading:
+    """Every page of the files has its result."""
+    today = today or reading_day.of(datetime.now(UTC))
+    reading = Reading(recipe, [part for _, part in files], today=today)
+    reading.known(known)
+    given = [source for source, _ in files]
+    for generation in generate(_requests(reading, renderer, given, recipe)):
+        reading.answered(generation)
+    return reading
+
+
+def _fetched(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> _File:
+    """One file of a document whose files before it have `held` bytes."""
     known = Part(ref.uri, None, ref.etag, ref.size, failure=ref.failure)
-    source: Document | None = None
     if ref.failure is not None:
         return None, known
     try:
         source = sources.fetch(ref.uri, recipe.settings.source, ref.etag)
-        known = Part(ref.uri, source.sha256, source.etag, len(source.data), kind=sniff(source.data))
-        within(recipe, ref.uri, held, len(source.data))
+    except Coded as error:
+        return None, replace(known, failure=Failure.of(error))
+    return _opened(source, held, renderer, recipe)
+
+
+def _opened(source: Document, held: int, renderer: Renderer, recipe: Recipe) -> _File:
+    """The same of its bytes."""
+    known = Part(source.uri, source.sha256, source.etag, len(source.data), kind=sniff(source.data))
+    try:
+        within(recipe, source.uri, held, len(source.data))
         if known.kind is not None:
             recipe.page_key(source.sha256, 1, known.kind)  # raises ModelNeeded before it is opened
         return source, replace(known, pages=renderer.page_count(source))
@@ -170,9 +203,10 @@ def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -
 
 
 def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
-    """Tiles and codes of a page image; a Failure if this page cannot be cut."""
+    """Tiles, codes and quality of a page image; a Failure if this page cannot be cut."""
     height, width, _ = image.pixels.shape
     try:
+        measured = measure(image.pixels, recipe.spec.paper)
         grid = recipe.tiling(image.pixels).grid
         cut = tiles.cut(Image.fromarray(image.pixels), grid)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
@@ -189,12 +223,16 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         grid=grid,
         text=image.text,
         reader=image.reader,
+        quality=measured,
     )
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
     """What the engine is asked about one page, under the id that its answer will bear."""
-    return Request(id, page.tiles, recipe.question, recipe.grammar, recipe.settings.engine.max_new_tokens)
+    longest = recipe.settings.engine.max_new_tokens
+    return Request(
+        id, page.tiles, recipe.question, recipe.grammar, longest, recipe.settings.second_look or None
+    )
 
 
 def without_tiles(page: PreparedPage) -> PreparedPage:

@@ -196,6 +196,7 @@ class IdCard(BaseModel):
     evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
     identified_by: ClassVar = ("number", "full_name", "date_of_birth", "mrz")
     required: ClassVar = (*REQUIRED, Where(card_forms.is_back_of_2024, _BACK_OF_2024, "place_of_residence"))
+    paper: ClassVar = "card"
 
     number: NationalId | None = Field(None, title="Số")
     full_name: PersonName | None = Field(None, title="Họ và tên")

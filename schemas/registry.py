@@ -14,6 +14,7 @@ A user's file needs no registration. Beside its fields a model may hold
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
     unasked: ClassVar = ("rate",)            its fields that the model is not asked for
+    paper: ClassVar = "card"                 a plastic card: more is then asked of a page's picture
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -37,8 +39,8 @@ from schemas.law import Law
 from schemas.receipt import Receipt, Receipt2
 from schemas.shape import Group, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
+from schemas.spec import Paper, class_var
 from schemas.spec import SchemaSpec as SchemaSpec
-from schemas.spec import class_var
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "invoice": {1: Invoice, 2: Invoice2},
@@ -53,14 +55,39 @@ def resolve(name: str, law: Law | None = None) -> SchemaSpec:
     Raises SchemaError with one line that says what is wrong and what to do.
     """
     path, colon, model_name = name.rpartition(":")
-    spec = _from_file(path, model_name) if colon else _built_in(name)
-    return under(spec, law) if law is not None and law != Law() else spec
+    return under(_from_file(path, model_name) if colon else _built_in(name), law)
 
 
-def under(spec: SchemaSpec, law: Law) -> SchemaSpec:
+def of_model(model: type[BaseModel], law: Law | None = None) -> SchemaSpec:
+    """The schema that a pydantic model is, without a file. Raises SchemaError as `resolve` does."""
+    return under(_of_model(model, getattr(model, "__qualname__", repr(model))), law)
+
+
+def under(spec: SchemaSpec, law: Law | None) -> SchemaSpec:
     """The schema with this law added: its rules are others, and so is its hash."""
+    if law is None or law == Law():
+        return spec
     changed = hashlib.sha256(f"{spec.hash}\n{law.model_dump_json()}".encode()).hexdigest()
     return replace(spec, law=spec.law.extended(law), hash=changed)
+
+
+def _of_model(model: type[BaseModel], reference: str) -> SchemaSpec:
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise SchemaError(f"{reference} is no pydantic model; derive it from pydantic.BaseModel")
+    for name, versions in BUILT_IN.items():
+        for number, known in versions.items():
+            if known is model:
+                return _spec(f"{name}@{number}", name, number, model)
+    version = vars(model).get("version", 1) if "version" in model.__class_vars__ else 1
+    if not isinstance(version, int) or version < 1:
+        raise SchemaError(f"{reference}.version is {version!r}; it must be 1, 2, 3 …")
+    name = snake(model.__name__)
+    if version in BUILT_IN.get(name, ()):
+        raise SchemaError(
+            f"{reference} would be {name}@{version}, which is built in; "
+            f"rename the class, or give it `version: ClassVar = {max(BUILT_IN[name]) + 1}`"
+        )
+    return _spec(reference, name, version, model)
 
 
 def _built_in(name: str) -> SchemaSpec:
@@ -89,18 +116,7 @@ def _from_file(path: str, model_name: str) -> SchemaSpec:
             key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
         )
         raise SchemaError(f"{path} has no {model_name!r}; it has {', '.join(own) or 'nothing'}")
-    if not isinstance(model, type) or not issubclass(model, BaseModel):
-        raise SchemaError(f"{path}: {model_name} is no pydantic model; derive it from pydantic.BaseModel")
-    version = vars(model).get("version", 1) if "version" in model.__class_vars__ else 1
-    if not isinstance(version, int) or version < 1:
-        raise SchemaError(f"{path}: {model_name}.version is {version!r}; it must be 1, 2, 3 …")
-    name = snake(model_name)
-    if version in BUILT_IN.get(name, ()):
-        raise SchemaError(
-            f"{path}: {model_name} would be {name}@{version}, which is built in; "
-            f"rename the class, or give it `version: ClassVar = {max(BUILT_IN[name]) + 1}`"
-        )
-    return _spec(f"{path}:{model_name}", name, version, model)
+    return _of_model(model, f"{path}:{model_name}")
 
 
 def _load(file: Path) -> ModuleType:
@@ -136,7 +152,10 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
         if field not in model.model_fields:
             raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")
     whole, on_page = fingerprints(model, shape)
-    return SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+    spec = SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
+    if spec.paper not in (None, *get_args(Paper)):
+        raise SchemaError(f"{reference}: its paper is {spec.paper!r}; it can be {', '.join(get_args(Paper))}")
+    return spec
 
 
 def _look_at_evidence(reference: str, model: type[BaseModel], shape: Group) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +17,8 @@ from schemas.settle import Settled, settle
 from schemas.shape import Group
 from schemas.suspects import pointed
 from schemas.typed import Typed, instance, typed
+
+Paper = Literal["card"]  # a kind of paper whose size and look are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class SchemaSpec:
     def evidence(self) -> tuple[Evidence, ...]:
         """The machine-readable parts that the schema knows, its `evidence`."""
         return class_var(self.model, "evidence")
+
+    @property
+    def paper(self) -> Paper | None:
+        """What kind of paper its documents are, where the model says so: its `paper`."""
+        return getattr(self.model, "paper", None) if "paper" in self.model.__class_vars__ else None
 
     @property
     def sources_of_authority(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
-from workers import local_ray
+from workers import local_ray, sizing
 from workers.connection import admission, connected, environment
 from workers.guard import Gone, Silence, guarded
 from workers.lane import LaneBroken
@@ -35,6 +35,7 @@ class LanePlan:
     cpus: float
     gpus: float
     threads: int
+    cores: float  # of its machine, the lane's share
 
     @property
     def bundle(self) -> dict[str, float]:
@@ -54,7 +55,8 @@ def joined(
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
-        with local_ray.running(lanes * settings.bytes_in_flight + _SPARE_BYTES, notify) as head:
+        lanes = max(lanes, sizing.gpus_here())
+        with local_ray.running(lanes * sizing.lane_bytes_here(settings) + _SPARE_BYTES, notify) as head:
             yield lambda: _check(head.gone)
     else:
         with environment(admission(address, notify)), connected(address):
@@ -96,7 +98,7 @@ def nodes() -> list[Node]:
 
 def plan(
     machines: Sequence[Node],
-    readers: int,
+    lane: LaneSettings,
     replicas: int | None = None,
     gpus_per_replica: float | None = None,
 ) -> LanePlan:
@@ -125,4 +127,6 @@ def plan(
     hosts = [(machine.cpus, slot) for machine, slot in zip(machines, slots, strict=True) if slot]
     crowd = -(-lanes // len(hosts))  # of CPU lanes on one machine; of GPU lanes there are as many as slots
     portion = min(cpus / (slot if each else crowd) for cpus, slot in hosts)
-    return LanePlan(lanes, math.floor(100 * min(portion, 1 + readers)) / 100, each, max(1, int(portion)))
+    readers = sizing.sizes(lane, gpu=each > 0, cores=portion).readers
+    cpus = math.floor(100 * min(portion, 1 + readers)) / 100
+    return LanePlan(lanes, cpus, each, max(1, int(portion)), portion)

@@ -24,12 +24,14 @@ from pipeline.sources import SizeLimits
 from pipeline.store import Lease, Store
 from schemas import reading_day
 from workers import endings
-from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, TooLarge
+from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
+from workers.replica_handle import ReplicaHandle
+from workers.sizing import Sizes
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
@@ -47,16 +49,16 @@ class Lane:
     readers: ReaderPool
     replica: ReplicaHandle
     report: LaneReport
+    sizes: Sizes
     isolation: IsolationLock = field(default_factory=IsolationLock)
     in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by sha256
 
     def __post_init__(self) -> None:
-        bounds = self.recipe.settings.lane
-        self.pages = Budget(bounds.pages_in_flight)
+        self.pages = Budget(self.sizes.pages_in_flight)
         # Two halves: a document that holds its bytes must not wait for those that only it can give back.
-        self.document_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.page_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.breaker = CircuitBreaker(bounds.refusals)
+        self.document_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.page_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.breaker = CircuitBreaker(self.recipe.settings.lane.refusals)
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:
@@ -234,6 +236,7 @@ class Attempt:
         while True:
             try:
                 async with lane.isolation.exclusive() if alone else lane.isolation.shared():
+                    lane.report.calls += 1
                     generation = await lane.replica.generate(request)
             except ReplicaLost as error:
                 result = reading.lost(number, error, alone=alone)
@@ -243,6 +246,7 @@ class Attempt:
             else:
                 result = reading.answered(generation)
                 lane.report.pages += 1
+                lane.report.answers += 1
                 lane.report.tokens += len(generation.spans)
                 break
         await self._keep(result)

@@ -14,6 +14,7 @@ from pipeline.settings import Settings
 from schemas import registry
 from schemas.law import Law
 from workers.logs import Event
+from workers.sizing import Sizes, sizes
 
 if TYPE_CHECKING:
     from pipeline.store import State  # with SQLAlchemy, which readers and replicas need not load
@@ -39,6 +40,11 @@ class LaneJob:
     checkpoint: str  # the hash that the loaded weights must have
     gpus: float  # of the replica; 0 for a CPU lane
     settings: Settings = field(repr=False)
+    cores: float = 1.0  # of its machine, the lane's share
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes(self.settings.lane, gpu=self.gpus > 0, cores=self.cores)
 
 
 @dataclass(slots=True)
@@ -54,6 +60,8 @@ class LaneReport:
     reasons: Counter[str] = field(default_factory=Counter)  # of quarantined documents and failed pages
     pages: int = 0  # read now, by the model or without it
     pages_known: int = 0  # found in the store, not read again
+    calls: int = 0  # of the model; where a replica dies, a page is asked again
+    answers: int = 0  # pages that the model answered
     tokens: int = 0  # generated
     given_back: int = 0  # documents to be tried again
     late: int = 0  # documents that somebody else had taken over

@@ -48,6 +48,7 @@ class Replica:
         self._model = model
         self._schema = schema
         self._settings = settings
+        _import_engine(settings)  # takes seconds, in which the lane's other processes start
         self._arrivals: queue.SimpleQueue[tuple[Request, Future[Generation]]] = queue.SimpleQueue()
         self._waiting: dict[str, Future[Generation]] = {}
         self._broken: ReplicaLost | None = None
@@ -86,10 +87,6 @@ class Replica:
 
     def _load(self) -> tuple[ModelFacts, Engine]:
         began = time.monotonic()
-        # Read when torch is imported. Threads that wait must sleep: the readers beside want the cores.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        if self._settings.threads is not None:
-            os.environ["OMP_NUM_THREADS"] = str(self._settings.threads)
         from pipeline import vintern
         from pipeline.vintern.engine import Engine
         from pipeline.vintern.facts import model_facts
@@ -141,3 +138,12 @@ class Replica:
                 self._alive_at = time.monotonic()
             self._waiting[request.id] = answer
             engine.submit(request)
+
+
+def _import_engine(settings: EngineSettings) -> None:
+    """With torch, which reads these variables when it is imported."""
+    # Threads that wait must sleep: the readers beside want the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if settings.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(settings.threads)
+    import pipeline.vintern.engine  # noqa: F401

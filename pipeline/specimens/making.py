@@ -7,11 +7,11 @@ from typing import Literal
 
 from pipeline.errors import UsageError
 from pipeline.specimens import fonts as type_faces
-from pipeline.specimens import id_card, invoice, invoice_layout, other, receipt, wear
+from pipeline.specimens import id_card, invoice, invoice_layout, other, receipt, tiers, wear
 from pipeline.specimens.specimen import VERSION, Page, Specimen, truth
 
 KINDS = ("id_card", "id_card_front", "id_card_back", "receipt", "invoice", "blank", "other")
-Preset = Literal["standard", "clean", "worn", "training"]
+Preset = Literal["standard", "clean", "worn", "training", "scan", "noisy", "photo"]
 _SIDES = {"id_card": "both", "id_card_front": "front", "id_card_back": "back"}
 
 
@@ -28,7 +28,8 @@ def make(
     """The specimen of this kind and seed.
 
     preset    "clean": a good scan; "worn": a poor one; "standard": either; "training": either, at several
-              sizes, some words random syllables, the QR code only for its looks
+              sizes, some words random syllables, the QR code only for its looks; "scan", "noisy", "photo": how it came
+              into the computer (`tiers`), as "clean" is one of these too
     fonts     "standard" (default) or "held-out"
     layouts   "standard" or "held-out"; by default as `fonts`
     blank     chance that a value is left out (with its label in half of the cases)
@@ -63,7 +64,11 @@ def make(
         bill = invoice.plan(rng, font_set, layout_set, blank, invented)
         pages = invoice_layout.draw(rng, bill, scale)
         name, layout, family, plan = "invoice", bill.layout, bill.family, bill.plan
-    pages = tuple(_age(rng, page, is_worn, training) for page in pages)
+    if preset in ("scan", "noisy", "photo"):
+        pages = tuple(tiers.age(rng, page, preset) for page in pages)
+        is_worn = preset != "scan"
+    else:
+        pages = tuple(_age(rng, page, is_worn, training) for page in pages)
     return Specimen(kind, VERSION[name], layout, family, is_worn, pages, truth(name, plan, pages))
 
 

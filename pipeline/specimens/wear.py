@@ -6,19 +6,16 @@ The same wear moves the glyph centres and the boxes, so that truth stays where t
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFilter
 
-from pipeline.records import Box, Pixels
-from pipeline.specimens.specimen import Glyphs, Page
-
-Matrix = npt.NDArray[np.float64]
+from pipeline.records import Pixels
+from pipeline.specimens import warp
+from pipeline.specimens.specimen import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,8 @@ class Wear:
     light      brightness at the corners of the page, 1.0 as printed; 4 values
     band       soft shadow: (position 0..1, width 0..1, darkness 0..1, upright or lying)
     noise      standard deviation in grey levels
+    specks     dark and light dots, per thousand pixels
+    streaks    dust on a scanner's glass: pale lines down the page, each (position 0..1, darkness in grey levels)
     jpeg       quality, None for none
     """
 
@@ -42,6 +41,8 @@ class Wear:
     noise: float = 0.0
     noise_at: tuple[int, int] = (0, 0)
     contrast: float = 1.0
+    specks: float = 0.0
+    streaks: tuple[tuple[float, int], ...] = ()
     jpeg: int | None = None
 
 
@@ -97,18 +98,11 @@ def apply(page: Page, wear: Wear) -> Page:
     width, height = image.size
     glyphs, boxes = page.glyphs, page.boxes
     if wear.corners is not None:
-        forward = _homography(wear.corners, width, height)
-        back = np.linalg.inv(forward)
-        image = image.transform(
-            image.size,
-            Image.Transform.PERSPECTIVE,
-            tuple((back / back[2, 2]).ravel()[:8]),
-            Image.Resampling.BILINEAR,
-            fillcolor=wear.surround,
-        )
-        x, y = _move(forward, glyphs.x, glyphs.y)
-        glyphs = Glyphs(glyphs.characters, x.astype(np.float32), y.astype(np.float32))
-        boxes = _move_boxes(forward, boxes, width, height)
+        flat = warp.corners_of(width, height)
+        forward = warp.homography(flat, flat + np.array(wear.corners, np.float64) * (width, height))
+        image = warp.moved_picture(image, forward, image.size, wear.surround)
+        glyphs = warp.moved_glyphs(forward, glyphs)
+        boxes = warp.moved_boxes(forward, boxes, image.size, image.size)
     if wear.blur:
         image = image.filter(ImageFilter.BoxBlur(wear.blur * width / 1000))
     shade = _shade(wear)
@@ -116,40 +110,13 @@ def apply(page: Page, wear: Wear) -> Page:
         image = ImageChops.multiply(image, shade.resize(image.size, Image.Resampling.BILINEAR).convert("RGB"))
     if wear.contrast != 1.0 or wear.noise:
         image = _grain(image, wear)
+    if wear.specks or wear.streaks:
+        image = _dust(image, wear)
     if wear.jpeg is not None:
         data = io.BytesIO()
         image.save(data, "JPEG", quality=wear.jpeg)
         image = Image.open(data).convert("RGB")
     return replace(page, pixels=np.asarray(image), glyphs=glyphs, boxes=boxes)
-
-
-def _homography(corners: tuple[tuple[float, float], ...], width: int, height: int) -> Matrix:
-    """The 3×3 matrix that takes page pixels to worn pixels."""
-    source = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
-    target = source + np.array(corners, np.float64) * (width, height)
-    rows, right = [], []
-    for (x, y), (u, v) in zip(source, target, strict=True):
-        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-        right += [u, v]
-    return np.append(np.linalg.solve(np.array(rows), np.array(right)), 1.0).reshape(3, 3)
-
-
-def _move(
-    matrix: Matrix, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    moved = matrix @ np.stack([x, y, np.ones_like(x)]).astype(np.float64)
-    return moved[0] / moved[2], moved[1] / moved[2]
-
-
-def _move_boxes(matrix: Matrix, boxes: Mapping[str, Box], width: int, height: int) -> dict[str, Box]:
-    moved: dict[str, Box] = {}
-    for path, (left, top, right, bottom) in boxes.items():
-        x = np.array([left, right, right, left]) * width
-        y = np.array([top, top, bottom, bottom]) * height
-        u, v = _move(matrix, x, y)
-        u, v = np.clip(u / width, 0, 1), np.clip(v / height, 0, 1)
-        moved[path] = (float(u.min()), float(v.min()), float(u.max()), float(v.max()))
-    return moved
 
 
 def _shade(wear: Wear) -> Image.Image | None:
@@ -180,6 +147,24 @@ def _grain(image: Image.Image, wear: Wear) -> Image.Image:
         image = ImageChops.subtract(image, Image.merge("RGB", (dark, dark, dark)))
         image = ImageChops.add(image, Image.merge("RGB", (light, light, light)))
     return image
+
+
+def _dust(image: Image.Image, wear: Wear) -> Image.Image:
+    """Specks of one to three pixels, two of three of them dark, and streaks down the page."""
+    levels = np.array(image)
+    height, width, _ = levels.shape
+    random = np.random.Generator(np.random.PCG64(588 * wear.noise_at[0] + wear.noise_at[1]))
+    count = round(wear.specks * height * width / 1000)
+    x, y = random.integers(0, width - 2, count), random.integers(0, height - 2, count)
+    shade = np.where(random.random(count) < 2 / 3, 60, 250)[:, None]
+    size = random.integers(1, 4, count)
+    for step in range(3):
+        some = size > step
+        levels[y[some] + step // 2, x[some] + (step + 1) // 2] = shade[some]
+    for position, darkness in wear.streaks:
+        at = int(position * (width - 2))
+        levels[:, at : at + 2] = np.maximum(levels[:, at : at + 2].astype(int) - darkness, 0)
+    return Image.fromarray(levels)
 
 
 def _window(width: int, height: int, x: int, y: int) -> Image.Image:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pipeline.errors import UsageError
+from pipeline.records import Tier
 from pipeline.specimens import authority, einvoice, files
 from pipeline.specimens.making import KINDS, Preset, make
 from pipeline.specimens.specimen import Specimen
+from pipeline.specimens.tiers import TIERS
 
 TRUTH = "truth.jsonl"
 ANCHORS = ".trust-anchors"  # hidden, so that it is no document of the folder
@@ -27,6 +30,12 @@ _USUAL = {
     "blank": ("jpeg", "png", "scanned-pdf", "tiff"),
     "other": ("jpeg", "png", "scanned-pdf", "pdf", "tiff"),
 }
+_USUAL_OF: Mapping[Tier, tuple[str, ...]] = {
+    "clean": ("pdf", "pdf", "png", "tiff"),
+    "scan": ("scanned-pdf", "scanned-pdf", "jpeg", "tiff"),
+    "noisy": ("scanned-pdf", "scanned-pdf", "jpeg", "tiff"),
+    "photo": ("jpeg", "jpeg", "jpeg", "scanned-pdf"),
+}
 
 
 def write(
@@ -36,6 +45,7 @@ def write(
     seed: int,
     *,
     worn: bool | None = None,
+    tiers: Sequence[str] = (),
     formats: Sequence[str] = (),
     font_set: str = "standard",
     layouts: str | None = None,
@@ -45,6 +55,8 @@ def write(
     """Writes `count` documents, the kinds by turns, and truth.jsonl; returns its lines as dicts.
 
     worn      True or False for all, None for either by chance; a PDF with text is never worn
+    tiers     instead of `worn`: those to choose from, "clean", "scan", "noisy", "photo"; each line of
+              truth.jsonl then has its "tier"
     formats   those to choose from: "pdf", "pdf-fonts-absent", "scanned-pdf", "jpeg", "png", "tiff"; none:
               the usual ones
     blank     chance that a value is left out
@@ -59,6 +71,7 @@ def write(
     _check(count, kinds, formats, blank)
     if xml and "invoice" not in kinds:
         raise UsageError("only invoices have XML: ask for the kind invoice")
+    ways = _Ways(worn, _checked(tiers, worn, formats), tuple(formats))
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     before = _lines(folder / TRUTH)
@@ -66,15 +79,14 @@ def write(
     for index in range(count):
         kind = kinds[index % len(kinds)]
         own = seed * MOST + index
-        specimen, form = _one(kind, own, worn, tuple(formats), font_set, layouts, blank)
+        specimen, form, preset = _one(kind, own, ways, font_set, layouts, blank)
         name = f"{kind}-{index + 1:05d}"
         printed = f"{name}{files.SUFFIX[form]}"
         written = {printed: files.encode(specimen, form)}
-        lines.append(describe(specimen, printed, form))
+        lines.append(describe(specimen, printed, form) | ({"tier": preset} if tiers else {}))
         if xml and kind == "invoice":
             whole = specimen.truth
             if blank:
-                preset: Preset = "worn" if specimen.worn else "clean"
                 whole = make(kind, own, preset=preset, fonts=font_set, layouts=layouts).truth
             data, line = _einvoice(specimen, whole, own, f"{name}.xml")
             written[f"{name}.xml"] = data
@@ -143,29 +155,56 @@ def describe(specimen: Specimen, file_name: str, form: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What a caller of `write` leaves to chance, and among what."""
+
+    worn: bool | None
+    tiers: tuple[Tier, ...]
+    formats: tuple[str, ...]
+
+    def drawn(self, rng: Random, side: str) -> tuple[Preset, str, tuple[str, ...]]:
+        """How one document comes in, in what form, and the forms that it could have had."""
+        if self.tiers:
+            tier = rng.choice(self.tiers)
+            usual = _USUAL_OF[tier] if not self.formats else self.formats
+            forms = tuple(form for form in usual if tier == "clean" or form not in files.TEXT)
+            return tier, rng.choice(forms), forms
+        forms = self.formats or _USUAL[side]
+        form = rng.choice(forms)
+        is_worn = (rng.random() < 0.5 if self.worn is None else self.worn) and form not in files.TEXT
+        return "worn" if is_worn else "clean", form, forms
+
+
 def _one(
-    kind: str,
-    seed: int,
-    worn: bool | None,
-    formats: tuple[str, ...],
-    font_set: str,
-    layouts: str | None,
-    blank: float,
-) -> tuple[Specimen, str]:
+    kind: str, seed: int, ways: _Ways, font_set: str, layouts: str | None, blank: float
+) -> tuple[Specimen, str, Preset]:
     rng = Random(f"file:{kind}:{seed}")
     side = kind
     if kind == "id_card":
-        single = bool(formats) and set(formats) <= set(files.ONE_PAGE)
+        single = bool(ways.formats) and set(ways.formats) <= set(files.ONE_PAGE)
         chances = (4, 2, 0 if single else 4)
         side = rng.choices(("id_card_front", "id_card_back", "id_card"), chances)[0]
-    form = rng.choice(formats or _USUAL[side])
-    is_worn = (rng.random() < 0.5 if worn is None else worn) and form not in files.TEXT
-    preset: Preset = "worn" if is_worn else "clean"
+    preset, form, forms = ways.drawn(rng, side)
     specimen = make(side, seed, preset=preset, fonts=font_set, layouts=layouts, blank=blank)
     if len(specimen.pages) > 1 and form in files.ONE_PAGE:
-        several = [choice for choice in formats or _USUAL[side] if choice not in files.ONE_PAGE]
+        several = [choice for choice in forms if choice not in files.ONE_PAGE]
         form = rng.choice(several or ["tiff"])
-    return specimen, form
+    return specimen, form, preset
+
+
+def _checked(tiers: Sequence[str], worn: bool | None, formats: Sequence[str]) -> tuple[Tier, ...]:
+    """The tiers by their names. Raises UsageError where there is no such tier, or no such document."""
+    for name in tiers:
+        if name not in TIERS:
+            raise UsageError(f"unknown tier {name!r}: choose from {', '.join(TIERS)}")
+    if tiers and worn is not None:
+        raise UsageError("a tier says how worn the documents are: leave out --worn and --clean")
+    if set(tiers) - {"clean"} and formats and set(formats) <= set(files.TEXT):
+        raise UsageError(
+            "a PDF with text is clean: choose pictures (jpeg, scanned-pdf …) for the other tiers"
+        )
+    return tuple(tier for name in tiers for tier in TIERS if tier == name)
 
 
 def _check(count: int, kinds: Sequence[str], formats: Sequence[str], blank: float) -> None:

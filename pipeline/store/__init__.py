@@ -23,8 +23,11 @@ changes nothing.
 from pipeline.errors import LeaseLost, Unbalanced
 from pipeline.store.entities import (
     Added,
+    AuditRow,
     Balance,
     Change,
+    Claim,
+    Decided,
     DocumentRow,
     FailedItem,
     FailureGroup,
@@ -36,20 +39,27 @@ from pipeline.store.entities import (
     StoredExtraction,
 )
 from pipeline.store.query import Rows
+from pipeline.store.queue import Entry
+from pipeline.store.queue import Kind as QueueKind
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
 __all__ = [
     "Added",
+    "AuditRow",
     "Balance",
     "Change",
+    "Claim",
+    "Decided",
     "DocumentRow",
+    "Entry",
     "FailedItem",
     "FailureGroup",
     "Job",
     "Lease",
     "LeaseLost",
     "Purged",
+    "QueueKind",
     "Repair",
     "Rows",
     "State",

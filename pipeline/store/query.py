@@ -68,7 +68,7 @@ class Rows:
 
 @contextmanager
 def query(
-    db: Database, sql: str, *, seconds: float = 300.0, values: Mapping[str, str] | None = None
+    db: Database, sql: str, *, seconds: float = 300.0, values: Mapping[str, str | None] | None = None
 ) -> Iterator[Rows]:
     """Runs one SELECT that cannot write, by the database's own means.
 
@@ -135,7 +135,7 @@ def _too_slow(seconds: float) -> UsageError:
 
 
 def _postgres(
-    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str] | None
+    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str | None] | None
 ) -> tuple[str, ...]:
     engine = db.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     until, role = time.monotonic() + seconds, None
@@ -234,7 +234,7 @@ def _refuse(connection: Connection, sql: str) -> None:
 
 
 def _sqlite(
-    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str] | None
+    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str | None] | None
 ) -> tuple[str, ...]:
     address = f"file:{quote(str(db.path))}?mode=ro"
     until = time.monotonic() + seconds

@@ -40,6 +40,7 @@ from pipeline.vintern.language import Attend, rotary
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.vision import normalise, pixel_shuffle
 
+BATCH = 16  # requests decoded together: beyond it a step takes longer by as much
 ROWS = 16  # fewest rows of a padded product; below, float32 sums in another order
 UNITS = ("amx_bf16", "avx512_bf16")  # of processors, for bfloat16
 
@@ -55,7 +56,7 @@ class CpuBackend:
             torch.set_num_threads(settings.threads)
         self.model = model
         self.kernels, used = _kernels(model, settings.kernels)
-        self.cache = KVCache.for_model(model, settings, psutil.virtual_memory().available)
+        self.cache = KVCache.for_model(model, settings, psutil.virtual_memory().available, BATCH)
         self._rows = _multiple(2 * self.cache.slots)
         # The tiles of one page, one prompt at a time: more gains little, and results depend on less.
         self.shape = Shape(

@@ -110,6 +110,7 @@ def said(field: Field) -> Any:
     return field.value if isinstance(field.value, int) and field.raw is None else field.raw
 
 
+@pytest.mark.medium
 @settings(max_examples=40)
 @given(data=st.data(), name=st.sampled_from(list(SPECS)), form=st.sampled_from(FORMS))
 def test_what_is_printed_is_what_is_read(data: st.DataObject, name: str, form: Form) -> None:

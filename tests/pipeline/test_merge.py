@@ -226,7 +226,7 @@ def test_an_unsure_field_goes_to_review_by_name() -> None:
     (check,) = named(made, "low_confidence")
     assert made.state == "review" and check.fields == ("store",)
     assert (check.expected, check.found) == (">= 0.8", "0.7500")
-    assert "not calibrated" in check.message
+    assert "uncalibrated" in check.message
     assert not named(merge.document([unsure], RECEIPT, review_below=0.7), "low_confidence")
 
 

@@ -246,6 +246,7 @@ def misread(text: str) -> Iterator[str]:
         yield text[: found.start()] + other + text[found.end() :]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("figure", FIGURES)
 def test_no_digit_of_a_sum_may_be_misread(figure: str) -> None:
     """A sum of whole figures has no tolerance: each digit of the VAT, the net and the total is borne out."""

@@ -273,6 +273,7 @@ def test_cents_are_counted_in_another_currency() -> None:
     assert "total_in_words" not in faults("invoice", record | {"total_in_words": "một"})
 
 
+@pytest.mark.medium
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
 def test_words_and_digits_disagree_exactly_when_they_differ(said: int, printed: int) -> None:
     record = {"total": str(printed), "total_in_words": to_words(said).capitalize() + " đồng"}

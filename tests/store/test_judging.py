@@ -138,6 +138,7 @@ def test_a_document_that_changed_meanwhile_is_left_alone(store: Store) -> None:
     assert found(store, job)["/in/a"].state == "done"
 
 
+@pytest.mark.medium
 def test_the_command_judges(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'rows.db'}"
     with stores.open(url) as store:

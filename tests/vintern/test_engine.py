@@ -176,6 +176,7 @@ def force(model: Vintern, request: Request, tokens: list[int]) -> torch.Tensor:
     return model.language.head(hidden[len(prompt) - 1 : -1]).float().log_softmax(-1)
 
 
+@pytest.mark.medium
 def test_places_are_the_last_layers_attention(model: Vintern) -> None:
     request = page(3, 2, CARD, 30)
     answer = run(Engine(model, EngineSettings(place=True)), [request])[request.id]

@@ -61,6 +61,7 @@ def exact(query: Tensor, keys: Tensor, values: Tensor, span: Span) -> Tensor:
 spans = st.tuples(st.integers(1, 150), st.integers(0, 40), st.integers(1, 700), st.sampled_from([0, 1, 3]))
 
 
+@pytest.mark.medium
 @needs_them
 @settings(max_examples=60, derandomize=True)
 @given(

@@ -61,6 +61,8 @@ def status(
             for row in rows
         ],
     )
+    for row in rows:
+        screen.say(f"job {row['job']}: {row['scores']}")
     if verify:
         screen.say("the books balance")
     held = confine.possible()
@@ -76,6 +78,8 @@ def _repair(store: Store, job: Job) -> None:
 
 
 def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
+    from pipeline.trust import words
+
     counts = store.books.counts(job)
     if verify:
         books = store.books.verify(job)
@@ -87,6 +91,7 @@ def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
         "sources": list(job.sources),
         "submitted": sum(counts.values()),
         **counts,
+        "scores": words.line(store.calibrations.in_force(job), job.name),
     }
 
 
@@ -275,7 +280,7 @@ def purge(
 
 def _purged(purged: Purged) -> str:
     names = ("documents", "pages", "extractions", "fields", "checks", "witnesses")
-    several = ("parts",) if purged.parts else ()
+    several = [name for name in ("parts", "decisions") if getattr(purged, name)]
     return ", ".join(f"{getattr(purged, what)} {what}" for what in (*names, *several))
 
 

@@ -48,6 +48,9 @@ def specimens(
     worn: Annotated[
         bool | None, typer.Option("--worn/--clean", help="Turned, blurred, shaded … [default: some are]")
     ] = None,
+    tier: Annotated[
+        str, typer.Option(help="How the papers came in, instead of --worn: clean, scan, noisy, photo")
+    ] = "",
     format: Annotated[
         str,
         typer.Option(
@@ -72,6 +75,7 @@ def specimens(
         _names(kind),
         seed,
         worn=worn,
+        tiers=_names(tier),
         formats=_names(format),
         font_set=fonts,
         layouts=layouts,
@@ -131,6 +135,10 @@ def plan(
         screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
     for line in found.lines():
         screen.say(line)
+    if model is not None:
+        from workers import sizing
+
+        screen.say(f"a lane     {sizing.words(settings)}")
     if found.unseen:
         raise typer.Exit(3)
 
@@ -252,7 +260,9 @@ def print_outcome(outcome: Outcome) -> None:
     sums = " + ".join(f"{number} {name}" for name, number in (*ended, *left))
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
-    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
+    calls = "" if last.calls_a_page is None else f", {last.calls_a_page:.3f} model calls a page"
+    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens{calls}")
+    lines.append(outcome.trust)
     if outcome.left_out:
         lines.append(left_out)
     if outcome.listing_failed is not None:

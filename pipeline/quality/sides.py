@@ -1,0 +1,83 @@
+"""Where the paper ends in the picture: the straight edges along which it lies on something else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from pipeline.quality.sight import Sight
+
+LENGTH = 144  # the longer side of the copy in which edges are looked for, pixels
+_DEPTH = 0.3  # how far from the picture's side an edge may be, of its width or height
+_SLOPES = np.linspace(-0.14, 0.14, 15)  # a little over 8 degrees
+_REACH = 3  # pixels on either side of an edge that are compared
+_STEP = 7.0  # grey levels at least, between the paper and what it lies on
+_ALONG = 0.72  # share of the edge along which they must differ
+
+Levels = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """An edge of the paper: how far it is from the picture's side at its two ends, as shares of the
+    picture's width or height, and how much brighter the paper is, grey levels.
+    """
+
+    begin: float
+    end: float
+    step: float
+
+    @property
+    def depth(self) -> float:
+        return (self.begin + self.end) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """None: no edge there, the paper reaches the picture's side or beyond."""
+
+    left: Side | None
+    top: Side | None
+    right: Side | None
+    bottom: Side | None
+
+    @property
+    def all(self) -> tuple[Side | None, ...]:
+        return self.left, self.top, self.right, self.bottom
+
+    @property
+    def seen(self) -> tuple[Side, ...]:
+        return tuple(side for side in self.all if side is not None)
+
+
+def sides(sight: Sight) -> Sides:
+    image = Image.fromarray(sight.small)
+    image = image.reduce(max(1, round(max(image.size) / LENGTH)))
+    # Print is closed, so that only what is wide counts: the paper, and what it lies on.
+    levels = np.asarray(image.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.MinFilter(5)), np.float32)
+    return Sides(*map(_side, (levels, levels.T, levels[:, ::-1], levels.T[:, ::-1])))
+
+
+def _side(levels: Levels) -> Side | None:
+    """The clearest edge that runs from top to bottom near the left side of `levels`."""
+    rows, columns = levels.shape
+    depth = int(columns * _DEPTH)
+    total = np.pad(np.cumsum(levels[:, :depth], axis=1), ((0, 0), (1, 0)))
+    means = (total[:, _REACH:] - total[:, :-_REACH]) / _REACH
+    steps = means[:, _REACH:] - means[:, :-_REACH]  # at i, of an edge before pixel i + _REACH
+    width = steps.shape[1]
+    shift = np.rint(np.linspace(-rows / 2, rows / 2, rows) * _SLOPES[:, None]).astype(int)
+    at = np.arange(width) + shift[..., None]  # [slope, row, place]
+    inside = (at >= 0) & (at < width)
+    found = np.where(inside, steps[np.arange(rows)[:, None], np.clip(at, 0, width - 1)], 0)
+    mean = found.mean(axis=1)
+    agree = (found * np.sign(mean)[:, None] > _STEP / 2).mean(axis=1)
+    strength = np.abs(mean) * (agree > _ALONG)
+    slope, place = np.unravel_index(np.argmax(strength), strength.shape)
+    if strength[slope, place] < _STEP:
+        return None
+    middle, lean = (place + _REACH) / columns, float(_SLOPES[slope]) * rows / columns / 2
+    return Side(float(middle - lean), float(middle + lean), float(mean[slope, place]))
