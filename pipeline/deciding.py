@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipeline.errors import UsageError
 from pipeline.parse import normal
 from pipeline.records import Check, Decision, Extraction, Field
+from pipeline.support import cleared
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
@@ -48,7 +49,7 @@ def applied(extraction: Extraction, decisions: Sequence[Decision], spec: SchemaS
         return extraction
     last = standing(decisions)
     view = _View(extraction, last, spec)
-    before = spec.run_checks(extraction.record)
+    before = spec.run_checks(extraction.record, extraction.read_on)
     by_rules = {check.code for check in (*before, *view.rules)}
     checks = [check for check in extraction.checks if check.code not in by_rules]
     checks = [view.settled(check) for check in (*checks, *view.rules)]
@@ -373,7 +374,8 @@ class _View:
                 lists.put(path, value)
         lists.take_out(self._out)
         self.record = lists.record
-        self.rules = [self._named_as_read(check) for check in spec.run_checks(self.record)]
+        rules = spec.run_checks(self.record, extraction.read_on)
+        self.rules = [self._named_as_read(check) for check in cleared(rules, extraction.testimony)]
 
     def settled(self, check: Check) -> Check:
         """A failed check is a remark once a person has decided all that it points at."""
@@ -390,7 +392,8 @@ class _View:
     def _named_as_read(self, check: Check) -> Check:
         if not self._out:
             return check
-        return replace(check, fields=tuple(map(self._as_read, check.fields)))
+        suspects = None if check.suspects is None else tuple(map(self._as_read, check.suspects))
+        return replace(check, fields=tuple(map(self._as_read, check.fields)), suspects=suspects)
 
     def _as_read(self, path: str) -> str:
         """A path of the record as the reading has it: the reverse of `_renumbered`."""
