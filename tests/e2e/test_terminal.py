@@ -23,7 +23,7 @@ from pipeline.printable import as_json, command, printable
 from pipeline.records import Check, Failure
 from tests.e2e.conftest import VINBATCH, picture
 from tests.store import samples
-from workers.cli import books, documents, results
+from workers.cli import books, documents, report, results
 
 # Window title, colours that nothing of ours uses, C1's CSI, bidirectional override, a forged line and more.
 EVIL = "\x1b]0;pwned\x07\x1b[5;45mx\x9b31m\u202egnp.exe\u2066"
@@ -120,7 +120,9 @@ CASES: dict[str, list[tuple[str, ...]]] = {
         for format in ("table", "csv", "json")
     ] + [("SELECT document_uri, number FROM invoice_v1", "--format", "csv", "--raw")],
     "export": [("--job", JUNE, "--format", "csv", "--out", "out" + NAME)],
-    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j", "--html", "e.html")],
+    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j")],
+    "report": [(JUNE, "--truth", "papers.jsonl", "--out", "page" + NAME)],
+    "todo": [(JUNE,), (JUNE, "--json")],
     "plan": [("in" + NAME,)],
     "specimens": [("--out", "made" + NAME, "--count", "1")],
     "run": [],  # below, on a Ray
@@ -129,7 +131,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 
 
 def test_every_command_has_its_case() -> None:
-    commands = (*books.COMMANDS, *documents.COMMANDS, *results.COMMANDS)
+    commands = (*books.COMMANDS, *documents.COMMANDS, *results.COMMANDS, *report.COMMANDS)
     assert {command.__name__ for command in commands} == CASES.keys()
 
 
