@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
+from pipeline import support
 from pipeline.errors import UsageError
 from pipeline.parse import normal
 from pipeline.records import Check, Decision, Extraction, Field
@@ -37,18 +39,23 @@ def rejected(decisions: Iterable[Decision]) -> Decision | None:
     return whole if whole is not None and whole.ruling == "reject" else None
 
 
-def applied(extraction: Extraction, decisions: Sequence[Decision], spec: SchemaSpec) -> Extraction:
+def applied(
+    extraction: Extraction,
+    decisions: Sequence[Decision],
+    spec: SchemaSpec,
+    read_on: date | None = None,
+) -> Extraction:
     """The extraction with what people decided in its record, and the schema's rules run again over it.
 
     `extraction` is what was read, without any decision. A failed check whose fields are all decided becomes a
     remark; where the reading has another value than was decided, and than was read then, `reading_differs`
-    says so. The state is "done" when nothing is left to decide.
+    says so. The state is "done" when nothing is left to decide. `read_on` is the day of reading.
     """
     if not decisions:
         return extraction
     last = standing(decisions)
-    view = _View(extraction, last, spec)
-    before = spec.run_checks(extraction.record)
+    view = _View(extraction, last, spec, read_on)
+    before = spec.run_checks(extraction.record, read_on)
     by_rules = {check.code for check in (*before, *view.rules)}
     checks = [check for check in extraction.checks if check.code not in by_rules]
     checks = [view.settled(check) for check in (*checks, *view.rules)]
@@ -81,7 +88,7 @@ def decided_fields(fields: Sequence[Field], decisions: Sequence[Decision]) -> tu
             continue
         decision = last.get(field.path)
         if decision is not None:
-            field = _decided(field, decision)
+            field = as_decided(field, decision)
         elif field.path in kept and kept[field.path] != field.value:
             field = replace(field, raw=None, value=kept[field.path], source="review", problem=None)
         if field.path in _counts(out):
@@ -258,7 +265,8 @@ def _kept_by_whole(last: Mapping[str | None, Decision]) -> Mapping[str, Any]:
     return whole.was if whole is not None and isinstance(whole.was, Mapping) else {}
 
 
-def _decided(field: Field, decision: Decision) -> Field:
+def as_decided(field: Field, decision: Decision) -> Field:
+    """A field with what a person decided of it."""
     match decision.ruling:
         case "accept" if decision.value == field.value:
             return replace(field, source="review", problem=None)
@@ -352,7 +360,13 @@ def _empty(node: Node) -> Any:
 class _View:
     """A reading as it is with the last decisions."""
 
-    def __init__(self, extraction: Extraction, last: Mapping[str | None, Decision], spec: SchemaSpec) -> None:
+    def __init__(
+        self,
+        extraction: Extraction,
+        last: Mapping[str | None, Decision],
+        spec: SchemaSpec,
+        read_on: date | None,
+    ) -> None:
         self._last = last
         self._out = _taken_out(last)
         whole = last.get(None)
@@ -372,13 +386,16 @@ class _View:
                 lists.put(path, value)
         lists.take_out(self._out)
         self.record = lists.record
-        self.rules = [self._named_as_read(check) for check in spec.run_checks(self.record)]
+        rules = [self._named_as_read(check) for check in spec.run_checks(self.record, read_on)]
+        if any(field.source == "xml" for field in extraction.fields):
+            rules = [check for check in rules if check.code != "expected"]  # as `merge.document` does
+        self.rules = list(support.cleared(rules, extraction.testimony))
 
     def settled(self, check: Check) -> Check:
         """A failed check is a remark once a person has decided all that it points at."""
         if check.passed or check.severity == "info":
             return check
-        pointed = check.fields
+        pointed = check.accused or check.fields
         if self.whole or (pointed and all(map(self._is_decided, pointed))):
             return replace(check, severity="info")
         return check
@@ -389,7 +406,8 @@ class _View:
     def _named_as_read(self, check: Check) -> Check:
         if not self._out:
             return check
-        return replace(check, fields=tuple(map(self._as_read, check.fields)))
+        suspects = None if check.suspects is None else tuple(map(self._as_read, check.suspects))
+        return replace(check, fields=tuple(map(self._as_read, check.fields)), suspects=suspects)
 
     def _as_read(self, path: str) -> str:
         """A path of the record as the reading has it: the reverse of `_renumbered`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -23,15 +24,24 @@ from pipeline.store.values import batches, plain
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 
 
-def write(rows: Rows, format: str, out: IO[bytes], *, raw: bool = False, shown: bool = False) -> int:
+def write(
+    rows: Rows,
+    format: str,
+    out: IO[bytes],
+    *,
+    raw: bool = False,
+    shown: bool = False,
+    bom: bool = False,
+) -> int:
     """Writes all rows in one of QUERY_FORMATS, text as UTF-8; returns how many there were.
 
     `raw` CSV has every cell to the letter, and is not for spreadsheets; `shown` CSV goes to a person's
-    terminal, and no cell leaves its line. The others are exact in any case.
+    terminal, and no cell leaves its line; with a `bom` Excel takes CSV for the UTF-8 that it is. The others
+    are exact in any case.
     """
     writers: dict[str, Callable[[Rows, IO[bytes]], int]] = {
         "table": _table,
-        "csv": partial(_csv, raw=raw, shown=shown),
+        "csv": partial(_csv, raw=raw, shown=shown, bom=bom),
         "json": _json,
         "parquet": _parquet,
     }
@@ -79,6 +89,11 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if _COMPUTED.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
+def unharmed(cell: str) -> str:
+    """The cell as it was before `harmless`."""
+    return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
+
+
 # As OWASP lists them ("CSV injection"), full-width forms included, after anything that a reader may skip.
 _COMPUTED = re.compile(rf"'*(?:[\s{HIDDEN}]*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
@@ -98,7 +113,8 @@ class _Lines:
         self._out.write(row.removesuffix("\r\n") + "\n")
 
 
-def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool) -> int:
+def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool, bom: bool) -> int:
+    out.write(codecs.BOM_UTF8 if bom else b"")
     text, total = _text(out), 0
     writer = csv.writer(_Lines(text), lineterminator="\r\n")
 

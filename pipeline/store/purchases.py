@@ -92,18 +92,17 @@ def export(
     invoice whose day is not known is set aside whatever the period. Raises UsageError for a name that is no
     .xlsx.
     """
-    from pipeline.store import xlsx  # openpyxl takes long to load
+    from pipeline.store import xlsx  # XlsxWriter takes long to load
 
     if not str(out).endswith(".xlsx"):
         raise UsageError(f"{out}: the purchase list 01-1 is a workbook; give a name that ends in .xlsx")
     sums = _Sums()
     with whole(str(out), settings or SourceSettings()) as file:
-        book = xlsx.Book()
         kept = list(_chosen(db, since, until, buyer, seconds))
         remarks = _payments(db, law, seconds) if kept else {}
-        number = book.add("01-1", Rows(_COLUMNS, _list(db, kept, remarks, sums), {}))
-        book.add("Để riêng", Rows((*_COLUMNS[1:], "Lý do"), iter(sums.aside), {}))
-        book.save(file)
+        with xlsx.Book(file) as book:
+            number = book.add("01-1", Rows(_COLUMNS, _list(db, kept, remarks, sums), {}))
+            book.add("Để riêng", Rows((*_COLUMNS[1:], "Lý do"), iter(sums.aside), {}))
     return Listed(number - 1, len(sums.aside), sums.net, sums.vat)
 
 

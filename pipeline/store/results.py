@@ -26,7 +26,7 @@ from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
+from pipeline.store.tables import checks, documents, extractions, fields, moment, pages, witnesses
 from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
@@ -328,6 +328,7 @@ class Results:
                     several.get(document, ()),
                     decided.get(document, ()),
                     before.get(document),
+                    document,
                 )
 
     def _parts_of(self, batch: Sequence[RowMapping]) -> dict[int, tuple[Part, ...]]:
@@ -380,12 +381,15 @@ def put_decided(
             return "quarantined"
         if spec is None:
             raise ValueError("decisions are applied by the rules of a schema, and none was given")
-        read = deciding.applied(read, made, spec)
+        day = connection.execute(select(func.max(pages.c.read_at)).where(pages.c.document_id == document))
+        read_at = day.scalar_one()
+        read = deciding.applied(read, made, spec, None if read_at is None else moment(read_at).date())
         views.check(views.of(spec), read.record)
     state = {"state": read.state, **dict.fromkeys(_WHY)}
     connection.execute(update(documents).where(documents.c.id == document).values(**state))
+    values = _parts(read)
     for part in _RESULT_ALONE:
-        db.sql(connection, part, document=document, **_parts(read))
+        db.sql(connection, part, document=document, **values)
     return read.state
 
 

@@ -21,6 +21,7 @@ from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import Ledger
 from pipeline.store.purging import purge
 from pipeline.store.query import query
+from pipeline.store.queue import Queue
 from pipeline.store.results import Results
 
 
@@ -54,6 +55,7 @@ class Store:
         self.decisions = Decisions(database, self.jobs)
         self.claims = Claims(database)
         self.audit = Audit(database)
+        self.queue = Queue(database)
         self.books = Books(database)
         self.failures = Failures(database)
         self.figures = Figures(database)

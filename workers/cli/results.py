@@ -102,12 +102,35 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]; or 01-1, "
-            "the list of purchases with their input VAT, as a workbook, from all jobs of the store",
+            help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]; label-studio, "
+            "pages to review as tasks; or 01-1, the list of purchases with their input VAT, as a workbook, "
+            "from all jobs of the store",
         ),
     ] = None,
     url: StoreUrl = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Values alone, without confidence, source, page, score and reasons."),
+    ] = False,
     raw: Raw = False,
+    no_bom: Annotated[
+        bool,
+        typer.Option("--no-bom", help="CSV without the mark by which Excel knows UTF-8; --raw has none."),
+    ] = False,
+    review_url: Annotated[
+        str, typer.Option(metavar="URL", help="Where `vinbatch review` serves, for the links of a workbook.")
+    ] = "http://127.0.0.1:8760",
+    image_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="For label-studio: pages go into a folder beside PATH, which is served there "
+            "[default: they are inside the file].",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="For label-studio: also documents that are done.")
+    ] = False,
     s3_endpoint: S3Endpoint = None,
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="For 01-1: the first day, 2026-10-01.")
@@ -125,12 +148,38 @@ def export(
         raise UsageError("export wants --job NAME, or --format 01-1")
     if since or until or buyer:
         raise UsageError("--since, --until and --buyer are for --format 01-1")
+    if format == "label-studio":
+        return _tasks(out, job, settings, image_url, every=every)
+    if image_url or every:
+        raise UsageError("--image-url and --all are for --format label-studio")
     with options.opened(url) as store:
-        written = store.export(store.jobs.find(job), out, format, raw=raw, settings=settings.source)
+        written = store.export(
+            store.jobs.find(job),
+            out,
+            format,
+            plain=plain,
+            raw=raw,
+            bom=not (no_bom or raw),
+            review_url=review_url,
+            settings=settings.source,
+        )
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
         screen.say(f"{written.left_out} documents have no result and are left out", err=True)
+
+
+def _tasks(out: str, job: str, settings: Settings, image_url: str | None, *, every: bool) -> None:
+    from pipeline import store as stores
+    from pipeline.label_studio.export import export
+
+    with stores.open(settings.store, create=False) as store:
+        made = export(store, store.jobs.find(job), Path(out), settings, image_url=image_url, every=every)
+    screen.say(f"{made.tasks} tasks: {', '.join(made.files)}")
+    for uri, page, why in made.without:
+        screen.say(f"no task for page {page} of {uri}: {why}", err=True)
+    if made.without:
+        raise typer.Exit(3)
 
 
 def _purchases(out: str, settings: Settings, since: str | None, until: str | None, buyer: str | None) -> None:
