@@ -26,7 +26,7 @@ from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, moment, pages, witnesses
+from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
 from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
