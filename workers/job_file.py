@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,19 +37,19 @@ from workers.job import JobRequest
 class JobFile:
     """What a file says, and what was typed beside it. None and nothing: neither says it."""
 
-    sources: list[str] = field(default_factory=list)
+    sources: list[str] = Field(default_factory=list)
     schema: str | None = None
     model: str | None = None
     job: str | None = None
-    targets: list[str] = field(default_factory=list)  # files, folders and s3:// that get the rows
-    replicas: int | None = Field(None, ge=1)
-    gpus_per_replica: float | None = Field(None, ge=0)
+    targets: list[str] = Field(default_factory=list)  # files, folders and s3:// that get the rows
+    replicas: int | None = Field(default=None, ge=1)
+    gpus_per_replica: float | None = Field(default=None, ge=0)
     address: str | None = None
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
     any_schema: bool = False
     accept_failures: bool = False  # documents that failed for good are no reason for another try
     on_finish: str | None = None
-    settings: dict[str, Any] = field(default_factory=dict)  # the file's tables and `store`
+    settings: dict[str, Any] = Field(default_factory=dict)  # the file's tables and `store`
 
     def under(self, **typed: Any) -> JobFile:
         """With what was typed in place of what the file says."""

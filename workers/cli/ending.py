@@ -94,7 +94,7 @@ def _left_out(outcome: Outcome) -> str:
 def told(to: OnFinish | None, job: str) -> Iterator[Callable[[Record], None]]:
     """Around a run: `to` is told of the record that the block gives, or of the error that ends it."""
     given: list[Record] = []
-    tell = partial(to.tell, say=partial(screen.say, err=True)) if to is not None else lambda _: True
+    tell = partial(to.tell, say=partial(screen.say, err=True)) if to is not None else _nobody
     try:
         yield given.append
     except VinbatchError as error:
@@ -105,3 +105,7 @@ def told(to: OnFinish | None, job: str) -> Iterator[Callable[[Record], None]]:
         raise
     for one in given:
         tell(one)
+
+
+def _nobody(_: Record) -> bool:
+    return True
