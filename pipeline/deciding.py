@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any, Literal
 
-from pipeline import support
 from pipeline.errors import UsageError
 from pipeline.parse import normal
 from pipeline.records import Check, Decision, Extraction, Field
+from pipeline.support import cleared
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
@@ -43,19 +42,18 @@ def applied(
     extraction: Extraction,
     decisions: Sequence[Decision],
     spec: SchemaSpec,
-    read_on: date | None = None,
 ) -> Extraction:
     """The extraction with what people decided in its record, and the schema's rules run again over it.
 
     `extraction` is what was read, without any decision. A failed check whose fields are all decided becomes a
     remark; where the reading has another value than was decided, and than was read then, `reading_differs`
-    says so. The state is "done" when nothing is left to decide. `read_on` is the day of reading.
+    says so. The state is "done" when nothing is left to decide.
     """
     if not decisions:
         return extraction
     last = standing(decisions)
-    view = _View(extraction, last, spec, read_on)
-    before = spec.run_checks(extraction.record, read_on)
+    view = _View(extraction, last, spec)
+    before = spec.run_checks(extraction.record, extraction.read_on)
     by_rules = {check.code for check in (*before, *view.rules)}
     checks = [check for check in extraction.checks if check.code not in by_rules]
     checks = [view.settled(check) for check in (*checks, *view.rules)]
@@ -360,13 +358,7 @@ def _empty(node: Node) -> Any:
 class _View:
     """A reading as it is with the last decisions."""
 
-    def __init__(
-        self,
-        extraction: Extraction,
-        last: Mapping[str | None, Decision],
-        spec: SchemaSpec,
-        read_on: date | None,
-    ) -> None:
+    def __init__(self, extraction: Extraction, last: Mapping[str | None, Decision], spec: SchemaSpec) -> None:
         self._last = last
         self._out = _taken_out(last)
         whole = last.get(None)
@@ -386,10 +378,10 @@ class _View:
                 lists.put(path, value)
         lists.take_out(self._out)
         self.record = lists.record
-        rules = [self._named_as_read(check) for check in spec.run_checks(self.record, read_on)]
+        rules = [self._named_as_read(check) for check in spec.run_checks(self.record, extraction.read_on)]
         if any(field.source == "xml" for field in extraction.fields):
             rules = [check for check in rules if check.code != "expected"]  # as `merge.document` does
-        self.rules = list(support.cleared(rules, extraction.testimony))
+        self.rules = list(cleared(rules, extraction.testimony))
 
     def settled(self, check: Check) -> Check:
         """A failed check is a remark once a person has decided all that it points at."""

@@ -26,7 +26,7 @@ from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, moment, pages, witnesses
+from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
 from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
@@ -70,8 +70,9 @@ RETURNING page
 # Pages that an earlier try has saved, when the file was another one.
 _DROP_PAGES = "DELETE FROM pages WHERE document_id IN (SELECT id FROM held) AND page > :page_count"
 _PUT_EXTRACTION = """
-INSERT INTO extractions (document_id, record, committed_at, score, tier, calibration)
-SELECT id, :record, @now, CAST(:score AS double precision), CAST(:tier AS text), CAST(:calibration AS bigint)
+INSERT INTO extractions (document_id, record, committed_at, score, tier, calibration, read_on)
+SELECT id, :record, @now, CAST(:score AS double precision), CAST(:tier AS text), CAST(:calibration AS bigint),
+    CAST(:read_on AS text)
 FROM held
 """
 _PUT_FIELDS = """
@@ -381,9 +382,7 @@ def put_decided(
             return "quarantined"
         if spec is None:
             raise ValueError("decisions are applied by the rules of a schema, and none was given")
-        day = connection.execute(select(func.max(pages.c.read_at)).where(pages.c.document_id == document))
-        read_at = day.scalar_one()
-        read = deciding.applied(read, made, spec, None if read_at is None else moment(read_at).date())
+        read = deciding.applied(read, made, spec)
         views.check(views.of(spec), read.record)
     state = {"state": read.state, **dict.fromkeys(_WHY)}
     connection.execute(update(documents).where(documents.c.id == document).values(**state))
@@ -403,6 +402,7 @@ def _parts(extraction: Extraction) -> dict[str, Any]:
         "score": extraction.score,
         "tier": extraction.tier,
         "calibration": extraction.calibration,
+        "read_on": None if extraction.read_on is None else extraction.read_on.isoformat(),
         "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
         "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
         "witnesses": rows.dump([rows.testimony(n, item) for n, item in enumerate(extraction.testimony, 1)]),
