@@ -140,6 +140,7 @@ def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
                 f"the store {store.url} is a file on one machine, the cluster has {len(machines)} machines; "
                 "give --store postgresql://… instead"
             )
+        machines = cluster.suited(machines, lane.label_selector)
         plan = cluster.plan(machines, lane, request.replicas, request.gpus_per_replica)
         with placed(_lane_job(request, driver.job, plan), plan, check) as lanes:
             yield lanes

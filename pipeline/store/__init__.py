@@ -39,10 +39,13 @@ from pipeline.store.entities import (
     StoredExtraction,
 )
 from pipeline.store.query import Rows
+from pipeline.store.queue import SAMPLE_EVERY, Entry
+from pipeline.store.queue import Kind as QueueKind
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
 __all__ = [
+    "SAMPLE_EVERY",
     "Added",
     "AuditRow",
     "Balance",
@@ -50,12 +53,14 @@ __all__ = [
     "Claim",
     "Decided",
     "DocumentRow",
+    "Entry",
     "FailedItem",
     "FailureGroup",
     "Job",
     "Lease",
     "LeaseLost",
     "Purged",
+    "QueueKind",
     "Repair",
     "Rows",
     "State",

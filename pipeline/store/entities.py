@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -19,12 +19,13 @@ FINISHED: tuple[State, ...] = ("done", "review", "partial")  # these have an ext
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a typed view. `path` leads to the value in the record; () stands for the list's item
-    itself.
+    itself. `label` is what the schema calls it for people; jobs of an older Vinbatch have none.
     """
 
     name: str
     path: tuple[str, ...]
     kind: Sql | Literal["json"]
+    label: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class View:
     name: str
     columns: tuple[Column, ...]
     list_path: tuple[str, ...] | None = None
+    label: str | None = field(default=None, compare=False)  # of the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ class StoredExtraction:
     parts: tuple[Part, ...] = ()  # its files, where they are several
     decisions: tuple[Decision, ...] = ()
     before: Extraction | None = None  # None: nobody decided anything
+    id: int | None = None  # of the document, in the store
 
     @property
     def reading(self) -> Extraction:

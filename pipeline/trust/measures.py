@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Z95 = 1.959963984540054  # of the normal distribution: 95% lie within
+_POINTS = 120  # of a curve, which is no wider on paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,76 @@ def passing(scores: npt.ArrayLike, right: npt.ArrayLike, precision: float) -> in
     ends = np.append(given[order][1:] != given[order][:-1], True)
     good = np.flatnonzero(ends & (np.cumsum(hits[order]) >= precision * np.arange(1, len(order) + 1)))
     return int(good[-1]) + 1 if len(good) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Of what is accepted from the score `threshold` on: its share of all, and the share of its values that
+    are wrong.
+    """
+
+    threshold: float
+    coverage: float
+    risk: float
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Of the items of one tier of quality: which share passes at which threshold, and how wrong it is.
+
+    tier    as of an `Extraction`; None: not measured
+    items   documents, or single values; of documents those in which a check failed pass at no threshold
+    """
+
+    tier: str | None
+    items: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What passes or does not: `right` of its `of` values are right. One that is stopped never passes."""
+
+    tier: str | None
+    score: float
+    right: int
+    of: int
+    stopped: bool = False
+
+
+def risks(items: Iterable[Item]) -> tuple[Risk, ...]:
+    """The curve of each tier, the largest tier first."""
+    tiers: dict[str | None, list[Item]] = {}
+    for item in items:
+        tiers.setdefault(item.tier, []).append(item)
+    found = []
+    for tier, some in tiers.items():
+        able = [item for item in some if not item.stopped]
+        scores, right, of = ([getattr(item, name) for item in able] for name in ("score", "right", "of"))
+        found.append(Risk(tier, len(some), risk_curve(scores, right, of, len(some))))
+    return tuple(sorted(found, key=lambda risk: -risk.items))
+
+
+def risk_curve(
+    scores: Sequence[float], right: Sequence[int], of: Sequence[int], whole: int
+) -> tuple[Point, ...]:
+    """How many of `whole` items pass at each threshold, and how wrong these are.
+
+    Item i has `right[i]` of `of[i]` values right and is as sure as `scores[i]`. Items of one score are
+    accepted together, because a threshold cannot part them. Of a long curve every so many points are kept.
+    """
+    given = np.asarray(scores, np.float64)
+    if not len(given):
+        return ()
+    order = np.argsort(-given, kind="stable")
+    ranked, hits, values = given[order], np.cumsum(np.asarray(right)[order]), np.cumsum(np.asarray(of)[order])
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    ends = ends[np.unique(np.linspace(0, len(ends) - 1, _POINTS).round().astype(int))]
+    return tuple(
+        Point(
+            float(ranked[i]),
+            (int(i) + 1) / whole,
+            1 - float(hits[i]) / float(values[i]) if values[i] else 0.0,
+        )
+        for i in ends
+    )

@@ -143,7 +143,7 @@ def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(store: Store,
     sql = "SELECT number, total, -5 AS five, '=2' AS two FROM invoice_v1"
 
     def rows(text: bytes) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
+        return list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
     def written(name: str, **options: bool) -> list[dict[str, str]]:
         store.export(job, tmp_path / name, **options)
@@ -252,7 +252,8 @@ def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
     there = {item["Key"] for item in moto.client().list_objects_v2(Bucket=bucket)["Contents"]}
     part = "job=june/part-0.parquet"
     lists = ("", "_lines", "_each_fee", "_by_rate")
-    assert there == {f"out{name}.csv" for name in lists} | {f"lake/invoice_v1{name}/{part}" for name in lists}
+    parts = {f"lake/invoice_v1{name}/{part}" for name in lists}
+    assert there == {f"out{name}.csv" for name in (*lists, "_to_check")} | parts
     read = pq.read_table(
         io.BytesIO(moto.client().get_object(Bucket=bucket, Key=f"lake/invoice_v1/{part}")["Body"].read())
     )
@@ -282,9 +283,10 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
         ("out_lines.csv", 4),
         ("out_each_fee.csv", 0),
         ("out_by_rate.csv", 0),
+        ("out_to_check.csv", 1),
     ]
     assert exported.left_out == 1
-    lines = list(csv.DictReader((tmp_path / "out_lines.csv").read_text(encoding="utf-8").splitlines()))
+    lines = list(csv.DictReader((tmp_path / "out_lines.csv").read_text("utf-8-sig").splitlines()))
     assert (lines[0]["document_uri"], lines[0]["line"], lines[0]["name"]) == ("/in/a", "1", "Bút")
 
     filled.export(job, tmp_path / "out.jsonl")
@@ -296,6 +298,7 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
     ]
     assert documents[1]["record"]["total"] == LONG_SUM and documents[1]["record"]["lines"][0]["name"] == "Bút"
     assert documents[1]["sources"]["seller_name"] == "xml" and documents[1]["sources"]["number"] == "read"
+    assert documents[1]["fields"]["buyer_name"]["absence"] == "not_on_page"
     assert [told["verdict"] for told in documents[1]["witnesses"]] == ["agrees", "differs", "offers"]
     assert list(documents[0]["record"])[:2] == ["form_no", "series"]  # in the order of the schema
 
@@ -311,8 +314,11 @@ def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
     exported = filled.export(filled.jobs.find("june"), tmp_path / "out.xlsx")
     assert exported.files == ((f"{tmp_path}/out.xlsx", 2),)
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
-    assert book.sheetnames == ["invoice_v1", "invoice_v1_lines", "invoice_v1_each_fee", "invoice_v1_by_rate"]
-    header, first, second = book["invoice_v1"].iter_rows()
+    lists = ["invoice_v1_lines", "invoice_v1_each_fee", "invoice_v1_by_rate"]
+    assert book.sheetnames == ["invoice_v1", "to check", *lists, "not read", "legend"]
+    unread = [[cell.value for cell in row] for row in book["not read"].iter_rows(min_row=3)]
+    assert unread == [["/in/c", "pdf_damaged", "bad"]]
+    header, _, first, second = book["invoice_v1"].iter_rows()
     columns = [cell.value for cell in header]
     number, total, day = (columns.index(name) for name in ("number", "total", "issue_date"))
     assert (first[number].value, first[number].data_type) == ("=1+1", "s")
