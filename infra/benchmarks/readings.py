@@ -20,7 +20,7 @@ from pipeline.evaluation import Truth
 from pipeline.evaluation import load as load_truth
 from pipeline.reading import Reading
 from pipeline.recipe import Recipe
-from pipeline.records import Document, PageResult, Part, PreparedPage
+from pipeline.records import Document, PageResult, Part, PreparedPage, Request
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 from pipeline.store import rows

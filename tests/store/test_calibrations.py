@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ def page(number: int, doubt: float = 0.99999, name: str | None = None) -> PageRe
     """A receipt whose store is read as sure as `doubt`."""
     printed = values(number) | ({} if name is None else {"store": name})
     said = recite(grammar.answer(RECEIPT.shape, printed), sure=0.99999, doubts={str(printed["store"]): doubt})
-    return PageResult(1, f"key-{number}", parse.page_record(said, RECEIPT, 1), None, numerics=NUMERICS)
+    record = replace(parse.page_record(said, RECEIPT, 1), read_on=date(2026, 11, 20))
+    return PageResult(1, f"key-{number}", record, None, numerics=NUMERICS)
 
 
 def filled(store: Store, pages: list[PageResult], name: str = "june") -> Job:

@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.trust import Calibration, measures, packaged
 from pipeline.trust.fitting import fitted
 from pipeline.trust.logistic import straightened
+from pipeline.vintern import checkpoint
 from tests.trust.examples import BELONGS, drawn, value
 
 
@@ -98,3 +99,14 @@ def test_auroc_by_hand() -> None:
     assert measures.auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True]) == 0.75
     assert measures.auroc([0.5, 0.5], [True, False]) == 0.5
     assert measures.auroc([0.5], [True]) is None
+
+
+def test_the_demo_model_brings_its_own() -> None:
+    """Of these very weights; it lies beside them and changes nothing about them."""
+    weights = checkpoint.digest(checkpoint.DEMO)
+    for schema in ("id_card@1", "receipt@1"):
+        found = packaged.in_force(checkpoint.DEMO, schema, weights, 0.99)
+        assert found is not None and found.promise is not None
+        assert found.calibration.figures["ece"] <= 0.012 and found.calibration.figures["auroc"] >= 0.95
+        everything = found.promise.threshold(None)
+        assert everything.right is not None and 1 - everything.right.low <= 0.02

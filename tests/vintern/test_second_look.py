@@ -28,7 +28,8 @@ def test_only_doubtful_pages_are_read_again_and_the_first_answer_stays(tmp_path:
     asked = [replace(page(n, n % 2, CARD, 60), second_look=1.0 if n < 2 else 1e-300) for n in range(4)]
     found = {one.request_id: one for one in engine.generate(asked)}
     assert engine.in_flight == 0 and engine.stats.requests == before + 6
-    for number, (name, first) in enumerate(plain.items()):
+    for name, first in plain.items():
+        number = int(name.split()[-1])
         assert found[name].text == first.text
         np.testing.assert_array_equal(found[name].probability, first.probability)
         assert (found[name].again is not None) == (number < 2)
