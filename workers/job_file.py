@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -42,10 +42,10 @@ class JobFile:
     model: str | None = None
     job: str | None = None
     targets: list[str] = field(default_factory=list)  # files, folders and s3:// that get the rows
-    replicas: int | None = Field(None, ge=1)
-    gpus_per_replica: float | None = Field(None, ge=0)
+    replicas: Annotated[int | None, Field(ge=1)] = None
+    gpus_per_replica: Annotated[float | None, Field(ge=0)] = None
     address: str | None = None
-    limit: int | None = Field(None, ge=1)
+    limit: Annotated[int | None, Field(ge=1)] = None
     any_schema: bool = False
     accept_failures: bool = False  # documents that failed for good are no reason for another try
     on_finish: str | None = None
