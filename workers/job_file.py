@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -37,19 +37,19 @@ from workers.job import JobRequest
 class JobFile:
     """What a file says, and what was typed beside it. None and nothing: neither says it."""
 
-    sources: list[str] = Field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     schema: str | None = None
     model: str | None = None
     job: str | None = None
-    targets: list[str] = Field(default_factory=list)  # files, folders and s3:// that get the rows
-    replicas: int | None = Field(default=None, ge=1)
-    gpus_per_replica: float | None = Field(default=None, ge=0)
+    targets: list[str] = field(default_factory=list)  # files, folders and s3:// that get the rows
+    replicas: Annotated[int | None, Field(ge=1)] = None
+    gpus_per_replica: Annotated[float | None, Field(ge=0)] = None
     address: str | None = None
-    limit: int | None = Field(default=None, ge=1)
+    limit: Annotated[int | None, Field(ge=1)] = None
     any_schema: bool = False
     accept_failures: bool = False  # documents that failed for good are no reason for another try
     on_finish: str | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)  # the file's tables and `store`
+    settings: dict[str, Any] = field(default_factory=dict)  # the file's tables and `store`
 
     def under(self, **typed: Any) -> JobFile:
         """With what was typed in place of what the file says."""

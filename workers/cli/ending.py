@@ -94,7 +94,11 @@ def _left_out(outcome: Outcome) -> str:
 def told(to: OnFinish | None, job: str) -> Iterator[Callable[[Record], None]]:
     """Around a run: `to` is told of the record that the block gives, or of the error that ends it."""
     given: list[Record] = []
-    tell = partial(to.tell, say=partial(screen.say, err=True)) if to is not None else _nobody
+
+    def tell(one: Record) -> None:
+        if to is not None:
+            to.tell(one, partial(screen.say, err=True))
+
     try:
         yield given.append
     except VinbatchError as error:
@@ -105,7 +109,3 @@ def told(to: OnFinish | None, job: str) -> Iterator[Callable[[Record], None]]:
         raise
     for one in given:
         tell(one)
-
-
-def _nobody(_: Record) -> bool:
-    return True
