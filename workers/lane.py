@@ -67,7 +67,7 @@ class LaneReport:
     tiles: int = 0  # that the model was shown
     tokens: int = 0  # generated
     claims: int = 0  # documents
-    seconds: Counter[str] = field(default_factory=Counter)  # by stage: fetch, draw, model, commit
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage: fetch, draw, model, commit
     waiting: int = 0  # pages that are prepared, and that the model does not hold yet
     unfinished: int = 0  # documents of the whole job, when the lane last asked
     batch_fill: float = 0.0  # share of the batch that is decoded
@@ -89,7 +89,7 @@ class LaneReport:
         try:
             yield
         finally:
-            self.seconds[stage] += time.monotonic() - began
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - began
 
     def ended(self, state: State, failures: Iterable[Failure] = ()) -> None:
         """An attempt is over: the ledger has left its document in `state`, with these failures."""

@@ -7,7 +7,6 @@ A figure is made when it is first counted: Ray is imported then, and must be con
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,7 +57,7 @@ class LaneMetrics:
 
     def __init__(self, job: str, lane: str) -> None:
         self._tags = {"job": job, "lane": lane}
-        self._published: Counter[tuple[str, ...]] = Counter()
+        self._published: dict[tuple[str, ...], float] = {}
 
     def count(self, name: str, by: float = 1.0, **labels: str) -> None:
         """Add to a counter; nothing where `by` is 0. Raises KeyError for a name that is not listed."""
@@ -69,7 +68,7 @@ class LaneMetrics:
     def publish(self, report: LaneReport) -> None:
         """What a lane has done since the last report, and how it stands now."""
         for (name, *labels), total in _totals(report).items():
-            done = self._published[name, *labels]
+            done = self._published.get((name, *labels), 0)
             self.count(name, total - done, **dict(zip(_BY_NAME[name].labels, labels, strict=True)))
             self._published[name, *labels] = total
         for name, value in (
