@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipeline.errors import UsageError
 from pipeline.parse import normal
 from pipeline.records import Check, Decision, Extraction, Field
+from pipeline.support import cleared
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
@@ -37,7 +38,11 @@ def rejected(decisions: Iterable[Decision]) -> Decision | None:
     return whole if whole is not None and whole.ruling == "reject" else None
 
 
-def applied(extraction: Extraction, decisions: Sequence[Decision], spec: SchemaSpec) -> Extraction:
+def applied(
+    extraction: Extraction,
+    decisions: Sequence[Decision],
+    spec: SchemaSpec,
+) -> Extraction:
     """The extraction with what people decided in its record, and the schema's rules run again over it.
 
     `extraction` is what was read, without any decision. A failed check whose fields are all decided becomes a
@@ -48,7 +53,7 @@ def applied(extraction: Extraction, decisions: Sequence[Decision], spec: SchemaS
         return extraction
     last = standing(decisions)
     view = _View(extraction, last, spec)
-    before = spec.run_checks(extraction.record)
+    before = spec.run_checks(extraction.record, extraction.read_on)
     by_rules = {check.code for check in (*before, *view.rules)}
     checks = [check for check in extraction.checks if check.code not in by_rules]
     checks = [view.settled(check) for check in (*checks, *view.rules)]
@@ -373,13 +378,16 @@ class _View:
                 lists.put(path, value)
         lists.take_out(self._out)
         self.record = lists.record
-        self.rules = [self._named_as_read(check) for check in spec.run_checks(self.record)]
+        rules = [self._named_as_read(check) for check in spec.run_checks(self.record, extraction.read_on)]
+        if any(field.source == "xml" for field in extraction.fields):
+            rules = [check for check in rules if check.code != "expected"]  # as `merge.document` does
+        self.rules = list(cleared(rules, extraction.testimony))
 
     def settled(self, check: Check) -> Check:
         """A failed check is a remark once a person has decided all that it points at."""
         if check.passed or check.severity == "info":
             return check
-        pointed = check.fields
+        pointed = check.accused or check.fields
         if self.whole or (pointed and all(map(self._is_decided, pointed))):
             return replace(check, severity="info")
         return check
@@ -390,7 +398,8 @@ class _View:
     def _named_as_read(self, check: Check) -> Check:
         if not self._out:
             return check
-        return replace(check, fields=tuple(map(self._as_read, check.fields)))
+        suspects = None if check.suspects is None else tuple(map(self._as_read, check.suspects))
+        return replace(check, fields=tuple(map(self._as_read, check.fields)), suspects=suspects)
 
     def _as_read(self, path: str) -> str:
         """A path of the record as the reading has it: the reverse of `_renumbered`."""

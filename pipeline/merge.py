@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,7 +74,8 @@ def document(
     )
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
     fields, record = witnesses.placed(subject.fields, asked.testimony), dict(subject.record)
-    rules = spec.run_checks(record, read_on(pages))
+    day = max((page.read_on for page in pages if page.read_on is not None), default=None)
+    rules = spec.run_checks(record, day)
     if source == "xml":  # what it does not have, nobody has misread
         lacking = tuple(check for check in rules if check.code != "expected")
     else:
@@ -104,12 +104,8 @@ def document(
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
     count = len(pages) + len({f.page for f in failed})
-    return Extraction(state, record, fields, checks, count, asked.testimony, tier=verdicts.tier(pages))
-
-
-def read_on(pages: Iterable[PageRecord]) -> date | None:
-    """The day on which the last of them was read: rules hold dates against it. None where none keeps it."""
-    return max((page.read_on for page in pages if page.read_on is not None), default=None)
+    tier = verdicts.tier(pages)
+    return Extraction(state, record, fields, checks, count, asked.testimony, tier=tier, read_on=day)
 
 
 @dataclass(frozen=True, slots=True)

@@ -419,7 +419,8 @@ class Extraction:
     """A document's result. `record` is the schema's shape with normalised JSON-ready values.
 
     `score` is the calibrated probability that every value is right, None where nothing was calibrated, by the
-    calibration of that id in the store; `tier` that of the worst page.
+    calibration of that id in the store; `tier` that of the worst page. `read_on` is the day, in Viet Nam,
+    that its dates were held against.
     """
 
     state: Literal["done", "review", "partial"]
@@ -431,3 +432,4 @@ class Extraction:
     score: float | None = None
     tier: Tier | None = None
     calibration: int | None = None
+    read_on: date | None = None

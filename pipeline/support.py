@@ -16,20 +16,31 @@ from schemas.shape import Leaf, leaf_path
 
 UNSUPPORTED = "unsupported"
 DAY_OR_MONTH = "day_or_month"
+LOW_CONFIDENCE = "low_confidence"
+WRONG_ALONE = ("future_date", "age", "tax_code", "field_invalid")  # codes of checks on one value
 _CODE = 40  # characters: a longer text is a name or an address, which nothing on a paper repeats
 _MONTHS = 12
 
 
 def cleared(checks: Iterable[Check], testimony: Iterable[Testimony]) -> Iterator[Check]:
-    """The checks; where one that failed names several values, those that a witness bears out are no suspects.
+    """The checks; where one that failed suspects several values, those that a witness bears out are cleared.
 
-    Where that would leave none, the check is as it was.
+    So are all others where one of them is wrong by itself, like a day that is to come. Where that would leave
+    none, the check is as it was.
     """
+    checks = tuple(checks)
     agreed = {said.field for said in testimony if said.verdict == "agrees"}
+    alone = {
+        check.accused[0]
+        for check in checks
+        if not check.passed and check.code in WRONG_ALONE and len(check.accused) == 1
+    }
     for check in checks:
-        left = tuple(path for path in check.accused if path not in agreed)
-        if not check.passed and len(check.fields) > 1 and left and left != check.accused:
-            check = replace(check, suspects=left)
+        if not check.passed and len(check.accused) > 1 and check.code != LOW_CONFIDENCE:
+            left = tuple(path for path in check.accused if path not in agreed)
+            left = tuple(path for path in left if path in alone) or left
+            if left and left != check.accused:
+                check = replace(check, suspects=left)
         yield check
 
 

@@ -108,12 +108,9 @@ def days(card: IdCard) -> Iterator[CheckResult]:
     read, born = reading_day.known(), card.date_of_birth
     if read is None:
         return
-    if born is not None and born <= read:
-        passed = read.year - born.year <= _OLDEST
+    if born is not None and read.year - born.year > _OLDEST:
         message = f"born on {born}, the holder is {read.year - born.year} years old"
-        yield CheckResult(
-            "age", passed, "error", message, ("date_of_birth",), f"at most {_OLDEST}", str(born)
-        )
+        yield CheckResult("age", False, "error", message, ("date_of_birth",), f"at most {_OLDEST}", str(born))
     if card.expiry is not None and card.expiry < read:
         message = f"the card's last day, {card.expiry}, is before the day of reading, {read}"
         yield CheckResult("expired", False, "info", message, ("expiry",), None, str(card.expiry))

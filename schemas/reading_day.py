@@ -39,12 +39,12 @@ def being(day: date | None) -> Iterator[None]:
 
 
 def future(**days: date | None) -> Iterator[CheckResult]:
-    """For each of the days that a document has, by its field: whether it had come when it was read."""
+    """A failed check for each of the days of a document, by its field, that had not come when it was read.
+
+    That another day is past bears nothing out, and nothing is said of it.
+    """
     read = known()
-    if read is None:
-        return
     for field, day in days.items():
-        if day is not None:
-            passed = day <= read
-            message = f"{field} {day} is {'not ' if passed else ''}after the day of reading, {read}"
-            yield CheckResult("future_date", passed, "error", message, (field,), f"<= {read}", str(day))
+        if read is not None and day is not None and day > read:
+            message = f"{field}: {day} is after the day of reading, {read}"
+            yield CheckResult("future_date", False, "error", message, (field,), f"<= {read}", str(day))

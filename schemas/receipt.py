@@ -135,10 +135,9 @@ def days(receipt: Receipt) -> Iterator[CheckResult]:
     """The day had come when the receipt was read, and is not so long ago that no till printed it."""
     yield from reading_day.future(date=receipt.date)
     read, day = reading_day.known(), receipt.date
-    if read is not None and day is not None and day <= read:
-        passed = day.year >= read.year - _KEPT
+    if read is not None and day is not None and day.year < read.year - _KEPT:
         message = f"the receipt is of {day}, {read.year - day.year} years before it was read"
-        yield CheckResult("date_old", passed, "warning", message, ("date",), f"at most {_KEPT}", str(day))
+        yield CheckResult("date_old", False, "warning", message, ("date",), f"at most {_KEPT}", str(day))
 
 
 class Receipt(BaseModel):

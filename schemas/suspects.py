@@ -182,7 +182,7 @@ def _balanced(value: Decimal, expected: Decimal, found: Decimal) -> Iterator[Dec
     for above, below in ((found, expected), (expected, found)):
         if below:
             other = value * above / below
-            places = max(0, -int(value.as_tuple().exponent))  # type: ignore[arg-type]
+            places = max(0, -int(value.as_tuple().exponent))
             for digits in {places, _DECIMALS}:
                 yield other.quantize(Decimal(1).scaleb(-digits))
 
@@ -191,7 +191,7 @@ def _factor(subject: BaseModel, path: str) -> Iterator[Decimal]:
     """The count or the price by the other one and the amount, where the path is one of them."""
     line, _, name = path.rpartition(".")
     item = at(subject, line) if line else subject
-    product = getattr(type(item), "product", ())
+    product: tuple[str, ...] = getattr(type(item), "product", ())
     if len(product) == 3 and name in product[:2]:
         other, amount = getattr(item, product[1 - product.index(name)]), getattr(item, product[2])
         if other and amount is not None:

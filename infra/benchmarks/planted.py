@@ -256,8 +256,7 @@ _CARD: Mapping[str, Plant] = {
 }
 _INVOICE: Mapping[str, Plant] = {
     **{f"one digit of {name}": digit(name) for name in
-       ("net", "vat", "total", "lines[].amount", "lines[].quantity", "lines[].unit_price", "seller_tax_code",
-        "buyer_tax_code")},
+       ("net", "vat", "total", "lines[].amount", "lines[].quantity", "lines[].unit_price")},
     # Only a firm's ten digits have a check digit, and the number of a branch behind them none.
     "one digit of seller_tax_code": digit("seller_tax_code", slice(0, 10)),
     "one digit of buyer_tax_code": digit("buyer_tax_code", slice(0, 10)),

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.evaluation import Truth
 from pipeline.evaluation import load as load_truth
 from pipeline.reading import Reading
 from pipeline.recipe import Recipe
-from pipeline.records import Document, PageResult, Part, PreparedPage
+from pipeline.records import Document, PageResult, Part, PreparedPage, Request
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 from pipeline.store import rows
@@ -130,4 +131,5 @@ def _drawn(number: int, path: Path, renderer: Renderer, recipe: Recipe) -> tuple
 
 def _page(stored: dict[str, Any]) -> PageResult:
     record = stored["record"]
-    return rows.page_from({**stored, "record": None if record is None else json.dumps(record)})
+    text = None if record is None else json.dumps(record)
+    return rows.page_from({**stored, "record": text, "read_at": datetime.now(UTC)})

@@ -45,6 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=150, help="documents of each kind and tier, in each set")
+    parser.add_argument("--tried", type=int, help="as many in the set that is tried [default: as --count]")
     parser.add_argument(
         "--unseen", type=int, default=60, help="documents of templates never seen, of each kind"
     )
@@ -64,7 +65,8 @@ def main() -> None:
     for kind in given.kind or SCHEMAS:
         known = [reader.readings(Set(kind, given.seed, given.count, tier)) for tier in tiers]
         trust = calibrated(known, given.accept_at)
-        tried = [reader.readings(Set(kind, given.seed + _TEST, given.count, tier)) for tier in tiers]
+        number = given.tried or given.count
+        tried = [reader.readings(Set(kind, given.seed + _TEST, number, tier)) for tier in tiers]
         unseen = reader.readings(Set(kind, given.seed + _UNSEEN, given.unseen, layouts="held-out"))
         judged = [one for readings in tried for one in _judged(readings, trust)]
         found[kind] = {

@@ -62,6 +62,12 @@ class Sight:
         return (cells < limit).reshape(height * CELL, width * CELL)
 
     @cached_property
+    def ink_share(self) -> npt.NDArray[np.float32]:
+        """How much of each cell of the coarse copy is ink."""
+        height, width = self.coarse.shape
+        return self.ink.reshape(height, CELL, width, CELL).mean(axis=(1, 3), dtype=np.float32)
+
+    @cached_property
     def noise(self) -> float:
         """Standard deviation of the grain on plain parts of the page, grey levels."""
         return grain(self.patches(_PATCH, _ACROSS))

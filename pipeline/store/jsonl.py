@@ -23,7 +23,7 @@ def write(db: Database, job: Job, file: IO[bytes], *, plain: bool) -> int:
             view.list_path[0] if view.list_path else item.path[0]
             for view in job.views
             for item in view.columns
-            if item.path not in (views.SOURCES, views.WITNESSES, views.SIGNATURE)
+            if item.path not in views.TOLD
         )
     )
     for found in Results(db, Jobs(db)).extractions(job):

@@ -33,7 +33,15 @@ from pipeline.store.jobs import Jobs
 
 _log = logging.getLogger(__name__)
 _BATCH = 1000  # rows
-_JSON = ("settings", "sources", "views", "record", "box", "fields")  # columns of the tables that hold JSON
+_JSON = (
+    "settings",
+    "sources",
+    "views",
+    "record",
+    "box",
+    "fields",
+    "suspects",
+)  # columns of the tables that hold JSON
 _IN_MEMORY = 16 * 2**20  # bytes of an answer; what is more goes to the temporary folder
 _ALLOWED = {
     sqlite3.SQLITE_SELECT,

@@ -70,8 +70,9 @@ RETURNING page
 # Pages that an earlier try has saved, when the file was another one.
 _DROP_PAGES = "DELETE FROM pages WHERE document_id IN (SELECT id FROM held) AND page > :page_count"
 _PUT_EXTRACTION = """
-INSERT INTO extractions (document_id, record, committed_at, score, tier, calibration)
-SELECT id, :record, @now, CAST(:score AS double precision), CAST(:tier AS text), CAST(:calibration AS bigint)
+INSERT INTO extractions (document_id, record, committed_at, score, tier, calibration, read_on)
+SELECT id, :record, @now, CAST(:score AS double precision), CAST(:tier AS text), CAST(:calibration AS bigint),
+    CAST(:read_on AS text)
 FROM held
 """
 _PUT_FIELDS = """
@@ -385,8 +386,9 @@ def put_decided(
         views.check(views.of(spec), read.record)
     state = {"state": read.state, **dict.fromkeys(_WHY)}
     connection.execute(update(documents).where(documents.c.id == document).values(**state))
+    values = _parts(read)
     for part in _RESULT_ALONE:
-        db.sql(connection, part, document=document, **_parts(read))
+        db.sql(connection, part, document=document, **values)
     return read.state
 
 
@@ -400,6 +402,7 @@ def _parts(extraction: Extraction) -> dict[str, Any]:
         "score": extraction.score,
         "tier": extraction.tier,
         "calibration": extraction.calibration,
+        "read_on": None if extraction.read_on is None else extraction.read_on.isoformat(),
         "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
         "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
         "witnesses": rows.dump([rows.testimony(n, item) for n, item in enumerate(extraction.testimony, 1)]),

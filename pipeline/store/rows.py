@@ -354,6 +354,7 @@ def extraction(
         row["score"],
         row["tier"],
         row["calibration"],
+        None if (day := row.get("read_on")) is None else date.fromisoformat(day),
     )
 
 
@@ -372,6 +373,7 @@ def reading(item: Extraction) -> str:
             "score": item.score,
             "tier": item.tier,
             "calibration": item.calibration,
+            "read_on": None if item.read_on is None else item.read_on.isoformat(),
             **{name: [_as_in_a_table(row) for row in some] for name, some in rows},
         }
     )

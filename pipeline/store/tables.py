@@ -218,6 +218,7 @@ extractions = Table(
     Column("score", Float(53)),  # calibrated: that every value is right; NULL: nothing was calibrated
     Column("tier", Text),  # quality of the worst page
     Column("calibration", BigInteger),  # id of the one that the scores are by
+    Column("read_on", Text),  # ISO 8601, the day in Viet Nam that dates are held against; NULL: none
 )
 
 _of_extraction = ForeignKey("extractions.document_id", ondelete="CASCADE")

@@ -2,10 +2,10 @@
 
 `invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
 list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. Last
-come `sources`, a JSON object of the source of each value ("read", "xml", "review" …), and `witnesses`, a
-JSON list of what others say of them (as in the table of that name); in a line's view both are those of the
-line. A document's view ends with `signature` where the schema is found in e-invoices: the verdict on that of
-the XML.
+come `sources`, a JSON object of the source of each value ("read", "xml", "review" …), `absences`, one of why
+others have none ("not_on_page", "illegible", "not_read"), and `witnesses`, a JSON list of what others say of
+them (as in the table of that name); in a line's view all are those of the line. A document's view ends with
+`signature` where the schema is found in e-invoices: the verdict on that of the XML.
 
 Values come from `extractions.record`, where all of them stand in canonical text.
 
@@ -38,10 +38,10 @@ from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
 _FIXED = ("document_uri", "job", "state")
-# Paths that no field has: where each value came from, and what witnesses say of it, as JSON; and the verdict
-# on the signature.
-SOURCES, WITNESSES, SIGNATURE = ("@sources",), ("@witnesses",), ("@signature",)
-_TOLD = (SOURCES, WITNESSES, SIGNATURE)
+# Paths that no field has: where each value came from, why there is none, and what witnesses say of it, as
+# JSON; and the verdict on the signature.
+SOURCES, ABSENCES, WITNESSES, SIGNATURE = ("@sources",), ("@absences",), ("@witnesses",), ("@signature",)
+TOLD = (SOURCES, ABSENCES, WITNESSES, SIGNATURE)
 _LONGEST = 63  # bytes of a name in PostgreSQL
 
 
@@ -55,7 +55,7 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
         name = unique("_".join((base, *path)), names)
         names.add(name)
         nodes = item.fields if isinstance(item, Group) else (item,)
-        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path))
+        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path, item.label))
     return tuple(views)
 
 
@@ -78,6 +78,7 @@ def _columns(
         yield Column(name, () if whole else path, kind, label)
     if not whole:
         yield Column(unique("sources", names), SOURCES, "json")
+        yield Column(unique("absences", names), ABSENCES, "json")
         yield Column(unique("witnesses", names), WITNESSES, "json")
 
 
@@ -240,7 +241,7 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "documents.state AS state",
         *line,
         *(
-            f"{told(view, column) if column.path in _TOLD else value(source, column)}"
+            f"{told(view, column) if column.path in TOLD else value(source, column)}"
             f" AS {db.quote(column.name)}"
             for column in view.columns
         ),
@@ -262,6 +263,13 @@ _FIELDS = (
     "(SELECT path, source FROM fields WHERE document_id = documents.id AND value IS NOT NULL"
     f" AND path NOT IN (SELECT field FROM {_STANDING} AND field IS NOT NULL)"
     f" UNION SELECT field, 'review' FROM {_STANDING} AND value IS NOT NULL AND id IN"
+    f" (SELECT max(id) FROM {_STANDING} AND field IS NOT NULL GROUP BY field)) AS given"
+)
+# Why a value is absent: what a person ruled, else what was told when the pages were merged.
+_ABSENT = (
+    "(SELECT path, absence FROM fields WHERE document_id = documents.id AND absence IS NOT NULL"
+    f" AND path NOT IN (SELECT field FROM {_STANDING} AND field IS NOT NULL)"
+    f" UNION SELECT field, ruling FROM {_STANDING} AND ruling IN ('not_on_page', 'illegible') AND id IN"
     f" (SELECT max(id) FROM {_STANDING} AND field IS NOT NULL GROUP BY field)) AS given"
 )
 _POSTGRES_TYPES = {
@@ -298,6 +306,9 @@ def _sqlite_told(view: View, column: Column) -> str:
     if column.path == SOURCES:
         name, where = _named("path", view, "item.key")
         return f"(SELECT json_group_object({name}, source) FROM {_FIELDS} WHERE {where})"
+    if column.path == ABSENCES:
+        name, where = _named("path", view, "item.key")
+        return f"(SELECT json_group_object({name}, absence) FROM {_ABSENT} WHERE {where})"
     name, where = _named("field", view, "item.key")
     return (
         f"(SELECT json_group_array(json_object({_said(name)})) FROM"
@@ -311,6 +322,9 @@ def _postgres_told(view: View, column: Column) -> str:
     if column.path == SOURCES:
         name, where = _named("path", view, "item.line - 1")
         return f"(SELECT coalesce(jsonb_object_agg({name}, source), '{{}}') FROM {_FIELDS} WHERE {where})"
+    if column.path == ABSENCES:
+        name, where = _named("path", view, "item.line - 1")
+        return f"(SELECT coalesce(jsonb_object_agg({name}, absence), '{{}}') FROM {_ABSENT} WHERE {where})"
     name, where = _named("field", view, "item.line - 1")
     return (
         f"(SELECT coalesce(jsonb_agg(jsonb_build_object({_said(name)}) ORDER BY number), '[]') FROM witnesses"

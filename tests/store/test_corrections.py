@@ -16,7 +16,7 @@ from pipeline.records import Decision
 from tests.store import sheets
 from tests.store.conftest import Typed
 
-WRONG = {"total": "80.000"}
+WRONG, UNSURE = {"total": "80.000"}, {"total": 0.6, "lines": 0.8}
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def june(url: str) -> Iterator[stores.Store]:
         sheets.filled(
             store,
             {
-                "a": sheets.receipt(WRONG, {"total": 0.6}),
-                "b": sheets.receipt(WRONG, {"total": 0.6}),
+                "a": sheets.receipt(WRONG, UNSURE),
+                "b": sheets.receipt(WRONG, UNSURE),
                 "c": sheets.receipt(),
             },
         )
@@ -56,6 +56,7 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
             ("/in/a", "total"): {"correction": "30.000"},
             ("/in/a", "lines"): {"ruling": "đúng · accept"},
             ("/in/b", "total"): {"ruling": "illegible"},
+            ("/in/b", "lines"): {"correction": "2"},
         },
     )
     words = ("corrections", "--job", "june", "--from", "june.xlsx", "--by", "Lan")
@@ -87,8 +88,8 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
     assert (c_row["total_source"], c_row["total_confidence"]) == ("read", "0.995")
     assert b_row["state"] == "done"
 
-    assert "0 decisions on 0 documents, 0 refused, 3 decided so already" in typed(*words, "--apply")
-    assert "3 decisions" in typed("corrections", "--job", "june", "--undo", batch, "--by", "Lan")
+    assert "0 decisions on 0 documents, 0 refused, 4 decided so already" in typed(*words, "--apply")
+    assert "4 decisions" in typed("corrections", "--job", "june", "--undo", batch, "--by", "Lan")
     [a, *_] = june.results.extractions(job)
     assert (a.extraction.state, a.extraction.record["total"]) == ("review", "80000")
     assert all(one.undone_by == "Lan" for one in june.decisions.history(job, "/in/a"))

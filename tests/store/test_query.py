@@ -298,6 +298,7 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
     ]
     assert documents[1]["record"]["total"] == LONG_SUM and documents[1]["record"]["lines"][0]["name"] == "Bút"
     assert documents[1]["sources"]["seller_name"] == "xml" and documents[1]["sources"]["number"] == "read"
+    assert documents[1]["fields"]["buyer_name"]["absence"] == "not_on_page"
     assert [told["verdict"] for told in documents[1]["witnesses"]] == ["agrees", "differs", "offers"]
     assert list(documents[0]["record"])[:2] == ["form_no", "series"]  # in the order of the schema
 

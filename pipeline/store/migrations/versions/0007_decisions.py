@@ -19,6 +19,7 @@ def upgrade() -> None:
         ("extractions", sa.Column("score", sa.Float(53))),
         ("extractions", sa.Column("tier", sa.Text)),
         ("extractions", sa.Column("calibration", sa.BigInteger)),
+        ("extractions", sa.Column("read_on", sa.Text)),
         ("invoice_index", sa.Column("shares", sa.Text)),
     ):
         op.add_column(table, column)
