@@ -31,7 +31,7 @@ def find(pixels: Pixels) -> Ink:
     ground = grey.filter(ImageFilter.BoxBlur(longest / _AROUND))
     mask = _contrasting(ImageChops.subtract(ground, grey))
     if ground.getextrema()[0] < _DARK:  # type: ignore[operator]  # of one band it is one pair
-        mask |= (np.asarray(ground) < _DARK) & _contrasting(ImageChops.subtract(grey, ground))
+        mask = np.where(np.asarray(ground) < _DARK, _contrasting(ImageChops.subtract(grey, ground)), mask)
     _without_rules(mask, longest // _RULE)
     _without_rules(turned := mask.T.copy(), longest // _RULE)
     return Ink(mask.shape[1], np.packbits(mask & turned.T, axis=1))

@@ -2,9 +2,10 @@
 
 The engine reports for each token the visual cell that the last layer's attention weighs most. Tokens that are
 predictable from the text alone look elsewhere, so only the largest cluster of cells that hang together
-counts. A cell is higher than a line of print and wider than a letter: where the page's ink is at hand, the
-box is drawn around the print that the cells mean (`pipeline.snap`), else around the cells. A box says where to
-look; it is no evidence that the value is right (wrong readings are placed as well as right ones).
+counts, with the lines that it goes on in. A cell is higher than a line of print and wider than a letter:
+where the page's ink is at hand, the box is drawn around the print that the cells mean (`pipeline.snap`), else
+around the cells. A box says where to look; it is no evidence that the value is right (wrong readings are
+placed as well as right ones).
 """
 
 from __future__ import annotations

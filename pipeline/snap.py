@@ -28,6 +28,7 @@ _FAR = 2.0  # cells: a token that looked further away looked at something else
 _INSIDE = 0.7  # from here on a gap is one between letters of a word
 _LOOKED, _AS_WIDE = 2.0, 2.0  # weights of where the tokens looked, and of how wide the text should be
 _SURE, _APART = 0.6, 0.12  # cells: a line further away, or hardly nearer than the next one, is not sure
+_ABOVE, _BELOW_LETTER = 230, 220  # Unicode's classes of combining marks
 _SPACE = 0.25  # of a line's height: a gap of this width ends a word
 
 
@@ -137,15 +138,14 @@ def _advance(letter: str) -> float:
 
 def height(text: str) -> float:
     """How high its ink is, in units of the type size: with what reaches over and under the letters."""
-    parts = unicodedata.normalize("NFD", text)
-    tall = any(letter.isupper() or letter.isdigit() or letter in "bdđfhklt" for letter in parts)
-    over = any(unicodedata.combining(mark) == 230 for mark in parts)  # above
-    capital = any(
-        one.isupper() and unicodedata.combining(two) == 230
-        for one, two in zip(parts, parts[1:], strict=False)
-    )
-    under = any(letter in "gjpqyQ,;" or unicodedata.combining(letter) == 220 for letter in parts)
-    return (0.73 if tall or over else 0.54) + 0.2 * capital + 0.2 * under
+    tall = over = under = False
+    for letter in text:
+        base, *marks = unicodedata.normalize("NFD", letter)
+        above = any(unicodedata.combining(mark) == _ABOVE for mark in marks)
+        tall |= above or base.isupper() or base.isdigit() or base in "bdđfhklt"
+        over |= above and base.isupper()
+        under |= base in "gjpqyQ,;" or any(unicodedata.combining(mark) == _BELOW_LETTER for mark in marks)
+    return (0.73 if tall else 0.54) + 0.2 * over + 0.2 * under
 
 
 def spans(there: npt.NDArray[np.bool_] | Sequence[bool]) -> list[Span]:

@@ -81,6 +81,7 @@ def main() -> None:
     )
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--count", type=int, default=40, help="of each kind")
+    options.add_argument("--set", default="standard", help="of fonts and layouts: standard or held-out")
     options.add_argument("--model", default="demo")
     options.add_argument("--json", metavar="FILE")
     given = options.parse_args()
@@ -89,7 +90,8 @@ def main() -> None:
     found: dict[str, list[Score]] = defaultdict(list)
     for kind in KINDS:
         first = FIRST_SEED + given.seed * 10**6
-        for field, score in reader.scores(kind, [make(kind, first + n) for n in range(given.count)]):
+        specimens = [make(kind, first + n, fonts=given.set) for n in range(given.count)]
+        for field, score in reader.scores(kind, specimens):
             for name in (f"{kind} {field}", kind, "all"):
                 found[name].append(score)
     rows = {name: _means(found[name]) for name in sorted(found, key=lambda name: (name == "all", name))}
