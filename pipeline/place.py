@@ -56,7 +56,7 @@ def cells(
     seen = place[looked]
     if not len(seen):
         return None
-    corners = np.stack([_cell(int(tile), row, column, grid, tiles) for _, tile, row, column in seen])
+    corners = np.stack([_cell(int(tile), row, column, grid, tiles) for _, tile, row, column in seen.tolist()])
     chain = _chain(corners, seen[:, 0], 1 / (CELLS * np.array(grid, dtype=np.float64)))
     return Cells(np.clip(corners[chain], 0, 1), along[looked][chain])
 
