@@ -16,7 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pipeline.printable import printable
-from pipeline.records import Pixels
+from pipeline.records import Box, Pixels
 from pipeline.review import words
 from pipeline.review.sheet import Cell, Heading, Listing
 from pipeline.shown.document import Shown, sureness
@@ -26,13 +26,21 @@ from pipeline.trust.words import line
 _LONGEST, _QUALITY = 1800, 82  # of a page's picture: pixels of its longer side, and of JPEG
 
 
+_ROOM = 2.0  # thousandths of the page around a box
+
+
 def html(shown: Shown, trust: InForce | None) -> str:
     """The whole file as text. `trust` says what scores are worth; None: nothing was calibrated."""
     environment = Environment(
         loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined,
         finalize=_visible, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"percent": lambda sure: f"{sure:.1%}", "sureness": sureness, "jpeg": _jpeg}
+    environment.filters |= {
+        "percent": lambda sure: f"{sure:.1%}",
+        "sureness": sureness,
+        "jpeg": _jpeg,
+        "sides": _sides,
+    }
     environment.tests |= {
         "cell": lambda part: isinstance(part, Cell),
         "heading": lambda part: isinstance(part, Heading),
@@ -69,6 +77,14 @@ def _visible(value: Any) -> Any:
 
 def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _sides(box: Box) -> Markup:
+    """A box with a little room around the letters as a rectangle's attributes, in thousandths of the page."""
+    left, top, right, bottom = (1000 * side for side in box)
+    return Markup('x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"').format(
+        left - _ROOM, top - _ROOM, right - left + 2 * _ROOM, bottom - top + 2 * _ROOM
+    )
 
 
 def _jpeg(pixels: Pixels) -> str:

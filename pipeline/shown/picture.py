@@ -14,7 +14,8 @@ from pipeline.sandbox import faces
 from pipeline.shown.document import Page, Region, Shown, Sureness, cells, sureness
 
 _LONGEST = 1800  # pixels of the page's longer side
-_SIDE, _MARGIN = 760, 20  # of the list beside it, and around both
+_SIDE, _MARGIN = 620, 20  # of a column of the list beside it, and around both
+_STEP, _FEWEST = 27, 30  # of a line of the list, and lines of a column at least
 _COLOURS: dict[Sureness, str] = {
     "high": "#14713c", "middle": "#8a6100", "low": "#b3261e", "unknown": "#57606a",
 }  # fmt: skip
@@ -35,31 +36,34 @@ def png(shown: Shown) -> bytes:
     lines = [line for cell in listed[:_MOST] for line in _lines(cell, shown)]
     if len(listed) > _MOST:
         lines.append((f"… {len(listed) - _MOST:,}", "", "unknown"))
-    font, small = _font(20), _font(16)
-    step = 27
-    height = max(paper.height, step * (len(lines) + 3)) + 2 * _MARGIN
-    canvas = Image.new("RGB", (paper.width + _SIDE + 3 * _MARGIN, height), "white")
+    font, small = _font(20), _font(14)
+    rows = max(_FEWEST, paper.height // _STEP - 2)  # of one column, beside the page
+    columns = max(1, -(-len(lines) // rows))
+    height = max(paper.height, _STEP * (min(rows, len(lines)) + 2)) + 2 * _MARGIN
+    width = paper.width + columns * (_SIDE + _MARGIN) + 2 * _MARGIN
+    canvas = Image.new("RGB", (width, height), "white")
     canvas.paste(paper, (_MARGIN, _MARGIN))
     draw = ImageDraw.Draw(canvas)
     for region in page.regions:
         if region.witness is None:
             _box(draw, region, paper.size, small)
-    left, top = paper.width + 2 * _MARGIN, _MARGIN
+    left = paper.width + 2 * _MARGIN
     head = f"{shown.row.uri.rpartition('/')[2]} · trang {page.number}/{shown.row.pages or 0}"
-    draw.text((left, top), _fitting(head, font, _SIDE), _INK, font)
-    draw.text((left, top + step), _state(shown), _DIM, small)
-    for at, (text, sure, level) in enumerate(lines, 2):
-        y = top + at * step + step // 2
-        room = _SIDE - 100 if sure else _SIDE
-        draw.text((left, y), _fitting(text, font, room), _COLOURS["low"] if level == "low" else _INK, font)
-        draw.text((left + _SIDE, y), sure, _COLOURS[level], font, anchor="ra")
+    draw.text((left, _MARGIN), _fitting(head, font, _SIDE), _INK, font)
+    draw.text((left, _MARGIN + _STEP), _state(shown), _DIM, small)
+    for at, (text, sure, level) in enumerate(lines):
+        x, y = left + at // rows * (_SIDE + _MARGIN), _MARGIN + (at % rows + 2) * _STEP
+        ink = _COLOURS["low"] if level == "low" else _INK
+        draw.text((x, y), _fitting(text, font, _SIDE - (90 if sure else 0)), ink, font)
+        draw.text((x + _SIDE, y), sure, _COLOURS[level], font, anchor="ra")
     held = io.BytesIO()
     canvas.save(held, "PNG", compress_level=6)
     return held.getvalue()
 
 
 def _belongs(cell: Cell, page: Page) -> bool:
-    return cell.page == page.number or (cell.page is None and bool(cell.shown))
+    """Of what is absent only what the document itself lacks: a line's empty columns say little."""
+    return (cell.page == page.number or cell.page is None) and bool(cell.shown or "[" not in cell.path)
 
 
 def _lines(cell: Cell, shown: Shown) -> list[tuple[str, str, Sureness]]:
@@ -72,7 +76,7 @@ def _lines(cell: Cell, shown: Shown) -> list[tuple[str, str, Sureness]]:
         (f"{mark}{number}{cell.label}: {value}", sure, sureness(cell.sure))
     ]
     for check in cell.checks:
-        found.append((f"      ⚠ {words.check(check.code) or check.code}", "", "low"))
+        found.append((f"      ! {words.check(check.code) or check.code}", "", "low"))
     for said in cell.witnesses:
         if said.verdict != "agrees" and said.raw is not None:
             source = words.SOURCES[said.source].vi if said.source in words.SOURCES else said.source
@@ -92,10 +96,10 @@ def _box(draw: ImageDraw.ImageDraw, region: Region, size: tuple[int, int], font:
     )
     colour = _COLOURS[region.sureness]
     draw.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline=colour, width=4 if region.doubt else 2)
-    tag = f"{region.number}{'?' if region.doubt else ''}"
-    around = draw.textbbox((left, top - 2), tag, font, anchor="lb")
-    draw.rectangle((around[0] - 2, around[1] - 1, around[2] + 2, around[3] + 1), fill=colour)
-    draw.text((left, top - 2), tag, "white", font, anchor="lb")
+    tag, at = f"{region.number}{'?' if region.doubt else ''}", (left - 4, (top + bottom) / 2)
+    around = draw.textbbox(at, tag, font, anchor="rm")
+    draw.rectangle((around[0] - 2, around[1] - 2, around[2] + 2, around[3] + 2), fill=colour)
+    draw.text(at, tag, "white", font, anchor="rm")
 
 
 def _fitting(text: str, font: Font, room: float) -> str:
