@@ -26,8 +26,8 @@ _CORNER = 6  # pixels of the reduced copy; what is dark there may be the table b
 _REACH = 48  # pixels of the reduced copy in which there is some paper,
 _STROKE = 40  # and of a piece at most: what is longer is a table's edge
 _RAYS, _STEPS = 25, 48
-_FROM, _TO = 0.09, 0.62  # of the card's height: how far from a corner what lies on it ends
-_EDGE = 13.0  # grey levels there
+_FROM, _TO = 0.08, 0.62  # of the card's height: how far from a corner what lies on it ends
+_EDGE = 11.0  # grey levels there
 
 
 def is_cut(sight: Sight, levels: Levels, found: Sides) -> bool:
