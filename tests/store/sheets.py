@@ -32,7 +32,7 @@ def receipt(
         Field(path, text, None, sure[path], "read", 1, None if text is None else BOX)
         for path, text in texts.items()
     ]
-    count = Field("lines", None, len(_LINES), 0.995, "read", 1)
+    count = Field("lines", None, len(_LINES), sure.get("lines", 0.995), "read", 1)
     return merge.document([PageRecord(1, (*fields, count))], RECEIPT)
 
 
