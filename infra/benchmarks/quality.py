@@ -116,7 +116,9 @@ def _pictures(rng: Random) -> Iterator[tuple[str, Pixels]]:
         coarse = random.normal(0, 60 / octave, (2**octave + 1, 2**octave + 1, 3)).astype(np.float32)
         total += np.dstack(
             [
-                np.asarray(Image.fromarray(coarse[..., band]).resize((width, height), Image.Resampling.BICUBIC))
+                np.asarray(
+                    Image.fromarray(coarse[..., band]).resize((width, height), Image.Resampling.BICUBIC)
+                )
                 for band in range(3)
             ]
         )
@@ -133,7 +135,9 @@ def _pictures(rng: Random) -> Iterator[tuple[str, Pixels]]:
 def _tell(seen: Seen) -> None:
     print("verdict        right where planted                by tier                          false on cards")
     for verdict in VERDICTS:
-        by_tier = {tier: (seen.found[verdict, tier, True], seen.found[verdict, tier, False]) for tier in TIERS}
+        by_tier = {
+            tier: (seen.found[verdict, tier, True], seen.found[verdict, tier, False]) for tier in TIERS
+        }
         right, missed = (sum(counts[at] for counts in by_tier.values()) for at in (0, 1))
         shares = ", ".join(f"{tier} {hit / max(1, hit + miss):.1%}" for tier, (hit, miss) in by_tier.items())
         false = sum(seen.false[verdict, kind, tier] for kind in _CARDS for tier in TIERS)
@@ -157,7 +161,9 @@ def _tell(seen: Seen) -> None:
 
 def _share(part: int, whole: int) -> str:
     found = wilson(part, whole)
-    return "none" if found is None else f"{part}/{whole} = {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
+    return (
+        "none" if found is None else f"{part}/{whole} = {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
+    )
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ class Sides:
 
         Where an edge is not seen, the picture's own side stands for it.
         """
-        left, top, right, bottom = ((0.0, 0.0) if side is None else (side.begin, side.end) for side in self.all)
+        left, top, right, bottom = (
+            (0.0, 0.0) if side is None else (side.begin, side.end) for side in self.all
+        )
         right, bottom = (1 - right[0], 1 - right[1]), (1 - bottom[0], 1 - bottom[1])
         upright, level = (left, right), (top, bottom)
         found = []
