@@ -114,7 +114,9 @@ class EngineSettings(Section):
         "least 32",
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
-    place: bool = Field(False, description="keep where on the page each token looked")
+    place: bool = Field(
+        True, description="keep where on the page each token looked: the boxes of values are made of it"
+    )
     retry_penalty: float = Field(
         1.2,
         ge=1.0,

@@ -100,8 +100,17 @@ def nodes() -> list[Node]:
 
 
 def suited(machines: Sequence[Node], selector: Mapping[str, str]) -> list[Node]:
-    """Those with the labels that `selector` asks for: `x`, `!x`, `in(x,y)` or `!in(x,y)`, as in Ray."""
-    return [machine for machine in machines if all(map(partial(_suits, machine), selector.items()))]
+    """Those with the labels that `selector` asks for: `x`, `!x`, `in(x,y)` or `!in(x,y)`, as in Ray.
+
+    Raises UsageError where there is none.
+    """
+    found = [machine for machine in machines if all(map(partial(_suits, machine), selector.items()))]
+    if selector and not found:
+        asked = ", ".join(f"{label}={value}" for label, value in selector.items())
+        raise UsageError(
+            f"none of the cluster's {len(machines)} machines has the labels of lane.label_selector ({asked})"
+        )
+    return found
 
 
 def _suits(machine: Node, asked: tuple[str, str]) -> bool:

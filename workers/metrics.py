@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from workers.lane import LaneReport
 
 _EVERYWHERE = ("job", "lane")
 
@@ -54,6 +57,7 @@ class LaneMetrics:
 
     def __init__(self, job: str, lane: str) -> None:
         self._tags = {"job": job, "lane": lane}
+        self._published: dict[tuple[str, ...], float] = {}
 
     def count(self, name: str, by: float = 1.0, **labels: str) -> None:
         """Add to a counter; nothing where `by` is 0. Raises KeyError for a name that is not listed."""
@@ -61,9 +65,42 @@ class LaneMetrics:
         if by:
             _made(figure).inc(by, tags=self._tags | labels)
 
+    def publish(self, report: LaneReport) -> None:
+        """What a lane has done since the last report, and how it stands now."""
+        for (name, *labels), total in _totals(report).items():
+            done = self._published.get((name, *labels), 0)
+            self.count(name, total - done, **dict(zip(_BY_NAME[name].labels, labels, strict=True)))
+            self._published[name, *labels] = total
+        for name, value in (
+            ("vinbatch_queue_documents", report.held),
+            ("vinbatch_queue_pages", report.waiting),
+            ("vinbatch_batch_fill", report.batch_fill),
+            ("vinbatch_kv_use", report.kv_use),
+            ("vinbatch_unfinished", report.unfinished),
+        ):
+            self.show(name, value)
+
     def show(self, name: str, value: float) -> None:
         """Set a gauge. Raises KeyError for a name that is not listed."""
         _made(_BY_NAME[name]).set(value, tags=self._tags)
+
+
+def _totals(report: LaneReport) -> dict[tuple[str, ...], float]:
+    """Each counter with its labels' values."""
+    return {
+        ("vinbatch_pages", "read"): report.answers,
+        ("vinbatch_pages", "known"): report.pages_known,
+        ("vinbatch_pages", "direct"): report.pages - report.answers,
+        ("vinbatch_tiles",): report.tiles,
+        ("vinbatch_tokens",): report.tokens,
+        ("vinbatch_claims",): report.claims,
+        ("vinbatch_leases_lost",): report.late,
+        ("vinbatch_retries",): report.given_back,
+        ("vinbatch_model_calls",): report.calls,
+        **{("vinbatch_documents", state): number for state, number in report.documents.items()},
+        **{("vinbatch_failures", reason): number for reason, number in report.reasons.items()},
+        **{("vinbatch_stage_seconds", stage): seconds for stage, seconds in report.seconds.items()},
+    }
 
 
 @cache

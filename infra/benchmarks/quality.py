@@ -40,6 +40,7 @@ class Seen:
     found: Counter[tuple[str, str, bool]] = field(default_factory=Counter)  # (verdict, tier, given)
     false: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (verdict, kind, tier)
     pages: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, tier) without a defect
+    wrong: list[str] = field(default_factory=list)  # a line for each mistake
     costs: dict[str, list[float]] = field(default_factory=dict)  # milliseconds by kind
 
     def measured(self, kind: str, pixels: Pixels, paper: Paper | None) -> Quality:
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--count", type=int, default=40, help="of each kind and tier")
     parser.add_argument("--fonts", default="both", choices=("both", "standard", "held-out"))
+    parser.add_argument("--wrong", action="store_true", help="a line for each mistake as well")
     options = parser.parse_args()
     seen = Seen()
     for tier in TIERS:
@@ -66,8 +68,10 @@ def main() -> None:
             _look_at_others(seen, tier, seed, fonts, number)
     for number in range(options.count):
         for name, picture in _pictures(Random(f"picture:{options.seed}:{number}")):
-            _count_false(seen, name, "photo", seen.measured(name, picture, "card"))
+            _count_false(seen, name, "photo", seen.measured(name, picture, "card"), f"number {number}")
     _tell(seen)
+    if options.wrong:
+        print("", *seen.wrong, sep="\n")
 
 
 def _look_at_cards(seen: Seen, tier: Tier, seed: int, fonts: str) -> None:
@@ -75,11 +79,13 @@ def _look_at_cards(seen: Seen, tier: Tier, seed: int, fonts: str) -> None:
         pixels = make(kind, seed, preset=tier, fonts=fonts).pages[0].pixels
         quality = seen.measured(kind, pixels, "card")
         seen.tiers[tier, quality.tier] += 1
-        _count_false(seen, kind, tier, quality)
+        _count_false(seen, kind, tier, quality, f"seed {seed} {fonts}")
         for verdict in VERDICTS:
             planted = plant(pixels, verdict, Random(f"{verdict}:{kind}:{tier}:{seed}"))
             quality = seen.measured(f"{kind} with a defect", planted, "card")
             seen.found[verdict, tier, verdict in quality.verdicts] += 1
+            if verdict not in quality.verdicts:
+                seen.wrong.append(f"missed {verdict}: {kind} {tier} seed {seed} {fonts}")
 
 
 def _look_at_others(seen: Seen, tier: Tier, seed: int, fonts: str, number: int) -> None:
@@ -91,13 +97,14 @@ def _look_at_others(seen: Seen, tier: Tier, seed: int, fonts: str, number: int) 
         quality = seen.measured(kind, pixels, paper)
         if kind != "blank":
             seen.tiers[tier, quality.tier] += 1
-        _count_false(seen, kind, tier, quality)
+        _count_false(seen, kind, tier, quality, f"seed {seed} {fonts}")
 
 
-def _count_false(seen: Seen, kind: str, tier: str, quality: Quality) -> None:
+def _count_false(seen: Seen, kind: str, tier: str, quality: Quality, which: str) -> None:
     seen.pages[kind, tier] += 1
     for verdict in quality.verdicts:
         seen.false[verdict, kind, tier] += 1
+        seen.wrong.append(f"false {verdict}: {kind} {tier} {which}")
 
 
 def _pictures(rng: Random) -> Iterator[tuple[str, Pixels]]:
@@ -155,7 +162,7 @@ def _tell(seen: Seen) -> None:
 def _share(part: int, whole: int) -> str:
     found = wilson(part, whole)
     return (
-        "none" if found is None else f"{part}/{whole} = {found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+        "none" if found is None else f"{part}/{whole} = {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
     )
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.quality.sides import Levels, Side, Sides
-from pipeline.quality.sight import Sight
+from pipeline.quality.sight import CELL, Sight
 
 RATIO = 85.60 / 53.98  # of a card, width to height
 _ALLOWED = 0.065  # by how much of itself the ratio may be off, by perspective and careless trimming
@@ -26,8 +26,8 @@ _CORNER = 6  # pixels of the reduced copy; what is dark there may be the table b
 _REACH = 48  # pixels of the reduced copy in which there is some paper,
 _STROKE = 40  # and of a piece at most: what is longer is a table's edge
 _RAYS, _STEPS = 25, 48
-_FROM, _TO = 0.09, 0.62  # of the card's height: how far from a corner what lies on it ends
-_EDGE = 13.0  # grey levels there
+_FROM, _TO = 0.08, 0.62  # of the card's height: how far from a corner what lies on it ends
+_EDGE = 11.0  # grey levels there
 
 
 def is_cut(sight: Sight, levels: Levels, found: Sides) -> bool:
@@ -43,7 +43,7 @@ def _sure(side: Side | None) -> bool:
 
 def _runs_out(found: Sides) -> bool:
     """The card lies on a table, and on some side there is no table left."""
-    return sum(map(_sure, found.all)) >= 2 and None in found.all
+    return 2 <= sum(map(_sure, found.all)) and None in found.all
 
 
 def _wrong_shape(sight: Sight, found: Sides) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from pipeline.quality.sides import Sides
 from pipeline.quality.sight import Grey, Mask, Sight
 
 _LENGTH = 208  # the longer side of the copy that is looked at, pixels
@@ -32,18 +31,11 @@ class Glare:
 NONE = Glare(0.0, 0.0, 0.0, 0.0)
 
 
-def glare(sight: Sight, found: Sides) -> Glare:
-    """Reflections on paper that is not white itself, between the sides of it that were found."""
+def glare(sight: Sight) -> Glare:
+    """Reflections on paper that is not white itself."""
     step = max(1, -(-max(sight.grey.shape) // _LENGTH))
     thumb = sight.pixels[step // 2 :: step, step // 2 :: step]
     least = np.minimum(np.minimum(thumb[..., 0], thumb[..., 1]), thumb[..., 2])
-    left, top, right, bottom = (
-        0.0 if side is None else max(side.begin, side.end) + 0.01 for side in found.all
-    )
-    height, width = least.shape
-    least = least[
-        int(top * height) : height - int(bottom * height), int(left * width) : width - int(right * width)
-    ]
     if np.median(least) > _WHITE_PAPER:
         return NONE
     white = least >= _WHITE

@@ -106,8 +106,6 @@ _CHECKS = {
     "issue_age": "Cấp trước khi đủ 14 tuổi",
     "form_date": "Mẫu thẻ không được cấp vào ngày này",
     "notes": "Số tiền khách đưa không trả được bằng tiền mặt",
-    "total_in_words": "Số tiền bằng chữ khác số tiền bằng số",
-    "line_numbers": "Số thứ tự các dòng không liên tục",
     "number_birth_year": "Năm sinh không khớp với số",
     "schema": "Không đúng yêu cầu của mẫu",
     "signature": "Chữ ký điện tử cần xem lại",

@@ -62,3 +62,5 @@ def test_lanes_stand_where_labels_say(selector: dict[str, str], found: str) -> N
         Node("c", 8, 0),
     ]
     assert "".join(machine.address for machine in suited(machines, selector)) == found
+    with pytest.raises(UsageError, match=r"none of the cluster's 3 machines .*market-type=reserved"):
+        suited(machines, {"ray.io/market-type": "reserved"})
