@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ from pipeline.recipe import Recipe
 from pipeline.records import Document, Extraction, Failure
 from pipeline.render import Renderer
 from pipeline.settings import Settings, load
+from pipeline.trust import packaged
+from pipeline.vintern import checkpoint  # brings no torch
 from schemas import registry
 
 if TYPE_CHECKING:
@@ -55,7 +58,10 @@ class Reader:
             engine,
         )
         self._engine.learn(grammar.compile(self._spec, self._engine.model.config.answer_form))
-        self._recipe = Recipe.of(self._spec, settings, model_facts(self._engine, self._spec))
+        facts = model_facts(self._engine, self._spec)
+        name = f"{self._spec.name}@{self._spec.version}"
+        trust = packaged.in_force(checkpoint.locate(model), name, facts.checkpoint_hash, settings.accept_at)
+        self._recipe = replace(Recipe.of(self._spec, settings, facts), trust=trust)
         self._open = ExitStack()
         self._renderer = self._open.enter_context(Renderer(settings.render, settings.second_reader))
 

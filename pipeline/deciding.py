@@ -38,7 +38,11 @@ def rejected(decisions: Iterable[Decision]) -> Decision | None:
     return whole if whole is not None and whole.ruling == "reject" else None
 
 
-def applied(extraction: Extraction, decisions: Sequence[Decision], spec: SchemaSpec) -> Extraction:
+def applied(
+    extraction: Extraction,
+    decisions: Sequence[Decision],
+    spec: SchemaSpec,
+) -> Extraction:
     """The extraction with what people decided in its record, and the schema's rules run again over it.
 
     `extraction` is what was read, without any decision. A failed check whose fields are all decided becomes a
@@ -374,14 +378,16 @@ class _View:
                 lists.put(path, value)
         lists.take_out(self._out)
         self.record = lists.record
-        rules = spec.run_checks(self.record, extraction.read_on)
-        self.rules = [self._named_as_read(check) for check in cleared(rules, extraction.testimony)]
+        rules = [self._named_as_read(check) for check in spec.run_checks(self.record, extraction.read_on)]
+        if any(field.source == "xml" for field in extraction.fields):
+            rules = [check for check in rules if check.code != "expected"]  # as `merge.document` does
+        self.rules = list(cleared(rules, extraction.testimony))
 
     def settled(self, check: Check) -> Check:
         """A failed check is a remark once a person has decided all that it points at."""
         if check.passed or check.severity == "info":
             return check
-        pointed = check.fields
+        pointed = check.accused or check.fields
         if self.whole or (pointed and all(map(self._is_decided, pointed))):
             return replace(check, severity="info")
         return check

@@ -73,7 +73,7 @@ def document(
         _again(by_source[source], chosen.fields, spec) if source == "read" else {},
     )
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
-    fields, record = subject.fields, dict(subject.record)
+    fields, record = witnesses.placed(subject.fields, asked.testimony), dict(subject.record)
     day = max((page.read_on for page in pages if page.read_on is not None), default=None)
     rules = spec.run_checks(record, day)
     if source == "xml":  # what it does not have, nobody has misread

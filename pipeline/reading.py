@@ -286,7 +286,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     count = len(page.tiles)
     parsed = partial(parse.page_record, grid=page.grid, tiles=count, form=recipe.answer_form)
     try:
-        record = parsed(generation, recipe.spec, page.page, page.codes)
+        record = parsed(generation, recipe.spec, page.page, page.codes, ink=page.ink)
         record = replace(
             record,
             flags=page.flags,

@@ -184,10 +184,26 @@ class PageImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Ink:
+    """Which pixels of a page made smaller hold print: `pipeline.ink`.
+
+    bits  uint8 [height, ⌈width / 8⌉], packed row by row, eight pixels to a byte
+    """
+
+    width: int
+    bits: Pixels
+
+    @property
+    def height(self) -> int:
+        return len(self.bits)
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedPage:
     """A page ready for the model: tiles uint8 [n, 448, 448, 3], thumbnail last when n > 1.
 
-    `grid` has the columns and rows of tiles that the page was really cut into.
+    `grid` has the columns and rows of tiles that the page was really cut into. `ink` stays until the answer
+    comes, when the pixels are gone; None where no boxes are wanted.
     """
 
     page: int
@@ -202,6 +218,7 @@ class PreparedPage:
     text: TextLayer | None = None
     reader: TextLayer | None = None
     quality: Quality | None = None
+    ink: Ink | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]

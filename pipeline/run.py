@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 
 from PIL import Image
 
-from pipeline import sources, tiles
+from pipeline import ink, sources, tiles
 from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
 from pipeline.filetype import sniff
@@ -209,6 +209,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         measured = measure(image.pixels, recipe.spec.paper)
         grid = recipe.tiling(image.pixels).grid
         cut = tiles.cut(Image.fromarray(image.pixels), grid)
+        marks = ink.find(image.pixels) if recipe.settings.engine.place else None
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
     return PreparedPage(
@@ -224,6 +225,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         text=image.text,
         reader=image.reader,
         quality=measured,
+        ink=marks,
     )
 
 

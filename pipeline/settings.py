@@ -114,7 +114,9 @@ class EngineSettings(Section):
         "least 32",
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
-    place: bool = Field(False, description="keep where on the page each token looked")
+    place: bool = Field(
+        True, description="keep where on the page each token looked: the boxes of values are made of it"
+    )
     retry_penalty: float = Field(
         1.2,
         ge=1.0,
@@ -147,6 +149,11 @@ class LaneSettings(Section):
         ge=1,
         description="reader processes beside each replica; None: on a GPU one for each core of its share but "
         "one, at most 8, else 1",
+    )
+    label_selector: dict[str, str] = Field(
+        {},
+        description="labels of the Ray nodes that lanes may stand on, as Ray's label selectors are written: "
+        '"ray.io/accelerator-type" = "L4", "ray.io/market-type" = "spot"',
     )
     pages_in_flight: int | None = Field(
         None, ge=1, description="prepared pages a lane may hold; None: on a GPU 384, else 64"
@@ -265,7 +272,7 @@ def _complaint(error: ErrorDetails) -> str:
     where = f"{'.'.join(path)}{_origin(path)}"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']} (got {error['input']!r})"
-    keys = list(_keys(Settings))
+    keys = list(names())
     near = [key for key in keys if key.rpartition(".")[2] == path[-1]]  # right, but for its section
     near = near or get_close_matches(".".join(path), keys, n=1)
     return f"{where}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
@@ -282,9 +289,9 @@ def _origin(path: tuple[str, ...]) -> str:
     return f" (in {_FILE})" if section is not None else ""
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
     """Every setting, sections included: "render", "render.dpi" …"""
     for name, field in model.model_fields.items():
         yield prefix + name
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{prefix}{name}.")
+            yield from names(field.annotation, f"{prefix}{name}.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
@@ -25,6 +26,7 @@ class Node:
     address: str
     cpus: float
     gpus: float
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,33 @@ def nodes() -> list[Node]:
             address=node["NodeManagerAddress"],
             cpus=float(node["Resources"].get("CPU", 0)),
             gpus=float(node["Resources"].get("GPU", 0)),
+            labels=dict(node["Labels"]),
         )
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
+
+
+def suited(machines: Sequence[Node], selector: Mapping[str, str]) -> list[Node]:
+    """Those with the labels that `selector` asks for: `x`, `!x`, `in(x,y)` or `!in(x,y)`, as in Ray.
+
+    Raises UsageError where there is none.
+    """
+    found = [machine for machine in machines if all(map(partial(_suits, machine), selector.items()))]
+    if selector and not found:
+        asked = ", ".join(f"{label}={value}" for label, value in selector.items())
+        raise UsageError(
+            f"none of the cluster's {len(machines)} machines has the labels of lane.label_selector ({asked})"
+        )
+    return found
+
+
+def _suits(machine: Node, asked: tuple[str, str]) -> bool:
+    label, text = asked
+    value = text.removeprefix("!")
+    values = value[3:-1].split(",") if value.startswith("in(") else [value]
+    found = machine.labels.get(label) in [one.strip() for one in values]
+    return found != text.startswith("!")
 
 
 def plan(

@@ -130,10 +130,7 @@ class Attempt:
         try:
             if ref.failure is None:
                 SizeLimits(lane.recipe.settings.source.max_bytes).judge(ref.uri, ref.size or 0)
-                while isinstance(
-                    answer := await lane.readers.next().fetch(ref.uri, ref.etag, reserved.amount - held),
-                    TooLarge,
-                ):
+                while isinstance(answer := await self._answer_of(ref, reserved.amount - held), TooLarge):
                     run.within(lane.recipe, ref.uri, held, answer.size)
                     await reserved.resize(held + answer.size)
                 lane.breaker.fetched()
@@ -146,6 +143,10 @@ class Attempt:
             known = replace(known, size=None, failure=failure(error))
         self._parts = (*self._parts, known)
         return fetched
+
+    async def _answer_of(self, ref: DocumentRef, room: int) -> Fetched | TooLarge:
+        with self._lane.report.timed("fetch"):
+            return await self._lane.readers.next().fetch(ref.uri, ref.etag, room)
 
     async def _draw(self, files: Sequence[Fetched | None], answers: asyncio.TaskGroup) -> Reading:
         """Have every page drawn that the store does not have."""
@@ -214,7 +215,8 @@ class Attempt:
         while page is None:
             try:
                 own = reading.place(number)[1]
-                page, request = await reader.draw(fetched, own, reading.request_id(number))
+                with self._lane.report.timed("draw"):
+                    page, request = await reader.draw(fetched, own, reading.request_id(number))
             except ReaderLost as error:
                 result = reading.lost(number, error)
                 if result is not None:
@@ -228,6 +230,7 @@ class Attempt:
             self._lane.report.pages += 1
             return None
         reading.drawn(number, page.page)
+        self._lane.report.tiles += len(page.page.tiles)
         return page, request
 
     async def _answer(self, reading: Reading, number: int, request: Ref) -> None:
@@ -237,7 +240,8 @@ class Attempt:
             try:
                 async with lane.isolation.exclusive() if alone else lane.isolation.shared():
                     lane.report.calls += 1
-                    generation = await lane.replica.generate(request)
+                    with lane.report.timed("model"):
+                        generation = await lane.replica.generate(request)
             except ReplicaLost as error:
                 result = reading.lost(number, error, alone=alone)
                 if result is not None:
@@ -265,7 +269,10 @@ class Attempt:
         """Tell the ledger, and report the state that it has left the document in."""
         lane, lease = self._lane, self._lease
         attempts = lane.recipe.settings.lane.attempts
-        state = await lane.patience.call_async(endings.end, lane.store, lease, verdict, self._parts, attempts)
+        with lane.report.timed("commit"):
+            state = await lane.patience.call_async(
+                endings.end, lane.store, lease, verdict, self._parts, attempts
+            )
         endings.report(lane.report, lane.breaker, lease, verdict, state)
 
 

@@ -27,7 +27,7 @@ from pipeline.recipe import Recipe
 from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
 from pipeline.store.url import parse
-from pipeline.trust import Promise, packaged, words
+from pipeline.trust import packaged, words
 from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
@@ -140,6 +140,7 @@ def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
                 f"the store {store.url} is a file on one machine, the cluster has {len(machines)} machines; "
                 "give --store postgresql://… instead"
             )
+        machines = cluster.suited(machines, lane.label_selector)
         plan = cluster.plan(machines, lane, request.replicas, request.gpus_per_replica)
         with placed(_lane_job(request, driver.job, plan), plan, check) as lanes:
             yield lanes
@@ -164,9 +165,9 @@ def _trust_packaged(store: Store, job: Job, directory: Path, accept_at: float) -
     """Put the calibration that lies beside the weights in force, where the store has none."""
     if store.calibrations.in_force(job) is not None:
         return
-    made = packaged.find(directory, job.schema, job.checkpoint)
-    if made is not None:
-        store.calibrations.add_where_none(made, Promise.of(made, accept_at), "packaged with the model")
+    found = packaged.in_force(directory, job.schema, job.checkpoint, accept_at)
+    if found is not None:
+        store.calibrations.add_where_none(found.calibration, found.promise, "packaged with the model")
 
 
 def default_name(request: JobRequest) -> str:

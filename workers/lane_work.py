@@ -17,12 +17,13 @@ from functools import partial
 from typing import Any
 
 from pipeline import store
-from pipeline.errors import LeaseLost, ReplicaLost, UsageError, VinbatchError
+from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError, VinbatchError
 from pipeline.store import Job, Lease
 from pipeline.trust import InForce
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport, SourceRefuses, peak_bytes
 from workers.logs import Recorder, fields, handled
+from workers.metrics import LaneMetrics
 from workers.patience import Patience, StoreAway
 from workers.reader import FETCHES, recipe
 from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
@@ -75,7 +76,7 @@ class LaneWork:
                 lane = await self._start(trust)
                 self._report.state = "working"
                 _LOG.info("the lane is ready", extra=fields(readers=self._sizes.readers))
-                background = [self._watched(self._renew()), self._watched(self._look_after(lane))]
+                background = [self._watched(self._renew()), self._watched(self._look_after(lane, job))]
                 async for lease in self._leases(job):
                     self._hold(
                         lease, Attempt(lane, lease, partial(self._drawn, lease.document_id)).complete()
@@ -142,6 +143,7 @@ class LaneWork:
             listed = self._listed  # before the look at the ledger: what comes in between is then seen
             wanted = self._wanted()
             leases = await self._claim(job, wanted)
+            self._report.claims += len(leases)
             for lease in leases:
                 yield lease
             if len(leases) == wanted:
@@ -259,9 +261,9 @@ class LaneWork:
                 if lease.document_id in self._held:
                     self._held[lease.document_id][1].cancel()
 
-    async def _look_after(self, lane: Lane) -> None:
-        """Keep the report up to date; a replica that stands still is replaced."""
-        peaks = self._report.peak_bytes
+    async def _look_after(self, lane: Lane, job: Job) -> None:
+        """Keep the report and the metrics up to date; a replica that stands still is replaced."""
+        peaks, metrics = self._report.peak_bytes, LaneMetrics(self._job.name, self._name)
         while True:
             peaks["scheduler"] = peak_bytes()
             self._report.replica_deaths = lane.replica.deaths
@@ -270,8 +272,14 @@ class LaneWork:
                 health = await lane.replica.health()
                 peaks["replica"] = health.peak_bytes
                 self._report.engine, self._report.start_seconds = health.engine, health.start_seconds
+                self._report.batch_fill, self._report.kv_use = health.batch_fill, health.kv_use
+                self._report.waiting = max(0, lane.pages.used - health.in_flight)
                 for number, reader in enumerate(lane.readers.readers):
                     peaks[f"reader {number}"] = await reader.peak_bytes()
+            with contextlib.suppress(Transient):  # a figure for people is worth no patience
+                counts = await asyncio.to_thread(self._store.books.counts, job)
+                self._report.unfinished = counts["pending"] + counts["leased"]
+            metrics.publish(self._report)
             await asyncio.sleep(_HEALTH_SECONDS)
 
     def _patience_seconds(self) -> float:

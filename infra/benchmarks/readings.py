@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.evaluation import Truth
 from pipeline.evaluation import load as load_truth
 from pipeline.reading import Reading
 from pipeline.recipe import Recipe
-from pipeline.records import Document, PageResult, Part, PreparedPage
+from pipeline.records import Document, PageResult, Part, PreparedPage, Request
 from pipeline.render import Renderer
 from pipeline.settings import Settings
 from pipeline.store import rows
@@ -72,20 +73,11 @@ class Reader:
         self._engine: Engine | None = None
 
     def readings(self, wanted: Set) -> Readings:
-        folder = self._cache / wanted.name
-        made: dict[str, Any] = {} if wanted.tier is None else {"tiers": [wanted.tier]}
-        lines = specimens.write(
-            folder,
-            wanted.count,
-            [wanted.kind],
-            wanted.seed,
-            layouts=wanted.layouts,
-            blank=wanted.blank,
-            **made,
-        )
-        kept = self._cache / f"{wanted.name}.jsonl.gz"
+        """Specimens are made and read where that was not done; kept ones stay as they were then."""
+        folder, kept = self._cache / wanted.name, self._cache / f"{wanted.name}.jsonl.gz"
         if not kept.exists():
-            found = list(self._read(wanted, [folder / line["file"] for line in lines]))
+            paths = _written(folder, wanted)
+            found = list(self._read(wanted, paths))
             with gzip.open(kept, "wt", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
         with gzip.open(kept, "rt", encoding="utf-8") as file:
@@ -112,6 +104,20 @@ class Reader:
                     }
 
 
+def _written(folder: Path, wanted: Set) -> list[Path]:
+    tiers = [] if wanted.tier is None else [wanted.tier]
+    lines = specimens.write(
+        folder,
+        wanted.count,
+        [wanted.kind],
+        wanted.seed,
+        tiers=tiers,
+        layouts=wanted.layouts,
+        blank=wanted.blank,
+    )
+    return [folder / line["file"] for line in lines]
+
+
 def _drawn(number: int, path: Path, renderer: Renderer, recipe: Recipe) -> tuple[Reading, list[Request]]:
     """A document whose pages are drawn, and what the model is to be asked of them."""
     data = path.read_bytes()
@@ -130,4 +136,5 @@ def _drawn(number: int, path: Path, renderer: Renderer, recipe: Recipe) -> tuple
 
 def _page(stored: dict[str, Any]) -> PageResult:
     record = stored["record"]
-    return rows.page_from({**stored, "record": None if record is None else json.dumps(record)})
+    text = None if record is None else json.dumps(record)
+    return rows.page_from({**stored, "record": text, "read_at": datetime.now(UTC)})

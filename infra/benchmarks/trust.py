@@ -2,10 +2,10 @@
 
     python -m infra.benchmarks.trust --seed 7 --count 150 --cache FOLDER
 
-For each kind a calibration is made of `--count` specimens of each quality of picture, under one seed, and
-tried on as many of another seed: documents that end as done, wrong values among them, calibration and
-ranking of the values, and nulls on templates that no calibration and no training has seen. With --write FILE
-the calibration is written there, to lie beside the checkpoint.
+For each kind a calibration is made of `--count` specimens of each quality of picture, and as they usually
+come, under one seed, and tried on others of another seed: documents that end as done, wrong values among
+them, calibration and ranking of the values, and nulls on templates that no calibration and no training has
+seen. With --write FILE the calibration is written there, to lie beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=150, help="documents of each kind and tier, in each set")
+    parser.add_argument("--tried", type=int, help="as many in the set that is tried [default: as --count]")
     parser.add_argument(
         "--unseen", type=int, default=60, help="documents of templates never seen, of each kind"
     )
     parser.add_argument("--kind", choices=SCHEMAS, action="append")
     parser.add_argument(
-        "--tiers", default="", help="comma-separated [default: specimens as they usually come]"
+        "--tiers", default="usual,clean,scan,noisy,photo", help="usual: as specimens come by themselves"
     )
     parser.add_argument("--accept-at", type=float, default=0.99)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/vinbatch-trust"))
@@ -58,13 +59,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     reader = Reader(given.cache)
-    tiers: list[str | None] = list(given.tiers.split(",")) if given.tiers else [None]
+    tiers = [None if name == "usual" else name for name in given.tiers.split(",")]
     found: dict[str, Any] = {}
     values: list[tuple[str, float, bool]] = []
     for kind in given.kind or SCHEMAS:
         known = [reader.readings(Set(kind, given.seed, given.count, tier)) for tier in tiers]
         trust = calibrated(known, given.accept_at)
-        tried = [reader.readings(Set(kind, given.seed + _TEST, given.count, tier)) for tier in tiers]
+        number = given.tried or given.count
+        tried = [reader.readings(Set(kind, given.seed + _TEST, number, tier)) for tier in tiers]
         unseen = reader.readings(Set(kind, given.seed + _UNSEEN, given.unseen, layouts="held-out"))
         judged = [one for readings in tried for one in _judged(readings, trust)]
         found[kind] = {

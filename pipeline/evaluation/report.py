@@ -5,20 +5,19 @@ A missing value and an invented one are counted apart: who needs the first sees 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.evaluation import metrics
+from pipeline.evaluation import metrics, nested
 from pipeline.evaluation.pairs import Pair, pair
 from pipeline.evaluation.truth import TrueDocument, Truth
 from pipeline.grammar import canonical
 from pipeline.records import Extraction, Field
 from pipeline.trust import measures
-from pipeline.trust.measures import Bin, Interval, Risk
+from pipeline.trust.measures import Bin, Interval, Item, Risk
 from pipeline.trust.stops import stops
 from schemas import text
-from schemas.shape import Group, Node, Repeated
 
 if TYPE_CHECKING:
     from pipeline.store import StoredExtraction
@@ -166,7 +165,7 @@ def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
         ece=measures.ece(bins),
         bins=bins,
         accept=_accept(scored, len(every)),
-        risk=_risk(scored),
+        risk=measures.risks(Item(d.tier, d.sure, d.right, d.fields, not d.passes) for d in scored),
         done=measures.wilson(len(done), len(every)),
         done_precision=_precision(done),
         worst=_worst(scored),
@@ -208,11 +207,15 @@ class _Scored:
         self.right = sum(each.verdict == "right" for each in self.pairs)
         self.fields = sum(each.verdict != "absent" for each in self.pairs)
         self.exact = extraction is not None and self.right == self.fields
-        printed = {path: _plain(value.value, value.text) for path, value in true.values.items()}
+        printed = {path: nested.plain(value.value, value.text) for path, value in true.values.items()}
         answer = {
-            path: _plain(field.value, field.raw) for path, field in fields.items() if field.raw is not None
+            path: nested.plain(field.value, field.raw)
+            for path, field in fields.items()
+            if field.raw is not None
         }
-        self.anls = metrics.anls_star(_tree(shape, printed, labelled), _tree(shape, answer, labelled))
+        self.anls = metrics.anls_star(
+            nested.tree(shape, printed, labelled), nested.tree(shape, answer, labelled)
+        )
         self.passes = extraction is not None and not any(stops(extraction)) and self.state != "partial"
         self.tier = extraction.tier if extraction else None
         self.calibrated = extraction is not None and extraction.score is not None
@@ -285,21 +288,6 @@ def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
     )
 
 
-def _risk(scored: Sequence[_Scored]) -> tuple[Risk, ...]:
-    """Of the tiers, the largest first."""
-    tiers: dict[str | None, list[_Scored]] = {}
-    for document in scored:
-        tiers.setdefault(document.tier, []).append(document)
-    found = []
-    for tier, documents in sorted(tiers.items(), key=lambda item: -len(item[1])):
-        able = [document for document in documents if document.passes]
-        points = measures.risk_curve(
-            [d.sure for d in able], [d.right for d in able], [d.fields for d in able], len(documents)
-        )
-        found.append(Risk(tier, len(documents), points))
-    return tuple(found)
-
-
 def _precision(documents: Sequence[_Scored]) -> Interval | None:
     return measures.wilson(sum(d.right for d in documents), sum(d.fields for d in documents))
 
@@ -309,30 +297,3 @@ def _worst(scored: Sequence[_Scored]) -> tuple[DocumentScore, ...]:
     return tuple(
         DocumentScore(d.uri or "", d.truth.name, d.state, d.fields, d.right, d.faults) for d in bad[:WORST]
     )
-
-
-def _plain(value: Any, raw: str | None) -> str:
-    return str(raw if value is None else value)
-
-
-def _tree(
-    node: Node, values: Mapping[str, str], labelled: frozenset[str], path: str = "", leaf: str = ""
-) -> Any:
-    """The nested record of the labelled leaves, as ANLS* compares it."""
-    if isinstance(node, Group):
-        dot = "." if path else ""
-        return {
-            inner.name: _tree(inner, values, labelled, f"{path}{dot}{inner.name}", f"{leaf}{dot}{inner.name}")
-            for inner in node.fields
-            if any(_below(name, f"{leaf}{dot}{inner.name}") for name in labelled)
-        }
-    if isinstance(node, Repeated):
-        items: list[Any] = []
-        while any(_below(name, f"{path}[{len(items)}]") for name in values):
-            items.append(_tree(node.item, values, labelled, f"{path}[{len(items)}]", f"{leaf}[]"))
-        return items
-    return values.get(path)
-
-
-def _below(name: str, path: str) -> bool:
-    return name == path or name.startswith((f"{path}.", f"{path}["))

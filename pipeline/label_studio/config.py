@@ -20,7 +20,9 @@ def config(names: Mapping[str, Called]) -> str:
     Tree.SubElement(view, "Text", name="why", value="$why")
     Tree.SubElement(view, "Image", name=IMAGE, value="$image", zoom="true", zoomControl="true")
     labels = Tree.SubElement(view, "RectangleLabels", name=LABEL, toName=IMAGE)
-    for number, (path, one) in enumerate(names.items()):
+    lists = {path.partition("[]")[0] for path in names if "[]" in path}
+    leaves = ((path, one) for path, one in names.items() if path not in lists and one.kind != "json")
+    for number, (path, one) in enumerate(leaves):
         colour = _COLOURS[number % len(_COLOURS)]
         Tree.SubElement(labels, "Label", value=path, hint=one.label, background=colour)
     Tree.SubElement(

@@ -7,23 +7,28 @@ import numpy as np
 from pipeline.quality.sight import Mask, Sight
 
 _STRIP = 32  # pixels of the reduced copy: two to four letters, so that a leaning line is still a line in it
-_LEAST_RUNS = 12  # pieces of lines; fewer are no print
+_STRIPS = 32  # in a small picture
+_EVEN = 0.72
 _STEEPEST = 8.0  # degrees
 _POINTS = 6000
 
 
-def height(sight: Sight) -> float | None:
-    """Median height of a line of print in pixels of the page, with accents and tails; None without print."""
+def height(sight: Sight, least: int = 24) -> float | None:
+    """Median height of a line of print in pixels of the page, with accents and tails.
+
+    None with fewer than `least` pieces of lines, or where nothing looks like paper: that is no print.
+    """
     runs = _runs(sight.ink)
-    if len(runs) < _LEAST_RUNS:
+    if len(runs) < least or sight.evenness < _EVEN:
         return None
     return float(np.median(runs)) * sight.scale
 
 
 def _runs(ink: Mask) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Heights of the pieces of lines in upright strips, of the reduced copy."""
-    width = ink.shape[1] // _STRIP * _STRIP
-    filled = ink[:, :width].reshape(len(ink), -1, _STRIP).mean(axis=2).T
+    strip = min(_STRIP, max(8, ink.shape[1] // _STRIPS))
+    width = ink.shape[1] // strip * strip
+    filled = ink[:, :width].reshape(len(ink), -1, strip).mean(axis=2, dtype=np.float32).T
     inside = np.pad(filled > 0.04, ((0, 0), (1, 1)))
     edges = np.diff(inside.astype(np.int8), axis=1)
     begins, ends = np.nonzero(edges == 1), np.nonzero(edges == -1)

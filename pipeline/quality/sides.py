@@ -11,9 +11,11 @@ from PIL import Image, ImageFilter
 from pipeline.quality.sight import Sight
 
 LENGTH = 144  # the longer side of the copy in which edges are looked for, pixels
-_DEPTH = 0.3  # how far from the picture's side an edge may be, of its width or height
+_DEPTH = 0.46  # how far from the picture's side an edge may be, of its width or height
 _SLOPES = np.linspace(-0.14, 0.14, 15)  # a little over 8 degrees
 _REACH = 3  # pixels on either side of an edge that are compared
+_WIDE = 7  # pixels on either side that are compared to tell an edge from a shadow,
+_SLOPE = 1.6  # in which the difference grows by so much
 _STEP = 7.0  # grey levels at least, between the paper and what it lies on
 _ALONG = 0.72  # share of the edge along which they must differ
 
@@ -45,6 +47,24 @@ class Sides:
     bottom: Side | None
 
     @property
+    def corners(self) -> Levels:
+        """Of the paper, [4, 2]: x and y as shares of the picture, from the top left, clockwise.
+
+        Where an edge is not seen, the picture's own side stands for it.
+        """
+        left, top, right, bottom = (
+            (0.0, 0.0) if side is None else (side.begin, side.end) for side in self.all
+        )
+        right, bottom = (1 - right[0], 1 - right[1]), (1 - bottom[0], 1 - bottom[1])
+        upright, level = (left, right), (top, bottom)
+        found = []
+        for x, y in ((0, 0), (1, 0), (1, 1), (0, 1)):
+            (a, b), (c, d) = upright[x], level[y]  # x = a + (b - a) y and y = c + (d - c) x
+            at = (a + (b - a) * c) / (1 - (b - a) * (d - c))
+            found.append((at, c + (d - c) * at))
+        return np.array(found, np.float32)
+
+    @property
     def all(self) -> tuple[Side | None, ...]:
         return self.left, self.top, self.right, self.bottom
 
@@ -53,11 +73,15 @@ class Sides:
         return tuple(side for side in self.all if side is not None)
 
 
-def sides(sight: Sight) -> Sides:
+def closed(sight: Sight) -> Levels:
+    """The page without its print: float32 of LENGTH pixels at most, roughly, on the longer side."""
     image = Image.fromarray(sight.small)
     image = image.reduce(max(1, round(max(image.size) / LENGTH)))
-    # Print is closed, so that only what is wide counts: the paper, and what it lies on.
-    levels = np.asarray(image.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.MinFilter(5)), np.float32)
+    return np.asarray(image.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.MinFilter(5)), np.float32)
+
+
+def sides(levels: Levels) -> Sides:
+    """The edges in a `closed` page."""
     return Sides(*map(_side, (levels, levels.T, levels[:, ::-1], levels.T[:, ::-1])))
 
 
@@ -79,5 +103,19 @@ def _side(levels: Levels) -> Side | None:
     slope, place = np.unravel_index(np.argmax(strength), strength.shape)
     if strength[slope, place] < _STEP:
         return None
+    if _is_slope(levels, place + _REACH + shift[slope], float(mean[slope, place])):
+        return None
     middle, lean = (place + _REACH) / columns, float(_SLOPES[slope]) * rows / columns / 2
     return Side(float(middle - lean), float(middle + lean), float(mean[slope, place]))
+
+
+def _is_slope(levels: Levels, at: npt.NDArray[np.int_], step: float) -> bool:
+    """Whether the brightness goes on to change on both sides of an edge, as in a shadow.
+
+    `at` [row]: the first pixel inside of the edge.
+    """
+    rows, columns = np.arange(len(levels))[:, None], levels.shape[1]
+    reach = np.arange(_WIDE)
+    inside = levels[rows, np.clip(at[:, None] + reach, 0, columns - 1)]
+    outside = levels[rows, np.clip(at[:, None] - 1 - reach, 0, columns - 1)]
+    return abs(float((inside - outside).mean())) > _SLOPE * abs(step)

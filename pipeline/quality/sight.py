@@ -13,8 +13,8 @@ from pipeline.records import Pixels
 
 SMALL = 1200  # the longer side of the reduced copy, pixels at most
 CELL = 8  # pixels of the reduced copy in a cell of the coarse one
-_PATCH, _ACROSS = 64, 8
-_LEAST = 24  # grey levels between paper and what is called ink
+_PATCH, _ACROSS = 48, 7
+_LEAST, _MOST = 20, 60  # grey levels between paper and what is called ink, on smooth and on grainy paper
 
 Grey = npt.NDArray[np.uint8]  # [height, width]
 Mask = npt.NDArray[np.bool_]
@@ -22,9 +22,13 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Sight:
-    """`pixels` uint8 [height, width, 3], at least 64 on each side. Each view is made once, when it is needed."""
+    """`pixels` uint8 [height, width, 3], at least 64 on each side. Each view is made once, when it is needed.
+
+    `faint`: by how much of the paper's brightness ink is darker, at least.
+    """
 
     pixels: Pixels
+    faint: float = 0.2
 
     @cached_property
     def grey(self) -> Grey:
@@ -49,17 +53,30 @@ class Sight:
 
     @cached_property
     def paper(self) -> Grey:
-        """Brightness of the paper about each cell of the coarse copy: its brightest neighbour."""
-        return np.asarray(Image.fromarray(self.coarse).filter(ImageFilter.MaxFilter(3)))
+        """Brightness of the paper about each cell of the coarse copy, as if nothing small lay on it."""
+        image = Image.fromarray(self.coarse)
+        return np.asarray(image.filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.MinFilter(3)))
+
+    @cached_property
+    def evenness(self) -> float:
+        """Share of the coarse copy whose paper is as bright as beside it: low in pictures of other things."""
+        steps = np.abs(np.diff(self.paper.astype(np.int16), axis=1))
+        return float((steps <= 4).mean()) if steps.size else 0.0
 
     @cached_property
     def ink(self) -> Mask:
         """What is darker than the paper about it, of the reduced copy's whole cells."""
         height, width = self.coarse.shape
         cells = self.small[: height * CELL, : width * CELL].reshape(height, CELL, width, CELL)
-        least = np.maximum(np.maximum(_LEAST, 0.2 * self.paper), 5 * self.noise).astype(np.int16)
-        limit = (self.paper.astype(np.int16) - least)[:, None, :, None]
+        least = np.maximum(self.faint * self.paper, max(_LEAST, min(_MOST, 5 * self.noise)))
+        limit = np.maximum(self.paper - least, 0).astype(np.uint8)[:, None, :, None]
         return (cells < limit).reshape(height * CELL, width * CELL)
+
+    @cached_property
+    def ink_share(self) -> npt.NDArray[np.float32]:
+        """How much of each cell of the coarse copy is ink."""
+        height, width = self.coarse.shape
+        return self.ink.reshape(height, CELL, width, CELL).mean(axis=(1, 3), dtype=np.float32)
 
     @cached_property
     def noise(self) -> float:

@@ -52,13 +52,13 @@ def columns(
         below, left = 0.0, _LEFT + i * width
         for one in series:
             high = one.values[i] / top * _DOWN
-            y = _TOP + _DOWN - below - high
+            at = _TOP + _DOWN - below - high
             if high:
                 tip = f"{labels[i]}{one.name and ', ' + one.name}: {figure(one.values[i])}"
-                parts.append(_bar(left + width * 0.08, y, width * 0.84, high, one.colour, tip))
+                parts.append(_bar(left + width * 0.08, at, width * 0.84, high, one.colour, tip))
             if inside and high > 16:
                 parts.append(
-                    _text(left + width / 2, y + high / 2 + 4, figure(one.values[i]), "middle", "inside")
+                    _text(left + width / 2, at + high / 2 + 4, figure(one.values[i]), "middle", "inside")
                 )
             below += high
         said = figure(totals[i])

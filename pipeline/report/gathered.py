@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 
 from PIL import Image
@@ -19,7 +19,7 @@ from pipeline.store import FailureGroup, Job, Store
 from pipeline.store.figures import Accepted, Bar, DoubtfulPage, Pace, Stop, Voice
 from pipeline.trust import InForce
 from pipeline.trust.examples import of_decisions
-from pipeline.trust.measures import Bin, Risk, calibration, ece, risk_curve
+from pipeline.trust.measures import Bin, Item, Risk, calibration, ece, risks
 
 PAGES = 12  # the least sure ones that are listed
 SUPPLIERS = 20  # those on whom most was spent
@@ -129,8 +129,7 @@ def gather(
 
 def _by_decisions(store: Store, job: Job) -> Curves | None:
     """By what people decided: values one by one, because few documents were looked at in every value."""
-    sure: dict[str | None, list[float]] = defaultdict(list)
-    right: dict[str | None, list[int]] = defaultdict(list)
+    items: list[Item] = []
     documents = 0
     for uri in store.figures.decided(job):
         item = store.results.extraction(job, uri)
@@ -139,49 +138,35 @@ def _by_decisions(store: Store, job: Job) -> Curves | None:
             continue
         documents += 1
         given = {
-            field.path: field.confidence if field.score is None else field.score
+            field.path: (field.confidence if field.score is None else field.score) or 0.0
             for field in item.reading.fields
         }
         for value, hit in zip(example.values, example.right, strict=True):
-            sure[example.tier].append(given[value.path] or 0.0)
-            right[example.tier].append(int(hit))
+            items.append(Item(example.tier, given[value.path], int(hit), 1))
     if not documents:
         return None
-    curves = [Risk(t, len(s), risk_curve(s, right[t], [1] * len(s), len(s))) for t, s in sure.items()]
-    bins = calibration(
-        [one for s in sure.values() for one in s], [bool(one) for r in right.values() for one in r]
-    )
-    number = sum(curve.items for curve in curves)
-    origin = (
-        f"{number:,} values of {documents:,} documents that people decided; they look at doubtful ones first"
-    )
-    return Curves(origin, "values", tuple(sorted(curves, key=lambda one: -one.items)), bins, ece(bins))
+    bins = calibration([item.score for item in items], [bool(item.right) for item in items])
+    known = f"{len(items):,} values of {documents:,} documents that people decided"
+    origin = f"{known}; they look at doubtful ones first"
+    return Curves(origin, "values", risks(items), bins, ece(bins))
 
 
 def _held_out(trust: InForce | None) -> Curves | None:
     """By the documents of the calibration, each scored by the others."""
     if trust is None or not trust.calibration.outcomes:
         return None
-    tiers: dict[str | None, list[tuple[float, int, int, bool]]] = defaultdict(list)
-    for one in trust.calibration.outcomes:
-        tiers[one.tier].append((one.score, one.right, one.fields, one.stopped))
-    curves = []
-    for tier, some in sorted(tiers.items(), key=lambda item: -len(item[1])):
-        able = [one for one in some if not one[3]]
-        points = risk_curve(
-            [s for s, *_ in able], [r for _, r, *_ in able], [f for _, _, f, _ in able], len(some)
-        )
-        curves.append(Risk(tier, len(some), points))
+    outcomes = trust.calibration.outcomes
+    curves = risks(Item(one.tier, one.score, one.right, one.fields, one.stopped) for one in outcomes)
     made = trust.calibration
     origin = f"the {made.documents:,} documents of the calibration ({made.origin}), each scored by the others"
-    return Curves(origin, "documents", tuple(curves))
+    return Curves(origin, "documents", curves)
 
 
 def _spend(store: Store, job: Job, settings: Settings) -> Spend | None:
-    ask = {"job": job.name, "seconds": settings.query_seconds}
+    ask = partial(store.named, job=job.name, seconds=settings.query_seconds)
     suppliers: list[Supplier] = []
     further = total = invoices = papers = 0
-    with store.named("spend-by-supplier", **ask) as rows:
+    with ask("spend-by-supplier") as rows:
         for seller, name, count, first, last, spent, to_review in rows:
             total, invoices = total + int(spent), invoices + int(count)
             if len(suppliers) < SUPPLIERS:
@@ -190,14 +175,14 @@ def _spend(store: Store, job: Job, settings: Settings) -> Spend | None:
                 )
             else:
                 further += 1
-    with store.named("purchase-list", **ask) as rows:
+    with ask("purchase-list") as rows:
         papers = sum(1 for _ in rows)
     if not papers:
         return None
     coloured = {one.tax_code: one.name or one.tax_code for one in suppliers[:COLOURED]}
     names = (*coloured.values(), _OTHERS) if len(suppliers) > COLOURED else tuple(coloured.values())
     months: dict[str, dict[str, int]] = {}
-    with store.named("spend-by-supplier-and-month", **ask) as rows:
+    with ask("spend-by-supplier-and-month") as rows:
         for seller, _, month, _, spent, _ in rows:
             name = coloured.get(seller, _OTHERS)
             cells = months.setdefault(month, {})

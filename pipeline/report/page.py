@@ -49,6 +49,7 @@ def html(given: Gathered, scored: Scored | None = None, here: Sequence[str] = ()
         "tiers": _tiers(given),
         "curves": [_curves(one, given) for one in given.curves],
         "months": _months(given),
+        "returned": given.spend is not None and any(v < 0 for values in given.spend.by_month for v in values),
         "advice": advice,
         "to": lambda name, *rest: command(("vinbatch", name, *here, *rest)),
         "faults": FAULTS,
@@ -172,7 +173,8 @@ def _tiers(given: Gathered) -> Markup | None:
     labels = [f"{one.tier or 'not measured'} ({one.documents:,})" for one in rows]
     return charts.columns(
         labels, series, x="quality of the pages (documents)", y="share of documents",
-        figure=lambda share: f"{share:.0%}", title="What passes without a person, by quality of the pages", inside=True,
+        figure=lambda share: f"{share:.0%}", inside=True,
+        title="What passes without a person, by quality of the pages",
     )  # fmt: skip
 
 

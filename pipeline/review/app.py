@@ -166,14 +166,16 @@ class _Routes:
         search = request.query_params.get("search", "").strip()
         entries = self._desk.entries(job, kind, search)
         counts = self._desk.store.books.counts(job)
-        return pages.queue(_session(request), job, entries, kind, search, counts)
+        ended = "end" in request.query_params
+        return pages.queue(_session(request), job, entries, kind, search, counts, ended=ended)
 
     def next(self, request: Request) -> Response:
         job = self._desk.job(request.path_params["job"])
         if job is None:
             return pages.problem("There is no such job.", 404)
         session = _session(request)
-        found = self._desk.next(job, session.person, session.key)
+        again = "again" in request.query_params
+        found = self._desk.next(job, session.person, session.key, again=again)
         return RedirectResponse(f"/documents/{found}" if found else f"/jobs/{job.id}?end=1", 303)
 
     def document(self, request: Request) -> Response:

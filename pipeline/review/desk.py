@@ -12,7 +12,7 @@ from pipeline.records import Decision
 from pipeline.review.access import Person
 from pipeline.review.pictures import Pictures
 from pipeline.review.sheet import Sheet, sheet
-from pipeline.store import Claim, Decided, Entry, Job, QueueKind, Store
+from pipeline.store import SAMPLE_EVERY, Claim, Decided, Entry, Job, QueueKind, Store
 from schemas.registry import SchemaSpec
 
 _FRESH = 20.0  # seconds for which an order of the queue is good
@@ -40,6 +40,11 @@ class Shown:
     pages: tuple[PageSize, ...]
     sheet: Sheet | None
     history: tuple[Decided, ...]
+
+    @property
+    def decided(self) -> bool:
+        """Whether anybody decided anything that stands."""
+        return any(made.undone_at is None for made in self.history)
 
     @property
     def rejected(self) -> Decided | None:
@@ -91,13 +96,21 @@ class Desk:
     def entries(self, job: Job, kind: QueueKind, search: str) -> list[Entry]:
         return self.store.queue.entries(job, kind, share=self._share, search=search)
 
-    def next(self, job: Job, person: Person, session: str) -> int | None:
-        """The first document that nobody else has and that was not opened in this session."""
+    def next(self, job: Job, person: Person, session: str, *, again: bool = False) -> int | None:
+        """The first document that nobody else has and that was not opened in this session, since `again`."""
         seen = self._seen[session]
-        for entry in self._order(job):
-            if entry.document_id not in seen and entry.reviewer in (None, person.name):
-                return entry.document_id
-        return None
+        if again:
+            seen.clear()
+            self._orders.pop(job.id, None)
+        free = [
+            entry
+            for entry in self._order(job)
+            if entry.document_id not in seen and entry.reviewer in (None, person.name)
+        ]
+        # What is decided leaves the queue, so that the sample's turn is counted here.
+        turn = len(seen) % SAMPLE_EVERY == SAMPLE_EVERY - 1
+        found = next((entry for entry in free if entry.sample and turn), free[0] if free else None)
+        return None if found is None else found.document_id
 
     def open(self, document: int, person: Person, session: str) -> Opened:
         """Raises UsageError where there is no such document."""

@@ -54,6 +54,8 @@ def queue(
     kind: QueueKind,
     search: str,
     counts: Mapping[str, int],
+    *,
+    ended: bool,
 ) -> Response:
     return _html(
         "queue.html",
@@ -65,6 +67,7 @@ def queue(
         kinds=KINDS,
         search=search,
         counts=counts,
+        ended=ended,
     )
 
 

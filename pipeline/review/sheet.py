@@ -13,6 +13,9 @@ from pipeline.store import Decided, StoredExtraction
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
+_FEW = 4  # values at which a failed check may point for a person to look at each
+_SURE = 0.98
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -68,15 +71,29 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """`empty`: no line has a value there, and nothing is doubtful."""
+
+    label: str
+    english: str
+    empty: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """A list of lines with the cell of their number."""
 
     path: str
     label: str
     english: str
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     count: Cell
+
+    @property
+    def some_columns(self) -> bool:
+        """Whether some are empty and others are not."""
+        return 0 < sum(column.empty for column in self.columns) < len(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +106,13 @@ class Failed:
     severity: str
     settled: bool
     cells: tuple[str, ...]  # ids of those that it points at
+    fields: tuple[str, ...]  # paths that nobody has decided: accepting all of them settles it
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
+    """`checks` are those of which more is to be said than that a value is doubtful."""
+
     parts: tuple[Cell | Heading | Listing, ...]
     checks: tuple[Failed, ...]
     doubts: int
@@ -123,10 +143,6 @@ class _Making:
                 self._last[made.field] = made
         self._failed = [check for check in stored.extraction.checks if not check.passed]
         self._at: dict[str, list[Check]] = defaultdict(list)
-        for check in self._failed:
-            if check.severity != "info":
-                for path in _pointed(check):
-                    self._at[path].append(check)
         self._witnesses: dict[str, list[Testimony]] = defaultdict(list)
         for testimony in stored.extraction.testimony:
             self._witnesses[testimony.field].append(testimony)
@@ -136,6 +152,35 @@ class _Making:
         self._accepted: Mapping[str, object] = (
             whole.was if whole is not None and isinstance(whole.was, Mapping) else {}
         )
+        self._doubtful: set[str] = set()
+        for check in self._failed:
+            if check.severity != "info":
+                for path in _pointed(check):
+                    self._at[path].append(check)
+                self._doubtful.update(self._worth_a_look(check))
+
+    def _worth_a_look(self, check: Check) -> Sequence[str]:
+        """Of the values that a failed check points at, those to look at one by one.
+
+        The weak ones first: is one of them wrong, then its correction lets the check pass. While there is
+        none, all of a few; many are looked at together, at the check.
+        """
+        if check.code == "reading_differs":
+            return check.fields
+        left = [path for path in _pointed(check) if not self._is_decided(path)]
+        weak = [path for path in left if self._is_weak(path)]
+        return weak or (left if len(left) <= _FEW else ())
+
+    def _is_decided(self, path: str) -> bool:
+        line = path[: path.rindex("]") + 1] if "]" in path else None
+        out = line is not None and line in self._last and self._last[line].ruling == "not_on_page"
+        return path in self._last or self._whole is not None or out
+
+    def _is_weak(self, path: str) -> bool:
+        field = self._fields.get(path)
+        sure = None if field is None else field.confidence if field.score is None else field.score
+        against = any(said.verdict in ("differs", "offers") for said in self._witnesses[path])
+        return against or sure is None or sure < _SURE
 
     def sheet(self) -> Sheet:
         parts = tuple(self._walk(self._spec.shape, ""))
@@ -148,9 +193,10 @@ class _Making:
                 check.severity,
                 check.severity == "info",
                 tuple(id for path in _pointed(check) if (id := cell_id(path)) in known),
+                tuple(path for path in _pointed(check) if not self._is_decided(path)),
             )
             for check in self._failed
-            if check.severity != "info" or self._last
+            if (check.severity != "info" or self._last) and check.code != "low_confidence"
         )
         doubts = sum(cell.doubt for cell in _cells(parts))
         return Sheet(parts, checks, doubts, self._whole)
@@ -184,7 +230,14 @@ class _Making:
             out = made is not None and made.ruling == "not_on_page"
             cells = tuple(self._cell(f"{item}{inner}", leaf) for inner, leaf in used)
             rows.append(Row(item, i + 1, cells, out, made))
-        columns = tuple((leaf.label, words.english(leaf.name)) for _, leaf in used)
+        columns = tuple(
+            Column(
+                leaf.label,
+                words.english(leaf.name),
+                not any(row.cells[at].shown or row.cells[at].doubt for row in rows),
+            )
+            for at, (_, leaf) in enumerate(used)
+        )
         return Listing(path, node.label, words.english(node.name), columns, tuple(rows), count)
 
     def _cell(self, path: str, node: Leaf | Repeated) -> Cell:
@@ -193,8 +246,6 @@ class _Making:
         now = field if made is None else deciding.as_decided(field, made)
         if made is None and path in self._accepted and self._accepted[path] != field.value:
             now = Field(path, None, self._accepted[path], None, "review", field.page)
-        in_line = path.rpartition(".")[0]
-        out = in_line.endswith("]") and in_line in self._last
         shown = now.raw if now.raw is not None else _text(now.value)
         read = field.raw if field.raw is not None else _text(field.value)
         return Cell(
@@ -208,15 +259,14 @@ class _Making:
             source=now.source,
             page=field.page,
             box=field.box or self._box_of_witness(path, field.page),
-            doubt=(made is None and self._whole is None and not out and path in self._at)
-            or (path in self._at and any(check.code == "reading_differs" for check in self._at[path])),
+            doubt=path in self._doubtful,
             decision=made,
             accepted=bool(self._accepted) and made is None,
             absence=now.absence if now.value is None else None,
             problem=now.problem,
             was=read if read != shown else "",
             witnesses=tuple(self._witnesses[path]),
-            checks=tuple(self._at[path]),
+            checks=tuple(check for check in self._at[path] if check.code != "low_confidence"),
             numeric=isinstance(node, Repeated) or node.printed.sql in ("decimal", "integer", "real"),
         )
 
@@ -226,7 +276,7 @@ class _Making:
 
 
 def _pointed(check: Check) -> tuple[str, ...]:
-    return check.fields
+    return check.accused or check.fields
 
 
 def _text(value: object) -> str:

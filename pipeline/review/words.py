@@ -68,6 +68,7 @@ _CHECKS = {
     "several_values": "Một trường có nhiều giá trị trong XML",
     "line_empty": "Có dòng không có giá trị nào",
     "line_repeated": "Có dòng lặp lại dòng trước",
+    "line_numbers": "Số thứ tự các dòng không liên tục",
     "line_amount": "Số lượng × đơn giá không bằng thành tiền",
     "line_vat": "Tiền thuế của dòng không khớp thuế suất",
     "total": "Cộng lại không bằng tổng cộng",
@@ -75,7 +76,7 @@ _CHECKS = {
     "vat": "Tiền thuế không khớp với thuế suất",
     "vat_rate": "Thuế suất không có tại ngày đó",
     "vat_breakdown": "Bảng tổng hợp thuế không khớp",
-    "words": "Số tiền bằng chữ khác số tiền bằng số",
+    "total_in_words": "Số tiền bằng chữ khác số tiền bằng số",
     "change": "Tiền thừa không khớp",
     "coins": "Số tiền không trả được bằng tiền mặt",
     "tax_code": "Mã số thuế sai số kiểm tra",
@@ -105,8 +106,6 @@ _CHECKS = {
     "issue_age": "Cấp trước khi đủ 14 tuổi",
     "form_date": "Mẫu thẻ không được cấp vào ngày này",
     "notes": "Số tiền khách đưa không trả được bằng tiền mặt",
-    "total_in_words": "Số tiền bằng chữ khác số tiền bằng số",
-    "line_numbers": "Số thứ tự các dòng không liên tục",
     "number_birth_year": "Năm sinh không khớp với số",
     "schema": "Không đúng yêu cầu của mẫu",
     "signature": "Chữ ký điện tử cần xem lại",
@@ -127,7 +126,8 @@ def check(code: str) -> str:
     """What a failed check says in Vietnamese; "" for one that only its author knows."""
     if code in _CHECKS:
         return _CHECKS[code]
-    return "Nguồn khác ghi giá trị khác" if code.endswith("_differs") else ""
+    witness = SOURCES.get(code.partition("_")[0])
+    return f"{witness.vi[0].upper()}{witness.vi[1:]} ghi khác" if witness is not None else ""
 
 
 def english(name: str) -> str:

@@ -63,11 +63,15 @@ def noisy(rng: Random, ratio: float) -> wear.Wear:
 
 
 def _turned(degrees: float, ratio: float) -> tuple[tuple[float, float], ...]:
-    """Where the corners go when the page is turned about its centre, as in `wear.Wear`."""
+    """Where the corners go when the page is turned about its centre, as in `wear.Wear`.
+
+    It gets a little smaller, so that all of it stays in the picture, as on a glass larger than the page.
+    """
     angle = math.radians(max(-2.0, min(2.0, degrees)))
-    cosine, sine = math.cos(angle) - 1, math.sin(angle)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    fit = 1 / (cosine + abs(sine) * max(ratio, 1 / ratio))
     return tuple(
-        (0.5 * (x * cosine - y * ratio * sine), 0.5 * (x / ratio * sine + y * cosine))
+        (0.5 * (fit * (x * cosine - y * ratio * sine) - x), 0.5 * (fit * (x / ratio * sine + y * cosine) - y))
         for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))
     )
 

@@ -39,12 +39,13 @@ from pipeline.store.entities import (
     StoredExtraction,
 )
 from pipeline.store.query import Rows
-from pipeline.store.queue import Entry
+from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
 __all__ = [
+    "SAMPLE_EVERY",
     "Added",
     "AuditRow",
     "Balance",

@@ -11,11 +11,12 @@ from typing import Any
 
 from pipeline.deciding import standing, value_at
 from pipeline.records import Check, Extraction, Testimony
-from pipeline.store import evidence
+from pipeline.store import evidence, views
 from pipeline.store.entities import Job, StoredExtraction
 from schemas.shape import leaf_path
 
 _FEW = 3  # fields that a check points at, so that its sentence says something of each
+_OF_ALL = ("low_confidence",)  # its sentence is about the document
 _INDEX = re.compile(r"\[([0-9]+)\]")
 
 
@@ -74,21 +75,27 @@ def _digest(value: Any) -> str:
 
 
 def names(job: Job) -> dict[str, Called]:
-    """What each leaf of the job's schema is called, by its path: "lines[].amount"."""
+    """What each value of the job's schema is called, by the path of its leaf, "lines[].amount"; and lists."""
     found = {}
     for view in job.views:
-        start = "" if view.list_path is None else f"{'.'.join(view.list_path)}[]"
+        name = ".".join(view.list_path or ())
+        if name:
+            found[name] = Called(view.label or name, "integer")
         for column in view.columns:
-            path = ".".join(filter(None, (start, *column.path)))
-            found[path] = Called(column.label or column.name, column.kind)
+            if column.path not in views.TOLD:
+                path = ".".join(filter(None, (name and f"{name}[]", *column.path)))
+                found[path] = Called(column.label or column.name, column.kind)
     return found
 
 
 def called(path: str, known: Mapping[str, Called]) -> Called:
-    """The same of one value; of a list's item with its number, from 1."""
-    one = known.get(leaf_path(path), Called(path, "text"))
-    number = _INDEX.search(path)
-    return one if number is None else Called(f"Dòng {int(number[1]) + 1}: {one.label}", one.kind)
+    """The same of one value; of a list's item with the list and its number, from 1."""
+    one = known.get(leaf_path(path), Called("", "text"))
+    if (number := _INDEX.search(path)) is None:
+        return one if one.label else Called(path, one.kind)
+    name = path[: number.start()]
+    line = f"{known[name].label if name in known else name} {int(number[1]) + 1}"
+    return Called(f"{line}: {one.label}" if one.label else line, one.kind)
 
 
 def of(found: StoredExtraction, job: Job, known: Mapping[str, Called]) -> Iterator[Doubt]:
@@ -173,7 +180,7 @@ def _place(fields: Mapping[str, Any]) -> Any:
 
 def _sentences(checks: Sequence[Check]) -> Iterator[str]:
     for check in checks:
-        few = len(check.suspects or check.fields) <= _FEW
+        few = len(check.suspects or check.fields) <= _FEW and check.code not in _OF_ALL
         yield f"{check.code}: {check.message}" if few else check.code
 
 

@@ -35,6 +35,7 @@ class View:
     name: str
     columns: tuple[Column, ...]
     list_path: tuple[str, ...] | None = None
+    label: str | None = field(default=None, compare=False)  # of the list
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,7 @@ class Beside:
 
     def __init__(self, view: View, plain: Rows, connection: Connection, job: Job) -> None:
         self._view, self._plain, self._connection, self._job = view, plain, connection, job
-        told = views.TOLD
-        self._values = tuple(column for column in view.columns if column.path not in told)
+        self._values = tuple(column for column in view.columns if column.path not in views.TOLD)
         self._signed = tuple(column for column in view.columns if column.path == views.SIGNATURE)
         self._last = tuple(column for column in view.columns if column.path == views.WITNESSES)
         before = [name for name in ("document_uri", "job", "state", "line") if name in plain.columns]

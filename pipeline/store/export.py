@@ -124,18 +124,31 @@ class _Written:
         self.files.append((name, number))
 
 
+def format_of(out: str, format: str | None = None) -> str:
+    """The format of an export to `out`: what is given, else as the name ends; parquet in a folder.
+
+    Raises UsageError for one that is not known.
+    """
+    _, dot, ending = out.rpartition("/")[2].rpartition(".")
+    found = format or ("parquet" if _is_folder(out) else ending if dot else "")
+    if not found:
+        raise UsageError(f"{out} has no ending; give --format: {', '.join(FORMATS)}")
+    if found not in FORMATS:
+        raise UsageError(f"no format {found!r}; there are {', '.join(FORMATS)}")
+    return found
+
+
+def _is_folder(out: str) -> bool:
+    return out.endswith("/") or (not out.startswith("s3://") and Path(out).is_dir())
+
+
 class _Target:
     """What the files of an export are called."""
 
     def __init__(self, job: Job, out: str, format: str | None) -> None:
-        self.parts = out.endswith("/") or (not out.startswith("s3://") and Path(out).is_dir())
+        self.parts = _is_folder(out)
         self._job, self._out = job, out.rstrip("/") if self.parts else out
-        _, dot, ending = out.rpartition("/")[2].rpartition(".")
-        self.format = format or ("parquet" if self.parts else ending if dot else "")
-        if not self.format:
-            raise UsageError(f"{out} has no ending; give --format: {', '.join(FORMATS)}")
-        if self.format not in FORMATS:
-            raise UsageError(f"no format {self.format!r}; there are {', '.join(FORMATS)}")
+        self.format = format_of(out, format)
 
     def of(self, view: View) -> str:
         if self.parts:

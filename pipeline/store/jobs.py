@@ -207,7 +207,7 @@ def _job(row: RowMapping) -> Job:
 
 def _stored(view: View) -> dict[str, Any]:
     columns = [[column.name, column.path, column.kind, column.label] for column in view.columns]
-    return {"name": view.name, "columns": columns, "list": view.list_path}
+    return {"name": view.name, "columns": columns, "list": view.list_path, "label": view.label}
 
 
 def _views(stored: Sequence[Mapping[str, Any]]) -> tuple[View, ...]:
@@ -216,6 +216,7 @@ def _views(stored: Sequence[Mapping[str, Any]]) -> tuple[View, ...]:
             item["name"],
             tuple(Column(name, tuple(path), *told) for name, path, *told in item["columns"]),
             None if item["list"] is None else tuple(item["list"]),
+            item.get("label"),  # views of an older Vinbatch have none
         )
         for item in stored
     )

@@ -19,7 +19,7 @@ from pipeline.store.tables import Instant
 
 Kind = Literal["doubtful", "sample", "decided", "rejected", "all"]
 _LONGEST = 20_000  # documents that are put in order at a time
-_EVERY = 8  # so many doubtful documents for one of the sample
+SAMPLE_EVERY = 8  # of so many documents one is of the sample
 _SHARE_OF = 100_000
 # Knuth's multiplicative hash of the id: the same documents are in the sample whenever it is asked for.
 _SAMPLED = f"(d.id * 2654435761) % 4294967296 % {_SHARE_OF} < :sampled"
@@ -35,7 +35,7 @@ _LOOK, _EACH = 4.0, 1.5  # seconds for a document, and for each value that is no
 _UNSURE = 0.95
 
 _ENTRIES = """
-SELECT d.id, d.uri, d.state, e.score, e.tier,
+SELECT d.id AS document_id, d.uri, d.state, e.score, e.tier,
     coalesce(f.unsure, 0) AS unsure, coalesce(f.wrong, 0.0) AS wrong, coalesce(c.failed, 0) AS failed,
     k.reviewer
 FROM (SELECT * FROM documents d WHERE d.job_id = :job AND {which} AND {search} ORDER BY d.id LIMIT :longest) d
@@ -128,8 +128,8 @@ class Queue:
             used = {name: value for name, value in values.items() if f":{name}" in query.text}
             now = connection.execute(select(self._db.now())).scalar_one()
             query = query.bindparams(bindparam("now", now, Instant))
-            rows = connection.execute(query, used).all()
-        return [Entry(*row[:9], kind == "sample") for row in rows]
+            rows = connection.execute(query, used).mappings().all()
+        return [Entry(**row, sample=kind == "sample") for row in rows]
 
 
 def _escaped(text: str) -> str:
@@ -147,6 +147,6 @@ def _between(first: Sequence[Entry], sample: Sequence[Entry]) -> list[Entry]:
     left = list(sample)
     for number, entry in enumerate(first, 1):
         mixed.append(entry)
-        if number % _EVERY == 0 and left:
+        if number % (SAMPLE_EVERY - 1) == 0 and left:
             mixed.append(left.pop(0))
     return [*mixed, *left]

@@ -386,8 +386,9 @@ def put_decided(
         views.check(views.of(spec), read.record)
     state = {"state": read.state, **dict.fromkeys(_WHY)}
     connection.execute(update(documents).where(documents.c.id == document).values(**state))
+    values = _parts(read)
     for part in _RESULT_ALONE:
-        db.sql(connection, part, document=document, **_parts(read))
+        db.sql(connection, part, document=document, **values)
     return read.state
 
 

@@ -52,7 +52,7 @@ def _unread(db: Database, job: Job) -> Iterator[Todo]:
 
 def _failed(db: Database, job: Job) -> Iterator[Todo]:
     for group in Failures(db).groups(job):
-        again = ("retry", "--job", job.name, "--reason", group.reason)
+        again: tuple[str, ...] = ("retry", "--job", job.name, "--reason", group.reason)
         if group.reason == Reason.rejected:
             again = ("review", "--job", job.name)
         found = group.documents, advice(group.reason), (group.example,)

@@ -55,7 +55,7 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
         name = unique("_".join((base, *path)), names)
         names.add(name)
         nodes = item.fields if isinstance(item, Group) else (item,)
-        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path))
+        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path, item.label))
     return tuple(views)
 
 

@@ -116,6 +116,30 @@ class Risk:
     points: tuple[Point, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What passes or does not: `right` of its `of` values are right. One that is stopped never passes."""
+
+    tier: str | None
+    score: float
+    right: int
+    of: int
+    stopped: bool = False
+
+
+def risks(items: Iterable[Item]) -> tuple[Risk, ...]:
+    """The curve of each tier, the largest tier first."""
+    tiers: dict[str | None, list[Item]] = {}
+    for item in items:
+        tiers.setdefault(item.tier, []).append(item)
+    found = []
+    for tier, some in tiers.items():
+        able = [item for item in some if not item.stopped]
+        scores, right, of = ([getattr(item, name) for item in able] for name in ("score", "right", "of"))
+        found.append(Risk(tier, len(some), risk_curve(scores, right, of, len(some))))
+    return tuple(sorted(found, key=lambda risk: -risk.items))
+
+
 def risk_curve(
     scores: Sequence[float], right: Sequence[int], of: Sequence[int], whole: int
 ) -> tuple[Point, ...]:

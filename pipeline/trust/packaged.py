@@ -12,6 +12,8 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.trust.calibration import Calibration
+from pipeline.trust.promise import Promise
+from pipeline.trust.scoring import InForce
 
 NAME = "calibration.json"
 
@@ -25,6 +27,12 @@ def find(directory: Path, schema: str, checkpoint: str) -> Calibration | None:
         return None
     found = [one for one in _all(path) if one["schema"] == schema and one["checkpoint"] == checkpoint]
     return Calibration.of_json(found[-1], f"{path}, {schema}") if found else None
+
+
+def in_force(directory: Path, schema: str, checkpoint: str, accept_at: float) -> InForce | None:
+    """The same with what is promised by it."""
+    made = find(directory, schema, checkpoint)
+    return None if made is None else InForce(made, Promise.of(made, accept_at))
 
 
 def write(path: Path, made: Calibration) -> None:

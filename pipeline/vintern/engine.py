@@ -93,6 +93,13 @@ class Engine:
         return max(0, self._most_waiting - len(self._batch.waiting) - len(self._answered))
 
     @property
+    def load(self) -> tuple[float, float]:
+        """Shares, 0 to 1: of the batch that is decoded, and of the KV cache's tokens that are taken."""
+        running, cache = self._batch.running, self._cache
+        held = sum(answer.cached for answer in self._batch.everyone())
+        return len(running) / cache.slots, held / (cache.slots * cache.length)
+
+    @property
     def stats(self) -> EngineStats:
         seconds = self._clock.seconds()
         return self._stats.plus(**{f"{phase}_seconds": spent for phase, spent in seconds.items()})

@@ -24,7 +24,7 @@ from pipeline.printable import as_json, command, printable
 from pipeline.records import Check, Failure
 from tests.e2e.conftest import VINBATCH, picture
 from tests.store import samples
-from workers.cli import books, corrections, documents, results
+from workers.cli import books, corrections, documents, report, results
 
 # Window title, colours that nothing of ours uses, C1's CSI, bidirectional override, a forged line and more.
 EVIL = "\x1b]0;pwned\x07\x1b[5;45mx\x9b31m\u202egnp.exe\u2066"
@@ -134,7 +134,9 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     ] + [("SELECT document_uri, number FROM invoice_v1", "--format", "csv", "--raw")],
     "export": [("--job", JUNE, "--format", "csv", "--out", "out" + NAME)],
     "corrections": [("--job", JUNE, "--from", "answers.csv", *more) for more in ((), ("--apply",))],
-    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j", "--html", "e.html")],
+    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j")],
+    "report": [(JUNE, "--truth", "papers.jsonl", "--out", "page" + NAME)],
+    "todo": [(JUNE,), (JUNE, "--json")],
     "plan": [("in" + NAME,)],
     "specimens": [("--out", "made" + NAME, "--count", "1")],
     "run": [],  # below, on a Ray
@@ -143,7 +145,8 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 
 
 def test_every_command_has_its_case() -> None:
-    commands = (*books.COMMANDS, *documents.COMMANDS, *results.COMMANDS, *corrections.COMMANDS)
+    modules = (books, documents, results, corrections, report)
+    commands = [command for module in modules for command in module.COMMANDS]
     assert {command.__name__ for command in commands} == CASES.keys()
 
 

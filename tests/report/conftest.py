@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ def page() -> Iterator[Page]:
     chromium = shutil.which("chromium")
     assert chromium is not None, "infra/setup.sh test installs Chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
         yield browser.new_page(viewport={"width": 1280, "height": 800})
         browser.close()

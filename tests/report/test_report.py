@@ -117,8 +117,8 @@ def test_what_people_decided_shows_how_right_it_was(store: Store, job: Job) -> N
 def test_what_is_promised_stands_beside_the_curve_of_the_documents_held_out(store: Store, job: Job) -> None:
     outcomes = tuple(Outcome(0.999 - n / 1000, None, 10, 10 - (n > 80), n > 90) for n in range(100))
     made = Calibration(
-        job.schema, job.checkpoint, "cpu", "truth in t.jsonl", 100, 1000, 0.0, dict.fromkeys(NAMES, 0.0), {}, {},
-        Curve((-1.0, 1.0), (-1.0, 1.0)), (1.0, 0.0), outcomes,
+        job.schema, job.checkpoint, "cpu", "truth in t.jsonl", 100, 1000,
+        0.0, dict.fromkeys(NAMES, 0.0), {}, {}, Curve((-1.0, 1.0), (-1.0, 1.0)), (1.0, 0.0), outcomes,
     )  # fmt: skip
     promise = Promise.of(made, 0.99)
     store.calibrations.add(made, promise, "an")

@@ -53,17 +53,18 @@ def sample(kind: str, seed: int, errors: int = 1, unsure: int = 1, form: str = "
     ]
     for at in texts[:: max(1, len(texts) // max(1, unsure))][:unsure]:
         fields[at] = replace(fields[at], confidence=UNSURE)
-    layer = TextLayer(tuple(_words(specimen.pages[0])), True)
+    alone = len(specimen.pages) == 1
+    layer = TextLayer(tuple(_words(specimen.pages[0])), True) if alone else None
     record = PageRecord(1, tuple(fields), text=layer)
     found = merge.document([record], spec)
     sizes = [page.pixels.shape for page in specimen.pages]
-    data = files.encode(specimen, form if len(specimen.pages) == 1 else "pdf")
+    data = files.encode(specimen, form if alone else "pdf")
     digest = hashlib.sha256(data).hexdigest()
     pages = tuple(
         PageResult(n, f"{digest}/{n}", PageRecord(n, ()), None, "pdfium", size[1], size[0])
         for n, size in enumerate(sizes, 1)
     )
-    name = f"{kind}-{seed}.{form if len(sizes) == 1 else 'pdf'}"
+    name = f"{kind}-{seed}.{form if alone else 'pdf'}"
     return Sample(
         name,
         data,

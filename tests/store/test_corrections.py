@@ -16,7 +16,7 @@ from pipeline.records import Decision
 from tests.store import sheets
 from tests.store.conftest import Typed
 
-WRONG = {"total": "80.000"}
+WRONG, UNSURE = {"total": "80.000"}, {"total": 0.6, "lines": 0.8}
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def june(url: str) -> Iterator[stores.Store]:
         sheets.filled(
             store,
             {
-                "a": sheets.receipt(WRONG, {"total": 0.6, "lines": 0.8}),
-                "b": sheets.receipt(WRONG, {"total": 0.6, "number": 0.8}),
+                "a": sheets.receipt(WRONG, UNSURE),
+                "b": sheets.receipt(WRONG, UNSURE),
                 "c": sheets.receipt(),
             },
         )
@@ -56,7 +56,7 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
             ("/in/a", "total"): {"correction": "30.000"},
             ("/in/a", "lines"): {"ruling": "đúng · accept"},
             ("/in/b", "total"): {"ruling": "illegible"},
-            ("/in/b", "number"): {"ruling": "accept"},
+            ("/in/b", "lines"): {"correction": "2"},
         },
     )
     words = ("corrections", "--job", "june", "--from", "june.xlsx", "--by", "Lan")

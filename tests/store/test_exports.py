@@ -31,14 +31,15 @@ def scored(read: Extraction, **scores: float) -> Extraction:
 @pytest.fixture
 def june(store: Store) -> Job:
     """ "a" is scored and in review, "b" is not scored, of "c" a person has decided the total."""
-    wrong = {"total": "80.000"}, {"total": 0.6}
+    wrong = {"total": "80.000"}, {"total": 0.6, "lines": 0.8}
     readings = {
         "a": scored(sheets.receipt(wrong[0], wrong[1] | {"lines": 0.8}), total=0.4),
         "b": sheets.receipt(),
         "c": sheets.receipt(*wrong),
     }
     job = sheets.filled(store, readings)
-    store.decisions.add(job, "/in/c", [Decision("total", "correct", "Lan", "30.000")])
+    decided = [Decision("total", "correct", "Lan", "30.000"), Decision("lines", "accept", "Lan")]
+    store.decisions.add(job, "/in/c", decided)
     return job
 
 
@@ -155,8 +156,10 @@ def test_only_the_cells_for_an_answer_are_open(store: Store, june: Job, tmp_path
     assert sheet.column_dimensions[letters["key"]].hidden
     [rule] = sheet.data_validations.dataValidation
     assert str(rule.sqref).startswith(f"{letters['ruling']}3:") and "không đọc được" in rule.formula1
-    asked = [(row[0].value, row[heads.index("field")].value) for row in sheet.iter_rows(min_row=3)]
-    assert asked == [("/in/a", "lines"), ("/in/a", "total")]
+    asked = [
+        tuple(row[heads.index(name)].value for name in ("document_uri", "field", "label")) for row in sheet
+    ]
+    assert asked[2:] == [("/in/a", "lines", "Hàng hóa"), ("/in/a", "total", "Tổng cộng")]
     # Office programs refuse a part that is no XML, or a list of choices that is too long.
     with zipfile.ZipFile(tmp_path / "out.xlsx") as parts:
         assert parts.testzip() is None and len(rule.formula1) <= 255

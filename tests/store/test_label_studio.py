@@ -66,6 +66,7 @@ def test_tasks_go_out_and_come_in_again(june: stores.Store, typed: Typed) -> Non
     picture = base64.b64decode(task["data"]["image"].removeprefix("data:image/jpeg;base64,"))
     assert Image.open(io.BytesIO(picture)).size == (600, 800)
     labels = {label.get("value") for label in ElementTree.parse("tasks.config.xml").iter("Label")}
+    assert labels == {path for path, _ in sheets.RECEIPT.shape.leaves()}
     result = task["predictions"][0]["result"]
     assert {label for item in result for label in item["value"].get("rectanglelabels", ())} <= labels
     [total, text] = [item for item in result if item["meta"]["text"] == ["total"]]

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
-from workers.cluster import LanePlan, Node, plan
+from workers.cluster import LanePlan, Node, plan, suited
 
 LAPTOP = [Node("a", 2, 0)]
 TWO_GPU_HOSTS = [Node("head", 4, 0), Node("a", 32, 4), Node("b", 16, 2)]
@@ -41,3 +41,26 @@ def test_plan(machines: list[Node], asked: dict[str, float], expected: LanePlan)
 def test_what_does_not_fit_is_refused(machines: list[Node], asked: dict[str, float], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         plan(machines, LaneSettings(), **asked)
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ({}, "abc"),
+        ({"ray.io/market-type": "spot"}, "ab"),
+        ({"ray.io/market-type": "!spot"}, "c"),
+        ({"ray.io/accelerator-type": "in(L4, H100)"}, "ab"),
+        ({"ray.io/accelerator-type": "!in(L4,A100)"}, "bc"),
+        ({"ray.io/market-type": "spot", "ray.io/accelerator-type": "H100"}, "b"),
+    ],
+)
+def test_lanes_stand_where_labels_say(selector: dict[str, str], found: str) -> None:
+    spot = {"ray.io/market-type": "spot"}
+    machines = [
+        Node("a", 8, 1, spot | {"ray.io/accelerator-type": "L4"}),
+        Node("b", 8, 1, spot | {"ray.io/accelerator-type": "H100"}),
+        Node("c", 8, 0),
+    ]
+    assert "".join(machine.address for machine in suited(machines, selector)) == found
+    with pytest.raises(UsageError, match=r"none of the cluster's 3 machines .*market-type=reserved"):
+        suited(machines, {"ray.io/market-type": "reserved"})

@@ -18,7 +18,7 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import JobName, Json, StoreUrl
+from workers.cli.options import JobName, Json, JsonToo, StoreUrl
 
 if TYPE_CHECKING:
     from pipeline.store import FailedItem, Job, Purged, Store
@@ -245,6 +245,7 @@ def purge(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    as_json: JsonToo = False,
 ) -> None:
     """Remove documents with everything that was read from them, for good.
 
@@ -255,6 +256,8 @@ def purge(
     age = _age(older_than) if older_than is not None else None
     if subject == "-":
         subject = sys.stdin.readline().rstrip("\n")
+    if as_json and not (dry_run or yes):
+        raise UsageError("purge --json asks nobody: say --yes too (or --dry-run)")
     if not (dry_run or yes or screen.can_ask()):
         raise UsageError("purge removes for good: nobody can be asked here, so say --yes (or --dry-run)")
     with options.opened(url) as store:
@@ -273,6 +276,9 @@ def purge(
             if not screen.confirm("remove them for good?"):
                 raise UsageError("nothing was removed")
             purged = purge()
+    if as_json:
+        screen.say_lines(dumps({"removed": not dry_run, **asdict(purged)}, indent=2))
+        return
     screen.say(f"{'would remove' if dry_run else 'removed'} {_purged(purged)}")
     for copy in purged.copies:
         screen.say(f"the same bytes are still there as {copy}")

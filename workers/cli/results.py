@@ -15,7 +15,7 @@ from pipeline.printable import as_json
 from pipeline.private import write_text
 from workers import screen
 from workers.cli import options
-from workers.cli.options import AnySchema, S3Endpoint, StoreUrl
+from workers.cli.options import AnySchema, JsonToo, S3Endpoint, StoreUrl
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -137,13 +137,14 @@ def export(
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="For 01-1: the last day.")] = None,
     buyer: Annotated[str | None, typer.Option(metavar="MST", help="For 01-1: the buyer's tax code.")] = None,
+    json: JsonToo = False,
 ) -> None:
     """Write a job's rows to files, or the purchase list of the store."""
     settings = options.settings(url, s3_endpoint)
     if format == "01-1":
         if job is not None:
             raise UsageError("01-1 lists the purchases of the whole store: leave --job out")
-        return _purchases(out, settings, since, until, buyer)
+        return _purchases(out, settings, since, until, buyer, json)
     if job is None:
         raise UsageError("export wants --job NAME, or --format 01-1")
     if since or until or buyer:
@@ -163,6 +164,10 @@ def export(
             review_url=review_url,
             settings=settings.source,
         )
+    if json:
+        files = [{"path": path, "rows": rows} for path, rows in written.files]
+        screen.say_lines(as_json({"job": job, "written": files, "left_out": written.left_out}, indent=2))
+        return
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
@@ -182,7 +187,9 @@ def _tasks(out: str, job: str, settings: Settings, image_url: str | None, *, eve
         raise typer.Exit(3)
 
 
-def _purchases(out: str, settings: Settings, since: str | None, until: str | None, buyer: str | None) -> None:
+def _purchases(
+    out: str, settings: Settings, since: str | None, until: str | None, buyer: str | None, json: bool
+) -> None:
     from pipeline import store as stores
     from schemas.fields import tax_code
 
@@ -201,6 +208,11 @@ def _purchases(out: str, settings: Settings, since: str | None, until: str | Non
             seconds=settings.query_seconds,
             settings=settings.source,
         )
+    if json:
+        sums = {"net": str(listed.net), "vat": str(listed.vat)}  # exact, which a number of JSON is not
+        files = [{"path": out, "rows": listed.rows}]
+        screen.say_lines(as_json({"written": files, **sums, "left_out": listed.aside}, indent=2))
+        return
     screen.say(f"{out}: {listed.rows} rows, net {listed.net:,f}, VAT {listed.vat:,f}")
     if listed.aside:
         screen.say(f"{listed.aside} documents are set aside, in a sheet that says why", err=True)
@@ -281,7 +293,8 @@ def _read_first(
     if schema is None or model is None:
         raise UsageError("to read SOURCE first, eval wants --schema and --model, as run does")
     from pipeline import evaluation
-    from workers.cli.documents import print_outcome, reported, stop_on_signal
+    from workers.cli import ending
+    from workers.cli.reporting import reported, stop_on_signal
     from workers.job import JobRequest, run_job
 
     evaluation.load(truth, options.schema(schema))  # what is wrong with it is said before all is read
@@ -295,7 +308,8 @@ def _read_first(
     )
     with reported(request) as reporter:
         outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
-    print_outcome(outcome)
+    ending.refuse_empty(outcome)
+    ending.say(outcome)
     if outcome.interrupted:
         raise typer.Exit(130)
     return outcome.job

@@ -7,10 +7,12 @@ const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
 const key = $("meta[name=key]").content;
 const desk = $("main.review");
 const told = $("#told");
-let busy = false;      // a decision is on its way; what is typed meanwhile waits for nothing and is dropped
+let busy = false;      // a decision is on its way
+let waiting = [];      // keys that were pressed meanwhile
 let before = null;     // the text of a value that is being corrected
 let reject = 0;        // when r was pressed first
 let zoom = 1;
+let columns = false;   // whether empty columns are shown
 let last = null;       // the value that was looked at last
 
 async function post(path, sent) {
@@ -32,7 +34,7 @@ function tell(text, bad = false) {
 
 // looking
 
-const values = () => $$("#list textarea.value").filter((one) => !one.closest("tr.out"));
+const values = () => $$("#list textarea.value").filter((one) => !one.closest("tr.out") && one.offsetParent);
 const doubts = () => values().filter((one) => "doubt" in one.dataset);
 const current = () => (document.activeElement?.matches("textarea.value") ? document.activeElement : last && document.getElementById(last));
 
@@ -51,8 +53,11 @@ function nextDoubt(from, step = 1) {
   return later || (step > 0 ? open[0] : open[open.length - 1]);
 }
 
+// What is left to do: the doubtful values, then checks that point at many, then the end.
+const afterDoubts = () => $("[data-todo]") || $("#finish");
+
 function onwards(from) {
-  go(nextDoubt(from) || $("#finish"));
+  go(nextDoubt(from) || afterDoubts());
 }
 
 function move(from, step) {
@@ -132,7 +137,23 @@ function show(cell) {
   last = cell.id;
   const about = document.getElementById(`${cell.id}-d`);
   $("#detail").replaceChildren(...[...about.childNodes].map((node) => node.cloneNode(true)));
+  const read = $("#detail .read output"), other = $("#detail .witness.differs b");
+  if (read && other) [read, other].forEach((it, at, both) => markOther(it, both[1 - at].dataset.text || both[1 - at].textContent));
   light(cell);
+}
+
+// The letters in which two texts of one length differ.
+function markOther(node, other) {
+  const text = node.textContent;
+  node.dataset.text = text;
+  if ([...text].length !== [...other].length) return;
+  const letters = [...other];
+  node.replaceChildren(...[...text].map((letter, at) => {
+    if (letter === letters[at]) return document.createTextNode(letter);
+    const marked = document.createElement("mark");
+    marked.textContent = letter;
+    return marked;
+  }));
 }
 
 function enlarge(by) {
@@ -158,18 +179,23 @@ async function change(what, sent, then) {
   if (busy) return;
   if (!desk.dataset.claim) return tell("Bạn chỉ xem được. · You may only look.", true);
   busy = true;
+  desk.ariaBusy = "true";
   try {
     const data = await post(`/documents/${desk.dataset.document}/${what}`, {...sent, claim: desk.dataset.claim});
     const scrolled = $("#list").scrollTop;
     $("#values").innerHTML = data.html;
     $("#list").scrollTop = scrolled;
+    showColumns();
     busy = false;
     then(data);
   } catch (error) {
+    waiting = [];  // they were meant for what did not come
     tell(error.message, true);
   } finally {
     busy = false;
   }
+  while (waiting.length && !busy) typed(waiting.shift());
+  desk.ariaBusy = String(busy);
 }
 
 function decide(decisions, from) {
@@ -245,6 +271,13 @@ function undo(ids) {
   });
 }
 
+function showColumns() {
+  $$("[data-act=columns]").forEach((button) => {
+    button.setAttribute("aria-pressed", columns);
+    $("table.lines", button.closest(".listing"))?.classList.toggle("all", columns);
+  });
+}
+
 function addLine(path, count) {
   change("decide", {decisions: [{field: path, ruling: "correct", raw: String(count + 1)}]}, () => {
     const rows = $$(`table[data-list="${CSS.escape(path)}"] tbody tr`);
@@ -278,6 +311,8 @@ const acts = {
   not_on_page: () => rule(current(), "not_on_page"), illegible: () => rule(current(), "illegible"),
   undo: () => undo(), "undo-these": (button) => undo(button.dataset.ids.split(",").map(Number)),
   "accept-all": acceptAll, reject: rejectAll, next, help: () => $("#help").showModal(),
+  "all-right": (button) => decide(button.dataset.fields.split(" ").map((field) => ({field, ruling: "accept"}))),
+  columns: () => { columns = !columns; showColumns(); },
   go: (link) => go(link.dataset.cell),
   take: (button) => take(button.dataset.field, button.dataset.raw, button.dataset.cell),
   "add-line": (button) => addLine(button.dataset.field, Number(button.dataset.count)),
@@ -305,7 +340,7 @@ function command(event, cell) {
   }
   if ($("#letters") && !$("#letters").checked) return false;
   switch (event.key) {
-    case "n": return go(nextDoubt(cell) || $("#finish"));
+    case "n": return go(nextDoubt(cell) || afterDoubts());
     case "p": return go(nextDoubt(cell, -1) || $("#finish"));
     case "e": return edit(cell);
     case "x": return rule(cell, "not_on_page");
@@ -335,15 +370,25 @@ function command(event, cell) {
 
 function reviewKeys(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || $("#help").open) return;
+  if (!busy) return typed(event);
+  event.preventDefault();
+  if (waiting.length < 20 && !event.repeat) waiting.push(event);
+}
+
+function typed(event) {
   const active = document.activeElement;
   const cell = active?.matches("textarea.value") ? active : null;
   if (cell && !cell.readOnly) {
     if (event.key === "Enter") { event.preventDefault(); save(cell); }
+    else if (event.defaultPrevented && event.key.length === 1) cell.setRangeText(event.key, cell.selectionStart, cell.selectionEnd, "end");
     else if (event.key === "Escape") { event.preventDefault(); leaveEdit(cell, before); }
     return;
   }
   // A button answers to its own Enter and blank; Shift with Enter means the whole document everywhere.
-  if (active?.matches("button, a, input, summary") && (event.key === " " || (event.key === "Enter" && !event.shiftKey))) return;
+  if (active?.matches("button, a, input, summary") && (event.key === " " || (event.key === "Enter" && !event.shiftKey))) {
+    if (event.defaultPrevented) active.click();  // it was pressed while a decision was on its way
+    return;
+  }
   if (command(event, cell || (last && document.getElementById(last)) || null) !== false) event.preventDefault();
 }
 
@@ -379,7 +424,7 @@ function start() {
     }));
   }
   const wanted = location.hash.startsWith("#f-") ? document.getElementById(location.hash.slice(1)) : null;
-  go(wanted || nextDoubt(null) || values()[0] || $("#finish"));
+  go(wanted || nextDoubt(null) || ($("[data-todo]") ? afterDoubts() : values()[0]) || $("#finish"));
 }
 
 if (desk) start();

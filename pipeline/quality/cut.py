@@ -1,0 +1,145 @@
+"""Whether all of a card is in its picture, and nothing lies on a corner of it.
+
+A card has one shape by its standard (ISO/IEC 7810 ID-1). What is seen of it must have that shape, print must
+not run out of the picture, and no corner may look like something else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from pipeline.quality.sides import Levels, Side, Sides
+from pipeline.quality.sight import CELL, Sight
+
+RATIO = 85.60 / 53.98  # of a card, width to height
+_ALLOWED = 0.065  # by how much of itself the ratio may be off, by perspective and careless trimming
+_OTHER_PAPER = 0.45  # a ratio further off than this is no card's
+_TABLE = 15.0  # grey levels between a card and what it lies on, where that is sure
+_SURELY = 20.0  # and where it cannot be a shadow on the card
+_MARGIN = 0.018  # of the picture's side: less table than this may come of a card that is a little crooked
+_NEAR = 0.035  # print is this near to some side of a card, as share of the card's side
+_CUT_STROKES = 2  # dark pieces along a line just inside of the picture
+_DARK = 28.0  # grey levels below the paper there
+_CORNER = 6  # pixels of the reduced copy; what is dark there may be the table beside a crooked card
+_REACH = 48  # pixels of the reduced copy in which there is some paper,
+_STROKE = 40  # and of a piece at most: what is longer is a table's edge
+_RAYS, _STEPS = 25, 48
+_FROM, _TO = 0.08, 0.62  # of the card's height: how far from a corner what lies on it ends
+_EDGE = 11.0  # grey levels there
+
+
+def is_cut(sight: Sight, levels: Levels, found: Sides) -> bool:
+    """`levels`: the `closed` page, `found`: the sides in it."""
+    if _runs_out(found) or _print_runs_out(sight, found):
+        return True
+    return _wrong_shape(sight, found) or any(_covered(levels, found.corners, at) for at in range(4))
+
+
+def _sure(side: Side | None) -> bool:
+    return side is not None and abs(side.step) >= _TABLE and min(side.begin, side.end) > _MARGIN
+
+
+def _runs_out(found: Sides) -> bool:
+    """The card lies on a table, and on some side there is no table left."""
+    return 2 <= sum(map(_sure, found.all)) and None in found.all
+
+
+def _wrong_shape(sight: Sight, found: Sides) -> bool:
+    """What is seen has not the ratio of a card, although it goes up to the sides of the picture."""
+    if all(map(_sure, found.all)):
+        return False  # all of it is seen, and perspective may do much
+    left, top, right, bottom = (
+        side.depth if side is not None and abs(side.step) >= _SURELY else 0.0 for side in found.all
+    )
+    height, width = sight.grey.shape
+    ratio = (1 - left - right) * width / ((1 - top - bottom) * height)
+    off = max(ratio / RATIO, RATIO / ratio) - 1
+    return _ALLOWED < off < _OTHER_PAPER and _nearest(sight) < _NEAR
+
+
+def _nearest(sight: Sight) -> float:
+    """How near print comes to a side of the picture, as share of its width or height."""
+    share = sight.ink_share > 0.06
+    rows, columns = np.nonzero(share.sum(axis=1) > 1)[0], np.nonzero(share.sum(axis=0) > 1)[0]
+    if not len(rows) or not len(columns):
+        return 1.0
+    height, width = share.shape
+    return float(
+        min(
+            rows[0] / height,
+            1 - (rows[-1] + 1) / height,
+            columns[0] / width,
+            1 - (columns[-1] + 1) / width,
+        )
+    )
+
+
+def _print_runs_out(sight: Sight, found: Sides) -> bool:
+    """Strokes of print that the side of the picture cuts through; a table's edge there is no stroke."""
+    small = sight.small
+    lines = (small[:, 1:5], small[1:5].T, small[:, -5:-1], small[-5:-1].T)
+    return any(
+        side is None and _strokes(line.mean(axis=1)) >= _CUT_STROKES
+        for line, side in zip(lines, found.all, strict=True)
+    )
+
+
+def _strokes(line: npt.NDArray[np.float64]) -> int:
+    """How many short dark pieces a line of grey levels has, with paper between them."""
+    paper = np.max(sliding_window_view(np.pad(line, _REACH, mode="edge"), 2 * _REACH + 1), axis=1)
+    depth = (paper - line) / np.maximum(_DARK, 0.25 * paper)
+    sure = np.nonzero((depth < 0.5) | (depth > 1.2))[0]  # along a crooked table's edge it is neither for long
+    dark = np.pad(depth[sure] > 1, 1)
+    edges = np.diff(dark.astype(np.int8))
+    begins, ends = sure[edges[:-1] == 1], sure[np.nonzero(edges == -1)[0] - 1] + 1
+    lengths = (ends - begins)[(begins > _CORNER) & (ends < len(line) - _CORNER)]
+    return int(np.count_nonzero((lengths >= 3) & (lengths <= _STROKE)))
+
+
+def _covered(levels: Levels, corners: Levels, at: int) -> bool:
+    """Whether the card's corner number `at` is something else than the card.
+
+    Rays go out from the corner over the card. Where something covers it, all of them come to its edge, and
+    not later in the middle than at the sides, as it would be with a code or a picture in the corner.
+    """
+    height, width = levels.shape
+    own, before, after = (corners[(at + step) % 4] * (width, height) for step in (0, 3, 1))
+    length = min(float(np.hypot(*(after - own))), float(np.hypot(*(before - own))))
+    if length < 24:
+        return False
+    to_after, to_before = ((other - own) / np.hypot(*(other - own)) for other in (after, before))
+    angle = np.radians(np.linspace(12, 78, _RAYS))[:, None, None]
+    ways = np.cos(angle) * to_after + np.sin(angle) * to_before
+    far = np.linspace(0.025, _TO + 0.06, _STEPS)
+    points = np.rint(own + ways * (far * length)[None, :, None]).astype(int)
+    x, y = np.clip(points[..., 0], 0, width - 1), np.clip(points[..., 1], 0, height - 1)
+    return _has_edge(levels[y, x], far, float(np.median(levels)))
+
+
+def _has_edge(rays: Levels, far: npt.NDArray[np.float64], usual: float) -> bool:
+    """`rays` [ray, step] from a corner, `far` the distance of each step, `usual` the level of the card."""
+    reach = 3
+    total = np.pad(np.cumsum(rays, axis=1), ((0, 0), (1, 0)))
+    means = (total[:, reach:] - total[:, :-reach]) / reach
+    steps = means[:, reach:] - means[:, :-reach]
+    where = far[reach : reach + steps.shape[1]]
+    steps = np.where((where >= _FROM) & (where <= _TO), steps, 0)
+    place = np.argmax(np.abs(steps), axis=1)
+    step = steps[np.arange(len(steps)), place]
+    sign = np.sign(np.median(step))
+    good = step * sign > _EDGE
+    # All that is nearer to the corner looks the same.
+    inside = np.arange(rays.shape[1]) < (place + 1)[:, None]
+    mean = np.where(inside, rays, 0).sum(axis=1) / inside.sum(axis=1)
+    rough = np.sqrt(np.where(inside, np.square(rays - mean[:, None]), 0).sum(axis=1) / inside.sum(axis=1))
+    good &= (rough < 0.3 * np.abs(step)) & (np.abs(mean - usual) > 0.6 * _EDGE)
+    if good.mean() < 0.72:
+        return False
+    distance = where[place][good]
+    smooth = np.abs(np.diff(distance)) < 0.07
+    third = len(distance) // 3
+    middle = float(np.median(distance[third:-third]))
+    outer = float(np.median(np.concatenate([distance[:4], distance[-4:]])))
+    return bool(smooth.mean() > 0.85 and 0.75 * outer < middle < 1.15 * outer)
