@@ -161,13 +161,9 @@ def _tell(seen: Seen) -> None:
 
 def _share(part: int, whole: int) -> str:
     found = wilson(part, whole)
-<<<<<<< HEAD
     return (
-        "none" if found is None else f"{part}/{whole} = {found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
+        "none" if found is None else f"{part}/{whole} = {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
     )
-=======
-    return "none" if found is None else f"{part}/{whole} = {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
->>>>>>> quality
 
 
 if __name__ == "__main__":

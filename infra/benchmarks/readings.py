@@ -73,20 +73,11 @@ class Reader:
         self._engine: Engine | None = None
 
     def readings(self, wanted: Set) -> Readings:
-        folder = self._cache / wanted.name
-        made: dict[str, Any] = {} if wanted.tier is None else {"tiers": [wanted.tier]}
-        lines = specimens.write(
-            folder,
-            wanted.count,
-            [wanted.kind],
-            wanted.seed,
-            layouts=wanted.layouts,
-            blank=wanted.blank,
-            **made,
-        )
-        kept = self._cache / f"{wanted.name}.jsonl.gz"
+        """Specimens are made and read where that was not done; kept ones stay as they were then."""
+        folder, kept = self._cache / wanted.name, self._cache / f"{wanted.name}.jsonl.gz"
         if not kept.exists():
-            found = list(self._read(wanted, [folder / line["file"] for line in lines]))
+            paths = _written(folder, wanted)
+            found = list(self._read(wanted, paths))
             with gzip.open(kept, "wt", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
         with gzip.open(kept, "rt", encoding="utf-8") as file:
@@ -111,6 +102,20 @@ class Reader:
                         "pages": [rows.page(page) for page in reading.finished],
                         "checkpoint": self._engine.model.checkpoint_hash,
                     }
+
+
+def _written(folder: Path, wanted: Set) -> list[Path]:
+    tiers = [] if wanted.tier is None else [wanted.tier]
+    lines = specimens.write(
+        folder,
+        wanted.count,
+        [wanted.kind],
+        wanted.seed,
+        tiers=tiers,
+        layouts=wanted.layouts,
+        blank=wanted.blank,
+    )
+    return [folder / line["file"] for line in lines]
 
 
 def _drawn(number: int, path: Path, renderer: Renderer, recipe: Recipe) -> tuple[Reading, list[Request]]:

@@ -2,10 +2,10 @@
 
     python -m infra.benchmarks.trust --seed 7 --count 150 --cache FOLDER
 
-For each kind a calibration is made of `--count` specimens of each quality of picture, under one seed, and
-tried on as many of another seed: documents that end as done, wrong values among them, calibration and
-ranking of the values, and nulls on templates that no calibration and no training has seen. With --write FILE
-the calibration is written there, to lie beside the checkpoint.
+For each kind a calibration is made of `--count` specimens of each quality of picture, and as they usually
+come, under one seed, and tried on others of another seed: documents that end as done, wrong values among
+them, calibration and ranking of the values, and nulls on templates that no calibration and no training has
+seen. With --write FILE the calibration is written there, to lie beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     )
     parser.add_argument("--kind", choices=SCHEMAS, action="append")
     parser.add_argument(
-        "--tiers", default="", help="comma-separated [default: specimens as they usually come]"
+        "--tiers", default="usual,clean,scan,noisy,photo", help="usual: as specimens come by themselves"
     )
     parser.add_argument("--accept-at", type=float, default=0.99)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/vinbatch-trust"))
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     reader = Reader(given.cache)
-    tiers: list[str | None] = list(given.tiers.split(",")) if given.tiers else [None]
+    tiers = [None if name == "usual" else name for name in given.tiers.split(",")]
     found: dict[str, Any] = {}
     values: list[tuple[str, float, bool]] = []
     for kind in given.kind or SCHEMAS:

@@ -36,16 +36,6 @@ def glare(sight: Sight) -> Glare:
     step = max(1, -(-max(sight.grey.shape) // _LENGTH))
     thumb = sight.pixels[step // 2 :: step, step // 2 :: step]
     least = np.minimum(np.minimum(thumb[..., 0], thumb[..., 1]), thumb[..., 2])
-<<<<<<< HEAD
-    left, top, right, bottom = (
-        0.0 if side is None else max(side.begin, side.end) + 0.01 for side in found.all
-    )
-    height, width = least.shape
-    least = least[
-        int(top * height) : height - int(bottom * height), int(left * width) : width - int(right * width)
-    ]
-=======
->>>>>>> quality
     if np.median(least) > _WHITE_PAPER:
         return NONE
     white = least >= _WHITE

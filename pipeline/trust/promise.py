@@ -24,6 +24,10 @@ _DOCUMENT_ERRORS = 5
 _UPPER = 2  # times the share of wrong values may be what the upper end of its interval allows
 
 
+# Whatever the others allow: nothing passes that is more likely wrong somewhere than right.
+_LEAST_SCORE = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """For the documents of one tier, or of all: pass from `score` on, None where none may.
@@ -95,7 +99,9 @@ def _of_tier(outcomes: Sequence[Outcome], of_all: Threshold, accept_at: float) -
 
 def _lowest(outcomes: Sequence[Outcome], accept_at: float) -> Threshold:
     """The lowest score from which on the promise holds."""
-    able = sorted((one for one in outcomes if not one.stopped), key=lambda one: -one.score)
+    able = sorted(
+        (one for one in outcomes if not one.stopped and one.score >= _LEAST_SCORE), key=lambda one: -one.score
+    )
     found: float | None = None
     values = errors = wrong = 0
     for count, one in enumerate(able, 1):

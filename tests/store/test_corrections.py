@@ -21,13 +21,18 @@ WRONG, UNSURE = {"total": "80.000"}, {"total": 0.6, "lines": 0.8}
 
 @pytest.fixture
 def june(url: str) -> Iterator[stores.Store]:
-    """Three receipts: "a" and "b" with a misread total, "c" all right."""
+    """Three receipts: "a" and "b" with a misread total, "a" with a doubtful number of lines, "c" all right."""
     with stores.open(url) as store:
         sheets.filled(
             store,
             {
+<<<<<<< HEAD
                 "a": sheets.receipt(WRONG, UNSURE),
                 "b": sheets.receipt(WRONG, UNSURE),
+=======
+                "a": sheets.receipt(WRONG, {"total": 0.6, "lines": 0.8}),
+                "b": sheets.receipt(WRONG, {"total": 0.6, "number": 0.8}),
+>>>>>>> missing
                 "c": sheets.receipt(),
             },
         )
@@ -56,7 +61,11 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
             ("/in/a", "total"): {"correction": "30.000"},
             ("/in/a", "lines"): {"ruling": "đúng · accept"},
             ("/in/b", "total"): {"ruling": "illegible"},
+<<<<<<< HEAD
             ("/in/b", "lines"): {"correction": "2"},
+=======
+            ("/in/b", "number"): {"ruling": "accept"},
+>>>>>>> missing
         },
     )
     words = ("corrections", "--job", "june", "--from", "june.xlsx", "--by", "Lan")
@@ -89,7 +98,11 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
     assert b_row["state"] == "done"
 
     assert "0 decisions on 0 documents, 0 refused, 4 decided so already" in typed(*words, "--apply")
+<<<<<<< HEAD
     assert "4 decisions" in typed("corrections", "--job", "june", "--undo", batch, "--by", "Lan")
+=======
+    assert "3 decisions" in typed("corrections", "--job", "june", "--undo", batch, "--by", "Lan")
+>>>>>>> missing
     [a, *_] = june.results.extractions(job)
     assert (a.extraction.state, a.extraction.record["total"]) == ("review", "80000")
     assert all(one.undone_by == "Lan" for one in june.decisions.history(job, "/in/a"))
@@ -120,7 +133,7 @@ def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed:
             ("/in/a", "total"): {"correction": "30.000"},
             ("/in/b", "total"): {"correction": "30.000"},
             ("/in/a", "lines"): {"correction": "hai"},
-            ("/in/b", "lines"): {"ruling": "accept", "document_uri": "/in/c"},
+            ("/in/b", "number"): {"ruling": "accept", "document_uri": "/in/c"},
         },
     )
     job = june.jobs.find("june")
@@ -131,7 +144,7 @@ def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed:
     assert "/in/a total: Minh has decided otherwise meanwhile (correct)" in said
     assert "/in/b total: it has been read anew since the file was written" in said
     assert "/in/a lines: lines: how many there are is a number" in said
-    assert "/in/c lines: document, field and key do not belong together" in said
+    assert "/in/c number: document, field and key do not belong together" in said
     assert "0 decisions on 0 documents, 4 refused" in said
     assert [one.by for one in june.decisions.history(job, "/in/a")] == ["Minh"]
     assert june.decisions.history(job, "/in/b") == []

@@ -33,7 +33,7 @@ def june(store: Store) -> Job:
     """ "a" is scored and in review, "b" is not scored, of "c" a person has decided the total."""
     wrong = {"total": "80.000"}, {"total": 0.6, "lines": 0.8}
     readings = {
-        "a": scored(sheets.receipt(*wrong), total=0.4),
+        "a": scored(sheets.receipt(wrong[0], wrong[1] | {"lines": 0.8}), total=0.4),
         "b": sheets.receipt(),
         "c": sheets.receipt(*wrong),
     }
