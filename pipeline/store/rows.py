@@ -324,7 +324,9 @@ def _page_record_from(text: str, read_at: datetime | None) -> PageRecord:
         reader=_text_from(data["reader"]) if "reader" in data else None,
         quality=_quality_from(data["quality"]) if "quality" in data else None,
         again=tuple(map(_page_field_from, data.get("again", ()))),
-        read_on=date.fromisoformat(data["read_on"]) if "read_on" in data else read_at and reading_day.of(read_at),
+        read_on=date.fromisoformat(data["read_on"])
+        if "read_on" in data
+        else read_at and reading_day.of(read_at),
     )
 
 
