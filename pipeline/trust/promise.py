@@ -98,7 +98,7 @@ def _of_tier(outcomes: Sequence[Outcome], of_all: Threshold, accept_at: float) -
 
 
 def _lowest(outcomes: Sequence[Outcome], accept_at: float) -> Threshold:
-    """The lowest score from which on the promise holds."""
+    """The lowest score from which on the promise holds, halfway to the next one below."""
     able = sorted(
         (one for one in outcomes if not one.stopped and one.score >= _LEAST_SCORE), key=lambda one: -one.score
     )
@@ -107,9 +107,10 @@ def _lowest(outcomes: Sequence[Outcome], accept_at: float) -> Threshold:
     for count, one in enumerate(able, 1):
         values, errors = values + one.fields, errors + one.fields - one.right
         wrong += one.right < one.fields
-        ends = count == len(able) or able[count].score < one.score
+        below = able[count].score if count < len(able) else _LEAST_SCORE
+        ends = below < one.score or count == len(able)
         if ends and _holds(values, errors, count, wrong, 1 - accept_at):
-            found = one.score
+            found = (one.score + below) / 2
     return _passing(outcomes, found)
 
 

@@ -16,6 +16,7 @@ from pipeline.records import Decision, PageResult
 from pipeline.store import Job, Store
 from pipeline.trust import Calibration, InForce, Promise
 from pipeline.trust.fitting import Belongs, fitted
+from pipeline.trust.promise import Threshold
 from schemas.registry import resolve
 from tests.e2e.conftest import VINBATCH
 from tests.pipeline.walker import recite
@@ -57,8 +58,9 @@ def filled(store: Store, pages: list[PageResult], name: str = "june") -> Job:
 
 def calibration(*scores: float) -> Calibration:
     made = fitted(drawn(120), Belongs("receipt@1", "c" * 64, NUMERICS, "made up"))
-    return replace(
+    return replace(  # documents of a receipt have more values than those it was fitted on
         made,
+        whole=(1.0, 3.0),
         outcomes=tuple(
             replace(made.outcomes[0], score=one, fields=10, right=10, stopped=False) for one in scores
         ),
@@ -93,7 +95,7 @@ def test_the_newest_one_holds_with_who_and_when(store: Store, clock: Clock) -> N
 
 
 def test_it_is_applied_at_once_and_decisions_stay(store: Store) -> None:
-    pages = [page(0), page(1, 0.6), page(2, 0.6)]
+    pages = [page(0), page(1, 0.87), page(2, 0.87)]
     job = filled(store, pages)
     store.decisions.add(job, "/in/2.png", [Decision("store", "correct", "an", "Chợ Hai", "Chợ Hai")])
     assert states(store, job) == {
@@ -113,7 +115,9 @@ def test_it_is_applied_at_once_and_decisions_stay(store: Store) -> None:
     with store.query("SELECT count(*) FROM fields WHERE score IS NULL OR score > 1") as rows:
         assert list(rows) == [(0,)]
 
-    store.calibrations.promise(trust.id or 0, Promise.of(calibration(*[0.9999999] * 60), 0.99), "an")
+    store.calibrations.promise(
+        trust.id or 0, Promise(0.99, {"all": Threshold(0.9999, 60, 60, 600, None, None)}), "an"
+    )
     calibrating.apply(store, job, RECEIPT)
     assert states(store, job)["/in/1.png"][0] == "review"
     [check] = [

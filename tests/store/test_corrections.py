@@ -26,13 +26,8 @@ def june(url: str) -> Iterator[stores.Store]:
         sheets.filled(
             store,
             {
-<<<<<<< HEAD
                 "a": sheets.receipt(WRONG, UNSURE),
                 "b": sheets.receipt(WRONG, UNSURE),
-=======
-                "a": sheets.receipt(WRONG, {"total": 0.6, "lines": 0.8}),
-                "b": sheets.receipt(WRONG, {"total": 0.6, "number": 0.8}),
->>>>>>> missing
                 "c": sheets.receipt(),
             },
         )
@@ -61,11 +56,7 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
             ("/in/a", "total"): {"correction": "30.000"},
             ("/in/a", "lines"): {"ruling": "đúng · accept"},
             ("/in/b", "total"): {"ruling": "illegible"},
-<<<<<<< HEAD
             ("/in/b", "lines"): {"correction": "2"},
-=======
-            ("/in/b", "number"): {"ruling": "accept"},
->>>>>>> missing
         },
     )
     words = ("corrections", "--job", "june", "--from", "june.xlsx", "--by", "Lan")
@@ -98,11 +89,7 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
     assert b_row["state"] == "done"
 
     assert "0 decisions on 0 documents, 0 refused, 4 decided so already" in typed(*words, "--apply")
-<<<<<<< HEAD
     assert "4 decisions" in typed("corrections", "--job", "june", "--undo", batch, "--by", "Lan")
-=======
-    assert "3 decisions" in typed("corrections", "--job", "june", "--undo", batch, "--by", "Lan")
->>>>>>> missing
     [a, *_] = june.results.extractions(job)
     assert (a.extraction.state, a.extraction.record["total"]) == ("review", "80000")
     assert all(one.undone_by == "Lan" for one in june.decisions.history(job, "/in/a"))

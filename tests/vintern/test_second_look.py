@@ -45,7 +45,7 @@ def test_doubt_is_the_product_between_forced_tokens() -> None:
     def answer(chances: list[float], forced: list[bool]) -> Generation:
         spans = np.zeros((len(chances), 2), np.int32)
         floats = np.array(chances, np.float32)
-        return Generation("a", "", "stop", spans, floats, floats, np.array(forced), 1)
+        return Generation("a", "", "stop", spans, floats, floats, np.array(forced, np.bool_), 1)
 
     value = [0.97, 0.97, 0.97, 0.97]
     assert doubtful(answer(value, [False] * 4), 0.9)
