@@ -81,10 +81,11 @@ def _line(at: Floats, along: Floats, cell: Floats, ink: Ink, text: str) -> tuple
 
 def _bands(mask: Mask) -> list[Span]:
     """Lines of print: rows with ink, marks over and under letters with their line."""
-    rows = mask.sum(axis=1)
-    if not rows.any():
+    rows: list[int] = mask.sum(axis=1).tolist()
+    if not any(rows):
         return []
-    bands = spans(rows >= max(1.0, 0.02 * float(rows.max())))
+    least = max(1.0, 0.02 * max(rows))
+    bands = spans([count >= least for count in rows])
     usual = max(bottom - top for top, bottom in bands)
     joined: list[Span] = []
     for top, bottom in bands:
