@@ -201,7 +201,7 @@ def _other_sex(_: random.Random, raw: Raw) -> tuple[str, str]:
 
 
 def _visible_expiry(dice: random.Random, raw: Raw) -> tuple[str, str] | None:
-    """One digit of the expiry, but for the birthday at another age: without the day of issue it may be right."""
+    """One digit of the expiry. The birthday at another age may be right where no day of issue is printed."""
     wrong = digit("expiry")(dice, raw)
     if wrong is None or "issue_date" in raw:
         return wrong
