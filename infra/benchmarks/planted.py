@@ -22,6 +22,7 @@ from infra.benchmarks.rules import PLANS, Raw, faults, printed
 from pipeline.specimens import id_card
 from pipeline.specimens.specimen import VERSION
 from schemas import dates, invoice_qr, qr
+from schemas.id_card import expiries
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import leaf_path
 from schemas.text import unaccented
@@ -199,6 +200,18 @@ def _other_sex(_: random.Random, raw: Raw) -> tuple[str, str]:
     return "sex", "Nam" if raw["sex"] == "Nữ" else "Nữ"
 
 
+def _visible_expiry(dice: random.Random, raw: Raw) -> tuple[str, str] | None:
+    """One digit of the expiry. The birthday at another age may be right where no day of issue is printed."""
+    wrong = digit("expiry")(dice, raw)
+    if wrong is None or "issue_date" in raw:
+        return wrong
+    try:
+        landed = dates.day(wrong[1])
+    except ValueError:  # no day of any calendar
+        return wrong
+    return None if landed in expiries(dates.day(raw["date_of_birth"]), None) else wrong
+
+
 def _other_letter(dice: random.Random, raw: Raw) -> tuple[str, str]:
     """Another letter in the name, not only another accent: the MRZ has none."""
     text = raw["full_name"]
@@ -252,7 +265,7 @@ _CARD: Mapping[str, Plant] = {
     "another sex": _other_sex,
     "year of birth": digit("date_of_birth", slice(8, 10)),
     "a birth to come": day("date_of_birth", _future),
-    "one digit of expiry": digit("expiry"),
+    "one digit of expiry": _visible_expiry,
 }
 _INVOICE: Mapping[str, Plant] = {
     **{f"one digit of {name}": digit(name) for name in
