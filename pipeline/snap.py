@@ -81,10 +81,11 @@ def _line(at: Floats, along: Floats, cell: Floats, ink: Ink, text: str) -> tuple
 
 def _bands(mask: Mask) -> list[Span]:
     """Lines of print: rows with ink, marks over and under letters with their line."""
-    rows = mask.sum(axis=1)
-    if not rows.any():
+    rows: list[int] = mask.sum(axis=1).tolist()
+    if not any(rows):
         return []
-    bands = spans(rows >= max(1.0, 0.02 * float(rows.max())))
+    least = max(1.0, 0.02 * max(rows))
+    bands = spans([count >= least for count in rows])
     usual = max(bottom - top for top, bottom in bands)
     joined: list[Span] = []
     for top, bottom in bands:
@@ -99,7 +100,7 @@ def _bands(mask: Mask) -> list[Span]:
 
 def _ends(band: Mask, x: Floats, along: Floats, wide: float, text: str) -> Span | None:
     """The columns from the first letter to the last that the tokens mean."""
-    letters = spans(band.any(axis=0))
+    letters = spans(np.asarray(band.any(axis=0)))
     if not letters:
         return None
     lefts, rights = (np.array(sides, np.float64) for sides in zip(*letters, strict=True))
@@ -140,7 +141,7 @@ def height(text: str) -> float:
     """How high its ink is, in units of the type size: with what reaches over and under the letters."""
     tall = over = under = False
     for letter in text:
-        base, *marks = unicodedata.normalize("NFD", letter)
+        base, *marks = list(unicodedata.normalize("NFD", letter))
         above = any(unicodedata.combining(mark) == _ABOVE for mark in marks)
         tall |= above or base.isupper() or base.isdigit() or base in "bdđfhklt"
         over |= above and base.isupper()

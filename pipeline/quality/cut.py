@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.quality.sides import Levels, Side, Sides
-from pipeline.quality.sight import CELL, Sight
+from pipeline.quality.sight import Sight
 
 RATIO = 85.60 / 53.98  # of a card, width to height
 _ALLOWED = 0.065  # by how much of itself the ratio may be off, by perspective and careless trimming
@@ -43,7 +43,7 @@ def _sure(side: Side | None) -> bool:
 
 def _runs_out(found: Sides) -> bool:
     """The card lies on a table, and on some side there is no table left."""
-    return 2 <= sum(map(_sure, found.all)) and None in found.all
+    return sum(map(_sure, found.all)) >= 2 and None in found.all
 
 
 def _wrong_shape(sight: Sight, found: Sides) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.quality.sight import Mask, Sight
 
@@ -24,7 +25,7 @@ def height(sight: Sight, least: int = 24) -> float | None:
     return float(np.median(runs)) * sight.scale
 
 
-def _runs(ink: Mask) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _runs(ink: Mask) -> npt.NDArray[np.int64]:
     """Heights of the pieces of lines in upright strips, of the reduced copy."""
     strip = min(_STRIP, max(8, ink.shape[1] // _STRIPS))
     width = ink.shape[1] // strip * strip
@@ -36,7 +37,10 @@ def _runs(ink: Mask) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     total = np.pad(np.cumsum(filled, axis=1), ((0, 0), (1, 0)))
     mean = (total[begins[0], ends[1]] - total[begins[0], begins[1]]) / np.maximum(heights, 1)
     # Specks are thin, rules are full, pictures are full and high.
-    return heights[(heights >= 4) & (heights <= len(ink) // 6) & (mean > 0.12) & (mean < 0.6)]
+    found: npt.NDArray[np.int64] = heights[
+        (heights >= 4) & (heights <= len(ink) // 6) & (mean > 0.12) & (mean < 0.6)
+    ]
+    return found
 
 
 def skew(sight: Sight) -> float:
@@ -53,7 +57,7 @@ def skew(sight: Sight) -> float:
     return round(best, 2)
 
 
-def _sharpness(x: np.ndarray, y: np.ndarray, degrees: float) -> float:  # type: ignore[type-arg]
+def _sharpness(x: np.ndarray, y: np.ndarray, degrees: float) -> float:
     """How much lines stand apart when they are thought to lean like this."""
     rows = (y - x * np.tan(np.radians(degrees))).astype(np.int32)
     counts = np.bincount(rows - rows.min())

@@ -29,8 +29,8 @@ _WAVES = 3.75  # as of `screen.waves`
 def measure(pixels: Pixels, paper: Paper | None = None) -> Quality | None:
     """The quality of a page, uint8 [height, width, 3]; None for one too small to be a page.
 
-    `paper`: what kind of paper it should be, where that is known. Of a card it is also told whether it shines,
-    was cut off, or was taken from a screen.
+    `paper`: what kind of paper it should be, where that is known. Of a card it is also told whether it
+    shines, was cut off, or was taken from a screen.
     """
     if min(pixels.shape[:2]) < LEAST_SIDE:
         return None

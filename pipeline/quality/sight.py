@@ -38,7 +38,7 @@ class Sight:
     @cached_property
     def scale(self) -> int:
         """Pixels of the page in one of the reduced copy."""
-        return -(-max(self.grey.shape) // SMALL)
+        return -(-int(max(self.grey.shape)) // SMALL)
 
     @cached_property
     def small(self) -> Grey:
@@ -70,13 +70,16 @@ class Sight:
         cells = self.small[: height * CELL, : width * CELL].reshape(height, CELL, width, CELL)
         least = np.maximum(self.faint * self.paper, max(_LEAST, min(_MOST, 5 * self.noise)))
         limit = np.maximum(self.paper - least, 0).astype(np.uint8)[:, None, :, None]
-        return (cells < limit).reshape(height * CELL, width * CELL)
+        ink: npt.NDArray[np.bool_] = (cells < limit).reshape(height * CELL, width * CELL)
+        return ink
 
     @cached_property
     def ink_share(self) -> npt.NDArray[np.float32]:
         """How much of each cell of the coarse copy is ink."""
         height, width = self.coarse.shape
-        return self.ink.reshape(height, CELL, width, CELL).mean(axis=(1, 3), dtype=np.float32)
+        cells = self.ink.reshape(height, CELL, width, CELL)
+        share: npt.NDArray[np.float32] = cells.mean(axis=(1, 3), dtype=np.float32)
+        return share
 
     @cached_property
     def noise(self) -> float:

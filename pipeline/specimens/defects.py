@@ -151,7 +151,8 @@ def _fringes(image: Image.Image, rng: Random) -> Image.Image:
 def _stripe(place: Plane, centre: float, half: float) -> Plane:
     """1 within `half` of `centre` in each unit of length, 0 between, with soft sides."""
     away = np.abs((place - centre + 0.5) % 1.0 - 0.5)
-    return np.clip((half - away) / 0.1 + 0.5, 0, 1)
+    stripe: Plane = np.clip((half - away) / 0.1 + 0.5, 0, 1)
+    return stripe
 
 
 def _small(image: Image.Image, rng: Random) -> Image.Image:

@@ -28,8 +28,8 @@ def make(
     """The specimen of this kind and seed.
 
     preset    "clean": a good scan; "worn": a poor one; "standard": either; "training": either, at several
-              sizes, some words random syllables, the QR code only for its looks; "scan", "noisy", "photo": how it came
-              into the computer (`tiers`), as "clean" is one of these too
+              sizes, some words random syllables, the QR code only for its looks; "scan", "noisy",
+              "photo": how it came into the computer (`tiers`), as "clean" is one of these too
     fonts     "standard" (default) or "held-out"
     layouts   "standard" or "held-out"; by default as `fonts`
     blank     chance that a value is left out (with its label in half of the cases)

@@ -41,7 +41,7 @@ class Photo:
     bend       where each corner is seen beside its place, 4 × (dx, dy), as shares of width and height
     table      colour; `grain` in grey levels, `planks` how much longer than wide the grain is
     light      brightness at the corners of the picture
-    shade      a soft-edged shadow over a part: (angle in degrees, where it begins 0..1, darkness 0..1), or None
+    shade      a soft-edged shadow over a part: (angle in degrees, where it begins 0..1, darkness 0..1)
     balance    gains of red, green, blue
     blur       radius in thousandths of the picture's longer side, at most 1.6 pixels
     noise      standard deviation in grey levels
@@ -122,7 +122,8 @@ def _seen(photo: Photo, width: int, height: int) -> warp.Points:
     angle = math.radians(photo.degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     flat = warp.corners_of(width, height) - (width / 2, height / 2)
-    return (flat + np.array(photo.bend) * (width, height)) @ turn.T
+    seen: warp.Points = (flat + np.array(photo.bend) * (width, height)) @ turn.T
+    return seen
 
 
 def _table(photo: Photo, size: tuple[int, int], random: np.random.Generator) -> Image.Image:

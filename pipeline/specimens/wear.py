@@ -29,7 +29,7 @@ class Wear:
     band       soft shadow: (position 0..1, width 0..1, darkness 0..1, upright or lying)
     noise      standard deviation in grey levels
     specks     dark and light dots, per thousand pixels
-    streaks    dust on a scanner's glass: pale lines down the page, each (position 0..1, darkness in grey levels)
+    streaks    dust on a scanner's glass: pale lines down the page, each (position 0..1, darkness in greys)
     jpeg       quality, None for none
     """
 

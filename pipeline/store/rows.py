@@ -251,7 +251,7 @@ def page_from(row: Row) -> PageResult:
     return PageResult(
         row["page"],
         row["key"],
-        None if row["record"] is None else _page_record_from(row["record"], row["read_at"]),
+        None if row["record"] is None else _page_record_from(row["record"], row.get("read_at")),
         None if row["reason"] is None else failure_from(row, row["page"]),
         row["renderer"],
         row["width"],
@@ -308,7 +308,7 @@ def _text_from(data: Mapping[str, Any]) -> TextLayer:
     return TextLayer(words, data["trusted"], data["why"])
 
 
-def _page_record_from(text: str, read_at: datetime) -> PageRecord:
+def _page_record_from(text: str, read_at: datetime | None) -> PageRecord:
     """`read_at`: when its row was written, for pages that were read before they kept their day."""
     data = json.loads(text)
     return PageRecord(
@@ -324,7 +324,9 @@ def _page_record_from(text: str, read_at: datetime) -> PageRecord:
         reader=_text_from(data["reader"]) if "reader" in data else None,
         quality=_quality_from(data["quality"]) if "quality" in data else None,
         again=tuple(map(_page_field_from, data.get("again", ()))),
-        read_on=date.fromisoformat(data["read_on"]) if "read_on" in data else reading_day.of(read_at),
+        read_on=date.fromisoformat(data["read_on"])
+        if "read_on" in data
+        else read_at and reading_day.of(read_at),
     )
 
 

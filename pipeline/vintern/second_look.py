@@ -44,11 +44,12 @@ def doubtful(answer: Generation, below: float) -> bool:
     Keys are forced, so that is a value, or a value and what may stand beside it.
     """
     chances = np.fmin(answer.probability, answer.unmasked).astype(np.float64)
-    chances[answer.forced] = 1.0
+    forced = np.asarray(answer.forced, dtype=np.bool_)
+    chances[forced] = 1.0
     logs = np.log(np.maximum(chances, 1e-12))
     if not len(logs):
         return False
-    starts = np.flatnonzero(np.append(True, answer.forced[1:] != answer.forced[:-1]))
+    starts = np.flatnonzero(np.append(True, forced[1:] != forced[:-1]))
     return bool(np.add.reduceat(logs, starts).min() < np.log(below))
 
 

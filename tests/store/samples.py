@@ -76,7 +76,7 @@ def invoice(
     )
     checks = (
         Check("words", True, "error", "the words say the same", ("total",)),
-        Check("total", False, "warning", "no sum", ("net", "vat"), "1100000", "1", suspects=("net", "vat")),
+        Check("total", False, "warning", "no sum", ("net", "vat"), "1100000", "1", suspects=("vat",)),
     )
     testimony = (
         Testimony("number", "qr", "agrees", number, number, 1, (0.5, 0.5, 0.6, 0.6)),

@@ -21,7 +21,7 @@ WRONG, UNSURE = {"total": "80.000"}, {"total": 0.6, "lines": 0.8}
 
 @pytest.fixture
 def june(url: str) -> Iterator[stores.Store]:
-    """Three receipts: "a" and "b" with a misread total, "a" with a doubtful number of lines, "c" all right."""
+    """Three receipts: "a" and "b" with a misread total, doubtful numbers of lines; "c" is right."""
     with stores.open(url) as store:
         sheets.filled(
             store,

@@ -78,7 +78,11 @@ def request(most: int = 10_000, spec: SchemaSpec = SLIP, form: Form = "objects")
 
 def engine(model: Vintern, says: Script, room: int = ROOM, **settings: Any) -> Engine:
     length = len(model.prompt_ids(request().question, 1)) + room
-    return Engine(model, EngineSettings(**{"retry_penalty": 1, **settings}), Scripted(model, says, length))
+    return Engine(
+        model,
+        EngineSettings(**{"retry_penalty": 1, "place": False, **settings}),
+        Scripted(model, says, length),
+    )
 
 
 def read(generation: Generation, form: Form = "objects") -> Extraction:

@@ -39,7 +39,7 @@ def show(
     One HTML file that holds everything, or a PNG of one page. The pages are drawn again from the document's
     own files, which must be the ones that were read.
     """
-    from pipeline.shown import document as documents
+    from pipeline.onefile import document as documents
 
     settings = options.settings(url, s3_endpoint)
     kind = ".html" if out is None else out.suffix.lower()
@@ -54,12 +54,12 @@ def show(
         shown = documents.gather(store, found, document, spec, settings, only)
         to = out or Path(_file_name(shown.row.uri))
         if kind == ".png":
-            from pipeline.shown.picture import png
+            from pipeline.onefile.picture import png
 
             with whole_file(to) as file:
                 file.write(png(shown))
         else:
-            from pipeline.shown.html import html
+            from pipeline.onefile.html import html
 
             write_text(to, html(shown, store.calibrations.in_force(found)))
     screen.say(f"{to}: {shown.row.uri}, {len(shown.pages)} of {shown.row.pages or 0} pages")

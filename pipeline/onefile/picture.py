@@ -7,11 +7,11 @@ import io
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.errors import Permanent, Reason
+from pipeline.onefile.document import Page, Region, Shown, Sureness, cells, sureness
 from pipeline.printable import printable
 from pipeline.review import words
 from pipeline.review.sheet import Cell
 from pipeline.sandbox import faces
-from pipeline.shown.document import Page, Region, Shown, Sureness, cells, sureness
 
 _LONGEST = 1800  # pixels of the page's longer side
 _SIDE, _MARGIN = 620, 20  # of a column of the list beside it, and around both

@@ -15,11 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from pipeline.onefile.document import Shown, sureness
 from pipeline.printable import printable
 from pipeline.records import Box, Pixels
 from pipeline.review import words
 from pipeline.review.sheet import Cell, Heading, Listing
-from pipeline.shown.document import Shown, sureness
 from pipeline.trust import InForce
 from pipeline.trust.words import line
 

@@ -10,7 +10,7 @@ from pipeline.errors import Coded, UsageError
 from pipeline.records import Box, Pixels, Quality
 from pipeline.review.sheet import Cell, Heading, Listing, Sheet, sheet
 from pipeline.settings import Settings
-from pipeline.shown.page_image import PageImages
+from pipeline.shown import PageImages
 from pipeline.store import DocumentRow, Job, Store, StoredExtraction
 from schemas.registry import SchemaSpec
 
@@ -82,7 +82,8 @@ def gather(
         for number in wanted:
             result = results.get(number)
             record = None if result is None else result.record
-            page = Page(number, None, None, record and record.quality, regions.get(number, ()))
+            quality = None if record is None else record.quality
+            page = Page(number, None, None, quality, regions.get(number, ()))
             if result is not None and result.failure is not None:
                 page = replace(page, failure=f"{result.failure.reason}: {result.failure.message}")
             try:
