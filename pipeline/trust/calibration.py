@@ -7,7 +7,7 @@ so that it can lie in a store, in a file, or beside a checkpoint.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,8 @@ class Calibration:
         return float(probability(intercept + slope * together(scores)))
 
     def as_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, "features": list(NAMES), **asdict(self)}
+        outcomes = [list(astuple(one)) for one in self.outcomes]  # there may be many: without their names
+        return {"format": FORMAT, "features": list(NAMES), **asdict(self), "outcomes": outcomes}
 
     @classmethod
     def of_json(cls, given: Any, where: str) -> Calibration:
@@ -106,7 +107,7 @@ class Calibration:
                 made,
                 curve=Curve(tuple(map(float, parts["curve"]["x"])), tuple(map(float, parts["curve"]["y"]))),
                 whole=(float(parts["whole"][0]), float(parts["whole"][1])),
-                outcomes=tuple(Outcome(**one) for one in parts["outcomes"]),
+                outcomes=tuple(Outcome(*one) for one in parts["outcomes"]),
                 weights={name: float(parts["weights"][name]) for name in NAMES},
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -65,7 +65,7 @@ def fitted(examples: Sequence[Example], of: Belongs) -> Calibration:
     folds = [_fit(_without(examples, fold), of) for fold in range(_FOLDS)]
     held = [folds[n % _FOLDS].scores(one.values, one.tier) for n, one in enumerate(examples)]
     outcomes = tuple(
-        Outcome(folds[n % _FOLDS].document(held[n]), one.tier, one.fields, one.correct, one.stopped)
+        Outcome(round(folds[n % _FOLDS].document(held[n]), 6), one.tier, one.fields, one.correct, one.stopped)
         for n, one in enumerate(examples)
         if one.whole
     )
