@@ -14,19 +14,22 @@ from pipeline.quality.sides import Levels, Side, Sides
 from pipeline.quality.sight import Sight
 
 RATIO = 85.60 / 53.98  # of a card, width to height
-_ALLOWED = 0.065  # by how much of itself the ratio may be off, by perspective and careless trimming
+_ALLOWED = 0.056  # by how much of itself the ratio may be off, by perspective and careless trimming
 _OTHER_PAPER = 0.45  # a ratio further off than this is no card's
 _TABLE = 15.0  # grey levels between a card and what it lies on, where that is sure
 _SURELY = 20.0  # and where it cannot be a shadow on the card
 _MARGIN = 0.018  # of the picture's side: less table than this may come of a card that is a little crooked
 _NEAR = 0.035  # print is this near to some side of a card, as share of the card's side
-_CUT_STROKES = 2  # dark pieces along a line just inside of the picture
+_CUT_STROKES = (1, 2, 1, 2)  # of print along a line just inside of the left, top, right, bottom of a picture
+_GRAINY = 3.2  # grey levels of grain, with which specks come that look like strokes
 _DARK = 28.0  # grey levels below the paper there
 _CORNER = 6  # pixels of the reduced copy; what is dark there may be the table beside a crooked card
 _REACH = 48  # pixels of the reduced copy in which there is some paper,
-_STROKE = 40  # and of a piece at most: what is longer is a table's edge
-_RAYS, _STEPS = 25, 48
-_FROM, _TO = 0.08, 0.62  # of the card's height: how far from a corner what lies on it ends
+_STROKE = 40  # of a stroke of print at most,
+_SHARP = 3  # and in which paper turns to ink
+_RAYS, _STEPS = 25, 60
+_WINDOW, _NEXT = 3, np.arange(4)  # steps on either side of an edge that are compared, and where it is looked for
+_FROM, _TO = 0.09, 0.62  # of the card's height: how far from a corner what lies on it ends
 _EDGE = 11.0  # grey levels there
 
 
@@ -77,25 +80,30 @@ def _nearest(sight: Sight) -> float:
 
 
 def _print_runs_out(sight: Sight, found: Sides) -> bool:
-    """Strokes of print that the side of the picture cuts through; a table's edge there is no stroke."""
+    """Strokes of print that the side of the picture cuts through."""
     small = sight.small
-    lines = (small[:, 1:5], small[1:5].T, small[:, -5:-1], small[-5:-1].T)
-    return any(
-        side is None and _strokes(line.mean(axis=1)) >= _CUT_STROKES
-        for line, side in zip(lines, found.all, strict=True)
-    )
+    specks, depth = (2, 4) if sight.noise > _GRAINY else (0, 2)
+    lines = (small[:, 1 : 1 + depth], small[1 : 1 + depth].T, small[:, -1 - depth : -1], small[-1 - depth : -1].T)
+    for line, side, least in zip(lines, found.all, _CUT_STROKES, strict=True):
+        if side is None and _strokes(line.mean(axis=1, dtype=np.float32)) >= least + specks:
+            return True
+    return False
 
 
-def _strokes(line: npt.NDArray[np.float64]) -> int:
-    """How many short dark pieces a line of grey levels has, with paper between them."""
+def _strokes(line: Levels) -> int:
+    """How many strokes of print are darker than the paper on a line of levels.
+
+    They have sharp ends. A crooked table's edge comes in slowly, and goes on to the end of the line.
+    """
     paper = np.max(sliding_window_view(np.pad(line, _REACH, mode="edge"), 2 * _REACH + 1), axis=1)
     depth = (paper - line) / np.maximum(_DARK, 0.25 * paper)
-    sure = np.nonzero((depth < 0.5) | (depth > 1.2))[0]  # along a crooked table's edge it is neither for long
-    dark = np.pad(depth[sure] > 1, 1)
-    edges = np.diff(dark.astype(np.int8))
-    begins, ends = sure[edges[:-1] == 1], sure[np.nonzero(edges == -1)[0] - 1] + 1
-    lengths = (ends - begins)[(begins > _CORNER) & (ends < len(line) - _CORNER)]
-    return int(np.count_nonzero((lengths >= 3) & (lengths <= _STROKE)))
+    edges = np.diff(np.pad(depth > 1, 1).astype(np.int8))
+    begins, ends = np.nonzero(edges == 1)[0], np.nonzero(edges == -1)[0]
+    inside = (begins > _CORNER) & (ends < len(line) - _CORNER)
+    begins, ends = begins[inside], ends[inside]
+    lengths = ends - begins
+    sharp = (depth[begins - _SHARP] < 0.5) & (depth[ends + _SHARP - 1] < 0.5)
+    return int(np.count_nonzero(sharp & (lengths >= 2) & (lengths <= _STROKE)))
 
 
 def _covered(levels: Levels, corners: Levels, at: int) -> bool:
@@ -112,7 +120,7 @@ def _covered(levels: Levels, corners: Levels, at: int) -> bool:
     to_after, to_before = ((other - own) / np.hypot(*(other - own)) for other in (after, before))
     angle = np.radians(np.linspace(12, 78, _RAYS))[:, None, None]
     ways = np.cos(angle) * to_after + np.sin(angle) * to_before
-    far = np.linspace(0.025, _TO + 0.06, _STEPS)
+    far = np.linspace(0.012, _TO + 0.06, _STEPS)
     points = np.rint(own + ways * (far * length)[None, :, None]).astype(int)
     x, y = np.clip(points[..., 0], 0, width - 1), np.clip(points[..., 1], 0, height - 1)
     return _has_edge(levels[y, x], far, float(np.median(levels)))
@@ -120,24 +128,23 @@ def _covered(levels: Levels, corners: Levels, at: int) -> bool:
 
 def _has_edge(rays: Levels, far: npt.NDArray[np.float64], usual: float) -> bool:
     """`rays` [ray, step] from a corner, `far` the distance of each step, `usual` the level of the card."""
-    reach = 3
     total = np.pad(np.cumsum(rays, axis=1), ((0, 0), (1, 0)))
-    means = (total[:, reach:] - total[:, :-reach]) / reach
-    steps = means[:, reach:] - means[:, :-reach]
-    where = far[reach : reach + steps.shape[1]]
-    steps = np.where((where >= _FROM) & (where <= _TO), steps, 0)
-    place = np.argmax(np.abs(steps), axis=1)
+    means = (total[:, _WINDOW:] - total[:, :-_WINDOW]) / _WINDOW
+    steps = means[:, _WINDOW:] - means[:, :-_WINDOW]
+    first = np.argmax(np.abs(steps) > _EDGE, axis=1)
+    # An edge is at its steepest a little later than it can first be seen.
+    near = np.abs(np.take_along_axis(steps, np.minimum(first[:, None] + _NEXT, steps.shape[1] - 1), axis=1))
+    place = np.minimum(first + np.argmax(near, axis=1), steps.shape[1] - 1)
     step = steps[np.arange(len(steps)), place]
-    sign = np.sign(np.median(step))
-    good = step * sign > _EDGE
-    # All that is nearer to the corner looks the same.
+    where = far[_WINDOW + place]
+    good = (step * np.sign(np.median(step)) > _EDGE) & (where >= _FROM) & (where <= _TO)
+    # All that is nearer to the corner looks the same, and not like the card.
     inside = np.arange(rays.shape[1]) < (place + 1)[:, None]
     mean = np.where(inside, rays, 0).sum(axis=1) / inside.sum(axis=1)
-    rough = np.sqrt(np.where(inside, np.square(rays - mean[:, None]), 0).sum(axis=1) / inside.sum(axis=1))
-    good &= (rough < 0.3 * np.abs(step)) & (np.abs(mean - usual) > 0.6 * _EDGE)
-    if good.mean() < 0.72:
+    good &= np.abs(mean - usual) > 0.6 * _EDGE
+    if good.mean() < 0.8:
         return False
-    distance = where[place][good]
+    distance = where[good]
     smooth = np.abs(np.diff(distance)) < 0.07
     third = len(distance) // 3
     middle = float(np.median(distance[third:-third]))

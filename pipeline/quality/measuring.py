@@ -35,7 +35,7 @@ def measure(pixels: Pixels, paper: Paper | None = None) -> Quality | None:
     if min(pixels.shape[:2]) < LEAST_SIDE:
         return None
     whole = Sight(pixels)
-    levels = closed(whole)
+    levels = closed(pixels)
     found = sides(levels)
     inner = _within(whole, found)
     seen = _print(inner)

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from pipeline.quality.sight import Sight
+from pipeline.records import Pixels
 
 LENGTH = 144  # the longer side of the copy in which edges are looked for, pixels
+_FINE = 3  # pixels in one of the copy's, before
 _DEPTH = 0.46  # how far from the picture's side an edge may be, of its width or height
 _SLOPES = np.linspace(-0.14, 0.14, 15)  # a little over 8 degrees
 _REACH = 3  # pixels on either side of an edge that are compared
@@ -73,9 +74,14 @@ class Sides:
         return tuple(side for side in self.all if side is not None)
 
 
-def closed(sight: Sight) -> Levels:
-    """The page without its print: float32 of LENGTH pixels at most, roughly, on the longer side."""
-    image = Image.fromarray(sight.small)
+def closed(pixels: Pixels) -> Levels:
+    """A page, uint8 [height, width, 3], without its print: float32, LENGTH or so on the longer side.
+
+    The least of the three colours, which tells white from pale.
+    """
+    step = max(1, max(pixels.shape[:2]) // (_FINE * LENGTH))
+    some = pixels[::step, ::step]
+    image = Image.fromarray(np.minimum(np.minimum(some[..., 0], some[..., 1]), some[..., 2]))
     image = image.reduce(max(1, round(max(image.size) / LENGTH)))
     return np.asarray(image.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.MinFilter(5)), np.float32)
 
