@@ -28,7 +28,10 @@ _REACH = 48  # pixels of the reduced copy in which there is some paper,
 _STROKE = 40  # of a stroke of print at most,
 _SHARP = 3  # and in which paper turns to ink
 _RAYS, _STEPS = 25, 60
-_WINDOW, _NEXT = 3, np.arange(4)  # steps on either side of an edge that are compared, and where it is looked for
+_WINDOW, _NEXT = (
+    3,
+    np.arange(4),
+)  # steps on either side of an edge that are compared, and where it is looked for
 _FROM, _TO = 0.09, 0.62  # of the card's height: how far from a corner what lies on it ends
 _EDGE = 11.0  # grey levels there
 
@@ -83,7 +86,12 @@ def _print_runs_out(sight: Sight, found: Sides) -> bool:
     """Strokes of print that the side of the picture cuts through."""
     small = sight.small
     specks, depth = (2, 4) if sight.noise > _GRAINY else (0, 2)
-    lines = (small[:, 1 : 1 + depth], small[1 : 1 + depth].T, small[:, -1 - depth : -1], small[-1 - depth : -1].T)
+    lines = (
+        small[:, 1 : 1 + depth],
+        small[1 : 1 + depth].T,
+        small[:, -1 - depth : -1],
+        small[-1 - depth : -1].T,
+    )
     for line, side, least in zip(lines, found.all, _CUT_STROKES, strict=True):
         if side is None and _strokes(line.mean(axis=1, dtype=np.float32)) >= least + specks:
             return True
