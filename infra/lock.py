@@ -1,8 +1,9 @@
 """Renews the locks: every package that a checkout installs, at one version, with the hashes of its files.
 
-infra/requirements.lock holds what a job needs, infra/requirements-extras.lock what specimens and evaluation
-need beside it, infra/requirements-test.lock what the tests need beside both, the second reader included, and
-infra/requirements-vocabulary.lock the one package of which the tests read a file, without what it depends on.
+infra/requirements.lock holds what a job needs, infra/requirements-extras.lock what specimens, evaluation and
+the review page need beside it, infra/requirements-test.lock what the tests need beside both, the second
+reader included, and infra/requirements-vocabulary.lock the one package of which the tests read a file,
+without what it depends on.
 
     python -m infra.lock               what pyproject.toml has gained or lost; all else keeps its version
     python -m infra.lock --upgrade     the newest version of everything but torch
@@ -28,7 +29,7 @@ EXTRAS_LOCK = ROOT / "infra" / "requirements-extras.lock"
 TEST_LOCK = ROOT / "infra" / "requirements-test.lock"
 LOCKS = {
     LOCK: (),
-    EXTRAS_LOCK: ("specimens", "evaluation"),
+    EXTRAS_LOCK: ("specimens", "evaluation", "review"),
     TEST_LOCK: ("test", "second-reader"),
 }  # each with its extras
 VOCABULARY_LOCK = ROOT / "infra" / "requirements-vocabulary.lock"
@@ -55,7 +56,8 @@ def normalised(name: str) -> str:
 
 def blocks(resolved: str) -> list[str]:
     """Requirements, each with its hashes, less those that torch's build decides about."""
-    found = re.split(r"^(?=[A-Za-z0-9])", resolved, flags=re.M)
+    # A browser is no machine of ours: the mark says nothing, and would make two entries of one.
+    found = re.split(r"^(?=[A-Za-z0-9])", resolved.replace(" ; sys_platform != 'emscripten'", ""), flags=re.M)
     return [block for block in found if (match := _PIN.match(block)) and not of_torch(match[1])]
 
 

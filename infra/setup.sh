@@ -2,7 +2,7 @@
 # Sets up this checkout on Debian: system packages where it may install them, a virtual environment in .venv,
 # Python packages. Quick when nothing has changed.
 #   infra/setup.sh job     what a job needs
-#   infra/setup.sh app     also specimens and evaluation: every command of vinbatch
+#   infra/setup.sh app     also specimens, evaluation and the review page: every command of vinbatch
 #   infra/setup.sh test    also what the tests need
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +23,7 @@ test_packages=(
   radosgw ceph-mon ceph-osd                                      # a real S3 server
   tesseract-ocr tesseract-ocr-vie                                # what the demo model is compared with
   pgbouncer                                                      # a pooler before PostgreSQL
+  chromium                                                       # what the review page is tried in
 )
 
 python=${PYTHON:-}

@@ -65,6 +65,8 @@ class Reason(StrEnum):
     generation_loop = "generation_loop"
     grammar_error = "grammar_error"
     schema_mismatch = "schema_mismatch"
+    # people
+    rejected = "rejected"  # somebody decided that the document is none that belongs here
     # the machines
     worker_lost = "worker_lost"
     out_of_memory = "out_of_memory"

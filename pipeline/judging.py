@@ -28,6 +28,8 @@ def judge(
 ) -> Moves:
     """Judge every document of the job that has a result. The job keeps both settings for later runs.
 
+    Scores are those of the calibration and the promise that the store has in force.
+
     Raises UsageError when the schema has changed since the job began, or while a run works on the job.
     """
     if spec.hash != job.schema_hash:
@@ -38,9 +40,10 @@ def judge(
     if store.books.counts(job)["leased"]:
         raise UsageError(f"job {job.name} is being worked on; judge it when its run has ended")
     store.jobs.set_judgement(job, review_below, authority)
+    trust = store.calibrations.in_force(job)
     moves: Moves = Counter()
     for row in store.results.finished(job):
-        made = merged(list(store.results.pages(job, row.uri)), spec, review_below, authority)
-        if store.results.replace(job, row, made):
+        made = merged(list(store.results.pages(job, row.uri)), spec, review_below, authority, trust)
+        if store.results.replace(job, row, made, spec):
             moves[row.state, made.state] += 1
     return moves

@@ -102,6 +102,7 @@ def settings_key(
             # question, grammar and checkpoint.
             "context": model.room and model.room.context,
             "versions": dict(versions),
+            **({"second_look": settings.second_look} if settings.second_look else {}),
             **_second_reader(settings, with_versions=True),
         }
     )

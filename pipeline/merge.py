@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline import seams, several, witnesses
+from pipeline import absence, seams, several, support, witnesses
 from pipeline.bounds import full_lists, full_texts
 from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
@@ -70,9 +70,19 @@ def document(
         record_of(spec.shape, chosen.fields),
         {other: reading.fields for other, reading in readings.items()},
         review_below,
+        _again(by_source[source], chosen.fields, spec) if source == "read" else {},
     )
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
-    fields, record = subject.fields, dict(subject.record)
+    fields, record = witnesses.placed(subject.fields, asked.testimony), dict(subject.record)
+    day = max((page.read_on for page in pages if page.read_on is not None), default=None)
+    rules = spec.run_checks(record, day)
+    if source == "xml":  # what it does not have, nobody has misread
+        lacking = tuple(check for check in rules if check.code != "expected")
+    else:
+        unread = absence.not_read(fields, asked.testimony, absence.known(spec, record))
+        lacking = (*rules, *unread, *absence.layout_unknown(spec, record))
+    fields = absence.told(fields, lacking, pages, spec, record, review_below)
+    leaves = dict(spec.shape.leaves())
     checks = (
         *told,
         *_flagged(pages),
@@ -80,17 +90,22 @@ def document(
         *_untrusted(pages),
         *verdicts.checks(pages),
         *chosen.checks,
-        *full_texts(fields, dict(spec.shape.leaves())),
+        *full_texts(fields, leaves),
         *_invalid(fields),
         *_nothing_read(fields),
         *_low_confidence(fields, review_below),
-        *spec.run_checks(record),
+        *lacking,
         *asked.checks,
+    )
+    checks = (
+        *support.cleared(checks, asked.testimony),
+        *support.remarks(fields, checks, asked.testimony, leaves, spec.proofs),
     )
     warned = any(not check.passed and check.severity != "info" for check in checks)
     state: Literal["done", "review", "partial"] = "partial" if failed else "review" if warned else "done"
     count = len(pages) + len({f.page for f in failed})
-    return Extraction(state, record, fields, checks, count, asked.testimony, tier=verdicts.tier(pages))
+    tier = verdicts.tier(pages)
+    return Extraction(state, record, fields, checks, count, asked.testimony, tier=tier, read_on=day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +133,19 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     words = {page.page: some for page in pages if (some := _words(page)) is not None}
     passed_over = incomplete(fields, words, spec.shape)
     return _Reading(fields, (*merged.checks, *full, *settled.checks, *passed_over))
+
+
+def _again(pages: Sequence[PageRecord], first: Sequence[Field], spec: SchemaSpec) -> dict[str, Field]:
+    """What a second look read of the pages that had one, by the path of the first reading.
+
+    The other pages stand in as they were read, so that lists go on from page to page in both alike.
+    """
+    looked_at = {page.page for page in pages if page.again}
+    if not looked_at:
+        return {}
+    second = _reading([replace(page, fields=page.again or page.fields) for page in pages], spec)
+    others = {field.path for field in first if field.page not in looked_at}
+    return {field.path: field for field in second.fields if field.path not in others}
 
 
 def _words(page: PageRecord) -> Sequence[Word] | None:
@@ -344,7 +372,7 @@ def _low_confidence(fields: Sequence[Field], below: float) -> Iterator[Check]:
     low = sorted((field for field in fields if _confidence(field) < below), key=_confidence)
     if low:
         message = (
-            f"{len(low)} of {len(fields)} fields are less sure than {below:g} (not calibrated), "
+            f"{len(low)} of {len(fields)} fields are less sure than {below:g} (uncalibrated), "
             f"the least sure is {low[0].path} at {_confidence(low[0]):.2f}"
         )
         yield Check(

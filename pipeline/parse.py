@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import place
+from pipeline import place, snap
 from pipeline.errors import Permanent, Reason
 from pipeline.grammar import Form, key
-from pipeline.records import Box, Code, Field, Generation, PageRecord
+from pipeline.records import Box, Code, Field, Generation, Ink, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def page_record(
     grid: tuple[int, int] | None = None,
     tiles: int | None = None,
     form: Form = "objects",
+    ink: Ink | None = None,
 ) -> PageRecord:
     """What page `page` (1-based) says, answered in this form.
 
@@ -44,13 +45,14 @@ def page_record(
     with what the model gave them before the grammar's mask, where that is less: the mask may have left out
     what it wanted to write. A list has a field of its own whose value is the number of its items; its
     confidence is that of "more" or "no more" after each, the last before the mask if the list is full.
-    `grid` and `tiles` of the page turn where the model looked into boxes.
+    `grid` and `tiles` of the page turn where the model looked into boxes, and its `ink` draws them around the
+    print.
 
     Raises Permanent: output_truncated, generation_loop, grammar_error, or schema_mismatch when the text does
     not have the schema's form.
     """
     _raise_unfinished(generation, page)
-    reader = _Reader(generation, page, grid, tiles, form)
+    reader = _Reader(generation, page, grid, tiles, form, ink)
     fields = tuple(reader.read(spec.shape.of_pages))
     return PageRecord(page, fields, tuple(codes), seams=tuple(reader.seams))
 
@@ -110,6 +112,7 @@ class _Reader:
         grid: tuple[int, int] | None,
         tiles: int | None,
         form: Form,
+        ink: Ink | None = None,
     ) -> None:
         self._generation = generation
         self._text = generation.text
@@ -117,6 +120,7 @@ class _Reader:
         self._grid = grid
         self._tiles = tiles
         self._form = form
+        self._ink = ink
         self._at = 0
         spans = generation.spans
         # A token that holds only part of a character spans nothing; it belongs to the character at its start.
@@ -198,7 +202,7 @@ class _Reader:
         raw = self._string()
         value, problem = normal(leaf, raw)
         confidence = self._confidence(self._deciding(since, self._at), self._deciding(start + 1, self._at))
-        box = self._box(start + 1, self._at - 1)
+        box = self._box(start + 1, self._at - 1, raw)
         return Field(path, raw, value, confidence, "read", self._page, box, problem)
 
     def _deciding(self, start: int, end: int) -> set[int]:
@@ -213,10 +217,17 @@ class _Reader:
         )
         return float(np.prod(under, dtype=np.float64) * np.prod(np.fmin(*both), dtype=np.float64))
 
-    def _box(self, start: int, end: int) -> Box | None:
+    def _box(self, start: int, end: int, raw: str) -> Box | None:
         if self._generation.place is None or self._grid is None or self._tiles is None:
             return None
-        return place.box(self._generation.place[sorted(self._deciding(start, end))], self._grid, self._tiles)
+        own = sorted(self._deciding(start, end))
+        middles = (self._starts[own] + self._ends[own]) / 2
+        along = np.clip((middles - start) / max(1, end - start), 0, 1)
+        cells = place.cells(self._generation.place[own], along, self._grid, self._tiles)
+        if cells is None:
+            return None
+        snapped = None if self._ink is None else snap.snapped(cells, self._ink, raw)
+        return snapped or cells.box
 
     def _next_is(self, text: str) -> bool:
         return self._text.startswith(text, self._at)

@@ -19,17 +19,30 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
-from pipeline.records import Extraction, Failure, Generation, PageRecord, PageResult, Part, PreparedPage
+from pipeline.records import (
+    Extraction,
+    Failure,
+    Field,
+    Generation,
+    PageRecord,
+    PageResult,
+    Part,
+    PreparedPage,
+)
+from pipeline.trust.scoring import scored
 
 if TYPE_CHECKING:
+    from pipeline.trust import InForce
     from schemas.registry import SchemaSpec
 
 DEATHS = 2  # of processes that had only this to work on: then it is held to have killed them
@@ -65,12 +78,16 @@ Verdict = Commit | Retry | Quarantine
 class Reading:
     """Where the pages of one document are. Not for two threads at once."""
 
-    def __init__(self, recipe: Recipe, parts: Sequence[Part], prefix: str = "") -> None:
+    def __init__(
+        self, recipe: Recipe, parts: Sequence[Part], prefix: str = "", today: date | None = None
+    ) -> None:
         """`parts` are the document's files; one that failed stands as one page, which is finished already.
 
-        `prefix` goes before each page's key in its request id, so that ids differ between tries.
+        `prefix` goes before each page's key in its request id, so that ids differ between tries. `today` is
+        the day on which what is not known yet is read.
         """
         self._recipe = recipe
+        self._today = today
         self._prefix = prefix
         self.parts = tuple(parts)
         places = ((part, page) for part, it in enumerate(parts) for page in range(1, it.pages + 1))
@@ -229,6 +246,8 @@ class Reading:
 
     def _finish(self, page: int, result: PageResult) -> PageResult:
         self._drawn.pop(page, None)
+        if result.record is not None and result.record.read_on is None:
+            result = replace(result, record=replace(result.record, read_on=self._today))
         self._finished[page] = result
         return result
 
@@ -249,8 +268,11 @@ def _numbered(result: PageResult, page: int) -> PageResult:
 def _record_numbered(record: PageRecord, page: int) -> PageRecord:
     if record.page == page:
         return record
-    fields = tuple(field if field.page is None else replace(field, page=page) for field in record.fields)
-    return replace(record, page=page, fields=fields)
+    fields, again = (
+        tuple(field if field.page is None else replace(field, page=page) for field in some)
+        for some in (record.fields, record.again)
+    )
+    return replace(record, page=page, fields=fields, again=again)
 
 
 def no_result(why: Failure) -> Retry | Quarantine:
@@ -262,17 +284,17 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     """The row of a page that was answered, with its record or with why the answer is none."""
     record, why = None, None
     count = len(page.tiles)
+    parsed = partial(parse.page_record, grid=page.grid, tiles=count, form=recipe.answer_form)
     try:
-        record = parse.page_record(
-            generation,
-            recipe.spec,
-            page.page,
-            page.codes,
-            grid=page.grid,
-            tiles=count,
-            form=recipe.answer_form,
+        record = parsed(generation, recipe.spec, page.page, page.codes, ink=page.ink)
+        record = replace(
+            record,
+            flags=page.flags,
+            text=page.text,
+            reader=page.reader,
+            quality=page.quality,
+            again=_looked_again(generation, parsed, recipe, page.page),
         )
-        record = replace(record, flags=page.flags, text=page.text, reader=page.reader, quality=page.quality)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         why = failure(error, page.page)
     return PageResult(
@@ -289,7 +311,20 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
         output=generation.text,
         attempts=generation.attempts,
         passes=generation.passes,
+        numerics=recipe.numerics,
     )
+
+
+def _looked_again(
+    generation: Generation, parsed: Callable[..., PageRecord], recipe: Recipe, page: int
+) -> tuple[Field, ...]:
+    """The fields of the second look; none where there was none, or where it says nothing of use."""
+    if generation.again is None:
+        return ()
+    try:
+        return parsed(generation.again, recipe.spec, page).fields
+    except Permanent:
+        return ()
 
 
 def failed_page(why: Failure, key: str) -> PageResult:
@@ -307,7 +342,8 @@ def outcome(pages: Sequence[PageResult], recipe: Recipe) -> Extraction | Failure
     if any(page.record is not None for page in pages):
         try:
             settings = recipe.settings
-            return merged(pages, recipe.spec, settings.review_below, settings.sources_of_authority)
+            authority = settings.sources_of_authority
+            return merged(pages, recipe.spec, settings.review_below, authority, recipe.trust)
         except Coded as error:
             return Failure.of(error)
     failures = [page.failure for page in pages if page.failure is not None]
@@ -321,15 +357,22 @@ def merged(
     spec: SchemaSpec,
     review_below: float,
     authority: Sequence[str] | None = None,
+    trust: InForce | None = None,
 ) -> Extraction:
-    """The document that its pages make, of which at least one was read."""
-    return merge.document(
+    """The document that its pages make, of which at least one was read, with its scores where `trust` has a
+    calibration.
+    """
+    made = merge.document(
         [page.record for page in pages if page.record is not None],
         spec,
         failed=[page.failure for page in pages if page.failure is not None],
         review_below=review_below,
         authority=authority,
     )
+    if trust is None:
+        return made
+    numerics = {page.numerics for page in pages if page.record is not None and page.numerics is not None}
+    return scored(made, trust, numerics)
 
 
 def failure(error: Exception, page: int | None = None) -> Failure:

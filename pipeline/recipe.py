@@ -17,6 +17,7 @@ from pipeline.settings import Settings
 from schemas.shape import Group, Node, Repeated
 
 if TYPE_CHECKING:
+    from pipeline.trust import InForce
     from schemas.registry import SchemaSpec
 
 
@@ -38,6 +39,8 @@ class Recipe:
     anchors: bytes = b""  # trusted issuers of signatures
     room: Room | None = None  # None: nothing is known of the context, and pages are cut as trained
     answer_form: Form = "objects"
+    numerics: str | None = None  # of the model, with what else confidences depend on
+    trust: InForce | None = None  # None: scores are not calibrated
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:
@@ -54,7 +57,19 @@ class Recipe:
             return cls(spec, settings, question, rules, 0, None, xml_key, anchors)
         key = keys.settings_key(settings, paths, question, rules, model, keys.installed(), spec.paper)
         max_tiles = settings.tiles.max_tiles or model.max_tiles
-        return cls(spec, settings, question, rules, max_tiles, key, xml_key, anchors, model.room, form)
+        return cls(
+            spec,
+            settings,
+            question,
+            rules,
+            max_tiles,
+            key,
+            xml_key,
+            anchors,
+            model.room,
+            form,
+            _numerics(settings, model),
+        )
 
     def tiling(self, pixels: Pixels) -> Tiling:
         """How a page, uint8 [height, width, 3], is cut."""
@@ -70,6 +85,12 @@ class Recipe:
     def failed_key(self, uri: str, page: int) -> str:
         """The key of a page of a file that could not be had: it names no result."""
         return keys.page_key(uri, page, self.xml_key)
+
+
+def _numerics(settings: Settings, model: ModelFacts) -> str:
+    """All that confidences depend on beside the weights."""
+    second = f"a second look below {settings.second_look:g}" if settings.second_look else "no second look"
+    return f"{second}; {model.numerics}"
 
 
 def needs_model(kind: Kind | None) -> bool:

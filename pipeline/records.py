@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -183,10 +184,26 @@ class PageImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Ink:
+    """Which pixels of a page made smaller hold print: `pipeline.ink`.
+
+    bits  uint8 [height, ⌈width / 8⌉], packed row by row, eight pixels to a byte
+    """
+
+    width: int
+    bits: Pixels
+
+    @property
+    def height(self) -> int:
+        return len(self.bits)
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedPage:
     """A page ready for the model: tiles uint8 [n, 448, 448, 3], thumbnail last when n > 1.
 
-    `grid` has the columns and rows of tiles that the page was really cut into.
+    `grid` has the columns and rows of tiles that the page was really cut into. `ink` stays until the answer
+    comes, when the pixels are gone; None where no boxes are wanted.
     """
 
     page: int
@@ -201,6 +218,7 @@ class PreparedPage:
     text: TextLayer | None = None
     reader: TextLayer | None = None
     quality: Quality | None = None
+    ink: Ink | None = None
 
     def __post_init__(self) -> None:
         cells = self.grid[0] * self.grid[1]
@@ -212,7 +230,8 @@ class PreparedPage:
 class Request:
     """One page for the engine. `question` is the user turn without the image; no grammar: free text.
 
-    `max_new_tokens` None: as many as all passes over the page come to.
+    `max_new_tokens` None: as many as all passes over the page come to. `second_look`: an answer with a value
+    less sure than this is given once more, from a picture that is moved (`vintern.second_look`); None: never.
     """
 
     id: str
@@ -220,6 +239,7 @@ class Request:
     question: str
     grammar: str | None
     max_new_tokens: int | None = None
+    second_look: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +254,7 @@ class Generation:
     place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
     seams        of a long table: how many tokens there were when each further pass over the page began
+    again        the answer of a second look, where there was one
     """
 
     request_id: str
@@ -249,6 +270,7 @@ class Generation:
     reason: Reason | None = None  # set when finish is "error"
     attempts: int = 1  # 2: the first try ended in a loop, and this is the try with a repetition penalty
     seams: tuple[int, ...] = ()
+    again: Generation | None = None
 
     @property
     def passes(self) -> int:
@@ -323,6 +345,8 @@ class PageRecord:
     text: TextLayer | None = None
     reader: TextLayer | None = None
     quality: Quality | None = None
+    again: tuple[Field, ...] = ()  # what a second look read; empty: there was none
+    read_on: date | None = None  # in Viet Nam; dates of the page are held against it
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +366,9 @@ class PageResult:
     output: str | None = None  # the model's text
     attempts: int = 1
     passes: int = 1  # over the page; more than one where a table did not fit beside it
+    numerics: str | None = (
+        None  # of the model that read it (`ModelFacts`); None: none did, or it is not known
+    )
 
 
 Verdict = Literal["agrees", "differs", "silent", "offers"]
@@ -392,7 +419,8 @@ class Extraction:
     """A document's result. `record` is the schema's shape with normalised JSON-ready values.
 
     `score` is the calibrated probability that every value is right, None where nothing was calibrated, by the
-    calibration of that id in the store; `tier` that of the worst page.
+    calibration of that id in the store; `tier` that of the worst page. `read_on` is the day, in Viet Nam,
+    that its dates were held against.
     """
 
     state: Literal["done", "review", "partial"]
@@ -404,3 +432,4 @@ class Extraction:
     score: float | None = None
     tier: Tier | None = None
     calibration: int | None = None
+    read_on: date | None = None

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 from PIL import Image
 
-from pipeline import sources, tiles
+from pipeline import ink, sources, tiles
 from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded
 from pipeline.filetype import sniff
@@ -37,6 +38,7 @@ from pipeline.records import (
 )
 from pipeline.render import Renderer
 from pipeline.sources import SizeLimits
+from schemas import reading_day
 
 Generate = Callable[[Iterable[Request]], Iterator[Generation]]
 
@@ -76,12 +78,15 @@ def document(
     *,
     renderer: Renderer | None = None,
     last_try: bool = True,
+    today: date | None = None,
 ) -> DocumentResult:
     """Read one document, of one file or of several `parts`. `known` holds finished pages by key: they are not
     read again.
 
     `renderer` is the caller's own, for one document after the other. Before the `last_try` no page is given
     up that another try may read.
+
+    `today` is the day that pages keep as that of their reading; None: as the clock has it.
 
     What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
     or the engine raises, and ModelNeeded where the recipe was made without the model and this cannot be read
@@ -90,29 +95,62 @@ def document(
     settings = recipe.settings
     own = Renderer(settings.render, settings.second_reader) if renderer is None else nullcontext(renderer)
     with own as renderer:
-        files: list[tuple[Document | None, Part]] = []
+        files: list[_File] = []
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
-            files.append(_opened(ref, renderer, recipe, held))
-        reading = Reading(recipe, [part for _, part in files])
-        reading.known(known or {})
-        given = [source for source, _ in files]
-        for generation in generate(_requests(reading, renderer, given, recipe)):
-            reading.answered(generation)
+            files.append(_fetched(ref, renderer, recipe, held))
+        reading = _read(files, recipe, generate, renderer, known or {}, today)
     finished = reading.finished if parts or reading.parts[0].failure is None else ()
     return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
 
 
-def _opened(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> tuple[Document | None, Part]:
-    """One file of a document whose files before it have `held` bytes, and what is known of it."""
+def document_at_hand(
+    source: Document, recipe: Recipe, generate: Generate, renderer: Renderer
+) -> DocumentResult:
+    """As `document`, of one file whose bytes the caller has."""
+    reading = _read([_opened(source, 0, renderer, recipe)], recipe, generate, renderer, {})
+    finished = reading.finished if reading.parts[0].failure is None else ()
+    return DocumentResult(source.uri, reading.verdict(last_try=True), finished, reading.parts)
+
+
+_File = tuple[Document | None, Part]  # with its bytes where they could be had, and what is known of it
+
+
+def _read(
+    files: Sequence[_File],
+    recipe: Recipe,
+    generate: Generate,
+    renderer: Renderer,
+    known: Mapping[str, PageResult],
+    today: date | None = None,
+) -> Reading:
+    """Every page of the files has its result."""
+    today = today or reading_day.of(datetime.now(UTC))
+    reading = Reading(recipe, [part for _, part in files], today=today)
+    reading.known(known)
+    given = [source for source, _ in files]
+    for generation in generate(_requests(reading, renderer, given, recipe)):
+        reading.answered(generation)
+    return reading
+
+
+def _fetched(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> _File:
+    """One file of a document whose files before it have `held` bytes."""
     known = Part(ref.uri, None, ref.etag, ref.size, failure=ref.failure)
-    source: Document | None = None
     if ref.failure is not None:
         return None, known
     try:
         source = sources.fetch(ref.uri, recipe.settings.source, ref.etag)
-        known = Part(ref.uri, source.sha256, source.etag, len(source.data), kind=sniff(source.data))
-        within(recipe, ref.uri, held, len(source.data))
+    except Coded as error:
+        return None, replace(known, failure=Failure.of(error))
+    return _opened(source, held, renderer, recipe)
+
+
+def _opened(source: Document, held: int, renderer: Renderer, recipe: Recipe) -> _File:
+    """The same of its bytes."""
+    known = Part(source.uri, source.sha256, source.etag, len(source.data), kind=sniff(source.data))
+    try:
+        within(recipe, source.uri, held, len(source.data))
         if known.kind is not None:
             recipe.page_key(source.sha256, 1, known.kind)  # raises ModelNeeded before it is opened
         return source, replace(known, pages=renderer.page_count(source))
@@ -171,6 +209,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         measured = measure(image.pixels, recipe.spec.paper)
         grid = recipe.tiling(image.pixels).grid
         cut = tiles.cut(Image.fromarray(image.pixels), grid)
+        marks = ink.find(image.pixels) if recipe.settings.engine.place else None
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, image.page)
     return PreparedPage(
@@ -186,12 +225,16 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         text=image.text,
         reader=image.reader,
         quality=measured,
+        ink=marks,
     )
 
 
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
     """What the engine is asked about one page, under the id that its answer will bear."""
-    return Request(id, page.tiles, recipe.question, recipe.grammar, recipe.settings.engine.max_new_tokens)
+    longest = recipe.settings.engine.max_new_tokens
+    return Request(
+        id, page.tiles, recipe.question, recipe.grammar, longest, recipe.settings.second_look or None
+    )
 
 
 def without_tiles(page: PreparedPage) -> PreparedPage:

@@ -90,7 +90,11 @@ class EngineSettings(Section):
         "auto", description="computed in, whatever the weights are stored in"
     )
     device: str = "auto"
-    max_batch: int = Field(16, ge=1, description="requests decoded together")
+    max_batch: int | None = Field(
+        None,
+        ge=1,
+        description="requests decoded together; None: on a GPU up to 256, as its memory allows, else 16",
+    )
     kv_tokens: int | None = Field(
         None, ge=256, description="size of the KV cache in tokens; None: from free memory"
     )
@@ -103,9 +107,16 @@ class EngineSettings(Section):
     max_passes: int = Field(
         64, ge=1, description="over one page, where a table does not fit beside it in the context"
     )
-    max_waiting: int = Field(32, ge=1, description="requests accepted but not yet running")
+    max_waiting: int | None = Field(
+        None,
+        ge=1,
+        description="requests accepted but not yet running; None: half as many as are decoded together, at "
+        "least 32",
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of a replica; None: cores / replicas")
-    place: bool = Field(False, description="keep where on the page each token looked")
+    place: bool = Field(
+        True, description="keep where on the page each token looked: the boxes of values are made of it"
+    )
     retry_penalty: float = Field(
         1.2,
         ge=1.0,
@@ -117,8 +128,9 @@ class EngineSettings(Section):
         True,
         description="CPU: our own, compiled at the first start (a second), where the processor suits them",
     )
-    warmup: Literal["none", "graphs", "compile"] = Field(
-        "none", description="GPU: record CUDA graphs (seconds) or also compile (minutes) at start"
+    warmup: Literal["auto", "none", "graphs", "compile"] = Field(
+        "auto",
+        description="GPU: record CUDA graphs (seconds; what auto means) or also compile (minutes) at start",
     )
 
 
@@ -132,9 +144,25 @@ class SecondReaderSettings(Section):
 
 
 class LaneSettings(Section):
-    readers: int = Field(1, ge=1, description="reader processes beside each replica")
-    pages_in_flight: int = Field(64, ge=1, description="prepared pages a lane may hold")
-    bytes_in_flight: int = Field(512 * 2**20, ge=1)
+    readers: int | None = Field(
+        None,
+        ge=1,
+        description="reader processes beside each replica; None: on a GPU one for each core of its share but "
+        "one, at most 8, else 1",
+    )
+    label_selector: dict[str, str] = Field(
+        {},
+        description="labels of the Ray nodes that lanes may stand on, as Ray's label selectors are written: "
+        '"ray.io/accelerator-type" = "L4", "ray.io/market-type" = "spot"',
+    )
+    pages_in_flight: int | None = Field(
+        None, ge=1, description="prepared pages a lane may hold; None: on a GPU 384, else 64"
+    )
+    bytes_in_flight: int | None = Field(
+        None,
+        ge=1,
+        description="half of documents, half of pages; None: on a GPU as its pages need, else 512 MiB",
+    )
     lease_seconds: float = Field(120.0, gt=0)
     grace_seconds: float = Field(20.0, gt=0, description="time to finish or give back after SIGTERM")
     attempts: int = Field(3, ge=1, description="tries of a document before it is quarantined")
@@ -180,6 +208,20 @@ class Settings(BaseSettings):
         le=1,
         description="a field less sure than this sends its document to review (uncalibrated); "
         "`vinbatch judge` applies another one to a job that has been read",
+    )
+    second_look: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="a page with a value less sure than this is read once more, moved by some pixels: "
+        "whether both agree tells much; 0: none is",
+    )
+    accept_at: float = Field(
+        0.99,
+        gt=0.5,
+        lt=1,
+        description="where scores are calibrated: the share of right values that is promised of documents "
+        "that pass without a person; `vinbatch accept` promises another one for what has been read",
     )
     trust_anchors: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         None,
@@ -230,7 +272,7 @@ def _complaint(error: ErrorDetails) -> str:
     where = f"{'.'.join(path)}{_origin(path)}"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']} (got {error['input']!r})"
-    keys = list(_keys(Settings))
+    keys = list(names())
     near = [key for key in keys if key.rpartition(".")[2] == path[-1]]  # right, but for its section
     near = near or get_close_matches(".".join(path), keys, n=1)
     return f"{where}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
@@ -247,9 +289,9 @@ def _origin(path: tuple[str, ...]) -> str:
     return f" (in {_FILE})" if section is not None else ""
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
     """Every setting, sections included: "render", "render.dpi" …"""
     for name, field in model.model_fields.items():
         yield prefix + name
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{prefix}{name}.")
+            yield from names(field.annotation, f"{prefix}{name}.")

@@ -23,7 +23,11 @@ Severity = Literal["info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome of one rule over a record: a code, a sentence, and the figures it compared."""
+    """The outcome of one rule over a record: a code, a sentence, and the figures it compared.
+
+    `suspects` are those of `fields` that one change each would mend, where that is known: a failed check
+    speaks against them alone. None: it speaks against all of `fields`.
+    """
 
     code: str
     passed: bool
@@ -32,6 +36,12 @@ class CheckResult:
     fields: tuple[str, ...] = ()  # paths that it looked at
     expected: str | None = None
     found: str | None = None
+    suspects: tuple[str, ...] | None = None  # paths
+
+    @property
+    def accused(self) -> tuple[str, ...]:
+        """The paths that the check, where it failed, speaks against."""
+        return self.fields if self.suspects is None else self.suspects
 
 
 Rule = Callable[[Any], Iterable[CheckResult]]  # from an instance of the schema

@@ -14,11 +14,12 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from schemas import law, mrz, qr
+from schemas import card_forms, law, mrz, qr, reading_day
 from schemas.checks import CheckResult, Rule
 from schemas.dates import UNLIMITED
 from schemas.evidence import Claim, Evidence
 from schemas.fields import ExpiryDate, LongText, Mrz, NationalId, PersonName, Text, VnDate
+from schemas.required import Either, Where
 
 # The 63 provinces of the numbering, which was not changed when they became 34. Persons born abroad carry the
 # code of a country instead, so another code is unusual, not wrong.
@@ -30,6 +31,7 @@ PROVINCES = frozenset(
     """.split()  # noqa: SIM905  (63 quoted words read worse)
 )
 MILESTONES = (14, 25, 40, 60)  # ages at which a card is renewed
+_OLDEST = 120  # years
 _EARLY = 2  # a card issued so many years before a milestone lasts to the next one
 
 
@@ -88,6 +90,32 @@ def expiry(card: IdCard) -> Iterator[CheckResult]:
     yield CheckResult("expiry", card.expiry in possible, "warning", message, fields, expected, found)
 
 
+def issue(card: IdCard) -> Iterator[CheckResult]:
+    """Until the law of 2024 nobody had a card before the birthday at 14."""
+    born, issued = card.date_of_birth, card.issue_date
+    if born is None or issued is None or issued < born:
+        return
+    youngest = min(_birthdays(born, MILESTONES[0]))
+    passed = issued >= youngest or card_forms.for_children(issued)
+    message = f"the card was issued on {issued}, and its holder became {MILESTONES[0]} on {youngest}"
+    fields = ("date_of_birth", "issue_date")
+    yield CheckResult("issue_age", passed, "error", message, fields, f">= {youngest}", str(issued))
+
+
+def days(card: IdCard) -> Iterator[CheckResult]:
+    """Birth and issue are past, nobody is older than people become, and an expired card is said to be one."""
+    yield from reading_day.future(date_of_birth=card.date_of_birth, issue_date=card.issue_date)
+    read, born = reading_day.known(), card.date_of_birth
+    if read is None:
+        return
+    if born is not None and read.year - born.year > _OLDEST:
+        message = f"born on {born}, the holder is {read.year - born.year} years old"
+        yield CheckResult("age", False, "error", message, ("date_of_birth",), f"at most {_OLDEST}", str(born))
+    if card.expiry is not None and card.expiry < read:
+        message = f"the card's last day, {card.expiry}, is before the day of reading, {read}"
+        yield CheckResult("expired", False, "info", message, ("expiry",), None, str(card.expiry))
+
+
 def expiries(born: date, issued: date | None) -> set[date]:
     """The days to which a card may last: one (more if born on 29 February), all if the issue is unknown."""
     if issued is None:
@@ -118,6 +146,36 @@ def code_says(card: IdCard, text: str) -> Iterator[Claim | CheckResult]:
             yield replace(check, code="qr_expiry", fields=("date_of_birth", "expiry"))
 
 
+def _mends(card: IdCard, check: CheckResult) -> Iterator[tuple[str, object]]:
+    """The other sex, and the days to which a card lasts."""
+    if check.code == "number_sex":
+        yield "sex", check.expected
+    elif check.code == "expiry" and card.date_of_birth is not None:
+        yield from (("expiry", day) for day in expiries(card.date_of_birth, card.issue_date))
+
+
+_BACK_OF_2024 = "the back of a card of 2024"
+REQUIRED = (
+    Where(card_forms.has_front, "the front of a card", "number", "full_name", "date_of_birth"),
+    Where(card_forms.is_front_of_12, "the front of a card", "sex", "nationality"),
+    Where(
+        card_forms.is_front_of_2021,
+        "the front of a card of 2021",
+        "place_of_origin",
+        "place_of_residence",
+        "expiry",
+    ),
+    # The zone has number and name too: a back alone is whole with it.
+    Where(
+        card_forms.is_back_alone, "the back of a card", Either("number", "mrz"), Either("full_name", "mrz")
+    ),
+    Where(card_forms.has_back, "the back of a card", "issue_date"),
+    Where(card_forms.is_back_with_chip, "the back of a card with a chip", "mrz"),
+    Where(card_forms.is_back_of_2021, "the back of a card of 2021", "personal_identification"),
+    Where(card_forms.is_back_of_2024, _BACK_OF_2024, "expiry"),
+)
+
+
 class IdCard(BaseModel):
     """Thẻ căn cước, căn cước công dân hoặc chứng minh nhân dân"""
 
@@ -125,10 +183,16 @@ class IdCard(BaseModel):
         number,
         date_order,
         expiry,
+        issue,
+        days,
+        card_forms.form_date,
     )
+    equations: ClassVar[tuple[Rule, ...]] = (number, date_order, expiry, issue, card_forms.form_date)
+    mends: ClassVar = _mends
+    proofs: ClassVar = ("number_birth_year", "number_sex", "mrz_check_digits")
     evidence: ClassVar[tuple[Evidence, ...]] = (Evidence("qr", code_says), mrz.EVIDENCE)
     identified_by: ClassVar = ("number", "full_name", "date_of_birth", "mrz")
-    required: ClassVar = ("number", "full_name")
+    required: ClassVar = (*REQUIRED, Where(card_forms.is_back_of_2024, _BACK_OF_2024, "place_of_residence"))
     paper: ClassVar = "card"
 
     number: NationalId | None = Field(None, title="Số")
@@ -146,6 +210,11 @@ class IdCard(BaseModel):
 
 class IdCard2(IdCard):
     """Thẻ căn cước, căn cước công dân hoặc chứng minh nhân dân"""
+
+    required: ClassVar = (
+        *REQUIRED,
+        Where(card_forms.is_back_of_2024, _BACK_OF_2024, Either("place_of_residence", "place_of_abode")),
+    )
 
     # On the back of the 2024 form; the place of residence there is that of the 2021 form under another name.
     place_of_abode: Text | None = Field(None, title="Nơi cư trú")

@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from schemas import checks, currencies, invoice_qr, law, sums
+from schemas import checks, columns, currencies, invoice_qr, law, reading_day, sums
 from schemas import numbering as numbers
 from schemas import vat as rates
 from schemas.checks import CheckResult, Rule, equal, figure
@@ -45,9 +45,10 @@ from schemas.fields import (
     VnDate,
 )
 from schemas.in_xml import InXml, Part
+from schemas.invoice_bears import EXPECTED, REQUIRED_OF_LINE, adjusts
 from schemas.sums import Span
 from schemas.text import unaccented
-from schemas.words import from_words
+from schemas.words import from_words, to_words
 
 
 def _data(*paths: str, **how: Any) -> InXml:
@@ -89,16 +90,31 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
     anew = all(now in (1, before + 1) for before, now in pairwise((0, *numbers)))
     places = [place for place, line in enumerate(invoice.lines, 1) if line.no is not None]
     passed = numbers in (expected, places) or (anew and _balanced(invoice))
+    paths = tuple(f"lines[{place - 1}].no" for place in places)
+    astray = tuple(path for path, found, due in zip(paths, numbers, expected, strict=True) if found != due)
     sequence = "run without a gap" if passed else "do not run 1, 2, 3 …: a line may be missing or doubled"
     yield CheckResult(
         "line_numbers",
         passed,
         "warning",
         f"the line numbers {sequence}",
-        tuple(f"lines[{i}].no" for i, line in enumerate(invoice.lines) if line.no is not None),
+        paths,
         f"1 to {len(numbers)}",
         ", ".join(map(str, numbers)),
+        None if passed else astray if len(astray) == 1 else ("lines",),
     )
+
+
+def gaps(invoice: Invoice) -> Iterator[CheckResult]:
+    """Each line has what the rest of the table has."""
+    yield from columns.gaps(invoice.lines)
+    if invoice.vat_rate is None:
+        yield from columns.rates(invoice.lines)
+
+
+def days(invoice: Invoice) -> Iterator[CheckResult]:
+    """The day of issue had come when the invoice was read."""
+    yield from reading_day.future(issue_date=invoice.issue_date)
 
 
 def line_amounts(invoice: Invoice) -> Iterator[CheckResult]:
@@ -363,12 +379,6 @@ def _nets(invoice: Invoice, printed: Decimal) -> Iterator[Span]:
     yield from sums.unrounded(invoice.lines, printed, unit)
 
 
-def _adjusts(invoice: Invoice) -> bool:
-    """Whether the invoice says that it corrects an earlier one."""
-    said = (invoice.related_invoice, *(line.name for line in invoice.lines))
-    return any("dieu chinh" in unaccented(text).casefold() for text in said if text)
-
-
 def _balanced(invoice: Invoice) -> bool:
     """Whether the amounts, as printed or with a discount's sign, add up to the net, or else to the total."""
     targets = {invoice.net} if invoice.net is not None else {invoice.total}
@@ -481,7 +491,7 @@ def _tax_of_lines(invoice: Invoice) -> Iterator[Span]:
     amounts = [line.amount for line in invoice.lines if line.amount is not None]
     if amounts and max(amounts) <= 0:  # an issuer may write the rate, and no tax
         yield Span.of(Decimal(0))
-    if invoice.vat is not None and not any(amounts) and not invoice.net and _adjusts(invoice):
+    if invoice.vat is not None and not any(amounts) and not invoice.net and adjusts(invoice):
         yield Span.of(invoice.vat)  # the rate alone was wrong
 
 
@@ -507,10 +517,22 @@ def _vat_by_rate(invoice: Invoice, printed: Decimal) -> Iterator[CheckResult]:
         yield from _summed("vat", ("by_rate", "vat"), [Span.of(made)], printed, what)
 
 
+def _mends(invoice: Invoice, check: CheckResult) -> Iterator[tuple[str, str]]:
+    """Another rate, and the words that the digits say."""
+    if check.code in ("vat", "vat_rate"):
+        for path in check.fields:
+            if path.rpartition(".")[2] in ("vat_rate", "rate"):
+                yield from ((path, period.rate) for period in law.in_force().vat_rates)
+    total = invoice.total
+    if check.code == "total_in_words" and total is not None and total == total.to_integral_value():
+        yield "total_in_words", to_words(int(total))
+
+
 class InvoiceLine(BaseModel):
     """Một dòng hàng hóa, dịch vụ"""
 
     product: ClassVar = ("quantity", "unit_price", "amount")
+    required: ClassVar = REQUIRED_OF_LINE
 
     no: Annotated[LineNumber | None, InXml("STT")] = Field(None, title="STT")
     name: Annotated[Text | None, InXml("THHDVu")] = Field(None, title="Tên hàng hóa, dịch vụ")
@@ -549,6 +571,8 @@ class Invoice(BaseModel):
 
     checks: ClassVar[tuple[Rule, ...]] = (
         line_numbers,
+        gaps,
+        days,
         line_amounts,
         net,
         vat,
@@ -559,6 +583,12 @@ class Invoice(BaseModel):
         numbering,
         vat_rates,
     )
+    equations: ClassVar[tuple[Rule, ...]] = (
+        line_numbers, line_amounts, net, vat, total, total_in_words, numbering, vat_rates
+    )  # fmt: skip
+    mends: ClassVar = _mends
+    # Not numbering: a series says the year of a date, and nothing of its day or of the number.
+    proofs: ClassVar = ("line_amount", "net", "vat", "total", "total_in_words", "line_numbers", "tax_code")
     # Not the series: it is printed with the form's digit or without.
     identified_by: ClassVar = ("number", "seller_tax_code", "issue_date", "buyer_tax_code", "total")
     sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
@@ -566,6 +596,7 @@ class Invoice(BaseModel):
     required: ClassVar = (
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
     )  # fmt: skip
+    expected: ClassVar = EXPECTED
 
     form_no: Annotated[FormNumber | None, _data("TTChung/KHMSHDon")] = Field(None, title="Mẫu số")
     series: Annotated[Series | None, _data("TTChung/KHHDon")] = Field(None, title="Ký hiệu")

@@ -55,6 +55,10 @@ class RatePeriod(Period):
         return fields.vat_rate(rate)
 
 
+class FormPeriod(Period):
+    form: str = Field(description='a form of card, by the year of its circular, like "2021"')
+
+
 class CashLimit(Period):
     amount: int = Field(gt=0, description="đồng with VAT: so much or more must not be paid in cash")
 
@@ -68,6 +72,7 @@ class Law(BaseModel):
     old_invoice_forms: tuple[Period, ...] = ()
     personal_tax_codes: tuple[Period, ...] = ()
     nine_digit_cards: tuple[Period, ...] = ()
+    card_forms: tuple[FormPeriod, ...] = ()
     cash_limits: tuple[CashLimit, ...] = ()
 
     def extended(self, by: Law) -> Law:
@@ -77,6 +82,7 @@ class Law(BaseModel):
             old_invoice_forms=_joined(self.old_invoice_forms, by.old_invoice_forms),
             personal_tax_codes=_joined(self.personal_tax_codes, by.personal_tax_codes),
             nine_digit_cards=_joined(self.nine_digit_cards, by.nine_digit_cards),
+            card_forms=_joined(self.card_forms, by.card_forms),
             cash_limits=_joined(self.cash_limits, by.cash_limits),
         )
 
@@ -111,6 +117,11 @@ def applied(law: Law) -> Iterator[None]:
 
 
 def _joined(ours: tuple[_Kind, ...], theirs: tuple[_Kind, ...]) -> tuple[_Kind, ...]:
-    replaced = {(getattr(period, "rate", None), period.begin) for period in theirs}
-    kept = tuple(p for p in ours if (getattr(p, "rate", None), p.begin) not in replaced)
+    replaced = {(_of(period), period.begin) for period in theirs}
+    kept = tuple(period for period in ours if (_of(period), period.begin) not in replaced)
     return kept + theirs
+
+
+def _of(period: Period) -> str | None:
+    """What a period is one of, where there are several side by side."""
+    return getattr(period, "rate", None) or getattr(period, "form", None)

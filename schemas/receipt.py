@@ -10,10 +10,13 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from schemas import checks as compare
-from schemas import sums
+from schemas import columns, reading_day, sums
 from schemas.checks import CheckResult, Rule
 from schemas.fields import Code, Money, Quantity, TaxCode, Text, TillDate, UnitPrice
+from schemas.required import Where
 
+_FORMAL = ("tax_code", "address", "number")
+_KEPT = 10  # years for which papers of accounting are kept (Law 88/2015/QH13 and Decree 174/2016/NĐ-CP)
 _NOTES = (500, 1000)  # đồng, the smallest that change is given in
 
 
@@ -21,6 +24,7 @@ class ReceiptLine(BaseModel):
     """Một dòng hàng"""
 
     product: ClassVar = ("quantity", "unit_price", "amount")
+    required: ClassVar = ("name", Where(lambda line: not sums.is_note(line), "a line of wares", "amount"))
 
     name: Text | None = Field(None, title="Tên hàng")
     quantity: Quantity | None = Field(None, title="SL")
@@ -71,6 +75,17 @@ def change(receipt: Receipt) -> Iterator[CheckResult]:
     )
 
 
+def notes(receipt: Receipt) -> Iterator[CheckResult]:
+    """Who gets change paid in notes, and there are none below 500 đồng in use."""
+    if receipt.paid is None or not receipt.change or receipt.paid == receipt.total:
+        return
+    if receipt.paid < _NOTES[0]:
+        return  # not in đồng
+    passed = receipt.paid % _NOTES[0] == 0
+    message = f"{compare.figure(receipt.paid)} can {'' if passed else 'not '}be paid in notes"
+    yield CheckResult("notes", passed, "warning", message, ("paid",), f"a multiple of {_NOTES[0]}")
+
+
 def _adds_up(receipt: Receipt) -> bool:
     return any(sum(amounts) == receipt.total for amounts in sums.charged(receipt.lines))
 
@@ -94,7 +109,16 @@ def _paid_in_cash(exact: Decimal) -> Iterator[sums.Span]:
     yield sums.rounded(exact, Decimal(1))
     for note in _NOTES if exact % _NOTES[0] else ():
         below = exact // note * note
-        yield from (sums.Span.of(near) for near in (below, below + note))
+        yield from (sums.Span(near, exact, near) for near in (below, below + note))
+
+
+def _is_formal(receipt: Receipt) -> bool:
+    """A till that prints one of them prints them all, as a rule; a stall has none of them."""
+    return sum(getattr(receipt, name) is not None for name in _FORMAL) > 1
+
+
+def _is_overpaid(receipt: Receipt) -> bool:
+    return receipt.paid is not None and receipt.total is not None and receipt.paid > receipt.total
 
 
 def tax_code(receipt: Receipt) -> Iterator[CheckResult]:
@@ -102,13 +126,35 @@ def tax_code(receipt: Receipt) -> Iterator[CheckResult]:
     yield from compare.tax_code("tax_code", receipt.tax_code)
 
 
+def gaps(receipt: Receipt) -> Iterator[CheckResult]:
+    """Each line has what the rest of the table has."""
+    yield from columns.gaps(receipt.lines, single=True)
+
+
+def days(receipt: Receipt) -> Iterator[CheckResult]:
+    """The day had come when the receipt was read, and is not so long ago that no till printed it."""
+    yield from reading_day.future(date=receipt.date)
+    read, day = reading_day.known(), receipt.date
+    if read is not None and day is not None and day.year < read.year - _KEPT:
+        message = f"the receipt is of {day}, {read.year - day.year} years before it was read"
+        yield CheckResult("date_old", False, "warning", message, ("date",), f"at most {_KEPT}", str(day))
+
+
 class Receipt(BaseModel):
     """Phiếu thanh toán của cửa hàng"""
 
-    checks: ClassVar[tuple[Rule, ...]] = (line_amounts, total, change, tax_code)
+    checks: ClassVar[tuple[Rule, ...]] = (line_amounts, gaps, total, change, notes, tax_code, days)
+    equations: ClassVar[tuple[Rule, ...]] = (line_amounts, total, change, notes)
+    proofs: ClassVar = ("line_amount", "total", "change", "tax_code")
 
     identified_by: ClassVar = ("number", "date", "store", "total")
     required: ClassVar = ("date", "lines", "total")
+    expected: ClassVar = (
+        "store",
+        Where(_is_formal, "a till's receipt with the like", *_FORMAL),
+        Where(lambda receipt: receipt.change is not None, "a receipt that says the change", "paid"),
+        Where(_is_overpaid, "a receipt of what was paid in cash", "change"),
+    )  # fmt: skip
 
     store: Text | None = Field(None, title="Cửa hàng")
     tax_code: TaxCode | None = Field(None, title="MST")

@@ -6,7 +6,11 @@ A user's file needs no registration. Beside its fields a model may hold
     evidence: ClassVar = (Evidence(…),)      what its QR codes say of its fields, see schemas/evidence.py
     sources_of_authority: ClassVar = ("xml",)    whose value is chosen where it differs from what was read
     identified_by: ClassVar = ("number", "date")     two documents in one file differ in two of them at least
-    required: ClassVar = ("number",)         its fields without which a document is not done
+    required: ClassVar = ("number",)         its fields without which it is not whole, see schemas/required.py
+    expected: ClassVar = ("tax_code",)       its fields that it bears by law or custom
+    equations: ClassVar = (add_up,)          those of its checks by which wrong values are found out, see
+                                             schemas/suspects.py
+    proofs: ClassVar = ("add_up",)           codes of its checks that, passed, bear out what they look at
     version: ClassVar = 2                    1 if left out; the views are called delivery_note_v2
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
     unasked: ClassVar = ("rate",)            its fields that the model is not asked for
@@ -51,14 +55,39 @@ def resolve(name: str, law: Law | None = None) -> SchemaSpec:
     Raises SchemaError with one line that says what is wrong and what to do.
     """
     path, colon, model_name = name.rpartition(":")
-    spec = _from_file(path, model_name) if colon else _built_in(name)
-    return under(spec, law) if law is not None and law != Law() else spec
+    return under(_from_file(path, model_name) if colon else _built_in(name), law)
 
 
-def under(spec: SchemaSpec, law: Law) -> SchemaSpec:
+def of_model(model: type[BaseModel], law: Law | None = None) -> SchemaSpec:
+    """The schema that a pydantic model is, without a file. Raises SchemaError as `resolve` does."""
+    return under(_of_model(model, getattr(model, "__qualname__", repr(model))), law)
+
+
+def under(spec: SchemaSpec, law: Law | None) -> SchemaSpec:
     """The schema with this law added: its rules are others, and so is its hash."""
+    if law is None or law == Law():
+        return spec
     changed = hashlib.sha256(f"{spec.hash}\n{law.model_dump_json()}".encode()).hexdigest()
     return replace(spec, law=spec.law.extended(law), hash=changed)
+
+
+def _of_model(model: type[BaseModel], reference: str) -> SchemaSpec:
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise SchemaError(f"{reference} is no pydantic model; derive it from pydantic.BaseModel")
+    for name, versions in BUILT_IN.items():
+        for number, known in versions.items():
+            if known is model:
+                return _spec(f"{name}@{number}", name, number, model)
+    version = vars(model).get("version", 1) if "version" in model.__class_vars__ else 1
+    if not isinstance(version, int) or version < 1:
+        raise SchemaError(f"{reference}.version is {version!r}; it must be 1, 2, 3 …")
+    name = snake(model.__name__)
+    if version in BUILT_IN.get(name, ()):
+        raise SchemaError(
+            f"{reference} would be {name}@{version}, which is built in; "
+            f"rename the class, or give it `version: ClassVar = {max(BUILT_IN[name]) + 1}`"
+        )
+    return _spec(reference, name, version, model)
 
 
 def _built_in(name: str) -> SchemaSpec:
@@ -87,18 +116,7 @@ def _from_file(path: str, model_name: str) -> SchemaSpec:
             key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
         )
         raise SchemaError(f"{path} has no {model_name!r}; it has {', '.join(own) or 'nothing'}")
-    if not isinstance(model, type) or not issubclass(model, BaseModel):
-        raise SchemaError(f"{path}: {model_name} is no pydantic model; derive it from pydantic.BaseModel")
-    version = vars(model).get("version", 1) if "version" in model.__class_vars__ else 1
-    if not isinstance(version, int) or version < 1:
-        raise SchemaError(f"{path}: {model_name}.version is {version!r}; it must be 1, 2, 3 …")
-    name = snake(model_name)
-    if version in BUILT_IN.get(name, ()):
-        raise SchemaError(
-            f"{path}: {model_name} would be {name}@{version}, which is built in; "
-            f"rename the class, or give it `version: ClassVar = {max(BUILT_IN[name]) + 1}`"
-        )
-    return _spec(f"{path}:{model_name}", name, version, model)
+    return _of_model(model, f"{path}:{model_name}")
 
 
 def _load(file: Path) -> ModuleType:
@@ -129,7 +147,7 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
             raise SchemaError(f"{reference}: {rule!r} among its checks is no function")
     _look_at_evidence(reference, model, shape)
     for inner in required.models(model):
-        required.names(inner)  # raises SchemaError
+        required.look_at(inner)  # raises SchemaError
     for field in class_var(model, "identified_by"):
         if field not in model.model_fields:
             raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")

@@ -1,4 +1,11 @@
-"""The fields without which a document is not whole, as a schema names them: `required = ("number", "total")`.
+"""The fields without which a document is not whole, as a schema names them.
+
+    required: ClassVar = ("number", Either("date_of_birth", "mrz"), Where(is_front, "a front", "sex"))
+    expected: ClassVar = ("tax_code",)
+
+`required` has what no such paper lacks. `expected` has what it bears by law or custom: where that is absent
+it may really not be there, and the failed check is a warning. Both take names, at least one of several
+(`Either`), and what holds for some papers alone, like one side of a card (`Where`).
 
 A field that pydantic requires has no default and must be in every record. These may be absent from a record,
 as they may be from paper; then the document goes to a person.
@@ -6,27 +13,52 @@ as they may be from paper; then the document goes to a person.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.checks import CheckResult
+from schemas.checks import CheckResult, Severity
 from schemas.shape import SchemaError
-from schemas.typed import typed
+from schemas.typed import instance, typed
+
+SEVERITY: Mapping[str, Severity] = {"required": "error", "expected": "warning"}  # by the name of the tuple
 
 
-def names(model: type[BaseModel]) -> tuple[str, ...]:
-    """The model's own required fields. Raises SchemaError for a name that is no field of it."""
-    if "required" not in model.__class_vars__:
-        return ()
-    declared = model.required  # type: ignore[attr-defined]
-    if isinstance(declared, str):
-        raise SchemaError(f'{model.__name__}.required: {declared!r} is no tuple; write ("{declared}",)')
-    for name in declared:
-        if name not in model.model_fields:
-            raise SchemaError(f"{model.__name__}.required: it has no field {name!r}")
-    return tuple(declared)
+class Either:
+    """At least one of these fields."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
+class Where:
+    """These fields, where `holds` says of the record, an instance of its model, that it is such a paper.
+
+    `paper` says in a sentence what it is: "the front of a card".
+    """
+
+    def __init__(self, holds: Callable[[Any], bool], paper: str, *wanted: str | Either) -> None:
+        self.holds, self.paper, self.wanted = holds, paper, wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Fields of which one at least must hold something, on a paper of this kind, "" where it is any."""
+
+    names: tuple[str, ...]
+    paper: str = ""
+
+
+def look_at(model: type[BaseModel]) -> None:
+    """Raises SchemaError for a name in the model's own tuples that is no field of it."""
+    for kind in SEVERITY:
+        for item in _declared(model, kind):
+            for one in item.wanted if isinstance(item, Where) else (item,):
+                for name in one.names if isinstance(one, Either) else (one,):
+                    if name not in model.model_fields:
+                        raise SchemaError(f"{model.__name__}.{kind}: it has no field {name!r}")
 
 
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -36,27 +68,86 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from models(kind)
 
 
+def wanted(model: type[BaseModel], record: Mapping[str, Any], kind: str = "required") -> Iterator[Wanted]:
+    """What this record of the model must hold, without the records in it."""
+    subject: BaseModel | None = None
+    for item in _declared(model, kind):
+        if isinstance(item, Where):
+            subject = subject or instance(model, record)
+            if item.holds(subject):
+                yield from (Wanted(_names(one), item.paper) for one in item.wanted)
+        else:
+            yield Wanted(_names(item))
+
+
 def missing(model: type[BaseModel], record: Mapping[str, Any], path: str = "") -> Iterator[CheckResult]:
-    """A failed check for each required field of the record that holds nothing, at any depth.
+    """A failed check for each required or expected field of the record that holds nothing, at any depth.
 
     A nested record or a line of which nothing was read is not looked into.
     """
-    for name in names(model):
-        if _empty(record.get(name)):
-            here = f"{path}{name}"
-            yield CheckResult(
-                "required", False, "error", f"{here}: the schema requires it, and no page shows it", (here,)
-            )
-    for name, kind in _nested(model):
-        value = record.get(name)
-        inner = (
-            [(f"{path}{name}[{i}].", item) for i, item in enumerate(value)]
-            if isinstance(value, list)
-            else [(f"{path}{name}.", value)]
-        )
-        for here, item in inner:
+    for kind, severity in SEVERITY.items():
+        for one in wanted(model, record, kind):
+            if all(_empty(record.get(name)) for name in one.names):
+                fields = tuple(f"{path}{name}" for name in one.names)
+                said = f"{one.paper or 'such a paper'} bears it, and no page shows it"
+                if kind == "required" and not one.paper:
+                    said = "the schema requires it, and no page shows it"
+                yield CheckResult(kind, False, severity, f"{' or '.join(fields)}: {said}", fields)
+    for name, inner in _nested(model):
+        for here, item in _below(record.get(name), f"{path}{name}"):
             if isinstance(item, Mapping) and not _empty(item):
-                yield from missing(kind, item, here)
+                yield from missing(inner, item, here)
+
+
+def count(model: type[BaseModel], record: Mapping[str, Any]) -> tuple[int, int]:
+    """How many of its own required and expected fields the record holds, and how many it must."""
+    every = [one for kind in SEVERITY for one in wanted(model, record, kind)]
+    held = sum(any(not _empty(record.get(name)) for name in one.names) for one in every)
+    return held, len(every)
+
+
+def elsewhere(model: type[BaseModel], record: Mapping[str, Any]) -> frozenset[str]:
+    """The model's own fields that hold nothing and that only papers of another kind must hold.
+
+    So is a field that may be replaced by another one that is there.
+    """
+    conditional: set[str] = set()
+    here: set[str] = set()
+    subject = instance(model, record)
+    for kind in SEVERITY:
+        for item in _declared(model, kind):
+            if not isinstance(item, Where):
+                here.update(_names(item))
+                continue
+            conditional.update(name for one in item.wanted for name in _names(one))
+            if item.holds(subject):
+                here.update(name for one in item.wanted if not _replaced(one, record) for name in _names(one))
+    return frozenset(name for name in conditional - here if _empty(record.get(name)))
+
+
+def _replaced(item: str | Either, record: Mapping[str, Any]) -> bool:
+    return isinstance(item, Either) and any(not _empty(record.get(name)) for name in item.names)
+
+
+def _declared(model: type[BaseModel], kind: str) -> tuple[str | Either | Where, ...]:
+    if kind not in model.__class_vars__:
+        return ()
+    declared = getattr(model, kind)
+    if isinstance(declared, str):
+        raise SchemaError(f'{model.__name__}.{kind}: {declared!r} is no tuple; write ("{declared}",)')
+    return tuple(declared)
+
+
+def _names(item: str | Either) -> tuple[str, ...]:
+    return item.names if isinstance(item, Either) else (item,)
+
+
+def _below(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The records in a field, each with what its paths begin with."""
+    if isinstance(value, list):
+        yield from ((f"{path}[{i}].", item) for i, item in enumerate(value))
+    else:
+        yield f"{path}.", value
 
 
 def _empty(value: Any) -> bool:

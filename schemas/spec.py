@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from schemas import required
+from schemas import reading_day, required
 from schemas.checks import CheckResult, Rule, guarded
 from schemas.evidence import Claim, Evidence
 from schemas.law import Law, applied, built_in
 from schemas.settle import Settled, settle
 from schemas.shape import Group
-from schemas.typed import Typed, typed
+from schemas.suspects import pointed
+from schemas.typed import Typed, instance, typed
 
 Paper = Literal["card"]  # a kind of paper whose size and look are known
 
@@ -50,20 +52,32 @@ class SchemaSpec:
         """
         return list(guarded(_complaints, self.model, record))
 
-    def checks(self, record: Mapping[str, Any]) -> list[CheckResult]:
-        """All rules of the schema, its `checks`, over a record of normalised JSON-ready values."""
+    def checks(self, record: Mapping[str, Any], read_on: date | None = None) -> list[CheckResult]:
+        """All rules of the schema, its `checks`, over a record of normalised JSON-ready values.
+
+        `read_on` is the day on which it was read; None: rules about that day say nothing.
+        """
         rules: Sequence[Rule] = class_var(self.model, "checks")
         subject = instance(self.model, record)
-        with applied(self.law):
-            return [result for rule in rules for result in guarded(rule, subject)]
+        equations: Sequence[Rule] = class_var(self.model, "equations")
+        with applied(self.law), reading_day.being(read_on):
+            found = [result for rule in rules for result in guarded(rule, subject)]
+            if all(result.passed for result in found) or not equations:
+                return found
+            return pointed(subject, found, equations, getattr(self.model, "mends", None))
 
-    def run_checks(self, record: Mapping[str, Any]) -> tuple[CheckResult, ...]:
+    def run_checks(self, record: Mapping[str, Any], read_on: date | None = None) -> tuple[CheckResult, ...]:
         """Every check of the schema over a document's record of normalised, JSON-ready values.
 
         Nothing that a rule does stops the others: a rule that raises becomes a failed check that says so.
+        `read_on`: as in `checks`.
         """
-        absent = required.missing(self.model, record)
-        return (*self.validate(record), *absent, *self.checks(record))
+        return (*self.validate(record), *self.missing(record), *self.checks(record, read_on))
+
+    def missing(self, record: Mapping[str, Any]) -> list[CheckResult]:
+        """A failed check for each field that the schema requires or expects, and that holds nothing."""
+        with applied(self.law):
+            return list(guarded(required.missing, self.model, record))
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -81,6 +95,11 @@ class SchemaSpec:
         return class_var(self.model, "sources_of_authority")
 
     @property
+    def proofs(self) -> tuple[str, ...]:
+        """Codes of those of its checks that bear out the values they look at, where they pass."""
+        return class_var(self.model, "proofs")
+
+    @property
     def identified_by(self) -> tuple[str, ...]:
         """The fields by which a document is known: pages that differ in two of them are of two documents."""
         return class_var(self.model, "identified_by")
@@ -94,21 +113,6 @@ class SchemaSpec:
     def settle(self, printed: Mapping[str, str]) -> Settled:
         """What ambiguous numbers of a document mean: `printed` holds each printed text by its path."""
         return settle(self.shape, printed)
-
-
-def instance(model: type[BaseModel], record: Mapping[str, Any]) -> BaseModel:
-    """The record as an unvalidated instance with Python values; absent is None or an empty list."""
-    values: dict[str, Any] = {}
-    for one in typed(model):
-        value = record.get(one.name)
-        values[one.given] = (
-            [_instance(one, item) for item in value or ()] if one.listed else _instance(one, value)
-        )
-    return model.model_construct(**values)
-
-
-def _instance(typed: Typed, value: Any) -> Any:
-    return instance(typed.model, value) if typed.model and value is not None else typed.value(value)
 
 
 def _complaints(model: type[BaseModel], record: Mapping[str, Any]) -> Iterator[CheckResult]:

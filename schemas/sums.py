@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -102,13 +103,23 @@ def is_discount(line: Any) -> bool:
     """A line that takes something off: by its nature, or by its name where it has no price of its own."""
     if (nature := getattr(line, "nature", None)) is not None:
         return bool(nature == DISCOUNT)
-    return line.name is not None and bool(_DISCOUNT.search(unaccented(line.name).casefold()))
+    return line.name is not None and _names_discount(line.name)
 
 
 def is_gift(line: Any) -> bool:
     if (nature := getattr(line, "nature", None)) is not None:
         return bool(nature == GIFT)
-    return line.name is not None and bool(_GIFT.search(unaccented(line.name).casefold()))
+    return line.name is not None and _names_gift(line.name)
+
+
+@lru_cache(maxsize=4096)  # rules ask for each line's name many times
+def _names_discount(name: str) -> bool:
+    return bool(_DISCOUNT.search(unaccented(name).casefold()))
+
+
+@lru_cache(maxsize=4096)
+def _names_gift(name: str) -> bool:
+    return bool(_GIFT.search(unaccented(name).casefold()))
 
 
 def is_note(line: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -51,6 +51,21 @@ def typed(model: type[BaseModel]) -> tuple[Typed, ...]:
         given = info.validation_alias if isinstance(info.validation_alias, str) else name
         found.append(Typed(name, given, info.is_required(), listed, nested, _python(kind)))
     return tuple(found)
+
+
+def instance(model: type[BaseModel], record: Mapping[str, Any]) -> BaseModel:
+    """The record as an unvalidated instance with Python values; absent is None or an empty list."""
+    values: dict[str, Any] = {}
+    for one in typed(model):
+        value = record.get(one.name)
+        values[one.given] = (
+            [_instance(one, item) for item in value or ()] if one.listed else _instance(one, value)
+        )
+    return model.model_construct(**values)
+
+
+def _instance(one: Typed, value: Any) -> Any:
+    return instance(one.model, value) if one.model and value is not None else one.value(value)
 
 
 def _python(kind: Any) -> Callable[[Any], Any] | None:

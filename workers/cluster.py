@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
-from workers import local_ray
+from workers import local_ray, sizing
 from workers.connection import admission, connected, environment
 from workers.guard import Gone, Silence, guarded
 from workers.lane import LaneBroken
@@ -25,6 +26,7 @@ class Node:
     address: str
     cpus: float
     gpus: float
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class LanePlan:
     cpus: float
     gpus: float
     threads: int
+    cores: float  # of its machine, the lane's share
 
     @property
     def bundle(self) -> dict[str, float]:
@@ -54,7 +57,8 @@ def joined(
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
-        with local_ray.running(lanes * settings.bytes_in_flight + _SPARE_BYTES, notify) as head:
+        lanes = max(lanes, sizing.gpus_here())
+        with local_ray.running(lanes * sizing.lane_bytes_here(settings) + _SPARE_BYTES, notify) as head:
             yield lambda: _check(head.gone)
     else:
         with environment(admission(address, notify)), connected(address):
@@ -88,15 +92,38 @@ def nodes() -> list[Node]:
             address=node["NodeManagerAddress"],
             cpus=float(node["Resources"].get("CPU", 0)),
             gpus=float(node["Resources"].get("GPU", 0)),
+            labels=dict(node["Labels"]),
         )
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
 
 
+def suited(machines: Sequence[Node], selector: Mapping[str, str]) -> list[Node]:
+    """Those with the labels that `selector` asks for: `x`, `!x`, `in(x,y)` or `!in(x,y)`, as in Ray.
+
+    Raises UsageError where there is none.
+    """
+    found = [machine for machine in machines if all(map(partial(_suits, machine), selector.items()))]
+    if selector and not found:
+        asked = ", ".join(f"{label}={value}" for label, value in selector.items())
+        raise UsageError(
+            f"none of the cluster's {len(machines)} machines has the labels of lane.label_selector ({asked})"
+        )
+    return found
+
+
+def _suits(machine: Node, asked: tuple[str, str]) -> bool:
+    label, text = asked
+    value = text.removeprefix("!")
+    values = value[3:-1].split(",") if value.startswith("in(") else [value]
+    found = machine.labels.get(label) in [one.strip() for one in values]
+    return found != text.startswith("!")
+
+
 def plan(
     machines: Sequence[Node],
-    readers: int,
+    lane: LaneSettings,
     replicas: int | None = None,
     gpus_per_replica: float | None = None,
 ) -> LanePlan:
@@ -125,4 +152,6 @@ def plan(
     hosts = [(machine.cpus, slot) for machine, slot in zip(machines, slots, strict=True) if slot]
     crowd = -(-lanes // len(hosts))  # of CPU lanes on one machine; of GPU lanes there are as many as slots
     portion = min(cpus / (slot if each else crowd) for cpus, slot in hosts)
-    return LanePlan(lanes, math.floor(100 * min(portion, 1 + readers)) / 100, each, max(1, int(portion)))
+    readers = sizing.sizes(lane, gpu=each > 0, cores=portion).readers
+    cpus = math.floor(100 * min(portion, 1 + readers)) / 100
+    return LanePlan(lanes, cpus, each, max(1, int(portion)), portion)

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from pipeline import run
@@ -21,13 +22,16 @@ from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, Store
+from schemas import reading_day
 from workers import endings
-from workers.actors import ReaderHandle, ReaderLost, ReaderPool, ReplicaHandle
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, TooLarge
+from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
+from workers.replica_handle import ReplicaHandle
+from workers.sizing import Sizes
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
@@ -45,16 +49,16 @@ class Lane:
     readers: ReaderPool
     replica: ReplicaHandle
     report: LaneReport
+    sizes: Sizes
     isolation: IsolationLock = field(default_factory=IsolationLock)
     in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by sha256
 
     def __post_init__(self) -> None:
-        bounds = self.recipe.settings.lane
-        self.pages = Budget(bounds.pages_in_flight)
+        self.pages = Budget(self.sizes.pages_in_flight)
         # Two halves: a document that holds its bytes must not wait for those that only it can give back.
-        self.document_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.page_bytes = Budget(bounds.bytes_in_flight // 2)
-        self.breaker = CircuitBreaker(bounds.refusals)
+        self.document_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.page_bytes = Budget(self.sizes.bytes_in_flight // 2)
+        self.breaker = CircuitBreaker(self.recipe.settings.lane.refusals)
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:
@@ -126,10 +130,7 @@ class Attempt:
         try:
             if ref.failure is None:
                 SizeLimits(lane.recipe.settings.source.max_bytes).judge(ref.uri, ref.size or 0)
-                while isinstance(
-                    answer := await lane.readers.next().fetch(ref.uri, ref.etag, reserved.amount - held),
-                    TooLarge,
-                ):
+                while isinstance(answer := await self._answer_of(ref, reserved.amount - held), TooLarge):
                     run.within(lane.recipe, ref.uri, held, answer.size)
                     await reserved.resize(held + answer.size)
                 lane.breaker.fetched()
@@ -143,6 +144,10 @@ class Attempt:
         self._parts = (*self._parts, known)
         return fetched
 
+    async def _answer_of(self, ref: DocumentRef, room: int) -> Fetched | TooLarge:
+        with self._lane.report.timed("fetch"):
+            return await self._lane.readers.next().fetch(ref.uri, ref.etag, room)
+
     async def _draw(self, files: Sequence[Fetched | None], answers: asyncio.TaskGroup) -> Reading:
         """Have every page drawn that the store does not have."""
         lane, lease = self._lane, self._lease
@@ -150,7 +155,8 @@ class Attempt:
             opened = zip(self._parts, files, strict=True)
             self._parts = tuple([await self._open(reader, part, file) for part, file in opened])
             prefix = f"{lease.token}/{lease.document_id}/"
-            reading = Reading(lane.recipe, self._parts, prefix=prefix)
+            today = reading_day.of(datetime.now(UTC))
+            reading = Reading(lane.recipe, self._parts, prefix=prefix, today=today)
             for failed in reading.finished:
                 await self._keep(failed)
             keys = list(reading.keys.values())
@@ -209,7 +215,8 @@ class Attempt:
         while page is None:
             try:
                 own = reading.place(number)[1]
-                page, request = await reader.draw(fetched, own, reading.request_id(number))
+                with self._lane.report.timed("draw"):
+                    page, request = await reader.draw(fetched, own, reading.request_id(number))
             except ReaderLost as error:
                 result = reading.lost(number, error)
                 if result is not None:
@@ -223,6 +230,7 @@ class Attempt:
             self._lane.report.pages += 1
             return None
         reading.drawn(number, page.page)
+        self._lane.report.tiles += len(page.page.tiles)
         return page, request
 
     async def _answer(self, reading: Reading, number: int, request: Ref) -> None:
@@ -231,7 +239,9 @@ class Attempt:
         while True:
             try:
                 async with lane.isolation.exclusive() if alone else lane.isolation.shared():
-                    generation = await lane.replica.generate(request)
+                    lane.report.calls += 1
+                    with lane.report.timed("model"):
+                        generation = await lane.replica.generate(request)
             except ReplicaLost as error:
                 result = reading.lost(number, error, alone=alone)
                 if result is not None:
@@ -240,6 +250,7 @@ class Attempt:
             else:
                 result = reading.answered(generation)
                 lane.report.pages += 1
+                lane.report.answers += 1
                 lane.report.tokens += len(generation.spans)
                 break
         await self._keep(result)
@@ -258,7 +269,10 @@ class Attempt:
         """Tell the ledger, and report the state that it has left the document in."""
         lane, lease = self._lane, self._lease
         attempts = lane.recipe.settings.lane.attempts
-        state = await lane.patience.call_async(endings.end, lane.store, lease, verdict, self._parts, attempts)
+        with lane.report.timed("commit"):
+            state = await lane.patience.call_async(
+                endings.end, lane.store, lease, verdict, self._parts, attempts
+            )
         endings.report(lane.report, lane.breaker, lease, verdict, state)
 
 

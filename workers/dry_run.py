@@ -10,8 +10,8 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console  # noqa: TID251  (the type alone)
 from rich.status import Status
@@ -91,6 +91,25 @@ class DryRun:
         self.grouped_files += len(ref.parts)
         if len(self.grouped_named) < _NAMED:
             self.grouped_named.append(tuple(part.uri for part in ref.parts))
+
+    def record(self) -> dict[str, Any]:
+        """For machines: all that `lines` says."""
+        return {
+            "documents": self.documents,
+            "bytes": self.listed_bytes,
+            "pages": self.pages,
+            "tight": None if self.tightness is None else asdict(self.tightness),
+            "skipped": dict(self.skipped),
+            "skipped_named": [
+                {"uri": uri, "reason": str(why.reason), "message": why.message} for uri, why in self.named
+            ],
+            "unseen": self.unseen,
+            "left_out": dict(self.left_out),
+            "left_out_named": [{"uri": uri, "why": why} for uri, why in self.left_out_named],
+            "grouped": dict(self.grouped),
+            "grouped_files": self.grouped_files,
+            "grouped_named": [list(files) for files in self.grouped_named],
+        }
 
     def lines(self) -> Iterator[str]:
         yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB"

@@ -27,6 +27,7 @@ from pipeline.recipe import Recipe
 from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
 from pipeline.store.url import parse
+from pipeline.trust import packaged, words
 from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
@@ -74,6 +75,7 @@ class Outcome:
     listing_failed: str | None = None  # why documents may be missing from the job
     refused: str | None = None  # why lanes stopped before the end
     left_out: int = 0  # files of the sources that are no documents by their names, or not wanted
+    trust: str = ""  # what the job's scores are worth, one sentence
 
     @property
     def all_done(self) -> bool:
@@ -108,7 +110,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         second_reader.check(request.settings.second_reader)
     with stores.open(request.settings.store) as store:
         name = request.name or default_name(request)
-        request, checkpoint = _pinned(request, store, name, schema)
+        request, checkpoint, directory = _pinned(request, store, name, schema)
         job = store.jobs.ensure(
             name,
             schema,
@@ -117,6 +119,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
             model=request.model,
             checkpoint=checkpoint,
         )
+        _trust_packaged(store, job, directory, request.settings.accept_at)
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
         patience = request.settings.lane.patience_seconds
         with Ingest(store, job, listings, patience, stop, request.limit) as ingest:
@@ -126,25 +129,26 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
 @contextmanager
 def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
     """The lanes of the job, each with a place in the cluster, none at work yet."""
-    from workers.lanes import placed  # with Ray, which a run that finds everything done need not wait for
-
     request, store = driver.request, driver.store
     lane = request.settings.lane
     with cluster.joined(request.address, request.replicas or 1, lane, reporter.print_line) as check:
+        from workers.lanes import placed  # with Ray, which has started meanwhile where it is our own
+
         machines = cluster.nodes()
         if store.one_machine and len({machine.address for machine in machines}) > 1:
             raise UsageError(
                 f"the store {store.url} is a file on one machine, the cluster has {len(machines)} machines; "
                 "give --store postgresql://… instead"
             )
-        plan = cluster.plan(machines, lane.readers, request.replicas, request.gpus_per_replica)
+        machines = cluster.suited(machines, lane.label_selector)
+        plan = cluster.plan(machines, lane, request.replicas, request.gpus_per_replica)
         with placed(_lane_job(request, driver.job, plan), plan, check) as lanes:
             yield lanes
 
 
-def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) -> tuple[JobRequest, str]:
+def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) -> tuple[JobRequest, str, Path]:
     """The request with the one revision of its model that every lane and every later run of this job uses,
-    and the hash of that checkpoint. Raises UsageError where the model does not read the schema.
+    the hash of that checkpoint, and where it is. Raises UsageError where the model does not read the schema.
     """
     earlier = next((job.model for job in store.jobs.all() if job.name == name), None)
     model = checkpoints.begun_with(request.model, earlier)
@@ -153,7 +157,17 @@ def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) ->
     configs.read(directory, context_length=request.settings.engine.context_length)
     if not request.any_schema:
         checkpoints.check_schema(model, directory, f"{schema.name}@{schema.version}")
-    return replace(request, model=checkpoints.pinned(model, directory)), checkpoints.digest(directory)
+    pinned = replace(request, model=checkpoints.pinned(model, directory))
+    return pinned, checkpoints.digest(directory), directory
+
+
+def _trust_packaged(store: Store, job: Job, directory: Path, accept_at: float) -> None:
+    """Put the calibration that lies beside the weights in force, where the store has none."""
+    if store.calibrations.in_force(job) is not None:
+        return
+    found = packaged.in_force(directory, job.schema, job.checkpoint, accept_at)
+    if found is not None:
+        store.calibrations.add_where_none(found.calibration, found.promise, "packaged with the model")
 
 
 def default_name(request: JobRequest) -> str:
@@ -200,7 +214,8 @@ class _Driver:
 
     async def read_directly(self, stop: threading.Event) -> bool:
         """Read what needs no model in this process; whether nothing is left then, or the run is to end."""
-        recipe = Recipe.of(self._schema, self.request.settings, None)
+        trust = self._patience.call(self.store.calibrations.in_force, self.job)
+        recipe = replace(Recipe.of(self._schema, self.request.settings, None), trust=trust)
         worker = f"{socket.gethostname()}-{os.getpid()}"
         direct = Direct(self.store, self.job, recipe, worker, self._ingest.complete, stop)
         work = asyncio.create_task(asyncio.to_thread(direct.work))
@@ -255,6 +270,7 @@ class _Driver:
             self._ingest.failed,
             refused,
             self._ingest.left_out,
+            words.line(self.store.calibrations.in_force(self.job), self.job.name),
         )
 
     def _progress(self, phase: str) -> Progress:
@@ -297,6 +313,7 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
         checkpoint=job.checkpoint,
         gpus=plan.gpus,
         settings=request.settings.model_copy(update={"engine": engine}),
+        cores=plan.cores,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from pipeline.settings import Settings
 from schemas import registry
 from schemas.law import Law
 from workers.logs import Event
+from workers.sizing import Sizes, sizes
 
 if TYPE_CHECKING:
     from pipeline.store import State  # with SQLAlchemy, which readers and replicas need not load
@@ -39,6 +42,11 @@ class LaneJob:
     checkpoint: str  # the hash that the loaded weights must have
     gpus: float  # of the replica; 0 for a CPU lane
     settings: Settings = field(repr=False)
+    cores: float = 1.0  # of its machine, the lane's share
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes(self.settings.lane, gpu=self.gpus > 0, cores=self.cores)
 
 
 @dataclass(slots=True)
@@ -54,7 +62,16 @@ class LaneReport:
     reasons: Counter[str] = field(default_factory=Counter)  # of quarantined documents and failed pages
     pages: int = 0  # read now, by the model or without it
     pages_known: int = 0  # found in the store, not read again
+    calls: int = 0  # of the model; where a replica dies, a page is asked again
+    answers: int = 0  # pages that the model answered
+    tiles: int = 0  # that the model was shown
     tokens: int = 0  # generated
+    claims: int = 0  # documents
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage: fetch, draw, model, commit
+    waiting: int = 0  # pages that are prepared, and that the model does not hold yet
+    unfinished: int = 0  # documents of the whole job, when the lane last asked
+    batch_fill: float = 0.0  # share of the batch that is decoded
+    kv_use: float = 0.0  # share of the KV cache that is taken
     given_back: int = 0  # documents to be tried again
     late: int = 0  # documents that somebody else had taken over
     reader_deaths: int = 0
@@ -64,6 +81,15 @@ class LaneReport:
     trouble: str | None = None  # what the lane is waiting for, if anything is wrong
     peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
     events: tuple[Event, ...] = ()  # what was logged since the last report
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Counts the time of this block to the stage; blocks of several documents go on side by side."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - began
 
     def ended(self, state: State, failures: Iterable[Failure] = ()) -> None:
         """An attempt is over: the ledger has left its document in `state`, with these failures."""

@@ -208,7 +208,11 @@ class Lanes:
 def placed(job: LaneJob, plan: LanePlan, check_ray: Callable[[], None]) -> Iterator[Lanes]:
     """The lanes of a run, each with its own place in the cluster; after this block all are gone."""
     host = f"{socket.gethostname()}-{os.getpid()}"  # so that the ledger names two runs of one job apart
-    groups = [placement_group([plan.bundle], strategy="STRICT_PACK") for _ in range(plan.lanes)]
+    wanted = [dict(job.settings.lane.label_selector)]
+    groups = [
+        placement_group([plan.bundle], strategy="STRICT_PACK", bundle_label_selector=wanted)
+        for _ in range(plan.lanes)
+    ]
     try:
         yield Lanes(
             [LaneHandle(f"{host}-lane-{number}", job, group) for number, group in enumerate(groups)],

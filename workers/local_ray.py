@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -93,33 +94,44 @@ def running(object_store_bytes: int, notify: Callable[[str], None]) -> Iterator[
     `notify` gets a line every few seconds while Ray starts. Raises LaneBroken when it does not.
     """
     token = secrets.token_hex(32)
-    with _folder() as folder, environment(_for_driver(token)), ExitStack() as stack:
+    with _folder() as folder, ExitStack() as stack:
         with _announced(notify):
-            head = _start(folder, _for_head(token), object_store_bytes)
-            stack.callback(head.end)
+            start = _Start(folder, _for_head(token), object_store_bytes)
+            stack.callback(start.end)
+            # While Ray starts, this process imports it: each takes seconds.
+            stack.enter_context(environment(_for_driver(token)))
+            head = start.finished()
             with _loopback():
                 stack.enter_context(connected(head.address or ""))
         stack.enter_context(guarded(head.gone, notify, head.clear))
         yield head
 
 
-def _start(folder: Path, variables: Mapping[str, str], object_store_bytes: int) -> Head:
-    deadline = time.monotonic() + PATIENCE
-    for attempt in range(1, _STARTS + 1):
-        head = _spawn(folder, variables, object_store_bytes)
-        try:
-            _await(head, deadline)
-            return head
-        except _Ended as error:
-            head.end()
-            if attempt == _STARTS:
-                raise LaneBroken(
-                    f"no Ray could be started on this machine ({_STARTS} tries): {error}"
-                ) from None
-        except BaseException:
-            head.end()
-            raise
-    raise AssertionError("a last attempt returns or raises")
+class _Start:
+    """A start of Ray, under way. One that fails by itself is tried again."""
+
+    def __init__(self, folder: Path, variables: Mapping[str, str], object_store_bytes: int) -> None:
+        self._spawn = partial(_spawn, folder, variables, object_store_bytes)
+        self._deadline = time.monotonic() + PATIENCE
+        self._head = self._spawn()
+
+    def finished(self) -> Head:
+        """Raises LaneBroken when Ray does not come up."""
+        for attempt in range(1, _STARTS + 1):
+            try:
+                _await(self._head, self._deadline)
+                return self._head
+            except _Ended as error:
+                self.end()
+                if attempt == _STARTS:
+                    raise LaneBroken(
+                        f"no Ray could be started on this machine ({_STARTS} tries): {error}"
+                    ) from None
+                self._head = self._spawn()
+        raise AssertionError("a last attempt returns or raises")
+
+    def end(self) -> None:
+        self._head.end()
 
 
 def _spawn(folder: Path, variables: Mapping[str, str], object_store_bytes: int) -> Head:

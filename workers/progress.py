@@ -53,6 +53,12 @@ class Progress:
         return sum(report.tokens for report in self.reports)
 
     @property
+    def calls_a_page(self) -> float | None:
+        """Model calls for each page that it answered: what is above 1 was computed, and paid for, twice."""
+        answers = sum(report.answers for report in self.reports)
+        return sum(report.calls for report in self.reports) / answers if answers else None
+
+    @property
     def reasons(self) -> Counter[str]:
         return sum((report.reasons for report in self.reports), Counter[str]())
 

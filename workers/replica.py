@@ -35,6 +35,8 @@ class Health:
     peak_bytes: int  # largest resident memory of the process
     engine: str  # what it computes with, in words
     start_seconds: float  # to load the checkpoint and start the engine
+    batch_fill: float = 0.0  # share of the batch that is decoded
+    kv_use: float = 0.0  # share of the KV cache that is taken
 
 
 class Replica:
@@ -48,12 +50,14 @@ class Replica:
         self._model = model
         self._schema = schema
         self._settings = settings
+        _import_engine(settings)  # takes seconds, in which the lane's other processes start
         self._arrivals: queue.SimpleQueue[tuple[Request, Future[Generation]]] = queue.SimpleQueue()
         self._waiting: dict[str, Future[Generation]] = {}
         self._broken: ReplicaLost | None = None
         self._tokens = 0
         self._alive_at = time.monotonic()
         self._engine, self._start_seconds = "", 0.0
+        self._load_of = (0.0, 0.0)  # of the batch and of the KV cache, as the engine's thread last saw them
 
     async def ignore_sigterm(self) -> None:
         """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
@@ -81,15 +85,17 @@ class Replica:
         busy = bool(self._waiting)
         still = time.monotonic() - self._alive_at if busy else 0.0
         return Health(
-            len(self._waiting), still, self._tokens, peak_bytes(), self._engine, self._start_seconds
+            len(self._waiting),
+            still,
+            self._tokens,
+            peak_bytes(),
+            self._engine,
+            self._start_seconds,
+            *self._load_of,
         )
 
     def _load(self) -> tuple[ModelFacts, Engine]:
         began = time.monotonic()
-        # Read when torch is imported. Threads that wait must sleep: the readers beside want the cores.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        if self._settings.threads is not None:
-            os.environ["OMP_NUM_THREADS"] = str(self._settings.threads)
         from pipeline import vintern
         from pipeline.vintern.engine import Engine
         from pipeline.vintern.facts import model_facts
@@ -119,7 +125,7 @@ class Replica:
                 for generation in engine.step():
                     self._tokens += len(generation.spans)
                     self._waiting.pop(generation.request_id).set_result(generation)
-                self._alive_at = time.monotonic()
+                self._alive_at, self._load_of = time.monotonic(), engine.load
         except Exception as error:
             self._broken = ReplicaLost(
                 Reason.worker_lost, f"the engine broke: {type(error).__name__}: {error}"
@@ -141,3 +147,12 @@ class Replica:
                 self._alive_at = time.monotonic()
             self._waiting[request.id] = answer
             engine.submit(request)
+
+
+def _import_engine(settings: EngineSettings) -> None:
+    """With torch, which reads these variables when it is imported."""
+    # Threads that wait must sleep: the readers beside want the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if settings.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(settings.threads)
+    import pipeline.vintern.engine  # noqa: F401

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
@@ -60,17 +61,24 @@ def cell(value: object) -> Text:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    from rich import box
-    from rich.table import Table
+    """Nothing in it is cut; columns of figures are aligned to the right."""
+    from rich.text import Text
 
-    drawn = Table(title=None if title is None else cell(title), title_justify="left")
-    if title is not None:
-        drawn.box = box.SIMPLE_HEAD
-    for head in heads:
-        drawn.add_column(cell(head))
-    for row in rows:
-        drawn.add_row(*map(cell, row))
-    console().print(drawn)
+    from pipeline import tabular
+
+    cells = [[printable(value) for value in row] for row in rows]
+    right = {
+        number
+        for number in range(len(heads))
+        if any(row[number] != "–" for row in cells) and all(_FIGURE.fullmatch(row[number]) for row in cells)
+    }
+    screen = console()
+    shown = None if title is None else printable(title)
+    for piece in tabular.drawn([*map(printable, heads)], cells, screen.width, right=right, title=shown):
+        screen.print(piece, soft_wrap=isinstance(piece, Text))
+
+
+_FIGURE = re.compile(r"-?[\d.,]+(?:/\d+)?%?|–")
 
 
 def guard() -> None:

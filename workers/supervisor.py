@@ -28,6 +28,7 @@ Ref = Any  # a Ray object reference
 Start = Callable[[], Actor]
 
 _LOG = logging.getLogger(__name__)
+STARTS = 3  # of one process that dies before it is ready, until its lane gives up
 _LONGEST_PAUSE = 30.0  # seconds before an actor is started again
 
 

@@ -74,7 +74,8 @@ _FINISH = (
     """INSERT INTO pages (document_id, page, key, record, attempts, read_at)
     SELECT d.id, 1, d.uri, o.record, 1, o.read_at FROM documents d, pages o
     WHERE o.document_id = {one} AND d.lease_token = 'copied'""",
-    """INSERT INTO extractions SELECT d.id, o.record, o.committed_at FROM documents d, extractions o
+    """INSERT INTO extractions (document_id, record, committed_at)
+    SELECT d.id, o.record, o.committed_at FROM documents d, extractions o
     WHERE o.document_id = {one} AND d.lease_token = 'copied'""",
     """INSERT INTO fields (document_id, number, path, raw, value, type, confidence, source, page, box)
     SELECT d.id, number, path, raw, value, type, confidence, source, page, box FROM documents d, fields o

@@ -12,10 +12,11 @@ import argparse
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 
 from pipeline import merge, parse
-from pipeline.records import Field, PageRecord
+from pipeline.records import Code, Field, PageRecord
 from pipeline.specimens import id_card, invoice, receipt
 from pipeline.specimens.specimen import VERSION, Value
 from schemas.checks import CheckResult
@@ -85,9 +86,13 @@ def misread(dice: random.Random, kind: str, raw: Raw) -> Iterator[tuple[str, str
         yield path, text[:at] + other + text[at + 1 :]
 
 
-def faults(spec: SchemaSpec, raw: Raw) -> list[CheckResult]:
-    """The failed checks that send the paper to a person."""
-    made = merge.document([PageRecord(1, tuple(_fields(spec.shape.of_pages, raw, "")))], spec)
+def faults(
+    spec: SchemaSpec, raw: Raw, codes: Sequence[str] = (), read_on: date | None = None
+) -> list[CheckResult]:
+    """The failed checks that send the paper to a person. `codes` are the texts of its QR codes."""
+    fields = tuple(_fields(spec.shape.of_pages, raw, ""))
+    page = PageRecord(1, fields, tuple(Code("qr", text) for text in codes), read_on=read_on)
+    made = merge.document([page], spec)
     return [check for check in made.checks if not check.passed and check.severity != "info"]
 
 

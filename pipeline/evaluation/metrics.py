@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,27 +10,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from scipy.optimize import linear_sum_assignment
 
-Z95 = 1.959963984540054  # of the normal distribution: 95% lie within
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A share with its 95% confidence interval, all 0..1."""
-
-    share: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Values whose confidence lies in [low, high): how many, how sure on average, how many of them right."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
+from pipeline.trust.measures import Interval, wilson
 
 
 def share(part: float, whole: float) -> float | None:
@@ -47,43 +25,9 @@ def f1(precision: float | None, recall: float | None) -> float | None:
     return 2 * precision * recall / (precision + recall) if precision and recall else 0.0
 
 
-def wilson(part: int, whole: int) -> Interval | None:
-    """Wilson's score interval of a share; None where `whole` is 0."""
-    if not whole:
-        return None
-    p, n, z2 = part / whole, whole, Z95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
-
-
 def edits(truth: str, read: str) -> int:
     """Characters to insert, delete or replace."""
     return Levenshtein.distance(truth, read)
-
-
-def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> tuple[Bin, ...]:
-    """Values sorted into `bins` of equal width; empty bins are left out."""
-    at = np.minimum((np.asarray(confidences, np.float64) * bins).astype(int), bins - 1)
-    sure, hits = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
-    return tuple(
-        Bin(
-            i / bins,
-            (i + 1) / bins,
-            int((at == i).sum()),
-            float(sure[at == i].mean()),
-            float(hits[at == i].mean()),
-        )
-        for i in range(bins)
-        if (at == i).any()
-    )
-
-
-def ece(bins: Iterable[Bin]) -> float | None:
-    """Expected calibration error: how far confidence and accuracy lie apart, weighed by the bins' counts."""
-    found = list(bins)
-    whole = sum(b.count for b in found)
-    return share(sum(b.count * abs(b.confidence - b.accuracy) for b in found), whole)
 
 
 def acceptable(scores: npt.ArrayLike, right: npt.ArrayLike, of: npt.ArrayLike, target: float) -> int:

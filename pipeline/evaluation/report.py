@@ -5,18 +5,22 @@ A missing value and an invented one are counted apart: who needs the first sees 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.evaluation import metrics
-from pipeline.evaluation.metrics import Bin, Interval
+from pipeline.evaluation import metrics, nested
 from pipeline.evaluation.pairs import Pair, pair
 from pipeline.evaluation.truth import TrueDocument, Truth
 from pipeline.grammar import canonical
 from pipeline.records import Extraction, Field
+from pipeline.trust import measures
+from pipeline.trust.measures import Bin, Interval, Item, Risk
+from pipeline.trust.stops import stops
 from schemas import text
-from schemas.shape import Group, Node, Repeated
+
+if TYPE_CHECKING:
+    from pipeline.store import StoredExtraction
 
 TARGET = 0.99  # field precision at which documents are let through without a person
 WORST = 12  # documents listed with all that is wrong in them
@@ -67,8 +71,9 @@ class FieldScore:
 class Accept:
     """What may pass without a person at `target` field precision.
 
-    A document passes if no check failed and its least sure field reaches `threshold`. Its fields are those
-    that are printed or read; a missing one counts against it. The threshold is chosen on these documents.
+    A document passes if no check failed and its score, or the confidence of its least sure field where
+    nothing was calibrated, reaches `threshold`. Its fields are those that are printed or read; a missing one
+    counts against it. The threshold is chosen on these documents.
     """
 
     target: float
@@ -99,9 +104,11 @@ class Report:
     done       documents in the state "done", of all documents; done_precision: of their fields
     unread     documents of the truth without an extraction: in `documents`, all their values missing
     unscored   extractions without truth, left out
+    calibrated every one of them has a score; else the model's own confidences are in its place
     """
 
     schema: str
+    calibrated: bool
     documents: int
     unread: tuple[str, ...]
     unscored: tuple[str, ...]
@@ -114,6 +121,7 @@ class Report:
     ece: float | None
     bins: tuple[Bin, ...]
     accept: Accept
+    risk: tuple[Risk, ...]
     done: Interval | None
     done_precision: Interval | None
     worst: tuple[DocumentScore, ...]
@@ -126,35 +134,39 @@ class Report:
 
 def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
     """Score a job's extractions. Raises UsageError where the truth does not say which document is meant."""
-    read = {item.uri: item.extraction for item in extractions}
-    found = truth.match(list(read))
-    scored = [_Scored(uri, found[uri], read[uri], truth) for uri in read if uri in found]
-    seen = {document.name for document in found.values()}
-    unread = [
-        _Scored(None, document, None, truth) for document in truth.documents if document.name not in seen
-    ]
+    scored, unscored = [], []
+    matcher = truth.matcher()
+    for item in extractions:
+        true = matcher.find(item.uri)
+        if true is None:
+            unscored.append(item.uri)
+        else:
+            scored.append(_Scored(item.uri, true, item.extraction, truth))
+    unread = [_Scored(None, document, None, truth) for document in matcher.left()]
     every = [*scored, *unread]
     pairs = [each for document in every for each in document.pairs]
     order = [path for path, _ in truth.spec.shape.leaves() if path in truth.labelled]
     fields = tuple(_field(leaf, [each for each in pairs if each.leaf == leaf]) for leaf in order)
     used = [field.f1 for field in fields if field.f1 is not None]
-    bins = metrics.calibration(*_confidences(pairs))
+    bins = measures.calibration(*_confidences(pairs))
     done = [document for document in scored if document.state == "done"]
     return Report(
         schema=f"{truth.spec.name}@{truth.spec.version}",
+        calibrated=bool(scored) and all(document.calibrated for document in scored),
         documents=len(every),
         unread=tuple(document.truth.name for document in unread),
-        unscored=tuple(uri for uri in read if uri not in found),
+        unscored=tuple(unscored),
         other_schema=truth.other_schema,
         fields=fields,
         total=_field("all", pairs),
         macro_f1=metrics.share(sum(used), len(used)),
-        exact=metrics.wilson(sum(document.exact for document in every), len(every)),
+        exact=measures.wilson(sum(document.exact for document in every), len(every)),
         anls=metrics.share(sum(document.anls for document in every), len(every)),
-        ece=metrics.ece(bins),
+        ece=measures.ece(bins),
         bins=bins,
         accept=_accept(scored, len(every)),
-        done=metrics.wilson(len(done), len(every)),
+        risk=measures.risks(Item(d.tier, d.sure, d.right, d.fields, not d.passes) for d in scored),
+        done=measures.wilson(len(done), len(every)),
         done_precision=_precision(done),
         worst=_worst(scored),
     )
@@ -162,12 +174,22 @@ def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
 
 def beside(extractions: Iterable[Read], truth: Truth) -> Iterator[tuple[str, tuple[Pair, ...]]]:
     """Each document that has both, by its name in the truth: what was read beside what is printed."""
-    read = {item.uri: item.extraction for item in extractions}
-    found = truth.match(list(read))
-    for uri in read:
-        if uri in found:
-            scored = _Scored(uri, found[uri], read[uri], truth)
-            yield found[uri].name, tuple(each for each in scored.pairs if each.verdict != "absent")
+    matcher = truth.matcher()
+    for item in extractions:
+        if (true := matcher.find(item.uri)) is not None:
+            scored = _Scored(item.uri, true, item.extraction, truth)
+            yield true.name, tuple(each for each in scored.pairs if each.verdict != "absent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    uri: str
+    extraction: Extraction
+
+
+def decided(stored: Iterable[StoredExtraction]) -> Iterator[Read]:
+    """Results with the values that people decided, where they did."""
+    return (_Decided(item.uri, item.decided) for item in stored)
 
 
 class _Scored:
@@ -185,15 +207,20 @@ class _Scored:
         self.right = sum(each.verdict == "right" for each in self.pairs)
         self.fields = sum(each.verdict != "absent" for each in self.pairs)
         self.exact = extraction is not None and self.right == self.fields
-        printed = {path: _plain(value.value, value.text) for path, value in true.values.items()}
+        printed = {path: nested.plain(value.value, value.text) for path, value in true.values.items()}
         answer = {
-            path: _plain(field.value, field.raw) for path, field in fields.items() if field.raw is not None
+            path: nested.plain(field.value, field.raw)
+            for path, field in fields.items()
+            if field.raw is not None
         }
-        self.anls = metrics.anls_star(_tree(shape, printed, labelled), _tree(shape, answer, labelled))
-        checks = extraction.checks if extraction else ()
-        failed = {c.code for c in checks if not c.passed and c.severity != "info"} - {"low_confidence"}
-        self.passes = extraction is not None and not failed and self.state != "partial"
-        self.least_sure = min((field.confidence or 0.0 for field in fields.values()), default=0.0)
+        self.anls = metrics.anls_star(
+            nested.tree(shape, printed, labelled), nested.tree(shape, answer, labelled)
+        )
+        self.passes = extraction is not None and not any(stops(extraction)) and self.state != "partial"
+        self.tier = extraction.tier if extraction else None
+        self.calibrated = extraction is not None and extraction.score is not None
+        least = min((sure(field) or 0.0 for field in fields.values()), default=0.0)
+        self.sure = least if extraction is None or extraction.score is None else extraction.score
 
     @property
     def faults(self) -> tuple[Pair, ...]:
@@ -208,8 +235,8 @@ def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
     texts = [(each.truth.text, _said(each.read)) for each in pairs if each.truth is not None]
     alike = [text.match(truth, answer) for truth, answer in texts if answer]
     exact = sum(each.exact for each in pairs)
-    sure, right = _confidences(pairs)
-    passing = metrics.acceptable(sure, [int(r) for r in right], [1] * len(right), TARGET)
+    given, right = _confidences(pairs)
+    passing = metrics.acceptable(given, [int(r) for r in right], [1] * len(right), TARGET)
     return FieldScore(
         leaf=leaf,
         printed=printed,
@@ -236,15 +263,20 @@ def _said(read: Field | None) -> str:
 def _confidences(pairs: Iterable[Pair]) -> tuple[list[float], list[bool]]:
     """How sure each reading was, null ones included, and whether it was right."""
     known = [
-        (each.read.confidence, each.verdict in ("right", "absent")) for each in pairs if each.read is not None
+        (sure(each.read), each.verdict in ("right", "absent")) for each in pairs if each.read is not None
     ]
-    kept = [(sure, right) for sure, right in known if sure is not None]
-    return [sure for sure, _ in kept], [right for _, right in kept]
+    kept = [(given, right) for given, right in known if given is not None]
+    return [given for given, _ in kept], [right for _, right in kept]
+
+
+def sure(read: Field) -> float | None:
+    """The calibrated score of a value, or the model's own confidence where nothing was calibrated."""
+    return read.confidence if read.score is None else read.score
 
 
 def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
-    able = sorted((document for document in scored if document.passes), key=lambda d: -d.least_sure)
-    scores = [document.least_sure for document in able]
+    able = sorted((document for document in scored if document.passes), key=lambda d: -d.sure)
+    scores = [document.sure for document in able]
     right, of = [document.right for document in able], [document.fields for document in able]
     count = metrics.acceptable(scores, right, of, TARGET)
     return Accept(
@@ -257,7 +289,7 @@ def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
 
 
 def _precision(documents: Sequence[_Scored]) -> Interval | None:
-    return metrics.wilson(sum(d.right for d in documents), sum(d.fields for d in documents))
+    return measures.wilson(sum(d.right for d in documents), sum(d.fields for d in documents))
 
 
 def _worst(scored: Sequence[_Scored]) -> tuple[DocumentScore, ...]:
@@ -265,30 +297,3 @@ def _worst(scored: Sequence[_Scored]) -> tuple[DocumentScore, ...]:
     return tuple(
         DocumentScore(d.uri or "", d.truth.name, d.state, d.fields, d.right, d.faults) for d in bad[:WORST]
     )
-
-
-def _plain(value: Any, raw: str | None) -> str:
-    return str(raw if value is None else value)
-
-
-def _tree(
-    node: Node, values: Mapping[str, str], labelled: frozenset[str], path: str = "", leaf: str = ""
-) -> Any:
-    """The nested record of the labelled leaves, as ANLS* compares it."""
-    if isinstance(node, Group):
-        dot = "." if path else ""
-        return {
-            inner.name: _tree(inner, values, labelled, f"{path}{dot}{inner.name}", f"{leaf}{dot}{inner.name}")
-            for inner in node.fields
-            if any(_below(name, f"{leaf}{dot}{inner.name}") for name in labelled)
-        }
-    if isinstance(node, Repeated):
-        items: list[Any] = []
-        while any(_below(name, f"{path}[{len(items)}]") for name in values):
-            items.append(_tree(node.item, values, labelled, f"{path}[{len(items)}]", f"{leaf}[]"))
-        return items
-    return values.get(path)
-
-
-def _below(name: str, path: str) -> bool:
-    return name == path or name.startswith((f"{path}.", f"{path}["))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.evaluation.metrics import Interval
 from pipeline.evaluation.pairs import Pair
 from pipeline.evaluation.report import FieldScore, Report
+from pipeline.trust.measures import Interval
 
 HEADS = (
     "Field", "Printed", "Right", "Wrong", "Missing", "Invented", "Exact", "Tone", "Unaccented",
@@ -65,9 +65,10 @@ def headline(report: Report) -> str:
     claim = f"{share} of the documents may pass without a person at {precision}"
     if accept.threshold is None or accept.precision is None:
         return f"{claim}: no threshold of confidence reaches it."
+    which = "the score is at least" if report.calibrated else "no field is less sure than"
     return (
-        f"{claim}: the {accept.accepted} of {report.documents} in which no check failed and no field is less "
-        f"sure than {accept.threshold:.3f}. Their field precision is {interval(accept.precision)}. The "
+        f"{claim}: the {accept.accepted} of {report.documents} in which no check failed and "
+        f"{which} {accept.threshold:.3f}. Their field precision is {interval(accept.precision)}. The "
         "threshold was chosen on these same documents."
     )
 
@@ -82,7 +83,8 @@ def scope(report: Report) -> str:
     ):
         if names:
             parts.append(f"{len(names)} {what}")
-    return "; ".join(parts) + "."
+    how = "calibrated scores" if report.calibrated else "uncalibrated: confidences are the model's own"
+    return "; ".join((*parts, how)) + "."
 
 
 def interval(given: Interval) -> str:

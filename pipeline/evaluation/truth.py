@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -60,27 +60,43 @@ class Truth:
     labelled: frozenset[str]
     other_schema: tuple[str, ...] = ()
 
-    def match(self, uris: Sequence[str]) -> dict[str, TrueDocument]:
-        """The document of the truth for each URI that has one: the same URI, else the same ending of the
-        path, else the same name, else the same name without its suffix.
+    def matcher(self) -> Matcher:
+        """Finds the document of the truth for one URI after the other."""
+        return Matcher(self.documents)
 
-        Raises UsageError where two documents of the truth fit one URI, or two URIs one document.
-        """
-        found: dict[str, TrueDocument] = {}
-        taken: dict[str, str] = {}
-        tables = [_table(self.documents, form) for form in (str, _name, _stem)]
-        for uri in uris:
-            keys = [_endings(uri), [_name(uri)], [_stem(uri)]]
-            fits = next((t[k] for t, ks in zip(tables, keys, strict=True) for k in ks if k in t), [])
-            if len(fits) > 1:
-                raise UsageError(f"{uri} fits several documents of the truth: {fits[0].name}, {fits[1].name}")
-            for document in fits:
-                if document.name in taken:
-                    raise UsageError(
-                        f"the truth of {document.name} fits both {taken[document.name]} and {uri}"
-                    )
-                taken[document.name], found[uri] = uri, document
-        return found
+    def match(self, uris: Iterable[str]) -> dict[str, TrueDocument]:
+        """Those of all URIs at once. Raises as `Matcher.find` does."""
+        matcher = self.matcher()
+        return {uri: found for uri in uris if (found := matcher.find(uri)) is not None}
+
+
+class Matcher:
+    """Which document of the truth a URI means: the same URI, else the same ending of the path, else the same
+    name, else the same name without its suffix.
+    """
+
+    def __init__(self, documents: Sequence[TrueDocument]) -> None:
+        self._documents = documents
+        self._tables = [_table(documents, form) for form in (str, _name, _stem)]
+        self._taken: dict[str, str] = {}
+
+    def find(self, uri: str) -> TrueDocument | None:
+        """Raises UsageError where two documents of the truth fit the URI, or two URIs one document."""
+        keys = [_endings(uri), [_name(uri)], [_stem(uri)]]
+        fits = next((t[k] for t, ks in zip(self._tables, keys, strict=True) for k in ks if k in t), [])
+        if len(fits) > 1:
+            raise UsageError(f"{uri} fits several documents of the truth: {fits[0].name}, {fits[1].name}")
+        if not fits:
+            return None
+        [document] = fits
+        if document.name in self._taken:
+            raise UsageError(f"the truth of {document.name} fits both {self._taken[document.name]} and {uri}")
+        self._taken[document.name] = uri
+        return document
+
+    def left(self) -> Iterator[TrueDocument]:
+        """Those that no URI meant."""
+        return (document for document in self._documents if document.name not in self._taken)
 
 
 def load(path: str | Path, spec: SchemaSpec) -> Truth:

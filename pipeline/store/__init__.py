@@ -23,8 +23,11 @@ changes nothing.
 from pipeline.errors import LeaseLost, Unbalanced
 from pipeline.store.entities import (
     Added,
+    AuditRow,
     Balance,
     Change,
+    Claim,
+    Decided,
     DocumentRow,
     FailedItem,
     FailureGroup,
@@ -36,20 +39,28 @@ from pipeline.store.entities import (
     StoredExtraction,
 )
 from pipeline.store.query import Rows
+from pipeline.store.queue import SAMPLE_EVERY, Entry
+from pipeline.store.queue import Kind as QueueKind
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
 __all__ = [
+    "SAMPLE_EVERY",
     "Added",
+    "AuditRow",
     "Balance",
     "Change",
+    "Claim",
+    "Decided",
     "DocumentRow",
+    "Entry",
     "FailedItem",
     "FailureGroup",
     "Job",
     "Lease",
     "LeaseLost",
     "Purged",
+    "QueueKind",
     "Repair",
     "Rows",
     "State",

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline.errors import Unbalanced
+from pipeline.errors import Reason, Unbalanced
 from pipeline.store.database import Database
 from pipeline.store.entities import (
     FINISHED,
@@ -34,7 +34,19 @@ from pipeline.store.entities import (
     Repair,
 )
 from pipeline.store.failures import reopen
-from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, parts, witnesses
+from pipeline.store.tables import (
+    checks,
+    claims,
+    decisions,
+    documents,
+    extractions,
+    fields,
+    jobs,
+    pages,
+    parts,
+    readings,
+    witnesses,
+)
 
 _NAMED = 100  # differences that are told one by one
 _BATCH = 2000  # documents put back in one transaction
@@ -87,7 +99,12 @@ class Books:
         listing of it. Lanes may work meanwhile.
         """
         with self._db.write(durable=True) as connection:
-            unlike = (_without_result(job), _with_other_pages(job), _with_other_parts(job))
+            unlike = (
+                _without_result(job),
+                _with_other_pages(job),
+                _with_other_parts(job),
+                _undecided_otherwise(job),
+            )
             again = _read_again(self._db, connection, unlike)
             dropped = _drop_results(self._db, connection, job)
             strays = _drop_rows_of_nobody(connection)
@@ -135,6 +152,11 @@ def _wrong(job: Job) -> Iterator[tuple[Any, str, Select[tuple[str, Any]]]]:
         "has {0} pages in its parts, not as many as it has",
         select(uri, of_files).where(*_with_other_parts(job)),
     )
+    yield (
+        "decision_rows",
+        "is {0}, which is not what people decided",
+        select(uri, state).where(*_undecided_otherwise(job)),
+    )
 
 
 # what is wrong with a document, as conditions
@@ -161,6 +183,18 @@ def _with_other_parts(job: Job) -> tuple[ColumnElement[bool], ...]:
     finished = documents.c.state.in_(FINISHED)
     several = documents.c.parts.is_not(None)
     return documents.c.job_id == job.id, finished, several, _pages_of_parts() != documents.c.pages
+
+
+def _undecided_otherwise(job: Job) -> tuple[ColumnElement[bool], ...]:
+    """Rejected, or with a kept reading, and no decision stands; or one stands, and no reading is kept."""
+    stands = exists().where(decisions.c.document_id == documents.c.id, decisions.c.undone_at.is_(None))
+    kept = exists().where(readings.c.document_id == documents.c.id)
+    rejected = and_(documents.c.state == "quarantined", documents.c.reason == Reason.rejected)
+    finished = or_(documents.c.state.in_(FINISHED), rejected)
+    return (
+        documents.c.job_id == job.id,
+        or_(and_(finished, stands, ~kept), and_(~stands, or_(kept, rejected))),
+    )
 
 
 def _of_nobody(table: Table) -> ColumnElement[bool]:
@@ -207,7 +241,7 @@ def _drop_results(db: Database, connection: Connection, job: Job) -> int:
 def _drop_rows_of_nobody(connection: Connection) -> int:
     return sum(
         connection.execute(delete(table).where(_of_nobody(table))).rowcount
-        for table in (witnesses, checks, fields, extractions, pages, parts)
+        for table in (witnesses, checks, fields, extractions, pages, parts, decisions, readings, claims)
     )
 
 

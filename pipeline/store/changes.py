@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from pipeline.store import rows
+from pipeline.store import readings, rows
 from pipeline.store.database import Database
 from pipeline.store.entities import Change, Job
 from pipeline.store.tables import documents, fields
@@ -23,7 +23,7 @@ class _Document:
     uri: str
     side: int  # 0 before, 1 after
     state: str
-    # By path: the value, or the raw text where there is none.
+    # By path: the value, as decided or as read, or the raw text where there is none.
     values: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,6 +64,9 @@ def _documents(db: Database, job: Job, side: int) -> Iterator[_Document]:
                 read = rows.field_from(row)
                 value = read.raw if read.value is None else read.value
                 found[row["document_id"]].values[read.path] = value
+            for document, made in readings.standing(connection, list(found)).items():
+                whole = found[document].values
+                whole |= {one.field: one.value for one in made if one.field is not None}
         if not found:
             return
         yield from found.values()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.records import DocumentRef, Extraction, Failure, Part
+from pipeline.deciding import decided_fields
+from pipeline.records import Decision, DocumentRef, Extraction, Failure, Part
 from schemas.shape import Sql
 
 State = Literal["pending", "leased", "done", "review", "partial", "quarantined"]
@@ -18,12 +19,13 @@ FINISHED: tuple[State, ...] = ("done", "review", "partial")  # these have an ext
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a typed view. `path` leads to the value in the record; () stands for the list's item
-    itself.
+    itself. `label` is what the schema calls it for people; jobs of an older Vinbatch have none.
     """
 
     name: str
     path: tuple[str, ...]
     kind: Sql | Literal["json"]
+    label: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class View:
     name: str
     columns: tuple[Column, ...]
     list_path: tuple[str, ...] | None = None
+    label: str | None = field(default=None, compare=False)  # of the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,15 @@ class Lease:
 class Difference:
     """One place where the books do not add up."""
 
-    kind: Literal["submitted", "no_extraction", "orphan_extraction", "page_rows", "part_rows", "field_rows"]
+    kind: Literal[
+        "submitted",
+        "no_extraction",
+        "orphan_extraction",
+        "page_rows",
+        "part_rows",
+        "field_rows",
+        "decision_rows",
+    ]
     message: str
     uri: str | None = None
 
@@ -184,13 +195,62 @@ class DocumentRow:
 class StoredExtraction:
     """A document's result as it was committed.
 
-    `extraction.record` has what people decided, its fields what was read.
+    `extraction` has record, checks and state with what people decided, and the fields as they were read.
+    `decisions` are those that stand, in the order they were made; `reading` is the extraction before them.
     """
 
     uri: str
     sha256: str | None
     extraction: Extraction
     parts: tuple[Part, ...] = ()  # its files, where they are several
+    decisions: tuple[Decision, ...] = ()
+    before: Extraction | None = None  # None: nobody decided anything
+    id: int | None = None  # of the document, in the store
+
+    @property
+    def reading(self) -> Extraction:
+        """What was read, without any decision."""
+        return self.extraction if self.before is None else self.before
+
+    @property
+    def decided(self) -> Extraction:
+        """The extraction with its fields as people decided them, named as in the record."""
+        if not self.decisions:
+            return self.extraction
+        return replace(self.extraction, fields=decided_fields(self.extraction.fields, self.decisions))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided(Decision):
+    """A decision as it is kept. It stands while `undone_at` is None."""
+
+    id: int
+    at: datetime
+    batch: str | None = None  # of an import
+    undone_at: datetime | None = None
+    undone_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to decide about one document until `expires`, by the database's clock."""
+
+    document_id: int
+    reviewer: str
+    token: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what; never a value."""
+
+    at: datetime
+    who: str
+    action: str
+    document_id: int | None
+    field: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,4 +281,7 @@ class Purged:
     checks: int
     witnesses: int
     parts: int = 0
+    decisions: int = 0
+    claims: int = 0
+    readings: int = 0
     copies: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ from pipeline.errors import Reason, UsageError
 from pipeline.store import rows
 from pipeline.store.database import Database
 from pipeline.store.entities import FailedItem, FailureGroup, Job
-from pipeline.store.tables import documents, extractions, pages, parts
+from pipeline.store.tables import documents, extractions, pages, parts, readings
 
 _BATCH = 2000  # documents put back in one transaction
 
@@ -80,8 +80,12 @@ class Failures:
         """
         if (reason is None) == (document is None):
             raise UsageError("say which documents to try again: either a reason or a document")
+        if reason == Reason.rejected:
+            raise UsageError("people rejected these documents: who did so may take it back (vinbatch review)")
         chosen = select(documents.c.id).where(
-            documents.c.job_id == job.id, documents.c.state.in_(("quarantined", "partial"))
+            documents.c.job_id == job.id,
+            documents.c.state.in_(("quarantined", "partial")),
+            or_(documents.c.reason.is_(None), documents.c.reason != Reason.rejected),
         )
         if document is not None:
             chosen = chosen.where(named(document))
@@ -113,10 +117,13 @@ class Failures:
 
     def _why_not(self, job: Job, document: str) -> str:
         with self._db.read() as connection:
-            query = select(documents.c.state).where(documents.c.job_id == job.id, named(document))
-            state = connection.execute(query).scalars().first()
-        if state is None:
+            query = select(documents.c.state, documents.c.reason)
+            found = connection.execute(query.where(documents.c.job_id == job.id, named(document))).first()
+        if found is None:
             return f"job {job.name} has no document {document}"
+        state, reason = found
+        if reason == Reason.rejected:
+            return f"{document} was rejected by a person, who may take it back (vinbatch review)"
         return f"{document} is {state}; only quarantined and partial documents are tried again"
 
 
@@ -150,8 +157,9 @@ def _why(table: Table, page: ColumnElement[int]) -> tuple[ColumnElement[Any], ..
 
 
 def reopen(db: Database, connection: Connection, ids: Sequence[Any]) -> None:
-    """To be read again; good pages are kept."""
+    """To be read again; good pages and what people decided are kept."""
     connection.execute(delete(extractions).where(extractions.c.document_id.in_(ids)))
+    connection.execute(delete(readings).where(readings.c.document_id.in_(ids)))
     connection.execute(delete(pages).where(pages.c.document_id.in_(ids), pages.c.reason.is_not(None)))
     connection.execute(
         update(documents)

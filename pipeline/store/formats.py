@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import IO, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from pipeline import tabular
 from pipeline.errors import UsageError
 from pipeline.printable import HIDDEN, as_json, printable
 from pipeline.store.query import Rows, number
 from pipeline.store.values import batches, plain
 
-_NARROWEST = 8  # characters of a table's column
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 
 
-def write(rows: Rows, format: str, out: IO[bytes], *, raw: bool = False, shown: bool = False) -> int:
+def write(
+    rows: Rows,
+    format: str,
+    out: IO[bytes],
+    *,
+    raw: bool = False,
+    shown: bool = False,
+    bom: bool = False,
+) -> int:
     """Writes all rows in one of QUERY_FORMATS, text as UTF-8; returns how many there were.
 
     `raw` CSV has every cell to the letter, and is not for spreadsheets; `shown` CSV goes to a person's
-    terminal, and no cell leaves its line. The others are exact in any case.
+    terminal, and no cell leaves its line; with a `bom` Excel takes CSV for the UTF-8 that it is. The others
+    are exact in any case.
     """
     writers: dict[str, Callable[[Rows, IO[bytes]], int]] = {
         "table": _table,
-        "csv": partial(_csv, raw=raw, shown=shown),
+        "csv": partial(_csv, raw=raw, shown=shown, bom=bom),
         "json": _json,
         "parquet": _parquet,
     }
@@ -48,31 +57,28 @@ def _text(out: IO[bytes]) -> io.TextIOWrapper:
 def _table(rows: Rows, out: IO[bytes]) -> int:
     text, total = _text(out), 0
     console = Console(file=text)
+    heads = [printable(name) for name in rows.columns]
     for batch in batches(rows):
+        cells = [[printable(plain(value)) for value in row] for row in batch]
+        right = _figures(rows, batch)
+        for piece in tabular.drawn(heads, cells, console.width, right=right, first=total + 1):
+            console.print(piece, soft_wrap=isinstance(piece, Text))
         total += len(batch)
-        for table in _tables(rows.columns, batch, console.width):
-            console.print(table)
     if total == 0:
-        console.print(Text(printable(f"no rows ({', '.join(rows.columns)})")))
+        console.print(Text(f"no rows ({', '.join(heads)})"), soft_wrap=True)
     text.detach()
     return total
 
 
-def _tables(columns: Sequence[str], batch: Sequence[Sequence[Any]], width: int) -> Iterator[Table]:
-    """One table of all rows, or, where its columns would be too narrow to be read, one of each row."""
-    if len(columns) * _NARROWEST <= width:
-        table = Table()
-        for name in columns:
-            table.add_column(Text(printable(name)))
-        for row in batch:
-            table.add_row(*(Text(printable(plain(value))) for value in row))
-        yield table
-        return
-    for row in batch:
-        table = Table(show_header=False)
-        for name, value in zip(columns, row, strict=True):
-            table.add_row(Text(printable(name)), Text(printable(plain(value))))
-        yield table
+def _figures(rows: Rows, batch: Sequence[Sequence[Any]]) -> set[int]:
+    """The columns that hold numbers: by the schema's type, or by what stands in them."""
+    found = set()
+    for column, name in enumerate(rows.columns):
+        values = [row[column] for row in batch if row[column] is not None]
+        figures = all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values)
+        if rows.kinds.get(name) in ("decimal", "integer", "real") or (values and figures):
+            found.add(column)
+    return found
 
 
 def harmless(cell: str) -> str:
@@ -81,6 +87,11 @@ def harmless(cell: str) -> str:
     So does one that has the apostrophe already, so that taking one away always gives back what was there.
     """
     return f"'{cell}" if _COMPUTED.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def unharmed(cell: str) -> str:
+    """The cell as it was before `harmless`."""
+    return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
 
 
 # As OWASP lists them ("CSV injection"), full-width forms included, after anything that a reader may skip.
@@ -102,7 +113,8 @@ class _Lines:
         self._out.write(row.removesuffix("\r\n") + "\n")
 
 
-def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool) -> int:
+def _csv(rows: Rows, out: IO[bytes], *, raw: bool, shown: bool, bom: bool) -> int:
+    out.write(codecs.BOM_UTF8 if bom else b"")
     text, total = _text(out), 0
     writer = csv.writer(_Lines(text), lineterminator="\r\n")
 

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Connection, and_, literal_column, select
 
 from pipeline.store import rows
 from pipeline.store.database import Database
+from pipeline.store.shares import in_dong, shares
 from pipeline.store.tables import documents, extractions, invoice_index, jobs
 from schemas.fields import whole_tax_code
 from schemas.identity import identity
@@ -28,18 +29,20 @@ _LARGEST = 2**63 - 1
 
 _PUT = """
 INSERT INTO invoice_index (document_id, rules, identity, seller, seller_name, buyer, number, issue_date,
-    total, total_vnd, payment, relation, related)
+    total, total_vnd, payment, relation, related, shares)
 SELECT document_id, rules, identity, seller, seller_name, buyer, number, issue_date,
-    total, total_vnd, payment, relation, related
+    total, total_vnd, payment, relation, related, shares
 FROM json_to_recordset(CAST(:rows AS json)) AS given(
     document_id bigint, rules text, identity text, seller text, seller_name text, buyer text, number text,
-    issue_date text, total text, total_vnd bigint, payment text, relation text, related text)
+    issue_date text, total text, total_vnd bigint, payment text, relation text, related text,
+    shares text)
 WHERE true
 ON CONFLICT (document_id) DO UPDATE
 SET rules = excluded.rules, identity = excluded.identity, seller = excluded.seller,
     seller_name = excluded.seller_name, buyer = excluded.buyer, number = excluded.number,
     issue_date = excluded.issue_date, total = excluded.total, total_vnd = excluded.total_vnd,
-    payment = excluded.payment, relation = excluded.relation, related = excluded.related
+    payment = excluded.payment, relation = excluded.relation, related = excluded.related,
+    shares = excluded.shares
 """
 
 
@@ -96,6 +99,7 @@ def row(document: int, record: Mapping[str, Any]) -> dict[str, Any]:
         "payment": payment(record.get("payment_method")),
         "relation": None if other is None else other.relation,
         "related": None if other is None or other.other is None else str(other.other),
+        "shares": _shares(record),
     }
 
 
@@ -107,9 +111,25 @@ def rate(record: Mapping[str, Any]) -> Decimal | None:
     return None if printed is None else Decimal(printed)
 
 
+def _shares(record: Mapping[str, Any]) -> str | None:
+    unit = rate(record)
+    if unit is None:
+        return None
+    found = [(part.rate, part.net, part.vat) for part in in_dong(shares(record), unit)]
+    whole = [(name, _whole(net), _whole(tax)) for name, net, tax in found]
+    if not found or any(net is None or tax is None for _, net, tax in whole):
+        return None
+    return rows.dump(whole)
+
+
 def _dong(total: str | None, record: Mapping[str, Any]) -> int | None:
     unit = rate(record)
     if total is None or unit is None:
         return None
-    whole = int((Decimal(total) * unit).quantize(Decimal(1), ROUND_HALF_UP))
+    return _whole(Decimal(total) * unit)
+
+
+def _whole(amount: Decimal) -> int | None:
+    """The amount in whole đồng; None where no column can hold it."""
+    whole = int(amount.quantize(Decimal(1), ROUND_HALF_UP))
     return whole if abs(whole) <= _LARGEST else None

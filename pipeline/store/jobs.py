@@ -12,6 +12,7 @@ from pipeline.store import views
 from pipeline.store.database import Database
 from pipeline.store.entities import Column, Job, View
 from pipeline.store.tables import jobs
+from schemas import registry
 from schemas.registry import SchemaSpec
 
 _JUDGING = ("review_below", "sources_of_authority")  # settings that `vinbatch judge` applies
@@ -23,6 +24,7 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._views: dict[int, tuple[View, ...]] = {}  # by job id
+        self._specs: dict[int, SchemaSpec] = {}
 
     def ensure(
         self,
@@ -96,6 +98,30 @@ class Jobs:
             self._views[job_id] = _views(stored)
         return self._views[job_id]
 
+    def rules(self, job_id: int, spec: SchemaSpec | None = None) -> SchemaSpec:
+        """The schema by which a job reads: `spec`, or found by the name that the job has for it.
+
+        Raises UsageError where it is not to be found, or is not as it was when the job began: by other rules
+        nothing of this job is judged.
+        """
+        known = self._specs.get(job_id)
+        if known is not None and (spec is None or spec.hash == known.hash):
+            return known
+        with self._db.read() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
+        if spec is None:
+            try:
+                spec = registry.resolve(row["schema_reference"] or row["schema"])
+            except registry.SchemaError as error:
+                raise UsageError(str(error)) from error
+        if spec.hash != row["schema_hash"]:
+            raise UsageError(
+                f"schema {row['schema']} has been changed since job {row['name']} began; run the same "
+                "sources under another --job name: where only rules have changed, no page is read again"
+            )
+        self._specs[job_id] = spec
+        return spec
+
 
 def _make(
     db: Database,
@@ -127,6 +153,16 @@ def _make(
             created_at=db.now(),
         )
     )
+
+
+def renew_views(db: Database, connection: Connection) -> None:
+    """Makes the views of all jobs anew, in the words of this Vinbatch."""
+    query = select(jobs.c.result_view, jobs.c.views).order_by(jobs.c.id.desc())
+    by_name: dict[str, list[tuple[View, ...]]] = {}
+    for name, stored in connection.execute(query):
+        by_name.setdefault(name, []).append(_views(stored))
+    for newest, *older in by_name.values():
+        views.ensure(db, connection, newest, older, anew=True)
 
 
 def _differences(
@@ -170,16 +206,17 @@ def _job(row: RowMapping) -> Job:
 
 
 def _stored(view: View) -> dict[str, Any]:
-    columns = [[column.name, column.path, column.kind] for column in view.columns]
-    return {"name": view.name, "columns": columns, "list": view.list_path}
+    columns = [[column.name, column.path, column.kind, column.label] for column in view.columns]
+    return {"name": view.name, "columns": columns, "list": view.list_path, "label": view.label}
 
 
 def _views(stored: Sequence[Mapping[str, Any]]) -> tuple[View, ...]:
     return tuple(
         View(
             item["name"],
-            tuple(Column(name, tuple(path), kind) for name, path, kind in item["columns"]),
+            tuple(Column(name, tuple(path), *told) for name, path, *told in item["columns"]),
             None if item["list"] is None else tuple(item["list"]),
+            item.get("label"),  # views of an older Vinbatch have none
         )
         for item in stored
     )

@@ -12,6 +12,7 @@ from sqlalchemy.sql import column, table
 from pipeline.errors import Reason, Transient, Unavailable, UsageError
 from pipeline.store.database import Database
 from pipeline.store.faults import translate
+from pipeline.store.jobs import renew_views
 from pipeline.store.tables import REVISION, metadata
 
 _OLDEST_POSTGRES = 130000
@@ -100,6 +101,8 @@ def _upgrade(db: Database, connection: Connection, revision: str | None) -> None
                 f"{db.shown} has tables of something else ({named}); give Vinbatch its own database"
             )
     command.upgrade(config, "head")
+    if revision is not None:
+        renew_views(db, connection)
 
 
 def _complaint(error: SQLAlchemyError) -> str:

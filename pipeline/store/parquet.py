@@ -26,6 +26,7 @@ _OF_SCHEMA: dict[str, tuple[pa.DataType, frozenset[type]]] = {  # and what its v
     "text": (pa.string(), frozenset({str})),
     "integer": (pa.int64(), frozenset({int})),
     "decimal": (_DECIMAL, frozenset({Decimal})),
+    "real": (pa.float64(), frozenset({int, float})),
     "boolean": (pa.bool_(), frozenset({bool})),
     "date": (pa.date32(), frozenset({date})),
     "datetime": (pa.timestamp("us"), frozenset({datetime})),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from pipeline.settings import SourceSettings
 from pipeline.store import invoices, named
 from pipeline.store.database import Database
 from pipeline.store.query import Rows
+from pipeline.store.shares import Share, amount, in_dong, shares
 from pipeline.store.tables import extractions
 from pipeline.store.values import batches
-from schemas import vat
 from schemas.law import Law
 
 _COLUMNS = (
@@ -68,15 +68,6 @@ class Listed:
     vat: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The part of an invoice at one rate; None where the paper does not say which."""
-
-    rate: str | None
-    net: Decimal
-    vat: Decimal
-
-
 @dataclass(slots=True)
 class _Sums:
     net: Decimal = Decimal(0)
@@ -101,18 +92,17 @@ def export(
     invoice whose day is not known is set aside whatever the period. Raises UsageError for a name that is no
     .xlsx.
     """
-    from pipeline.store import xlsx  # openpyxl takes long to load
+    from pipeline.store import xlsx  # XlsxWriter takes long to load
 
     if not str(out).endswith(".xlsx"):
         raise UsageError(f"{out}: the purchase list 01-1 is a workbook; give a name that ends in .xlsx")
     sums = _Sums()
     with whole(str(out), settings or SourceSettings()) as file:
-        book = xlsx.Book()
         kept = list(_chosen(db, since, until, buyer, seconds))
         remarks = _payments(db, law, seconds) if kept else {}
-        number = book.add("01-1", Rows(_COLUMNS, _list(db, kept, remarks, sums), {}))
-        book.add("Để riêng", Rows((*_COLUMNS[1:], "Lý do"), iter(sums.aside), {}))
-        book.save(file)
+        with xlsx.Book(file) as book:
+            number = book.add("01-1", Rows(_COLUMNS, _list(db, kept, remarks, sums), {}))
+            book.add("Để riêng", Rows((*_COLUMNS[1:], "Lý do"), iter(sums.aside), {}))
     return Listed(number - 1, len(sums.aside), sums.net, sums.vat)
 
 
@@ -120,7 +110,7 @@ def _chosen(
     db: Database, since: date | None, until: date | None, buyer: str | None, seconds: float
 ) -> Iterator[dict[str, Any]]:
     first, last = (since or date.min).isoformat(), (until or date.max).isoformat()
-    with named.ask(db, "purchases", seconds=seconds) as rows:
+    with named.ask(db, "purchase-list", seconds=seconds) as rows:
         for row in rows:
             item = dict(zip(rows.columns, row, strict=True))
             if buyer is not None and item["buyer"] != buyer:
@@ -131,7 +121,7 @@ def _chosen(
 
 def _payments(db: Database, law: Law | None, seconds: float) -> dict[str, str]:
     """A remark for each document whose payment is in cash or open, and matters."""
-    with named.ask(db, "payment", law=law, seconds=seconds) as rows:
+    with named.ask(db, "non-cash-payments", law=law, seconds=seconds) as rows:
         uri, payment = rows.columns.index("document_uri"), rows.columns.index("payment")
         return {row[uri]: _PAYMENT[row[payment]] for row in rows if row[payment] in _PAYMENT}
 
@@ -151,8 +141,9 @@ def _list(
             if item["aside"] or not parts:
                 sums.aside.append(_aside(item, record))
                 continue
+            unit = invoices.rate(record) or Decimal(1)  # what has no rate is set aside
             remark = "; ".join(_remarks(item, record, parts, payments))
-            for part in _in_dong(parts, record):
+            for part in in_dong(parts, unit):
                 sums.net += part.net
                 sums.vat += part.vat
                 yield (next(numbers), *_row(item, record, part, remark))
@@ -180,9 +171,9 @@ def _row(
         item["seller_name"],
         item["seller"],
         _bought(record),
-        _amount(record.get("net")) if part is None else part.net,
+        amount(record.get("net")) if part is None else part.net,
         record.get("vat_rate") if part is None else part.rate,
-        _amount(record.get("vat")) if part is None else part.vat,
+        amount(record.get("vat")) if part is None else part.vat,
         remark,
         item["document_uri"],
     )
@@ -194,12 +185,6 @@ def _aside(item: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Any, ...
     else:
         why = _ASIDE.get(item["aside"], "không đọc được giá trị chưa thuế hoặc tiền thuế")
     return (*_row(item, record, None, ""), why)
-
-
-def _in_dong(parts: Sequence[Share], record: Mapping[str, Any]) -> Iterator[Share]:
-    unit = invoices.rate(record) or Decimal(1)  # what has no rate is set aside
-    for part in parts:
-        yield part if unit == 1 else Share(part.rate, _dong(part.net * unit), _dong(part.vat * unit))
 
 
 def _remarks(
@@ -230,63 +215,3 @@ def _bought(record: Mapping[str, Any]) -> str | None:
     if not names:
         return None
     return names[0] if len(names) == 1 else f"{names[0]} và {len(names) - 1} mặt hàng khác"
-
-
-def shares(record: Mapping[str, Any]) -> tuple[Share, ...]:
-    """Net and VAT of an invoice by rate, as its paper says: nothing is computed that it does not bear out.
-
-    Several rates have shares of their own where what is printed by rate, or else the lines at their rates,
-    add up to the printed net and VAT; else the invoice is one share without a rate. Empty where net or VAT is
-    unknown.
-    """
-    net, tax = _amount(record.get("net")), _amount(record.get("vat"))
-    lines = [line for line in record.get("lines") or () if line.get("amount") is not None]
-    own = record.get("vat_rate")
-    rates = {_single(own)} if own else {_single(line.get("vat_rate")) for line in lines}
-    rate = next(iter(rates)) if len(rates) == 1 else None
-    if tax is None and rate is not None and vat.percent(rate) == 0:
-        tax = Decimal(0)
-    if net is None or tax is None:
-        return ()
-    if rate is None:
-        for parts in (_printed(record.get("by_rate") or ()), _of_lines(lines)):
-            if parts and sum(part.net for part in parts) == net and sum(part.vat for part in parts) == tax:
-                return parts
-    return (Share(rate, net, tax),)
-
-
-def _printed(rows: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
-    """The totals by rate; empty where one of them lacks its rate, net or VAT."""
-    found = []
-    for row in rows:
-        rate, net, tax = _single(row.get("rate")), _amount(row.get("net")), _amount(row.get("vat"))
-        if tax is None and rate is not None and vat.percent(rate) == 0:
-            tax = Decimal(0)
-        if rate is None or net is None or tax is None:
-            return ()
-        found.append(Share(rate, net, tax))
-    return tuple(found)
-
-
-def _of_lines(lines: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
-    """The lines' amounts by rate with their VAT in whole đồng; empty where a line has no rate."""
-    nets: dict[str, Decimal] = {}
-    for line in lines:
-        rate = _single(line.get("vat_rate"))
-        if rate is None:
-            return ()
-        nets[rate] = nets.get(rate, Decimal(0)) + Decimal(line["amount"])
-    return tuple(Share(rate, net, _dong(net * vat.percent(rate))) for rate, net in sorted(nets.items()))
-
-
-def _single(printed: str | None) -> str | None:
-    """The rate, where the text names one and not several."""
-    return printed if printed is not None and len(vat.rates(printed)) == 1 else None
-
-
-def _amount(value: str | None) -> Decimal | None:
-    return None if value is None else Decimal(value)
-
-
-def _dong(value: Decimal) -> Decimal:
-    return value.quantize(Decimal(1), ROUND_HALF_UP)

@@ -29,6 +29,8 @@ from pipeline.store.entities import Job, Purged
 from pipeline.store.failures import named
 from pipeline.store.tables import (
     checks,
+    claims,
+    decisions,
     documents,
     extractions,
     fields,
@@ -36,12 +38,13 @@ from pipeline.store.tables import (
     jobs,
     pages,
     parts,
+    readings,
     witnesses,
 )
 
 _BATCH = 2000  # documents removed in one transaction
 # A document's rows, those that refer to others first.
-_OWNED = (witnesses, checks, fields, extractions, pages, parts)
+_OWNED = (witnesses, checks, fields, extractions, pages, parts, decisions, readings, claims)
 _SHORTEST_SUBJECT = 4  # characters
 
 
@@ -54,7 +57,8 @@ def purge(
     subject: str | None = None,
     dry_run: bool = False,
 ) -> Purged:
-    """Removes documents with their pages, cached results, extractions, fields, checks and testimony.
+    """Removes documents with their pages, cached results, extractions, fields, checks, testimony and
+    what people decided.
 
     At most one of: `document`, a URI, of any of its files; `older_than`, finished that long ago; `subject`, a
     value such as a person's number or name, looked for in fields, in what the model wrote, in codes and in
@@ -160,7 +164,15 @@ def _mentions(subject: str) -> ColumnElement[bool]:
         parts.c.document_id == documents.c.id,
         or_(parts.c.uri.regexp_match(pattern), parts.c.message.regexp_match(pattern)),
     )
-    return or_(documents.c.uri.regexp_match(pattern), in_names, in_fields, in_pages)
+    in_decisions = exists().where(
+        decisions.c.document_id == documents.c.id,
+        or_(
+            decisions.c.raw.regexp_match(pattern),
+            decisions.c.value.regexp_match(pattern),
+            decisions.c.was.regexp_match(pattern),
+        ),
+    )
+    return or_(documents.c.uri.regexp_match(pattern), in_names, in_fields, in_pages, in_decisions)
 
 
 def subject_pattern(subject: str) -> str:

@@ -33,7 +33,15 @@ from pipeline.store.jobs import Jobs
 
 _log = logging.getLogger(__name__)
 _BATCH = 1000  # rows
-_JSON = ("settings", "sources", "views", "record", "box", "fields")  # columns of the tables that hold JSON
+_JSON = (
+    "settings",
+    "sources",
+    "views",
+    "record",
+    "box",
+    "fields",
+    "suspects",
+)  # columns of the tables that hold JSON
 _IN_MEMORY = 16 * 2**20  # bytes of an answer; what is more goes to the temporary folder
 _ALLOWED = {
     sqlite3.SQLITE_SELECT,
@@ -60,7 +68,7 @@ class Rows:
 
 @contextmanager
 def query(
-    db: Database, sql: str, *, seconds: float = 300.0, values: Mapping[str, str] | None = None
+    db: Database, sql: str, *, seconds: float = 300.0, values: Mapping[str, str | None] | None = None
 ) -> Iterator[Rows]:
     """Runs one SELECT that cannot write, by the database's own means.
 
@@ -127,7 +135,7 @@ def _too_slow(seconds: float) -> UsageError:
 
 
 def _postgres(
-    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str] | None
+    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str | None] | None
 ) -> tuple[str, ...]:
     engine = db.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     until, role = time.monotonic() + seconds, None
@@ -226,7 +234,7 @@ def _refuse(connection: Connection, sql: str) -> None:
 
 
 def _sqlite(
-    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str] | None
+    db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str | None] | None
 ) -> tuple[str, ...]:
     address = f"file:{quote(str(db.path))}?mode=ro"
     until = time.monotonic() + seconds

@@ -19,13 +19,15 @@ from sqlalchemy import (
     update,
 )
 
+from pipeline import deciding
 from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import files, rows, views
+from pipeline.store import files, readings, rows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
 from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
+from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
 
@@ -37,18 +39,23 @@ SET state = :state, reason = NULL, message = NULL, traceback = NULL, retryable =
 WHERE {HELD}
 RETURNING id
 """
+# The same of a document on which nobody decided; nobody decides on one that is leased.
+_FINISH_UNDECIDED = _FINISH.replace(
+    "RETURNING",
+    "AND NOT EXISTS (SELECT 1 FROM decisions WHERE document_id = :document AND undone_at IS NULL)\nRETURNING",
+)
 
 # The parts of a result. Each puts rows to the document that `held` has; if it has none, nothing is put.
 _PUT_PAGES = """
 INSERT INTO pages (
     document_id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, passes, read_at)
+    prompt_tokens, output_tokens, output, attempts, passes, numerics, read_at)
 SELECT held.id, page, key, record, reason, message, traceback, retryable, renderer, width, height, tiles,
-    prompt_tokens, output_tokens, output, attempts, passes, @now
+    prompt_tokens, output_tokens, output, attempts, passes, numerics, @now
 FROM held, json_to_recordset(CAST(:pages AS json)) AS given(
     page integer, key text, record text, reason text, message text, traceback text, retryable boolean,
     renderer text, width integer, height integer, tiles integer, prompt_tokens integer,
-    output_tokens integer, output text, attempts integer, passes integer)
+    output_tokens integer, output text, attempts integer, passes integer, numerics text)
 WHERE true
 ON CONFLICT (document_id, page) DO UPDATE
 SET key = excluded.key, record = excluded.record, reason = excluded.reason, message = excluded.message,
@@ -56,14 +63,16 @@ SET key = excluded.key, record = excluded.record, reason = excluded.reason, mess
     width = excluded.width, height = excluded.height, tiles = excluded.tiles,
     prompt_tokens = excluded.prompt_tokens, output_tokens = excluded.output_tokens,
     output = excluded.output, attempts = excluded.attempts, passes = excluded.passes,
+    numerics = excluded.numerics,
     read_at = excluded.read_at
 RETURNING page
 """
 # Pages that an earlier try has saved, when the file was another one.
 _DROP_PAGES = "DELETE FROM pages WHERE document_id IN (SELECT id FROM held) AND page > :page_count"
 _PUT_EXTRACTION = """
-INSERT INTO extractions (document_id, record, committed_at, score, tier, calibration)
-SELECT id, :record, @now, CAST(:score AS double precision), CAST(:tier AS text), CAST(:calibration AS bigint)
+INSERT INTO extractions (document_id, record, committed_at, score, tier, calibration, read_on)
+SELECT id, :record, @now, CAST(:score AS double precision), CAST(:tier AS text), CAST(:calibration AS bigint),
+    CAST(:read_on AS text)
 FROM held
 """
 _PUT_FIELDS = """
@@ -75,11 +84,11 @@ FROM held, json_to_recordset(CAST(:fields AS json)) AS given(
     page integer, box text, problem text, score double precision, absence text)
 """
 _PUT_CHECKS = """
-INSERT INTO checks (document_id, number, code, passed, severity, message, fields, expected, found)
-SELECT held.id, number, code, passed, severity, message, fields, expected, found
+INSERT INTO checks (document_id, number, code, passed, severity, message, fields, expected, found, suspects)
+SELECT held.id, number, code, passed, severity, message, fields, expected, found, suspects
 FROM held, json_to_recordset(CAST(:checks AS json)) AS given(
     number integer, code text, passed boolean, severity text, message text, fields text, expected text,
-    found text)
+    found text, suspects text)
 """
 _PUT_WITNESSES = """
 INSERT INTO witnesses (document_id, number, field, source, verdict, raw, value, type, page, box)
@@ -100,13 +109,14 @@ _PARTS = (_PUT_PARTS, _PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PU
 
 # PostgreSQL is asked once. SQLite cannot do it all in one statement, and need not: it is in this process.
 _FINISH_WITH_PARTS = f"""
-WITH held AS ({_FINISH}), parts_put AS ({_PUT_PARTS}), pages_put AS ({_PUT_PAGES}),
+WITH held AS ({_FINISH_UNDECIDED}), parts_put AS ({_PUT_PARTS}), pages_put AS ({_PUT_PAGES}),
     pages_dropped AS ({_DROP_PAGES}), extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}),
     checks_put AS ({_PUT_CHECKS}), witnesses_put AS ({_PUT_WITNESSES})
 SELECT id FROM held
 """
 _HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"
 _PARTS_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in _PARTS)
+_PAGES_ALONE = _PARTS_ALONE[:3]
 _RESULT_ALONE = _PARTS_ALONE[3:]  # of pages that are there already
 
 # FOR SHARE: nobody takes the document back between the look and the write.
@@ -136,11 +146,13 @@ class Results:
         sha256: str | None,
         etag: str | None = None,
         parts: Sequence[Part] = (),
+        spec: SchemaSpec | None = None,
     ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
 
-        `sha256` and `etag` are those of the first file; `parts` are all of them, where there are several.
-        Returns the state that the document is in now.
+        What people decided on the document is kept; `spec` (None: as the job names it) has the rules that are
+        then run again. `sha256` and `etag` are those of the first file; `parts` are all of them, where there
+        are several. Returns the state that the document is in now.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
@@ -163,17 +175,35 @@ class Results:
             "pages": rows.dump([rows.page(page) for page in pages]),
             **_parts(extraction),
         }
+        finish = _FINISH_UNDECIDED if self._db.is_sqlite else _FINISH_WITH_PARTS
         with self._db.single() as connection:
-            if not self._db.sql(connection, _FINISH if self._db.is_sqlite else _FINISH_WITH_PARTS, **values):
+            ended = self._db.sql(connection, finish, **values)
+            decided = not ended and readings.has_decisions(connection, lease.document_id)
+            if not ended and not decided:
                 self._compare(connection, lease, extraction)
-            elif self._db.is_sqlite:
+            elif ended and self._db.is_sqlite:
                 for part in _PARTS_ALONE:
                     self._db.sql(connection, part, **values)
-        return extraction.state
+        return self._commit_decided(lease, extraction, values, spec) if decided else extraction.state
 
-    def replace(self, job: Job, row: DocumentRow, extraction: Extraction) -> bool:
+    def _commit_decided(
+        self, lease: Lease, extraction: Extraction, values: dict[str, Any], spec: SchemaSpec | None
+    ) -> State:
+        """Of a document that was read again: what people decided is kept."""
+        rules = self._jobs.rules(lease.job_id, spec)
+        with self._db.write() as connection:
+            if not self._db.sql(connection, _FINISH, **values):
+                return self._compare(connection, lease, extraction)
+            for part in _PAGES_ALONE:
+                self._db.sql(connection, part, **values)
+            return put_decided(self._db, connection, lease.document_id, extraction, rules)
+
+    def replace(
+        self, job: Job, row: DocumentRow, extraction: Extraction, spec: SchemaSpec | None = None
+    ) -> bool:
         """Puts another result of the same pages in the place of a finished document's, in one transaction.
 
+        `extraction` is what was read, without any decision; what people decided is kept, as in `commit`.
         False, and nothing is changed, when the document is no longer as `row` has it. Raises
         Permanent(schema_mismatch) when a value is not of its field's type.
         """
@@ -185,21 +215,27 @@ class Results:
             documents.c.sha256 == row.sha256,
         )
         with self._db.write() as connection:
-            state = update(documents).where(*same).values(state=extraction.state)
-            document = connection.execute(state.returning(documents.c.id)).scalar_one_or_none()
-            if document is None:
+            chosen = select(documents.c.id).where(*same)
+            found = self._db.locked(connection, chosen, documents.c.id)
+            if not found:
                 return False
-            connection.execute(delete(extractions).where(extractions.c.document_id == document))
-            for part in _RESULT_ALONE:
-                self._db.sql(connection, part, document=document, **_parts(extraction))
+            decided = readings.has_decisions(connection, found[0])
+            rules = self._jobs.rules(job.id, spec) if decided else None
+            put_decided(self._db, connection, found[0], extraction, rules)
         return True
 
-    def _compare(self, connection: Connection, lease: Lease, extraction: Extraction) -> None:
+    def _compare(self, connection: Connection, lease: Lease, extraction: Extraction) -> State:
         """The answer to an earlier commit may have been lost: the same result again is no error."""
-        if state_left_by(self._db, connection, lease) == extraction.state:
-            query = select(extractions.c.record).where(extractions.c.document_id == lease.document_id)
+        left = state_left_by(self._db, connection, lease)
+        document = lease.document_id
+        read = readings.before(connection, [document]).get(document)
+        if read is not None and left is not None:
+            if (read.state, read.record) == (extraction.state, extraction.record):
+                return left
+        elif left == extraction.state:
+            query = select(extractions.c.record).where(extractions.c.document_id == document)
             if connection.execute(query).scalar_one_or_none() == extraction.record:
-                return
+                return left
         raise lost(lease)
 
     def known_pages(self, keys: Iterable[str]) -> dict[str, PageResult]:
@@ -216,6 +252,19 @@ class Results:
                 for row in connection.execute(query).mappings():
                     known[row["key"]] = rows.page_from(row)
         return known
+
+    def numerics(self, job: Job) -> tuple[str, ...]:
+        """Those that the job's pages were read with, the most frequent first."""
+        count = func.count()
+        query = (
+            select(pages.c.numerics)
+            .join_from(pages, documents)
+            .where(documents.c.job_id == job.id, pages.c.numerics.is_not(None))
+            .group_by(pages.c.numerics)
+            .order_by(count.desc(), pages.c.numerics)
+        )
+        with self._db.read() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def pages(self, job: Job, uri: str) -> list[PageResult]:
         """The pages of one document in order, with what the model wrote."""
@@ -255,23 +304,33 @@ class Results:
     def extractions(self, job: Job) -> Iterator[StoredExtraction]:
         """All results of a job in the order its documents were added, streamed."""
         for batch in self._batches(job, finished=True):
-            ids = [row["id"] for row in batch]
-            several = self._parts_of(batch)
-            with self._db.read() as connection:
-                query = select(extractions).where(extractions.c.document_id.in_(ids))
-                results = {row["document_id"]: row for row in connection.execute(query).mappings()}
-                found_fields = _grouped(connection, fields, ids)
-                found_checks = _grouped(connection, checks, ids)
-                found_witnesses = _grouped(connection, witnesses, ids)
-            for row in batch:
-                if (document := row["id"]) in results:
-                    result = rows.extraction(
-                        {**results[document], "state": row["state"], "pages": row["pages"]},
-                        found_fields[document],
-                        found_checks[document],
-                        found_witnesses[document],
-                    )
-                    yield StoredExtraction(row["uri"], row["sha256"], result, several.get(document, ()))
+            yield from self._stored(batch)
+
+    def extraction(self, job: Job, uri: str) -> StoredExtraction | None:
+        """The result of one document; None where it has none, or the job has no such document."""
+        query = select(documents).where(documents.c.job_id == job.id, documents.c.uri == uri)
+        with self._db.read() as connection:
+            row = connection.execute(query.where(documents.c.state.in_(FINISHED))).mappings().one_or_none()
+        return None if row is None else next(self._stored([row]), None)
+
+    def _stored(self, batch: Sequence[RowMapping]) -> Iterator[StoredExtraction]:
+        ids = [row["id"] for row in batch]
+        several = self._parts_of(batch)
+        with self._db.read() as connection:
+            results = results_of(connection, batch)
+            decided = readings.standing(connection, ids)
+            before = readings.before(connection, list(decided))
+        for row in batch:
+            if (document := row["id"]) in results:
+                yield StoredExtraction(
+                    row["uri"],
+                    row["sha256"],
+                    results[document],
+                    several.get(document, ()),
+                    decided.get(document, ()),
+                    before.get(document),
+                    document,
+                )
 
     def _parts_of(self, batch: Sequence[RowMapping]) -> dict[int, tuple[Part, ...]]:
         """The files of those documents that have several."""
@@ -305,6 +364,37 @@ class Results:
             last = batch[-1]["id"]
 
 
+def put_decided(
+    db: Database, connection: Connection, document: int, read: Extraction, spec: SchemaSpec | None
+) -> State:
+    """Makes `read`, with the decisions that stand, the result of a document; returns its state.
+
+    The document's row is locked by the caller. `spec` is needed where there are decisions. Raises
+    Permanent(schema_mismatch) as `commit` does.
+    """
+    made = readings.standing(connection, [document]).get(document, ())
+    connection.execute(delete(extractions).where(extractions.c.document_id == document))
+    readings.forget(connection, [document])
+    if made:
+        readings.keep(connection, document, read)
+        if (no := deciding.rejected(made)) is not None:
+            readings.reject(connection, document, no.by)
+            return "quarantined"
+        if spec is None:
+            raise ValueError("decisions are applied by the rules of a schema, and none was given")
+        read = deciding.applied(read, made, spec)
+        views.check(views.of(spec), read.record)
+    state = {"state": read.state, **dict.fromkeys(_WHY)}
+    connection.execute(update(documents).where(documents.c.id == document).values(**state))
+    values = _parts(read)
+    for part in _RESULT_ALONE:
+        db.sql(connection, part, document=document, **values)
+    return read.state
+
+
+_WHY = ("reason", "message", "traceback", "retryable", "failed_page")
+
+
 def _parts(extraction: Extraction) -> dict[str, Any]:
     """What the statements above take of a result."""
     return {
@@ -312,9 +402,30 @@ def _parts(extraction: Extraction) -> dict[str, Any]:
         "score": extraction.score,
         "tier": extraction.tier,
         "calibration": extraction.calibration,
+        "read_on": None if extraction.read_on is None else extraction.read_on.isoformat(),
         "fields": rows.dump([rows.field(n, item) for n, item in enumerate(extraction.fields, 1)]),
         "checks": rows.dump([rows.check(n, item) for n, item in enumerate(extraction.checks, 1)]),
         "witnesses": rows.dump([rows.testimony(n, item) for n, item in enumerate(extraction.testimony, 1)]),
+    }
+
+
+def results_of(connection: Connection, batch: Sequence[RowMapping]) -> dict[int, Extraction]:
+    """The results of those documents that have one, by id, as they are in the tables."""
+    ids = [row["id"] for row in batch]
+    query = select(extractions).where(extractions.c.document_id.in_(ids))
+    results = {row["document_id"]: row for row in connection.execute(query).mappings()}
+    of_fields, of_checks, of_witnesses = (
+        _grouped(connection, table, ids) for table in (fields, checks, witnesses)
+    )
+    return {
+        (id := row["id"]): rows.extraction(
+            {**results[id], "state": row["state"], "pages": row["pages"]},
+            of_fields[id],
+            of_checks[id],
+            of_witnesses[id],
+        )
+        for row in batch
+        if row["id"] in results
     }
 
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -17,6 +18,7 @@ from pipeline.flags import FlagCode
 from pipeline.records import (
     Check,
     Code,
+    Decision,
     Extraction,
     Failure,
     Field,
@@ -29,6 +31,7 @@ from pipeline.records import (
     TextLayer,
     Word,
 )
+from schemas import reading_day
 
 _GRID = 10_000  # of a page's side: a fifth of a pixel of A4 at 200 dpi
 _LONGEST_URI = 2000  # bytes; an index entry of PostgreSQL holds 2,700
@@ -158,6 +161,8 @@ def _untyped(kind: str | None, value: str | None) -> Any:
             return int(value)
         case "real":
             return float(value)
+        case "json":
+            return json.loads(value)
     return value
 
 
@@ -176,6 +181,7 @@ def check(number: int, item: Check) -> dict[str, Any]:
         "fields": item.fields,
         "expected": item.expected,
         "found": item.found,
+        "suspects": item.suspects,
     }
 
 
@@ -188,6 +194,7 @@ def check_from(row: Row) -> Check:
         tuple(json.loads(row["fields"])),
         row["expected"],
         row["found"],
+        None if row["suspects"] is None else tuple(json.loads(row["suspects"])),
     )
 
 
@@ -236,6 +243,7 @@ def page(item: PageResult) -> dict[str, Any]:
         "output": item.output,
         "attempts": item.attempts,
         "passes": item.passes,
+        "numerics": item.numerics,
     }
 
 
@@ -243,7 +251,7 @@ def page_from(row: Row) -> PageResult:
     return PageResult(
         row["page"],
         row["key"],
-        None if row["record"] is None else _page_record_from(row["record"]),
+        None if row["record"] is None else _page_record_from(row["record"], row.get("read_at")),
         None if row["reason"] is None else failure_from(row, row["page"]),
         row["renderer"],
         row["width"],
@@ -254,13 +262,12 @@ def page_from(row: Row) -> PageResult:
         row["output"],
         row["attempts"],
         row["passes"],
+        row["numerics"],
     )
 
 
 def _page_record(record: PageRecord) -> dict[str, Any]:
-    fields = [
-        [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem] for f in record.fields
-    ]
+    fields = list(map(_page_field, record.fields))
     made = {
         "page": record.page,
         "fields": fields,
@@ -269,9 +276,15 @@ def _page_record(record: PageRecord) -> dict[str, Any]:
         "seams": record.seams,
         **({} if record.text is None else {"text": _text(record.text)}),
         **({} if record.reader is None else {"reader": _text(record.reader)}),
+        **({"again": list(map(_page_field, record.again))} if record.again else {}),
         **({} if record.quality is None else {"quality": asdict(record.quality)}),
+        **({} if record.read_on is None else {"read_on": record.read_on.isoformat()}),
     }
     return made if record.signature is None else made | {"signature": asdict(record.signature)}
+
+
+def _page_field(f: Field) -> list[Any]:
+    return [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem]
 
 
 def _text(layer: TextLayer) -> dict[str, Any]:
@@ -295,7 +308,8 @@ def _text_from(data: Mapping[str, Any]) -> TextLayer:
     return TextLayer(words, data["trusted"], data["why"])
 
 
-def _page_record_from(text: str) -> PageRecord:
+def _page_record_from(text: str, read_at: datetime | None) -> PageRecord:
+    """`read_at`: when its row was written, for pages that were read before they kept their day."""
     data = json.loads(text)
     return PageRecord(
         data["page"],
@@ -309,6 +323,10 @@ def _page_record_from(text: str) -> PageRecord:
         _text_from(data["text"]) if "text" in data else None,
         reader=_text_from(data["reader"]) if "reader" in data else None,
         quality=_quality_from(data["quality"]) if "quality" in data else None,
+        again=tuple(map(_page_field_from, data.get("again", ()))),
+        read_on=date.fromisoformat(data["read_on"])
+        if "read_on" in data
+        else read_at and reading_day.of(read_at),
     )
 
 
@@ -338,4 +356,66 @@ def extraction(
         row["score"],
         row["tier"],
         row["calibration"],
+        None if (day := row.get("read_on")) is None else date.fromisoformat(day),
     )
+
+
+def reading(item: Extraction) -> str:
+    """A whole extraction as JSON text; `reading_from` gives it back."""
+    rows = (
+        ("fields", map(field, range(1, len(item.fields) + 1), item.fields)),
+        ("checks", map(check, range(1, len(item.checks) + 1), item.checks)),
+        ("witnesses", map(testimony, range(1, len(item.testimony) + 1), item.testimony)),
+    )
+    return dump(
+        {
+            "state": item.state,
+            "record": item.record,
+            "pages": item.pages,
+            "score": item.score,
+            "tier": item.tier,
+            "calibration": item.calibration,
+            "read_on": None if item.read_on is None else item.read_on.isoformat(),
+            **{name: [_as_in_a_table(row) for row in some] for name, some in rows},
+        }
+    )
+
+
+def reading_from(text: str) -> Extraction:
+    data = json.loads(text)
+    return extraction(data, data["fields"], data["checks"], data["witnesses"])
+
+
+def _as_in_a_table(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists are JSON text there."""
+    return {name: dump(value) if isinstance(value, (list, tuple)) else value for name, value in row.items()}
+
+
+# decisions
+
+
+def decision(item: Decision) -> dict[str, Any]:
+    kind, value = _typed(item.value)
+    was_kind, was = ("json", dump(item.was)) if isinstance(item.was, Mapping) else _typed(item.was)
+    return {
+        "field": item.field,
+        "ruling": item.ruling,
+        "raw": None if item.raw is None else clean(item.raw),
+        "value": None if value is None else clean(value),
+        "type": kind,
+        "was": was if was is None else clean(was),
+        "was_type": was_kind,
+        "decided_by": item.by,
+    }
+
+
+def decision_parts(row: Row) -> dict[str, Any]:
+    """What a `Decision` is made of."""
+    return {
+        "field": row["field"],
+        "ruling": row["ruling"],
+        "by": row["decided_by"],
+        "raw": row["raw"],
+        "value": _untyped(row["type"], row["value"]),
+        "was": _untyped(row["was_type"], row["was"]),
+    }

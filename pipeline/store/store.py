@@ -6,16 +6,22 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from pipeline.store import migrate, named, purchases
+from pipeline.store import finding, migrate, named, purchases, todo
+from pipeline.store.audit import Audit
 from pipeline.store.books import Books
+from pipeline.store.calibrations import Calibrations
 from pipeline.store.changes import diff
+from pipeline.store.claims import Claims
 from pipeline.store.database import Clock, Database
+from pipeline.store.decisions import Decisions
 from pipeline.store.export import export
 from pipeline.store.failures import Failures
+from pipeline.store.figures import Figures
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import Ledger
 from pipeline.store.purging import purge
 from pipeline.store.query import query
+from pipeline.store.queue import Queue
 from pipeline.store.results import Results
 
 
@@ -45,14 +51,22 @@ class Store:
         self.jobs = Jobs(database)
         self.ledger = Ledger(database)
         self.results = Results(database, self.jobs)
+        self.calibrations = Calibrations(database)
+        self.decisions = Decisions(database, self.jobs)
+        self.claims = Claims(database)
+        self.audit = Audit(database)
+        self.queue = Queue(database)
         self.books = Books(database)
         self.failures = Failures(database)
+        self.figures = Figures(database)
+        self.document = partial(finding.document, database)
         self.diff = partial(diff, database)
         self.purge = partial(purge, database)
         self.query = partial(query, database)
         self.export = partial(export, database)
         self.named = partial(named.ask, database)
         self.purchases = partial(purchases.export, database)
+        self.todo = partial(todo.todo, database)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self._db.url.render_as_string(hide_password=False),)

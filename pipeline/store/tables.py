@@ -198,6 +198,7 @@ pages = Table(
     Column("read_at", Instant, nullable=False),
     # Of the model over the page. Rows of an older Vinbatch, which knew only one, have 1.
     Column("passes", Integer, nullable=False, server_default="1"),
+    Column("numerics", Text),  # of the model; NULL: none read it, or it is not known
     CheckConstraint("(record IS NULL) <> (reason IS NULL)", name="record_or_reason"),
 )
 Index("ix_pages_key", pages.c.key)
@@ -217,6 +218,7 @@ extractions = Table(
     Column("score", Float(53)),  # calibrated: that every value is right; NULL: nothing was calibrated
     Column("tier", Text),  # quality of the worst page
     Column("calibration", BigInteger),  # id of the one that the scores are by
+    Column("read_on", Text),  # ISO 8601, the day in Viet Nam that dates are held against; NULL: none
 )
 
 _of_extraction = ForeignKey("extractions.document_id", ondelete="CASCADE")
@@ -252,6 +254,7 @@ checks = Table(
     Column("fields", Text, nullable=False),  # JSON list of paths
     Column("expected", Text),
     Column("found", Text),
+    Column("suspects", Text),  # JSON list of those paths that one change would mend; NULL: all of them
 )
 
 # What questions over many invoices ask of each: made from its record, and made anew when the rules change.
@@ -278,6 +281,7 @@ invoice_index = Table(
     Column("payment", Text, nullable=False),  # without cash, cash or unknown
     Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
     Column("related", Text),  # the other's identity
+    Column("shares", Text),  # JSON list of [rate, net, VAT] in whole đồng; NULL where that is not known
 )
 
 witnesses = Table(
@@ -346,6 +350,21 @@ decisions = Table(
     CheckConstraint("ruling IN ('accept', 'correct', 'not_on_page', 'illegible', 'reject')", name="ruling"),
 )
 Index("ix_decisions_document", decisions.c.document_id, decisions.c.id)
+
+# What was read of a document on which people decided, as it was before: `extractions` has what they decided.
+# Of a rejected document, which has no result, this is all that is left of it until that is taken back.
+readings = Table(
+    "readings",
+    metadata,
+    Column(
+        "document_id",
+        Id,
+        ForeignKey("documents.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("reading", Text, nullable=False),  # JSON of the Extraction
+)
 
 # Who looks at a document now, so that two people do not meet.
 claims = Table(

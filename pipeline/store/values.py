@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 _BATCH = 1000  # rows
 
 
 def plain(value: Any) -> str:
-    """A value as text: decimals in full, dates as in ISO 8601, nothing for no value."""
+    """A value as text: numbers in full, dates as in ISO 8601, nothing for no value."""
     if value is None:
         return ""
+    if isinstance(value, float) and isfinite(value):
+        text = repr(value)  # the shortest that means this number, which may have an exponent
+        return format(Decimal(text), "f") if "e" in text else text
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, bool):

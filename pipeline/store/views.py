@@ -2,9 +2,10 @@
 
 `invoice@1` gives `invoice_v1` and `invoice_v1_lines`. Each begins with document_uri, job and state, a
 list's view also with `line` from 1; then comes one column a field, a nested field named `group_field`. Last
-come `sources`, a JSON object of the source of each value ("read", "xml" …), and `witnesses`, a JSON list of
-what others say of them (as in the table of that name); in a line's view both are those of the line. A
-document's view ends with `signature` where the schema is found in e-invoices: the verdict on that of the XML.
+come `sources`, a JSON object of the source of each value ("read", "xml", "review" …), `absences`, one of why
+others have none ("not_on_page", "illegible", "not_read"), and `witnesses`, a JSON list of what others say of
+them (as in the table of that name); in a line's view all are those of the line. A document's view ends with
+`signature` where the schema is found in e-invoices: the verdict on that of the XML.
 
 Values come from `extractions.record`, where all of them stand in canonical text.
 
@@ -37,10 +38,10 @@ from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
 
 _FIXED = ("document_uri", "job", "state")
-# Paths that no field has: where each value came from, and what witnesses say of it, as JSON; and the verdict
-# on the signature.
-SOURCES, WITNESSES, SIGNATURE = ("@sources",), ("@witnesses",), ("@signature",)
-_TOLD = (SOURCES, WITNESSES, SIGNATURE)
+# Paths that no field has: where each value came from, why there is none, and what witnesses say of it, as
+# JSON; and the verdict on the signature.
+SOURCES, ABSENCES, WITNESSES, SIGNATURE = ("@sources",), ("@absences",), ("@witnesses",), ("@signature",)
+TOLD = (SOURCES, ABSENCES, WITNESSES, SIGNATURE)
 _LONGEST = 63  # bytes of a name in PostgreSQL
 
 
@@ -51,16 +52,16 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
     views = [View(base, (*columns, *_signature(spec, columns)))]
     names = {base}
     for path, item in _lists(spec.shape.fields, ()):
-        name = _unique("_".join((base, *path)), names)
+        name = unique("_".join((base, *path)), names)
         names.add(name)
         nodes = item.fields if isinstance(item, Group) else (item,)
-        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path))
+        views.append(View(name, tuple(_columns(nodes, (*_FIXED, "line"), item)), path, item.label))
     return tuple(views)
 
 
 def _signature(spec: SchemaSpec, columns: Sequence[Column]) -> Iterator[Column]:
     if spec.shape.xml_root == ROOT and is_in_xml(spec.shape):
-        name = _unique("signature", {*_FIXED, *(column.name for column in columns)})
+        name = unique("signature", {*_FIXED, *(column.name for column in columns)})
         yield Column(name, SIGNATURE, "text")
 
 
@@ -70,25 +71,27 @@ def _columns(
     """A column for each value below `nodes`, which are those of a list's `item`, if one is given."""
     names = set(taken)
     whole = isinstance(item, Leaf)
-    for path, node in _values(nodes, (), in_list=item is not None):
-        name = _unique("value" if whole else "_".join(path), names)
+    for path, node, label in _values(nodes, (), "", in_list=item is not None):
+        name = unique("value" if whole else "_".join(path), names)
         names.add(name)
-        yield Column(name, () if whole else path, node.printed.sql if isinstance(node, Leaf) else "json")
+        kind = node.printed.sql if isinstance(node, Leaf) else "json"
+        yield Column(name, () if whole else path, kind, label)
     if not whole:
-        yield Column(_unique("sources", names), SOURCES, "json")
-        yield Column(_unique("witnesses", names), WITNESSES, "json")
+        yield Column(unique("sources", names), SOURCES, "json")
+        yield Column(unique("absences", names), ABSENCES, "json")
+        yield Column(unique("witnesses", names), WITNESSES, "json")
 
 
 def _values(
-    nodes: Iterable[Node], above: tuple[str, ...], in_list: bool
-) -> Iterator[tuple[tuple[str, ...], Node]]:
-    """Leaves, with their paths; inside a list also the lists in it."""
+    nodes: Iterable[Node], above: tuple[str, ...], called: str, in_list: bool
+) -> Iterator[tuple[tuple[str, ...], Node, str]]:
+    """Leaves, with their paths and labels; inside a list also the lists in it."""
     for node in nodes:
-        path = (*above, node.name)
+        path, label = (*above, node.name), f"{called}{node.label}"
         if isinstance(node, Group):
-            yield from _values(node.fields, path, in_list)
+            yield from _values(node.fields, path, f"{label}: ", in_list)
         elif isinstance(node, Leaf) or in_list:
-            yield path, node
+            yield path, node, label
 
 
 def _lists(nodes: Iterable[Node], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Group | Leaf]]:
@@ -110,7 +113,7 @@ def _shortened(name: str, room: int = _LONGEST) -> str:
     return name.encode()[:room].decode("utf-8", "ignore")
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def unique(name: str, taken: set[str]) -> str:
     """The name, or with a number behind it if it is taken. Databases do not tell A from a."""
     used = {other.casefold() for other in taken}
     candidate, number = _shortened(name), 2
@@ -174,9 +177,14 @@ def _fits(value: Any, kind: str) -> bool:
 
 
 def ensure(
-    db: Database, connection: Connection, wanted: Sequence[View], older: Sequence[Sequence[View]]
+    db: Database,
+    connection: Connection,
+    wanted: Sequence[View],
+    older: Sequence[Sequence[View]],
+    *,
+    anew: bool = False,
 ) -> None:
-    """Makes the views of one schema version, which show all its jobs.
+    """Makes the views of one schema version, which show all its jobs; `anew` also those that are there.
 
     `older` are the views as earlier jobs of the version have them, newest first: fields that they had besides
     stay columns, and a column whose type has changed since becomes text. What need not change is not touched.
@@ -184,7 +192,7 @@ def ensure(
     before, after = _merged(older), _merged((wanted, *older))
     there = set(inspect(connection).get_view_names())
     for view in after.values():
-        if view == before.get(view.name) and view.name in there:
+        if view == before.get(view.name) and view.name in there and not anew:
             continue
         if view.name in there:
             connection.exec_driver_sql(f"DROP VIEW {db.quote(view.name)}")
@@ -233,7 +241,7 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "documents.state AS state",
         *line,
         *(
-            f"{told(view, column) if column.path in _TOLD else value(source, column)}"
+            f"{told(view, column) if column.path in TOLD else value(source, column)}"
             f" AS {db.quote(column.name)}"
             for column in view.columns
         ),
@@ -248,6 +256,21 @@ def _definition(db: Database, view: View, result_view: str) -> str:
 _VERDICT = (
     f"(SELECT found FROM checks WHERE document_id = documents.id AND code = '{judged.CODE}'"
     " ORDER BY passed, number LIMIT 1)"
+)
+# The source of each value: "review" where a person decided on it.
+_STANDING = "decisions WHERE document_id = documents.id AND undone_at IS NULL"
+_FIELDS = (
+    "(SELECT path, source FROM fields WHERE document_id = documents.id AND value IS NOT NULL"
+    f" AND path NOT IN (SELECT field FROM {_STANDING} AND field IS NOT NULL)"
+    f" UNION SELECT field, 'review' FROM {_STANDING} AND value IS NOT NULL AND id IN"
+    f" (SELECT max(id) FROM {_STANDING} AND field IS NOT NULL GROUP BY field)) AS given"
+)
+# Why a value is absent: what a person ruled, else what was told when the pages were merged.
+_ABSENT = (
+    "(SELECT path, absence FROM fields WHERE document_id = documents.id AND absence IS NOT NULL"
+    f" AND path NOT IN (SELECT field FROM {_STANDING} AND field IS NOT NULL)"
+    f" UNION SELECT field, ruling FROM {_STANDING} AND ruling IN ('not_on_page', 'illegible') AND id IN"
+    f" (SELECT max(id) FROM {_STANDING} AND field IS NOT NULL GROUP BY field)) AS given"
 )
 _POSTGRES_TYPES = {
     "text": "text",
@@ -282,10 +305,10 @@ def _sqlite_told(view: View, column: Column) -> str:
         return _VERDICT
     if column.path == SOURCES:
         name, where = _named("path", view, "item.key")
-        return (
-            f"(SELECT json_group_object({name}, source) FROM fields"
-            f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
-        )
+        return f"(SELECT json_group_object({name}, source) FROM {_FIELDS} WHERE {where})"
+    if column.path == ABSENCES:
+        name, where = _named("path", view, "item.key")
+        return f"(SELECT json_group_object({name}, absence) FROM {_ABSENT} WHERE {where})"
     name, where = _named("field", view, "item.key")
     return (
         f"(SELECT json_group_array(json_object({_said(name)})) FROM"
@@ -298,10 +321,10 @@ def _postgres_told(view: View, column: Column) -> str:
         return _VERDICT
     if column.path == SOURCES:
         name, where = _named("path", view, "item.line - 1")
-        return (
-            f"(SELECT coalesce(jsonb_object_agg({name}, source), '{{}}') FROM fields"
-            f" WHERE document_id = documents.id AND value IS NOT NULL AND {where})"
-        )
+        return f"(SELECT coalesce(jsonb_object_agg({name}, source), '{{}}') FROM {_FIELDS} WHERE {where})"
+    if column.path == ABSENCES:
+        name, where = _named("path", view, "item.line - 1")
+        return f"(SELECT coalesce(jsonb_object_agg({name}, absence), '{{}}') FROM {_ABSENT} WHERE {where})"
     name, where = _named("field", view, "item.line - 1")
     return (
         f"(SELECT coalesce(jsonb_agg(jsonb_build_object({_said(name)}) ORDER BY number), '[]') FROM witnesses"

@@ -58,8 +58,10 @@ def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) ->
     query [b, heads, t, d], keys [b, kv_heads, n, d], positions int64 [b, t]: a row sees keys up to its own.
     Of cells beyond the n keys nothing is seen.
     """
-    shared = query.shape[1] // keys.shape[1]
-    scores = query.float() @ keys.float().repeat_interleave(shared, 1).transpose(2, 3) / query.shape[3] ** 0.5
+    # The heads that share a key head become rows of one product: no key is copied for each of them.
+    grouped = query.float().unflatten(1, (keys.shape[1], -1))
+    scores = grouped.flatten(2, 3) @ keys.float().transpose(2, 3) / query.shape[3] ** 0.5
+    scores = scores.unflatten(2, grouped.shape[2:4]).flatten(1, 2)
     beyond = torch.arange(keys.shape[2], device=query.device) > positions[:, None, :, None]
     weights = scores.masked_fill(beyond, -torch.inf).softmax(-1)[..., page].mean(1)
     return F.pad(weights, (0, page.stop - page.start - weights.shape[2]))

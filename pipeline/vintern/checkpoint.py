@@ -33,7 +33,10 @@ TEXT_FILES = (  # read where they exist; together with the weights they decide e
 
 
 SCHEMAS = "schemas.json"  # which schemas the model reads, a list; it decides no result and is in no hash
-_WANTED = [*TEXT_FILES, SCHEMAS, "*.safetensors"]
+CALIBRATION = (
+    "calibration.json"  # what scores are made by (`pipeline.trust`); no more than that one is it hashed
+)
+_WANTED = [*TEXT_FILES, SCHEMAS, CALIBRATION, "*.safetensors"]
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.][\w./-]*))?", re.ASCII)
 _TOLD_SECONDS = 10.0  # between two lines about a download
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -26,20 +26,21 @@ from pipeline.vintern.backend import (
     Tile,
     dtype_name,
     keep_visual,
-    page_positions,
     page_start,
     put_visual,
     stacked,
 )
 from pipeline.vintern.batching import Shape
 from pipeline.vintern.config import TILE
-from pipeline.vintern.kernels import Kernels, KernelsMissing, Span
+from pipeline.vintern.kernels import Kernels, KernelsMissing, Row, Span
 from pipeline.vintern.kernels import load as load_kernels
 from pipeline.vintern.kv_cache import KVCache
 from pipeline.vintern.language import Attend, rotary
 from pipeline.vintern.model import Vintern
+from pipeline.vintern.pointing import CELLS
 from pipeline.vintern.vision import normalise, pixel_shuffle
 
+BATCH = 16  # requests decoded together: beyond it a step takes longer by as much
 ROWS = 16  # fewest rows of a padded product; below, float32 sums in another order
 UNITS = ("amx_bf16", "avx512_bf16")  # of processors, for bfloat16
 
@@ -55,14 +56,14 @@ class CpuBackend:
             torch.set_num_threads(settings.threads)
         self.model = model
         self.kernels, used = _kernels(model, settings.kernels)
-        self.cache = KVCache.for_model(model, settings, psutil.virtual_memory().available)
+        self.cache = KVCache.for_model(model, settings, psutil.virtual_memory().available, BATCH)
         self._rows = _multiple(2 * self.cache.slots)
         # The tiles of one page, one prompt at a time: more gains little, and results depend on less.
         self.shape = Shape(
             vision=(1, 2, 3, 4), mixed=False, prefill=1, decode=self._rows, chunk=self._rows, patience=0
         )
         self._any_rows = onednn.any_rows(model, self._rows)
-        self._page = page_positions(model, self.cache) if settings.place else None
+        self._place = settings.place
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
         self.fed_hidden: Tensor | None = None
@@ -86,7 +87,7 @@ class CpuBackend:
         put_visual(answer, embeds, self._page_start)
         # The last token of the prompt and those that are forced after it.
         start = len(answer.prompt) - 1
-        attend = self._prompt_attention(answer.slot, length, start)
+        attend = self._prompt_attention(answer.slot, length, start, self._page([answer]))
         positions, keep = torch.arange(length)[None], torch.arange(start, length)[None]
         hidden = self.model.language(embeds[None], positions, attend, keep)
         self._note(attend)
@@ -102,7 +103,7 @@ class CpuBackend:
         positions = [answer.position + n for answer, count in fed for n in range(count)]
         padding = [0] * (self._padded(len(tokens), self._rows) - len(tokens))
         embeds = self.model.language.embed(torch.tensor(tokens + padding))
-        attend = self._decode_attention(chunks, len(padding))
+        attend = self._decode_attention(chunks, len(padding), self._page([answer for answer, _ in fed]))
         hidden = self.model.language(embeds[None], torch.tensor([positions + padding]), attend)[0]
         self.fed_hidden = hidden
         self._note(attend)
@@ -122,15 +123,26 @@ class CpuBackend:
         """Rows of a product for `count` tokens of at most `most`."""
         return count if self._any_rows else _multiple(most)
 
-    def _prompt_attention(self, slot: int, length: int, start: int) -> CpuAttention:
+    def _page(self, answers: Sequence[Answer]) -> slice | None:
+        """Where the visual tokens of the largest of their pages are, if places are kept."""
+        if not self._place:
+            return None
+        most = max(1, *(answer.tile_count for answer in answers))
+        return slice(self._page_start, self._page_start + CELLS * most)
+
+    def _prompt_attention(
+        self, slot: int, length: int, start: int, page: slice | None = None
+    ) -> CpuAttention:
         """Of a prompt in `slot`, asked for its tokens from `start` on in the last layer."""
         places = slot * self.cache.length + torch.arange(length)
         if self.kernels is not None and self.kernels.long_queries:
             whole, end = Chunk(slot, 0, 0, length), Chunk(slot, start, 0, length - start)
-            return KernelAttention(self.kernels, self.cache, places, [whole], [end], self._page)
-        return PromptAttention(self.cache, places, torch.arange(start, length)[None], self._page)
+            return KernelAttention(self.kernels, self.cache, places, [whole], [end], page)
+        return PromptAttention(self.cache, places, torch.arange(start, length)[None], page)
 
-    def _decode_attention(self, chunks: Sequence[Chunk], padding: int) -> CpuAttention:
+    def _decode_attention(
+        self, chunks: Sequence[Chunk], padding: int, page: slice | None = None
+    ) -> CpuAttention:
         places = [
             chunk.slot * self.cache.length + chunk.position + n
             for chunk in chunks
@@ -138,8 +150,8 @@ class CpuBackend:
         ]
         given = torch.tensor(places + [self.cache.scratch] * padding)
         if self.kernels is None:
-            return TokenAttention(self.cache, given, chunks, self._page)
-        return KernelAttention(self.kernels, self.cache, given, chunks, page=self._page)
+            return TokenAttention(self.cache, given, chunks, page)
+        return KernelAttention(self.kernels, self.cache, given, chunks, page=page)
 
     def _note(self, attend: CpuAttention) -> None:
         if attend.page_attention:
@@ -297,11 +309,17 @@ class KernelAttention:
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
         last = layer == len(self.cache.keys) - 1
+        asked, keys = query[0].transpose(0, 1), self.cache.keys[layer].flatten(0, 1)
         if last and self.page is not None:
-            self.page_attention = _page_weights(self.cache.keys[layer], query, self._kept, self.page)
+            rows = [
+                Row(chunk.start + n, chunk.slot * self.cache.length, chunk.position + n + 1)
+                for chunk in self._kept
+                for n in range(chunk.count)
+            ]
+            self.page_attention = [self.kernels.page_weights(asked, keys, rows, self.page)]
         mixed = self.kernels.attend(
-            query[0].transpose(0, 1),
-            self.cache.keys[layer].flatten(0, 1),
+            asked,
+            keys,
             self.cache.values[layer].flatten(0, 1),
             self._last if last else self._spans,
         )

@@ -13,7 +13,7 @@
    It ends when its grammar is complete, the model ends its turn, or the token limit is reached. A loop is
    stopped early and tried once more, from the prompt in the cache, with a repetition penalty.
 8. It leaves at once with its text, the span, probabilities and place of every token, and its slot goes to the
-   next in the queue.
+   next in the queue. Where its request wants a second look and it is doubtful, it waits for that first.
 
 `batching` says what is done next, a `backend` does it (`cpu` or `gpu`), `answer` says what a token leads to.
 """
@@ -41,10 +41,14 @@ from pipeline.vintern.gpu import GpuBackend
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import Pointer
 from pipeline.vintern.sampler import Penalties, choices
+from pipeline.vintern.second_look import SecondLooks
 from pipeline.vintern.stats import Clock, EngineStats
 from pipeline.vintern.values import Unmasked
 
 __all__ = ["Engine", "EngineFull", "EngineStats"]
+
+
+_LEAST_WAITING = 32  # requests
 
 
 class EngineFull(VinbatchError):
@@ -65,6 +69,7 @@ class Engine:
         self.backend = backend_for(model, settings) if backend is None else backend
         self._cache = self.backend.cache
         self._batch = Batch(self.backend.shape)
+        self._most_waiting = settings.max_waiting or max(_LEAST_WAITING, self._cache.slots // 2)
         self._pointer = Pointer.for_model(model, self._cache) if settings.place else None
         self._grammars = Grammars(
             model.tokenizer, model.config.language.vocab, pool=self.backend.shape.many_rows
@@ -73,6 +78,7 @@ class Engine:
         self._unmasked = Unmasked(model.tokenizer, model.config.language.vocab, model.device)
         self._answered: list[Generation] = []  # at submit, for the next step to hand out
         self._ids: set[str] = set()
+        self._looks = SecondLooks()
         self._clock = Clock(model.device)
         self._stats = EngineStats(start_seconds=time.perf_counter() - began)
 
@@ -84,7 +90,14 @@ class Engine:
     @property
     def room(self) -> int:
         """How many more requests `submit` takes before it raises EngineFull."""
-        return max(0, self.settings.max_waiting - len(self._batch.waiting) - len(self._answered))
+        return max(0, self._most_waiting - len(self._batch.waiting) - len(self._answered))
+
+    @property
+    def load(self) -> tuple[float, float]:
+        """Shares, 0 to 1: of the batch that is decoded, and of the KV cache's tokens that are taken."""
+        running, cache = self._batch.running, self._cache
+        held = sum(answer.cached for answer in self._batch.everyone())
+        return len(running) / cache.slots, held / (cache.slots * cache.length)
 
     @property
     def stats(self) -> EngineStats:
@@ -102,7 +115,7 @@ class Engine:
         generation that ends in "error".
         """
         if not self.room:
-            raise EngineFull(f"{self.settings.max_waiting} requests are waiting")
+            raise EngineFull(f"{self._most_waiting} requests are waiting")
         if request.id in self._ids:
             raise UsageError(f"request {request.id} is already in flight")
         self._ids.add(request.id)
@@ -267,22 +280,32 @@ class Engine:
                 answer.begin(self.settings.retry_penalty)
                 self._stats = self._stats.plus(retried=1)
         generations, self._answered = self._answered, []
+        for generation in generations:
+            self._count(generation)
         for answer in self._batch.finished():
             self._cache.release(answer.slot, wipe=answer.cached if answer.finish == "error" else 0)
             if answer.finish != "error":
                 self._weigh(answer)
-            generations.append(answer.generation(self.settings.place))
-        for generation in generations:
-            self._ids.remove(generation.request_id)
-            forced = int(generation.forced.sum())
-            self._stats = self._stats.plus(
-                requests=1,
-                failed=generation.finish == "error",
-                passes=generation.passes,
-                forced_tokens=forced,
-                decoded_tokens=len(generation.forced) - forced,
-            )
+            generation = answer.generation(self.settings.place)
+            self._count(generation)
+            first = self._looks.taken(answer.request, generation)
+            more = self._looks.wanted(answer.request, generation) if first is None else None
+            if more is None:
+                generations.append(generation if first is None else first)
+            else:
+                self._batch.waiting.append(self._answer(more))
+        self._ids.difference_update(generation.request_id for generation in generations)
         return generations
+
+    def _count(self, generation: Generation) -> None:
+        forced = int(generation.forced.sum())
+        self._stats = self._stats.plus(
+            requests=1,
+            failed=generation.finish == "error",
+            passes=generation.passes,
+            forced_tokens=forced,
+            decoded_tokens=len(generation.forced) - forced,
+        )
 
 
 def backend_for(model: Vintern, settings: EngineSettings) -> Backend:

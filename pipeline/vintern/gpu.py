@@ -33,6 +33,7 @@ from pipeline.vintern.kv_cache import KVCache
 from pipeline.vintern.language import Attend
 from pipeline.vintern.model import Vintern
 
+BATCH = 256  # requests decoded together, where memory allows: beyond it a step is no cheaper for each
 SHAPES = 256  # compiled at most: slots × columns × tokens × length, of which a job meets some dozen
 STRIDE = 1024  # so many tokens of every slot are attended over, or a multiple
 
@@ -43,7 +44,7 @@ class GpuBackend:
     def __init__(self, model: Vintern, settings: EngineSettings) -> None:
         """Compiles and records as `settings.warmup` says. Raises UsageError when no request has room."""
         self.model = model
-        self.cache = KVCache.for_model(model, settings, torch.cuda.mem_get_info(model.device)[0])
+        self.cache = KVCache.for_model(model, settings, torch.cuda.mem_get_info(model.device)[0], BATCH)
         slots = self.cache.slots
         self.shape = Shape(
             vision=(8, 16, 32),
@@ -66,7 +67,7 @@ class GpuBackend:
             torch._dynamo.config.recompile_limit = SHAPES
             self._vision = torch.compile(model.vision, dynamic=False, fullgraph=True)
             self._language = torch.compile(model.language, dynamic=False, fullgraph=True)
-        self._graphs = Graphs(settings.warmup != "none")
+        self._graphs = Graphs(settings.warmup != "none")  # "auto" records
         if self._graphs.enabled:
             self._record_vision()
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 namespace {
 
@@ -246,6 +247,41 @@ void attend_task(Scratch& s, const Side& q, const Side& k, const Side& v, const 
     }
 }
 
+constexpr float UNSEEN = -1e30f;  // a score that weighs nothing
+
+struct Row {  // of queries; it sees `seen` keys from `key` on
+    int64_t query, key, seen;
+};
+
+// To `found` [cells]: how much a row sees of its keys from `first` on, the mean over its heads. It may see fewer keys.
+void look(const Side& q, const Side& k, const Row& row, float* found, std::vector<float>& scores, long heads, long shared,
+          long dim, long first, long cells) {
+    const long padded = (row.seen + 15) / 16 * 16, there = std::clamp(row.seen - first, 0l, cells);
+    const float scale = LOG2_E / std::sqrt(float(dim));
+    scores.assign(padded, UNSEEN);
+    std::fill_n(found, cells, 0.f);
+    for (long head = 0; head < heads; head++) {
+        const bf16* query = q.data + row.query * q.row + head * q.head;
+        const bf16* key = k.data + row.key * k.row + head / shared * k.head;
+        float most = UNSEEN;
+        for (long n = 0; n < row.seen; n++, key += k.row) {
+            __m512 sum = _mm512_setzero_ps();
+            for (long d = 0; d < dim; d += 32)
+                sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_loadu_si512(query + d), (__m512bh)_mm512_loadu_si512(key + d));
+            most = std::max(most, scores[n] = scale * _mm512_reduce_add_ps(sum));
+        }
+        __m512 total = _mm512_setzero_ps();
+        for (long n = 0; n < padded; n += 16) {
+            const __m512 weight = exp2_of(_mm512_sub_ps(_mm512_loadu_ps(&scores[n]), _mm512_set1_ps(most)));
+            _mm512_storeu_ps(&scores[n], weight);
+            total = _mm512_add_ps(total, weight);
+        }
+        const float share = 1.f / (_mm512_reduce_add_ps(total) * float(heads));
+        for (long cell = 0; cell < there; cell++) found[cell] += scores[first + cell] * share;
+        std::fill(scores.begin() + row.seen, scores.end(), UNSEEN);
+    }
+}
+
 // ---- the next token
 
 // Of the 16 tokens from n on: those that exist and are allowed.
@@ -326,6 +362,16 @@ void attend(const Side* q, const Side* k, const Side* v, const Side* out, const 
             if (first < last)
                 attend_task(scratch, *q, *k, *v, *out, span, task % kv_heads, shared, first, last, dim);
         }
+    }
+}
+
+// What rows of queries see of their keys from `first` on: found [n_rows][cells]. dim is a multiple of 32.
+void page_weights(const Side* q, const Side* k, const Row* rows, float* found, int64_t n_rows, int64_t heads,
+                  int64_t kv_heads, int64_t dim, int64_t first, int64_t cells) {
+#pragma omp parallel for schedule(dynamic, 1) if (n_rows > 1)
+    for (long r = 0; r < n_rows; r++) {
+        static thread_local std::vector<float> scores;
+        look(*q, *k, rows[r], found + r * cells, scores, heads, heads / kv_heads, dim, first, cells);
     }
 }
 

@@ -5,6 +5,7 @@ model goes into hundreds of small operations. These kernels are for that, and fo
 the same is computed by PyTorch's operations, more slowly.
 
     attend       attention of query rows, each over its own run of keys, where these lie in the cache
+    page_weights how much such rows see of a page's visual tokens (`attention.page_weights`)
     full         the vision tower's attention (`vision.Attention.attend`)
     rms_norm, gate, rotate       what stands between a layer's matrix products (`language`)
     choose       the next token under a grammar's mask (`sampler`)
@@ -18,7 +19,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ctypes import c_float, c_int64, c_void_p
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,14 @@ class Span(NamedTuple):
     step: int
 
 
+class Row(NamedTuple):
+    """A query row, and that it sees the keys from row `key` on, `seen` of them."""
+
+    query: int
+    key: int
+    seen: int
+
+
 class KernelsMissing(Exception):
     """These kernels cannot be had here, and why: one line for people."""
 
@@ -63,6 +72,8 @@ class Kernels:
         self.long_queries = long_queries
         self._attend = library.attend
         self._attend.argtypes = [*[c_void_p] * 5, *[c_int64] * 4]
+        self._page_weights = library.page_weights
+        self._page_weights.argtypes = [*[c_void_p] * 4, *[c_int64] * 6]
         self._rms_norm = library.rms_norm
         self._rms_norm.argtypes = [*[c_void_p] * 3, *[c_int64] * 2, c_float]
         self._gate = library.gate
@@ -89,9 +100,7 @@ class Kernels:
         """query [n, heads, d], keys and values [m, kv_heads, d] → like query. Rows in no span are not set."""
         mixed = torch.empty(query.shape, dtype=query.dtype)
         given = torch.tensor([*spans], dtype=torch.int64)
-        sides = [
-            _Side(part.data_ptr(), part.stride(0), part.stride(1)) for part in (query, keys, values, mixed)
-        ]
+        sides = map(_side, (query, keys, values, mixed))
         self._attend(
             *map(ctypes.byref, sides),
             given.data_ptr(),
@@ -101,6 +110,26 @@ class Kernels:
             query.shape[2],
         )
         return mixed
+
+    def page_weights(self, query: Tensor, keys: Tensor, rows: Sequence[Row], page: slice) -> Tensor:
+        """query [n, heads, d], keys [m, kv_heads, d] → float32 [rows, cells]: what each of these rows sees of
+        its keys at `page`, the mean over heads.
+        """
+        cells = page.stop - page.start
+        found = torch.empty(len(rows), cells, dtype=torch.float32)
+        given = torch.tensor(rows, dtype=torch.int64)
+        self._page_weights(
+            *(ctypes.byref(_side(part)) for part in (query, keys)),
+            given.data_ptr(),
+            found.data_ptr(),
+            len(rows),
+            query.shape[1],
+            keys.shape[1],
+            query.shape[2],
+            page.start,
+            cells,
+        )
+        return found
 
     def full(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """[b, heads, n, d] each, every row sees all keys of its own b → like query."""
@@ -165,6 +194,10 @@ class _Side(ctypes.Structure):
     """`Side` of kernels.cpp: a tensor [rows, heads, d] with d contiguous; strides in elements."""
 
     _fields_ = (("data", c_void_p), ("row", c_int64), ("head", c_int64))
+
+
+def _side(part: Tensor) -> _Side:
+    return _Side(part.data_ptr(), part.stride(0), part.stride(1))
 
 
 def load(config: Config, dtype: torch.dtype) -> Kernels:

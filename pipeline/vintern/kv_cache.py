@@ -31,26 +31,17 @@ class KVCache:
         self._free = list(range(slots - 1, -1, -1))
 
     @classmethod
-    def for_model(cls, model: Vintern, settings: EngineSettings, free_bytes: int) -> KVCache:
-        """At most `max_batch` slots, each of the whole context, so that a slot serves any request.
+    def for_model(cls, model: Vintern, settings: EngineSettings, free_bytes: int, most: int) -> KVCache:
+        """At most `max_batch` slots, or `most` where it is None, each of the whole context, so that a slot
+        serves any request.
 
         `kv_tokens` bounds them all together; without it, half of the free memory does. Raises UsageError when
         not even one slot fits.
         """
-        slots, length = settings.max_batch, model.context_length
-        if settings.kv_tokens is not None:
-            length = min(length, settings.kv_tokens)
-            slots = min(slots, settings.kv_tokens // length)
-        else:
-            each = token_bytes(model.config.language, model.dtype) * length
-            slots = min(slots, free_bytes // 2 // each)
-            if slots < 1:
-                raise UsageError(
-                    f"the KV cache of one request needs {each / 2**20:.0f} MiB, and it may have half of the "
-                    f"{free_bytes / 2**20:.0f} MiB that are free; free memory or set engine.kv_tokens below "
-                    "the context"
-                )
-        return cls(model.config.language, slots, length, model.dtype, model.device)
+        language = model.config.language
+        each = token_bytes(language, model.dtype)
+        slots, length = fitting(settings, model.context_length, each, free_bytes, most)
+        return cls(language, slots, length, model.dtype, model.device)
 
     @property
     def free(self) -> int:
@@ -89,6 +80,25 @@ class KVCache:
         """key and value [n, kv_heads, head_dim] to flat places int64 [n] (slot · length + position)."""
         self.keys[layer].flatten(0, 1).index_copy_(0, places, key)
         self.values[layer].flatten(0, 1).index_copy_(0, places, value)
+
+
+def fitting(
+    settings: EngineSettings, context: int, token_bytes: int, free_bytes: int, most: int
+) -> tuple[int, int]:
+    """How many slots of how many tokens `KVCache.for_model` makes."""
+    slots, length = settings.max_batch or most, context
+    if settings.kv_tokens is not None:
+        length = min(length, settings.kv_tokens)
+        return min(slots, settings.kv_tokens // length), length
+    each = token_bytes * length
+    slots = min(slots, free_bytes // 2 // each)
+    if slots < 1:
+        raise UsageError(
+            f"the KV cache of one request needs {each / 2**20:.0f} MiB, and it may have half of the "
+            f"{free_bytes / 2**20:.0f} MiB that are free; free memory or set engine.kv_tokens below the "
+            "context"
+        )
+    return slots, length
 
 
 def token_bytes(config: LanguageConfig, dtype: torch.dtype) -> int:

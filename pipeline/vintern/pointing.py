@@ -8,6 +8,7 @@ cells around it. A box made of them says where to look; it is no evidence that a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -50,19 +51,21 @@ class Pointer:
             answer.look(starts[row], found[spans[row] : spans[row + 1]], coming[row])
 
     def step(self, rows: Tensor, counts: Tensor, slots: Tensor, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        """rows float32 [n, cells]: what each fed token looked at, request after request.
+        """rows float32 [n, cells]: what each fed token looked at, request after request. There are as many
+        cells as the largest page has, or more.
 
         counts, slots, tiles int64 [requests]: how many rows are a request's, its slot, its page's tiles.
         Returns the places float32 [n, 4] of the fed tokens, and [requests, 4] of the ones to be chosen next.
         """
-        cells = torch.arange(self.last.shape[1], device=rows.device)
-        rows = F.pad(rows, (0, len(cells) - rows.shape[1]))
+        n, width = rows.shape
+        cells = torch.arange(width, device=rows.device)
         rows = rows * (cells < (tiles * CELLS).repeat_interleave(counts)[:, None])
         ends = counts.cumsum(0) - 1
         before = rows.roll(1, 0)
-        before[ends - counts + 1] = self.last[slots]
-        self.last[slots] = rows[ends]
-        return peaks((before + rows) / 2), peaks(rows[ends])
+        before[ends - counts + 1] = self.last[slots, :width]
+        self.last[slots] = F.pad(rows[ends], (0, self.last.shape[1] - width))
+        found = peaks(torch.cat([(before + rows) / 2, rows[ends]]))
+        return found[:n], found[n:]
 
 
 def page_tiles(model: Vintern, cache: KVCache) -> int:
@@ -74,14 +77,24 @@ def peaks(weights: Tensor) -> Tensor:
     """float32 [n, tiles · 256] → [n, 4]: weight, tile, row, column of the strongest cell."""
     n = len(weights)
     weight, cell = weights.max(1)
-    tile = cell // CELLS
+    tile, own = cell // CELLS, cell % CELLS
     # A border of nothing around each tile, so that every cell has eight neighbours.
-    own = weights.view(n, -1, SIDE, SIDE)[torch.arange(n, device=weights.device), tile]
-    padded = F.pad(own, (1, 1, 1, 1)).flatten(1)
-    row, column = cell % CELLS // SIDE, cell % SIDE
-    near = torch.arange(-1, 2, device=weights.device)
+    tiles = F.pad(weights.view(n, -1, SIDE, SIDE)[torch.arange(n, device=weights.device), tile], (1, 1, 1, 1))
+    row, column = own // SIDE, own % SIDE
+    offsets, steps = _around(weights.device)
+    first = row * (SIDE + 2) + column
+    around = tiles.flatten(1).gather(1, first[:, None] + offsets)
+    total, down, across = (around[:, None] * steps).sum(2).unbind(1)
+    total = total.clamp_min(torch.finfo(torch.float32).tiny)
+    return torch.stack([weight, tile, row + down / total, column + across / total], 1)
+
+
+@lru_cache
+def _around(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of the 3×3 cells around one: int64 [9] how far they lie behind the first of them in a tile with its
+    border, and float32 [3, 9]: ones, and their steps down and across from the one in the middle.
+    """
+    near = torch.arange(-1, 2, device=device)
     down, across = near.repeat_interleave(3), near.repeat(3)
-    around = padded.gather(1, (row[:, None] + 1 + down) * (SIDE + 2) + column[:, None] + 1 + across)
-    total = around.sum(1).clamp_min(torch.finfo(torch.float32).tiny)
-    centre = [at + (around * step).sum(1) / total for at, step in ((row, down), (column, across))]
-    return torch.stack([weight, tile.float(), *centre], 1)
+    offsets = (down + 1) * (SIDE + 2) + across + 1
+    return offsets, torch.stack([torch.ones_like(down), down, across]).float()

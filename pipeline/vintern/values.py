@@ -77,7 +77,8 @@ class Unmasked:
         together = scores.masked_fill(others, -torch.inf).logsumexp(1)
         alone = scores.gather(1, tokens[:, None])[:, 0]
         wanted = torch.where(self._counts_alone[tokens], alone, together)
-        return (wanted - scores.logsumexp(1)).exp().double()
+        # Of two sums that are equal but for rounding the part may come out as the greater one.
+        return (wanted - scores.logsumexp(1)).exp().clamp(max=1.0).double()
 
     def beside(self, logits: Tensor, chosen: Tensor, constrained: Tensor) -> Tensor:
         """`chosen` (`sampler.choose`) with these probabilities for tokens that do not count alone.

@@ -9,11 +9,13 @@ text.py       the text that a PDF brings along
 layer.py      such text, made for looking values up
 asking.py     all of them, asked about every value
 authority.py  whose value is chosen
+placing.py    where values stand, by those who know it exactly
 """
 
 from pipeline.witnesses.asking import Answers as Answers
 from pipeline.witnesses.asking import ask as ask
 from pipeline.witnesses.authority import first as first
 from pipeline.witnesses.authority import judged as judged
+from pipeline.witnesses.placing import placed as placed
 from pipeline.witnesses.witness import Subject as Subject
 from pipeline.witnesses.witness import Witness as Witness

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from pipeline.records import Check, Field, Testimony
-from pipeline.witnesses import codes, mrz, readings, text
-from pipeline.witnesses.witness import NAMES, Subject, Witness
+from pipeline.witnesses import again, codes, mrz, readings, text
+from pipeline.witnesses.witness import AGAIN, NAMES, Subject, Witness
 from schemas.checks import Severity, guarded
 from schemas.text import match
 
@@ -18,6 +18,7 @@ WITNESSES: tuple[Callable[[Subject], Iterable[Witness | Check]], ...] = (
     mrz.found,
     readings.found,
     text.found,
+    again.found,
 )
 
 
@@ -70,7 +71,7 @@ def disputes(said: Sequence[_Said], fields: Mapping[str, Field]) -> Iterator[Che
     """Fields without a value for which two witnesses offer values that do not bear each other out."""
     offered: dict[str, list[_Said]] = {}
     for witness, item in said:
-        if item.verdict == "offers":
+        if item.verdict == "offers" and item.source != AGAIN:
             offered.setdefault(item.field, []).append((witness, item))
     for path, offers in offered.items():
         for (one, its), (other, others) in combinations(offers, 2):
@@ -86,13 +87,18 @@ def disputes(said: Sequence[_Said], fields: Mapping[str, Field]) -> Iterator[Che
 
 def _differs(said: Testimony, name: str, field: Field) -> Check:
     shown = str(field.value) if field.raw is None else field.raw
-    message = f"{field.path}: the {name} says {said.raw}, the {NAMES.get(field.source, field.source)} {shown}"
+    whose = NAMES.get(field.source, field.source)
+    message = f"{field.path}: the {name} says {said.raw or 'nothing'}, the {whose} {shown}"
     if match(str(said.raw), shown) == "unaccented":
         message += "; they differ in diacritics only"
     expected = said.raw if said.value is None else str(said.value)
     # A reader of pixels may be wrong itself, as the first one may; what the others have is written, not read.
-    severity: Severity = "warning" if said.source == "reader" else "error"
+    severity: Severity = _SEVERITIES.get(said.source, "error")
     return Check(_code(said), False, severity, message, (field.path,), expected, str(field.value))
+
+
+# A second look is the same reader: its doubt is in the score, and nothing is stopped for it.
+_SEVERITIES: Mapping[str, Severity] = {"reader": "warning", AGAIN: "info"}
 
 
 def _code(said: Testimony) -> str:

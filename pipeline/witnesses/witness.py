@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
 
 
+AGAIN = "again"  # the source of what the same model reads from a picture that is moved
+
 # How a source is called in a sentence.
 NAMES: Mapping[str, str] = {
     "read": "print",
@@ -20,6 +22,7 @@ NAMES: Mapping[str, str] = {
     "reader": "second reader",
     "qr": "QR code",
     "mrz": "MRZ",
+    AGAIN: "second look",
 }
 
 
@@ -28,7 +31,7 @@ class Subject:
     """A document as its pages were merged: `fields` with the values that were chosen, nested in `record`.
 
     `others` are the fields of its other readings by their source, "xml" or "read". What was read with less
-    confidence than `sure_from` accuses nobody.
+    confidence than `sure_from` accuses nobody. `again` is what a second look read, by path.
     """
 
     spec: SchemaSpec
@@ -37,6 +40,7 @@ class Subject:
     record: Mapping[str, Any]
     others: Mapping[str, tuple[Field, ...]] = field(default_factory=dict)
     sure_from: float = 0.0
+    again: Mapping[str, Field] = field(default_factory=dict)
 
 
 class Witness(Protocol):

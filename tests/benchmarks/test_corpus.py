@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.pipeline import papers
 
 
+@pytest.mark.medium
 def test_every_page_of_a_folder_has_its_line(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -17,7 +17,10 @@ def test_it_reads_specimens_that_it_never_saw(vinbatch: Command, kind: str) -> N
     vinbatch("specimens", "--out", "in", "--count", 4, "--kind", kind, "--seed", 5_000)
     said = vinbatch(
         *("eval", "in", "--schema", f"{kind}@1", "--model", "demo", "--truth", "in/truth.jsonl"),
-        *("--store", "sqlite:///rows.db", "--json", "scores.json", "--html", "page.html"),
+        *("--store", "sqlite:///rows.db", "--job", "read", "--json", "scores.json"),
+    )
+    vinbatch(
+        "report", "read", "--store", "sqlite:///rows.db", "--truth", "in/truth.jsonl", "--out", "page.html"
     )
     assert "4 documents with truth" in said
     scores = json.loads((vinbatch.folder / "scores.json").read_text())

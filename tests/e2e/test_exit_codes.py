@@ -43,6 +43,7 @@ def test_books_that_do_not_balance_are_3_until_they_are_repaired(vinbatch: Comma
     vinbatch(*of_it, "--verify")
 
 
+@pytest.mark.medium
 def test_a_plan_that_could_not_look_is_3(vinbatch: Command) -> None:
     write_slips(vinbatch.folder / "in", pictures=1)
     vinbatch.environment.update({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
@@ -64,6 +65,7 @@ def test_a_command_that_is_interrupted_is_130(
     assert left.value.code == 130 and "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.medium
 def test_a_reader_that_has_gone_away_is_130(url: str) -> None:
     """As with `vinbatch query … | head -1`."""
     numbers = (

@@ -30,6 +30,7 @@ def without_extras(code: str, folder: Path, *arguments: str) -> subprocess.Compl
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("arguments", "package", "extra"),
     [
@@ -49,6 +50,7 @@ def test_a_command_without_its_extra_says_what_to_install(
     )
 
 
+@pytest.mark.medium
 def test_what_a_job_imports_is_there_without_the_extras(tmp_path: Path) -> None:
     modules = (
         "workers.job, workers.replica, workers.reader, workers.scheduler, pipeline.vintern, pipeline.run"

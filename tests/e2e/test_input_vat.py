@@ -15,6 +15,7 @@ from tests.store.test_input_vat import made, put
 from workers.cli import main
 
 
+@pytest.mark.medium
 def test_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vinbatch.toml").write_text("[[law.cash_limits]]\nfrom = 2026-05-01\namount = 1_000_000\n")
@@ -30,14 +31,14 @@ def test_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
         assert left.value.code in (None, 0), err
         return out
 
-    assert "duplicates" in typed("query", "--named", "list") and "purchases" in typed(
+    assert "duplicate-invoices" in typed("query", "--named", "list") and "purchase-list" in typed(
         "query", "--named", "list"
     )
-    found = json.loads(typed("query", "--named", "duplicates", "--format", "json"))
+    found = json.loads(typed("query", "--named", "duplicate-invoices", "--format", "json"))
     assert [row["document_uri"] for row in found] == ["/in/a", "/in/b"]
     asked = ("query", "--named", "risky-suppliers", "--suppliers", "risky.csv", "--format", "json")
     assert {row["note"] for row in json.loads(typed(*asked))} == {"gone"}
-    [first, _] = json.loads(typed("query", "--named", "payment", "--format", "json"))
+    [first, _] = json.loads(typed("query", "--named", "non-cash-payments", "--format", "json"))
     assert (first["needed"], first["limit_vnd"]) == ("yes", 1_000_000)  # of the user's own law
     said = typed(
         "export", "--format", "01-1", "--out", "q2.xlsx", "--since", "2026-04-01", "--buyer", "9900000024"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pipeline import specimens
 from tests.e2e.conftest import Command, write_slips
 from tests.vintern import checkpoints
 
 
+@pytest.mark.medium
 def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Command) -> None:
     write_slips(vinbatch.folder / "in", pictures=1)
     write_slips(vinbatch.folder / "elsewhere", pictures=2)
@@ -22,6 +25,7 @@ def test_a_plan_names_what_is_left_out_and_what_a_list_may_not_name(vinbatch: Co
     assert "documents  2" in told and "pages      2" in told and "skipped    none" in told
 
 
+@pytest.mark.medium
 def test_a_plan_says_how_many_pages_leave_too_little_room(vinbatch: Command, tmp_path: Path) -> None:
     checkpoints.write(tmp_path / "model", "v2")
     (tmp_path / "model" / "model.safetensors").unlink()  # a plan asks for no weights
@@ -36,6 +40,7 @@ def test_a_plan_says_how_many_pages_leave_too_little_room(vinbatch: Command, tmp
     assert "tight" not in vinbatch("plan", "in", "--schema", "invoice@1")
 
 
+@pytest.mark.medium
 def test_a_folder_with_other_files_is_all_done_and_the_rest_is_named(vinbatch: Command) -> None:
     write_slips(vinbatch.folder / "in", pictures=2)
     for name in ("Thumbs.db", "desktop.ini", "list.xlsx", ".DS_Store"):
@@ -52,6 +57,7 @@ def test_a_folder_with_other_files_is_all_done_and_the_rest_is_named(vinbatch: C
     assert "documents  1," in vinbatch("plan", "in", "--include", "slip-000*")
 
 
+@pytest.mark.medium
 def test_a_plan_says_which_files_are_one_document(vinbatch: Command) -> None:
     write_slips(vinbatch.folder / "in", pictures=3)
     told = vinbatch("plan", "in", "--group", "{id}-000.png,{id}-001.png", "--group", "none")

@@ -55,10 +55,15 @@ def test_what_is_typed_on_one_machine(tmp_path: Path) -> None:
         assert name, "a python block begins with its file's name"
         (tmp_path / name[1]).write_text(code, encoding="utf-8")
     alone = [script for script in blocks("sh") if "$BUCKET" not in script]
-    assert len(alone) == 3
-    first, invoices, own_schema = (run(script, tmp_path, {}) for script in alone)
+    assert len(alone) == 4
+    first, invoices, doubt, own_schema = (run(script, tmp_path, {}) for script in alone)
     assert "document_uri" in first and "first-try" in first
     assert invoices.count("valid") == 2
+    assert "next: vinbatch" in doubt
+    written = [tmp_path / name for name in ("document.html", "report.html", "cards.xlsx")]
+    assert all(path.stat().st_size > 1000 for path in written)
+    read = run("python library.py", tmp_path, {"PYTHONPATH": str(CHECKOUT)})
+    assert read.startswith(("done {", "review {")) and "'number'" in read
     assert "delivery_note" in own_schema.lower() or "DeliveryNote" in own_schema
 
 
@@ -97,7 +102,7 @@ def test_the_questions_in_sql(kind: str, tmp_path: Path, request: pytest.Fixture
                 name, registry.resolve(name), sources=[], settings={}, model="demo", checkpoint="none"
             )
     questions = blocks("sql")
-    assert len(questions) == 12
+    assert len(questions) == 5
     run('vinbatch query "$QUESTION"', tmp_path, {"QUESTION": questions[0], "VINBATCH_STORE": url})
     with store.open(url) as ledger:
         for question in questions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
@@ -23,7 +24,7 @@ from pipeline.printable import as_json, command, printable
 from pipeline.records import Check, Failure
 from tests.e2e.conftest import VINBATCH, picture
 from tests.store import samples
-from workers.cli import books, documents, results
+from workers.cli import books, corrections, documents, report, results
 
 # Window title, colours that nothing of ours uses, C1's CSI, bidirectional override, a forged line and more.
 EVIL = "\x1b]0;pwned\x07\x1b[5;45mx\x9b31m\u202egnp.exe\u2066"
@@ -107,6 +108,18 @@ def truth(folder: Path) -> Path:
     return path
 
 
+def answers(folder: Path, url: str) -> None:
+    """The sheet to check of June, in which a person finds every value right."""
+    with store.open(url) as ledger:
+        ledger.export(ledger.jobs.find(JUNE), folder / "june.csv")
+    with (folder / "june_to_check.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = [row | {"ruling": "accept"} for row in csv.DictReader(file)]
+    with (folder / "answers.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 JUNE, JULY = "june" + NAME, "july" + NAME
 # Each command with everything that it can be asked to print.
 CASES: dict[str, list[tuple[str, ...]]] = {
@@ -120,7 +133,10 @@ CASES: dict[str, list[tuple[str, ...]]] = {
         for format in ("table", "csv", "json")
     ] + [("SELECT document_uri, number FROM invoice_v1", "--format", "csv", "--raw")],
     "export": [("--job", JUNE, "--format", "csv", "--out", "out" + NAME)],
-    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j", "--html", "e.html")],
+    "corrections": [("--job", JUNE, "--from", "answers.csv", *more) for more in ((), ("--apply",))],
+    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j")],
+    "report": [(JUNE, "--truth", "papers.jsonl", "--out", "page" + NAME)],
+    "todo": [(JUNE,), (JUNE, "--json")],
     "plan": [("in" + NAME,)],
     "specimens": [("--out", "made" + NAME, "--count", "1")],
     "run": [],  # below, on a Ray
@@ -129,7 +145,8 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 
 
 def test_every_command_has_its_case() -> None:
-    commands = (*books.COMMANDS, *documents.COMMANDS, *results.COMMANDS)
+    modules = (books, documents, results, corrections, report)
+    commands = [command for module in modules for command in module.COMMANDS]
     assert {command.__name__ for command in commands} == CASES.keys()
 
 
@@ -137,6 +154,7 @@ def test_every_command_has_its_case() -> None:
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name]])
 def test_a_command_is_not_steered(terminal: Terminal, hostile: str, tmp_path: Path, name: str) -> None:
     truth(tmp_path)
+    answers(tmp_path, hostile)
     folder = tmp_path / ("in" + NAME)
     folder.mkdir()
     (folder / ("bad" + NAME + ".pdf")).write_bytes(b"%PDF-1.4 nothing")

@@ -64,6 +64,8 @@ def says(
             "cannot read the list of suppliers",
         ),
         (("export", "--out", "x.csv"), "export wants --job NAME, or --format 01-1"),
+        (("export", "--out", "x.csv", "--job", "x", "--all"), "--all are for --format label-studio"),
+        (("corrections", "--job", "x"), "corrections wants --from FILE, or --undo BATCH"),
         (("export", "--out", "x.csv", "--job", "x", "--buyer", "1"), "--buyer are for --format 01-1"),
         (("export", "--out", "x.xlsx", "--format", "01-1", "--job", "x"), "leave --job out"),
         (("export", "--out", "x.xlsx", "--format", "01-1", "--since", "May"), "--since: May is no day"),

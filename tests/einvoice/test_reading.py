@@ -127,6 +127,7 @@ def prefixed(xml: str) -> str:
     return named.replace("<hd:HDon>", '<hd:HDon xmlns:hd="urn:hoadon">') + "</hd:HDon>"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("version", ["2.0.0", "2.0.1", "2.1.0"])
 @pytest.mark.parametrize("wrap", [str, envelope], ids=["bare", "envelope"])
 def test_every_field_is_exact_and_surely_so(renderer: Renderer, version: str, wrap: Any) -> None:
@@ -271,6 +272,7 @@ NOT_READ = {
 }  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", NOT_READ)
 def test_what_is_refused_says_why_in_one_line(renderer: Renderer, name: str) -> None:
     data, reason = NOT_READ[name]
@@ -279,6 +281,7 @@ def test_what_is_refused_says_why_in_one_line(renderer: Renderer, name: str) -> 
     assert "root:" not in why.message
 
 
+@pytest.mark.medium
 def test_one_that_is_refused_spoils_nothing_for_the_next(renderer: Renderer) -> None:
     with Renderer(RenderSettings()) as renderer:
         children = set()
@@ -362,6 +365,7 @@ def test_a_path_that_is_none_is_a_wrong_schema(tmp_path: Path) -> None:
         registry.resolve(f"{tmp_path / 'wrong.py'}:Delivery")
 
 
+@pytest.mark.medium
 def test_it_is_found_by_its_content_and_by_its_name_in_archives(tmp_path: Path) -> None:
     (tmp_path / "in.dat").write_bytes(FILES["UTF-16 with a mark"])
     with zipfile.ZipFile(tmp_path / "mail.zip", "w") as archive:
@@ -374,6 +378,7 @@ def test_it_is_found_by_its_content_and_by_its_name_in_archives(tmp_path: Path) 
         assert isinstance(outcome, Extraction) and values(outcome)["number"] == "1234"
 
 
+@pytest.mark.medium
 def test_its_key_is_the_same_whatever_the_model_and_another_for_other_places(tmp_path: Path) -> None:
     (tmp_path / "one.xml").write_bytes(written(einvoice()))
     (tmp_path / "mine.py").write_text(USERS, encoding="utf-8")
@@ -406,6 +411,7 @@ def test_xml_is_no_picture(renderer: Renderer) -> None:
     assert isinstance(page, Failure) and page.reason is Reason.unsupported_type
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("seed", range(12))
 def test_every_field_of_a_specimen_is_exact(renderer: Renderer, seed: int) -> None:
     form = Form.drawn(seed)

@@ -133,6 +133,7 @@ def test_no_signature() -> None:
 # What was changed
 
 
+@pytest.mark.medium
 def test_every_edit_of_a_byte_of_the_signed_parts_is_caught() -> None:
     """Also where it makes the file unreadable. What canonical XML does not see, such as a tab for the blank
     before an attribute, changes nothing and is no edit."""

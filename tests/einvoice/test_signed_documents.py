@@ -51,6 +51,7 @@ def of(result: DocumentResult) -> tuple[Extraction, Check]:
     return result.outcome, check
 
 
+@pytest.mark.medium
 def test_a_signed_invoice_is_done_and_says_who_signed(tmp_path: Path, anchored: Settings) -> None:
     result = read(signed(), tmp_path, anchored)
     extraction, check = of(result)
@@ -62,12 +63,14 @@ def test_a_signed_invoice_is_done_and_says_who_signed(tmp_path: Path, anchored: 
     assert record.signature.anchored
 
 
+@pytest.mark.medium
 def test_without_anchors_it_is_done_all_the_same_and_says_what_was_not_looked_at(tmp_path: Path) -> None:
     extraction, check = of(read(signed(), tmp_path, load()))
     assert (extraction.state, check.passed, check.severity) == ("done", False, "info")
     assert check.found == "issuer_not_trusted" and "no trust anchors are given" in check.message
 
 
+@pytest.mark.medium
 def test_an_altered_invoice_goes_to_review_with_an_error(tmp_path: Path, anchored: Settings) -> None:
     changed = re.sub(rb"<Ten>[^<]", b"<Ten>X", signed(), count=1)
     for settings in (anchored, load()):
@@ -75,6 +78,7 @@ def test_an_altered_invoice_goes_to_review_with_an_error(tmp_path: Path, anchore
         assert (extraction.state, check.severity, check.found) == ("review", "error", "altered")
 
 
+@pytest.mark.medium
 def test_an_invoice_without_a_signature_goes_to_review_but_for_that_of_a_cash_register(
     tmp_path: Path,
 ) -> None:
@@ -85,6 +89,7 @@ def test_an_invoice_without_a_signature_goes_to_review_but_for_that_of_a_cash_re
     assert (extraction.state, check.severity, check.found) == ("done", "info", "unsigned")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("coding", ["utf-16", "utf-8-sig"])
 def test_another_coding_of_the_same_text_is_the_same_invoice(
     tmp_path: Path, anchored: Settings, coding: str

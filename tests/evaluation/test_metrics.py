@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from pipeline.evaluation import metrics
-from pipeline.evaluation.metrics import Bin, acceptable, anls_star
+from pipeline.evaluation.metrics import acceptable, anls_star
+from pipeline.trust import measures
+from pipeline.trust.measures import Bin, Point, risk_curve
 
 TEXT = st.text(alphabet="aăâbcdđ 1.", max_size=12)
 
@@ -22,6 +24,7 @@ def test_f1_is_the_harmonic_mean_and_knows_nothing_from_nothing() -> None:
     assert metrics.share(0, 0) is None
 
 
+@pytest.mark.medium
 @given(st.lists(st.tuples(TEXT.filter(str.strip), TEXT), min_size=1, max_size=6))
 def test_characters_are_counted_wrong_as_jiwer_does(pairs: list[tuple[str, str]]) -> None:
     cleaned = [(truth.strip(), read.strip()) for truth, read in pairs]
@@ -31,7 +34,7 @@ def test_characters_are_counted_wrong_as_jiwer_does(pairs: list[tuple[str, str]]
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 5), (5, 5), (3, 7), (99, 100), (1, 1000)])
 def test_the_interval_of_a_share_is_wilsons(part: int, whole: int) -> None:
-    ours = metrics.wilson(part, whole)
+    ours = measures.wilson(part, whole)
     theirs = binomtest(part, whole).proportion_ci(method="wilson")
     assert ours is not None
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
@@ -39,19 +42,19 @@ def test_the_interval_of_a_share_is_wilsons(part: int, whole: int) -> None:
 
 
 def test_no_interval_of_nothing() -> None:
-    assert metrics.wilson(0, 0) is None
+    assert measures.wilson(0, 0) is None
 
 
 def test_bins_hold_each_reading_once_and_the_error_is_their_weighted_gap() -> None:
-    bins = metrics.calibration([0.05, 0.15, 0.95, 1.0, 0.85], [False, True, True, True, False], bins=10)
+    bins = measures.calibration([0.05, 0.15, 0.95, 1.0, 0.85], [False, True, True, True, False], bins=10)
     assert bins == (
         Bin(0.0, 0.1, 1, 0.05, 0.0),
         Bin(0.1, 0.2, 1, 0.15, 1.0),
         Bin(0.8, 0.9, 1, 0.85, 0.0),
         Bin(0.9, 1.0, 2, 0.975, 1.0),
     )
-    assert metrics.ece(bins) == pytest.approx((0.05 + 0.85 + 0.85 + 2 * 0.025) / 5)
-    assert metrics.ece(()) is None
+    assert measures.ece(bins) == pytest.approx((0.05 + 0.85 + 0.85 + 2 * 0.025) / 5)
+    assert measures.ece(()) is None
 
 
 def test_the_surest_items_are_accepted_as_long_as_the_target_holds() -> None:
@@ -76,7 +79,7 @@ def test_the_accepted_share_is_of_all_documents_and_its_interval_is_repeatable()
     assert made == metrics.accept_interval(scores, right, of, 50, 0.99)
     assert metrics.accept_interval([], [], [], 0, 0.99) is None
     nothing = metrics.accept_interval([], [], [], 9, 0.99)
-    assert nothing == metrics.wilson(0, 9), "every draw comes to nothing, which does not make it certain"
+    assert nothing == measures.wilson(0, 9), "every draw comes to nothing, which does not make it certain"
 
 
 @pytest.mark.parametrize(
@@ -100,3 +103,20 @@ def test_the_accepted_share_is_of_all_documents_and_its_interval_is_repeatable()
 )  # fmt: skip
 def test_anls_star_by_hand(truth: object, read: object, score: float) -> None:
     assert anls_star(truth, read) == pytest.approx(score)
+
+
+def test_the_risk_of_what_is_accepted_at_each_threshold() -> None:
+    """Of five documents one never passes; the two of one score pass together."""
+    points = risk_curve([0.9, 0.7, 0.7, 0.2], [4, 3, 4, 0], [4, 4, 4, 4], 5)
+    assert points == (
+        Point(0.9, 1 / 5, 0.0),
+        Point(0.7, 3 / 5, pytest.approx(1 / 12)),
+        Point(0.2, 4 / 5, pytest.approx(5 / 16)),
+    )
+    assert risk_curve([], [], [], 5) == ()
+    long = risk_curve([n / 1000 for n in range(1000)], [1] * 1000, [1] * 1000, 1000)
+    assert len(long) == 120 and (long[0].threshold, long[-1].threshold, long[-1].coverage) == (
+        0.999,
+        0.0,
+        1.0,
+    )

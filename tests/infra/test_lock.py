@@ -43,7 +43,7 @@ def test_every_dependency_is_in_its_lock() -> None:
     job, extras, test = (lock.pins(path.read_text("utf-8")).keys() for path in lock.LOCKS)
     optional = project["optional-dependencies"]
     assert names(project["dependencies"]) - job == {"torch"}
-    assert names([*optional["specimens"], *optional["evaluation"]]) - extras == set()
+    assert names([*optional["specimens"], *optional["evaluation"], *optional["review"]]) - extras == set()
     assert names([*optional["test"], *optional["second-reader"]]) - job - extras - test == set()
     assert not job & extras and not job & test and not extras & test and {"uv", "setuptools"} <= job
 

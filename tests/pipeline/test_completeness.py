@@ -77,6 +77,7 @@ def found(
     return list(incomplete(read, there, resolve(f"{which[0]}@1").shape))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("which", SPECIMENS, ids=str)
 def test_a_page_that_was_read_whole_is_let_alone(which: tuple[str, str, int]) -> None:
     paper = specimen(*which)
@@ -147,6 +148,7 @@ def test_figures_of_other_values_over_a_table_are_no_line_of_it() -> None:
 GONE = {"of the middle": range(20, 23), "the last of a page": range(22, 25), "the first": range(3)}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", GONE)
 def test_a_table_of_which_a_tenth_was_passed_over(name: str) -> None:
     """25 lines stand on the first page and 18 on the second."""

@@ -151,6 +151,7 @@ def test_an_answer_is_written_as_the_grammar_takes_it() -> None:
     assert accepts(grammar.compile(NOTE), text)
 
 
+@pytest.mark.medium
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["note", "id_card@1", "receipt@1"]))
 def test_whatever_the_grammar_lets_through_can_be_read(seed: int, name: str) -> None:

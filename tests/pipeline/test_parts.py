@@ -57,6 +57,7 @@ def read(made: Specimen, *files: Path, missing: Path | None = None) -> DocumentR
     return run.document(str(files[0]), RECIPE, reciter(texts), parts=refs)
 
 
+@pytest.mark.medium
 def test_front_and_back_of_a_card_are_checked_against_each_other(cards: tuple[Specimen, Path]) -> None:
     made, folder = cards
     card = read(made, folder / "ours-front.png", folder / "ours-back.png").outcome
@@ -68,6 +69,7 @@ def test_front_and_back_of_a_card_are_checked_against_each_other(cards: tuple[Sp
     assert {("qr", 1), ("mrz", 2)} <= told  # the print of the front, borne out by both sides
 
 
+@pytest.mark.medium
 def test_the_back_of_another_card_is_found_out(cards: tuple[Specimen, Path]) -> None:
     made, folder = cards
     other = _drawn(folder, 5, "other")
@@ -81,6 +83,7 @@ def test_the_back_of_another_card_is_found_out(cards: tuple[Specimen, Path]) -> 
     assert {("mrz", 2, "number"), ("mrz", 2, "full_name"), ("mrz", 2, "date_of_birth")} <= told
 
 
+@pytest.mark.medium
 def test_a_part_that_is_missing_is_named_and_the_others_are_read(cards: tuple[Specimen, Path]) -> None:
     made, folder = cards
     gone = folder / "ours-gone.png"
@@ -100,6 +103,7 @@ def test_a_part_that_is_missing_is_named_and_the_others_are_read(cards: tuple[Sp
     assert isinstance(alone.verdict, Quarantine) and alone.verdict.why.reason is Reason.object_missing
 
 
+@pytest.mark.medium
 def test_a_page_that_is_known_from_its_own_file_is_not_read_again(cards: tuple[Specimen, Path]) -> None:
     """Nor the other way round: a page of a document of several is known where its file is one by itself."""
     made, folder = cards
@@ -163,6 +167,7 @@ def test_what_ended_the_renderer_in_one_file_is_not_held_against_the_next() -> N
     assert reading.given_up(7) is None
 
 
+@pytest.mark.medium
 def test_files_that_are_too_large_together_are_not_read(cards: tuple[Specimen, Path]) -> None:
     made, folder = cards
     front, back = folder / "ours-front.png", folder / "ours-back.png"
@@ -204,6 +209,7 @@ def read_invoice(made: Specimen, ref: DocumentRef) -> DocumentResult:
     return run.document(ref.uri, INVOICES, reciter(texts), parts=ref.parts)
 
 
+@pytest.mark.medium
 def test_the_xml_beside_a_pdf_is_one_document_with_it_and_decides(tmp_path: Path) -> None:
     made, [ref] = invoice_of(tmp_path, 6)
     assert [Path(part.uri).name for part in ref.parts] == ["6.pdf", "6.xml"]
@@ -217,6 +223,7 @@ def test_the_xml_beside_a_pdf_is_one_document_with_it_and_decides(tmp_path: Path
     assert not [check.code for check in bill.checks if check.code in ("several_documents", "page_conflict")]
 
 
+@pytest.mark.medium
 def test_print_that_differs_from_its_xml_sends_the_invoice_to_a_person(tmp_path: Path) -> None:
     made, [ref] = invoice_of(tmp_path, 6, number="00000001")
     bill = read_invoice(made, ref).outcome
@@ -226,6 +233,7 @@ def test_print_that_differs_from_its_xml_sends_the_invoice_to_a_person(tmp_path:
     assert "several_documents" not in {check.code for check in bill.checks}
 
 
+@pytest.mark.medium
 def test_the_xml_of_another_invoice_is_found_out(tmp_path: Path) -> None:
     """Equal names may lie: then the record is that of the XML alone, and says so."""
     made, [ref] = invoice_of(tmp_path, 6, number="00000001", seller_tax_code="0100109106")

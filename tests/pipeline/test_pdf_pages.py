@@ -60,12 +60,14 @@ def dark(pixels: Pixels) -> int:
 # pages
 
 
+@pytest.mark.medium
 def test_a_page_that_is_not_in_the_file_fails_and_the_other_is_read(renderer: Renderer) -> None:
     two = papers.pages([papers.text("one"), papers.text("two")]).replace(b"6 0 R]", b"9 0 R]")
     assert page_of(renderer, two).flags == ()
     assert failure_of(renderer, two, 2).reason is Reason.pdf_damaged
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("box", "page"),
     [
@@ -96,6 +98,7 @@ def test_the_second_renderers_blank_does_not_excuse_the_first_ones_error(rendere
 # sizes
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", BOTH)
 def test_a_page_has_the_size_that_its_unit_gives_it(name: str) -> None:
     paper = papers.pages([b"BT /F 4 Tf 6 60 Td (Label) Tj ET"], box=b"0 0 59.5 84.2", page=b"/UserUnit 10")
@@ -131,6 +134,7 @@ def test_a_photo_of_a_pixel_a_point_is_drawn_pixel_for_pixel() -> None:
         assert page_of(renderer, photo(turned=90)).pixels.shape == (800, 600, 3)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", BOTH)
 def test_a_page_too_large_is_drawn_as_large_as_it_may_be(name: str) -> None:
     with Renderer(RenderSettings(dpi=200, max_pixels=3_000_000, renderer=name)) as renderer:
@@ -230,6 +234,7 @@ def deflated(data: bytes, content: bytes = papers.text("x")) -> bytes:
     return papers.pages([content]).replace(plain, papers.stream(b"/Filter/FlateDecode", data))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", BOTH)
 def test_a_page_whose_content_breaks_off_fails(name: str) -> None:
     packed = zlib.compress(LINES)
@@ -266,6 +271,7 @@ def test_what_is_drawn_by_a_name_that_nothing_has_is_named(renderer: Renderer) -
     assert flagged(page) == [FlagCode.content_cut] and "Logo" in page.flags[0].message
 
 
+@pytest.mark.medium
 def test_what_poppler_complains_of_belongs_to_the_page(by_poppler: Renderer) -> None:
     page = page_of(by_poppler, with_picture(GREY + b"/Filter/JBIG2Decode", b"garbage" * 50, SMALL))
     assert FlagCode.renderer_complained in flagged(page)
@@ -354,6 +360,7 @@ def test_so_are_those_of_fonts_that_nobody_has(renderer: Renderer, name: str, ki
         assert dark(page.pixels[842 - 760 + 60 * i - 45 : 842 - 760 + 60 * i + 14]) > 30, LETTERS[i]
 
 
+@pytest.mark.medium
 def test_poppler_leaves_such_pages_to_the_faces_too(by_poppler: Renderer) -> None:
     page = page_of(by_poppler, absent_font(LETTERS))
     assert (page.renderer, page.flags) == ("pdfium-faces", ())
@@ -518,6 +525,7 @@ def test_a_lock_that_no_password_opens_says_so(renderer: Renderer) -> None:
 # what a document may cost
 
 
+@pytest.mark.medium
 def test_the_second_opinions_ends_count(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Permanent(Reason.render_timeout, "not finished after 30 s (render.seconds)")
     asked: list[int] = []
@@ -549,6 +557,7 @@ def test_the_second_opinions_ends_count(monkeypatch: pytest.MonkeyPatch) -> None
         assert len(asked) == 7  # another document begins anew
 
 
+@pytest.mark.medium
 def test_a_document_has_a_bound_in_seconds() -> None:
     paper = papers.document(papers.pages([papers.text(str(n)) for n in range(3)]))
     with Renderer(RenderSettings(dpi=72, document_seconds=1e-6)) as renderer:

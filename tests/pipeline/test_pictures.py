@@ -67,6 +67,7 @@ def flags(page: PageImage | Failure) -> list[str]:
 # Formats.
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("kind", "sniffed"), KINDS.items())
 def test_formats_of_phones_and_old_programs(renderer: Renderer, kind: str, sniffed: str) -> None:
     data = papers.picture(kind, size=(70, 50))
@@ -206,6 +207,7 @@ def test_a_mark_with_nothing_behind_it(renderer: Renderer, kind: str) -> None:
     assert "mmap" not in found.message and "cannot identify" not in found.message
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
 @pytest.mark.parametrize("share", [0.5, 0.97])
 def test_tiles_of_a_photo_that_are_not_there_are_no_page(renderer: Renderer, kind: str, share: float) -> None:

@@ -42,6 +42,7 @@ def child_pid(renderer: Renderer, name: str = "pdfium") -> int:
     return renderer._children[name]._process.pid
 
 
+@pytest.mark.medium
 def test_each_page_of_a_pdf_in_order(renderer: Renderer) -> None:
     pages = drawn(
         renderer.pages(papers.document(papers.pages([papers.text("one"), b"", papers.text("three")])))
@@ -71,6 +72,7 @@ def test_two_documents_may_be_read_in_turns(renderer: Renderer) -> None:
     assert sizes == [(100, 200), (100, 200)]
 
 
+@pytest.mark.medium
 def test_colours_are_in_the_order_red_green_blue(renderer: Renderer) -> None:
     for data in (papers.pages([b"1 0 0 rg 0 0 595 842 re f"]), papers.picture("PNG")):
         (page,) = drawn(renderer.pages(papers.document(data)))
@@ -92,6 +94,7 @@ def test_what_was_typed_into_a_form_is_seen(renderer: Renderer) -> None:
     assert page.pixels[842 - 125, 200].tolist() == [0, 0, 0]
 
 
+@pytest.mark.medium
 def test_both_renderers_draw_the_same_page() -> None:
     paper = papers.document(papers.pages([papers.text("HOA DON"), b"0 0 300 400 re f"]))
     first = drawn(render.pages(paper, RenderSettings(dpi=100)))
@@ -102,6 +105,7 @@ def test_both_renderers_draw_the_same_page() -> None:
         assert np.mean(np.abs(one.pixels.astype(int) - other.pixels)) < 2
 
 
+@pytest.mark.medium
 def test_a_size_that_is_whole_in_pixels_stays_so() -> None:
     """595.44 × 841.68 pt are 1654 × 2338 pixels at 200 dpi; single precision makes a hair more of it."""
     paper = papers.document(papers.pages([b""], box=b"0 0 595.44 841.68"))
@@ -176,6 +180,7 @@ def test_a_page_too_large_to_draw_is_named_before_it_is_drawn(renderer: Renderer
     assert "200,000×200,000" in page.message and "render.max_pixels" in page.message
 
 
+@pytest.mark.medium
 def test_too_many_pages() -> None:
     with Renderer(RenderSettings(max_pages=3)) as renderer:
         for data in (papers.pages([b""] * 4), papers.tiff(4)):
@@ -213,6 +218,7 @@ def test_cpu_time_is_bounded_without_the_parent() -> None:
         assert caught.value.reason is Reason.render_timeout
 
 
+@pytest.mark.medium
 def test_a_hungry_page_meets_the_memory_limit() -> None:
     settings = RenderSettings(dpi=72, max_pixels=MIB, memory_bytes=200 * MIB)
     with Renderer(settings) as renderer:
@@ -233,6 +239,7 @@ def test_a_picture_larger_than_memory_meets_the_limit() -> None:
         assert drawn(renderer.pages(papers.document(papers.picture("PNG"))))
 
 
+@pytest.mark.medium
 def test_a_crash_in_the_middle_of_a_page_takes_only_the_page() -> None:
     """With one renderer only, so that no second opinion hides it."""
     with Renderer(RenderSettings(dpi=72, seconds=20)) as renderer:
@@ -250,6 +257,7 @@ def test_a_crash_in_the_middle_of_a_page_takes_only_the_page() -> None:
     assert "SIGSEGV" in second.message and second.traceback is not None
 
 
+@pytest.mark.medium
 def test_a_child_that_the_system_kills_is_worth_another_try() -> None:
     with Renderer(RenderSettings(dpi=72)) as renderer:
         paper = papers.document(papers.endless(page=1, count=1))
@@ -272,6 +280,7 @@ def test_a_child_that_died_between_pages_blames_no_page(renderer: Renderer) -> N
     assert child_pid(renderer) != pid
 
 
+@pytest.mark.medium
 def test_the_second_renderer_opens_what_the_first_cannot() -> None:
     uncounted = papers.document(papers.pages([papers.text("x")]).replace(b"/Count 1", b"/Count 0"))
     with Renderer(RenderSettings(dpi=72, renderer="poppler")) as renderer:
@@ -287,6 +296,7 @@ def test_the_second_renderer_draws_a_page_that_the_first_cannot(renderer: Render
     assert all(page.pixels.min() < 50 for page in pages)
 
 
+@pytest.mark.medium
 def test_a_renderer_is_chosen_once_for_all_pages_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
     uncounted = papers.document(papers.pages([papers.text("x")]).replace(b"/Count 1", b"/Count 0"))
     opened: list[str] = []
@@ -299,6 +309,7 @@ def test_a_renderer_is_chosen_once_for_all_pages_of_a_document(monkeypatch: pyte
         assert opened.count("poppler") > 1  # another document, another choice
 
 
+@pytest.mark.medium
 def test_a_blank_page_is_asked_of_the_other_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
     paper = papers.document(papers.pages([papers.text("x")]))
     with Renderer(RenderSettings(dpi=72)) as renderer:
@@ -329,6 +340,7 @@ def test_the_child_is_confined_and_has_no_credentials(monkeypatch: pytest.Monkey
         assert b"do not tell" not in Path(f"/proc/{child._process.pid}/environ").read_bytes()
 
 
+@pytest.mark.medium
 def test_a_child_is_replaced_after_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "_DOCUMENTS_PER_CHILD", 2)
     pids = []
@@ -339,6 +351,7 @@ def test_a_child_is_replaced_after_many_documents(monkeypatch: pytest.MonkeyPatc
     assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
 
 
+@pytest.mark.medium
 def test_closing_leaves_no_process_and_no_file() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with Renderer(RenderSettings(dpi=36)) as renderer:
@@ -352,6 +365,7 @@ def test_closing_leaves_no_process_and_no_file() -> None:
             os.kill(pid, 0)
 
 
+@pytest.mark.medium
 def test_a_child_whose_parent_vanishes_ends() -> None:
     program = """if True:
         import os, sys

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from infra.benchmarks.room import true_passes
 from pipeline import run, tiles
 from pipeline.keys import ModelFacts
-from pipeline.place import box
+from pipeline.place import cells
 from pipeline.reading import page_result
 from pipeline.recipe import Recipe
 from pipeline.records import Failure, PageImage, PreparedPage
@@ -161,13 +161,14 @@ def test_a_page_is_cut_as_planned_and_as_the_reference_would_with_so_few_tiles()
 
 
 def test_boxes_are_those_of_the_grid_that_was_really_used() -> None:
-    page = run.without_tiles(prepared(2100))
+    page = replace(run.without_tiles(prepared(2100)), ink=None)
     said = recite(compact({"Chữ": "sen"}), "1")
     place = np.tile(np.float32([0.5, 3, 4, 4]), (len(said.spans), 1))  # in tile 3 of 2×3: second row, right
     result = page_result(page, replace(said, place=place), recipe(2100), "key")
     assert result.record is not None and result.tiles == 7
     (field,) = result.record.fields
-    assert field.box == box(place, (2, 3), 7)
+    expected = cells(place, np.zeros(len(place)), (2, 3), 7)
+    assert expected is not None and field.box == expected.box
     assert field.box is not None and 0.5 < field.box[0] < 1 and 1 / 3 < field.box[1] < 2 / 3
 
 

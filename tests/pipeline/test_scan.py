@@ -68,6 +68,7 @@ def ocr_layer(pdf: Canvas) -> None:
         pdf.drawText(text)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize(
     "how",
@@ -89,6 +90,7 @@ def test_a_scan_keeps_its_pixels(renderer: Renderer, kind: str, how: dict[str, o
     np.testing.assert_array_equal(drawn(renderer, scanned(picture, **how)), expected)
 
 
+@pytest.mark.medium
 def test_a_scans_mask_counts(renderer: Renderer) -> None:
     picture = noise("RGBA")
     paper = Image.new("RGBA", picture.size, "white")
@@ -100,6 +102,7 @@ def annotated(pdf: Canvas) -> None:
     pdf.textAnnotation("seen by the accountant", Rect=(100, 100, 120, 120))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "how",
     [

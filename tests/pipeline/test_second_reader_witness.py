@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from pipeline import grammar, merge, run
 from pipeline.recipe import Recipe
 from pipeline.records import Extraction, TextLayer, Word
@@ -61,6 +63,7 @@ def test_what_it_did_not_see_it_says_nothing_of() -> None:
     assert said(seen("9900000016", trusted=False)) == {}
 
 
+@pytest.mark.medium
 def test_on_its_way_a_page_keeps_what_the_second_reader_saw(tmp_path: Path) -> None:
     """From a file to the document's result, with a model that is told what to answer."""
     image = picture(("Cửa hàng: Chợ Mới", "Ngày: 05/11/2026", "Tổng cộng: 60.000"))

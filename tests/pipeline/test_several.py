@@ -71,6 +71,7 @@ def test_two_xml_or_two_cards_are_told_apart_too() -> None:
     assert not named(merge.document(sides, card), "several_documents")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("seed", range(1, 40))
 def test_sound_invoices_and_receipts_of_several_pages_are_one(seed: int) -> None:
     for kind in ("invoice", "receipt"):

@@ -304,6 +304,7 @@ def test_an_archive_that_changed_is_not_mixed_up(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.object_changed
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["in.zip", "in.tar.gz"])
 def test_a_bomb_is_not_unpacked(tmp_path: Path, kind: str) -> None:
     members = {"small.pdf": b"x", "bomb.pdf": bytes(100 * 2**20), "after.pdf": b"y"}

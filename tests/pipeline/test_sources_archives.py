@@ -400,6 +400,7 @@ def test_a_large_zip_form(tmp_path: Path) -> None:
     all_read(listed(path))
 
 
+@pytest.mark.medium
 def test_a_member_that_lies_about_its_size_is_cut_or_refused(tmp_path: Path) -> None:
     """It says 100 bytes and unpacks to 200 MB."""
     data = bytearray(zip_bytes({"1.pdf": bytes(200 * 2**20)}))

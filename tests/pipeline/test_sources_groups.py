@@ -176,6 +176,7 @@ def test_a_pdf_and_an_xml_of_one_name_are_one_document() -> None:
     assert list(groups.grouped(found, apart, None)) == found
 
 
+@pytest.mark.medium
 def test_a_million_names_are_put_together_a_few_at_a_time() -> None:
     """A bucket gives its keys sorted: nothing waits for longer than its own names."""
     ahead = 0

@@ -193,6 +193,7 @@ def test_who_may_not_read_is_told_so(rgw: S3Server, monkeypatch: pytest.MonkeyPa
         assert rgw.secret_key not in str(caught.value)
 
 
+@pytest.mark.medium
 def test_an_endpoint_where_nobody_is() -> None:
     with pytest.MonkeyPatch.context() as patch, socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))  # nobody else can listen on this port, and this one does not
@@ -262,6 +263,7 @@ def impatient(settings: SourceSettings) -> SourceSettings:
     return settings.model_copy(update={"timeout_seconds": 3})
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("fault", ["503", "reset", "truncate", "corrupt", "hang"])
 def test_a_passing_fault_is_survived(
     bad_network: tuple[FaultProxy, str, SourceSettings], fault: Fault
@@ -287,6 +289,7 @@ def test_a_lasting_fault_ends_after_the_allowed_tries(
     assert proxy.connections == settings.attempts
 
 
+@pytest.mark.medium
 def test_an_archive_that_arrives_corrupt_is_fetched_again(
     bad_network: tuple[FaultProxy, str, SourceSettings],
 ) -> None:
@@ -307,6 +310,7 @@ def test_a_body_that_trickles_is_given_up(bad_network: tuple[FaultProxy, str, So
     assert caught.value.reason is Reason.store_unreachable
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("fault", ["503", "reset", "truncate"])
 def test_a_listing_survives_faults(bad_network: tuple[FaultProxy, str, SourceSettings], fault: Fault) -> None:
     proxy, bucket, settings = bad_network
@@ -414,6 +418,7 @@ def test_what_is_not_a_matter_of_rights_has_a_code_and_a_sentence_of_its_own() -
             breaker.failed(Failure.of(error))  # one such object does not stop a lane
 
 
+@pytest.mark.medium
 def test_archived_objects_are_told_by_the_listing(moto: S3Server) -> None:
     bucket, client = moto.bucket({"9.pdf": b"live"}), moto.client()
     for number, storage in enumerate(("GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "STANDARD_IA", "GLACIER")):

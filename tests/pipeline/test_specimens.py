@@ -36,6 +36,7 @@ def text_of(page: Page) -> str:
     return "\n".join(run.text for run in page.runs)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", sorted({*KINDS} - {"id_card"}))
 def test_a_seed_gives_one_specimen(kind: str) -> None:
     preset = "clean" if kind == "invoice" else "worn"
@@ -51,6 +52,7 @@ def long_invoice() -> Specimen:
     return next(s for s in (make("invoice", n, preset="clean") for n in range(8, 60)) if len(s.pages) > 1)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("kind", "count"), [("id_card", 4), ("receipt", 6), ("invoice", 2)])
 def test_printed_text_reads_as_its_normal_form(kind: str, count: int) -> None:
     for seed in range(count):
@@ -65,6 +67,7 @@ def test_printed_text_reads_as_its_normal_form(kind: str, count: int) -> None:
             assert str(text) == str(expected), path
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("kind", "count"), [("id_card", 6), ("receipt", 8), ("invoice", 3)])
 def test_truth_passes_the_checks_of_its_schema(kind: str, count: int) -> None:
     spec = registry.resolve(f"{kind}@1")
@@ -110,6 +113,7 @@ def test_invoices_are_marked_on_every_page(long_invoice: Specimen) -> None:
     assert all(text_of(page).count(MARK) == 2 for page in long_invoice.pages)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("preset", ["clean", "worn"])
 def test_boxes_lie_where_the_ink_is(preset: str) -> None:
     """In the box of a value there is much more contrast than in a box as large beside all of them."""
@@ -128,6 +132,7 @@ def test_boxes_lie_where_the_ink_is(preset: str) -> None:
                 assert light - dark > 45, (kind, seed, path)
 
 
+@pytest.mark.medium
 def test_glyph_centres_follow_the_wear() -> None:
     """Ink is near the centre of letters, on worn pages too."""
     for seed in range(6):
@@ -145,6 +150,7 @@ def test_glyph_centres_follow_the_wear() -> None:
         assert hits > 0.95 * len(solid)
 
 
+@pytest.mark.medium
 def test_the_qr_code_reads_back_and_is_marked() -> None:
     reader = Child("pillow", RenderSettings())
     for seed in range(6):
@@ -159,6 +165,7 @@ def test_the_qr_code_reads_back_and_is_marked() -> None:
     reader.close()
 
 
+@pytest.mark.medium
 def test_the_qr_code_of_an_invoice_says_what_is_printed() -> None:
     reader, forms = Child("pillow", RenderSettings()), set()
     for seed in range(9):
@@ -177,6 +184,7 @@ def test_the_qr_code_of_an_invoice_says_what_is_printed() -> None:
     reader.close()
 
 
+@pytest.mark.medium
 def test_what_is_left_out_is_null_and_not_printed() -> None:
     missing = bare = 0
     for seed in range(12):
@@ -213,6 +221,7 @@ def test_held_out_means_other_fonts_and_layouts() -> None:
             assert not {look for _, look in seen} & {look for _, look in unseen}
 
 
+@pytest.mark.medium
 def test_values_are_large_enough_in_one_tile() -> None:
     """Squeezed to 448 × 448, the type of values is 12 pixels or more, and 6 a letter across."""
     for kind in ("id_card_front", "id_card_back", "receipt"):

@@ -76,6 +76,7 @@ def test_its_truth_is_that_of_the_print_but_for_what_only_xml_says(truths: list[
         assert int(record["number"]) == int(printed["record"]["number"])
 
 
+@pytest.mark.medium
 def test_what_is_read_of_it_is_its_truth(truths: list[dict[str, Any]]) -> None:
     spec = registry.resolve("invoice@1")
     with Renderer(RenderSettings()) as renderer:

@@ -34,6 +34,7 @@ def pdf_pages(data: bytes) -> list[tuple[str, Image.Image]]:
         pdf.close()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("font_set", FONT_SETS)
 @pytest.mark.parametrize("kind", ["id_card", "receipt", "invoice"])
 def test_the_text_of_a_pdf_is_the_truth(kind: str, font_set: str) -> None:
@@ -47,6 +48,7 @@ def test_the_text_of_a_pdf_is_the_truth(kind: str, font_set: str) -> None:
                 assert field["raw"] in words, path
 
 
+@pytest.mark.medium
 def test_a_pdf_without_its_fonts_has_the_same_text() -> None:
     specimen = make("invoice", 2, preset="clean")
     data = files.encode(specimen, "pdf-fonts-absent")
@@ -97,6 +99,7 @@ def test_a_tiff_holds_several_pages_and_a_jpeg_refuses_them() -> None:
         files.encode(specimen, "jpeg")
 
 
+@pytest.mark.medium
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     kinds = ("id_card", "receipt", "blank")
     for name in "ab":
@@ -123,6 +126,7 @@ def test_truth_has_a_line_for_each_file(tmp_path: Path) -> None:
         assert all(1 <= field["page"] <= line["pages"] for field in line["fields"])
 
 
+@pytest.mark.medium
 def test_formats_and_wear_are_as_asked(tmp_path: Path) -> None:
     lines = write(tmp_path, 6, ["id_card"], 1, worn=True, formats=["png", "jpeg"], font_set="held-out")
     assert {line["format"] for line in lines} <= {"png", "jpeg"}
@@ -130,6 +134,7 @@ def test_formats_and_wear_are_as_asked(tmp_path: Path) -> None:
     assert {line["font"] for line in lines} <= {"Lato", "FreeSans"}
 
 
+@pytest.mark.medium
 def test_repeating_the_command_changes_nothing_and_another_is_refused(tmp_path: Path) -> None:
     write(tmp_path, 3, ["receipt"], 1)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
@@ -140,6 +145,7 @@ def test_repeating_the_command_changes_nothing_and_another_is_refused(tmp_path: 
     assert all(path.stat().st_mtime_ns == time for path, (_, time) in before.items())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("worn", [False, True])
 def test_xml_lies_beside_its_invoice_signed_and_with_its_truth(tmp_path: Path, worn: bool) -> None:
     how: dict[str, Any] = {"worn": worn, "formats": ["jpeg", "tiff"], "blank": 0.3}

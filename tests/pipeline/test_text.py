@@ -53,6 +53,7 @@ def line(words: bytes, at: tuple[int, int] = (60, 600), before: bytes = b"", siz
 PRINT = b"".join(line(b"print that everybody can see and read", (60, y)) for y in range(300, 801, 25))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["invoice", "receipt", "id_card"])
 def test_a_page_gives_the_words_that_are_printed_on_it(renderer: Renderer, kind: str) -> None:
     specimen = make(kind, 2, preset="clean")
@@ -64,6 +65,7 @@ def test_a_page_gives_the_words_that_are_printed_on_it(renderer: Renderer, kind:
         assert Counter(word.text for word in text.words) == Counter(printed)
 
 
+@pytest.mark.medium
 def test_words_stand_where_they_are_printed(renderer: Renderer) -> None:
     specimen = make("invoice", 2, preset="clean")
     words = layer(renderer, encode(specimen, "pdf")).words
@@ -84,6 +86,7 @@ def test_words_stand_where_they_are_printed(renderer: Renderer) -> None:
     assert placed > 20
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "page",
     [
@@ -117,12 +120,14 @@ def test_words_are_composed_unicode(renderer: Renderer) -> None:
     assert said(layer(renderer, data)) == "\N{LATIN SMALL LETTER E WITH CIRCUMFLEX AND DOT BELOW}"
 
 
+@pytest.mark.medium
 def test_what_has_no_text_has_no_layer(renderer: Renderer) -> None:
     scan = encode(make("receipt", 1, preset="clean"), "scanned-pdf")
     for data in (scan, papers.picture("png"), papers.pages([b""])):
         assert drawn(renderer, data).text is None
 
 
+@pytest.mark.medium
 def test_a_page_that_another_renderer_draws_has_its_text(renderer: Renderer) -> None:
     with Renderer(RenderSettings(renderer="poppler")) as poppler:
         page = drawn(poppler, papers.pages([PRINT]))
@@ -146,6 +151,7 @@ NOT_PRINT = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", NOT_PRINT)
 def test_text_that_nobody_sees_is_not_trusted(renderer: Renderer, name: str) -> None:
     contents, why = NOT_PRINT[name]
@@ -180,6 +186,7 @@ def test_print_is_trusted(renderer: Renderer, name: str) -> None:
     assert len(text.words) >= 100
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("opacity", "trusted"), [(b"\x40", True), (b"\xff", False)])
 def test_text_under_a_picture_that_is_seen_through_is_print(
     renderer: Renderer, opacity: bytes, trusted: bool
@@ -367,6 +374,7 @@ def test_a_word_has_an_end(renderer: Renderer) -> None:
     assert [len(word.text) for word in text.words] == [200, 200, 50]
 
 
+@pytest.mark.medium
 def test_a_page_has_a_bound(renderer: Renderer) -> None:
     """What is beyond it is not read, and then nothing of the page is taken for all that stands there."""
     crowd = b"".join(line(b"a b c d e f g h i j k l m n o p " * 4, (0, y), size=3) for y in range(0, 840, 5))
@@ -375,6 +383,7 @@ def test_a_page_has_a_bound(renderer: Renderer) -> None:
     assert text.why is not None and text.why.startswith("the page has more than 20,000 words")
 
 
+@pytest.mark.medium
 def test_a_page_whose_text_ends_the_process_is_still_a_page(
     renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

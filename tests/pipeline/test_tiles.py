@@ -40,6 +40,7 @@ def by_the_book(image: Image.Image, max_tiles: int) -> np.ndarray:
     return np.stack([np.asarray(part) for part in parts])
 
 
+@pytest.mark.medium
 @settings(max_examples=40)
 @given(
     width=st.integers(1, 1500),

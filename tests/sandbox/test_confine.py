@@ -74,6 +74,7 @@ def unconfined(data: bytes, kind: str) -> list[Pixels]:
     return found
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_confined_child_draws_the_same_pixels(name: str) -> None:
     data = DOCUMENTS[name]()
@@ -86,6 +87,7 @@ def test_a_confined_child_draws_the_same_pixels(name: str) -> None:
         np.testing.assert_array_equal(page.pixels, pixels)
 
 
+@pytest.mark.medium
 def test_confined_programs_draw_the_same_pixels(tmp_path: Path) -> None:
     """Poppler, on a page with letters (fonts from the system) and on one without."""
     data = papers.pages([papers.text("HOA DON"), b"0.3 0.6 0.1 rg 40 40 300 400 re f"])
@@ -101,6 +103,7 @@ def test_confined_programs_draw_the_same_pixels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(page.pixels, pixels)
 
 
+@pytest.mark.medium
 def test_codes_are_found_on_pages_of_every_renderer() -> None:
     code = io.BytesIO()
     segno.make("01|HD|2024").save(code, kind="png", scale=8)
@@ -123,6 +126,7 @@ def test_codes_are_found_on_pages_of_every_renderer() -> None:
     assert found == {name: ["01|HD|2024"] for name in ("pillow", "pdfium", "poppler")}
 
 
+@pytest.mark.medium
 def test_no_code_is_read_in_this_process() -> None:
     """Nor is any other decoder's library ever imported by what the actor imports."""
     program = (
@@ -154,6 +158,7 @@ _DEAF = """if True:
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("how", ["confined", "bare"])
 def test_a_deaf_child_ends_with_its_parent(how: str) -> None:
     """One that neither reads its input nor burns time; the bare one, the control, stays."""
@@ -170,6 +175,7 @@ def test_a_deaf_child_ends_with_its_parent(how: str) -> None:
     assert ended == (how == "confined")
 
 
+@pytest.mark.medium
 def test_poppler_ends_with_the_actor() -> None:
     """In the middle of an endless page: the actor's end reaches the supervisor, and through it Poppler."""
     program = """if True:
@@ -201,6 +207,7 @@ def test_a_child_whose_parent_is_gone_before_it_asks_ends_at_once() -> None:
     assert (done.returncode, done.stdout) == (1, "")
 
 
+@pytest.mark.medium
 def test_a_child_outlives_the_thread_that_asked_for_it() -> None:
     """The kernel would end it with the thread that started it."""
     with Renderer(SETTINGS) as renderer:
@@ -266,6 +273,7 @@ def test_a_child_cannot_fill_a_disk_with_its_complaints(tmp_path: Path) -> None:
     assert (tmp_path / "stderr").stat().st_size == 2**20
 
 
+@pytest.mark.medium
 def test_a_child_that_has_used_up_its_life_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with Renderer(SETTINGS) as renderer:
         paper = papers.document(papers.pages([papers.text("a"), papers.text("b")]))
@@ -277,6 +285,7 @@ def test_a_child_that_has_used_up_its_life_is_replaced(monkeypatch: pytest.Monke
         assert renderer._children["pdfium"] is not old and not old.alive
 
 
+@pytest.mark.medium
 def test_the_actor_keeps_its_memory_to_itself() -> None:
     """Whoever has started a child is closed to other processes of its user."""
     program = """if True:
@@ -311,6 +320,7 @@ def test_a_kernel_that_confines_less_is_named_or_refused(
         Renderer(SETTINGS.model_copy(update={"require_sandbox": True}))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("required", [False, True])
 def test_the_command_line_says_once_what_the_kernel_lacks(tmp_path: Path, required: bool) -> None:
     (tmp_path / "one.pdf").write_bytes(papers.pages([papers.text("a")]))

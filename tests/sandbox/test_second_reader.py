@@ -123,6 +123,7 @@ def test_it_is_in_a_pages_key_when_it_is_on() -> None:
     }
 
 
+@pytest.mark.medium
 def test_a_drawn_page_has_what_it_reads_and_none_unless_it_is_asked() -> None:
     out = io.BytesIO()
     picture(("Mã số thuế: 9900000016",)).save(out, "PNG")

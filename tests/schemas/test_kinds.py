@@ -20,6 +20,7 @@ from tests.schemas.kinds import (
     BORN,
     CARDS,
     HEAD,
+    INCOMPLETE,
     INVOICES,
     OLD,
     RECEIPTS,
@@ -50,6 +51,15 @@ def test_a_sound_receipt_is_not_stopped(kind: str) -> None:
 @pytest.mark.parametrize("kind", CARDS)
 def test_a_sound_card_is_not_stopped(kind: str) -> None:
     assert stopped("id_card@2", CARDS[kind]) == {}
+
+
+@pytest.mark.parametrize("kind", INCOMPLETE)
+def test_what_an_invoice_must_bear_and_does_not_is_named(kind: str) -> None:
+    printed, lacking = INCOMPLETE[kind]
+    checks = judged("invoice@2", printed).checks
+    failed = [check for check in checks if not check.passed and check.severity != "info"]
+    assert {check.code for check in failed} == {"expected"}
+    assert {path for check in failed for path in check.fields} == lacking
 
 
 @pytest.mark.parametrize("kind", INVOICES)
@@ -236,6 +246,7 @@ def misread(text: str) -> Iterator[str]:
         yield text[: found.start()] + other + text[found.end() :]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("figure", FIGURES)
 def test_no_digit_of_a_sum_may_be_misread(figure: str) -> None:
     """A sum of whole figures has no tolerance: each digit of the VAT, the net and the total is borne out."""

@@ -55,7 +55,7 @@ def test_a_period_that_begins_on_the_same_day_takes_the_place_of_ours() -> None:
 
 
 def test_old_forms_may_be_given_a_longer_life() -> None:
-    old = INVOICE | {"series": "AA/22E", "form_no": "01GTKT0/001", "number": "0000123", "vat_rate": None}
+    old = INVOICE | {"series": "AA/22E", "form_no": "01GTKT0/001", "number": "0000123"}
     old |= {"issue_date": "2022-08-01", "tax_authority_code": None}
     assert stops(old) == {"series"}
     assert stops(old, Law.model_validate({"old_invoice_forms": [{"to": "2022-12-31"}]})) == set()

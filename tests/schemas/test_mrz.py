@@ -25,6 +25,7 @@ def test_the_example_is_built() -> None:
     assert built == EXAMPLE
 
 
+@pytest.mark.medium
 @given(NUMBERS, DAYS, st.sampled_from(["Nam", "Nữ"]), st.none() | DAYS)
 def test_what_is_built_is_read_back_without_complaint(
     number: str, born: date, sex: str, expiry: date | None

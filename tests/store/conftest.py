@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,6 +14,9 @@ from pipeline import store as stores
 from pipeline.store import Store
 from tests.servers.postgres import PostgresServer
 from tests.store.samples import Clock
+from workers import cli
+
+Typed = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +45,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         views = connection.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
         for (name,) in views:
             connection.execute(f'DROP VIEW IF EXISTS "{name}" CASCADE')
-        connection.execute("TRUNCATE jobs CASCADE")
+        connection.execute("TRUNCATE jobs, calibrations, audit CASCADE")
     return address
 
 
@@ -55,3 +59,22 @@ def store(url: str, clock: Clock) -> Iterator[Store]:
     """An empty store whose time is the test's clock."""
     with stores.open(url, clock=clock) as opened:
         yield opened
+
+
+@pytest.fixture
+def typed(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Typed:
+    """`vinbatch` with these words on the test's store; what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VINBATCH_STORE", url)
+
+    def run(*words: str, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["vinbatch", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert (left.value.code or 0) == code, out + err
+        return out + err
+
+    return run

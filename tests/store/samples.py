@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pipeline.errors import Reason
@@ -72,10 +72,11 @@ def invoice(
         Field("lines[0].quantity", "2,5", "2.5", 0.5, "read", 1),
         Field("total", total, total, 0.99, "read", 1),
         Field("vat_rate", "?", None, 0.2, "read", 1, problem="not a rate"),
+        Field("buyer_name", None, None, 0.9, "read", 1, absence="not_on_page"),
     )
     checks = (
         Check("words", True, "error", "the words say the same", ("total",)),
-        Check("total", False, "warning", "net and VAT give another total", ("net", "vat"), "1100000", "1"),
+        Check("total", False, "warning", "no sum", ("net", "vat"), "1100000", "1", suspects=("vat",)),
     )
     testimony = (
         Testimony("number", "qr", "agrees", number, number, 1, (0.5, 0.5, 0.6, 0.6)),
@@ -90,7 +91,9 @@ def page(number: int = 1, key: str | None = None, text: str = "{}") -> PageResul
     flags = (Flag(FlagCode.annotation_not_drawn, "a Stamp has no appearance"),)
     words = (Word("Hóa", (0.1, 0.0123, 0.1456, 0.0199)), Word("đơn", (0.15, 0.0123, 0.2, 1.0)))
     layer = TextLayer(words, True, "1 of 3 words: under a picture")
-    record = PageRecord(number, invoice().fields, codes, flags, seams=("lines[1]",), text=layer)
+    read = tuple(field for field in invoice().fields if field.absence is None)  # merging tells it
+    day = date(2026, 11, 20)
+    record = PageRecord(number, read, codes, flags, seams=("lines[1]",), text=layer, read_on=day)
     key = key or f"key-{number}"
     return PageResult(number, key, record, None, "pdfium", 1654, 2339, 7, 1900, 250, text, passes=2)
 

@@ -82,6 +82,7 @@ def _purge(store: Store, lease: stores.Lease) -> None:
     store.purge(document="/in/a")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("work", [_commit, _release, _add, _regroup, _retry, _purge])
 def test_death_at_any_statement_leaves_the_books_balanced(
     store: Store, work: Callable[[Store, stores.Lease], None]

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.records import Extraction
-from pipeline.store import Store, invoices, named, purchases, suppliers
-from pipeline.store.purchases import Share
+from pipeline.store import Store, invoices, named, suppliers
+from pipeline.store.shares import Share, shares
 from pipeline.store.suppliers import Supplier
 from tests.store import samples
 from tests.store.samples import finish, refs
@@ -61,12 +61,12 @@ def test_every_named_query_runs_on_an_empty_store_and_says_what_it_answers(store
     for one in named.every():
         given = () if "suppliers" in one.needs else None
         assert one.title.endswith(".") and ask(store, one.name, suppliers=given) == []
-    with pytest.raises(UsageError, match="no named query 'dups'; there are chains, duplicates, "):
+    with pytest.raises(UsageError, match="no named query 'dups'; there are card-mismatches, "):
         ask(store, "dups")
     with pytest.raises(UsageError, match="risky-suppliers wants --suppliers"):
         ask(store, "risky-suppliers")
-    with pytest.raises(UsageError, match="duplicates reads no list of suppliers"):
-        ask(store, "duplicates", suppliers=())
+    with pytest.raises(UsageError, match="duplicate-invoices reads no list of suppliers"):
+        ask(store, "duplicate-invoices", suppliers=())
 
 
 def test_duplicates_have_one_common_form(store: Store) -> None:
@@ -82,7 +82,7 @@ def test_duplicates_have_one_common_form(store: Store) -> None:
         same1=made("9"),
         same2=made("9"),
     )
-    found = ask(store, "duplicates", "document_uri", "documents", "totals_differ", "same_file")
+    found = ask(store, "duplicate-invoices", "document_uri", "documents", "totals_differ", "same_file")
     assert sorted(found) == [
         ("/in/a", 3, "yes", "no"),
         ("/in/b", 3, "yes", "no"),
@@ -90,14 +90,17 @@ def test_duplicates_have_one_common_form(store: Store) -> None:
         ("/in/same1", 2, "no", "yes"),
         ("/in/same2", 2, "no", "yes"),
     ]
-    assert ask(store, "unidentified", "document_uri") == [("/in/g",)]
+    assert ask(store, "unidentified-invoices", "document_uri") == [("/in/g",)]
 
 
 def test_a_document_that_is_read_again_is_no_duplicate_and_its_newest_reading_counts(store: Store) -> None:
     put(store, "first", a=made("7"))
     store._db._clock.pass_(5)  # type: ignore[union-attr]
     put(store, "second", a=made("8"), b=made("8"))
-    assert ask(store, "duplicates", "document_uri", "job") == [("/in/a", "second"), ("/in/b", "second")]
+    assert ask(store, "duplicate-invoices", "document_uri", "job") == [
+        ("/in/a", "second"),
+        ("/in/b", "second"),
+    ]
 
 
 def test_the_index_follows_what_is_read_judged_and_purged(
@@ -106,13 +109,13 @@ def test_the_index_follows_what_is_read_judged_and_purged(
     put(store, a=made("7"), b=made("8"))
     assert invoices.update(store._db) == 2 and invoices.update(store._db) == 0
     put(store, "june", c=made("8"))
-    assert ask(store, "duplicates", "document_uri") == [("/in/b",), ("/in/c",)]
+    assert ask(store, "duplicate-invoices", "document_uri") == [("/in/b",), ("/in/c",)]
     job = store.jobs.find("june")
     [row] = store.results.finished(job)
     store.results.replace(job, row, made("7"))  # as `judge` does
-    assert ask(store, "duplicates", "document_uri") == [("/in/a",), ("/in/c",)]
+    assert ask(store, "duplicate-invoices", "document_uri") == [("/in/a",), ("/in/c",)]
     store.purge(document="/in/a")
-    assert ask(store, "duplicates", "document_uri") == []
+    assert ask(store, "duplicate-invoices", "document_uri") == []
     monkeypatch.setattr(invoices, "payment", lambda method: "cash")
     spec = replace(samples.INVOICE, hash="of other rules")
     monkeypatch.setattr(invoices, "resolve", lambda name: spec)
@@ -137,7 +140,16 @@ def test_chains_of_replaced_and_adjusted_invoices(store: Store) -> None:
         h=made("9", related_invoice="Điều chỉnh giảm giá"),
         i=made("1", seller_tax_code=OTHER),
     )
-    found = ask(store, "chains", "first_invoice", "step", "relation", "identity", "standing", "document_uri")
+    found = ask(
+        store,
+        "replaced-invoices",
+        "first_invoice",
+        "step",
+        "relation",
+        "identity",
+        "standing",
+        "document_uri",
+    )
     short = [
         (a.rpartition("|")[2], step, how, one.rpartition("|")[2], now, uri)
         for a, step, how, one, now, uri in found
@@ -153,7 +165,7 @@ def test_chains_of_replaced_and_adjusted_invoices(store: Store) -> None:
         ("circle", 0, "replaces", "7", "circle", "/in/f"),
         ("circle", 0, "replaces", "8", "circle", "/in/g"),
     ]
-    assert ask(store, "unlinked", "document_uri", "relation") == [("/in/h", "adjusts")]
+    assert ask(store, "unclear-corrections", "document_uri", "relation") == [("/in/h", "adjusts")]
 
 
 def test_payment_without_cash_from_five_million(store: Store) -> None:
@@ -184,7 +196,7 @@ def test_payment_without_cash_from_five_million(store: Store) -> None:
     )
     found = {
         uri.removeprefix("/in/"): rest
-        for uri, *rest in ask(store, "payment", "document_uri", "needed", "payment", "day_vnd")
+        for uri, *rest in ask(store, "non-cash-payments", "document_uri", "needed", "payment", "day_vnd")
     }
     assert found == {
         "at": ["yes", "without cash", 5_000_000],
@@ -342,13 +354,13 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
 
 def test_shares_are_printed_or_proved() -> None:
     free = {"net": "100", "vat": None, "vat_rate": "KCT"}
-    assert purchases.shares(free) == (Share("KCT", 100, 0),)  # type: ignore[arg-type]
-    assert purchases.shares({"net": "0", "vat": "0"}) == (Share(None, 0, 0),)  # type: ignore[arg-type]
-    assert purchases.shares({"net": "100"}) == ()
+    assert shares(free) == (Share("KCT", 100, 0),)  # type: ignore[arg-type]
+    assert shares({"net": "0", "vat": "0"}) == (Share(None, 0, 0),)  # type: ignore[arg-type]
+    assert shares({"net": "100"}) == ()
     line = {"amount": "100", "vat_rate": "8%"}
     lines = [line, {"amount": "100", "vat_rate": "10%"}]
     for printed in (None, "8%; 10%"):
         several = {"net": "200", "vat": "18", "vat_rate": printed, "lines": lines}
-        assert purchases.shares(several) == (Share("10%", 100, 10), Share("8%", 100, 8))  # type: ignore[arg-type]
+        assert shares(several) == (Share("10%", 100, 10), Share("8%", 100, 8))  # type: ignore[arg-type]
     both = {"net": "200", "vat": "8", "lines": [line, {"amount": "100", "vat_rate": None}]}
-    assert [share.rate for share in purchases.shares(both)] == [None]
+    assert [share.rate for share in shares(both)] == [None]

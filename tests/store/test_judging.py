@@ -25,12 +25,14 @@ from tests.store.samples import refs
 RECEIPT = resolve("receipt@1")
 LINE = {"name": "Sữa", "quantity": "2", "unit_price": "15.000", "amount": "30.000"}
 WHOLE = {"store": "Chợ Mới", "date": "05/11/2026", "lines": [LINE], "total": "30.000"}
+READ_ON = date(2026, 11, 20)
 SURE, UNSURE = {}, {"Chợ": 0.7}
 
 
 def read(number: int, key: str, doubts: dict[str, float]) -> PageResult:
     said = recite(grammar.answer(RECEIPT.shape, WHOLE), doubts=doubts)
-    return PageResult(number, key, parse.page_record(said, RECEIPT, number), None)
+    record = replace(parse.page_record(said, RECEIPT, number), read_on=READ_ON)
+    return PageResult(number, key, record, None)
 
 
 def lost(number: int, key: str) -> PageResult:
@@ -91,7 +93,8 @@ def test_witnesses_are_heard_anew_under_other_sources_of_authority(store: Store)
     card = resolve("id_card@1")
     code = qr.build("079199000007", "Nguyễn Thị Hoà", date(1999, 1, 1), "Nữ", "Hà Nội", date(2021, 3, 4))
     printed = {"number": "079199000007", "full_name": "Nguyên Thị Hoà"}
-    record = parse.page_record(recite(grammar.answer(card.shape, printed)), card, 1, [Code("qr", code)])
+    said = recite(grammar.answer(card.shape, printed))
+    record = replace(parse.page_record(said, card, 1, [Code("qr", code)]), read_on=READ_ON)
     pages = [PageResult(1, "a1", record, None)]
     job = samples.job(store, spec=card, settings={"review_below": 0.9})
     store.ledger.add(job, refs("a"))
@@ -135,6 +138,7 @@ def test_a_document_that_changed_meanwhile_is_left_alone(store: Store) -> None:
     assert found(store, job)["/in/a"].state == "done"
 
 
+@pytest.mark.medium
 def test_the_command_judges(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'rows.db'}"
     with stores.open(url) as store:

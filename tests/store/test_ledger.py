@@ -18,6 +18,7 @@ LOST = Failure(Reason.worker_lost, "the replica died")
 UNREACHABLE = Failure(Reason.store_unreachable, "503", retryable=True)
 
 
+@pytest.mark.medium
 def test_a_listing_is_added_once(store: Store) -> None:
     job = samples.job(store)
     first = store.ledger.add(job, refs("a", "b", "a"), batch=2)

@@ -249,6 +249,7 @@ def machine(url: str) -> Iterator[type[LedgerMachine]]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("examples", [5, pytest.param(25, marks=pytest.mark.slow)])
 def test_any_interleaving_keeps_the_books(machine: type[LedgerMachine], examples: int) -> None:
     run_state_machine_as_test(

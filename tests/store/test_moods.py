@@ -101,6 +101,7 @@ def test_a_server_that_may_only_be_read_is_waited_for(held: tuple[Store, Lease])
     _well_again(store, lease)
 
 
+@pytest.mark.medium
 def test_a_statement_that_took_too_long_is_tried_again(held: tuple[Store, Lease]) -> None:
     """The table is locked by somebody, and the server's patience is shorter than ours."""
     store, lease = held
@@ -123,6 +124,7 @@ def _documents_locked(store: Store) -> Iterator[None]:
         other.rollback()
 
 
+@pytest.mark.medium
 def test_sessions_that_the_server_ends_are_replaced(held: tuple[Store, Lease]) -> None:
     store, lease = held
     url = store._db.url.render_as_string(False).replace("+psycopg", "")
@@ -151,6 +153,7 @@ def test_a_transaction_that_stood_still_is_tried_again(held: tuple[Store, Lease]
     _well_again(store, lease)
 
 
+@pytest.mark.medium
 def test_a_row_that_somebody_keeps_locked_is_waited_for(held: tuple[Store, Lease]) -> None:
     store, lease = held
     url = store._db.url.render_as_string(False).replace("+psycopg", "")
@@ -239,6 +242,7 @@ def test_what_a_server_refuses_for_good_stops_the_run_and_not_the_document(
     _well_again(store, lease)
 
 
+@pytest.mark.medium
 def test_a_disk_that_fails_under_sqlite_is_waited_for(tmp_path: Path) -> None:
     """The kernel refuses to let the files grow, in a process of its own."""
     path = tmp_path / "store.db"

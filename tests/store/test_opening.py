@@ -125,6 +125,7 @@ def test_tables_of_a_newer_vinbatch_are_left_alone(url: str) -> None:
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{tables.REVISION}'")
 
 
+@pytest.mark.medium
 def test_a_migration_that_fails_leaves_nothing(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_migration_that_fails_leaves_nothing(
         stores.open(url).close()
 
 
+@pytest.mark.medium
 def test_the_migrations_make_exactly_the_tables(url: str, postgres_url: str, tmp_path: Path) -> None:
     with closing(Database(url)) as database, database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []

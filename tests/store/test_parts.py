@@ -158,6 +158,7 @@ def test_other_bytes_of_a_file_are_what_a_replaced_document_is(store: Store) -> 
     store.books.verify(job)
 
 
+@pytest.mark.medium
 def test_a_file_stays_in_the_document_that_has_it(store: Store) -> None:
     job = samples.job(store)
     contradictory = [card("a1", "a2"), card("b1", "a2"), card("c1", "c2"), card("c2", "c3", "a1")]

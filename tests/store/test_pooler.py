@@ -21,6 +21,7 @@ def pooled_url(postgres_url: str, pgbouncer: Pgbouncer) -> str:
     return pgbouncer.url(postgres_url.rpartition("/")[2])
 
 
+@pytest.mark.medium
 def test_a_job_is_worked_off_through_a_pooler(pooled_url: str) -> None:
     with stores.open(pooled_url) as store, stores.open(pooled_url) as other:
         assert store._db.pooled

@@ -143,7 +143,7 @@ def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(store: Store,
     sql = "SELECT number, total, -5 AS five, '=2' AS two FROM invoice_v1"
 
     def rows(text: bytes) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
+        return list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
 
     def written(name: str, **options: bool) -> list[dict[str, str]]:
         store.export(job, tmp_path / name, **options)
@@ -160,6 +160,7 @@ def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(store: Store,
     assert {(row["five"], row["two"]) for row in rows(_written(store, "csv", sql))} == {("-5", "'=2")}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "xlsx"])
 def test_an_export_is_for_its_owner_alone(filled: Store, tmp_path: Path, format: str) -> None:
     out = tmp_path / f"out.{format}"
@@ -241,6 +242,7 @@ def test_a_folder_becomes_a_dataset_with_a_partition_for_each_job(filled: Store,
     assert filled.export(odd, tmp_path / "lake", "csv").files[0][0].endswith("/part-0.csv")
 
 
+@pytest.mark.medium
 def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
     bucket = moto.bucket()
     settings = SourceSettings(s3_endpoint=moto.endpoint, attempts=1)
@@ -250,7 +252,8 @@ def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
     there = {item["Key"] for item in moto.client().list_objects_v2(Bucket=bucket)["Contents"]}
     part = "job=june/part-0.parquet"
     lists = ("", "_lines", "_each_fee", "_by_rate")
-    assert there == {f"out{name}.csv" for name in lists} | {f"lake/invoice_v1{name}/{part}" for name in lists}
+    parts = {f"lake/invoice_v1{name}/{part}" for name in lists}
+    assert there == {f"out{name}.csv" for name in (*lists, "_to_check")} | parts
     read = pq.read_table(
         io.BytesIO(moto.client().get_object(Bucket=bucket, Key=f"lake/invoice_v1/{part}")["Body"].read())
     )
@@ -280,9 +283,10 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
         ("out_lines.csv", 4),
         ("out_each_fee.csv", 0),
         ("out_by_rate.csv", 0),
+        ("out_to_check.csv", 1),
     ]
     assert exported.left_out == 1
-    lines = list(csv.DictReader((tmp_path / "out_lines.csv").read_text(encoding="utf-8").splitlines()))
+    lines = list(csv.DictReader((tmp_path / "out_lines.csv").read_text("utf-8-sig").splitlines()))
     assert (lines[0]["document_uri"], lines[0]["line"], lines[0]["name"]) == ("/in/a", "1", "Bút")
 
     filled.export(job, tmp_path / "out.jsonl")
@@ -294,6 +298,7 @@ def test_exports_have_every_result(filled: Store, tmp_path: Path) -> None:
     ]
     assert documents[1]["record"]["total"] == LONG_SUM and documents[1]["record"]["lines"][0]["name"] == "Bút"
     assert documents[1]["sources"]["seller_name"] == "xml" and documents[1]["sources"]["number"] == "read"
+    assert documents[1]["fields"]["buyer_name"]["absence"] == "not_on_page"
     assert [told["verdict"] for told in documents[1]["witnesses"]] == ["agrees", "differs", "offers"]
     assert list(documents[0]["record"])[:2] == ["form_no", "series"]  # in the order of the schema
 
@@ -309,8 +314,11 @@ def test_a_workbook_computes_nothing(filled: Store, tmp_path: Path) -> None:
     exported = filled.export(filled.jobs.find("june"), tmp_path / "out.xlsx")
     assert exported.files == ((f"{tmp_path}/out.xlsx", 2),)
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
-    assert book.sheetnames == ["invoice_v1", "invoice_v1_lines", "invoice_v1_each_fee", "invoice_v1_by_rate"]
-    header, first, second = book["invoice_v1"].iter_rows()
+    lists = ["invoice_v1_lines", "invoice_v1_each_fee", "invoice_v1_by_rate"]
+    assert book.sheetnames == ["invoice_v1", "to check", *lists, "not read", "legend"]
+    unread = [[cell.value for cell in row] for row in book["not read"].iter_rows(min_row=3)]
+    assert unread == [["/in/c", "pdf_damaged", "bad"]]
+    header, _, first, second = book["invoice_v1"].iter_rows()
     columns = [cell.value for cell in header]
     number, total, day = (columns.index(name) for name in ("number", "total", "issue_date"))
     assert (first[number].value, first[number].data_type) == ("=1+1", "s")
@@ -463,6 +471,7 @@ def test_a_superusers_url_is_warned_of_and_so_is_a_missing_role(
         connection.exec_driver_sql("DROP ROLE plain")
 
 
+@pytest.mark.medium
 def test_a_user_who_may_make_no_roles_can_have_a_store(postgres_server: PostgresServer) -> None:
     postgres_server.execute("DROP ROLE IF EXISTS modest")
     postgres_server.execute("CREATE ROLE modest LOGIN")
@@ -487,6 +496,7 @@ ROW_BY_ROW = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("endless", [ENDLESS, ROW_BY_ROW], ids=["at one go", "row by row"])
 def test_a_query_ends_when_its_time_is_over(filled: Store, endless: dict[str, str]) -> None:
     kind = "sqlite" if filled.one_machine else "postgresql"

@@ -120,6 +120,7 @@ def test_a_storm_leaves_the_books_balanced(url: str) -> None:
         weather(store, processes=3, operations=24)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "calls",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Timer
 
 import psycopg
+import pytest
 
 from pipeline import store as stores
 from tests.store import samples
@@ -12,6 +13,7 @@ from tests.store.samples import finish, refs
 from workers.patience import Patience
 
 
+@pytest.mark.medium
 def test_a_commit_waits_until_the_server_may_be_written_again(postgres_url: str) -> None:
     name = postgres_url.rpartition("/")[2]
     with stores.open(postgres_url) as store:

@@ -176,6 +176,21 @@ def force(model: Vintern, request: Request, tokens: list[int]) -> torch.Tensor:
     return model.language.head(hidden[len(prompt) - 1 : -1]).float().log_softmax(-1)
 
 
+@pytest.mark.medium
+def test_where_tokens_looked_changes_no_bit_of_an_answer(model: Vintern) -> None:
+    changes_no_bit(model)
+
+
+def changes_no_bit(model: Vintern) -> None:
+    requests = [page(number, 1 + number, CARD, 20) for number in range(3)]
+    blind, placed = (
+        run(Engine(model, EngineSettings(place=on, max_batch=2)), requests) for on in (False, True)
+    )
+    for id, answer in placed.items():
+        assert answer.place is not None and answer.place[~answer.forced].any() and blind[id].place is None
+        assert same(replace(answer, place=None), blind[id])
+
+
 def test_places_are_the_last_layers_attention(model: Vintern) -> None:
     request = page(3, 2, CARD, 30)
     answer = run(Engine(model, EngineSettings(place=True)), [request])[request.id]

@@ -62,6 +62,7 @@ def test_tokens_that_share_a_letter_share_its_span() -> None:
     assert spans.tolist() == [[0, 1], [1, 2], [1, 3], [3, 3]]
 
 
+@pytest.mark.medium
 @given(period=st.integers(1, 40), lead=st.integers(0, 30))
 def test_a_cycle_is_a_loop_after_a_few_rounds(period: int, lead: int) -> None:
     guard = LoopGuard(values=False)
@@ -135,6 +136,7 @@ def stuck(tmp_path: Path) -> Vintern:
     return model
 
 
+@pytest.mark.medium
 def test_a_loop_ends_early_and_is_tried_once_more(stuck: Vintern) -> None:
     request = page(1, 1, LLMatcher.grammar_from_regex(r"([a-d]){900}"), 900)
     engine = Engine(stuck, EngineSettings())

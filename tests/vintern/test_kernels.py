@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pipeline.settings import EngineSettings
-from pipeline.vintern import Vintern, cpu, kernels, language, load, onednn, sampler
+from pipeline.vintern import Vintern, attention, cpu, kernels, language, load, onednn, sampler
 from pipeline.vintern.engine import Engine
-from pipeline.vintern.kernels import Kernels, KernelsMissing, Span
+from pipeline.vintern.kernels import Kernels, KernelsMissing, Row, Span
 from tests.vintern import checkpoints, relatives
 from tests.vintern.pages import GRAMMARS, page, same
-from tests.vintern.test_engine import run
+from tests.vintern.test_engine import changes_no_bit, run
 from tests.vintern.test_equal_to_transformers import inputs
 
 suits = torch.cpu.get_capabilities().get("avx512_bf16", False)
@@ -61,6 +61,7 @@ def exact(query: Tensor, keys: Tensor, values: Tensor, span: Span) -> Tensor:
 spans = st.tuples(st.integers(1, 150), st.integers(0, 40), st.integers(1, 700), st.sampled_from([0, 1, 3]))
 
 
+@pytest.mark.medium
 @needs_them
 @settings(max_examples=60, derandomize=True)
 @given(
@@ -125,6 +126,27 @@ def test_the_vision_towers_attention(ours: Kernels) -> None:
     parts = [part.transpose(1, 2) for part in (query, key, value)]
     expected = F.scaled_dot_product_attention(*(part.float() for part in parts))
     torch.testing.assert_close(ours.full(*parts).float(), expected, rtol=0.01, atol=0.02)
+
+
+@needs_them
+@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(3, 1, 64), (14, 2, 64), (4, 4, 32)])
+def test_what_tokens_see_of_a_page(ours: Kernels, heads: int, kv_heads: int, dim: int) -> None:
+    query, keys = random(4, heads, dim), random(900, kv_heads, dim)
+    page = slice(30, 30 + 512)
+    rows = [Row(0, 0, 900), Row(3, 17, 100), Row(1, 400, 31), Row(2, 5, 20)]  # the last sees nothing of it
+    found = ours.page_weights(query, keys, rows, page)
+    for weights, row in zip(found, rows, strict=True):
+        seen = keys[row.key : row.key + row.seen].transpose(0, 1)[None]
+        asked, at = query[row.query][None, :, None], torch.tensor([[row.seen - 1]])
+        expected = attention.page_weights(asked, seen, at, page)[0, 0]
+        torch.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-6)
+        assert torch.equal(ours.page_weights(query, keys, [row], page)[0], weights)  # whoever is beside it
+    assert not found[3].any() and found[0].sum() > 0
+
+
+@needs_them
+def test_where_tokens_looked_changes_no_bit_of_an_answer(model: Vintern) -> None:
+    changes_no_bit(model)
 
 
 @needs_them

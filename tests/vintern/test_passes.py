@@ -78,13 +78,18 @@ def request(most: int = 10_000, spec: SchemaSpec = SLIP, form: Form = "objects")
 
 def engine(model: Vintern, says: Script, room: int = ROOM, **settings: Any) -> Engine:
     length = len(model.prompt_ids(request().question, 1)) + room
-    return Engine(model, EngineSettings(**{"retry_penalty": 1, **settings}), Scripted(model, says, length))
+    return Engine(
+        model,
+        EngineSettings(**{"retry_penalty": 1, "place": False, **settings}),
+        Scripted(model, says, length),
+    )
 
 
 def read(generation: Generation, form: Form = "objects") -> Extraction:
     return merge.document([parse.page_record(generation, SLIP, 1, form=form)], SLIP)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("lines", "form"), [(n, "objects") for n in (0, 10, 30, 60, 100)] + [(n, "rows") for n in (10, 60, 100)]
 )
@@ -101,6 +106,7 @@ def test_a_table_comes_back_with_all_its_lines(model: Vintern, lines: int, form:
     assert all(field.confidence is not None and 0.99 < field.confidence <= 1 for field in made.fields)
 
 
+@pytest.mark.medium
 def test_the_page_is_seen_once_and_no_token_is_fed_twice(model: Vintern) -> None:
     reader = engine(model, reads(slip(60)))
     (answer,) = reader.generate([request()])
@@ -109,6 +115,7 @@ def test_the_page_is_seen_once_and_no_token_is_fed_twice(model: Vintern) -> None
     assert reader.backend.fed < answer.prompt_tokens + len(answer.spans)
 
 
+@pytest.mark.medium
 def test_positions_end_where_the_model_was_made_for_no_more(model: Vintern) -> None:
     language = replace(model.config.language, positions=2000)
     short = Vintern(model.network, replace(model.config, language=language), model.tokenizer, "")
@@ -116,6 +123,7 @@ def test_positions_end_where_the_model_was_made_for_no_more(model: Vintern) -> N
     assert (answer.finish, answer.prompt_tokens + len(answer.spans)) == ("length", 2000)
 
 
+@pytest.mark.medium
 def test_a_table_ends_at_the_bound_on_passes_and_says_so(model: Vintern) -> None:
     (answer,) = engine(model, reads(slip(100)), max_passes=3).generate([request()])
     assert (answer.finish, answer.passes) == ("length", 3)
@@ -126,12 +134,14 @@ def test_a_table_ends_at_the_bound_on_passes_and_says_so(model: Vintern) -> None
     assert (answer.finish, answer.passes, len(answer.spans)) == ("length", 1, ROOM)
 
 
+@pytest.mark.medium
 def test_less_room_takes_more_passes(model: Vintern) -> None:
     truth = slip(30)
     (tight, wide) = (next(engine(model, reads(truth), room).generate([request()])) for room in (400, 800))
     assert (tight.text, wide.text) == (truth, truth) and tight.passes > wide.passes > 1
 
 
+@pytest.mark.medium
 def test_a_bound_on_tokens_counts_those_of_all_passes(model: Vintern) -> None:
     truth = slip(30)
     (answer,) = engine(model, reads(truth)).generate([request(most=900)])
@@ -147,6 +157,7 @@ def test_without_a_line_that_can_leave_the_answer_is_cut(model: Vintern) -> None
     assert (answer.finish, answer.passes, len(answer.spans)) == ("length", 1, 20)
 
 
+@pytest.mark.medium
 def test_a_runaway_table_ends_at_the_schemas_bound(model: Vintern) -> None:
     """The grammar counts over all passes."""
     truth = slip(60)
@@ -204,6 +215,7 @@ def goes_back(lines: int, at: int) -> Script:
     return writes(slip(lines), following)
 
 
+@pytest.mark.medium
 def test_a_model_that_begins_the_table_again_in_each_pass_is_stopped(model: Vintern) -> None:
     """A round is longer than any cycle that is looked for while it writes, and brings nothing."""
     (answer,) = engine(model, begins_again(12), room=900).generate([request()])
@@ -215,6 +227,7 @@ def test_a_model_that_begins_the_table_again_in_each_pass_is_stopped(model: Vint
     assert (twice.attempts, twice.text, twice.seams) == (2, answer.text, answer.seams)
 
 
+@pytest.mark.medium
 def test_lines_read_again_at_a_seam_are_kept_once(model: Vintern) -> None:
     """Their numbers tell that they are the same, and the total bears it out."""
     tried = (next(engine(model, goes_back(30, at)).generate([request()])) for at in range(6, 15))
@@ -266,6 +279,7 @@ def slowly(model: Vintern, asked: Request, tokens: list[int], forced: list[bool]
     return model.language.head(hidden)[0, prompt - 1 : -1].float(), looked[-1][prompt - 1 :]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("kernels", "rules"), [(True, LONG), (False, LONG), (False, LONG_ROWS)])
 def test_a_further_pass_says_what_a_whole_forward_pass_over_its_sight_says(
     model: Vintern, kernels: bool, rules: str
@@ -288,6 +302,7 @@ def test_a_further_pass_says_what_a_whole_forward_pass_over_its_sight_says(
         assert answer.place[number, 0] == pytest.approx(float(row.max()), rel=1e-3)
 
 
+@pytest.mark.medium
 def test_passes_do_not_depend_on_neighbours_and_change_nothing_that_fits(model: Vintern) -> None:
     asked = [long_page(model, n, room) for n, room in ((1, 110), (2, 150), (3, 120), (4, 600))]
 
@@ -315,6 +330,7 @@ documents = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.medium
 @given(document=documents, edges=st.lists(st.integers(0, 600), max_size=80), end=st.integers(1, 600))
 def test_what_stays_in_sight_is_the_text_without_whole_lines(
     document: dict[str, Any], edges: list[int], end: int
@@ -336,6 +352,7 @@ def without_some_lines(text: bytes, stays: bytes, table: Table) -> bool:
     return any(stays == text[:a] + text[b:] for a, b in combinations(starts, 2))
 
 
+@pytest.mark.medium
 @given(document=documents)
 def test_tables_are_the_lists_that_are_in_no_other(document: dict[str, Any]) -> None:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -41,6 +41,7 @@ def generate(ours: Vintern, theirs, request, **how) -> str:
     return ours.tokenizer.decode(found[0].tolist())
 
 
+@pytest.mark.medium
 def test_greedy_with_a_penalty_is_transformers_own(pair) -> None:
     ours, theirs = pair
     requests = [page(number, number % 2, None, 25) for number in range(4)]

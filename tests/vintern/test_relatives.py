@@ -42,6 +42,7 @@ def parameters(name: str, directory: Path) -> int:
         return sum(part.numel() for part in Network(config).parameters())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", READ)
 def test_its_printed_config_is_read(tmp_path, name):
     """The sizes are those of the published weights: exactly, or to the precision of a list of files."""

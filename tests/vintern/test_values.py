@@ -39,6 +39,7 @@ FULL = LLMatcher.grammar_from_json_schema(
 VALUES = re.compile(r'(?<=[:\[,]")[^"]+"(?!:)|\]')
 
 
+@pytest.mark.medium
 def test_a_forced_token_of_a_value_has_what_the_model_gave_it(tmp_path: Path) -> None:
     checkpoints.write(tmp_path, "v3_5", seed=3)
     model = load(tmp_path, dtype="float32", device="cpu")

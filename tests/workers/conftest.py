@@ -20,11 +20,11 @@ from pipeline.records import Document, DocumentRef, Failure, Generation, Request
 from pipeline.settings import Settings, load
 from pipeline.store import Job, Lease, Store
 from tests.servers.starting import PATIENCE
-from workers.actors import ReaderLost, ReaderPool
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport
 from workers.patience import Patience
 from workers.reader import DrawnPage, Fetched, Reader, TooLarge, recipe
+from workers.reader_handle import ReaderLost, ReaderPool
 
 FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
 SCHEMA = '''
@@ -189,7 +189,15 @@ class Bench:
         replica: Any = self.replica
         rules: Recipe = recipe(self.lane_job, FACTS)
         patience = Patience(lambda: 0.0)
-        return Lane(rules, self.store, patience, ReaderPool([reader]), replica, LaneReport("lane-0"))
+        return Lane(
+            rules,
+            self.store,
+            patience,
+            ReaderPool([reader]),
+            replica,
+            LaneReport("lane-0"),
+            self.lane_job.sizes,
+        )
 
     @staticmethod
     def end(lane: Lane) -> None:

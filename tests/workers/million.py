@@ -27,12 +27,12 @@ from pipeline.settings import load
 from pipeline.store import Job, Store
 from schemas import registry
 from tests.workers.conftest import FACTS, RoteReplica
-from workers.actors import ReaderPool
 from workers.document import Lane
 from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob
+from workers.lane_work import LaneWork
 from workers.reader import DrawnPage, Fetched, recipe
-from workers.scheduler import Scheduler
+from workers.reader_handle import ReaderPool
 
 BROKEN = 20  # every so manieth is listed with a failure
 READ = 200  # documents that the lane reads
@@ -79,11 +79,11 @@ class StubReader:
         return 0
 
 
-class StubScheduler(Scheduler):
+class StubLane(LaneWork):
     async def _start(self) -> Lane:
-        rules, replica = recipe(self._job, FACTS), RoteReplica()
+        rules, replica = recipe(self._job, FACTS), self._replica
         readers: Any = ReaderPool([StubReader(rules)])  # type: ignore[list-item]
-        return Lane(rules, self._store, self._patience, readers, replica, self._report)  # type: ignore[arg-type]
+        return Lane(rules, self._store, self._patience, readers, replica, self._report, self._sizes)
 
 
 def listed(store: Store, job: Job, documents: int) -> None:
@@ -94,7 +94,7 @@ def listed(store: Store, job: Job, documents: int) -> None:
 
 def worked(lane_job: LaneJob) -> None:
     async def live() -> None:
-        scheduler = StubScheduler("lane", lane_job)
+        scheduler = StubLane("lane", lane_job, RoteReplica())
         life = asyncio.create_task(scheduler.work())
         while scheduler._report.documents.total() < READ:
             assert not life.done() or life.result()

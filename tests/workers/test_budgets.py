@@ -80,6 +80,7 @@ def add_listed(bench: Bench, *uris: str) -> None:
     bench.store.ledger.add(bench.job, listed)
 
 
+@pytest.mark.medium
 def test_what_is_fetched_at_once_is_bounded_by_the_sizes_in_the_listing(watched: Bench) -> None:
     uris = [watched.pdf(f"{number}.pdf", [(number, 9, 9)]) for number in range(12)]
     sizes = [ref.size or 0 for uri in uris for ref in sources.list_documents([uri], SourceSettings())]
@@ -90,6 +91,7 @@ def test_what_is_fetched_at_once_is_bounded_by_the_sizes_in_the_listing(watched:
     assert max(sizes) < Watched.most <= 3 * max(sizes)  # several at once, and no more than the budget
 
 
+@pytest.mark.medium
 def test_a_size_that_is_not_listed_or_not_true_is_found_out_before_the_bytes_come(
     watched: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +128,7 @@ def test_the_source_says_what_has_no_room_without_fetching_it(bench: Bench) -> N
         assert refused.value.reason is Reason.too_many_bytes
 
 
+@pytest.mark.medium
 def test_the_bytes_of_a_document_are_held_no_longer_than_its_pages_are_drawn(bench: Bench) -> None:
     bench.replica.seconds = 30.0
     bench.add(bench.pdf("two.pdf", [(1, 9, 9), (2, 9, 9)]))

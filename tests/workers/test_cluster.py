@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import UsageError
-from workers.cluster import LanePlan, Node, plan
+from pipeline.settings import LaneSettings
+from workers.cluster import LanePlan, Node, plan, suited
 
 LAPTOP = [Node("a", 2, 0)]
 TWO_GPU_HOSTS = [Node("head", 4, 0), Node("a", 32, 4), Node("b", 16, 2)]
@@ -14,18 +15,18 @@ TWO_GPU_HOSTS = [Node("head", 4, 0), Node("a", 32, 4), Node("b", 16, 2)]
 @pytest.mark.parametrize(
     ("machines", "asked", "expected"),
     [
-        (LAPTOP, {}, LanePlan(1, 2, 0, 2)),
-        (LAPTOP, {"replicas": 3}, LanePlan(3, 0.66, 0, 1)),
-        ([Node("a", 8, 0), Node("b", 4, 0)], {}, LanePlan(2, 2, 0, 4)),
-        (TWO_GPU_HOSTS, {}, LanePlan(6, 2, 1, 8)),
-        (TWO_GPU_HOSTS, {"replicas": 2}, LanePlan(2, 2, 1, 8)),
-        (TWO_GPU_HOSTS, {"gpus_per_replica": 0.5}, LanePlan(12, 2, 0.5, 4)),
-        (TWO_GPU_HOSTS, {"gpus_per_replica": 0}, LanePlan(3, 2, 0, 4)),
-        ([Node("a", 32, 1)], {"gpus_per_replica": 0.1}, LanePlan(10, 2, 0.1, 3)),
+        (LAPTOP, {}, LanePlan(1, 2, 0, 2, 2)),
+        (LAPTOP, {"replicas": 3}, LanePlan(3, 0.66, 0, 1, pytest.approx(2 / 3))),
+        ([Node("a", 8, 0), Node("b", 4, 0)], {}, LanePlan(2, 2, 0, 4, 4)),
+        (TWO_GPU_HOSTS, {}, LanePlan(6, 8, 1, 8, 8)),
+        (TWO_GPU_HOSTS, {"replicas": 2}, LanePlan(2, 8, 1, 8, 8)),
+        (TWO_GPU_HOSTS, {"gpus_per_replica": 0.5}, LanePlan(12, 4, 0.5, 4, 4)),
+        (TWO_GPU_HOSTS, {"gpus_per_replica": 0}, LanePlan(3, 2, 0, 4, 4)),
+        ([Node("a", 32, 1)], {"gpus_per_replica": 0.1}, LanePlan(10, 3, 0.1, 3, pytest.approx(3.2))),
     ],
 )
 def test_plan(machines: list[Node], asked: dict[str, float], expected: LanePlan) -> None:
-    assert plan(machines, readers=1, **asked) == expected
+    assert plan(machines, LaneSettings(), **asked) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,4 +40,27 @@ def test_plan(machines: list[Node], asked: dict[str, float], expected: LanePlan)
 )
 def test_what_does_not_fit_is_refused(machines: list[Node], asked: dict[str, float], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        plan(machines, readers=1, **asked)
+        plan(machines, LaneSettings(), **asked)
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ({}, "abc"),
+        ({"ray.io/market-type": "spot"}, "ab"),
+        ({"ray.io/market-type": "!spot"}, "c"),
+        ({"ray.io/accelerator-type": "in(L4, H100)"}, "ab"),
+        ({"ray.io/accelerator-type": "!in(L4,A100)"}, "bc"),
+        ({"ray.io/market-type": "spot", "ray.io/accelerator-type": "H100"}, "b"),
+    ],
+)
+def test_lanes_stand_where_labels_say(selector: dict[str, str], found: str) -> None:
+    spot = {"ray.io/market-type": "spot"}
+    machines = [
+        Node("a", 8, 1, spot | {"ray.io/accelerator-type": "L4"}),
+        Node("b", 8, 1, spot | {"ray.io/accelerator-type": "H100"}),
+        Node("c", 8, 0),
+    ]
+    assert "".join(machine.address for machine in suited(machines, selector)) == found
+    with pytest.raises(UsageError, match=r"none of the cluster's 3 machines .*market-type=reserved"):
+        suited(machines, {"ray.io/market-type": "reserved"})

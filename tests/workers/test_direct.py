@@ -52,6 +52,7 @@ def states(store: Store, job: Job) -> dict[str, tuple[str, str | None]]:
     return {Path(row.uri).name: (row.state, row.reason) for row in store.results.documents(job)}
 
 
+@pytest.mark.medium
 def test_a_job_of_xml_is_read_to_its_end(tmp_path: Path, store: Store, job: Job) -> None:
     many = {f"n{number}_xml": written(envelope(einvoice(str(number)))) for number in range(40)}
     uris = fill(
@@ -78,6 +79,7 @@ def test_print_by_its_name_is_not_even_claimed(tmp_path: Path, store: Store, job
     assert (lease.attempt, lease.losses) == (1, 0)
 
 
+@pytest.mark.medium
 def test_what_needs_the_model_is_given_back_and_counts_no_try(tmp_path: Path, store: Store, job: Job) -> None:
     uris = fill(tmp_path, a_xml=written(einvoice()), b_dat=b"%PDF-1.7", c_xml=written(einvoice("3")))
     store.ledger.add(job, [DocumentRef(uri) for uri in uris])
@@ -95,6 +97,7 @@ def test_xml_beside_print_is_left_to_a_lane(tmp_path: Path, store: Store, job: J
     assert store.ledger.claim(job, "lane", 1, 60)[0].attempt == 1
 
 
+@pytest.mark.medium
 def test_a_stop_gives_back_what_is_not_begun(tmp_path: Path, store: Store, job: Job) -> None:
     uris = fill(tmp_path, **{f"n{number}_xml": written(einvoice(str(number))) for number in range(5)})
     store.ledger.add(job, [DocumentRef(uri) for uri in uris])
@@ -111,6 +114,7 @@ def test_a_stop_gives_back_what_is_not_begun(tmp_path: Path, store: Store, job: 
     assert sum(state == "pending" for state, _ in states(store, job).values()) == 4
 
 
+@pytest.mark.medium
 def test_what_somebody_else_has_taken_over_is_not_kept(tmp_path: Path, store: Store, job: Job) -> None:
     [uri] = fill(tmp_path, a_xml=written(einvoice()))
     store.ledger.add(job, [DocumentRef(uri)])

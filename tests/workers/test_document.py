@@ -30,14 +30,17 @@ from workers.reader import DrawnPage, Fetched, TooLarge, recipe
 GREY, RED, BLUE = (200, 200, 200), (255, 0, 0), (0, 0, 255)
 
 
+@pytest.mark.medium
 def test_pages_are_read_once_and_merged(bench: Bench) -> None:
     bench.add(bench.pdf("three.pdf", [GREY, (90, 90, 90), (30, 30, 30)]), bench.picture("one.png"))
     report = bench.work(bench.claim())
     assert bench.states() == {"three.pdf": ("done", None), "one.png": ("done", None)}
     assert (report.pages, report.pages_known, bench.replica.answered) == (4, 0, 4)
+    assert (report.calls, report.answers) == (4, 4)
     assert report.tokens == 4 * len('{"Số":"12"}')
 
 
+@pytest.mark.medium
 def test_the_same_bytes_under_two_names_are_read_once(bench: Bench) -> None:
     bench.add(*(bench.picture(f"{number}.png") for number in range(4)))
     report = bench.work(bench.claim())  # side by side
@@ -45,6 +48,7 @@ def test_the_same_bytes_under_two_names_are_read_once(bench: Bench) -> None:
     assert set(bench.states().values()) == {("done", None)}
 
 
+@pytest.mark.medium
 def test_a_page_that_was_saved_is_not_read_again(bench: Bench) -> None:
     bench.add(bench.pdf("two.pdf", [GREY, RED]))
     [lease] = bench.claim()
@@ -56,6 +60,7 @@ def test_a_page_that_was_saved_is_not_read_again(bench: Bench) -> None:
     assert (report.pages, report.pages_known) == (0, 1)
 
 
+@pytest.mark.medium
 def test_what_kills_the_replica_is_found_alone_and_its_neighbours_are_read(bench: Bench) -> None:
     neighbours = [bench.picture(f"{number}.png", (number, number, number)) for number in range(6)]
     bench.replica.seconds = 0.3  # long enough that all are beside each other
@@ -66,6 +71,7 @@ def test_what_kills_the_replica_is_found_alone_and_its_neighbours_are_read(bench
     assert set(states.values()) == {("done", None)}
     assert bench.replica.most_beside > 1
     assert bench.replica.deaths == 3  # once in company, twice alone
+    assert report.answers == 6 and 3 <= report.calls - report.answers <= 3 + 6, "deaths, and who was beside"
     assert report.reasons == {"worker_lost": 1}
     [item] = bench.store.failures.each(bench.job)
     assert item.failure.traceback is not None and "ReplicaLost" in item.failure.traceback
@@ -97,6 +103,7 @@ def test_a_document_that_kills_its_reader_on_opening_is_quarantined(bench: Bench
     assert bench.states() == {"one.png": ("quarantined", "worker_lost")}
 
 
+@pytest.mark.medium
 def test_a_reader_that_dies_once_costs_nothing(bench: Bench) -> None:
     bench.deadly.update({0: 1, 2: 1})
     bench.add(bench.pdf("three.pdf", [GREY, (90, 90, 90), (30, 30, 30)]))
@@ -105,6 +112,7 @@ def test_a_reader_that_dies_once_costs_nothing(bench: Bench) -> None:
     assert report.pages == 3
 
 
+@pytest.mark.medium
 def test_a_late_lane_changes_nothing(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
     [late] = bench.store.ledger.claim(bench.job, "slow", 1, lease_seconds=0.05)
@@ -117,6 +125,7 @@ def test_a_late_lane_changes_nothing(bench: Bench) -> None:
     assert bench.states()["one.png"][0] == "done"
 
 
+@pytest.mark.medium
 def test_what_is_missing_or_broken_is_quarantined_with_its_reason(bench: Bench) -> None:
     broken = bench.folder / "broken.png"
     whole = Path(bench.picture("whole.png")).read_bytes()
@@ -130,6 +139,7 @@ def test_what_is_missing_or_broken_is_quarantined_with_its_reason(bench: Bench) 
     assert report.documents == {"quarantined": 2}
 
 
+@pytest.mark.medium
 def test_a_surprise_is_a_reason_with_its_traceback(bench: Bench) -> None:
     async def generate(request: object) -> None:
         raise KeyError("nobody foresaw this")
@@ -155,6 +165,7 @@ def after_a_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
+@pytest.mark.medium
 def test_a_lost_worker_is_no_try_so_that_a_page_that_may_pass_has_all_of_its_tries(
     after_a_loss: Bench,
 ) -> None:
@@ -170,6 +181,7 @@ def test_a_lost_worker_is_no_try_so_that_a_page_that_may_pass_has_all_of_its_tri
     assert (report.given_back, report.documents, report.reasons) == (0, {"partial": 1}, {"render_memory": 1})
 
 
+@pytest.mark.medium
 def test_the_report_says_what_the_ledger_says(after_a_loss: Bench) -> None:
     bench = after_a_loss
     bench.passing = {1, 2}
@@ -188,6 +200,7 @@ def test_the_report_says_what_the_ledger_says(after_a_loss: Bench) -> None:
 # a page is known by its number
 
 
+@pytest.mark.medium
 def test_a_reader_answers_for_any_page_of_any_document_in_any_order(bench: Bench) -> None:
     colours = {"one.pdf": [GREY, (90, 90, 90), (30, 30, 30)], "two.pdf": [(60, 60, 60), (120, 120, 120)]}
     reader = HeldReader(bench.lane_job)
@@ -211,6 +224,7 @@ def test_a_reader_answers_for_any_page_of_any_document_in_any_order(bench: Bench
         reader.end()
 
 
+@pytest.mark.medium
 def test_a_page_that_comes_for_another_is_never_stored_in_its_place(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +242,7 @@ def test_a_page_that_comes_for_another_is_never_stored_in_its_place(
     assert {page.page for page in bench.store.results.pages(bench.job, uri)} <= {1}
 
 
+@pytest.mark.medium
 def test_an_answer_to_another_request_is_never_stored_for_the_page_that_was_asked(bench: Bench) -> None:
     class Confused(RoteReplica):
         async def generate(self, request: Request) -> Generation:
@@ -255,6 +270,7 @@ class ScriptedReplica(RoteReplica):
         return scripted(request)
 
 
+@pytest.mark.medium
 def test_both_drivers_come_to_the_same_for_the_same_documents(bench: Bench) -> None:
     whole = Path(bench.picture("whole.png", (70, 70, 70)))
     (bench.folder / "half.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

@@ -20,11 +20,13 @@ with guard.guarded(lambda: "Ray is gone", print, lambda: print("cleared", flush=
 """
 
 
+@pytest.mark.medium
 def test_a_run_that_is_stuck_is_ended_with_4() -> None:
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60)
     assert done.returncode == 4 and done.stdout == "vinbatch: Ray is gone\ncleared\n", done.stderr
 
 
+@pytest.mark.medium
 def test_a_run_that_leaves_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "_LEAVE_SECONDS", 60.0)
     told: list[str] = []
@@ -33,6 +35,7 @@ def test_a_run_that_leaves_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not told
 
 
+@pytest.mark.medium
 def test_a_head_that_does_not_answer_is_given_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "_PROBE_SECONDS", 0.01)
     monkeypatch.setattr(guard, "_SILENCE_SECONDS", 0.3)

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.settings import LogSettings
 from tests.workers.conftest import Bench
-from tests.workers.test_scheduler import BenchScheduler
+from tests.workers.test_lane_work import BenchLane
 from workers import logs
 from workers.logs import Event
 
@@ -79,11 +79,12 @@ def test_the_driver_logs_each_record_of_a_lane_once_and_says_how_many_are_missin
     ]
 
 
+@pytest.mark.medium
 def test_what_a_lane_logs_names_document_and_page_and_never_what_was_read(bench: Bench) -> None:
     red = bench.pdf("poison.pdf", [(255, 0, 0)])
     missing = str(bench.folder / "missing.png")
     bench.add(red, missing, bench.picture("one.png"))
-    report = BenchScheduler(bench).live()
+    report = BenchLane(bench).live()
     events = [(event.message, dict(event.fields)) for event in report.events]
     assert events[0] == ("the lane is ready", {"readers": 1})
     lost = {"document": red, "page": 1, "reason": "worker_lost"}

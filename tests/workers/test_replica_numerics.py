@@ -13,8 +13,8 @@ import ray
 from pipeline.keys import ModelFacts
 from pipeline.settings import load
 from tests.workers.conftest import FACTS
-from workers.actors import ReplicaHandle
 from workers.lane import LaneBroken, LaneJob
+from workers.replica_handle import ReplicaHandle
 
 
 class Method:
@@ -41,7 +41,7 @@ def test_a_replica_that_comes_back_with_other_numerics_ends_its_lane(
     monkeypatch.setattr(ray, "kill", lambda actor: None)
     actors: Iterator[Any] = iter([Actor(FACTS), Actor(replace(FACTS, numerics=numerics))])
 
-    monkeypatch.setattr("workers.actors.start_replica", lambda _: next(actors))
+    monkeypatch.setattr("workers.replica_handle.start_replica", lambda _: next(actors))
     job = LaneJob("job", "", "", "", FACTS.checkpoint_hash, 0, load())
 
     async def replaced() -> ModelFacts:

@@ -28,6 +28,7 @@ def invoices(bench: Bench, tmp_path: Path) -> Bench:
     return Bench(tmp_path, settings, store, job, lane_job)
 
 
+@pytest.mark.medium
 def test_invoices_are_read_beside_each_other_without_the_model(invoices: Bench) -> None:
     (invoices.folder / "good.xml").write_bytes(written(envelope(einvoice())))
     (invoices.folder / "same.xml").write_bytes(written(envelope(einvoice())))

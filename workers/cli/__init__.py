@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from workers import screen
-from workers.cli import books, documents, results, secrecy
+from workers.cli import books, corrections, documents, ending, report, results, review, secrecy, show, trust
 
 _INTERRUPTED = 130
 _CODES = (0, 2, 3, 4, _INTERRUPTED)
@@ -45,7 +45,7 @@ def _options(
     """A bucket of Vietnamese invoices and ID cards becomes rows one can query with SQL."""
 
 
-for module in (documents, books, results):
+for module in (documents, books, results, trust, review, corrections, report, show):
     for command in module.COMMANDS:
         app.command()(command)
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _exit_code(error: BaseException) -> int:
     """Tells a person what went wrong, if anything did."""
-    from pipeline.errors import Unbalanced, UsageError, VinbatchError
+    from pipeline.errors import VinbatchError
 
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
@@ -71,7 +71,7 @@ def _exit_code(error: BaseException) -> int:
         return next((code for code in _CODES if code == error.code), _INTERRUPTED)
     if isinstance(error, VinbatchError):
         _say(error.message)
-        return 2 if isinstance(error, UsageError) else 3 if isinstance(error, Unbalanced) else 4
+        return ending.code_of(error)
     # A fault of ours, or of what we stand on: its traceback is kept.
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"
     _say(f"this should not have happened: {what}; its traceback is in {_kept(error)}")

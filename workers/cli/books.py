@@ -18,7 +18,7 @@ from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import options
-from workers.cli.options import JobName, Json, StoreUrl
+from workers.cli.options import JobName, Json, JsonToo, StoreUrl
 
 if TYPE_CHECKING:
     from pipeline.store import FailedItem, Job, Purged, Store
@@ -61,6 +61,8 @@ def status(
             for row in rows
         ],
     )
+    for row in rows:
+        screen.say(f"job {row['job']}: {row['scores']}")
     if verify:
         screen.say("the books balance")
     held = confine.possible()
@@ -76,6 +78,8 @@ def _repair(store: Store, job: Job) -> None:
 
 
 def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
+    from pipeline.trust import words
+
     counts = store.books.counts(job)
     if verify:
         books = store.books.verify(job)
@@ -87,6 +91,7 @@ def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
         "sources": list(job.sources),
         "submitted": sum(counts.values()),
         **counts,
+        "scores": words.line(store.calibrations.in_force(job), job.name),
     }
 
 
@@ -240,6 +245,7 @@ def purge(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    as_json: JsonToo = False,
 ) -> None:
     """Remove documents with everything that was read from them, for good.
 
@@ -250,6 +256,8 @@ def purge(
     age = _age(older_than) if older_than is not None else None
     if subject == "-":
         subject = sys.stdin.readline().rstrip("\n")
+    if as_json and not (dry_run or yes):
+        raise UsageError("purge --json asks nobody: say --yes too (or --dry-run)")
     if not (dry_run or yes or screen.can_ask()):
         raise UsageError("purge removes for good: nobody can be asked here, so say --yes (or --dry-run)")
     with options.opened(url) as store:
@@ -268,6 +276,9 @@ def purge(
             if not screen.confirm("remove them for good?"):
                 raise UsageError("nothing was removed")
             purged = purge()
+    if as_json:
+        screen.say_lines(dumps({"removed": not dry_run, **asdict(purged)}, indent=2))
+        return
     screen.say(f"{'would remove' if dry_run else 'removed'} {_purged(purged)}")
     for copy in purged.copies:
         screen.say(f"the same bytes are still there as {copy}")
@@ -275,7 +286,7 @@ def purge(
 
 def _purged(purged: Purged) -> str:
     names = ("documents", "pages", "extractions", "fields", "checks", "witnesses")
-    several = ("parts",) if purged.parts else ()
+    several = [name for name in ("parts", "decisions") if getattr(purged, name)]
     return ", ".join(f"{getattr(purged, what)} {what}" for what in (*names, *several))
 
 

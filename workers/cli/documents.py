@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import UsageError
-from pipeline.printable import command
-from pipeline.sandbox import confine
+from pipeline.printable import as_json as dumps
 from workers import screen
-from workers.cli import options
+from workers.cli import ending, options
 from workers.cli.options import (
     AnySchema,
     Exclude,
     Group,
     Include,
+    JsonToo,
     S3Endpoint,
     SecondReader,
     Sources,
@@ -31,11 +26,12 @@ from workers.cli.options import (
     TrustAnchors,
     TrustManifests,
 )
+from workers.cli.reporting import check_sandbox, reported, stop_on_signal
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from workers.job import JobRequest, Outcome
-    from workers.progress import Reporter
+    from pipeline.store.export import Exported
+    from workers.job_file import JobFile
 
 
 def specimens(
@@ -105,6 +101,7 @@ def plan(
     include: Include = None,
     exclude: Exclude = None,
     group: Group = None,
+    as_json: JsonToo = False,
 ) -> None:
     """Count documents and pages, and name what would be skipped and why. No store.
 
@@ -112,6 +109,7 @@ def plan(
 
     Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
     """
+    from workers import sizing
     from workers.dry_run import dry_run
 
     spec = options.schema(schema) if schema is not None else None
@@ -122,7 +120,7 @@ def plan(
         exclude=exclude,
         group=group,
     )
-    _check_sandbox(settings)
+    check_sandbox(settings)
     if model is not None and spec is None:
         raise UsageError("--model says how much room an answer has, and --schema what it needs: give both")
     cutter = None
@@ -131,18 +129,39 @@ def plan(
 
         cutter = Cutter.of(model, spec, settings)
     found = dry_run(sources, settings, screen.console(err=True), cutter)
-    if spec is not None:
-        screen.say(f"schema     {spec.name}@{spec.version}, {sum(1 for _ in spec.shape.leaves())} fields")
-    for line in found.lines():
-        screen.say(line)
+    used = None if spec is None else f"{spec.name}@{spec.version}"
+    lane = None if model is None else sizing.words(settings)
+    if as_json:
+        screen.say_lines(dumps({"schema": used, **found.record(), "lane": lane}, indent=2))
+    else:
+        if spec is not None:
+            screen.say(f"schema     {used}, {sum(1 for _ in spec.shape.leaves())} fields")
+        for line in found.lines():
+            screen.say(line)
+        if lane is not None:
+            screen.say(f"a lane     {lane}")
     if found.unseen:
         raise typer.Exit(3)
 
 
 def run(
-    sources: Sources,
-    schema: Annotated[str, typer.Option(help="NAME@VERSION, NAME (the newest) or FILE.py:Model.")],
-    model: Annotated[str, typer.Option(help="demo, a Hugging Face hub id, or a directory.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE…]",
+            help="s3://BUCKET/PREFIX, folder, glob, file, manifest (JSONL, CSV), zip or tar; or in --file.",
+        ),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="NAME@VERSION, NAME (the newest) or FILE.py:Model.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="demo, a Hugging Face hub id, or a directory.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JOB.toml", help="Sources, schema, model, targets and settings; what is typed wins."
+        ),
+    ] = None,
     url: StoreUrl = None,
     job: Annotated[str | None, typer.Option(help="[default: derived from sources, schema and model]")] = None,
     replicas: Annotated[
@@ -166,109 +185,99 @@ def run(
     any_schema: AnySchema = False,
     second_reader: SecondReader = False,
     trust_anchors: TrustAnchors = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH", help="Write the rows there at the end, as export does; may be repeated."
+        ),
+    ] = None,
+    on_finish: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND|URL", help="Gets the outcome as JSON: on standard input, or by a signed POST."
+        ),
+    ] = None,
+    accept_failures: Annotated[
+        bool,
+        typer.Option(
+            "--accept-failures",
+            help="Leave with 0 where every document came to an end, though some failed; else with 3.",
+        ),
+    ] = False,
+    print_job: Annotated[
+        bool, typer.Option("--print-job", help="Only say the job's name, for ray job submit --submission-id.")
+    ] = False,
+    as_json: JsonToo = False,
 ) -> None:
     """Read documents into rows. The same command again, here or elsewhere, goes on where it stopped."""
-    from workers.job import JobRequest, run_job
+    from workers import job_file
 
-    request = JobRequest(
-        sources=tuple(sources),
+    asked = (job_file.read(file) if file is not None else job_file.JobFile()).under(
+        sources=sources,
         schema=schema,
         model=model,
-        settings=options.settings(
-            url,
-            s3_endpoint,
-            trust_manifests=trust_manifests,
-            include=include,
-            exclude=exclude,
-            trust_anchors=trust_anchors,
-            group=group,
-            second_reader=second_reader,
-        ),
-        name=job,
+        job=job,
+        targets=target,
         replicas=replicas,
         gpus_per_replica=gpus_per_replica,
         address=address,
         limit=limit,
         any_schema=any_schema,
+        accept_failures=accept_failures,
+        on_finish=on_finish,
     )
-    with reported(request) as reporter:
-        outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
-    print_outcome(outcome)
-    if limit is not None:
-        screen.say(f"no more than {limit} documents were listed (--limit); without it the same job goes on")
-    raise typer.Exit(130 if outcome.interrupted else 0 if outcome.all_done else 3)
+    settings = options.settings(
+        url,
+        s3_endpoint,
+        trust_manifests=trust_manifests,
+        include=include,
+        exclude=exclude,
+        trust_anchors=trust_anchors,
+        group=group,
+        second_reader=second_reader,
+        under=asked.settings,
+    )
+    _run(asked, settings, print_job=print_job, as_json=as_json)
 
 
-@contextmanager
-def reported(request: JobRequest) -> Iterator[Reporter]:
-    """Shows the progress of a run on standard error, and what it logs."""
-    from workers import logs
-    from workers.progress import Reporter
+def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) -> None:
+    from workers.job import default_name, run_job
+    from workers.on_finish import OnFinish
 
-    _check_sandbox(request.settings, elsewhere=request.address is not None)
-    settings = request.settings.log
-    json = settings.format == "json"
-    with Reporter(screen.console(err=True), as_records=json) as reporter:
-        write = partial(screen.say, err=True) if json else reporter.print_line
-        with logs.handled(logs.LineHandler(write, settings.format), settings):
-            yield reporter
-
-
-def _check_sandbox(settings: Settings, *, elsewhere: bool = False) -> None:
-    """Say once where files would be decoded less confined than they could be, or refuse if the settings do.
-
-    With documents read `elsewhere`, each machine refuses for itself.
-    """
-    held = confine.possible()
-    if held.complete:
-        return
-    if settings.render.require_sandbox and not elsewhere:
-        raise UsageError(held.words)
-    screen.say(held.words, err=True)
-
-
-def stop_on_signal() -> threading.Event:
-    """Set by the first Ctrl-C or SIGTERM; a second one ends the process at once."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
+    request = asked.request(settings)
+    name = request.name or default_name(request)
+    if print_job:
+        return screen.say(name)
+    to = OnFinish(asked.on_finish) if asked.on_finish is not None else None
+    with ending.told(to, name) as tell:
+        with reported(request) as reporter:
+            outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+        ending.refuse_empty(outcome)
+        written = [] if outcome.interrupted else _written(asked.targets, name, settings)
+        code = ending.exit_code(outcome, accept_failures=asked.accept_failures)
+        record = ending.record(outcome, code, written)
+        tell(record)
+    if as_json:
+        screen.say_lines(dumps(record, indent=2))
+    else:
+        ending.say(outcome, written)
+    if asked.limit is not None:
         screen.say(
-            "stopping: what is being read is finished or given back; once more to stop at once", err=True
+            f"no more than {asked.limit} documents were listed (--limit); without it the same job goes on",
+            err=as_json,
         )
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    return stop
+    raise typer.Exit(code)
 
 
-def print_outcome(outcome: Outcome) -> None:
-    """The balance of the whole job, and what to type next."""
-    left_out = f"{outcome.left_out} files were left out by their names: vinbatch plan tells which and why"
-    if not outcome.balance.submitted:
-        why = f"; {left_out}" if outcome.left_out else ""
-        raise UsageError(f"job {outcome.job}: there is no document in its sources{why}")
-    books = outcome.balance
-    ended = ("done", books.done), ("review", books.review), ("partial", books.partial)
-    left = ("quarantined", books.quarantined), ("pending", books.pending), ("leased", books.leased)
-    sums = " + ".join(f"{number} {name}" for name, number in (*ended, *left))
-    lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
-    last = outcome.last
-    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens")
-    if outcome.left_out:
-        lines.append(left_out)
-    if outcome.listing_failed is not None:
-        lines.append(outcome.listing_failed)
-    if outcome.refused is not None:
-        lines.append(outcome.refused)
-    if books.quarantined or books.partial:
-        lines.append(f"what failed and why: {command(('vinbatch', 'failures', '--job', outcome.job))}")
-    if books.unfinished:
-        lines.append("the same command goes on where this one stopped")
-    for line in lines:
-        screen.say(line)
+def _written(targets: Sequence[str], job: str, settings: Settings) -> list[Exported]:
+    """The job's rows, at every one of these."""
+    from pipeline import store as stores
+
+    if not targets:
+        return []
+    with stores.open(settings.store, create=False) as store:
+        found = store.jobs.find(job)
+        return [store.export(found, one, settings=settings.source) for one in targets]
 
 
 COMMANDS = (plan, run, specimens)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,6 +78,7 @@ SecondReader = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+JsonToo = Annotated[bool, typer.Option("--json", help="JSON instead of sentences.")]
 
 
 def settings(
@@ -90,8 +91,9 @@ def settings(
     trust_anchors: Path | None = None,
     group: list[str] | None = None,
     second_reader: bool = False,
+    under: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Defaults < vinbatch.toml < VINBATCH_* < these flags. Raises UsageError."""
+    """Defaults < vinbatch.toml < VINBATCH_* < `under`, a job file's < these flags. Raises UsageError."""
     from pipeline.settings import load
 
     flags: dict[str, object] = {}
@@ -108,7 +110,16 @@ def settings(
         flags["second_reader"] = {"on": True}
     if trust_anchors is not None:
         flags["trust_anchors"] = trust_anchors
-    return load(**flags)
+    return load(**_over(under or {}, flags))
+
+
+def _over(under: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, and the flags' values where both have one."""
+    both = {**under, **flags}
+    for name in under.keys() & flags.keys():
+        if isinstance(under[name], Mapping) and isinstance(flags[name], Mapping):
+            both[name] = _over(under[name], flags[name])
+    return both
 
 
 def opened(store: str | None) -> Store:

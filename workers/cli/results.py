@@ -15,7 +15,7 @@ from pipeline.printable import as_json
 from pipeline.private import write_text
 from workers import screen
 from workers.cli import options
-from workers.cli.options import AnySchema, S3Endpoint, StoreUrl
+from workers.cli.options import AnySchema, JsonToo, S3Endpoint, StoreUrl
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -34,7 +34,10 @@ def query(
     raw: Raw = False,
     named: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A question over all invoices in place of SQL; list names them."),
+        typer.Option(metavar="NAME", help="A question in place of SQL; `--named list` shows them."),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(help="For --named: of this job only. [default: all jobs of the store]")
     ] = None,
     suppliers: Annotated[
         Path | None,
@@ -45,8 +48,8 @@ def query(
 ) -> None:
     """Run one SELECT, read-only, and print its rows.
 
-    Or one of the named queries about input VAT: duplicates, replaced and adjusted invoices, payment without
-    cash, suppliers on a list of yours. They first bring the index of invoices in the store up to date.
+    Or a named query: spend, VAT, duplicates, cards that expire, what to look at. Those about invoices first
+    bring the index of invoices in the store up to date.
     """
     from pipeline.store import formats
     from pipeline.store import suppliers as lists
@@ -55,6 +58,8 @@ def query(
         raise UsageError("query wants one SELECT, or --named NAME (--named list shows the names)")
     if suppliers is not None and named is None:
         raise UsageError("--suppliers is for --named risky-suppliers")
+    if job is not None and named is None:
+        raise UsageError("--job is for --named; in SQL ask for WHERE job = '…'")
     if named == "list":
         return _names()
     if format == "parquet" and screen.is_terminal():
@@ -66,7 +71,13 @@ def query(
         if named is None:
             asked = store.query(str(sql), seconds=settings.query_seconds)
         else:
-            asked = store.named(named, suppliers=listed, law=settings.law, seconds=settings.query_seconds)
+            asked = store.named(
+                named,
+                job=None if job is None else store.jobs.find(job).name,
+                suppliers=listed,
+                law=settings.law,
+                seconds=settings.query_seconds,
+            )
         with asked as rows:
             formats.write(rows, format, screen.data(), raw=raw, shown=screen.is_terminal())
 
@@ -91,38 +102,94 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]; or 01-1, "
-            "the list of purchases with their input VAT, as a workbook, from all jobs of the store",
+            help="csv, jsonl, parquet or xlsx [default: as PATH ends; parquet in a folder]; label-studio, "
+            "pages to review as tasks; or 01-1, the list of purchases with their input VAT, as a workbook, "
+            "from all jobs of the store",
         ),
     ] = None,
     url: StoreUrl = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Values alone, without confidence, source, page, score and reasons."),
+    ] = False,
     raw: Raw = False,
+    no_bom: Annotated[
+        bool,
+        typer.Option("--no-bom", help="CSV without the mark by which Excel knows UTF-8; --raw has none."),
+    ] = False,
+    review_url: Annotated[
+        str, typer.Option(metavar="URL", help="Where `vinbatch review` serves, for the links of a workbook.")
+    ] = "http://127.0.0.1:8760",
+    image_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="For label-studio: pages go into a folder beside PATH, which is served there "
+            "[default: they are inside the file].",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="For label-studio: also documents that are done.")
+    ] = False,
     s3_endpoint: S3Endpoint = None,
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="For 01-1: the first day, 2026-10-01.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="For 01-1: the last day.")] = None,
     buyer: Annotated[str | None, typer.Option(metavar="MST", help="For 01-1: the buyer's tax code.")] = None,
+    json: JsonToo = False,
 ) -> None:
     """Write a job's rows to files, or the purchase list of the store."""
     settings = options.settings(url, s3_endpoint)
     if format == "01-1":
         if job is not None:
             raise UsageError("01-1 lists the purchases of the whole store: leave --job out")
-        return _purchases(out, settings, since, until, buyer)
+        return _purchases(out, settings, since, until, buyer, json)
     if job is None:
         raise UsageError("export wants --job NAME, or --format 01-1")
     if since or until or buyer:
         raise UsageError("--since, --until and --buyer are for --format 01-1")
+    if format == "label-studio":
+        return _tasks(out, job, settings, image_url, every=every)
+    if image_url or every:
+        raise UsageError("--image-url and --all are for --format label-studio")
     with options.opened(url) as store:
-        written = store.export(store.jobs.find(job), out, format, raw=raw, settings=settings.source)
+        written = store.export(
+            store.jobs.find(job),
+            out,
+            format,
+            plain=plain,
+            raw=raw,
+            bom=not (no_bom or raw),
+            review_url=review_url,
+            settings=settings.source,
+        )
+    if json:
+        files = [{"path": path, "rows": rows} for path, rows in written.files]
+        screen.say_lines(as_json({"job": job, "written": files, "left_out": written.left_out}, indent=2))
+        return
     for path, rows in written.files:
         screen.say(f"{path}: {rows} rows")
     if written.left_out:
         screen.say(f"{written.left_out} documents have no result and are left out", err=True)
 
 
-def _purchases(out: str, settings: Settings, since: str | None, until: str | None, buyer: str | None) -> None:
+def _tasks(out: str, job: str, settings: Settings, image_url: str | None, *, every: bool) -> None:
+    from pipeline import store as stores
+    from pipeline.label_studio.export import export
+
+    with stores.open(settings.store, create=False) as store:
+        made = export(store, store.jobs.find(job), Path(out), settings, image_url=image_url, every=every)
+    screen.say(f"{made.tasks} tasks: {', '.join(made.files)}")
+    for uri, page, why in made.without:
+        screen.say(f"no task for page {page} of {uri}: {why}", err=True)
+    if made.without:
+        raise typer.Exit(3)
+
+
+def _purchases(
+    out: str, settings: Settings, since: str | None, until: str | None, buyer: str | None, json: bool
+) -> None:
     from pipeline import store as stores
     from schemas.fields import tax_code
 
@@ -141,6 +208,11 @@ def _purchases(out: str, settings: Settings, since: str | None, until: str | Non
             seconds=settings.query_seconds,
             settings=settings.source,
         )
+    if json:
+        sums = {"net": str(listed.net), "vat": str(listed.vat)}  # exact, which a number of JSON is not
+        files = [{"path": out, "rows": listed.rows}]
+        screen.say_lines(as_json({"written": files, **sums, "left_out": listed.aside}, indent=2))
+        return
     screen.say(f"{out}: {listed.rows} rows, net {listed.net:,f}, VAT {listed.vat:,f}")
     if listed.aside:
         screen.say(f"{listed.aside} documents are set aside, in a sheet that says why", err=True)
@@ -170,20 +242,20 @@ def evaluate(
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="PATH", help="All measures as JSON.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A page with pictures and the worst.")
-    ] = None,
     show: Annotated[
         int, typer.Option(min=0, help="Documents to print value by value beside their truth.")
     ] = 0,
     any_schema: AnySchema = False,
 ) -> None:
-    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first."""
+    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first.
+
+    As a page with charts and the worst documents: vinbatch report JOB --truth TRUTH --out PAGE.html
+    """
     from itertools import islice
 
     with options.extra("evaluation"):
         from pipeline import evaluation
-        from pipeline.evaluation import page, summary
+        from pipeline.evaluation import summary
 
     settings = options.settings(url, s3_endpoint)
     if sources:
@@ -194,9 +266,11 @@ def evaluate(
         found = store.jobs.find(job)
         spec = options.schema(schema or found.schema)
         true = evaluation.load(truth, spec)
-        for name, pairs in islice(evaluation.beside(store.results.extractions(found), true), show):
+        for name, pairs in islice(
+            evaluation.beside(evaluation.decided(store.results.extractions(found)), true), show
+        ):
             screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
-        report = evaluation.evaluate(store.results.extractions(found), true)
+        report = evaluation.evaluate(evaluation.decided(store.results.extractions(found)), true)
     screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
     screen.say(summary.scope(report))
     for what, figure in summary.figures(report):
@@ -204,8 +278,6 @@ def evaluate(
     screen.say(summary.headline(report))
     if json_path is not None:
         write_text(json_path, as_json(report.as_json(), indent=2) + "\n")
-    if html is not None:
-        page.write(report, html, settings)
 
 
 def _read_first(
@@ -221,7 +293,8 @@ def _read_first(
     if schema is None or model is None:
         raise UsageError("to read SOURCE first, eval wants --schema and --model, as run does")
     from pipeline import evaluation
-    from workers.cli.documents import print_outcome, reported, stop_on_signal
+    from workers.cli import ending
+    from workers.cli.reporting import reported, stop_on_signal
     from workers.job import JobRequest, run_job
 
     evaluation.load(truth, options.schema(schema))  # what is wrong with it is said before all is read
@@ -235,7 +308,8 @@ def _read_first(
     )
     with reported(request) as reporter:
         outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
-    print_outcome(outcome)
+    ending.refuse_empty(outcome)
+    ending.say(outcome)
     if outcome.interrupted:
         raise typer.Exit(130)
     return outcome.job

@@ -14,11 +14,16 @@ def upgrade() -> None:
     for table, column in (
         ("fields", sa.Column("score", sa.Float(53))),
         ("fields", sa.Column("absence", sa.Text)),
+        ("checks", sa.Column("suspects", sa.Text)),
+        ("pages", sa.Column("numerics", sa.Text)),
         ("extractions", sa.Column("score", sa.Float(53))),
         ("extractions", sa.Column("tier", sa.Text)),
         ("extractions", sa.Column("calibration", sa.BigInteger)),
+        ("extractions", sa.Column("read_on", sa.Text)),
+        ("invoice_index", sa.Column("shares", sa.Text)),
     ):
         op.add_column(table, column)
+    op.execute("DELETE FROM invoice_index")  # the next question makes its rows anew, with the shares
     op.create_table(
         "calibrations",
         _number(),
@@ -71,6 +76,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_decisions_document", "decisions", ["document_id", "id"])
     op.create_table(
+        "readings",
+        sa.Column("document_id", Id, autoincrement=False, nullable=False),
+        sa.Column("reading", sa.Text, nullable=False),
+        _of("readings", "document_id", "documents.id"),
+        sa.PrimaryKeyConstraint("document_id", name="pk_readings"),
+    )
+    op.create_table(
         "claims",
         sa.Column("document_id", Id, autoincrement=False, nullable=False),
         sa.Column("reviewer", sa.Text, nullable=False),
@@ -91,7 +103,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
     if op.get_bind().dialect.name == "postgresql":
-        reader.allow(op.get_bind(), ["calibrations", "promises", "decisions", "claims", "audit"])
+        reader.allow(op.get_bind(), ["calibrations", "promises", "decisions", "readings", "claims", "audit"])
 
 
 def _number() -> "sa.Column[int]":

@@ -1,0 +1,28 @@
+"""What a file says of one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.records import Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One value's answer.
+
+    where   where it stands in the file, for people: "row 7"
+    field   the value's path; None: of the document as a whole
+    key     as of `store.doubts.key`: which value this is, and what it was; None where a person has marked a
+            place for which no value was shown
+    text    the correction, as printed
+    exact   the correction where the file holds a number or a date, not a text: as XML Schema writes it
+    """
+
+    where: str
+    uri: str
+    field: str | None
+    key: str | None
+    ruling: Ruling
+    text: str | None = None
+    exact: str | None = None

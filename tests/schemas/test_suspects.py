@@ -1,0 +1,85 @@
+"""A failed equation accuses what one change mends, and clears what other equations bear out."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+
+from schemas.checks import CheckResult, equal
+from schemas.registry import resolve
+from schemas.suspects import pointed
+from tests.schemas.test_rules import CARD, INVOICE, RECEIPT, line
+
+
+def accused(schema: str, record: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    checks = resolve(schema).run_checks(record)
+    return {check.code: check.accused for check in checks if not check.passed and check.severity != "info"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        # VAT, total and words bear the net out: the lines add up to another one, and only one of them is off.
+        (line(0, amount="80000"), {"line_amount": ("lines[0].amount",), "net": ("lines[0].amount",)}),
+        # The net bears the amount out, and 3 pieces of 45,000 were read for 2.
+        (line(0, quantity="3"), {"line_amount": ("lines[0].quantity",)}),
+        (line(0, unit_price="48000"), {"line_amount": ("lines[0].unit_price",)}),
+        ({"net": "120082"}, {"net": ("net",), "vat": ("net",), "total": ("net",)}),
+        ({"vat": "9800"}, {"vat": ("vat",), "total": ("vat",)}),
+        ({"vat_rate": "10%"}, {"vat": ("vat_rate",)}),
+        ({"total": "129682"}, {"total": ("total",), "total_in_words": ("total",)}),
+        ({"total_in_words": "Một trăm đồng"}, {"total_in_words": ("total_in_words",)}),
+        # Every line is borne out by its own factors: one is missing or doubled.
+        ({"lines": INVOICE["lines"][:1]}, {"net": ("lines",)}),
+        (line(1, no=3), {"line_numbers": ("lines[1].no",)}),
+    ],
+)
+def test_on_an_invoice_one_value_is_accused(
+    changed: dict[str, Any], found: dict[str, tuple[str, ...]]
+) -> None:
+    assert accused("invoice", INVOICE | changed) == found
+
+
+def test_what_two_values_would_mend_alike_accuses_both() -> None:
+    assert accused("receipt", RECEIPT | {"change": "300000"}) == {"change": ("paid", "change")}
+    # Nobody pays 200,300 in notes.
+    found = accused("receipt", RECEIPT | {"paid": "200300"})
+    assert found == {"change": ("paid",), "notes": ("paid",)}
+
+
+def test_on_a_card_the_sound_dates_are_cleared() -> None:
+    # Issue and expiry are those of somebody born in 1999: the number is wrong.
+    assert accused("id_card", CARD | {"number": "079198000007"}) == {"number_birth_year": ("number",)}
+    # Who was born a day later would have that expiry; the issue would not change it.
+    assert accused("id_card", CARD | {"expiry": "2024-01-02"}) == {"expiry": ("date_of_birth", "expiry")}
+    found = accused("id_card", CARD | {"date_of_birth": "1998-01-01"})
+    assert found == {"number_birth_year": ("date_of_birth",), "expiry": ("date_of_birth",)}
+
+
+class Note(BaseModel):
+    """A user's schema, which names no equations."""
+
+    a: Decimal | None = None
+    b: Decimal | None = None
+    checks: ClassVar = ()
+
+
+def both(note: Note) -> list[CheckResult]:
+    assert note.a is not None and note.b is not None
+    return [equal("both", ("a", "b"), note.a, note.b, "{expected} and {found}")]
+
+
+def test_a_users_rule_accuses_all_that_it_looked_at_unless_it_is_an_equation() -> None:
+    note = Note(a=Decimal(10), b=Decimal(12))
+    [check] = both(note)
+    assert pointed(note, [check], ()) == [check] and check.accused == ("a", "b")
+    known = Note(a=Decimal(10), b=Decimal(12))
+
+    def ten(note: Note) -> list[CheckResult]:
+        assert note.a is not None
+        return [equal("ten", ("a",), Decimal(10), note.a, "{expected}")]
+
+    assert [one.accused for one in pointed(known, [check], (both, ten))] == [("b",)]
