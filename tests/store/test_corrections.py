@@ -120,7 +120,7 @@ def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed:
             ("/in/a", "total"): {"correction": "30.000"},
             ("/in/b", "total"): {"correction": "30.000"},
             ("/in/a", "lines"): {"correction": "hai"},
-            ("/in/b", "number"): {"ruling": "accept", "document_uri": "/in/c"},
+            ("/in/b", "lines"): {"ruling": "accept", "document_uri": "/in/c"},
         },
     )
     job = june.jobs.find("june")
@@ -131,7 +131,7 @@ def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed:
     assert "/in/a total: Minh has decided otherwise meanwhile (correct)" in said
     assert "/in/b total: it has been read anew since the file was written" in said
     assert "/in/a lines: lines: how many there are is a number" in said
-    assert "/in/c number: document, field and key do not belong together" in said
+    assert "/in/c lines: document, field and key do not belong together" in said
     assert "0 decisions on 0 documents, 4 refused" in said
     assert [one.by for one in june.decisions.history(job, "/in/a")] == ["Minh"]
     assert june.decisions.history(job, "/in/b") == []
