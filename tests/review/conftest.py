@@ -72,7 +72,7 @@ def _address(server: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the review page ended with {server.wait()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium is not None, "infra/setup.sh test installs chromium"

@@ -80,7 +80,7 @@ class StubReader:
 
 
 class StubLane(LaneWork):
-    async def _start(self) -> Lane:
+    async def _start(self, trust: Any) -> Lane:
         rules, replica = recipe(self._job, FACTS), self._replica
         readers: Any = ReaderPool([StubReader(rules)])  # type: ignore[list-item]
         return Lane(rules, self._store, self._patience, readers, replica, self._report, self._sizes)

@@ -31,7 +31,7 @@ class BenchLane(LaneWork):
         super().__init__("lane-0", type(job)(**{**_fields(job), "settings": settings}), bench.lane().replica)
         self._bench = bench
 
-    async def _start(self) -> Lane:
+    async def _start(self, trust: Any) -> Lane:
         lane, rules = self._bench.lane(), recipe(self._job, FACTS)
         self.lane = Lane(
             rules, self._store, self._patience, lane.readers, lane.replica, self._report, self._sizes
