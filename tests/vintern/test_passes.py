@@ -307,7 +307,7 @@ def test_passes_do_not_depend_on_neighbours_and_change_nothing_that_fits(model: 
     asked = [long_page(model, n, room) for n, room in ((1, 110), (2, 150), (3, 120), (4, 600))]
 
     def answers(requests: list[Request], **settings: Any) -> list[Generation]:
-        reader = Engine(of_context(model), EngineSettings(**settings))
+        reader = Engine(of_context(model), EngineSettings(place=False, **settings))
         return sorted(reader.generate(requests), key=lambda answer: answer.request_id)
 
     alone = [answer for each in asked for answer in answers([each], max_batch=1)]
