@@ -17,8 +17,11 @@ RATIO = 85.60 / 53.98  # of a card, width to height
 _ALLOWED = 0.056  # by how much of itself the ratio may be off, by perspective and careless trimming
 _OTHER_PAPER = 0.45  # a ratio further off than this is no card's
 _TABLE = 15.0  # grey levels between a card and what it lies on, where that is sure
+_CLEAR = 30.0  # and where all edges would be seen
+_PLAIN = 50.0  # and where no shadow hides one
+_LIKE_CARD = 0.5  # from 0, as bright as the table, to 1, as the card
 _SURELY = 20.0  # and where it cannot be a shadow on the card
-_NEAR = 0.035  # print is this near to some side of a card, as share of the card's side
+_NEAR = 0.05  # print is this near to some side of a card, as share of the card's side
 _CUT_STROKES = (1, 2, 1, 2)  # of print along a line just inside of the left, top, right, bottom of a picture
 _GRAINY = 3.2  # grey levels of grain, with which specks come that look like strokes
 _DARK = 28.0  # grey levels below the paper there
@@ -27,28 +30,54 @@ _REACH = 48  # pixels of the reduced copy in which there is some paper,
 _STROKE = 40  # of a stroke of print at most,
 _SHARP = 3  # and in which paper turns to ink
 _RAYS, _STEPS = 25, 60
-_WINDOW, _NEXT = (
-    3,
-    np.arange(4),
-)  # steps on either side of an edge that are compared, and where it is looked for
+_WINDOW = 3  # steps on either side of an edge that are compared,
+_NEXT = np.arange(4)  # and in which it is looked for
 _FROM, _TO = 0.12, 0.62  # of the card's height: how far from a corner what lies on it ends
 _EDGE = 11.0  # grey levels there
 
 
 def is_cut(sight: Sight, levels: Levels, found: Sides) -> bool:
     """`levels`: the `closed` page, `found`: the sides in it."""
-    if _runs_out(found) or _print_runs_out(sight, found):
+    if _print_runs_out(sight, found) or any(_covered(levels, found, at) for at in _corners(sight, found)):
         return True
-    return _wrong_shape(sight, found) or any(_covered(levels, found.corners, at) for at in range(4))
+    # Where the table is as bright as the card some edges are not seen, and nothing follows from that.
+    steps = [abs(side.step) for side in found.seen if _sure(side)]
+    if steps and np.median(steps) < _CLEAR:
+        return False
+    return _runs_out(levels, found) or _wrong_shape(sight, found)
+
+
+def _corners(sight: Sight, found: Sides) -> list[int]:
+    """Those corners of the card whose place is known, from the top left, clockwise."""
+    left, top, right, bottom = (side is not None for side in found.all)
+    if not any(map(_sure, found.all)):  # the card fills the picture, or it lies on something that is like it
+        return [0, 1, 2, 3] if _nearest(sight) < _NEAR else []
+    return [
+        at for at, both in enumerate((left and top, right and top, right and bottom, left and bottom)) if both
+    ]
 
 
 def _sure(side: Side | None) -> bool:
     return side is not None and abs(side.step) >= _TABLE and side.depth > MARGIN
 
 
-def _runs_out(found: Sides) -> bool:
-    """The card lies on a table, and on some side there is no table left."""
-    return sum(map(_sure, found.all)) >= 2 and None in found.all
+def _runs_out(levels: Levels, found: Sides) -> bool:
+    """The card lies on a table, and on some side it goes on to the end of the picture.
+
+    There it looks like the card rather than the table; a table as bright as the card has no edge either.
+    """
+    steps = [side.step for side in found.seen if _sure(side)]
+    if len(steps) < 2 or None not in found.all:
+        return False
+    step = float(np.median(steps))
+    if abs(step) > _PLAIN:
+        return True  # it would be seen, unless something lies on it
+    card = float(np.median(levels))
+    ends = (levels[:, 0], levels[0], levels[:, -1], levels[-1])
+    return any(
+        side is None and (float(np.percentile(end, 60)) - card + step) / step > _LIKE_CARD
+        for side, end in zip(found.all, ends, strict=True)
+    )
 
 
 def _wrong_shape(sight: Sight, found: Sides) -> bool:
@@ -115,13 +144,14 @@ def _strokes(line: Levels, width: int) -> int:
     return int(np.count_nonzero(sharp & (lengths >= width) & (lengths <= _STROKE)))
 
 
-def _covered(levels: Levels, corners: Levels, at: int) -> bool:
+def _covered(levels: Levels, found: Sides, at: int) -> bool:
     """Whether the card's corner number `at` is something else than the card.
 
     Rays go out from the corner over the card. Where something covers it, all of them come to its edge, and
     not later in the middle than at the sides, as it would be with a code or a picture in the corner.
     """
     height, width = levels.shape
+    corners = found.corners
     own, before, after = (corners[(at + step) % 4] * (width, height) for step in (0, 3, 1))
     length = min(float(np.hypot(*(after - own))), float(np.hypot(*(before - own))))
     if length < 24:

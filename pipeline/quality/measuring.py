@@ -20,8 +20,10 @@ _NO_GRAIN, _GRAINY = 0.3, 3.2  # standard deviation in grey levels
 _TABLE = 12.0  # grey levels between the paper and what it lies on, where that is no scanner's lid
 _SURE_TABLE = 20.0
 _WORST_GRAIN = 20.0
-_BLURRED = 0.066  # of the height of a line of print,
+_BLURRED = 0.075  # of the height of a line of print,
 _LEAST_BLUR = 1.55  # and pixels: less is the picture's own coarseness
+_DUST = 60  # pieces of lines that dust on a grainy page may look like
+_OTHER_PAPER = 1.35
 _SMALL = 11.5  # pixels of a line of print
 _WAVES = 3.75  # as of `screen.waves`
 
@@ -39,10 +41,13 @@ def measure(pixels: Pixels, paper: Paper | None = None) -> Quality | None:
     found = sides(levels)
     inner = _within(whole, found)
     seen = _print(inner)
+    if seen is None and inner is not whole and len(found.seen) < 4:
+        seen = _print(whole)  # what looked like the paper's edge was blurred print
     shine = reflections.glare(inner)
     told: list[str] = []
     if seen is not None:
-        if seen.spread > max(_LEAST_BLUR, _BLURRED * seen.height):
+        allowed = 1.0 if paper == "card" else _OTHER_PAPER  # whose type is smaller, and still read
+        if seen.spread > allowed * max(_LEAST_BLUR, _BLURRED * seen.height):
             told.append(BLURRED)
         elif seen.height < _SMALL:
             told.append(SMALL)
@@ -66,16 +71,13 @@ def measure(pixels: Pixels, paper: Paper | None = None) -> Quality | None:
 
 def _within(sight: Sight, found: Sides) -> Sight:
     """The paper alone, without the table that it lies on."""
-    height, width = sight.grey.shape
-    left, top, right, bottom = (
-        max(side.begin, side.end) if side is not None and abs(side.step) > _SURE_TABLE else 0.0
-        for side in found.all
-    )
-    if not left + top + right + bottom:
+    if not any(abs(side.step) > _SURE_TABLE for side in found.seen):
         return sight
-    inner = sight.pixels[
-        int(top * height) : height - int(bottom * height), int(left * width) : width - int(right * width)
-    ]
+    height, width = sight.grey.shape
+    x, y = found.corners.T
+    left, right = max(0.0, x[0], x[3]), min(1.0, x[1], x[2])
+    top, bottom = max(0.0, y[0], y[1]), min(1.0, y[2], y[3])
+    inner = sight.pixels[int(top * height) : int(bottom * height), int(left * width) : int(right * width)]
     return sight if min(inner.shape[:2]) < LEAST_SIDE else Sight(inner)
 
 
@@ -86,14 +88,18 @@ class _Print:
 
 
 def _print(sight: Sight) -> _Print | None:
-    """The print of a page. Where none is seen it may be blurred: a smaller copy is sharp again."""
-    for reduced in (1, 2, 4):
+    """The print of a page. Where none is seen it may be blurred: a smaller copy is sharp again.
+
+    Grain says that nothing is blurred, and in smaller copies of it there seems to be print.
+    """
+    grainy = sight.noise > _GRAINY
+    for reduced in (1,) if grainy else (1, 2, 4):
         if reduced > 1:
             image = Image.fromarray(sight.pixels).reduce(2)
             if min(image.size) < LEAST_SIDE:
                 return None
             sight = Sight(np.asarray(image), faint=0.12)
-        height = letters.height(sight, 24 if reduced == 1 else 15)
+        height = letters.height(sight, _DUST if grainy else 24 if reduced == 1 else 15)
         spread = None if height is None else sharpness.spread(sight)
         if height is not None and spread is not None:
             return _Print(height * reduced, spread * reduced)

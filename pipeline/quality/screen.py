@@ -15,7 +15,7 @@ _LONGEST = 32  # pixels of a wave at most
 _JPEG = 8  # pixels of a block in JPEG, whose borders are a grid too
 _ABOUT = 11  # bins of the spectrum that a peak is compared with, across
 _UPRIGHT = 1.2  # by which waves straight across or down must stand out more: print and its rules make some
-_FLOOR = 0.35  # grey levels: what is weaker is nothing
+_FLOOR = 0.8  # grey levels: what is weaker is nothing
 
 Spectrum = npt.NDArray[np.float64]  # [SIDE, SIDE]
 

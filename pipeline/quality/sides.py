@@ -15,14 +15,21 @@ LENGTH = 144  # the longer side of the copy in which edges are looked for, pixel
 _FINE = 2  # pixels in one of the copy's, before
 MARGIN = 0.031  # of the picture's side; narrower margins may be a scanner's lid beside a crooked sheet
 _DEPTH = 0.46  # how far from the picture's side an edge may be, of its width or height
-_SLOPES = np.linspace(-0.14, 0.14, 11)  # a little over 8 degrees
+_SLOPES = np.linspace(-0.18, 0.18, 13)  # a little over 10 degrees
 _REACH = 3  # pixels on either side of an edge that are compared
 _WIDE = 7  # pixels on either side that are compared to tell an edge from a shadow,
 _SLOPE = 1.6  # in which the difference grows by so much
 _STEP = 7.0  # grey levels at least, between the paper and what it lies on
 _ALONG = 0.72  # share of the edge along which they must differ
 
+_SUDDEN = 9.0  # grey levels between neighbours of a copy of half the size
+_KEPT = 0.2  # of a row or column, so that things on the table do not count
+_LEAST = 0.3  # of the picture's side: the box
+_PAD = 0.05  # of the box: table about it
+_NEARLY = 0.9  # of the picture
+
 Levels = npt.NDArray[np.float32]
+Box = tuple[int, int, int, int]  # left, top, right, bottom, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +96,86 @@ def closed(pixels: Pixels) -> Levels:
 
 
 def sides(levels: Levels) -> Sides:
-    """The edges in a `closed` page."""
+    """The edges in a `closed` page.
+
+    They must run along most of the picture, or along most of a box in it that the table does not reach into.
+    """
+    box = _box(levels)
+    if box is not None:
+        left, top, right, bottom = box
+        inner = _sides(levels[top:bottom, left:right])
+        height, width = levels.shape
+        touched = (left == 0, top == 0, right == width, bottom == height)
+        if all(side is not None or at for side, at in zip(inner.all, touched, strict=True)):
+            return _moved(inner, box, width, height)
+    return _sides(levels)
+
+
+def _sides(levels: Levels) -> Sides:
     return Sides(*map(_side, (levels, levels.T, levels[:, ::-1], levels.T[:, ::-1])))
+
+
+def _moved(found: Sides, box: Box, width: int, height: int) -> Sides:
+    """Edges of the box as those of the whole picture: its own ends are further out."""
+    left, top, right, bottom = box
+    return Sides(
+        _longer(found.left, (left, right, width), (top, bottom, height)),
+        _longer(found.top, (top, bottom, height), (left, right, width)),
+        _longer(found.right, (width - right, width - left, width), (top, bottom, height)),
+        _longer(found.bottom, (height - bottom, height - top, height), (left, right, width)),
+    )
+
+
+def _longer(side: Side | None, across: tuple[int, int, int], along: tuple[int, int, int]) -> Side | None:
+    """`across`, `along`: where the box begins and ends, and how long the picture is, pixels."""
+    if side is None:
+        return None
+    begin, end = ((across[0] + at * (across[1] - across[0])) / across[2] for at in (side.begin, side.end))
+    slope = (end - begin) / (along[1] - along[0])
+    return Side(begin - slope * along[0], end + slope * (along[2] - along[1]), side.step)
+
+
+def _box(levels: Levels) -> Box | None:
+    """The part of the picture that cannot be reached from its sides without a sudden change of brightness.
+
+    None where that is nearly all of it, as without a table, or too little of it to be a page.
+    """
+    coarse = levels[::2, ::2]
+    reached = np.zeros(coarse.shape, bool)
+    reached[0] = reached[-1] = True
+    reached[:, 0] = reached[:, -1] = True
+    down = np.abs(np.diff(coarse, axis=0)) < _SUDDEN
+    across = np.abs(np.diff(coarse, axis=1)) < _SUDDEN
+    count = 0
+    while count != (count := int(np.count_nonzero(reached))):
+        for _ in range(6):
+            reached[1:] |= reached[:-1] & down
+            reached[:-1] |= reached[1:] & down
+            reached[:, 1:] |= reached[:, :-1] & across
+            reached[:, :-1] |= reached[:, 1:] & across
+    ends = []
+    for axis in (1, 0):
+        kept = np.nonzero((~reached).mean(axis=axis) > _KEPT)[0]
+        if len(kept) < _LEAST * len(coarse.T if axis == 0 else coarse):
+            return None
+        pad = max(2, round(_PAD * len(kept)))
+        ends.append(
+            (
+                max(0, 2 * (int(kept[0]) - pad)),
+                min(levels.shape[0 if axis else 1], 2 * (int(kept[-1]) + 1 + pad)),
+            )
+        )
+    (top, bottom), (left, right) = ends
+    if (right - left) * (bottom - top) > _NEARLY * levels.size:
+        return None
+    return left, top, right, bottom
 
 
 def _side(levels: Levels) -> Side | None:
     """The clearest edge that runs from top to bottom near the left side of `levels`."""
-    rows, columns = levels.shape
+    length, columns = levels.shape
+    levels = levels[::2]  # along the edge half of them are enough
+    rows = len(levels)
     depth = int(columns * _DEPTH)
     if depth < 2 * _REACH:
         return None  # a strip
@@ -103,7 +183,7 @@ def _side(levels: Levels) -> Side | None:
     means = (total[:, _REACH:] - total[:, :-_REACH]) / _REACH
     steps = means[:, _REACH:] - means[:, :-_REACH]  # at i, of an edge before pixel i + _REACH
     width = steps.shape[1]
-    shift = np.rint(np.linspace(-rows / 2, rows / 2, rows) * _SLOPES[:, None]).astype(int)
+    shift = np.rint(np.linspace(-length / 2, length / 2, rows) * _SLOPES[:, None]).astype(int)
     at = np.arange(width) + shift[..., None]  # [slope, row, place]
     inside = (at >= 0) & (at < width)
     found = np.where(inside, steps[np.arange(rows)[:, None], np.clip(at, 0, width - 1)], 0)
@@ -115,7 +195,7 @@ def _side(levels: Levels) -> Side | None:
         return None
     if _is_slope(levels, place + _REACH + shift[slope], float(mean[slope, place])):
         return None
-    middle, lean = (place + _REACH) / columns, float(_SLOPES[slope]) * rows / columns / 2
+    middle, lean = (place + _REACH) / columns, float(_SLOPES[slope]) * length / columns / 2
     return Side(float(middle - lean), float(middle + lean), float(mean[slope, place]))
 
 

@@ -43,7 +43,7 @@ class Photo:
     light      brightness at the corners of the picture
     shade      a soft-edged shadow over a part: (angle, degrees; where it begins, 0..1; darkness, 0..1)
     balance    gains of red, green, blue
-    blur       radius in thousandths of the picture's longer side, at most 1.6 pixels
+    blur       radius in thousandths of the picture's longer side, at most 1.2 pixels
     noise      standard deviation in grey levels
     jpeg       quality
     """
@@ -170,7 +170,7 @@ def _developed(image: Image.Image, photo: Photo, random: np.random.Generator) ->
     width, height = image.size
     coarse = Image.fromarray(_light(photo, height // _COARSE + 2, width // _COARSE + 2))
     light = np.asarray(coarse.resize(image.size, Image.Resampling.BILINEAR))
-    image = image.filter(ImageFilter.GaussianBlur(min(1.6, photo.blur * max(image.size) / 1000)))
+    image = image.filter(ImageFilter.GaussianBlur(min(1.2, photo.blur * max(image.size) / 1000)))
     levels = np.asarray(image, np.float32)
     levels = levels * light[..., None]
     levels *= np.array(photo.balance, np.float32)

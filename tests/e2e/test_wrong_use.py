@@ -75,6 +75,8 @@ def says(
         (("specimens", "--out", "made", "--kind", "passport"), "unknown kind of specimen"),
         (("specimens", "--out", "made", "--xml"), "only invoices have XML"),
         (("specimens", "--out", "made", "--layouts", "baroque"), "unknown layouts 'baroque'"),
+        (("specimens", "--out", "made", "--tier", "fax"), "unknown tier 'fax'"),
+        (("specimens", "--out", "made", "--tier", "photo", "--worn"), "leave out --worn and --clean"),
         (("eval", "--truth", "truth.jsonl"), "eval wants --job"),
         (("eval", "in", "--truth", "truth.jsonl"), "eval wants --schema and --model"),
         (("eval", "in", "--truth", "truth.jsonl", *RUN), "truth.jsonl"),

@@ -17,6 +17,7 @@ from PIL import Image
 from pipeline.einvoice import anchors
 from pipeline.einvoice.signature import verdict
 from pipeline.errors import UsageError
+from pipeline.records import Tier
 from pipeline.specimens import files, make, write
 
 FONT_SETS = ("standard", "held-out")
@@ -186,3 +187,25 @@ def test_wrong_use_is_one_clear_line(tmp_path: Path, arguments, options, named: 
     with pytest.raises(UsageError, match=named) as caught:
         write(tmp_path / "out", *arguments, **options)
     assert "\n" not in caught.value.message
+
+
+def test_documents_come_in_by_the_tiers_that_are_asked_for(tmp_path: Path) -> None:
+    lines = write(tmp_path, 12, ["receipt"], 5, tiers=["clean", "photo"])
+    told = [(line["tier"], line["format"]) for line in lines]
+    assert {tier for tier, _ in told} == {"clean", "photo"}
+    assert all(tier == "clean" for tier, form in told if form in files.TEXT)
+    with pytest.raises(UsageError, match="a PDF with text is clean"):
+        write(tmp_path / "b", 1, ["receipt"], 5, tiers=["photo"], formats=["pdf"])
+
+
+@pytest.mark.parametrize("tier", ["scan", "noisy", "photo"])
+def test_truth_stays_where_the_ink_is(tier: Tier) -> None:
+    """Whatever happened to a page: where its boxes are it is darker than the page is usually."""
+    page = make("receipt", 6, preset=tier).pages[0]
+    grey = page.pixels.mean(axis=2)
+    height, width = grey.shape
+    for left, top, right, bottom in page.boxes.values():
+        box = grey[int(top * height) : int(bottom * height) + 1, int(left * width) : int(right * width) + 1]
+        assert box.min() < np.percentile(box, 90) - 45
+    for x, y in zip(page.glyphs.x, page.glyphs.y, strict=True):
+        assert 0 <= x < width and 0 <= y < height
