@@ -15,14 +15,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import keys, second_reader, sources
 from pipeline import store as stores
-from pipeline.errors import Transient, UsageError
+from pipeline.errors import UsageError
 from pipeline.recipe import Recipe
 from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Store
@@ -32,6 +32,7 @@ from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
 from workers import cluster
+from workers.counting import DocumentCounts
 from workers.direct import Direct
 from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob, LaneReport, schema_of
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
 _TICK = 0.5  # seconds between two looks at the lanes
-_COUNT_SHARE = 0.05  # of the time may go into counting the documents in the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +199,7 @@ class _Driver:
         self._reporter = reporter
         self._started = started
         self._patience = Patience(lambda: request.settings.lane.patience_seconds, job=job.name)
-        self._counts: dict[str, int] = {}
-        self._count_at = 0.0
+        self._counts = DocumentCounts(store, job, _TICK)
         self._reports: tuple[LaneReport, ...] = ()
         self._direct: tuple[LaneReport, ...] = ()  # of what needed no lane
         self._replaced = 0
@@ -253,12 +252,11 @@ class _Driver:
 
     def outcome(self, *, interrupted: bool) -> Outcome:
         self._ingest.complete(None)
-        self._count_at = 0.0
         last = self._progress("ended")
         self._reporter.show(last)
         balance = self._patience.call(self.store.books.verify, self.job)
         _LOG.info(
-            "the run ends", extra=fields(job=self.job.name, **{k: v for k, v in self._counts.items() if v})
+            "the run ends", extra=fields(job=self.job.name, **{k: v for k, v in last.documents.items() if v})
         )
         unfinished = bool(balance.unfinished) or self._ingest.cut_short
         refused = next((report.refused for report in self._reports if report.refused), None)
@@ -274,18 +272,12 @@ class _Driver:
         )
 
     def _progress(self, phase: str) -> Progress:
-        now = time.monotonic()
-        if now >= self._count_at:
-            with suppress(Transient):  # a busy store: the figures stay as they are
-                self._counts = self.store.books.counts(self.job)
-            took = time.monotonic() - now
-            self._count_at = now + max(_TICK, took / _COUNT_SHARE)
         return Progress(
             job=self.job.name,
             phase=phase,
-            seconds=now - self._started,
+            seconds=time.monotonic() - self._started,
             listing=self._ingest.running,
-            documents=dict(self._counts),
+            documents=dict(self._counts.now(fresh=phase == "ended")),
             reports=self._reports,
             lanes_replaced=self._replaced,
         )

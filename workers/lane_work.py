@@ -17,9 +17,10 @@ from functools import partial
 from typing import Any
 
 from pipeline import store
-from pipeline.errors import LeaseLost, ReplicaLost, Transient, UsageError, VinbatchError
+from pipeline.errors import LeaseLost, ReplicaLost, UsageError, VinbatchError
 from pipeline.store import Job, Lease
 from pipeline.trust import InForce
+from workers.counting import DocumentCounts
 from workers.document import Attempt, Lane
 from workers.lane import LaneJob, LaneReport, SourceRefuses, peak_bytes
 from workers.logs import Recorder, fields, handled
@@ -33,6 +34,7 @@ from workers.sigterm import on_sigterm
 _LOG = logging.getLogger(__name__)
 _PAUSES = (0.05, 2.0)  # seconds between two looks at the ledger when nothing is due: first, longest
 _HEALTH_SECONDS = 2.0
+_COUNT_SECONDS = 30.0  # between two counts of the whole job, which every lane makes
 _GIVE_BACK_SHARE = 0.25  # of the grace time, kept for giving back what was not finished
 
 
@@ -264,6 +266,7 @@ class LaneWork:
     async def _look_after(self, lane: Lane, job: Job) -> None:
         """Keep the report and the metrics up to date; a replica that stands still is replaced."""
         peaks, metrics = self._report.peak_bytes, LaneMetrics(self._job.name, self._name)
+        counts = DocumentCounts(self._store, job, _COUNT_SECONDS)
         while True:
             peaks["scheduler"] = peak_bytes()
             self._report.replica_deaths = lane.replica.deaths
@@ -276,9 +279,8 @@ class LaneWork:
                 self._report.waiting = max(0, lane.pages.used - health.in_flight)
                 for number, reader in enumerate(lane.readers.readers):
                     peaks[f"reader {number}"] = await reader.peak_bytes()
-            with contextlib.suppress(Transient):  # a figure for people is worth no patience
-                counts = await asyncio.to_thread(self._store.books.counts, job)
-                self._report.unfinished = counts["pending"] + counts["leased"]
+            if found := await asyncio.to_thread(counts.now):
+                self._report.unfinished = found["pending"] + found["leased"]
             metrics.publish(self._report)
             await asyncio.sleep(_HEALTH_SECONDS)
 

@@ -57,7 +57,7 @@ class Replica:
         self._tokens = 0
         self._alive_at = time.monotonic()
         self._engine, self._start_seconds = "", 0.0
-        self._load_of = (0.0, 0.0)  # of the batch and of the KV cache, as the engine's thread last saw them
+        self._serving: Engine | None = None
 
     async def ignore_sigterm(self) -> None:
         """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
@@ -66,6 +66,7 @@ class Replica:
     async def load(self) -> ModelFacts:
         """Load the checkpoint and start the engine. Raises UsageError for a model that cannot be used."""
         facts, engine = await asyncio.to_thread(self._load)
+        self._serving = engine
         threading.Thread(target=self._serve, args=(engine,), name="engine", daemon=True).start()
         return facts
 
@@ -91,7 +92,7 @@ class Replica:
             peak_bytes(),
             self._engine,
             self._start_seconds,
-            *self._load_of,
+            *((0.0, 0.0) if self._serving is None else self._serving.load),
         )
 
     def _load(self) -> tuple[ModelFacts, Engine]:
@@ -125,7 +126,7 @@ class Replica:
                 for generation in engine.step():
                     self._tokens += len(generation.spans)
                     self._waiting.pop(generation.request_id).set_result(generation)
-                self._alive_at, self._load_of = time.monotonic(), engine.load
+                self._alive_at = time.monotonic()
         except Exception as error:
             self._broken = ReplicaLost(
                 Reason.worker_lost, f"the engine broke: {type(error).__name__}: {error}"

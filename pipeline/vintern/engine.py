@@ -94,9 +94,12 @@ class Engine:
 
     @property
     def load(self) -> tuple[float, float]:
-        """Shares, 0 to 1: of the batch that is decoded, and of the KV cache's tokens that are taken."""
-        running, cache = self._batch.running, self._cache
-        held = sum(answer.cached for answer in self._batch.everyone())
+        """Shares, 0 to 1: of the batch that is decoded, and of the KV cache's tokens that are taken.
+
+        As they are in passing: another thread may ask while this one steps.
+        """
+        running, cache = tuple(self._batch.running), self._cache
+        held = sum(answer.cached for answer in running)
         return len(running) / cache.slots, held / (cache.slots * cache.length)
 
     @property
