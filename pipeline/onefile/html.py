@@ -11,12 +11,12 @@ import hashlib
 import io
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from PIL import Image
 
+from pipeline import templates
 from pipeline.onefile.document import Shown, sureness
-from pipeline.printable import printable
 from pipeline.records import Box, Pixels
 from pipeline.review import words
 from pipeline.review.sheet import Cell, Heading, Listing
@@ -31,10 +31,7 @@ _ROOM = 2.0  # thousandths of the page around a box
 
 def html(shown: Shown, trust: InForce | None) -> str:
     """The whole file as text. `trust` says what scores are worth; None: nothing was calibrated."""
-    environment = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined,
-        finalize=_visible, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    environment = templates.environment(__package__, ".", hidden_shown=True)
     environment.filters |= {
         "percent": lambda sure: f"{sure:.1%}",
         "sureness": sureness,
@@ -67,11 +64,6 @@ def _file(environment: Environment, name: str) -> str:
     if loader is None:
         raise RuntimeError("an environment without a loader")
     return loader.get_source(environment, name)[0]
-
-
-def _visible(value: Any) -> Any:
-    """What is hidden in a text of others, such as a bidirectional override, is shown."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _digest(text: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline import templates
 from pipeline.advice import advice
-from pipeline.printable import command, printable
+from pipeline.printable import command
 from pipeline.records import Tier
 from pipeline.report import charts
 from pipeline.report.charts import COLOURS, OF_STATE, Series
@@ -27,10 +27,7 @@ FAULTS = 40  # of one document that are listed
 def html(given: Gathered, scored: Scored | None = None, here: Sequence[str] = ()) -> str:
     """The whole page as text. `here` is the flag that commands need to find the store."""
     job = given.job.name
-    environment = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, finalize=_shown,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    environment = templates.environment(__package__, ".", hidden_shown=True)
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "percent": lambda share: "–" if share is None else f"{share:.1%}",
@@ -55,11 +52,6 @@ def html(given: Gathered, scored: Scored | None = None, here: Sequence[str] = ()
         "faults": FAULTS,
     }
     return environment.get_template("report.html").render(values)
-
-
-def _shown(value: Any) -> Any:
-    """What is hidden in a text of others, such as a bidirectional override, is shown."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _states(given: Gathered) -> Iterator[tuple[str, int, str, str]]:

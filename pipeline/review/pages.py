@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from pipeline import templates
 from pipeline.review import words
 from pipeline.review.access import Session
 from pipeline.review.desk import Opened, Shown
@@ -17,13 +17,7 @@ from pipeline.store import Entry, Job, QueueKind
 KINDS: tuple[QueueKind, ...] = get_args(QueueKind)
 _SHOWN = 500  # documents of a queue on one page
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("pipeline.review"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = templates.environment("pipeline.review")
 _TEMPLATES.globals.update(words=words)
 _TEMPLATES.tests.update(
     cell=lambda part: isinstance(part, Cell),
