@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, or_, select
 
 from pipeline.errors import UsageError
-from pipeline.store import files
+from pipeline.store import files, rows
 from pipeline.store.database import Database
 from pipeline.store.entities import DocumentRow, Job
 from pipeline.store.failures import named
@@ -42,17 +42,4 @@ def _rows(db: Database, job: Job, which: ColumnElement[bool]) -> list[DocumentRo
     with db.read() as connection:
         found = connection.execute(query.limit(_NAMED + 1)).mappings().all()
         several = files.stored(connection, [row["id"] for row in found if row["parts"]])
-    return [
-        DocumentRow(
-            row["uri"],
-            row["state"],
-            row["reason"],
-            row["message"],
-            row["sha256"],
-            row["etag"],
-            row["pages"],
-            row["attempts"],
-            several.get(row["id"], ()),
-        )
-        for row in found
-    ]
+    return [rows.document(row, several.get(row["id"], ())) for row in found]

@@ -289,17 +289,7 @@ class Results:
         for batch in self._batches(job, finished=finished):
             several = self._parts_of(batch)
             for row in batch:
-                yield DocumentRow(
-                    row["uri"],
-                    row["state"],
-                    row["reason"],
-                    row["message"],
-                    row["sha256"],
-                    row["etag"],
-                    row["pages"],
-                    row["attempts"],
-                    several.get(row["id"], ()),
-                )
+                yield rows.document(row, several.get(row["id"], ()))
 
     def extractions(self, job: Job) -> Iterator[StoredExtraction]:
         """All results of a job in the order its documents were added, streamed."""

@@ -25,12 +25,14 @@ from pipeline.records import (
     Flag,
     PageRecord,
     PageResult,
+    Part,
     Quality,
     Signature,
     Testimony,
     TextLayer,
     Word,
 )
+from pipeline.store.entities import DocumentRow
 from schemas import reading_day
 
 _GRID = 10_000  # of a page's side: a fifth of a pixel of A4 at 200 dpi
@@ -222,6 +224,21 @@ def testimony_from(row: Row) -> Testimony:
         _untyped(row["type"], row["value"]),
         row["page"],
         None if row["box"] is None else _box(json.loads(row["box"])),
+    )
+
+
+def document(row: Row, parts: tuple[Part, ...]) -> DocumentRow:
+    """`parts` are its files, where they are several."""
+    return DocumentRow(
+        row["uri"],
+        row["state"],
+        row["reason"],
+        row["message"],
+        row["sha256"],
+        row["etag"],
+        row["pages"],
+        row["attempts"],
+        parts,
     )
 
 

@@ -218,7 +218,6 @@ def _joined(newer: View, older: View) -> View:
 
 def _definition(db: Database, view: View, result_view: str) -> str:
     value = _sqlite_value if db.is_sqlite else _postgres_value
-    told = _sqlite_told if db.is_sqlite else _postgres_told
     source, line = "extractions.record", []
     joined = "extractions JOIN documents ON documents.id = extractions.document_id"
     joined += " JOIN jobs ON jobs.id = documents.job_id"
@@ -241,7 +240,7 @@ def _definition(db: Database, view: View, result_view: str) -> str:
         "documents.state AS state",
         *line,
         *(
-            f"{told(view, column) if column.path in TOLD else value(source, column)}"
+            f"{_told(db, view, column) if column.path in TOLD else value(source, column)}"
             f" AS {db.quote(column.name)}"
             for column in view.columns
         ),
@@ -300,36 +299,24 @@ def _sqlite_value(source: str, column: Column) -> str:
     return f"CAST({found} AS TEXT)" if column.kind == "text" else found
 
 
-def _sqlite_told(view: View, column: Column) -> str:
+def _told(db: Database, view: View, column: Column) -> str:
     if column.path == SIGNATURE:
         return _VERDICT
-    if column.path == SOURCES:
-        name, where = _named("path", view, "item.key")
-        return f"(SELECT json_group_object({name}, source) FROM {_FIELDS} WHERE {where})"
-    if column.path == ABSENCES:
-        name, where = _named("path", view, "item.key")
-        return f"(SELECT json_group_object({name}, absence) FROM {_ABSENT} WHERE {where})"
-    name, where = _named("field", view, "item.key")
-    return (
-        f"(SELECT json_group_array(json_object({_said(name)})) FROM"
-        f" (SELECT * FROM witnesses WHERE document_id = documents.id AND {where} ORDER BY number))"
-    )
-
-
-def _postgres_told(view: View, column: Column) -> str:
-    if column.path == SIGNATURE:
-        return _VERDICT
-    if column.path == SOURCES:
-        name, where = _named("path", view, "item.line - 1")
-        return f"(SELECT coalesce(jsonb_object_agg({name}, source), '{{}}') FROM {_FIELDS} WHERE {where})"
-    if column.path == ABSENCES:
-        name, where = _named("path", view, "item.line - 1")
-        return f"(SELECT coalesce(jsonb_object_agg({name}, absence), '{{}}') FROM {_ABSENT} WHERE {where})"
-    name, where = _named("field", view, "item.line - 1")
-    return (
-        f"(SELECT coalesce(jsonb_agg(jsonb_build_object({_said(name)}) ORDER BY number), '[]') FROM witnesses"
-        f" WHERE document_id = documents.id AND {where})"
-    )
+    index = "item.key" if db.is_sqlite else "item.line - 1"
+    if column.path == WITNESSES:
+        name, where = _named("field", view, index)
+        found = f"witnesses WHERE document_id = documents.id AND {where}"
+        if db.is_sqlite:
+            made = f"json_group_array(json_object({_said(name)}))"
+            return f"(SELECT {made} FROM (SELECT * FROM {found} ORDER BY number))"
+        made = f"jsonb_agg(jsonb_build_object({_said(name)}) ORDER BY number)"
+        return f"(SELECT coalesce({made}, '[]') FROM {found})"
+    name, where = _named("path", view, index)
+    what, table = ("source", _FIELDS) if column.path == SOURCES else ("absence", _ABSENT)
+    made = f"json_group_object({name}, {what})"
+    if not db.is_sqlite:
+        made = f"coalesce(jsonb_object_agg({name}, {what}), '{{}}')"
+    return f"(SELECT {made} FROM {table} WHERE {where})"
 
 
 def _said(name: str) -> str:
