@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from pipeline import absence
 from pipeline.errors import UsageError
 from pipeline.parse import normal
 from pipeline.records import Check, Decision, Extraction, Field
@@ -378,9 +379,9 @@ class _View:
                 lists.put(path, value)
         lists.take_out(self._out)
         self.record = lists.record
-        rules = [self._named_as_read(check) for check in spec.run_checks(self.record, extraction.read_on)]
-        if any(field.source == "xml" for field in extraction.fields):
-            rules = [check for check in rules if check.code != "expected"]  # as `merge.document` does
+        from_xml = any(field.source == "xml" for field in extraction.fields)
+        found = absence.rules(spec, self.record, extraction.read_on, from_xml=from_xml)
+        rules = [self._named_as_read(check) for check in found]
         self.rules = list(cleared(rules, extraction.testimony))
 
     def settled(self, check: Check) -> Check:

@@ -75,12 +75,10 @@ def document(
     subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
     fields, record = witnesses.placed(subject.fields, asked.testimony), dict(subject.record)
     day = max((page.read_on for page in pages if page.read_on is not None), default=None)
-    rules = spec.run_checks(record, day)
-    if source == "xml":  # what it does not have, nobody has misread
-        lacking = tuple(check for check in rules if check.code != "expected")
-    else:
+    lacking = absence.rules(spec, record, day, from_xml=source == "xml")
+    if source != "xml":
         unread = absence.not_read(fields, asked.testimony, absence.known(spec, record))
-        lacking = (*rules, *unread, *absence.layout_unknown(spec, record))
+        lacking = (*lacking, *unread, *absence.layout_unknown(spec, record))
     fields = absence.told(fields, lacking, pages, spec, record, review_below)
     leaves = dict(spec.shape.leaves())
     checks = (
