@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, column, select, table
 
+from pipeline.addresses import REVIEW_URL
 from pipeline.errors import UsageError
 from pipeline.outputs import whole
 from pipeline.settings import SourceSettings
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pipeline.store.xlsx import Book
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
-REVIEW_URL = "http://127.0.0.1:8760"  # where `vinbatch review` serves unless told otherwise
 _FIXED = ("document_uri", "job", "state")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.addresses import REVIEW_URL
 from pipeline.errors import UsageError
 from pipeline.printable import as_json
 from pipeline.private import write_text
@@ -119,7 +120,7 @@ def export(
     ] = False,
     review_url: Annotated[
         str, typer.Option(metavar="URL", help="Where `vinbatch review` serves, for the links of a workbook.")
-    ] = "http://127.0.0.1:8760",
+    ] = REVIEW_URL,
     image_url: Annotated[
         str | None,
         typer.Option(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.addresses import REVIEW_PORT
 from pipeline.errors import UsageError
 from workers import screen
 from workers.cli import options
@@ -20,7 +21,7 @@ _WORDS = {"reviews": "to decide", "reads": "only to look"}
 def review(
     job: Annotated[str | None, typer.Option("--job", help="[default: every job of the store]")] = None,
     url: StoreUrl = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8760,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = REVIEW_PORT,
     host: Annotated[
         str, typer.Option(help="Where to listen; other than this machine alone needs --token-file.")
     ] = "127.0.0.1",
