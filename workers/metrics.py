@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.printable import printable
+
 if TYPE_CHECKING:
     from workers.lane import LaneReport
 
@@ -56,7 +58,7 @@ class LaneMetrics:
     """The figures of one lane of one job."""
 
     def __init__(self, job: str, lane: str) -> None:
-        self._tags = {"job": job, "lane": lane}
+        self._tags = {"job": _label(job), "lane": lane}
         self._published: dict[tuple[str, ...], float] = {}
 
     def count(self, name: str, by: float = 1.0, **labels: str) -> None:
@@ -101,6 +103,11 @@ def _totals(report: LaneReport) -> dict[tuple[str, ...], float]:
         **{("vinbatch_failures", reason): number for reason, number in report.reasons.items()},
         **{("vinbatch_stage_seconds", stage): seconds for stage, seconds in report.seconds.items()},
     }
+
+
+def _label(text: str) -> str:
+    """What Ray takes as a label's value, ASCII: every other character, and each that steers, is escaped."""
+    return printable(text).encode("ascii", "backslashreplace").decode()
 
 
 @cache
