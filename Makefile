@@ -10,6 +10,8 @@ BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock infra/requirements-vocabulary.lock pyproject.toml
 COVERED := 83
 export RAY_USAGE_STATS_ENABLED := 0
+# Where a machine forbids it, each of the tests' hundreds of processes would compile our code again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test covered slow drills long quick lint lock audit clean
 demo: .venv/.ready-app

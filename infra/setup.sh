@@ -91,5 +91,11 @@ else
 fi
 "${install[@]}" -c infra/constraints.txt torch
 "${install[@]}" --no-deps --no-build-isolation -e .
+
+# uv leaves no bytecode; compiled once here, no process need compile torch, transformers and Ray for itself
+# where Python may not write it (a read-only image, PYTHONDONTWRITEBYTECODE). Packages carry some files that
+# are no Python: what cannot be compiled is no error.
+say "compiling them"
+.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 if [ "$part" = test ]; then touch .venv/.ready-test; fi
 if [ "$part" != job ]; then touch .venv/.ready-app; fi

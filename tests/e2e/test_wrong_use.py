@@ -38,6 +38,7 @@ def says(
     return type_it
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -88,6 +89,7 @@ def test_one_line(says: Callable[..., str], model: Path, arguments: tuple[str, .
     assert "secret" not in err
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -183,6 +185,7 @@ def test_bad_settings_are_named(
     assert "vinbatch.toml is not TOML: " in says("plan", "in")
 
 
+@pytest.mark.medium
 def test_help_imports_nothing_heavy(vinbatch: Command) -> None:
     vinbatch.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     process = vinbatch.start("--help")

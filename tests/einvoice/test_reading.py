@@ -171,6 +171,7 @@ FILES = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", FILES)
 def test_whatever_an_issuer_does_to_the_file(renderer: Renderer, name: str) -> None:
     found = extraction(renderer, FILES[name])
@@ -212,6 +213,7 @@ def test_a_line_may_be_a_note(renderer: Renderer) -> None:
     assert values(found)["lines[1].amount"] is None
 
 
+@pytest.mark.medium
 def test_no_bound_of_print_holds_for_xml(renderer: Renderer) -> None:
     long = "Hàng " * 100
     lines = [LINE.replace("Thép phi 10", f"{long}{n}") for n in range(300)]
@@ -396,6 +398,7 @@ def test_a_picture_cannot_be_read_without_a_model(tmp_path: Path) -> None:
         read(tmp_path / "one.pdf")
 
 
+@pytest.mark.medium
 def test_no_mutant_of_an_invoice_escapes(renderer: Renderer) -> None:
     chance, whole = random.Random(1), [written(envelope(einvoice())), written(einvoice(), "utf-16")]
     ended: Counter[object] = Counter()

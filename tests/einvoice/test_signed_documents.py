@@ -117,6 +117,7 @@ def test_what_each_verdict_means_for_a_document(verdict: Any, anchored: bool, se
     assert (check.passed, check.severity, check.found) == (verdict == "valid", severity, verdict)
 
 
+@pytest.mark.medium
 def test_a_page_keeps_its_signature_in_its_row(tmp_path: Path, anchored: Settings) -> None:
     [page] = read(signed(), tmp_path, anchored).pages
     assert page.record is not None
@@ -125,6 +126,7 @@ def test_a_page_keeps_its_signature_in_its_row(tmp_path: Path, anchored: Setting
     assert rows.page_from(stored).record != replace(page.record, signature=None)
 
 
+@pytest.mark.medium
 def test_other_anchors_are_another_key_and_another_job(tmp_path: Path, anchored: Settings) -> None:
     """A verdict that was given without them, or under others, is no result under these."""
     folder = tmp_path / "more"

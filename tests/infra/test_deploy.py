@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 
+import pytest
 import yaml
 
 from infra import lock
@@ -62,6 +63,7 @@ def test_what_is_copied_is_there_and_nothing_else_is_sent() -> None:
 # Compose
 
 
+@pytest.mark.medium
 def test_the_compose_files_are_compose_files() -> None:
     files = (DEPLOY / "compose.yaml", DEPLOY / "compose.gpu.yaml")
     tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *files)
@@ -82,6 +84,7 @@ def test_the_compose_files_are_compose_files() -> None:
     assert ".env" in (lock.ROOT / ".gitignore").read_text("utf-8").splitlines()
 
 
+@pytest.mark.medium
 def test_the_compose_services_find_each_other() -> None:
     services = COMPOSE["services"]
     start = options_of("ray start", services["worker"]["command"])

@@ -106,6 +106,7 @@ def audit(url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.medium
 def test_a_known_vulnerability_is_named(osv: str) -> None:
     assert FLASK[1] in locked()["flask"]
     found = audit(osv)
@@ -113,6 +114,7 @@ def test_a_known_vulnerability_is_named(osv: str) -> None:
     assert found.stdout.startswith("flask 3.1.3: GHSA-test") and "1 known vulnerabilities" in found.stderr
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "not-a-url"])
 def test_without_the_data_it_says_so(url: str) -> None:
     found = audit(url)

@@ -126,6 +126,7 @@ def test_a_browser_couples_values_and_places_and_runs_nothing_of_the_documents(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.medium
 def test_one_page_as_a_picture(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "card.png"
     show(folder, "--out", str(out), "--page", "2")

@@ -59,12 +59,14 @@ def test_a_code_is_read_at_any_angle(child: Child, turn: float) -> None:
     assert (code.kind, code.text) == ("qr", TEXT)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("strength", [20, 50])
 def test_a_code_is_read_through_noise(child: Child, strength: float) -> None:
     (code,) = child.codes(noisy(page((TEXT, 300, 500)), strength))
     assert code.text == TEXT
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("size", "scale"), [((700, 450), 1), ((4000, 3000), 2), ((4000, 3000), 12)])
 def test_a_code_is_read_on_small_and_large_pages(child: Child, size: tuple[int, int], scale: int) -> None:
     (code,) = child.codes(np.asarray(page((TEXT, 20, 20), size=size, scale=scale)))

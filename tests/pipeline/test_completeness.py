@@ -84,6 +84,7 @@ def test_a_page_that_was_read_whole_is_let_alone(which: tuple[str, str, int]) ->
     assert found(which, fields(paper), words(paper)) == []
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("share", [1, 3])
 @pytest.mark.parametrize("which", SPECIMENS, ids=str)
 def test_a_page_that_was_read_wrongly_was_still_read(which: tuple[str, str, int], share: int) -> None:
@@ -160,6 +161,7 @@ def test_a_table_of_which_a_tenth_was_passed_over(name: str) -> None:
     assert (check.expected, check.found, check.fields) == ("25", "22", ("lines",))
 
 
+@pytest.mark.medium
 def test_one_line_of_many_that_was_passed_over() -> None:
     paper = specimen(*LONG)
     for gone in range(0, 43, 5):
@@ -175,6 +177,7 @@ def test_a_table_that_was_passed_over_on_one_of_its_pages() -> None:
     ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_a_page_of_which_a_third_was_passed_over(seed: int, part: int) -> None:
@@ -190,6 +193,7 @@ def test_a_page_of_which_a_third_was_passed_over(seed: int, part: int) -> None:
     assert checks and all(check.message.startswith("page 1: ") for check in checks)
 
 
+@pytest.mark.medium
 def test_lines_in_larger_pieces_than_words_serve_as_well() -> None:
     """As a reader of lines gives them, with a box for each."""
     paper = specimen(*LONG)

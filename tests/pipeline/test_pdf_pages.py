@@ -84,11 +84,13 @@ def test_a_page_without_a_size_is_damaged(name: str, box: bytes, page: bytes) ->
         assert failure_of(renderer, paper).reason is Reason.pdf_damaged
 
 
+@pytest.mark.medium
 def test_a_page_whose_size_is_guessed_says_so(renderer: Renderer) -> None:
     page = page_of(renderer, papers.pages([papers.text("x")], box=b"0 0 0 0"))
     assert flagged(page) == [FlagCode.size_missing] and dark(page.pixels)
 
 
+@pytest.mark.medium
 def test_the_second_renderers_blank_does_not_excuse_the_first_ones_error(renderer: Renderer) -> None:
     unknown = papers.pages([b"", b""]).replace(b"/Type/Page/", b"/Type/Pag/", 1)
     why = failure_of(renderer, unknown)
@@ -128,6 +130,7 @@ def photo(*, also: bytes = b"", turned: int = 0) -> bytes:
     )
 
 
+@pytest.mark.medium
 def test_a_photo_of_a_pixel_a_point_is_drawn_pixel_for_pixel() -> None:
     with Renderer(RenderSettings(dpi=200, max_pixels=500_000)) as renderer:
         assert page_of(renderer, photo()).pixels.shape == (600, 800, 3)
@@ -188,6 +191,7 @@ def test_a_page_that_has_lost_its_picture_fails(renderer: Renderer, name: str) -
     assert why.reason is Reason.image_damaged and "picture" in why.message
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_small_picture_that_is_lost_is_named(renderer: Renderer, name: str) -> None:
     filters, data = BROKEN[name]
@@ -196,6 +200,7 @@ def test_a_small_picture_that_is_lost_is_named(renderer: Renderer, name: str) ->
     assert "of the page" in page.flags[0].message
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("filters", "data"),
     [
@@ -327,6 +332,7 @@ def embedded(words: str, face: str) -> bytes:
     return data.getvalue()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["cid", "simple"])
 @pytest.mark.parametrize(
     ("name", "face"),
@@ -351,6 +357,7 @@ def test_letters_of_a_font_that_is_not_embedded_are_drawn(
         assert np.abs(one - other).sum() < 0.6 * np.abs(255 - other).sum(), LETTERS[i]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["cid", "simple"])
 @pytest.mark.parametrize("name", ["Tahoma", "Verdana-Bold", "Calibri", "ArialNarrow", "MyriadPro-Regular"])
 def test_so_are_those_of_fonts_that_nobody_has(renderer: Renderer, name: str, kind: str) -> None:
@@ -372,6 +379,7 @@ def test_letters_that_no_face_has_are_named(renderer: Renderer) -> None:
     assert "ộ" not in page.flags[0].message
 
 
+@pytest.mark.medium
 def test_without_faces_the_letters_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where no fonts are installed: the child that has them fails."""
     with Renderer(RenderSettings(dpi=72)) as renderer:
@@ -449,6 +457,7 @@ def test_a_value_that_is_seen_is_not_complained_of(
     assert page_of(renderer, annotated(field, catalogue)).flags == ()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["Stamp", "Line", "Polygon", "PolyLine", "Caret", "Watermark"])
 def test_an_annotation_without_a_look_is_named(renderer: Renderer, kind: str) -> None:
     bare = b"<</Type/Annot/Subtype/%s/F 4/Name/Approved/L[9 9 99 99]/Vertices[9 9 99 99]/Rect[9 9 99 99]%s>>"

@@ -77,6 +77,7 @@ def test_formats_of_phones_and_old_programs(renderer: Renderer, kind: str, sniff
     assert np.abs(page.pixels[20, 30].astype(int) - [255, 0, 0]).max() < 8
 
 
+@pytest.mark.medium
 def test_a_bare_jpeg_2000_codestream(renderer: Renderer) -> None:
     data = saved(slip(), "JPEG2000", no_jp2=True)
     assert data.startswith(b"\xff\x4f") and read(renderer, data).pixels.shape == (480, 320, 3)
@@ -185,6 +186,7 @@ def test_a_claimed_size_is_judged_before_a_pixel_is_decoded(
 # What is damaged or cut.
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", *KINDS])
 @pytest.mark.parametrize("share", [0.03, 0.3, 0.6, 0.95])
 def test_a_cut_picture_fails_in_words_for_people(renderer: Renderer, kind: str, share: float) -> None:
@@ -199,6 +201,7 @@ def test_a_cut_picture_fails_in_words_for_people(renderer: Renderer, kind: str, 
     assert len(found.message) > 20
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG2000", "HEIF", "AVIF", "GIF", "WEBP", "JPEG"])
 def test_a_mark_with_nothing_behind_it(renderer: Renderer, kind: str) -> None:
     data = saved(slip(), kind)
@@ -304,6 +307,7 @@ def test_wrong_bits_of_jpegs_in_a_tiff_are_flagged(renderer: Renderer, tiled: di
     assert "premature end" in str(found.flags if isinstance(found, PageImage) else found.message)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("compression", ["group4", "group3"])
 def test_what_a_decoder_complains_of_is_a_flag(renderer: Renderer, compression: str) -> None:
     data = bytearray(saved(slip(1600, 2000).convert("1"), "TIFF", compression=compression))
@@ -319,6 +323,7 @@ def test_what_a_decoder_complains_of_is_a_flag(renderer: Renderer, compression: 
     )  # not for ever
 
 
+@pytest.mark.medium
 def test_a_child_that_has_said_much_is_replaced(renderer: Renderer) -> None:
     """What it may say in all is bounded, and it must be heard."""
     read(renderer, papers.picture("PNG"))
@@ -392,6 +397,7 @@ def test_a_list_of_pages_in_a_circle_ends(renderer: Renderer) -> None:
     assert renderer.page_count(papers.document(directories({}, {}, tail=first))) == 2
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4"]
 )
@@ -449,6 +455,7 @@ def test_a_resolution_in_centimetres(renderer: Renderer) -> None:
     assert read(renderer, data).pixels.shape == (120, 100, 3)
 
 
+@pytest.mark.medium
 def test_square_pixels_stay_within_the_limit() -> None:
     data = saved(Image.new("L", (100, 60)), "TIFF", dpi=(200, 100))
     with Renderer(RenderSettings(max_pixels=7_000)) as renderer:

@@ -107,6 +107,7 @@ def test_the_worst_page_is_the_documents_tier_and_a_verdict_sends_it_to_a_person
     assert merge.document([PageRecord(1, ())], receipt).tier is None
 
 
+@pytest.mark.medium
 def test_a_file_is_measured_as_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "card.png"
     Image.fromarray(plant(page("id_card_front", "clean"), "blurred", Random(1))).save(path)

@@ -55,12 +55,14 @@ def test_each_page_of_a_pdf_in_order(renderer: Renderer) -> None:
     assert np.all(pages[1].pixels == 255)
 
 
+@pytest.mark.medium
 def test_only_the_asked_pages(renderer: Renderer) -> None:
     paper = papers.document(papers.pages([papers.text(str(n)) for n in range(5)]))
     assert renderer.page_count(paper) == 5
     assert [page.page for page in drawn(renderer.pages(paper, [4, 2]))] == [4, 2]
 
 
+@pytest.mark.medium
 def test_two_documents_may_be_read_in_turns(renderer: Renderer) -> None:
     short = papers.document(papers.pages([b"0 0 100 100 re f"] * 2, box=b"0 0 100 100"))
     other = papers.document(papers.pages([b""] * 2, box=b"0 0 200 200"))
@@ -114,6 +116,7 @@ def test_a_size_that_is_whole_in_pixels_stays_so() -> None:
         assert page.pixels.shape == (2338, 1654, 3), name
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_pictures_by_their_bytes(renderer: Renderer, kind: str) -> None:
     paper = papers.document(papers.picture(kind), uri="/a/misleading.pdf")
@@ -269,6 +272,7 @@ def test_a_child_that_the_system_kills_is_worth_another_try() -> None:
     assert isinstance(page, Failure) and page.retryable and page.reason is Reason.render_memory
 
 
+@pytest.mark.medium
 def test_a_child_that_died_between_pages_blames_no_page(renderer: Renderer) -> None:
     paper = papers.document(papers.pages([papers.text("a"), papers.text("b")]))
     items = renderer.pages(paper)
@@ -289,6 +293,7 @@ def test_the_second_renderer_opens_what_the_first_cannot() -> None:
     assert page.renderer == "pdfium" and page.pixels.min() < 50
 
 
+@pytest.mark.medium
 def test_the_second_renderer_draws_a_page_that_the_first_cannot(renderer: Renderer) -> None:
     paper = papers.pages([papers.text("x"), papers.text("y")]).replace(b"/Type/Page/", b"/Type/Pag/", 1)
     pages = drawn(renderer.pages(papers.document(paper)))
@@ -331,6 +336,7 @@ def test_without_poppler_the_setting_is_refused(monkeypatch: pytest.MonkeyPatch)
         Renderer(RenderSettings(renderer="poppler"))
 
 
+@pytest.mark.medium
 def test_the_child_is_confined_and_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do not tell")
     with Renderer(RenderSettings()) as renderer:

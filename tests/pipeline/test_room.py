@@ -104,6 +104,7 @@ def test_whatever_the_page_its_grid_is_one_that_the_rule_allows(
         assert (found.grid, found.passes) == (trained, 1)
 
 
+@pytest.mark.medium
 @settings(max_examples=200)
 @given(
     before=st.integers(3, 300),
@@ -148,6 +149,7 @@ def prepared(context: int) -> PreparedPage:
     return page
 
 
+@pytest.mark.medium
 def test_a_page_is_cut_as_planned_and_as_the_reference_would_with_so_few_tiles() -> None:
     from PIL import Image
 

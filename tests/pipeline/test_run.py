@@ -235,6 +235,7 @@ def test_an_answer_too_many_too_few_or_unasked_is_an_error_of_the_engine(paper: 
         run.document(paper, RECIPE, twice)
 
 
+@pytest.mark.medium
 def test_the_loss_of_the_engine_is_not_the_documents_failure(paper: str) -> None:
     def dies(requests: Iterable[Request]) -> Iterator[Generation]:
         raise ReplicaLost(Reason.worker_lost, "gone")

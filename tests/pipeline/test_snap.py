@@ -22,6 +22,7 @@ def looked(box: Box, text: str, rng: np.random.Generator) -> Cells:
     return Cells(np.clip(corners, 0, 1), along)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("preset", ["clean", "worn"])
 def test_boxes_of_a_specimens_values_are_those_of_its_print(preset: str) -> None:
     rng = np.random.default_rng(1)

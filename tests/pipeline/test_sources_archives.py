@@ -116,6 +116,7 @@ def many(count: int = 300) -> dict[str, bytes]:
     return {f"{n:06}.png": f"{n:06}".encode() * (300 + 7 * n) + os.urandom(99) for n in range(count)}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["in.tar", "in.tar.gz", "in.zip"])
 def test_no_member_is_read_with_anothers_bytes(tmp_path: Path, kind: str) -> None:
     truth = many()

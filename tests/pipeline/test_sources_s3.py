@@ -471,6 +471,7 @@ def test_who_reads_pays_where_it_is_set(rgw: S3Server, monkeypatch: pytest.Monke
     assert fetch(ref.uri, paying, ref.etag).data == b"x"
 
 
+@pytest.mark.medium
 def test_an_etag_that_is_no_md5_has_its_setting(
     bad_network: tuple[FaultProxy, str, SourceSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

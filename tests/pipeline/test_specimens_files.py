@@ -77,6 +77,7 @@ def test_a_pdf_looks_like_the_page() -> None:
     assert np.abs(drawn - meant).mean() < 6
 
 
+@pytest.mark.medium
 def test_a_scanned_pdf_has_a_picture_and_no_text() -> None:
     specimen = make("id_card", 1, preset="worn")
     pages = pdf_pages(files.encode(specimen, "scanned-pdf"))
@@ -112,6 +113,7 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     assert {path.read_bytes() for path in a}.isdisjoint({path.read_bytes() for path in c})
 
 
+@pytest.mark.medium
 def test_truth_has_a_line_for_each_file(tmp_path: Path) -> None:
     returned = write(tmp_path, 6, ["id_card", "receipt"], 3, worn=False)
     lines = [json.loads(line) for line in (tmp_path / "truth.jsonl").read_text("utf-8").splitlines()]
@@ -189,6 +191,7 @@ def test_wrong_use_is_one_clear_line(tmp_path: Path, arguments, options, named: 
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.medium
 def test_documents_come_in_by_the_tiers_that_are_asked_for(tmp_path: Path) -> None:
     lines = write(tmp_path, 12, ["receipt"], 5, tiers=["clean", "photo"])
     told = [(line["tier"], line["format"]) for line in lines]
@@ -198,6 +201,7 @@ def test_documents_come_in_by_the_tiers_that_are_asked_for(tmp_path: Path) -> No
         write(tmp_path / "b", 1, ["receipt"], 5, tiers=["photo"], formats=["pdf"])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("tier", ["scan", "noisy", "photo"])
 def test_truth_stays_where_the_ink_is(tier: Tier) -> None:
     """Whatever happened to a page: where its boxes are it is darker than the page is usually."""

@@ -105,6 +105,7 @@ def test_places_are_those_of_the_page_as_it_is_drawn(renderer: Renderer, page: b
     assert np.allclose(word.box, ink, atol=0.006), (word.box, ink)
 
 
+@pytest.mark.medium
 def test_upright_letters_on_a_turned_page_are_words(renderer: Renderer) -> None:
     """As a scanner's driver or a landscape form has them: the page is turned, and its letters against it."""
     turned = b"BT /F 20 Tf 0 1 -1 0 300 300 Tm (all upright letters) Tj ET"
@@ -160,6 +161,7 @@ def test_text_that_nobody_sees_is_not_trusted(renderer: Renderer, name: str) -> 
     assert text.why is not None and why in text.why and " of " in text.why
 
 
+@pytest.mark.medium
 def test_transparent_text_is_not_trusted(renderer: Renderer) -> None:
     resources = b"/ExtGState<</G <</ca 0>>>>"
     text = layer(renderer, papers.pages([b"/G gs\n" + PRINT], resources=resources))
@@ -250,6 +252,7 @@ UNREADABLE = {
 }  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_codes_of_which_nothing_tells_the_letters_are_never_passed_on(renderer: Renderer, name: str) -> None:
     text = layer(renderer, font(*UNREADABLE[name]))
@@ -299,6 +302,7 @@ ENCODINGS = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("name", OLD_FONTS)
 def test_text_in_the_fonts_of_before_unicode_is_turned_to_unicode(

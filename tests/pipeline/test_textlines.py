@@ -27,6 +27,7 @@ def test_the_lines_of_a_table_and_its_heading_are_counted(invoice: tuple[np.ndar
     assert 0.6 * size < found.height < 0.95 * size
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("degrees", [-2.5, 1.5])
 def test_a_tilted_page_has_as_many(invoice: tuple[np.ndarray, int, float], degrees: float) -> None:
     pixels, lines, _ = invoice
@@ -36,6 +37,7 @@ def test_a_tilted_page_has_as_many(invoice: tuple[np.ndarray, int, float], degre
     assert 0 <= look(np.asarray(tilted)).rows - lines <= 4
 
 
+@pytest.mark.medium
 def test_uneven_light_hides_none(invoice: tuple[np.ndarray, int, float]) -> None:
     pixels, lines, _ = invoice
     shade = np.linspace(0.45, 1.0, pixels.shape[1])[None, :, None]

@@ -60,6 +60,7 @@ def test_every_size_is_cut_as_the_reference_cuts_it(
     assert np.array_equal(tiles, by_the_book(image, max_tiles))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB", "RGBX"])
 def test_every_opaque_mode_is_cut_as_the_reference_cuts_it(mode: str) -> None:
     image = noise(700, 900).convert("RGB")

@@ -64,6 +64,7 @@ def rows(html: str, section: str) -> list[list[str]]:
     return [[re.sub(r"<.*?>", "", cell).strip() for cell in row] for row in cells if row]
 
 
+@pytest.mark.medium
 def test_it_says_what_is_in_the_store(store: Store, job: Job) -> None:
     html = page_of(store, job)
     assert [row[:2] for row in rows(html, "What became of the documents")] == [
@@ -87,6 +88,7 @@ def test_it_says_what_is_in_the_store(store: Store, job: Job) -> None:
     assert "no picture of the page" in html, "the files are not there, and it says so"
 
 
+@pytest.mark.medium
 def test_nothing_of_others_is_obeyed(store: Store, job: Job) -> None:
     html = page_of(store, job)
     assert html.count("<script>") == 1 and "\u202e" not in html and r"\u202e" in html
@@ -94,11 +96,13 @@ def test_nothing_of_others_is_obeyed(store: Store, job: Job) -> None:
     assert not re.search(r"(?:src|href)\s*=\s*\"(?!data:)|url\(|@import|https?://(?!www\.w3\.org)", html)
 
 
+@pytest.mark.medium
 def test_an_empty_job_has_a_page(store: Store) -> None:
     html = page_of(store, samples.job(store, "nothing"))
     assert "<b>0</b>documents" in html and "<svg" not in html
 
 
+@pytest.mark.medium
 def test_what_people_decided_shows_how_right_it_was(store: Store, job: Job) -> None:
     """Of four values about which they decided, one was wrong; the document of the photo was rejected."""
     store.decisions.add(job, "/in/a", [Decision(None, "accept", "an")])
@@ -114,6 +118,7 @@ def test_what_people_decided_shows_how_right_it_was(store: Store, job: Job) -> N
     ]
 
 
+@pytest.mark.medium
 def test_what_is_promised_stands_beside_the_curve_of_the_documents_held_out(store: Store, job: Job) -> None:
     outcomes = tuple(Outcome(0.999 - n / 1000, None, 10, 10 - (n > 80), n > 90) for n in range(100))
     made = Calibration(
@@ -131,6 +136,7 @@ def test_what_is_promised_stands_beside_the_curve_of_the_documents_held_out(stor
     assert f"{promise.threshold(None).passing}% pass now" in html
 
 
+@pytest.mark.medium
 def test_with_a_truth_it_shows_what_is_wrong_beside_it(store: Store, job: Job, tmp_path: Path) -> None:
     truth = tmp_path / "truth.jsonl"
     truth.write_text('{"file": "a", "number": "1", "total": "1.200.000"}\n{"file": "b", "number": "2"}\n')

@@ -128,6 +128,7 @@ def lies(child: Child, act: Callable[[], object]) -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", NONSENSE)
 def test_nonsense(liar: Liar, name: str) -> None:
     child = liar(HELD, NONSENSE[name])
@@ -171,6 +172,7 @@ def test_a_unit_that_cannot_be(liar: Liar, unit: object) -> None:
     lies(child, lambda: child.look(1))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("codes", CODES, ids=lambda codes: str(codes)[:40])
 def test_codes_that_cannot_be(liar: Liar, codes: object) -> None:
     child = liar(HELD, said(codes=codes))
@@ -202,6 +204,7 @@ def test_what_a_child_says_of_a_signature_is_plain_and_short(liar: Liar) -> None
     assert not signature.anchored
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: str(words)[:40])
 def test_words_that_cannot_be(liar: Liar, words: object) -> None:
     child = liar(HELD, said(words=words, trusted=True, why=None))
@@ -227,6 +230,7 @@ def test_a_child_that_does_not_say_how_it_is_held_does_not_start(liar: Liar, hel
         liar(held)
 
 
+@pytest.mark.medium
 def test_an_answer_before_the_question(liar: Liar) -> None:
     child = liar(HELD, f"EARLY {PAGES}", SIZE)
     child.open(1, "pdf", b"%PDF-")

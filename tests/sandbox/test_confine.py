@@ -234,6 +234,7 @@ def _wait(done: Callable[[], bool], seconds: float) -> bool:
     return done()
 
 
+@pytest.mark.medium
 def test_cpu_time_has_a_hard_end() -> None:
     with Renderer(SETTINGS) as renderer:
         renderer.page_count(papers.document(papers.pages([b""])))
@@ -242,6 +243,7 @@ def test_cpu_time_has_a_hard_end() -> None:
     assert soft <= SETTINGS.seconds + 10 and hard == 3600
 
 
+@pytest.mark.medium
 def test_what_a_child_may_use_up_is_bounded_for_good() -> None:
     with Renderer(SETTINGS) as renderer:
         renderer.page_count(papers.document(papers.pages([b""])))

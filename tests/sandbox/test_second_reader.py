@@ -51,6 +51,7 @@ def read(settings: SecondReaderSettings, page: Pixels | None = None) -> TextLaye
     return found
 
 
+@pytest.mark.medium
 def test_tesseract_reads_words_with_their_tone_letters_and_places() -> None:
     found = read(asked("tesseract"))
     assert found.trusted and found.why is None
@@ -73,6 +74,7 @@ def test_digits_come_from_one_and_words_from_the_other_line_by_line() -> None:
     assert alone and all(any(sign.isdigit() for sign in text) for text in alone)
 
 
+@pytest.mark.medium
 def test_an_empty_page_has_no_words() -> None:
     assert read(asked("tesseract"), np.full((300, 300, 3), 255, np.uint8)) == TextLayer((), True)
 
@@ -83,6 +85,7 @@ def test_a_page_that_is_not_read_in_time_is_still_a_page() -> None:
     assert found.why == "tesseract: not finished after 0.01 s (second_reader.seconds)"
 
 
+@pytest.mark.medium
 def test_the_readers_child_can_reach_no_file_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = SecondReader(asked("tesseract"), STRICT)
     try:

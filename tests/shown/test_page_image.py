@@ -65,6 +65,7 @@ def colour(png: bytes) -> tuple[int, ...]:
     return found
 
 
+@pytest.mark.medium
 def test_pages_are_numbered_through_the_files_of_a_document(store: Store, tmp_path: Path) -> None:
     files = (
         file(tmp_path / "1.png", "red"),
@@ -83,6 +84,7 @@ def test_pages_are_numbered_through_the_files_of_a_document(store: Store, tmp_pa
     assert max(small.size) == 300
 
 
+@pytest.mark.medium
 def test_a_file_that_is_not_what_was_read_is_not_shown(store: Store, tmp_path: Path) -> None:
     one = file(tmp_path / "a.png", "red")
     uri = read(store, one)

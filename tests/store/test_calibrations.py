@@ -94,6 +94,7 @@ def test_the_newest_one_holds_with_who_and_when(store: Store, clock: Clock) -> N
     assert store.calibrations.in_force(other) is None  # of other weights
 
 
+@pytest.mark.medium
 def test_it_is_applied_at_once_and_decisions_stay(store: Store) -> None:
     pages = [page(0), page(1, 0.87), page(2, 0.87)]
     job = filled(store, pages)

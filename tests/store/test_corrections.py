@@ -48,6 +48,7 @@ def answered(path: Path, answers: dict[tuple[str, str], dict[str, Any]]) -> None
     book.save(path)
 
 
+@pytest.mark.medium
 def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -> None:
     typed("export", "--job", "june", "--out", "june.xlsx")
     answered(
@@ -95,6 +96,7 @@ def test_a_corrected_workbook_comes_in_again(june: stores.Store, typed: Typed) -
     assert all(one.undone_by == "Lan" for one in june.decisions.history(job, "/in/a"))
 
 
+@pytest.mark.medium
 def test_a_csv_comes_in_as_excel_saves_it(june: stores.Store, typed: Typed) -> None:
     """With semicolons, and dates and numbers as its cells show them."""
     typed("export", "--job", "june", "--out", "june.csv")
@@ -112,6 +114,7 @@ def test_a_csv_comes_in_as_excel_saves_it(june: stores.Store, typed: Typed) -> N
     assert "80000 → 30000" in typed("corrections", "--job", "june", "--from", "back.csv", "--apply")
 
 
+@pytest.mark.medium
 def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed: Typed) -> None:
     typed("export", "--job", "june", "--out", "june.xlsx")
     answered(
@@ -137,6 +140,7 @@ def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed:
     assert june.decisions.history(job, "/in/b") == []
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -157,6 +161,7 @@ def test_an_answer_that_says_nothing_clear_is_told(
     assert june.decisions.history(june.jobs.find("june"), "/in/a") == []
 
 
+@pytest.mark.medium
 def test_a_number_of_a_cell_is_taken_as_it_is_and_a_document_can_be_rejected(
     june: stores.Store, typed: Typed
 ) -> None:

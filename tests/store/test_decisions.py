@@ -70,6 +70,7 @@ def failed(extraction: Extraction) -> dict[str, str]:
     return {check.code: check.severity for check in extraction.checks if not check.passed}
 
 
+@pytest.mark.medium
 def test_a_correction_is_in_all_that_is_asked_and_not_in_what_was_read(store: Store) -> None:
     job = filled(store, total="43.000")
     before = only(store, job)
@@ -103,6 +104,7 @@ def test_a_correction_is_in_all_that_is_asked_and_not_in_what_was_read(store: St
     assert store.decisions.undo(ids, "minh") == 0 and store.books.verify(job).review == 1
 
 
+@pytest.mark.medium
 def test_a_reading_that_comes_later_keeps_what_was_decided(store: Store) -> None:
     job = filled(store, total="43.000")
     decide(store, job, ("store", "accept", None), ("total", "correct", "42.000"))
@@ -120,6 +122,7 @@ def test_a_reading_that_comes_later_keeps_what_was_decided(store: Store) -> None
     assert store.books.verify(job).done == 1  # a person confirmed the one value that would mend the sum
 
 
+@pytest.mark.medium
 def test_a_rejected_document_has_no_result_until_that_is_taken_back(store: Store) -> None:
     job = filled(store)
     before = only(store, job)

@@ -47,6 +47,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
 
 
+@pytest.mark.medium
 def test_a_csv_says_how_sure_each_value_is_and_why_a_person_should_look(
     store: Store, june: Job, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def ask(store: Store, name: str, *columns: str, **options: Any) -> list[tuple[An
         return [tuple(row[i] for i in at) for row in rows]
 
 
+@pytest.mark.medium
 def test_every_named_query_runs_on_an_empty_store_and_says_what_it_answers(store: Store) -> None:
     for one in named.every():
         given = () if "suppliers" in one.needs else None
@@ -103,6 +104,7 @@ def test_a_document_that_is_read_again_is_no_duplicate_and_its_newest_reading_co
     ]
 
 
+@pytest.mark.medium
 def test_the_index_follows_what_is_read_judged_and_purged(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +212,7 @@ def test_payment_without_cash_from_five_million(store: Store) -> None:
     }
 
 
+@pytest.mark.medium
 def test_suppliers_on_a_list(store: Store, tmp_path: Path) -> None:
     put(
         store,
@@ -273,6 +276,7 @@ def _sheet(path: Path, name: str) -> list[dict[str, Any]]:
     return [dict(zip(map(str, head), row, strict=True)) for row in rows]
 
 
+@pytest.mark.medium
 def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
     two_rates = {
         "vat_rate": None,

@@ -75,6 +75,7 @@ def test_the_balance_counts_every_document(store: Store) -> None:
     assert (balance.pending, balance.leased, balance.balanced) == (1, 0, True)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -101,6 +102,7 @@ def test_what_does_not_add_up_is_named(store: Store, damage: str, told: str) -> 
     assert store.books.balance(job).difference_count == len(store.books.balance(job).differences) == 1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("damage", "told", "left"),
     [

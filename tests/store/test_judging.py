@@ -64,6 +64,7 @@ def found(store: Store, job: Job) -> dict[str, Extraction]:
     return {stored.uri: stored.extraction for stored in store.results.extractions(job)}
 
 
+@pytest.mark.medium
 def test_a_threshold_applies_to_what_was_read(store: Store) -> None:
     job = filled(store)
     before = found(store, job)
@@ -130,6 +131,7 @@ def test_a_job_at_work_or_of_another_schema_is_not_judged(store: Store) -> None:
         judging.judge(store, job, RECEIPT, 0.5)
 
 
+@pytest.mark.medium
 def test_a_document_that_changed_meanwhile_is_left_alone(store: Store) -> None:
     job = filled(store)
     rows = {row.uri: row for row in store.results.finished(job)}

@@ -59,6 +59,7 @@ def annotated(task: dict[str, Any], **texts: str | None) -> dict[str, Any]:
     return {"id": 7, "data": task["data"], "annotations": [{"result": [*result, drawn, text]}, empty]}
 
 
+@pytest.mark.medium
 def test_tasks_go_out_and_come_in_again(june: stores.Store, typed: Typed) -> None:
     said = typed("export", "--job", "june", "--format", "label-studio", "--out", "tasks.json")
     assert said.startswith("1 tasks: tasks.json, tasks.config.xml")
@@ -85,6 +86,7 @@ def test_tasks_go_out_and_come_in_again(june: stores.Store, typed: Typed) -> Non
     assert {one.field for one in found.decisions} == {"total", "number", "store"}
 
 
+@pytest.mark.medium
 def test_pages_may_lie_beside_the_tasks(june: stores.Store, typed: Typed, tmp_path: Path) -> None:
     words = ("export", "--job", "june", "--format", "label-studio", "--out", "t.json")
     typed(*words, "--image-url", "http://files/t_pages/")

@@ -92,6 +92,7 @@ def test_two_workers_never_hold_one_document(store: Store) -> None:
     assert store.books.counts(job)["leased"] == 5
 
 
+@pytest.mark.medium
 def test_a_worker_that_is_stuck_in_its_claim_holds_up_nobody(postgres_url: str) -> None:
     with stores.open(postgres_url) as store:
         job = samples.job(store)
@@ -230,6 +231,7 @@ def test_giving_back_is_not_counted_as_a_try(store: Store) -> None:
         store.ledger.release(lease)
 
 
+@pytest.mark.medium
 def test_a_passing_failure_is_tried_again_later_and_not_for_ever(store: Store, clock: Clock) -> None:
     job = samples.job(store)
     store.ledger.add(job, refs("a"))
@@ -315,6 +317,7 @@ def test_each_end_says_in_which_state_it_left_the_document(store: Store, clock: 
     assert [store.ledger.quarantine(other, LOST) for _ in range(2)] == ["quarantined"] * 2
 
 
+@pytest.mark.medium
 def test_the_databases_clock_ends_leases(url: str) -> None:
     with stores.open(url) as store:
         job = samples.job(store)
@@ -329,6 +332,7 @@ def test_the_databases_clock_ends_leases(url: str) -> None:
             finish(store, lease)
 
 
+@pytest.mark.medium
 def test_pages_are_kept_as_soon_as_they_are_read(store: Store, clock: Clock) -> None:
     june, july = samples.job(store, "june"), samples.job(store, "july")
     store.ledger.add(june, refs("a"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from pipeline.errors import Reason
 from pipeline.records import Check, Extraction, Failure, Field
 from pipeline.records import Testimony as Said
@@ -27,6 +29,7 @@ def card(number: str | None, name: str = "NGUYỄN VĂN AN", **changes: Any) -> 
     return Extraction("done", record | changes, (), (), 1)
 
 
+@pytest.mark.medium
 def test_spend_counts_each_invoice_once(store: Store) -> None:
     put(
         store,
@@ -80,6 +83,7 @@ def test_vat_by_rate_has_a_share_for_each_rate_of_an_invoice(store: Store) -> No
     ]
 
 
+@pytest.mark.medium
 def test_cards_that_expire_and_people_with_several_of_them(store: Store) -> None:
     """The store's clock stands at 22 November 2026."""
     cards(
@@ -115,6 +119,7 @@ def test_cards_that_expire_and_people_with_several_of_them(store: Store) -> None
     assert ask(store, "duplicate-people", "document_uri", job="newer") == []
 
 
+@pytest.mark.medium
 def test_what_to_look_at(store: Store) -> None:
     checks = (
         Check("tax_code", False, "error", "the tax code is not valid", ("seller_tax_code",), None, "99"),
@@ -161,6 +166,7 @@ def test_what_to_look_at(store: Store) -> None:
     ]
 
 
+@pytest.mark.medium
 def test_what_became_of_documents_and_where_cards_disagree(store: Store) -> None:
     put(store, a=made("1"), b=made("2"))
     job = samples.job(store, "may")

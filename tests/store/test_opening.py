@@ -61,6 +61,7 @@ def test_a_bare_path_is_a_file_of_sqlite(tmp_path: Path, monkeypatch: pytest.Mon
             assert store.url == f"sqlite:///{tmp_path}/rows of may.db"
 
 
+@pytest.mark.medium
 def test_passwords_are_never_shown(postgres_server: PostgresServer) -> None:
     assert (
         stores.shown("postgresql://u:s3cret@h/d?sslpassword=s3cret")
@@ -75,6 +76,7 @@ def test_passwords_are_never_shown(postgres_server: PostgresServer) -> None:
         assert "s3cret" not in f"{store!r} {store.url}" and "***" in store.url
 
 
+@pytest.mark.medium
 def test_create_false_wants_a_store_that_is_there(tmp_path: Path, postgres_url: str) -> None:
     with pytest.raises(UsageError, match=r"there is no store at sqlite:.*`vinbatch run` makes it"):
         stores.open(f"sqlite:///{tmp_path / 'a.db'}", create=False)
@@ -193,6 +195,7 @@ def test_the_revision_is_the_newest_migration() -> None:
     assert ScriptDirectory(folder).get_heads() == [tables.REVISION]
 
 
+@pytest.mark.medium
 def test_claims_do_not_look_at_the_whole_job(store: stores.Store) -> None:
     """By the databases' own plans, so that a million documents cost as little as a thousand."""
     job = samples.job(store)
@@ -291,6 +294,7 @@ def test_a_file_that_is_taken_away_under_a_run_is_noticed(
         assert path.exists() == there  # no empty one was put in its place
 
 
+@pytest.mark.medium
 def test_what_a_person_is_told_is_done_is_on_the_disk(url: str) -> None:
     """By what each transaction asks of the database just before it is committed."""
     with stores.open(url) as store:

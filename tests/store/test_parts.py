@@ -191,6 +191,7 @@ def test_a_document_of_which_nothing_can_be_had_is_quarantined_at_once(store: St
     assert (row.state, row.reason) == ("quarantined", "object_missing")
 
 
+@pytest.mark.medium
 def test_any_file_names_its_document_when_it_is_removed_or_tried_again(store: Store) -> None:
     job = samples.job(store)
     store.ledger.add(job, [card("front", "back", missing="back"), card("other1", "other2"), *refs("copy")])
@@ -224,6 +225,7 @@ def test_an_export_and_the_failures_name_the_files(store: Store, tmp_path: Path)
     assert (item.uri, item.failure.page) == ("/in/front", 2)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("damage", "told"),
     [

@@ -49,6 +49,7 @@ def test_a_job_is_worked_off_through_a_pooler(pooled_url: str) -> None:
         assert store.books.verify(job).submitted == 59
 
 
+@pytest.mark.medium
 def test_a_late_worker_is_refused_through_a_pooler(pooled_url: str) -> None:
     with stores.open(pooled_url) as store:
         job = samples.job(store)
@@ -63,6 +64,7 @@ def test_a_late_worker_is_refused_through_a_pooler(pooled_url: str) -> None:
         store.books.verify(job)
 
 
+@pytest.mark.medium
 def test_no_session_is_left_other_than_it_was(pooled_url: str, pgbouncer: Pgbouncer) -> None:
     """Others share the pooler: their transactions must not run under our settings."""
     with stores.open(pooled_url) as store:

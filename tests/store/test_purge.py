@@ -23,6 +23,7 @@ def _three(store: Store) -> None:
         finish(store, lease, invoice(number, pages=2), sha256=number)
 
 
+@pytest.mark.medium
 def test_a_document_is_removed_from_all_jobs(store: Store) -> None:
     _three(store)
     july = samples.job(store, "july")

@@ -66,6 +66,7 @@ WRITES = (
 )
 
 
+@pytest.mark.medium
 def test_a_query_cannot_write(filled: Store, tmp_path: Path) -> None:
     def everything() -> list[object]:
         with filled._db.read() as connection:
@@ -134,6 +135,7 @@ def test_a_cell_that_is_no_formula_stays(text: str) -> None:
     assert formats.harmless(text) == text
 
 
+@pytest.mark.medium
 def test_csv_is_harmless_in_a_query_and_an_export_unless_it_is_raw(store: Store, tmp_path: Path) -> None:
     job = samples.job(store)
     texts = [text for text in COMPUTED if "\x00" not in text]
@@ -224,6 +226,7 @@ def test_a_number_that_the_schemas_type_cannot_hold_is_exact_all_the_same() -> N
     assert read["total"] == long and str(read["n"]).partition(".")[0] == str(2**63)
 
 
+@pytest.mark.medium
 def test_a_folder_becomes_a_dataset_with_a_partition_for_each_job(filled: Store, tmp_path: Path) -> None:
     odd = samples.job(filled, "a/b=c d%")
     filled.ledger.add(odd, refs("z"))

@@ -16,6 +16,7 @@ from tests.store.samples import Clock, refs
 from tests.store.test_ledger import UNREACHABLE
 
 
+@pytest.mark.medium
 def test_an_overdue_document_that_is_locked_holds_up_nobody(postgres_url: str, clock: Clock) -> None:
     """Taking back, and mending a clock that was put back, pass it by."""
     with stores.open(postgres_url, clock=clock) as store:
@@ -33,6 +34,7 @@ def test_an_overdue_document_that_is_locked_holds_up_nobody(postgres_url: str, c
             assert [store.ledger.claim(job, "w", 2, 60) for _ in range(2)][1][0].uri == "/in/b"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("work", ["renew", "add"])
 def test_rows_are_locked_in_the_order_of_their_ids(postgres_url: str, work: str) -> None:
     """However they lie in the table: else two that want the same rows may wait for each other."""

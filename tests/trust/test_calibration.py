@@ -21,6 +21,7 @@ def made() -> Calibration:
     return fitted(drawn(400), BELONGS)
 
 
+@pytest.mark.medium
 def test_scores_are_how_often_values_of_other_documents_are_right(made: Calibration) -> None:
     others = drawn(1500, seed=1)
     scores = np.concatenate([made.scores(one.values, None) for one in others])

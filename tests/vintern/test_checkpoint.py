@@ -89,6 +89,7 @@ def test_a_misshapen_tensor(checkpoint):
     assert f"{QKV} is [95], config.json says [96]" in refusal(checkpoint)
 
 
+@pytest.mark.medium
 def test_a_tensor_of_integers(checkpoint):
     change(checkpoint, lambda tensors: tensors.update({QKV: tensors[QKV].to(torch.int8)}))
     assert f"{QKV} holds no floating-point numbers" in refusal(checkpoint)

@@ -64,6 +64,7 @@ def run(engine: Engine, requests: list[Request]) -> dict[str, Generation]:
     return answers
 
 
+@pytest.mark.medium
 def test_says_what_one_at_a_time_decoding_says(
     model: Vintern, pages: list[Request], slow: dict[str, Slow]
 ) -> None:
@@ -191,6 +192,7 @@ def changes_no_bit(model: Vintern) -> None:
         assert same(replace(answer, place=None), blind[id])
 
 
+@pytest.mark.medium
 def test_places_are_the_last_layers_attention(model: Vintern) -> None:
     request = page(3, 2, CARD, 30)
     answer = run(Engine(model, EngineSettings(place=True)), [request])[request.id]
@@ -301,6 +303,7 @@ def test_the_queue_is_bounded(model: Vintern, pages: list[Request]) -> None:
     assert engine.step() == []
 
 
+@pytest.mark.medium
 def test_generate_reads_no_further_than_there_is_room(model: Vintern, pages: list[Request]) -> None:
     taken = 0
 
@@ -339,6 +342,7 @@ def test_an_answer_is_as_long_as_the_context_leaves_unless_something_bounds_it(
     assert (answer.finish, len(answer.forced)) == ("length", tokens)
 
 
+@pytest.mark.medium
 def test_stats_count_everything(model: Vintern, pages: list[Request]) -> None:
     engine = Engine(model, EngineSettings(max_batch=4))
     answers = run(engine, pages).values()

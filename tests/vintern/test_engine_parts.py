@@ -42,6 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Vintern:
     return load(directory, dtype="float32", device="cpu")
 
 
+@pytest.mark.medium
 @given(text=st.text(max_size=12), cuts=st.lists(st.integers(0, 40)), damage=st.binary(max_size=3))
 @example(text="", cuts=[], damage=b"\xed\xa0")  # which are two characters
 @example(text="â", cuts=[1], damage=b"")

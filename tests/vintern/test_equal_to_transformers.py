@@ -61,6 +61,7 @@ def test_bfloat16_is_no_further_from_float32_than_transformers_is(pair):
     assert errors[1] <= 1.2 * errors[0] and errors[2] <= 1.2 * errors[0]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", KINDS)
 def test_greedy_tokens_equal_generate_from_embeddings(tmp_path, kind):
     theirs = checkpoints.write(tmp_path, kind, seed=5)
@@ -79,6 +80,7 @@ def test_greedy_tokens_equal_generate_from_embeddings(tmp_path, kind):
     assert found == expected
 
 
+@pytest.mark.medium
 def test_tiles_of_several_pages_together_equal_one_by_one(pair):
     ours, _ = pair
     pages = [inputs(ours, count, seed=count)[1] for count in (3, 1, 2)]

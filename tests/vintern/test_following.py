@@ -244,6 +244,7 @@ SIMPLE = st.recursive(
 )
 
 
+@pytest.mark.medium
 @given(
     patterns=st.lists(SIMPLE, min_size=1, max_size=3),
     text=st.text(alphabet="abế. 1-_", max_size=8),

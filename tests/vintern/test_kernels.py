@@ -144,6 +144,7 @@ def test_what_tokens_see_of_a_page(ours: Kernels, heads: int, kv_heads: int, dim
     assert not found[3].any() and found[0].sum() > 0
 
 
+@pytest.mark.medium
 @needs_them
 def test_where_tokens_looked_changes_no_bit_of_an_answer(model: Vintern) -> None:
     changes_no_bit(model)
@@ -245,6 +246,7 @@ def test_they_are_put_into_all_norms_of_qwen3(tmp_path: Path) -> None:
     assert sum(isinstance(part, kernels.Norm) for part in network.modules()) == before == 2 * 4 + 1
 
 
+@pytest.mark.medium
 @needs_them
 def test_with_them_qwen3_is_no_further_from_float32_than_without(tmp_path: Path) -> None:
     relatives.write(tmp_path, "InternVL3_5-1B", head_dim=32)

@@ -56,6 +56,7 @@ def test_own_kernels_on_and_off_give_pages_other_keys(checkpoint: Path) -> None:
     assert key(on) == key(opened(checkpoint, "bfloat16"))
 
 
+@pytest.mark.medium
 def test_numerics_tell_dtypes_and_threads_apart_but_not_how_much_is_done_at_once(
     checkpoint: Path, threads: None
 ) -> None:
@@ -93,6 +94,7 @@ def test_bits_that_come_out_otherwise_are_seen(checkpoint: Path, where: str) -> 
     assert backend.numerics != before
 
 
+@pytest.mark.medium
 def test_what_the_processor_is_asked_for_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def numerics() -> str:
         return opened(checkpoint, "bfloat16", kernels=False).numerics

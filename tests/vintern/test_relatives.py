@@ -70,6 +70,7 @@ def test_a_head_size_that_is_not_written_is_that_of_its_software(tmp_path, name,
     assert configs.read(tmp_path).language.head_dim == size
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("number", range(len(READ)), ids=READ)
 def test_logits_are_equal_in_float32(tmp_path, number):
     """Stored in each data type, in one file and in shards, with the tokenizer in parts and in one file."""
@@ -99,6 +100,7 @@ def equal(ours: Vintern, theirs: nn.Module) -> None:
     assert (ours.logits(ids, tiles) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_no_further_from_float32_than_transformers_is(tmp_path, dtype):
     theirs = relatives.write(tmp_path, QWEN3, stored=dtype, seed=3)
@@ -119,6 +121,7 @@ def qwen3(tmp_path_factory) -> Vintern:
     return vintern.load(directory, dtype="float32", device="cpu")
 
 
+@pytest.mark.medium
 def test_the_engine_says_with_qwen3_what_one_at_a_time_decoding_says(qwen3):
     """Its heads are wider than what divides the width, and it pads the vocabulary."""
     requests = [page(number, 1 - number, GRAMMARS[number], 12) for number in range(2)]

@@ -87,6 +87,7 @@ def test_nobody_there_is_said_after_all_tries() -> None:
     assert not arrived and len(pauses) == 4 and "could not be told" in said[0]
 
 
+@pytest.mark.medium
 def test_a_command_gets_the_record_and_not_the_secret(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

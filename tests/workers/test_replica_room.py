@@ -14,6 +14,7 @@ from tests.vintern import checkpoints
 from workers.replica import Replica
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("settings", "context"), [({}, 2048), ({"context_length": 1500}, 1500), ({"kv_tokens": 1200}, 1200)]
 )
