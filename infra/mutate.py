@@ -60,7 +60,8 @@ ROOMS = {
     "pipeline/tiles.py": ("tests/pipeline/test_tiles.py",),
     "pipeline/grammar.py": ("tests/pipeline/test_grammar.py", "tests/pipeline/test_parse.py"),
     "pipeline/sources/": tuple(
-        f"tests/pipeline/test_sources{kind}.py" for kind in ("", "_archives", "_manifests")
+        f"tests/pipeline/test_sources{kind}.py"
+        for kind in ("", "_archives", "_choice", "_groups", "_manifests")
     ),
     "pipeline/sources/gzips.py": ("tests/pipeline/test_sources_gzips.py",),
     "pipeline/sources/places.py": ("tests/pipeline/test_sources.py", "tests/pipeline/test_sources_s3.py"),
