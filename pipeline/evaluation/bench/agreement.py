@@ -35,13 +35,9 @@ def agreement(
         table[a, b] += 1
     rows = np.zeros((len(pairs), MARKS * MARKS))
     rows[np.arange(len(pairs)), [a * MARKS + b for a, b in pairs]] = 1
-    values = _measures(table.ravel())
-    low, high = drawing.interval(drawing.drawn(rows, _measures, seed))
-    figures = [
-        Figure(name, float(values[i]), float(low[i]), float(high[i]), len(pairs))
-        for i, name in enumerate(NAMES)
-        if not np.isnan(values[i])
-    ]
+    told = np.flatnonzero(~np.isnan(_measures(table.ravel())))
+    names = tuple(NAMES[i] for i in told)
+    figures = drawing.figures(names, rows, lambda sums: _measures(sums)[..., told], seed) if names else []
     return Agreement(judges, len(pairs), tuple(figures))
 
 
