@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, VinbatchError
 from pipeline.printable import as_json as dumps
+from pipeline.printable import command
 from workers import screen
 from workers.cli import ending, options
 from workers.cli.options import (
@@ -31,6 +32,7 @@ from workers.cli.reporting import check_sandbox, reported, stop_on_signal
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.store.export import Exported
+    from workers.job import JobRequest
     from workers.job_file import JobFile
 
 
@@ -183,6 +185,17 @@ def run(
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
     any_schema: AnySchema = False,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A candidate model that reads a share of the documents too, into a job of its own.",
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(min=0.0001, max=1.0, help="For --shadow: of the documents, always the same [0.05]."),
+    ] = None,
     second_reader: SecondReader = False,
     trust_anchors: TrustAnchors = None,
     target: Annotated[
@@ -225,6 +238,8 @@ def run(
         any_schema=any_schema,
         accept_failures=accept_failures,
         on_finish=on_finish,
+        shadow=shadow,
+        share=share,
     )
     settings = options.settings(
         url,
@@ -243,11 +258,13 @@ def run(
 def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) -> None:
     from workers.job import default_name, run_job
     from workers.on_finish import OnFinish
+    from workers.shadow import requested
 
     request = asked.request(settings)
     name = request.name or default_name(request)
     if print_job:
         return screen.say(name)
+    shadow = requested(request, asked.shadow, asked.share)  # what is wrong with it is said before all is read
     to = OnFinish(asked.on_finish) if asked.on_finish is not None else None
     with ending.told(to, name) as tell:
         with reported(request) as reporter:
@@ -257,16 +274,40 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
         code = ending.exit_code(outcome, accept_failures=asked.accept_failures)
         record = ending.record(outcome, code, written)
         tell(record)
+    if not as_json:
+        ending.say(outcome, written)
+    if shadow is not None and not outcome.interrupted:
+        beside = _shadow(shadow, name, as_json=as_json)
+        record["shadow"] = beside
+        code = code or (3 if beside["error"] or beside["documents"]["unfinished"] else 0)
     if as_json:
         screen.say_lines(dumps(record, indent=2))
-    else:
-        ending.say(outcome, written)
     if asked.limit is not None:
         screen.say(
             f"no more than {asked.limit} documents were listed (--limit); without it the same job goes on",
             err=as_json,
         )
     raise typer.Exit(code)
+
+
+def _shadow(request: JobRequest, job: str, *, as_json: bool) -> dict[str, Any]:
+    """Have the candidate read its share; how that ended. What goes wrong there changes nothing of the job."""
+    from workers.job import run_job
+
+    screen.say(f"the candidate {request.model} reads its share, as job {request.name}", err=True)
+    try:
+        with reported(request) as reporter:
+            outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+    except VinbatchError as error:
+        screen.say(f"the candidate's job ended early: {error.message}", err=True)
+        return {"job": request.name, "error": error.message, "documents": {"unfinished": 0}}
+    if not as_json:
+        ending.say(outcome)
+        how = ("vinbatch", "diff", job, outcome.job, "--against", "decisions")
+        screen.say(f"which of both is better, by what people decided: {command(how)}")
+    record = ending.record(outcome, ending.exit_code(outcome))
+    record["documents"]["unfinished"] = outcome.balance.unfinished
+    return record
 
 
 def _written(targets: Sequence[str], job: str, settings: Settings) -> list[Exported]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import UsageError
-from pipeline.printable import as_json
+from pipeline.printable import as_json as dumps
 from pipeline.private import write_text
 from workers import screen
 from workers.cli import benching, options
@@ -164,7 +165,7 @@ def _score(
         screen.say(f"{what}: {figure}")
     screen.say(summary.headline(report))
     if json_path is not None:
-        write_text(json_path, as_json(report.as_json(), indent=2) + "\n")
+        write_text(json_path, dumps(report.as_json(), indent=2) + "\n")
 
 
 def _compare(
@@ -175,22 +176,38 @@ def _compare(
     url: str | None,
     json_path: Path | None,
 ) -> None:
+    with options.opened(url) as store:
+        one, other = (store.jobs.find(job) for job in jobs)
+        found = compared(store, (one, other), str(truth), schema)
+    show_comparison(replace(found, a=names[0], b=names[1]), json_path)
+
+
+def compared(store: Store, jobs: tuple[Job, Job], against: str, schema: str | None) -> Comparison:
+    """Which of two jobs read better: by a truth's file, or by what people decided in the first ("decisions").
+
+    Raises UsageError where they read other schemas, or nothing that is known is in both.
+    """
     with options.extra("evaluation"):
         from pipeline import evaluation
-        from pipeline.evaluation import comparing
+        from pipeline.evaluation import comparing, reviewed
 
-    with options.opened(url) as store:
-        found = [store.jobs.find(job) for job in jobs]
-        if found[0].schema_hash != found[1].schema_hash:
-            raise UsageError(
-                f"{jobs[0]} read {found[0].schema} and {jobs[1]} {found[1].schema}: not to be compared"
-            )
-        true = evaluation.load(truth, options.schema(schema or found[0].schema_reference))
-        one, other = (as_read(store, job) for job in found)
-    show_comparison(comparing.compare(names, one, other, true, true), json_path)
+    one, other = jobs
+    if one.schema_hash != other.schema_hash:
+        raise UsageError(f"{one.name} read {one.schema} and {other.name} {other.schema}: not to be compared")
+    spec = options.schema(schema or one.schema_reference)
+    names, sides = (one.name, other.name), (_as_read(store, one), _as_read(store, other))
+    if against != "decisions":
+        truth = evaluation.load(against, spec)
+        return comparing.compare(names, *sides, known=truth, truth=truth)
+    known = reviewed.known(store.results.extractions(one), spec)
+    if not known:
+        raise UsageError(
+            f"nobody has decided anything in job {one.name}: vinbatch review, or a file of truth"
+        )
+    return comparing.compare(names, *sides, known=known, truth=reviewed.fields(spec))
 
 
-def as_read(store: Store, job: Job) -> Side:
+def _as_read(store: Store, job: Job) -> Side:
     """What a job read of each document that came to an end, before anybody decided anything."""
     side: dict[str, Extraction | None] = {
         row.uri: None for row in store.results.documents(job) if row.state not in ("pending", "leased")
@@ -198,14 +215,17 @@ def as_read(store: Store, job: Job) -> Side:
     return side | {item.uri: item.reading for item in store.results.extractions(job) if item.uri in side}
 
 
-def show_comparison(found: Comparison, json_path: Path | None) -> None:
+def show_comparison(found: Comparison, json_path: Path | None = None, *, as_json: bool = False) -> None:
+    """As a table with sentences, or as JSON alone; at `json_path` as JSON too."""
     from pipeline.evaluation import side_by_side
 
+    if as_json:
+        return screen.say_lines(dumps(found.as_json(), indent=2))
     screen.table(side_by_side.HEADS, side_by_side.rows(found))
     for line in side_by_side.sentences(found):
         screen.say(line)
     if json_path is not None:
-        write_text(json_path, as_json(found.as_json(), indent=2) + "\n")
+        write_text(json_path, dumps(found.as_json(), indent=2) + "\n")
 
 
 def _both_read(
