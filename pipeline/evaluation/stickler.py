@@ -5,7 +5,7 @@
     FILE.schema.json   for StructuredModel.from_json_schema; each pair then goes through from_json
 
 Values are in their normal form, as texts; where one has none it stands as printed. Numbers, dates and so on
-are compared exactly, text by Levenshtein distance.
+are compared exactly, text by Levenshtein distance, which for stickler does not mind letter case.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from schemas.shape import Group, Leaf, Node, Repeated
 
 _EXTENSION = "x-aws-stickler-"
 _MATCH = 0.5  # likeness from which a line answers to another
-_ALIKE = 0.8  # of free text
+_SAME = 1.0  # only what is equal is right, as in our own figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +100,4 @@ def _described(node: Node, labelled: frozenset[str], leaf: str) -> dict[str, Any
 def _compared(leaf: Leaf) -> dict[str, Any]:
     free = leaf.printed.sql == "text"
     comparator = "LevenshteinComparator" if free else "ExactComparator"
-    return {f"{_EXTENSION}comparator": comparator, f"{_EXTENSION}threshold": _ALIKE if free else 1.0}
+    return {f"{_EXTENSION}comparator": comparator, f"{_EXTENSION}threshold": _SAME}
