@@ -137,8 +137,8 @@ def _judges(asked: Asked) -> list[Judge]:
     from pipeline.evaluation.bench.chat import ChatServer
     from pipeline.evaluation.bench.judging import Judge
 
-    if len(asked.judges) > 2:
-        raise UsageError("--judge: at most two judges")
+    if len(asked.judges) > 2 or len(set(asked.judges)) < len(asked.judges):
+        raise UsageError("--judge: one judge, or two of different names")
     found = []
     for number, model in enumerate(asked.judges, 1):
         own = "" if number == 1 else f"_{number}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -44,7 +44,8 @@ def status(
         jobs = [store.jobs.find(job)] if job is not None else store.jobs.all()
         for one in jobs if repair else ():
             _repair(store, one)
-        rows = [_status(store, one, verify) for one in jobs]
+        names = {one.id: one.name for one in store.jobs.all()}
+        rows = [_status(store, one, verify, names) for one in jobs]
     if as_json:
         screen.say_lines(dumps(rows[0] if job is not None else rows, indent=2))
         return
@@ -77,7 +78,7 @@ def _repair(store: Store, job: Job) -> None:
         screen.say(f"job {job.name}: {line}", err=True)
 
 
-def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
+def _status(store: Store, job: Job, verify: bool, names: Mapping[int, str]) -> dict[str, Any]:
     from pipeline.trust import words
 
     counts = store.books.counts(job)
@@ -88,7 +89,7 @@ def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
         "job": job.name,
         "schema": job.schema,
         "model": job.model,
-        "shadow_of": job.shadow_of,
+        "shadow_of": None if job.shadow_of is None else names[job.shadow_of],
         "shadow_share": job.shadow_share,
         "sources": list(job.sources),
         "submitted": sum(counts.values()),

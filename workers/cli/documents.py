@@ -279,7 +279,7 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
     if shadow is not None and not outcome.interrupted:
         beside = _shadow(shadow, name, as_json=as_json)
         record["shadow"] = beside
-        code = code or (3 if beside["error"] or beside["documents"]["unfinished"] else 0)
+        code = code or beside["exit_code"]
     if as_json:
         screen.say_lines(dumps(record, indent=2))
     if asked.limit is not None:
@@ -300,14 +300,13 @@ def _shadow(request: JobRequest, job: str, *, as_json: bool) -> dict[str, Any]:
             outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
     except VinbatchError as error:
         screen.say(f"the candidate's job ended early: {error.message}", err=True)
-        return {"job": request.name, "error": error.message, "documents": {"unfinished": 0}}
+        return {"job": request.name, "exit_code": 3, "error": error.message}
     if not as_json:
         ending.say(outcome)
         how = ("vinbatch", "diff", job, outcome.job, "--against", "decisions")
         screen.say(f"which of both is better, by what people decided: {command(how)}")
-    record = ending.record(outcome, ending.exit_code(outcome))
-    record["documents"]["unfinished"] = outcome.balance.unfinished
-    return record
+    # What the candidate could not read is its result, and no fault of the run.
+    return ending.record(outcome, ending.exit_code(outcome, accept_failures=True))
 
 
 def _written(targets: Sequence[str], job: str, settings: Settings) -> list[Exported]:

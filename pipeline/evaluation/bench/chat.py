@@ -42,7 +42,7 @@ class ChatServer:
         """Raises UsageError for what is no address, and for one elsewhere where that is not allowed."""
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{self.url} is no address of a server: give http://HOST:PORT/v1")
+            raise UsageError("a judge's address is http://HOST:PORT/v1, and this is none")
         if not elsewhere and not self.here:
             raise UsageError(
                 f"{parts.hostname} is another machine, and questions with answers would be sent there: "
@@ -58,6 +58,12 @@ class ChatServer:
         except ValueError:
             return host == "localhost"
 
+    @property
+    def shown(self) -> str:
+        """The address for people, without what may be secret in it."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
     def ask(self, model: str, system: str, user: str, longest: int) -> str:
         """The answer's text. Raises UsageError where the server refuses, Unavailable where it stays away."""
         body = {
@@ -70,7 +76,7 @@ class ChatServer:
         try:
             return str(found["choices"][0]["message"]["content"] or "")
         except (KeyError, IndexError, TypeError):
-            raise Unavailable(f"{self.url} answers otherwise than chat completions do") from None
+            raise Unavailable(f"{self.shown} answers otherwise than chat completions do") from None
 
     def _sent(self, body: bytes) -> Any:
         why = ""
@@ -83,10 +89,10 @@ class ChatServer:
                 with error:
                     why = f"HTTP {error.code}"
                 if error.code not in _AGAIN:
-                    raise UsageError(f"{self.url} refuses: HTTP {error.code} {error.reason}") from None
+                    raise UsageError(f"{self.shown} refuses: HTTP {error.code} {error.reason}") from None
             except (OSError, http.client.HTTPException, ValueError) as error:
                 why = type(error).__name__ if isinstance(error, ValueError) else str(error)
-        raise Unavailable(f"{self.url} does not answer after {_TRIES} tries: {why}")
+        raise Unavailable(f"{self.shown} does not answer after {_TRIES} tries: {why}")
 
     def _once(self, body: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
