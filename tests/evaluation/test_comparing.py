@@ -37,6 +37,7 @@ def test_mcnemar_is_that_of_statsmodels() -> None:
     assert drawing.mcnemar(0, 0) == 1.0
 
 
+@pytest.mark.medium
 def test_documents_and_values_are_paired(tmp_path: Path) -> None:
     truth = truth_of(tmp_path, a=TRUE, b=TRUE, c=TRUE, d=TRUE)
     wrong = {**TRUE, "store": "Chợ Mái"}
@@ -79,6 +80,7 @@ def test_only_what_both_have_is_compared_and_the_rest_is_told(tmp_path: Path) ->
         compare(NAMES, side(b=TRUE), side(a=TRUE), truth, truth)
 
 
+@pytest.mark.medium
 def test_a_difference_is_told_only_beyond_chance(tmp_path: Path) -> None:
     names = [f"p{number}" for number in range(12)]
     truth = truth_of(tmp_path, **dict.fromkeys(names, TRUE))

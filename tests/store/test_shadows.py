@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def shadow_of(store: Store, job: Job, share: float = 1.0, name: str = "june-shad
     return samples.job(store, name, checkpoint="d" * 64, shadow=Shadow(job.id, share))
 
 
+@pytest.mark.medium
 def test_a_share_is_always_the_same_documents_and_a_smaller_one_lies_within(store: Store) -> None:
     job = samples.job(store)
     files = tuple(DocumentRef(f"/in/m-{side}.jpg", 5, f"e{side}") for side in ("front", "back"))
@@ -41,6 +43,7 @@ def test_a_share_is_always_the_same_documents_and_a_smaller_one_lies_within(stor
     assert store.ledger.add(shadow, store.chosen(job, 0.1)).added == 0
 
 
+@pytest.mark.medium
 def test_views_and_exports_of_the_job_never_show_the_candidates_values(store: Store, tmp_path: Path) -> None:
     job = samples.job(store)
     shadow = shadow_of(store, job)
@@ -60,6 +63,7 @@ def test_views_and_exports_of_the_job_never_show_the_candidates_values(store: St
     assert not {view.name for view in job.views} & {view.name for view in shadow.views}
 
 
+@pytest.mark.medium
 def test_questions_over_the_store_do_not_count_a_shadow(store: Store) -> None:
     put(store, a=made("1", total=1_100_000))
     [job] = store.jobs.all()
@@ -94,6 +98,7 @@ def test_nobody_is_asked_to_review_a_shadow(store: Store) -> None:
     assert Desk(store, None, spec, only=shadow).jobs() == [shadow]  # type: ignore[arg-type]
 
 
+@pytest.mark.medium
 def test_beside_a_shadow_only_its_documents_differ(store: Store, typed: Typed) -> None:
     job = samples.job(store)
     store.ledger.add(job, refs("a", "b", "c"))
@@ -105,6 +110,18 @@ def test_beside_a_shadow_only_its_documents_differ(store: Store, typed: Typed) -
     finish(store, lease, invoice("8"))
     out = typed("diff", "june", "june-shadow")
     assert out.splitlines() == ["/in/b number: 7 → 8", "1 differences"]
+
+
+@pytest.mark.medium
+def test_what_goes_on_with_a_shadow_is_the_command_of_its_job(store: Store, typed: Typed) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a"))
+    shadow = shadow_of(store, job, 0.5)
+    store.ledger.add(shadow, refs("a"))
+    [unread] = store.todo(shadow)
+    assert unread.next[2:6] == ("--model=demo", "--job=june", "--shadow=demo", "--share=0.5")
+    told = json.loads(typed("status", "--job", "june-shadow", "--json"))
+    assert (told["shadow_of"], told["shadow_share"]) == ("june", 0.5)
 
 
 def test_a_long_name_of_a_view_keeps_apart() -> None:

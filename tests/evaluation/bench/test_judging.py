@@ -91,6 +91,7 @@ def test_a_mark_is_read_or_it_is_none(said: str, mark: int | None) -> None:
     assert judging.mark(said) == mark
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("made", REFERENCE["agreement"], ids=["twelve", "six"])
 def test_agreement_is_that_of_scikit_learn_and_scipy(made: dict[str, Any]) -> None:
     one, other = ({str(i): mark for i, mark in enumerate(marks)} for marks in made["marks"])
