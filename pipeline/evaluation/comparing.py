@@ -107,7 +107,7 @@ def _differences(a: Sequence[_Judged], b: Sequence[_Judged]) -> Iterator[Differe
     whole = [(one, other) for one, other in pairs if one.whole]
     if whole:
         yield drawing.right_or_wrong(
-            "documents right throughout", [one.exact for one, _ in whole], [other.exact for _, other in whole]
+            "documents right", [one.exact for one, _ in whole], [other.exact for _, other in whole]
         )
     values = [(one.values[path], other.values[path]) for one, other in pairs for path in _both(one, other)]
     if values:

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from pipeline.evaluation.comparing import Comparison
 from pipeline.evaluation.drawing import Difference
 
-_SIGNED = "+.4f"
-
-
-HEADS = ("Measure", "A", "B", "B − A", "95% interval", "p", "n", "Only A, only B right")
+HEADS = ("Measure", "A", "B", "B − A (95%)", "p", "n")  # for a terminal of 80 columns
 
 
 def rows(found: Comparison) -> list[tuple[str, ...]]:
@@ -18,18 +15,19 @@ def rows(found: Comparison) -> list[tuple[str, ...]]:
 
 
 def _row(one: Difference) -> tuple[str, ...]:
-    alone = "–" if one.a_only is None else f"{one.a_only}, {one.b_only}"
-    moved = f"{one.b - one.a:{_SIGNED}}"
-    between = f"{one.low:{_SIGNED}} to {one.high:{_SIGNED}}"
-    p = "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
-    return (one.name, f"{one.a:.4f}", f"{one.b:.4f}", moved, between, p, str(one.n), alone)
+    moved = f"{one.b - one.a:+.3f} ({one.low:+.3f}…{one.high:+.3f})"
+    p = "<0.001" if one.p < 0.001 else f"{one.p:.3f}"
+    return one.name, f"{one.a:.3f}", f"{one.b:.3f}", moved, p, str(one.n)
 
 
 def sentences(found: Comparison) -> Iterator[str]:
     """Who is who, what was left out, and what may be said."""
     yield f"A is {found.a}, B is {found.b}; {found.n} {found.items}, the same for both."
     yield from found.notes
-    tests = ", ".join(dict.fromkeys(one.test for one in found.differences))
+    for one in found.differences:
+        if one.a_only is not None:
+            yield f"{one.name}: {one.a_only} by A alone, {one.b_only} by B alone."
+    tests = "; ".join(dict.fromkeys(one.test for one in found.differences))
     yield (
         f"Tests: {tests}. Values of one document go together, so the p of single values is too small; "
         "the bootstrap draws whole documents."

@@ -46,7 +46,7 @@ def test_documents_and_values_are_paired(tmp_path: Path) -> None:
     new = side(a=TRUE, b=swapped, c={**TRUE, "total": None, "paid": "1.000"}, d=TRUE)
     found = compare(NAMES, old, new, truth, truth)
     by_name = named(found)
-    documents = by_name["documents right throughout"]
+    documents = by_name["documents right"]
     assert (documents.n, documents.a_only, documents.b_only) == (4, 1, 3)
     assert documents.p == pytest.approx(2 * (1 + 4) / 16)
     values = by_name["values right"]
@@ -65,7 +65,7 @@ def test_an_invented_value_counts_where_the_truth_tells_of_its_field(tmp_path: P
     truth = truth_of(tmp_path, a={**TRUE, "paid": None})
     found = named(compare(NAMES, side(a=TRUE), side(a={**TRUE, "paid": "1.000"}), truth, truth))
     assert found["precision"].b == pytest.approx(11 / 12) and found["recall"].b == 1.0
-    assert found["documents right throughout"].a_only == 1
+    assert found["documents right"].a_only == 1
 
 
 def test_only_what_both_have_is_compared_and_the_rest_is_told(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_difference_is_told_only_beyond_chance(tmp_path: Path) -> None:
     new = side(**dict.fromkeys(names, TRUE))
     better = list(side_by_side.sentences(compare(NAMES, old, new, truth, truth)))
     assert better[0] == "A is old, B is new; 12 documents, the same for both."
-    assert better[-1].startswith("B is better, beyond chance at 5%, in: documents right throughout")
+    assert better[-1].startswith("B is better, beyond chance at 5%, in: documents right")
     found = compare(NAMES, old, same, truth, truth)
     assert list(side_by_side.sentences(found))[-1] == "No difference is more than chance at 5%."
     assert {one.p for one in found.differences} == {1.0}

@@ -66,7 +66,7 @@ def test_by_what_people_decided(store: Store, typed: Typed) -> None:
     assert reviewed.documents(known) == (2, 1)
     found = json.loads(typed("diff", "june", "cand", "--against", "decisions", "--json"))
     assert (found["a"], found["b"], found["n"], found["items"]) == ("june", "cand", 3, "documents")
-    assert right(found, "documents right throughout") == (2, 1, 1)
+    assert right(found, "documents right") == (2, 1, 1)
     assert right(found, "values right") == (11 + 2 + 11, 1, 3)
     out = typed("diff", "june", "cand", "--against", "decisions")
     assert "A is june, B is cand; 3 documents" in out and "McNemar, exact" in out
@@ -81,7 +81,7 @@ def test_a_line_that_a_person_took_out_is_not_missed_in_the_candidate(store: Sto
         first, "/in/a", [Decision("lines[1]", "not_on_page", "an"), Decision(None, "accept", "an")]
     )
     found = json.loads(typed("diff", "june", "cand", "--against", "decisions", "--json"))
-    assert right(found, "documents right throughout") == (1, 0, 1)
+    assert right(found, "documents right") == (1, 0, 1)
     assert right(found, "values right") == (11, 0, 0)
 
 
@@ -95,7 +95,7 @@ def test_by_a_file_of_truth_and_the_same_by_eval(store: Store, typed: Typed, tmp
     lines = [json.dumps({"file": name, **WHOLE}, ensure_ascii=False) for name in ("a", "b", "c")]
     (tmp_path / "truth.jsonl").write_text("\n".join(lines), encoding="utf-8")
     one = json.loads(typed("diff", "june", "cand", "--against", "truth.jsonl", "--json"))
-    assert right(one, "documents right throughout") == (3, 0, 2)
+    assert right(one, "documents right") == (3, 0, 2)
     assert right(one, "values right") == (33, 0, 4)
     out = typed("eval", "--truth", "truth.jsonl", "--compare", "june", "cand", "--json", "both.json")
     assert "A is june, B is cand; 3 documents, the same for both." in out

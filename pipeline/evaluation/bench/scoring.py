@@ -18,7 +18,7 @@ from pipeline.trust.measures import wilson
 EM, MTVQA = "EM", "MTVQA accuracy"
 SHARES = (EM, MTVQA)  # right or wrong
 MEANS = (EM, MTVQA, "F1", "ANLS", "ROUGE-L", "CIDEr-D")
-NAMES = (*MEANS, "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "BLEU, mean of 1 to 4")
+NAMES = (*MEANS, "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "BLEU-1 to 4, mean")
 
 
 @dataclass(frozen=True, slots=True)
