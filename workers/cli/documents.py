@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import UsageError, VinbatchError
+from pipeline.errors import UsageError
 from pipeline.printable import as_json as dumps
-from pipeline.printable import command
 from workers import screen
-from workers.cli import ending, options
+from workers.cli import candidate, ending, options
 from workers.cli.options import (
     AnySchema,
     Exclude,
@@ -32,7 +31,6 @@ from workers.cli.reporting import check_sandbox, reported, stop_on_signal
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.store.export import Exported
-    from workers.job import JobRequest
     from workers.job_file import JobFile
 
 
@@ -277,7 +275,7 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
     if not as_json:
         ending.say(outcome, written)
     if shadow is not None and not outcome.interrupted:
-        beside = _shadow(shadow, name, as_json=as_json)
+        beside = candidate.read(shadow, name, as_json=as_json)
         record["shadow"] = beside
         code = code or beside["exit_code"]
     if as_json:
@@ -288,25 +286,6 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
             err=as_json,
         )
     raise typer.Exit(code)
-
-
-def _shadow(request: JobRequest, job: str, *, as_json: bool) -> dict[str, Any]:
-    """Have the candidate read its share; how that ended. What goes wrong there changes nothing of the job."""
-    from workers.job import run_job
-
-    screen.say(f"the candidate {request.model} reads its share, as job {request.name}", err=True)
-    try:
-        with reported(request) as reporter:
-            outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
-    except VinbatchError as error:
-        screen.say(f"the candidate's job ended early: {error.message}", err=True)
-        return {"job": request.name, "exit_code": 3, "error": error.message}
-    if not as_json:
-        ending.say(outcome)
-        how = ("vinbatch", "diff", job, outcome.job, "--against", "decisions")
-        screen.say(f"which of both is better, by what people decided: {command(how)}")
-    # What the candidate could not read is its result, and no fault of the run.
-    return ending.record(outcome, ending.exit_code(outcome, accept_failures=True))
 
 
 def _written(targets: Sequence[str], job: str, settings: Settings) -> list[Exported]:
