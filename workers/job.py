@@ -25,7 +25,7 @@ from pipeline import store as stores
 from pipeline.errors import UsageError
 from pipeline.recipe import Recipe
 from pipeline.settings import Settings
-from pipeline.store import Balance, Job, Store
+from pipeline.store import Balance, Job, Shadow, Store
 from pipeline.store.url import parse
 from pipeline.trust import packaged, words
 from pipeline.vintern import checkpoint as checkpoints  # brings no torch
@@ -34,7 +34,7 @@ from schemas.registry import SchemaSpec
 from workers import cluster
 from workers.counting import DocumentCounts
 from workers.direct import Direct
-from workers.ingest import Ingest, SourceListing
+from workers.ingest import ChosenListing, Ingest, Listing, SourceListing
 from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
 from workers.patience import Patience
@@ -46,6 +46,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
 _TICK = 0.5  # seconds between two looks at the lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """The job whose documents a candidate reads too, by its name, and the share of them, 0 to 1."""
+
+    job: str
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class JobRequest:
     address: str | None = None
     limit: int | None = None  # documents that are listed; None: all
     any_schema: bool = False  # also one that the model does not say it reads
+    shadow_of: Shadowed | None = None  # it reads documents of another job
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +110,10 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
     schema = schema_of(request.schema, request.settings.law)
-    listings = [
-        SourceListing(source, request.settings.source, *others)
-        for source, *others in sources.together(request.sources)
-    ]
+    listings: list[Listing] = []
+    if request.shadow_of is None:
+        for source, *others in sources.together(request.sources):
+            listings.append(SourceListing(source, request.settings.source, *others))
     checkpoints.check(request.model)
     if request.address is None:  # else pages are read on other machines, whose readers look for themselves
         second_reader.check(request.settings.second_reader)
@@ -113,6 +122,11 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     with ask(stores.open, request.settings.store) as store:
         name = request.name or default_name(request)
         request, checkpoint, directory = ask(_pinned, request, store, name, schema)
+        shadow = None
+        if request.shadow_of is not None:
+            first, share = ask(store.jobs.find, request.shadow_of.job), request.shadow_of.share
+            shadow = Shadow(first.id, share)
+            listings.append(ChosenListing(store, first, share))
         job = ask(
             store.jobs.ensure,
             name,
@@ -121,6 +135,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
             settings=keys.involved(request.settings),
             model=request.model,
             checkpoint=checkpoint,
+            shadow=shadow,
         )
         _trust_packaged(store, job, directory, request.settings.accept_at)
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
@@ -174,8 +189,8 @@ def _trust_packaged(store: Store, job: Job, directory: Path, accept_at: float) -
 
 def default_name(request: JobRequest) -> str:
     """The same for the same sources, schema and model, so that the same command resumes."""
-    places = sorted(_absolute(source) for source in request.sources)
-    identity = "\n".join([*places, _absolute_schema(request.schema), _absolute(request.model)])
+    places = sorted(absolute(source) for source in request.sources)
+    identity = "\n".join([*places, _absolute_schema(request.schema), absolute(request.model)])
     stem = re.sub(r"[^A-Za-z0-9]+", "-", request.schema.rpartition(":")[2]).strip("-").lower()
     return f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
@@ -303,7 +318,7 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
         name=job.name,
         store=parse(request.settings.store).render_as_string(hide_password=False),
         schema=_absolute_schema(request.schema),
-        model=_absolute(request.model),
+        model=absolute(request.model),
         checkpoint=job.checkpoint,
         gpus=plan.gpus,
         settings=request.settings.model_copy(update={"engine": engine}),
@@ -311,11 +326,11 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
     )
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """An existing path made absolute, because a lane's processes have a working directory of their own."""
     return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def _absolute_schema(schema: str) -> str:
     path, colon, model = schema.rpartition(":")
-    return f"{_absolute(path)}:{model}" if colon else schema
+    return f"{absolute(path)}:{model}" if colon else schema

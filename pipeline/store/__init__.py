@@ -41,6 +41,7 @@ from pipeline.store.entities import (
 from pipeline.store.query import Rows
 from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
+from pipeline.store.shadows import Shadow
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
@@ -63,6 +64,7 @@ __all__ = [
     "QueueKind",
     "Repair",
     "Rows",
+    "Shadow",
     "State",
     "Store",
     "StoredExtraction",

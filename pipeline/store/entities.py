@@ -53,6 +53,8 @@ class Job:
     sources: tuple[str, ...]
     views: tuple[View, ...]
     created_at: datetime
+    shadow_of: int | None = None  # id of the job whose documents it reads as a candidate
+    shadow_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from pipeline.store import finding, migrate, named, purchases, todo
+from pipeline.store import finding, migrate, named, purchases, shadows, todo
 from pipeline.store.audit import Audit
 from pipeline.store.books import Books
 from pipeline.store.calibrations import Calibrations
@@ -62,6 +62,7 @@ class Store:
         self.figures = Figures(database)
         self.document = partial(finding.document, database)
         self.diff = partial(diff, database)
+        self.chosen = partial(shadows.chosen, database)
         self.purge = partial(purge, database)
         self.query = partial(query, database)
         self.export = partial(export, database)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0007"  # of migrations/versions that makes these tables
+REVISION = "0010"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -101,6 +101,9 @@ jobs = Table(
     Column("submitted", BigInteger, nullable=False),  # documents ever added, less those purged
     Column("created_at", Instant, nullable=False),
     Column("schema_reference", Text),  # as the person named it: "invoice@1" or "file.py:Model"
+    # Of a shadow (`shadows`): the id of the job whose documents it reads, and the share of them.
+    Column("shadow_of", Id),
+    Column("shadow_share", Float(53)),
 )
 
 documents = Table(

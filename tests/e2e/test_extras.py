@@ -13,12 +13,14 @@ import pytest
 ABSENT = (
     "rapidfuzz",
     "reportlab",
+    "sacrebleu",
     "scipy",
     "segno",
     "transformers",
     "hypothesis",
     "jiwer",
     "moto",
+    "stickler",
     "coverage",
 )
 WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from pipeline.printable import as_json as dumps
 from pipeline.printable import command
 from pipeline.sandbox import confine
 from workers import screen
-from workers.cli import options
+from workers.cli import evaluating, options
 from workers.cli.options import JobName, Json, JsonToo, StoreUrl
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def status(
         jobs = [store.jobs.find(job)] if job is not None else store.jobs.all()
         for one in jobs if repair else ():
             _repair(store, one)
-        rows = [_status(store, one, verify) for one in jobs]
+        names = {one.id: one.name for one in store.jobs.all()}
+        rows = [_status(store, one, verify, names) for one in jobs]
     if as_json:
         screen.say_lines(dumps(rows[0] if job is not None else rows, indent=2))
         return
@@ -77,7 +78,7 @@ def _repair(store: Store, job: Job) -> None:
         screen.say(f"job {job.name}: {line}", err=True)
 
 
-def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
+def _status(store: Store, job: Job, verify: bool, names: Mapping[int, str]) -> dict[str, Any]:
     from pipeline.trust import words
 
     counts = store.books.counts(job)
@@ -88,6 +89,8 @@ def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
         "job": job.name,
         "schema": job.schema,
         "model": job.model,
+        "shadow_of": None if job.shadow_of is None else names[job.shadow_of],
+        "shadow_share": job.shadow_share,
         "sources": list(job.sources),
         "submitted": sum(counts.values()),
         **counts,
@@ -206,12 +209,32 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="JOB_A")],
     after: Annotated[str, typer.Argument(metavar="JOB_B")],
     url: StoreUrl = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="decisions|TRUTH",
+            help="Say which of both is better, with paired tests: by what people decided in JOB_A, or by a "
+            "file of truth as in eval.",
+        ),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="Where the jobs' schema file is now. [default: where it was]")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What differs between two jobs over the same documents, field by field."""
+    """What differs between two jobs over the same documents, field by field; or which of them is better.
+
+    Beside a shadow only the documents that it reads count.
+    """
     with options.opened(url) as store:
+        one, other = store.jobs.find(before), store.jobs.find(after)
+        if against is not None:
+            found = evaluating.compared(store, (one, other), against, schema)
+            return evaluating.show_comparison(found, as_json=as_json)
         count = 0
-        for change in store.diff(store.jobs.find(before), store.jobs.find(after)):
+        for change in store.diff(one, other):
+            if change.path is None and change.after is None and other.shadow_of == one.id:
+                continue
             count += 1
             if as_json:
                 screen.say_lines(dumps(asdict(change)))
