@@ -35,6 +35,7 @@ from pipeline.store.entities import (
     Lease,
     Purged,
     Repair,
+    Run,
     State,
     StoredExtraction,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "QueueKind",
     "Repair",
     "Rows",
+    "Run",
     "State",
     "Store",
     "StoredExtraction",

@@ -202,6 +202,9 @@ def _job(row: RowMapping) -> Job:
         tuple(row["sources"]),
         _views(row["views"]),
         row["created_at"],
+        row["weight"],
+        row["priority"],
+        row["cancelled_at"],
     )
 
 
