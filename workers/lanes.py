@@ -252,6 +252,8 @@ class Lanes:
             if now - self._began < _SAY_SECONDS:
                 return None  # a place is found in less
             return f"waiting for {need} on the cluster's machines: {_steps(now - self._began)} s"
+        if not any(lane.begun for lane in self._keeping):
+            return f"{len(self._keeping)} lanes are starting: {_steps(now - self._began)} s"
         return f"{missing} more lanes wait for machines with {need}" if missing else None
 
 
