@@ -246,15 +246,16 @@ class Lanes:
         if not share:
             others = sorted({run.job for run in self._presence.others if run.wanted})
             return f"no lane is left for this job by {', '.join(others)}: {_steps(now - self._began)} s"
-        seeking = sum(where.get(lane.group.id.hex()) is None for lane in self._keeping if not lane.retired)
+        here = [lane for lane in self._keeping if not lane.retired]
+        seeking = sum(where.get(lane.group.id.hex()) is None for lane in here)
+        if not any(lane.begun for lane in here):
+            if now - self._began < _SAY_SECONDS or not here:
+                return None
+            if seeking == len(here):
+                return f"waiting for {need} on the cluster's machines: {_steps(now - self._began)} s"
+            return f"lanes that are starting: {len(here) - seeking}, {_steps(now - self._began)} s"
         missing = max(seeking, self._demand.size)
-        if missing and not any(lane.begun for lane in self._keeping):
-            if now - self._began < _SAY_SECONDS:
-                return None  # a place is found in less
-            return f"waiting for {need} on the cluster's machines: {_steps(now - self._began)} s"
-        if not any(lane.begun for lane in self._keeping):
-            return f"{len(self._keeping)} lanes are starting: {_steps(now - self._began)} s"
-        return f"{missing} more lanes wait for machines with {need}" if missing else None
+        return f"lanes that wait for another machine with {need}: {missing}" if missing else None
 
 
 def _steps(seconds: float) -> int:
