@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,11 @@ import pytest
 
 from tests.e2e.conftest import Command, finish, wait_for
 from tests.e2e.drills.conftest import PAGES, Drill
-from tests.servers.cluster import RayHead
+from tests.servers.cluster import joining_node, started_head
 from tests.servers.growing import growing_head
 
 pytestmark = [pytest.mark.slow, pytest.mark.drill]
-
-
-def drill_on(head: RayHead, vinbatch: Command, folder: Path, model: Path, slip: str, url: str) -> Drill:
-    arguments = (folder, "--schema", slip, "--model", model, "--address", head.address)
-    return Drill(vinbatch, arguments, url)
+LANES_AT_WORK = "SELECT sum(lanes) FROM runs WHERE ended_at IS NULL"
 
 
 def test_a_cluster_grows_from_nothing_for_a_job_and_shrinks_again(
@@ -31,12 +28,58 @@ def test_a_cluster_grows_from_nothing_for_a_job_and_shrinks_again(
 ) -> None:
     """The head has no CPU: nothing stands there but the driver."""
     with growing_head(machines=2) as head:
-        drill = drill_on(head, vinbatch, folder, model, slip, postgres_url)
-        process = drill.start("--replicas", 2, "--gpus-per-replica", 1)
-        out, err = finish(process)
-        assert re.search(rf"{PAGES} pages read", out)
+        arguments = (folder, "--schema", slip, "--model", model, "--address", head.address)
+        drill = Drill(vinbatch, arguments, postgres_url)
+        out, err = finish(drill.start("--replicas", 2, "--gpus-per-replica", 1))
+        assert f"{PAGES} pages read" in out
         assert re.search(
             r"waiting for a machine with 1 CPU and 1 GPU, the cluster is asked for 2: \d+ of", err
         )
+        assert drill.count("SELECT count(DISTINCT worker) FROM documents") == 2
         assert drill.rows() == undisturbed
         wait_for(lambda: len(head.nodes()) == 1)
+
+
+def test_machines_join_and_leave_in_the_middle(
+    vinbatch: Command,
+    folder: Path,
+    model: Path,
+    slip: str,
+    postgres_url: str,
+    undisturbed: list[dict[str, Any]],
+) -> None:
+    """The run begins without any; the first one that joins vanishes again, the second does the rest."""
+    vinbatch.environment["VINBATCH_LANE__MACHINE_SECONDS"] = "600"
+    with ExitStack() as stack:
+        head = stack.enter_context(started_head(cpus=0))
+        arguments = (folder, "--schema", slip, "--model", model, "--address", head.address)
+        drill = Drill(vinbatch, arguments, postgres_url)
+        process = drill.start("--gpus-per-replica", 1)
+        first = stack.enter_context(joining_node(head, "127.0.0.3", cpus=2, gpus=1))
+        drill.wait_until_in_the_middle()
+        stack.enter_context(joining_node(head, "127.0.0.4", cpus=2, gpus=1))
+        drill.wait_for(lambda: drill.count(LANES_AT_WORK) == 2)
+        first.vanish()
+        drill.end(process)
+        assert drill.rows() == undisturbed
+
+
+def test_a_job_yields_to_one_of_higher_priority_is_cancelled_and_taken_up_again(
+    vinbatch: Command, folder: Path, model: Path, slip: str, undisturbed: list[dict[str, Any]]
+) -> None:
+    """There is room for one lane."""
+    with started_head(cpus=2) as head:
+        arguments = (folder, "--schema", slip, "--model", model, "--address", head.address)
+        drill = Drill(vinbatch, arguments, f"sqlite:///{vinbatch.folder / 'rows.db'}")
+        process = drill.start()
+        drill.wait_until_in_the_middle()
+        urgent = ("--job", "urgent", "--priority", 1, "--store", drill.store)
+        vinbatch("run", folder / "slip-029.png", *arguments[1:], *urgent)
+        assert drill.unfinished()
+        vinbatch("cancel", "drill", "--store", drill.store)
+        out, err = finish(process, code=130)
+        assert "no lane is left for this job by urgent" in err and "the job was cancelled" in out
+        assert drill.count("SELECT count(*) FROM documents WHERE state = 'leased'") == 0
+        _, err = finish(drill.start())
+        assert "job drill was cancelled; it is taken up again" in err
+        assert drill.rows() == undisturbed
