@@ -77,7 +77,7 @@ class Presence:
         self._stop = stop
         self._said = _Said()
         self._over = threading.Event()
-        begin = Patience(lambda: limit, job=job.name).call
+        begin = Patience(lambda: 0.0 if stop.is_set() else limit, interrupt=stop, job=job.name).call
         self._mine = begin(store.runs.begin, job, driver_name(), share.weight, share.priority)
         self._thread = threading.Thread(target=self._work, name="presence", daemon=True)
 

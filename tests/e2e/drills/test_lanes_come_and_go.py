@@ -15,7 +15,6 @@ from tests.servers.cluster import joining_node, started_head
 from tests.servers.growing import growing_head
 
 pytestmark = [pytest.mark.slow, pytest.mark.drill]
-LANES_AT_WORK = "SELECT sum(lanes) FROM runs WHERE ended_at IS NULL"
 
 
 def test_a_cluster_grows_from_nothing_for_a_job_and_shrinks_again(
@@ -48,7 +47,7 @@ def test_machines_join_and_leave_in_the_middle(
     postgres_url: str,
     undisturbed: list[dict[str, Any]],
 ) -> None:
-    """The run begins without any; the first one that joins vanishes again, the second does the rest."""
+    """The run begins without any; two join, one vanishes, the other one does the rest."""
     vinbatch.environment["VINBATCH_LANE__MACHINE_SECONDS"] = "600"
     with ExitStack() as stack:
         head = stack.enter_context(started_head(cpus=0))
@@ -56,9 +55,9 @@ def test_machines_join_and_leave_in_the_middle(
         drill = Drill(vinbatch, arguments, postgres_url)
         process = drill.start("--gpus-per-replica", 1)
         first = stack.enter_context(joining_node(head, "127.0.0.3", cpus=2, gpus=1))
-        drill.wait_until_in_the_middle()
         stack.enter_context(joining_node(head, "127.0.0.4", cpus=2, gpus=1))
-        drill.wait_for(lambda: drill.count(LANES_AT_WORK) == 2)
+        workers = "SELECT count(DISTINCT worker) FROM documents WHERE state = 'leased'"
+        drill.wait_for(lambda: drill.count(workers) == 2)
         first.vanish()
         drill.end(process)
         assert drill.rows() == undisturbed
