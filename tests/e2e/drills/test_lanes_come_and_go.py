@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Command, finish, wait_for
+from tests.e2e.conftest import Command, finish, wait_for, write_slips
 from tests.e2e.drills.conftest import PAGES, Drill
 from tests.servers.cluster import joining_node, started_head
 from tests.servers.growing import growing_head
@@ -64,21 +64,24 @@ def test_machines_join_and_leave_in_the_middle(
 
 
 def test_a_job_yields_to_one_of_higher_priority_is_cancelled_and_taken_up_again(
-    vinbatch: Command, folder: Path, model: Path, slip: str, undisturbed: list[dict[str, Any]]
+    vinbatch: Command, model: Path, slip: str
 ) -> None:
     """There is room for one lane."""
+    many = write_slips(vinbatch.folder / "in", pictures=120)
     with started_head(cpus=2) as head:
-        arguments = (folder, "--schema", slip, "--model", model, "--address", head.address)
-        drill = Drill(vinbatch, arguments, f"sqlite:///{vinbatch.folder / 'rows.db'}")
+        arguments = ("--schema", slip, "--model", model, "--address", head.address)
+        drill = Drill(vinbatch, (many, *arguments), f"sqlite:///{vinbatch.folder / 'rows.db'}")
         process = drill.start()
         drill.wait_until_in_the_middle()
         urgent = ("--job", "urgent", "--priority", 1, "--store", drill.store)
-        vinbatch("run", folder / "slip-029.png", *arguments[1:], *urgent)
-        assert drill.unfinished()
+        vinbatch("run", many / "slip-119.png", *arguments, *urgent)
         vinbatch("cancel", "drill", "--store", drill.store)
         out, err = finish(process, code=130)
         assert "no lane is left for this job by urgent" in err and "the job was cancelled" in out
+        assert drill.unfinished()
         assert drill.count("SELECT count(*) FROM documents WHERE state = 'leased'") == 0
         _, err = finish(drill.start())
         assert "job drill was cancelled; it is taken up again" in err
-        assert drill.rows() == undisturbed
+        drill.balanced()
+        assert not drill.unfinished()
+        assert drill.count("SELECT count(*) FROM documents WHERE losses > 0 OR attempts > 1") == 0
