@@ -35,6 +35,7 @@ from pipeline.store.entities import (
     Lease,
     Purged,
     Repair,
+    Run,
     State,
     StoredExtraction,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "QueueKind",
     "Repair",
     "Rows",
+    "Run",
     "Shadow",
     "State",
     "Store",

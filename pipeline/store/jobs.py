@@ -223,6 +223,9 @@ def _job(row: RowMapping) -> Job:
         row["created_at"],
         row["shadow_of"],
         row["shadow_share"],
+        row["weight"],
+        row["priority"],
+        row["cancelled_at"],
     )
 
 

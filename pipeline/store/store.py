@@ -23,6 +23,7 @@ from pipeline.store.purging import purge
 from pipeline.store.query import query
 from pipeline.store.queue import Queue
 from pipeline.store.results import Results
+from pipeline.store.runs import Runs
 
 
 def open(url: str, *, create: bool = True, proven: bool = False, clock: Clock | None = None) -> Store:
@@ -50,6 +51,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._db = database
         self.jobs = Jobs(database)
+        self.runs = Runs(database)
         self.ledger = Ledger(database)
         self.results = Results(database, self.jobs)
         self.calibrations = Calibrations(database)

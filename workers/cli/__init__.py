@@ -23,6 +23,7 @@ from workers.cli import (
     documents,
     ending,
     evaluating,
+    jobs,
     report,
     results,
     review,
@@ -57,7 +58,7 @@ def _options(
     """A bucket of Vietnamese invoices and ID cards becomes rows one can query with SQL."""
 
 
-for module in (documents, books, results, evaluating, trust, review, corrections, report, show):
+for module in (documents, jobs, books, results, evaluating, trust, review, corrections, report, show):
     for command in module.COMMANDS:
         app.command()(command)
 

@@ -1,4 +1,4 @@
-"""Commands that look into the ledger and put it right: status, failures, retry, judge, diff, purge."""
+"""Commands that look into the ledger and put it right: failures, retry, judge, diff, purge."""
 
 from __future__ import annotations
 
@@ -15,87 +15,16 @@ import typer
 from pipeline.errors import UsageError
 from pipeline.printable import as_json as dumps
 from pipeline.printable import command
-from pipeline.sandbox import confine
 from workers import screen
 from workers.cli import evaluating, options
 from workers.cli.options import JobName, Json, JsonToo, StoreUrl
 
 if TYPE_CHECKING:
-    from pipeline.store import FailedItem, Job, Purged, Store
+    from pipeline.store import FailedItem, Job, Purged
 
 _SHOWN = 20  # failed documents in the table; --json has them all
 _AGE = re.compile(r"(\d+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def status(
-    job: Annotated[str | None, typer.Option("--job", help="[default: every job of the store]")] = None,
-    url: StoreUrl = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Balance the books; exit 3 if they do not.")
-    ] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Put right what can be worked out from what is there.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """How far jobs are."""
-    with options.opened(url) as store:
-        jobs = [store.jobs.find(job)] if job is not None else store.jobs.all()
-        for one in jobs if repair else ():
-            _repair(store, one)
-        names = {one.id: one.name for one in store.jobs.all()}
-        rows = [_status(store, one, verify, names) for one in jobs]
-    if as_json:
-        screen.say_lines(dumps(rows[0] if job is not None else rows, indent=2))
-        return
-    screen.table(
-        ("job", "schema", "model", "documents", "done", "review", "partial", "quarantined", "unfinished"),
-        [
-            (
-                row["job"],
-                row["schema"],
-                row["model"],
-                *(row[state] for state in ("submitted", "done", "review", "partial", "quarantined")),
-                row["pending"] + row["leased"],
-            )
-            for row in rows
-        ],
-    )
-    for row in rows:
-        screen.say(f"job {row['job']}: {row['scores']}")
-    if verify:
-        screen.say("the books balance")
-    held = confine.possible()
-    if not held.complete:
-        screen.say(held.words, err=True)
-
-
-def _repair(store: Store, job: Job) -> None:
-    """Said on standard error, so that --json stays JSON."""
-    done = [step.message for step in store.books.repair(job)]
-    for line in done or ["there was nothing to put right"]:
-        screen.say(f"job {job.name}: {line}", err=True)
-
-
-def _status(store: Store, job: Job, verify: bool, names: Mapping[int, str]) -> dict[str, Any]:
-    from pipeline.trust import words
-
-    counts = store.books.counts(job)
-    if verify:
-        books = store.books.verify(job)
-        counts = {state: getattr(books, state) for state in counts}
-    return {
-        "job": job.name,
-        "schema": job.schema,
-        "model": job.model,
-        "shadow_of": None if job.shadow_of is None else names[job.shadow_of],
-        "shadow_share": job.shadow_share,
-        "sources": list(job.sources),
-        "submitted": sum(counts.values()),
-        **counts,
-        "scores": words.line(store.calibrations.in_force(job), job.name),
-    }
 
 
 def failures(job: JobName, url: StoreUrl = None, as_json: Json = False) -> None:
@@ -335,4 +264,4 @@ def _one_of(**flags: str | None) -> None:
         raise typer.BadParameter(f"give exactly one of {names}")
 
 
-COMMANDS = (status, failures, retry, judge, diff, purge)
+COMMANDS = (failures, retry, judge, diff, purge)

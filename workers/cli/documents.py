@@ -19,12 +19,14 @@ from workers.cli.options import (
     Group,
     Include,
     JsonToo,
+    Priority,
     S3Endpoint,
     SecondReader,
     Sources,
     StoreUrl,
     TrustAnchors,
     TrustManifests,
+    Weight,
 )
 from workers.cli.reporting import check_sandbox, reported, stop_on_signal
 
@@ -182,6 +184,8 @@ def run(
         int | None,
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
+    weight: Weight = None,
+    priority: Priority = None,
     any_schema: AnySchema = False,
     shadow: Annotated[
         str | None,
@@ -248,6 +252,8 @@ def run(
         trust_anchors=trust_anchors,
         group=group,
         second_reader=second_reader,
+        weight=weight,
+        priority=priority,
         under=asked.settings,
     )
     _run(asked, settings, print_job=print_job, as_json=as_json)
