@@ -87,10 +87,20 @@ class Recipe:
         return keys.page_key(uri, page, self.xml_key)
 
 
+def engines_numerics(settings: Settings, numerics: str) -> str | None:
+    """The engine's own part of the `numerics` of a page; None where it was read with another second look."""
+    own = numerics.removeprefix(_second_look(settings))
+    return None if own == numerics else own
+
+
 def _numerics(settings: Settings, model: ModelFacts) -> str:
     """All that confidences depend on beside the weights."""
-    second = f"a second look below {settings.second_look:g}" if settings.second_look else "no second look"
-    return f"{second}; {model.numerics}"
+    return _second_look(settings) + model.numerics
+
+
+def _second_look(settings: Settings) -> str:
+    below = settings.second_look
+    return f"a second look below {below:g}; " if below else "no second look; "
 
 
 def needs_model(kind: Kind | None) -> bool:

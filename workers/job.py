@@ -33,7 +33,7 @@ from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
 from workers import cluster
 from workers.counting import DocumentCounts
-from workers.direct import Direct
+from workers.direct import Direct, earlier_recipes
 from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
@@ -123,7 +123,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
         patience = request.settings.lane.patience_seconds
         with Ingest(store, job, listings, patience, stop, request.limit) as ingest:
-            yield _Driver(request, store, job, schema, ingest, reporter, started)
+            yield _Driver(request, store, job, schema, directory, ingest, reporter, started)
 
 
 @contextmanager
@@ -187,6 +187,7 @@ class _Driver:
         store: Store,
         job: Job,
         schema: SchemaSpec,
+        model: Path,
         ingest: Ingest,
         reporter: Reporter,
         started: float,
@@ -195,6 +196,7 @@ class _Driver:
         self.store = store
         self.job = job
         self._schema = schema
+        self._model = model
         self._ingest = ingest
         self._reporter = reporter
         self._started = started
@@ -216,7 +218,10 @@ class _Driver:
         trust = self._patience.call(self.store.calibrations.in_force, self.job)
         recipe = replace(Recipe.of(self._schema, self.request.settings, None), trust=trust)
         worker = f"{socket.gethostname()}-{os.getpid()}"
-        direct = Direct(self.store, self.job, recipe, worker, self._ingest.complete, stop)
+        earlier = self._patience.call(
+            earlier_recipes, self.store, self.job, self._schema, recipe, self._model
+        )
+        direct = Direct(self.store, self.job, recipe, worker, self._ingest.complete, stop, earlier)
         work = asyncio.create_task(asyncio.to_thread(direct.work))
         while not (await asyncio.wait([work], timeout=_TICK))[0]:
             self._reports = (direct.report,)
