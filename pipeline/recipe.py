@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
 from pipeline.einvoice import trusted
+from pipeline.einvoice.reading import is_in_xml
 from pipeline.errors import ModelNeeded
 from pipeline.filetype import Kind
 from pipeline.grammar import Form
@@ -75,12 +76,17 @@ class Recipe:
         """How a page, uint8 [height, width, 3], is cut."""
         return page_tiling(pixels, self.max_tiles, self.room)
 
-    def page_key(self, sha256: str, page: int, kind: Kind | None = None) -> str:
+    @property
+    def xml_root(self) -> str | None:
+        """The element that is a document of the schema; None where it says nothing of XML."""
+        return self.spec.shape.xml_root if is_in_xml(self.spec.shape) else None
+
+    def page_key(self, sha256: str, page: int, kind: Kind | None = None, *, attached: bool = False) -> str:
         """The key of a page of a file of this kind. Raises ModelNeeded where there is no model for it."""
         key = self.key if needs_model(kind) else self.xml_key
         if key is None:
             raise ModelNeeded(f"page {page} of a file of the kind {kind} needs the model")
-        return keys.page_key(sha256, page, key)
+        return keys.page_key(sha256, page, key, attached=attached)
 
     def failed_key(self, uri: str, page: int) -> str:
         """The key of a page of a file that could not be had: it names no result."""

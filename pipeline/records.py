@@ -92,6 +92,14 @@ class Part:
     pages: int = 1  # one that failed stands as one page, which failed
     failure: Failure | None = None
     kind: Kind | None = None  # by its first bytes
+    attached: tuple[
+        Kind, ...
+    ] = ()  # of its last pages: documents that are attached to it, counted in `pages`
+
+    def kind_of(self, page: int) -> Kind | None:
+        """That of the file in which its page `page` (from 1) stands."""
+        behind = page - (self.pages - len(self.attached)) - 1
+        return self.kind if behind < 0 else self.attached[behind]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded, ModelNeeded
 from pipeline.filetype import sniff
 from pipeline.quality.measuring import measure
-from pipeline.reading import Commit, Reading, Verdict, failure
+from pipeline.reading import Commit, Reading, Verdict, failure, record_numbered
 from pipeline.recipe import Recipe, needs_model
 from pipeline.records import (
     Document,
@@ -94,8 +94,7 @@ def document(
     What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
     or the engine raises, and ModelNeeded where there is no model and this cannot be read without it.
     """
-    settings = recipe.settings
-    own = Renderer(settings.render, settings.second_reader) if renderer is None else nullcontext(renderer)
+    own = renderer_for(recipe) if renderer is None else nullcontext(renderer)
     with own as renderer:
         files: list[_File] = []
         for ref in parts or (DocumentRef(uri, etag=etag),):
@@ -104,6 +103,11 @@ def document(
         reading = _read(files, recipe, generate, renderer, known, today)
     finished = reading.finished if parts or reading.parts[0].failure is None else ()
     return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
+
+
+def renderer_for(recipe: Recipe) -> Renderer:
+    """What draws the pages of documents of this recipe. Raises UsageError."""
+    return Renderer(recipe.settings.render, recipe.settings.second_reader, recipe.xml_root)
 
 
 def document_at_hand(
@@ -140,7 +144,8 @@ def _read(
 def _no_answers(reading: Reading, requests: Iterable[Request]) -> Iterator[Generation]:
     """None is needed. Raises ModelNeeded, before a page is drawn for nothing, where one is."""
     for number in reading.missing:
-        kind = reading.parts[reading.place(number)[0]].kind
+        part, own = reading.place(number)
+        kind = reading.parts[part].kind_of(own)
         if needs_model(kind):
             raise ModelNeeded(f"page {number} of a file of the kind {kind} needs the model")
     for request in requests:
@@ -167,7 +172,8 @@ def _opened(source: Document, held: int, renderer: Renderer, recipe: Recipe) -> 
         within(recipe, source.uri, held, len(source.data))
         if known.kind is not None:
             recipe.page_key(source.sha256, 1, known.kind)  # raises ModelNeeded before it is opened
-        return source, replace(known, pages=renderer.page_count(source))
+        pages = renderer.page_count(source)
+        return source, replace(known, pages=pages, attached=renderer.attached_kinds(source))
     except Coded as error:
         return source, replace(known, failure=Failure.of(error))
 
@@ -201,7 +207,11 @@ def drawn(
     renderer: Renderer, source: Document, number: int, recipe: Recipe
 ) -> PreparedPage | PageRecord | Failure:
     """Page `number` of a document: ready for the model, read where it needs none, or why it is neither."""
-    if sniff(source.data) == "xml":
+    try:
+        kind = renderer.kind(source, number)
+    except Coded as error:
+        return Failure.of(error, number)
+    if kind == "xml":
         return written(renderer, source, number, recipe)
     image = renderer.page(source, number)
     return prepare(image, recipe) if isinstance(image, PageImage) else image
@@ -210,8 +220,8 @@ def drawn(
 def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
     """What a document that is XML says, or why that is nothing."""
     try:
-        root, signature = renderer.read(source, recipe.anchors)
-        return einvoice.page_record(root, recipe.spec, signature)
+        root, signature = renderer.read(source, recipe.anchors, number)
+        return record_numbered(einvoice.page_record(root, recipe.spec, signature), number)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, number)
 
