@@ -169,14 +169,17 @@ def _signature(told: Any, anchored: bool) -> Signature:
 
 
 def _element(told: Any, levels: int) -> Element:
-    if not isinstance(told, list) or len(told) != 3:
+    # By `type`, not `isinstance`: an invoice has hundreds of elements.
+    if type(told) is not list or len(told) != 3:
         raise Lie("an element of the wrong kind")
     name, text, within = told
-    if type(name) is not str or not (text is None or type(text) is str) or not isinstance(within, list):
+    if type(name) is not str or not (text is None or type(text) is str) or type(within) is not list:
         raise Lie("an element of the wrong kind")
-    if within and not levels:
+    if not within:
+        return Element(name, text)
+    if not levels:
         raise Lie(f"more than {MOST_DEPTH} elements within each other")
-    return Element(name, text, tuple(_element(one, levels - 1) for one in within))
+    return Element(name, text, tuple([_element(one, levels - 1) for one in within]))
 
 
 def codes(answer: dict[str, Any]) -> tuple[Code, ...]:

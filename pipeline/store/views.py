@@ -147,7 +147,7 @@ def check(views: Iterable[View], record: Mapping[str, Any]) -> None:
 
 def _at(value: Any, path: Sequence[str]) -> Any:
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
