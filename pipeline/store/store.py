@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from types import TracebackType
@@ -142,7 +142,7 @@ class Store:
         return partial(purge, self._db)
 
     @cached_property
-    def query(self) -> partial[AbstractContextManager[Rows]]:
+    def query(self) -> Callable[..., AbstractContextManager[Rows]]:
         from pipeline.store.query import query
 
         return partial(query, self._db)
@@ -154,7 +154,7 @@ class Store:
         return partial(export, self._db)
 
     @cached_property
-    def named(self) -> partial[AbstractContextManager[Rows]]:
+    def named(self) -> Callable[..., AbstractContextManager[Rows]]:
         from pipeline.store.named import ask
 
         return partial(ask, self._db)
