@@ -25,7 +25,6 @@ from pipeline import grammar, run
 from pipeline.errors import Permanent, Reason, Transient, UsageError
 from pipeline.recipe import Recipe
 from pipeline.records import Document, Extraction, Failure
-from pipeline.render import Renderer
 from pipeline.settings import Settings, load
 from pipeline.trust import packaged
 from pipeline.vintern import checkpoint  # brings no torch
@@ -63,7 +62,7 @@ class Reader:
         trust = packaged.in_force(checkpoint.locate(model), name, facts.checkpoint_hash, settings.accept_at)
         self._recipe = replace(Recipe.of(self._spec, settings, facts), trust=trust)
         self._open = ExitStack()
-        self._renderer = self._open.enter_context(Renderer(settings.render, settings.second_reader))
+        self._renderer = self._open.enter_context(run.renderer_for(self._recipe))
 
     def read(self, document: str | PathLike[str] | bytes) -> Extraction:
         """What a document says: a file by its path or URI, or its bytes.

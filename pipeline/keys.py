@@ -142,9 +142,13 @@ def xml_installed() -> dict[str, str]:
     return {name: version(name) for name in ("cryptography", "lxml")}
 
 
-def page_key(sha256: str, page: int, settings_key: str) -> str:
-    """The key of page `page` (1-based) of the bytes with this sha256, under a job's `settings_key`."""
-    return _digest({"sha256": sha256, "page": page, "settings": settings_key})
+def page_key(sha256: str, page: int, settings_key: str, *, attached: bool = False) -> str:
+    """The key of page `page` (1-based) of the bytes with this sha256, under a job's `settings_key`.
+
+    `attached`: documents within the file are read as its last pages, and the first one has no flag for them.
+    """
+    within = {"attached": True} if attached else {}
+    return _digest({"sha256": sha256, "page": page, "settings": settings_key, **within})
 
 
 def installed() -> dict[str, str]:

@@ -271,7 +271,7 @@ def _items(page: _Page, path: str, count: int) -> list[list[Field]]:
     """The fields of each of the `count` items of a list on one page, the item itself or what is below it."""
     items: list[list[Field]] = [[] for _ in range(count)]
     start = f"{path}["
-    for name, field in page.items():
+    for name, field in page.items() if count else ():
         if name.startswith(start):
             items[int(name[len(start) : name.index("]", len(start))])].append(field)
     return items

@@ -155,7 +155,7 @@ class Reading:
         """`page` was asked for and needs no model: `record` is what it says."""
         self._expect(page, "missing")
         self._same(page, record.page)
-        own = _record_numbered(record, page)
+        own = record_numbered(record, page)
         return self._finish(page, PageResult(page, self.keys[page], own, None, renderer="lxml"))
 
     def failed(self, page: int, why: Failure) -> PageResult:
@@ -211,7 +211,7 @@ class Reading:
         it = self.parts[part]
         if it.failure is not None or it.sha256 is None:
             return self._recipe.failed_key(it.uri, page)
-        return self._recipe.page_key(it.sha256, page, it.kind)
+        return self._recipe.page_key(it.sha256, page, it.kind_of(page), attached=bool(it.attached))
 
     def _named(self, page: int, why: Failure) -> Failure:
         """A page's failure under the document's number; where there are several parts, it names this one."""
@@ -260,12 +260,13 @@ def _numbered(result: PageResult, page: int) -> PageResult:
     return replace(
         result,
         page=page,
-        record=None if record is None else _record_numbered(record, page),
+        record=None if record is None else record_numbered(record, page),
         failure=None if why is None else replace(why, page=page),
     )
 
 
-def _record_numbered(record: PageRecord, page: int) -> PageRecord:
+def record_numbered(record: PageRecord, page: int) -> PageRecord:
+    """The same record, and all in it, as that of page `page`."""
     if record.page == page:
         return record
     fields, again = (

@@ -32,7 +32,7 @@ from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
 from workers import cluster
 from workers.counting import DocumentCounts
-from workers.direct import Direct
+from workers.direct import Direct, earlier_recipes
 from workers.ingest import ChosenListing, Ingest, Listing, SourceListing
 from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
@@ -146,7 +146,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         ):
             if presence.resumed:
                 reporter.print_line(f"job {name} was cancelled; it is taken up again")
-            yield _Driver(request, store, job, schema, ingest, presence, reporter, started)
+            yield _Driver(request, store, job, schema, directory, ingest, presence, reporter, started)
 
 
 @contextmanager
@@ -225,6 +225,7 @@ class _Driver:
         store: Store,
         job: Job,
         schema: SchemaSpec,
+        model: Path,
         ingest: Ingest,
         presence: Presence,
         reporter: Reporter,
@@ -235,6 +236,7 @@ class _Driver:
         self.job = job
         self.presence = presence
         self._schema = schema
+        self._model = model
         self._ingest = ingest
         self._reporter = reporter
         self._started = started
@@ -256,7 +258,10 @@ class _Driver:
         """Read what needs no model in this process; whether nothing is left then, or the run is to end."""
         trust = self._patience.call(self.store.calibrations.in_force, self.job)
         recipe = replace(Recipe.of(self._schema, self.request.settings, None), trust=trust)
-        direct = Direct(self.store, self.job, recipe, driver_name(), self._ingest.complete, stop)
+        earlier = self._patience.call(
+            earlier_recipes, self.store, self.job, self._schema, recipe, self._model
+        )
+        direct = Direct(self.store, self.job, recipe, driver_name(), self._ingest.complete, stop, earlier)
         work = asyncio.create_task(asyncio.to_thread(direct.work))
         while not (await asyncio.wait([work], timeout=_TICK))[0]:
             self._reports = (direct.report,)

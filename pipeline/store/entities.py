@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.deciding import decided_fields
 from pipeline.records import Decision, DocumentRef, Extraction, Failure, Part
 from schemas.shape import Sql
 
@@ -247,6 +246,8 @@ class StoredExtraction:
         """The extraction with its fields as people decided them, named as in the record."""
         if not self.decisions:
             return self.extraction
+        from pipeline.deciding import decided_fields  # with the schemas, which few who use the store need
+
         return replace(self.extraction, fields=decided_fields(self.extraction.fields, self.decisions))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -13,8 +13,9 @@ from pipeline.store.database import Database
 from pipeline.store.entities import Column, Job, View
 from pipeline.store.shadows import Shadow
 from pipeline.store.tables import jobs
-from schemas import registry
-from schemas.registry import SchemaSpec
+
+if TYPE_CHECKING:
+    from schemas.registry import SchemaSpec
 
 _JUDGING = ("review_below", "sources_of_authority")  # settings that `vinbatch judge` applies
 
@@ -114,6 +115,8 @@ class Jobs:
         with self._db.read() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
         if spec is None:
+            from schemas import registry  # with every schema, which few who use the store need
+
             try:
                 spec = registry.resolve(row["schema_reference"] or row["schema"])
             except registry.SchemaError as error:

@@ -26,10 +26,11 @@ from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
+from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, witnesses
 from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
+_LOOKED_AT = 200  # documents of a job that tell what it was read with
 
 # Ends the document, if the lease still holds.
 _FINISH = f"""
@@ -252,6 +253,20 @@ class Results:
                 for row in connection.execute(query).mappings():
                     known[row["key"]] = rows.page_from(row)
         return known
+
+    def numerics_of(self, checkpoint: str) -> tuple[str, ...]:
+        """Those that this checkpoint has read pages with, in whatever job: of some documents of each."""
+        with self._db.read() as connection:
+            mine = select(jobs.c.id).where(jobs.c.checkpoint == checkpoint)
+            found: dict[str, None] = {}
+            for job in connection.execute(mine.order_by(jobs.c.id.desc())).scalars():
+                ours = select(documents.c.id).where(
+                    documents.c.job_id == job, documents.c.state.in_(FINISHED)
+                )
+                those = pages.c.document_id.in_(ours.limit(_LOOKED_AT).scalar_subquery())
+                query = select(pages.c.numerics).distinct().where(those, pages.c.numerics.is_not(None))
+                found |= dict.fromkeys(sorted(connection.execute(query).scalars()))
+        return tuple(found)
 
     def numerics(self, job: Job) -> tuple[str, ...]:
         """Those that the job's pages were read with, the most frequent first."""
