@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pipeline import merge, wording
+from pipeline import merge, textlayer, wording
 from pipeline.flags import FlagCode
 from pipeline.parse import normal, raise_unfinished
 from pipeline.quality import verdicts
@@ -35,7 +35,7 @@ def page_record(
     """What page `page` (1-based) was answered with.
 
     The confidence of a short answer is the product of its tokens' probabilities, that of running text their
-    geometric mean. Words that are likelier wrong than right are told by a flag. An answer of no words is None.
+    geometric mean. Words that are likelier wrong than right are told by a flag. No words at all are None.
 
     Raises Permanent: output_truncated, generation_loop, or what the engine says.
     """
@@ -161,8 +161,8 @@ def _held_against_pages(pages: Iterable[PageRecord], spec: SchemaSpec) -> Iterat
             continue
         exact = layer is page.text  # a reader misses lines and misreads words
         path = f"pages[{at}].text"
-        standing = " ".join(word.text for word in layer.words)
-        invented = wording.figures(said) - wording.figures(f"{standing} {question}") if exact else set()
+        standing = "\n".join(" ".join(word.text for word in line) for line in textlayer.lines(layer.words))
+        invented = wording.made_up(said, f"{standing}\n{question}") if exact else set()
         if invented:
             message = (
                 f"{path}: {len(invented)} figures of the answer stand nowhere in the text of page {page.page}"

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 
 _TOKEN = re.compile(r"[^\W_]+(?:[.,/:-][^\W_]+)*")
+_FIGURE = re.compile(r"\d[\d.,]*")
 _SHORT = 4  # digits: a figure of fewer may be a count or a line's number, which nobody prints
 
 
@@ -15,10 +16,16 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(unicodedata.normalize("NFC", text).casefold())
 
 
-def figures(text: str) -> set[str]:
-    """The digits of each figure of four digits and more, however they are grouped."""
-    found = (re.sub(r"\D", "", token) for token in tokens(text) if any(map(str.isdigit, token)))
-    return {digits for digits in found if len(digits) >= _SHORT}
+def figures(text: str, shortest: int = _SHORT) -> set[str]:
+    """The digits of each figure of so many and more, however they are grouped; those of a date's parts."""
+    found = (re.sub(r"\D", "", figure) for figure in _FIGURE.findall(text))
+    return {digits for digits in found if len(digits) >= shortest}
+
+
+def made_up(said: str, standing: str, shortest: int = _SHORT) -> set[str]:
+    """Figures of `said` that are in no line of `standing`, whatever signs stand between their digits."""
+    lines = [re.sub(r"\D", "", line) for line in standing.splitlines()]
+    return {digits for digits in figures(said, shortest) if not any(digits in line for line in lines)}
 
 
 def left_out(standing: str, said: str) -> tuple[int, int]:
@@ -26,10 +33,3 @@ def left_out(standing: str, said: str) -> tuple[int, int]:
     there = Counter(tokens(standing))
     missing = there - Counter(tokens(said))
     return missing.total(), there.total()
-
-
-def likeness(one: str, other: str) -> float:
-    """0 to 1: what part of the words of both they have in common, with those of the other only once each."""
-    a, b = Counter(tokens(one)), Counter(tokens(other))
-    together = (a | b).total()
-    return (a & b).total() / together if together else 0.0

@@ -7,6 +7,7 @@ The wordings are short, in Vietnamese, as those that Vintern's authors show besi
 
 from __future__ import annotations
 
+import types
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
@@ -108,8 +109,7 @@ def _made(base: type[BaseModel], task: Task, fields: Mapping[str, tuple[Any, Any
     }
     space["__annotations__"] = {"task": ClassVar[Task], **{name: kind for name, (kind, _) in fields.items()}}
     space |= {name: default for name, (_, default) in fields.items()}
-    made: type[BaseModel] = type(BaseModel)("Ask", (base,), space)
-    return made
+    return types.new_class("Ask", (base,), exec_body=lambda namespace: namespace.update(space))
 
 
 def _kind(name: str) -> str:

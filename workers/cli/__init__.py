@@ -21,6 +21,8 @@ from workers.cli import (
     asking,
     books,
     corrections,
+    dataset,
+    dataset_make,  # noqa: F401  (it adds its command to the group)
     documents,
     ending,
     report,
@@ -60,6 +62,7 @@ def _options(
 for module in (documents, asking, books, results, trust, review, corrections, report, show):
     for command in module.COMMANDS:
         app.command()(command)
+app.add_typer(dataset.app, name="dataset")
 
 
 def main() -> None:
