@@ -57,6 +57,7 @@ _pages = Table(
     Column("uri", String, nullable=False, index=True),
     Column("document", String, nullable=False),
     Column("page", Integer, nullable=False),
+    Column("of", Integer, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("text", Text),
@@ -88,7 +89,7 @@ class TaughtPage:
     """A page that a teacher is shown.
 
     image     sha256 of the picture's bytes, as they are sent and kept
-    document  sha256 of the file
+    document  sha256 of the file, of which this is page `page` of so many
     text      what the page says by its own text, None where it has none that can be trusted
     exact     that text stands on paper letter for letter
     reader    what a second reader saw, None where none was asked
@@ -98,6 +99,7 @@ class TaughtPage:
     uri: str
     document: str
     page: int
+    of: int
     width: int
     height: int
     text: str | None = None

@@ -45,15 +45,18 @@ class NoTurns(ValueError):
         self.code = code
 
 
-def turns(prompt: Prompt, text: str) -> list[Turn]:
-    """At least one. Raises NoTurns."""
+def turns(prompt: Prompt, text: str, *, whole: bool) -> list[Turn]:
+    """At least one. `whole`: the page is all of its document, so that the schema's rules hold for it.
+
+    Raises NoTurns.
+    """
     fenced = _FENCE.match(text)
     text = free_text(fenced[1] if fenced else text)
     match prompt.kind:
         case "general":
             return _pairs(text)
         case "extraction":
-            return [_filled_in(prompt, text)]
+            return [_filled_in(prompt, text, whole=whole)]
     if _plain(text) == _plain(NOTHING):
         raise NoTurns("nothing_there", "the page has nothing of the kind, as the teacher says")
     return [Turn(prompt.student or "", text)]
@@ -79,7 +82,7 @@ def _pairs(text: str) -> list[Turn]:
     return found
 
 
-def _filled_in(prompt: Prompt, text: str) -> Turn:
+def _filled_in(prompt: Prompt, text: str, *, whole: bool) -> Turn:
     """In the form in which the student is to write it."""
     if prompt.spec is None:
         raise TypeError(f"{prompt.id} has no schema")
@@ -88,17 +91,18 @@ def _filled_in(prompt: Prompt, text: str) -> Turn:
     printed = tuple(_texts(values))
     if not printed:
         raise NoTurns("nothing_there", "not one of the schema's values is on the page, as the teacher says")
-    return Turn(
-        prompt.student or "", grammar.answer(shape, values), printed, tuple(_failed(prompt.spec, values))
-    )
+    failed = tuple(_failed(prompt.spec, values, whole=whole))
+    return Turn(prompt.student or "", grammar.answer(shape, values), printed, failed)
 
 
-def _failed(spec: SchemaSpec, values: dict[str, Any]) -> Iterator[str]:
-    """Rules of the schema that the values break; that something is missing may be another page's affair."""
+def _failed(spec: SchemaSpec, values: dict[str, Any], *, whole: bool) -> Iterator[str]:
+    """Rules of the schema that the values break; that something is missing breaks none."""
     try:
         record = _read(spec.shape.of_pages, values)
     except ValueError:
         yield "field_invalid"
+        return
+    if not whole:  # sums are of all pages
         return
     codes = (check.code for check in spec.checks(record) if not check.passed and check.severity == "error")
     yield from dict.fromkeys(codes)

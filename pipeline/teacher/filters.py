@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline import wording
 from pipeline.store.teaching import TaughtPage
@@ -33,13 +34,11 @@ _DECLINES = re.compile(
     r"|hinh anh (qua )?(mo|khong ro)|anh khong (hien thi|ton tai|duoc tai))\b"
 )
 _LOOK = 120  # characters in which an answer declines, if it does
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"(?<!\w)[^\W\d_]+(?!\w)")  # not a code's letters
 _MARKED = re.compile(
     r"[ăâđêôơưĂÂĐÊÔƠƯàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩịòóỏõọồốổỗộờớởỡợùúủũụừứửữựỳýỷỹỵ]", re.IGNORECASE
 )
-_ENGLISH = frozenset(  # noqa: SIM905
-    "the of and is in to for this that with are was from it as by on an be which has have not at".split()
-)
+_ENGLISH = re.compile(r"the|of|and|is|in|to|for|this|that|with|are|was|from|it|as|by|an|be|which|has|have")
 _FEW = 5  # words: of fewer the language cannot be told
 _SHORT_ANSWER = 12  # words: such an answer is taken from the page, not told about it
 _YES_NO = frozenset(["co", "khong", "dung", "sai", "phai", "roi", "chua"])
@@ -103,7 +102,7 @@ def _prose(text: str) -> Verdict | None:
     words = _WORD.findall(text)
     if len(words) < _FEW:
         return None
-    english = sum(word.casefold() in _ENGLISH for word in words) / len(words)
+    english = sum(_ENGLISH.fullmatch(word.casefold()) is not None for word in words) / len(words)
     if english > 0.12 and _share_marked(words) < 0.3:
         return Verdict("wrong_language", "it is English")
     if _share_marked(words) < 0.15:
@@ -159,10 +158,14 @@ def _strange_words(turn: Turn, known: str) -> Verdict | None:
 
 
 def _stands(value: str, text: str) -> bool:
-    """Whether a printed value stands in the text, however the text is broken into words."""
-    return _packed(value) in _packed(text)
+    """Whether a printed value stands in the text: as it is, or word by word where lines break it."""
+    if _packed(value) in _packed(text):
+        return True
+    left, _ = wording.left_out(value, text)
+    return left == 0 and not wording.made_up(value, text, 1)
 
 
+@lru_cache(maxsize=8)  # a page's text is held against each of its values
 def _packed(text: str) -> str:
     return "".join(sign for sign in unicodedata.normalize("NFC", text).casefold() if sign.isalnum())
 

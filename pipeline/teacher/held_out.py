@@ -118,6 +118,7 @@ def look(data: bytes) -> Look:
     with Image.open(io.BytesIO(data)) as image:
         if image.width * image.height > _MOST_PIXELS:
             raise ValueError(f"the picture has {image.width} × {image.height} pixels")
+        image.draft("L", (8 * _GRID, 8 * _GRID))  # JPEG need not be decoded whole for it
         small = image.convert("L").resize((_GRID + 1, _GRID + 1), Image.Resampling.BOX)
     bright = np.asarray(small, dtype=np.int16)
     across, down = np.diff(bright, axis=1)[:_GRID, :], np.diff(bright, axis=0)[:, :_GRID]

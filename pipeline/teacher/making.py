@@ -107,6 +107,7 @@ class Making:
         self._settings, self._held_out, self._stop, self._told = settings, held_out, stop, told
         self.made = Made()
         self._unanswered = 0  # in a row
+        self._looked_at = ("", False)  # a picture, and whether it is held out
         self._taken = 0.0  # of the purse, for the next request
         self._kinds = {prompt.id: prompt for prompt in plan.prompts}
 
@@ -283,7 +284,7 @@ class Making:
             whole = filters.judged(prompt.kind, Turn("", ask.text or ""), page, ask.finish)
             return [], [(None, whole or filters.Verdict("refusal", "the teacher declined in words"))]
         try:
-            found = turns(prompt, ask.text or "")
+            found = turns(prompt, ask.text or "", whole=page.of == 1)
         except NoTurns as error:
             return [], [(None, filters.Verdict(error.code, str(error)))]
         good: list[Turn] = []
@@ -305,12 +306,13 @@ class Making:
         return good, bad
 
     def _is_held_out(self, page: TaughtPage) -> bool:
-        held = self._held_out
-        if page.text is not None and held.has_text(page.text):
-            return True
-        return bool(held.names) and held.has_picture(
-            page.image, image_path(self._folder, page.image).read_bytes()
-        )
+        if page.image != self._looked_at[0]:  # a page's answers come one after the other, mostly
+            held = self._held_out
+            picture = image_path(self._folder, page.image)
+            known = page.text is not None and held.has_text(page.text)
+            known = known or (bool(held.names) and held.has_picture(page.image, picture.read_bytes()))
+            self._looked_at = page.image, known
+        return self._looked_at[1]
 
     def _provenance(self, page: TaughtPage, ask: Asked) -> dict[str, Any]:
         return {

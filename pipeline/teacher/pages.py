@@ -76,17 +76,18 @@ class Pages:
         if sniff(document.data) == "xml":
             raise ValueError("it is XML, and has no picture")
         found, failed = [], []
-        for number in range(1, renderer.page_count(document) + 1):
-            page = renderer.page(document, number, codes=False)
+        count = renderer.page_count(document)
+        for number in range(1, count + 1):
+            page = renderer.page(document, number)
             if isinstance(page, PageImage):
-                found.append(self._kept(document, page))
+                found.append(self._kept(document, page, count))
             else:
                 failed.append(number)
         if not found:
             raise ValueError("none of its pages can be drawn")
         return found, failed
 
-    def _kept(self, document: Document, page: PageImage) -> TaughtPage:
+    def _kept(self, document: Document, page: PageImage, count: int) -> TaughtPage:
         data, width, height = picture(page)
         name = hashlib.sha256(data).hexdigest()
         path = image_path(self._folder, name)
@@ -99,6 +100,7 @@ class Pages:
             document.uri,
             document.sha256,
             page.page,
+            count,
             width,
             height,
             text=_words(page.text),
