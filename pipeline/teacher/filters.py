@@ -29,7 +29,7 @@ _DECLINES = re.compile(
     r"(rat tiec|(toi )?(rat )?xin loi|toi (rat )?tiec"
     r"|(toi|minh) (hien |van )?(khong the|khong co kha nang|chua the)"
     r"|khong the (doc|xem|nhin|thay|ho tro|tra loi|cung cap|thuc hien|xac dinh)"
-    r"|(voi tu cach )?la (mot )?(mo hinh|tro ly)( ngon ngu| ai| tri tue)?"
+    r"|(voi tu cach |toi )?la (mot )?(mo hinh|tro ly)( ngon ngu| ai| tri tue)?"
     r"|i m sorry|i am sorry|sorry|i can ?not|i can t|i m unable|i am unable|as an ai|unfortunately"
     r"|hinh anh (qua )?(mo|khong ro)|anh khong (hien thi|ton tai|duoc tai))\b"
 )

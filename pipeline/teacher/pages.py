@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline import sources, textlayer
-from pipeline.errors import Coded
+from pipeline.errors import Coded, Transient
 from pipeline.filetype import sniff
 from pipeline.private import whole_file
 from pipeline.records import Document, DocumentRef, PageImage, TextLayer
@@ -66,9 +66,10 @@ class Pages:
                 why = f"pages that cannot be drawn: {', '.join(map(str, failed))}" if failed else None
                 self._ledger.keep_file(ref.uri, ref.etag, found, why)
             except Coded as error:
-                self._ledger.keep_file(ref.uri, None, (), f"{error.reason}: {error.message}")
+                later = None if isinstance(error, Transient) else ref.etag  # what passes is tried again
+                self._ledger.keep_file(ref.uri, later, (), f"{error.reason}: {error.message}")
             except ValueError as error:
-                self._ledger.keep_file(ref.uri, None, (), str(error))
+                self._ledger.keep_file(ref.uri, ref.etag, (), str(error))
         return self._ledger.pages_of(ref.uri)
 
     def _drawn(self, document: Document, renderer: Renderer) -> tuple[list[TaughtPage], list[int]]:
