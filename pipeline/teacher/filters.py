@@ -22,6 +22,7 @@ VERSION = 1  # raise it with whatever gives another verdict
 
 LEFT_OUT = 0.15  # of a page's words: what leaves out more is no copy of it
 MADE_UP = 0.15  # of an answer's words
+OTHER_PAPER = 0.6  # of an extraction's values that a second reader did not see
 MISREAD = 0.5  # of a second reader's words, which misses many itself
 
 # Without diacritics, at the beginning of an answer.
@@ -194,6 +195,11 @@ def _against_reader(kind: Kind, turn: Turn, page: TaughtPage) -> Verdict | None:
     seen = wording.figures(page.reader)
     if near := [one for one in strange if any(_one_off(one, other) for other in seen)]:
         return Verdict("contradicts_reader", f"{len(near)} figures of it were read with another digit")
+    if kind == "extraction":
+        unseen = [one for one in turn.values if not _stands(unaccented(one), unaccented(page.reader))]
+        if len(unseen) > OTHER_PAPER * len(turn.values) and len(unseen) >= 3:
+            why = f"{len(unseen)} of {len(turn.values)} values were not read on the page"
+            return Verdict("contradicts_reader", why)
     if kind == "ocr":
         left, of = wording.left_out(unaccented(page.reader), unaccented(turn.answer))
         more, words = wording.left_out(unaccented(turn.answer), unaccented(page.reader))

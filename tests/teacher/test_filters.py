@@ -112,6 +112,10 @@ def test_an_extraction_is_what_the_student_will_have_to_write() -> None:
     assert filters.judged("extraction", turn, page(), "stop") is None
     strange = extraction({"Cửa hàng": "An Khang"})
     assert filters.judged("extraction", strange, page(), "stop").code == "contradicts_text"  # type: ignore[union-attr]
+    seen = page(None, TEXT)
+    foreign = {"Cửa hàng": "Bách hóa Xanh", "Địa chỉ": "5 Hai Bà Trưng", "Tổng cộng": "98.000"}
+    assert filters.judged("extraction", extraction(foreign), seen, "stop").code == "contradicts_reader"  # type: ignore[union-attr]
+    assert filters.judged("extraction", turn, seen, "stop") is None
     unsound = {"Tổng cộng": "1.250.000", "Tiền khách đưa": "2.000.000", "Tiền thừa": "1.250.000"}
     assert extraction(unsound).failed == ("change",)
     assert extraction(unsound, whole=False).failed == (), "sums are of all pages"
