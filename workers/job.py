@@ -30,6 +30,8 @@ from pipeline.trust import packaged, words
 from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
+from schemas.tasks import is_asked
+from schemas.text import unaccented
 from workers import cluster
 from workers.counting import DocumentCounts
 from workers.direct import Direct, earlier_recipes
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
+_STEM = 60  # characters of a derived name before its hash: a question may be long
 _TICK = 0.5  # seconds between two looks at the lanes
 
 
@@ -212,8 +215,9 @@ def default_name(request: JobRequest) -> str:
     """The same for the same sources, schema and model, so that the same command resumes."""
     places = sorted(absolute(source) for source in request.sources)
     identity = "\n".join([*places, _absolute_schema(request.schema), absolute(request.model)])
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", request.schema.rpartition(":")[2]).strip("-").lower()
-    return f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    named = request.schema if is_asked(request.schema) else request.schema.rpartition(":")[2]
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", unaccented(named)).strip("-").lower()
+    return f"{stem[:_STEM].strip('-')}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 class _Driver:

@@ -18,8 +18,11 @@ import typer
 
 from workers import screen
 from workers.cli import (
+    asking,
     books,
     corrections,
+    dataset,
+    dataset_make,  # noqa: F401  (it adds its command to the group)
     documents,
     ending,
     evaluating,
@@ -58,9 +61,22 @@ def _options(
     """A bucket of Vietnamese invoices and ID cards becomes rows one can query with SQL."""
 
 
-for module in (documents, jobs, books, results, evaluating, trust, review, corrections, report, show):
+for module in (
+    documents,
+    asking,
+    jobs,
+    books,
+    results,
+    evaluating,
+    trust,
+    review,
+    corrections,
+    report,
+    show,
+):
     for command in module.COMMANDS:
         app.command()(command)
+app.add_typer(dataset.app, name="dataset")
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def refuse_empty(outcome: Outcome) -> None:
         raise UsageError(f"job {outcome.job}: there is no document in its sources{why}")
 
 
-def say(outcome: Outcome, written: Sequence[Exported] = ()) -> None:
+def say(outcome: Outcome, written: Sequence[Exported] = (), *, err: bool = False) -> None:
     """The balance of the whole job, and what to type next."""
     books = outcome.balance
     ended = ("done", books.done), ("review", books.review), ("partial", books.partial)
@@ -92,7 +92,7 @@ def say(outcome: Outcome, written: Sequence[Exported] = ()) -> None:
     elif books.unfinished:
         lines.append("the same command goes on where this one stopped")
     for line in lines:
-        screen.say(line)
+        screen.say(line, err=err)
 
 
 def _left_out(outcome: Outcome) -> str:
