@@ -1,0 +1,127 @@
+"""Items of a data set become what is learned: pictures are drawn and cut as the product does, texts are tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from pipeline import prompt, tiles
+from pipeline.errors import Coded, UsageError
+from pipeline.grammar import Form
+from pipeline.records import Document, PageImage, Pixels
+from pipeline.render import Renderer
+from pipeline.room import page_tiling
+from pipeline.settings import RenderSettings
+from pipeline.tuning.dataset import Item
+from pipeline.tuning.labels import Labels
+from pipeline.vintern import counting, sequences
+from pipeline.vintern.config import Config
+from pipeline.vintern.sequences import Tokens
+from pipeline.vintern.tokenizer import Tokenizer
+from schemas.spec import SchemaSpec
+
+Resolve = Callable[[str], SchemaSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An item as the model gets it. `labels` where its answer is one of a schema; `digest` names its content."""
+
+    item: Item
+    tokens: Tokens
+    tiles: Pixels | None
+    labels: Labels | None
+    digest: str
+
+
+@dataclass(slots=True)
+class Preparer:
+    """Knows one model's tokenizer, context and tiling. Raises UsageError naming the item that is wrong."""
+
+    config: Config
+    tokenizer: Tokenizer
+    context: int
+    skeleton: float
+    resolve: Resolve
+    render: RenderSettings
+    too_long: list[str] = field(default_factory=list)  # where items stand that the context does not hold
+    _labels: dict[str, Labels] = field(default_factory=dict)
+
+    def prepared(self, items: Iterable[Item]) -> Iterator[Prepared]:
+        """Each item that the context holds."""
+        with Renderer(self.render) as renderer:
+            for item in items:
+                if (made := self._one(item, renderer)) is not None:
+                    yield made
+
+    def labels(self, schema: str) -> Labels:
+        if schema not in self._labels:
+            self._labels[schema] = Labels(self.resolve(schema), self.config.answer_form)
+        return self._labels[schema]
+
+    def _one(self, item: Item, renderer: Renderer) -> Prepared | None:
+        if item.picture is None and item.more.get("pseudonyms"):
+            raise UsageError(f"{item.where}: a set with pseudonyms has no pictures to learn from")
+        labels = None if item.schema is None else self.labels(item.schema)
+        if labels is not None:
+            _as_asked(item, labels, self.config.answer_form)
+        pixels = None if item.picture is None else drawn(item, renderer)
+        cut = None if pixels is None else self.cut(pixels, labels)
+        tokens = sequences.tokens(
+            self.tokenizer,
+            self.config,
+            item.turns,
+            0 if cut is None else len(cut),
+            skeleton=None if labels is None else self.skeleton,
+        )
+        if len(tokens.ids) > self.context:
+            self.too_long.append(item.where)
+            return None
+        digest = hashlib.sha256(repr(item.turns).encode())
+        digest.update(b"" if pixels is None else pixels.tobytes())
+        return Prepared(item, tokens, cut, labels, digest.hexdigest())
+
+    def cut(self, pixels: Pixels, labels: Labels | None) -> Pixels:
+        """The tiles of a page, as a job cuts it: with fewer of them where its answer would have no room."""
+        room = (
+            None
+            if labels is None
+            else counting.room(self.config, self.tokenizer, labels.spec, self.config.context_length)
+        )
+        grid = page_tiling(pixels, self.config.max_tiles, room).grid
+        return tiles.cut(Image.fromarray(pixels), grid)
+
+
+def drawn(item: Item, renderer: Renderer) -> Pixels:
+    """The picture's pixels, decoded in the confined child. Raises UsageError naming the item."""
+    assert item.picture is not None
+    try:
+        data = item.picture.read()
+        given = Document(item.picture.name, data, hashlib.sha256(data).hexdigest(), None)
+        renderer.page_count(given)
+        page = renderer.page(given, 1, codes=False)
+    except Coded as error:
+        raise UsageError(f"{item.where}: {error.message}") from None
+    if not isinstance(page, PageImage):
+        raise UsageError(f"{item.where}: the picture cannot be drawn: {page.message}")
+    return page.pixels
+
+
+def _as_asked(item: Item, labels: Labels, form: Form) -> None:
+    """What is learned must be what is read: the question that the product asks, an answer that it takes."""
+    if len(item.turns) != 1 or item.question != prompt.build(labels.spec, form):
+        raise UsageError(
+            f"{item.where}: the question is not that of {item.schema} for this model; export the set again with "
+            "--model"
+        )
+    refused = labels.refused(item.answer)
+    if refused is not None:
+        raise UsageError(f"{item.where}: the answer cannot be learnt: {refused}")
+
+
+def schemas_of(items: Sequence[Item]) -> list[str]:
+    """The schemas that items name, in order."""
+    return list(dict.fromkeys(item.schema for item in items if item.schema is not None))

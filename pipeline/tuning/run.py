@@ -1,0 +1,311 @@
+"""One run of fine-tuning, in a folder of its own, which the same command goes on with.
+
+OUT/run.json       what is learned, from what, how: another run is refused
+OUT/state.pt       masters and optimiser after a step
+OUT/curve.jsonl    losses and held-out scores; OUT/curve.svg the same as a picture
+OUT/visual/        what the frozen vision tower says of each page
+OUT/adapter/       the adapter in peft's format, named for transformers' classes
+OUT/model/         the checkpoint with the adapter merged into it, and its card
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UsageError
+from pipeline.settings import EngineSettings, Settings
+from pipeline.tuning import curve, dataset, plan
+from pipeline.tuning.dataset import HELDOUT, Item
+from pipeline.tuning.prepare import Prepared, Preparer, Resolve, schemas_of
+from pipeline.tuning.scoring import Known, Score, score
+from pipeline.vintern import checkpoint, growing, tune_settings
+from pipeline.vintern import config as configs
+from pipeline.vintern import tokenizer as tokenizers
+from pipeline.vintern.saving import resized
+from pipeline.vintern.tune_settings import TuneSettings
+
+if TYPE_CHECKING:
+    from pipeline.vintern.tuning import Example, Tuner
+
+SAVE_SECONDS = 60.0
+SAMPLE = 24  # held-out pages that are read while the run goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a run is to do. `settings` None: those that suit the model's size, changed by `changes`.
+
+    replay   data sets of pages that the model reads already
+    evaluate how often a sample of the held-out pages is read on the way, beside before and after
+    """
+
+    data: Path
+    model: str
+    out: Path
+    replay: Sequence[Path] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "auto"
+    device: str = "auto"
+    evaluate: int = 3
+    steps: int | None = None  # end after so many
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`seconds` went into steps, those of earlier sittings included; `scores`: of each held-out set before and
+    after. Without a hash: the run was stopped before its end.
+    """
+
+    steps: int
+    of: int
+    seconds: float
+    checkpoint_hash: str | None = None
+    scores: Mapping[str, tuple[Score | None, Score]] = field(default_factory=dict)
+    too_long: int = 0
+
+
+Tell = Callable[[str], None]
+
+
+def tune(
+    wish: Wish, settings: Settings, resolve: Resolve, tell: Tell, stopped: Callable[[], bool]
+) -> Outcome:
+    """Learns until the plan is through, or `stopped`: then it is saved and the same wish goes on.
+
+    Raises UsageError for a set that cannot be learned from and for a folder that holds another run.
+    """
+    return Run(wish, settings, resolve, tell).go(stopped)
+
+
+class Run:
+    def __init__(self, wish: Wish, settings: Settings, resolve: Resolve, tell: Tell) -> None:
+        self.wish, self.settings, self.tell = wish, settings, tell
+        self.items: dict[str, list[Item]] = {"new": dataset.good(wish.data), "old": []}
+        self.heldout: dict[str, list[Item]] = {"new": _held(wish.data), "old": []}
+        for path in wish.replay:
+            self.items["old"] += dataset.good(path)
+            self.heldout["old"] += _held(path)
+        self.base = checkpoint.locate(wish.model)
+        self.out = wish.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._load(resolve)
+        self.prepared = {which: self._prepare(items) for which, items in self.items.items()}
+        self.known = {which: self._prepare(items) for which, items in self.heldout.items()}
+        if not self.prepared["new"]:
+            raise UsageError(f"{wish.data}: no item fits into the model's context")
+        self._fingerprint()
+        lengths = {which: [len(one.tokens.ids) for one in rows] for which, rows in self.prepared.items()}
+        self.batches = plan.batches(lengths["new"], lengths["old"], self.how)
+        if wish.steps is not None:
+            self.batches = self.batches[: wish.steps]
+        self.seconds = 0.0
+
+    def _load(self, resolve: Resolve) -> None:
+        """The model, with tokens for the words of a new paper where its tokenizer is a small one."""
+        from pipeline.vintern.model import load
+        from pipeline.vintern.tuning import Tuner, with_tokens
+
+        model = load(self.wish.model, dtype=self.wish.dtype, device=self.wish.device)
+        count = sum(weight.numel() for weight in model.network.parameters())
+        usual = plan_settings(count, self.wish.changes)
+        self.how = usual
+        small = model.tokenizer.size < growing.SMALL
+        specs = [resolve(name) for name in schemas_of(self.items["new"])]
+        wanted = [word for spec in specs for word in growing.words(spec, model.config.answer_form)]
+        self.new_words = growing.missing(model.tokenizer, wanted) if small else []
+        self.words: Path | None = None
+        tokenizer, vocab = model.tokenizer, model.config.language.vocab
+        if self.new_words:
+            self.words = self.out / "tokenizer"
+            growing.grow(self.base, model.tokenizer, self.new_words, self.words)
+            tokenizer = tokenizers.load(self.words)
+            vocab = tokenizer.size
+        config = resized(model.config, vocab, min(self.how.max_tiles, model.config.max_tiles))
+        self.model = with_tokens(model, config, tokenizer, self.new_words)
+        self.preparer = Preparer(
+            config,
+            tokenizer,
+            min(self.how.context, config.context_length),
+            self.how.skeleton,
+            resolve,
+            self.settings.render,
+        )
+        self.tuner: Tuner = Tuner(self.model, self.how, self.out / "visual")
+        self.seen_by = sha256(f"{model.checkpoint_hash} {self.model.dtype}".encode()).hexdigest()
+
+    def _prepare(self, items: Sequence[Item]) -> list[Prepared]:
+        return list(self.preparer.prepared(items))
+
+    def _fingerprint(self) -> None:
+        """What decides what comes of the run, kept in its folder. Raises UsageError where another is there."""
+        self.data_hash = sha256(
+            "\n".join(one.digest for rows in self.prepared.values() for one in rows).encode()
+        ).hexdigest()
+        self.told = {
+            "base": self.wish.model,
+            "base_hash": self.model.checkpoint_hash,
+            "data_hash": self.data_hash,
+            "new_tokens": self.new_words,
+            "settings": asdict(self.how),
+            "steps": self.wish.steps,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
+        path = self.out / "run.json"
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.told:
+            raise UsageError(
+                f"{self.out} holds a run of another model, data or settings: choose another --out, or give the "
+                "same options to go on with it"
+            )
+        path.write_text(json.dumps(self.told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    def go(self, stopped: Callable[[], bool]) -> Outcome:
+        from pipeline.tuning import finish
+
+        step = self._restore()
+        steps = len(self.batches)
+        self._see()
+        if step == 0 and not (self.out / "before.json").is_file():
+            self._log(0, scores=self._score(whole=True, file="before.json"))
+        every = max(1, steps // (self.wish.evaluate + 1))
+        saved = told = time.monotonic()
+        losses: list[float] = []
+        while step < steps and not stopped():
+            began = time.monotonic()
+            examples = [self._example(old, at) for old, at in self.batches[step]]
+            losses.append(self.tuner.step(examples, plan.rate(step, steps, self.how.warm_up)))
+            step += 1
+            now = time.monotonic()
+            self.seconds += now - began
+            if now - told > 10 or step == steps or step % every == 0:
+                self._log(step, loss=sum(losses) / len(losses), seconds=self.seconds)
+                losses, told = [], now
+            if step % every == 0 and step < steps and any(self.known.values()):
+                self._log(step, scores=self._score(), heldout_loss=self._heldout_loss())
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self._save(step)
+                saved = time.monotonic()
+        self._save(step)
+        if step < steps:
+            return Outcome(step, steps, self.seconds, too_long=len(self.preparer.too_long))
+        after = self._score(whole=True)
+        self._log(step, scores=after, heldout_loss=self._heldout_loss())
+        before = _scores(self.out / "before.json")
+        digest = finish.finish(self, {name: (before.get(name), one) for name, one in after.items()})
+        return Outcome(
+            step,
+            steps,
+            self.seconds,
+            digest,
+            {name: (before.get(name), one) for name, one in after.items()},
+            len(self.preparer.too_long),
+        )
+
+    def _see(self) -> None:
+        rows = [one for part in (self.prepared, self.known) for of in part.values() for one in of]
+        told = time.monotonic()
+        for number, one in enumerate(rows):
+            if one.tiles is not None:
+                self.tuner.see(self._picture(one), one.tiles)
+            if time.monotonic() - told > 10:
+                told = time.monotonic()
+                self.tell(f"{number + 1} of {len(rows)} pages seen")
+
+    def _picture(self, one: Prepared) -> str:
+        from pipeline.vintern.tuning import picture_key
+
+        assert one.tiles is not None
+        return picture_key(self.seen_by, one.tiles)
+
+    def _example(self, old: bool, at: int) -> Example:
+        return self._as_example(self.prepared["old" if old else "new"][at])
+
+    def _as_example(self, one: Prepared) -> Example:
+        from pipeline.vintern.tuning import Example
+
+        return Example(one.tokens, None if one.tiles is None else self._picture(one), one.tiles)
+
+    def _heldout_loss(self) -> float | None:
+        rows = self.known["new"][:SAMPLE]
+        return self.tuner.loss([self._as_example(one) for one in rows]) if rows else None
+
+    def _score(self, *, whole: bool = False, file: str | None = None) -> dict[str, Score]:
+        """Of each held-out set with a schema: a sample on the way, all of it before and after."""
+        found: dict[str, Score] = {}
+        engine = self.settings.engine.model_copy(update={"device": self.wish.device})
+        for which, rows in self.known.items():
+            for schema in dict.fromkeys(one.item.schema for one in rows if one.labels is not None):
+                pages = [
+                    Known(one.tiles, one.item.question, one.item.answer, one.labels)
+                    for one in rows
+                    if one.labels is not None and one.tiles is not None and one.item.schema == schema
+                ]
+                name = f"{'old' if which == 'old' else 'new'}: {Path(str(schema)).name}"
+                found[name] = score(self.tuner.learned(), pages if whole else pages[:SAMPLE], _room(engine))
+        if file is not None:
+            text = json.dumps({name: asdict(one) for name, one in found.items()}, ensure_ascii=False)
+            (self.out / file).write_text(text + "\n", encoding="utf-8")
+        return found
+
+    def _log(self, step: int, **what: Any) -> None:
+        scores: dict[str, Score] = what.pop("scores", {})
+        numbers = {key: round(value, 4) for key, value in what.items() if value is not None}
+        entry = {"step": step, **numbers}
+        if scores:
+            entry["scores"] = {name: one.as_json() for name, one in scores.items()}
+        if len(entry) == 1:
+            return
+        with (self.out / "curve.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        lines = (self.out / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+        (self.out / "curve.svg").write_text(curve.svg(map(json.loads, lines)), encoding="utf-8")
+        shown = [f"{key.replace('_', ' ')} {value:g}" for key, value in numbers.items()]
+        shown += [f"{name}: F1 {one.f1:.3f} on {one.pages} pages" for name, one in scores.items()]
+        self.tell(f"step {step} of {len(self.batches)}: {', '.join(shown)}")
+
+    def _save(self, step: int) -> None:
+        import torch
+
+        new = self.out / "state.new"
+        torch.save({"tuner": self.tuner.state(), "step": step, "seconds": self.seconds}, new)
+        new.replace(self.out / "state.pt")
+
+    def _restore(self) -> int:
+        import torch
+
+        path = self.out / "state.pt"
+        if not path.is_file():
+            return 0
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.tuner.restore(state["tuner"])
+        self.seconds = state["seconds"]
+        return int(state["step"])
+
+
+def plan_settings(parameters: int, changes: Mapping[str, Any]) -> TuneSettings:
+    """The usual settings of a model of that size, with what is asked for instead."""
+    usual = tune_settings.usual(parameters)
+    return replace(usual, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _held(path: Path) -> list[Item]:
+    """The held-out part of a folder of ours; none of any other set."""
+    if not path.is_dir() or not (path / HELDOUT).is_file() or not (path / HELDOUT).stat().st_size:
+        return []
+    return dataset.good(path, HELDOUT)
+
+
+def _scores(path: Path) -> dict[str, Score]:
+    if not path.is_file():
+        return {}
+    return {name: Score(**told) for name, told in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def _room(engine: EngineSettings) -> EngineSettings:
+    """The engine beside a model that learns: no more requests at once than on a CPU."""
+    return engine.model_copy(update={"max_batch": engine.max_batch or 16})
