@@ -16,7 +16,8 @@ def text(facts: Mapping[str, Any]) -> str:
     """The card, Markdown with the metadata that model hubs read. `facts` as `run.tune` gathers them."""
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts["about"].items())
     scores = "\n".join(
-        f"| {name} | {_share(before)} | {_share(after)} | {_between(after)} | {after['pages']} | {after['values']} |"
+        f"| {name} | {_share(before)} | {_share(after)} | {_between(after)} "
+        f"| {after['pages']} | {after['values']} |"
         for name, (before, after) in facts["scores"].items()
     )
     table = (
@@ -33,8 +34,8 @@ language: [vi]
 ---
 # {facts["name"]}
 
-Made by `vinbatch tune` out of `{facts["base"]}`. Its scores hold for pages like those that were held out, and for no
-others; a calibration of the base does not hold for it.
+Made by `vinbatch tune` out of `{facts["base"]}`. Its scores hold for pages like those that were held out,
+and for no others; a calibration of the base does not hold for it.
 
 | | |
 |---|---|

@@ -1,8 +1,8 @@
 """A data set in the field's format: pictures, and conversations about them.
 
-    meta.json    {"delivery": {"root": "images/", "annotation": "train.jsonl", "repeat_time": 1, "length": 160}}
-    train.jsonl  {"id", "image", "width", "height", "conversations": [{"from": "human", "value": "<image>\\n…"},
-                 {"from": "gpt", "value": "…"}]}
+    meta.json    {"delivery": {"root": "images/", "annotation": "train.jsonl", "repeat_time": 1, …}}
+    train.jsonl  {"id", "image", "width", "height", "conversations":
+                 [{"from": "human", "value": "<image>\\n…"}, {"from": "gpt", "value": "…"}]}
 
 Paths in a meta file are relative to its folder. Rows of ours also say of which schema the answer is, and of
 which document the page; other tools pass over what they do not know. The columns of 5CD-AI's sets (image,

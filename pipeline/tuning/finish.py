@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.tuning import card
 from pipeline.tuning.scoring import Score
-from pipeline.vintern import checkpoint, saving
+from pipeline.vintern import checkpoint
+from pipeline.vintern.tune_settings import TuneSettings
 
 if TYPE_CHECKING:
-    from pipeline.tuning.run import Run
+    from pipeline.vintern.tuning import Tuner
 
 CARD = "README.md"
+Scores = Mapping[str, tuple[Score | None, Score]]
 
 
-def finish(run: Run, scores: Mapping[str, tuple[Score | None, Score]]) -> str:
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A run that is through: where it is, what it began with, and what its card says of it.
+
+    words   a folder with the tokenizer's files, where tokens were added
+    reads   the schemas that were learned
+    """
+
+    out: Path
+    base_name: str
+    base: Path
+    tuner: Tuner
+    how: TuneSettings
+    words: Path | None
+    about: Mapping[str, str]
+    reads: Sequence[str]
+
+
+def finish(run: Learned, scores: Scores) -> str:
     """Writes OUT/adapter and OUT/model; returns the checkpoint's hash.
 
     The adapter belongs to the base with the new tokens, if there are any; the checkpoint needs nothing else.
     """
-    from pipeline.vintern import adapters
+    from pipeline.vintern import adapters, saving
 
-    config, network = run.model.config, run.tuner.network
-    adapters.save(run.out / "adapter", network, config.language, run.tuner.lora, run.wish.model)
+    config, network = run.tuner.model.config, run.tuner.network
+    adapters.save(run.out / "adapter", network, config.language, run.tuner.lora, run.base_name)
     digest = saving.save(
         run.out / "model",
         adapters.merged(network),
         config,
         run.base,
-        run.model.tokenizer,
+        run.tuner.model.tokenizer,
         reads=_reads(run),
         tokenizer_files=run.words,
     )
@@ -41,36 +62,26 @@ def finish(run: Run, scores: Mapping[str, tuple[Score | None, Score]]) -> str:
     return digest
 
 
-def _reads(run: Run) -> list[str] | None:
+def _reads(run: Learned) -> list[str] | None:
     """The schemas that the checkpoint says it reads; None where the base says nothing of that."""
     path = run.base / checkpoint.SCHEMAS
     if not path.is_file():
         return None
-    known = json.loads(path.read_text(encoding="utf-8"))
-    specs = [one.labels.spec for one in run.prepared["new"] if one.labels is not None]
-    return list(dict.fromkeys([*known, *(f"{spec.name}@{spec.version}" for spec in specs)]))
+    return list(dict.fromkeys([*json.loads(path.read_text(encoding="utf-8")), *run.reads]))
 
 
-def _facts(run: Run, digest: str, scores: Mapping[str, tuple[Score | None, Score]]) -> dict[str, object]:
-    told = run.told
-    about = {
-        "checkpoint hash": f"`{digest}`",
-        "base": f"`{run.wish.model}`",
-        "base hash": f"`{run.model.checkpoint_hash}`",
-        "data hash": f"`{run.data_hash}`",
-        "learned from": f"{len(run.prepared['new'])} items of {run.wish.data.name}",
-        "mixed in": f"{len(run.prepared['old'])} old items to draw from",
-        "numbers learned": f"{run.tuner.trained:,} (LoRA of rank {run.how.rank}"
-        + ("" if run.how.train == "language" else f", and the {run.how.train} as a whole")
-        + ")",
-        "new tokens": f"{len(run.new_words)}",
-        "steps": f"{len(run.batches)} in {run.seconds:.0f} s on {run.model.device}, {told['dtype']}",
-        **card.software(),
-    }
+def _facts(run: Learned, digest: str, scores: Scores) -> dict[str, object]:
+    whole = "" if run.how.train == "language" else f", and the {run.how.train} as a whole"
     return {
         "name": run.out.name,
-        "base": run.wish.model,
-        "about": about,
+        "base": run.base_name,
+        "about": {
+            "checkpoint hash": f"`{digest}`",
+            "base": f"`{run.base_name}`",
+            **run.about,
+            "numbers learned": f"{run.tuner.trained:,} (LoRA of rank {run.how.rank}{whole})",
+            **card.software(),
+        },
         "settings": asdict(run.how),
         "scores": {
             name: (None if before is None else before.as_json(), after.as_json())

@@ -58,8 +58,8 @@ def of_folder(folder: Path, truth: Truth, settings: Settings) -> Iterator[Page |
     unsaid = [path for path in leaves if path not in truth.labelled]
     if unsaid:
         raise UsageError(
-            f"the truth never names {', '.join(unsaid[:5])}{' …' if unsaid[5:] else ''}: the model would learn "
-            "that no page has it; take a schema with only the fields that are labelled"
+            f"the truth never names {', '.join(unsaid[:5])}{' …' if unsaid[5:] else ''}: the model would "
+            "learn that no page has it; take a schema with only the fields that are labelled"
         )
     matcher = truth.matcher()
     with Renderer(settings.render) as renderer:

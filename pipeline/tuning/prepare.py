@@ -1,4 +1,4 @@
-"""Items of a data set become what is learned: pictures are drawn and cut as the product does, texts are tokens."""
+"""Items of a data set become what is learned: pictures are cut as the product cuts them, texts are tokens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Resolve = Callable[[str], SchemaSpec]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An item as the model gets it. `labels` where its answer is one of a schema; `digest` names its content."""
+    """An item as the model gets it. `labels`: its answer is one of a schema; `digest` names its content."""
 
     item: Item
     tokens: Tokens
@@ -114,8 +114,8 @@ def _as_asked(item: Item, labels: Labels, form: Form) -> None:
     """What is learned must be what is read: the question that the product asks, an answer that it takes."""
     if len(item.turns) != 1 or item.question != prompt.build(labels.spec, form):
         raise UsageError(
-            f"{item.where}: the question is not that of {item.schema} for this model; export the set again with "
-            "--model"
+            f"{item.where}: the question is not that of {item.schema} for this model; export the set again "
+            "with --model"
         )
     refused = labels.refused(item.answer)
     if refused is not None:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.settings import EngineSettings, Settings
-from pipeline.tuning import curve, dataset, plan
+from pipeline.tuning import curve, dataset, finish, plan
 from pipeline.tuning.dataset import HELDOUT, Item
+from pipeline.tuning.finish import Learned
 from pipeline.tuning.prepare import Prepared, Preparer, Resolve, schemas_of
 from pipeline.tuning.scoring import Known, Score, score
 from pipeline.vintern import checkpoint, growing, tune_settings
-from pipeline.vintern import config as configs
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.saving import resized
 from pipeline.vintern.tune_settings import TuneSettings
@@ -58,8 +58,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`seconds` went into steps, those of earlier sittings included; `scores`: of each held-out set before and
-    after. Without a hash: the run was stopped before its end.
+    """`seconds` went into steps, those of earlier sittings included; `scores`: of each held-out set before
+    and after. Without a hash: the run was stopped before its end.
     """
 
     steps: int
@@ -143,7 +143,7 @@ class Run:
         return list(self.preparer.prepared(items))
 
     def _fingerprint(self) -> None:
-        """What decides what comes of the run, kept in its folder. Raises UsageError where another is there."""
+        """What decides what comes of the run, kept in its folder, where no other run may be."""
         self.data_hash = sha256(
             "\n".join(one.digest for rows in self.prepared.values() for one in rows).encode()
         ).hexdigest()
@@ -165,8 +165,6 @@ class Run:
         path.write_text(json.dumps(self.told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     def go(self, stopped: Callable[[], bool]) -> Outcome:
-        from pipeline.tuning import finish
-
         step = self._restore()
         steps = len(self.batches)
         self._see()
@@ -196,14 +194,28 @@ class Run:
         after = self._score(whole=True)
         self._log(step, scores=after, heldout_loss=self._heldout_loss())
         before = _scores(self.out / "before.json")
-        digest = finish.finish(self, {name: (before.get(name), one) for name, one in after.items()})
-        return Outcome(
-            step,
-            steps,
-            self.seconds,
-            digest,
-            {name: (before.get(name), one) for name, one in after.items()},
-            len(self.preparer.too_long),
+        scores = {name: (before.get(name), one) for name, one in after.items()}
+        digest = finish.finish(self._learned(), scores)
+        return Outcome(step, steps, self.seconds, digest, scores, len(self.preparer.too_long))
+
+    def _learned(self) -> Learned:
+        specs = [one.labels.spec for one in self.prepared["new"] if one.labels is not None]
+        return Learned(
+            self.out,
+            self.wish.model,
+            self.base,
+            self.tuner,
+            self.how,
+            self.words,
+            {
+                "base hash": f"`{self.model.checkpoint_hash}`",
+                "data hash": f"`{self.data_hash}`",
+                "learned from": f"{len(self.prepared['new'])} items of {self.wish.data.name}",
+                "mixed in": f"{len(self.prepared['old'])} old items to draw from",
+                "new tokens": str(len(self.new_words)),
+                "steps": f"{len(self.batches)} in {self.seconds:.0f} s on {self.model.device}, {self.told['dtype']}",
+            },
+            [f"{spec.name}@{spec.version}" for spec in specs],
         )
 
     def _see(self) -> None:
@@ -269,22 +281,15 @@ class Run:
         self.tell(f"step {step} of {len(self.batches)}: {', '.join(shown)}")
 
     def _save(self, step: int) -> None:
-        import torch
-
-        new = self.out / "state.new"
-        torch.save({"tuner": self.tuner.state(), "step": step, "seconds": self.seconds}, new)
-        new.replace(self.out / "state.pt")
+        self.tuner.save(self.out / "state.pt", step=step, seconds=self.seconds)
 
     def _restore(self) -> int:
-        import torch
-
         path = self.out / "state.pt"
         if not path.is_file():
             return 0
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.tuner.restore(state["tuner"])
-        self.seconds = state["seconds"]
-        return int(state["step"])
+        told = self.tuner.load(path)
+        self.seconds = told["seconds"]
+        return int(told["step"])
 
 
 def plan_settings(parameters: int, changes: Mapping[str, Any]) -> TuneSettings:

@@ -164,11 +164,18 @@ class Tuner:
         network.requires_grad_(False).eval()
         return Vintern(network, self.model.config, self.model.tokenizer, "in training")
 
-    def state(self) -> dict[str, Any]:
-        return self.masters.state()
+    def save(self, path: Path, **told: float) -> None:
+        """Keeps what a run needs to go on, with figures of the caller's, under its name only when complete."""
+        new = path.with_suffix(".new")
+        torch.save({"masters": self.masters.state(), "told": told}, new)
+        new.replace(path)
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.masters.restore(state)
+    def load(self, path: Path) -> dict[str, float]:
+        """Goes on with what `save` kept; returns the caller's figures."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.masters.restore(state["masters"])
+        told: dict[str, float] = state["told"]
+        return told
 
 
 class _Masters:
