@@ -216,6 +216,7 @@ def _items(
                 _text(row.get("schema")),
                 _text(row.get("document")),
                 _whole(row.get("page")),
+                {"pseudonyms": True} if row.get("pseudonyms") is True else {},
             )
     description = row.get("description")
     if isinstance(description, str) and description.strip():

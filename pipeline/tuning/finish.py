@@ -41,12 +41,15 @@ class Learned:
 def finish(run: Learned, scores: Scores) -> str:
     """Writes OUT/adapter and OUT/model; returns the checkpoint's hash.
 
-    The adapter belongs to the base with the new tokens, if there are any; the checkpoint needs nothing else.
+    The adapter belongs to the base with the new tokens, if there are any, and then has their files beside it;
+    the checkpoint needs nothing else.
     """
     from pipeline.vintern import adapters, saving
 
     config, network = run.tuner.model.config, run.tuner.network
     adapters.save(run.out / "adapter", network, config.language, run.tuner.lora, run.base_name)
+    if run.words is not None:  # an adapter alone would read labels in letters, as it never learned to
+        saving.copy_tokenizer(run.words, run.out / "adapter")
     digest = saving.save(
         run.out / "model",
         adapters.merged(network),

@@ -62,27 +62,33 @@ class Preparer:
             self._labels[schema] = Labels(self.resolve(schema), self.config.answer_form)
         return self._labels[schema]
 
+    def length(self, item: Item, pixels: Pixels | None) -> int:
+        """Tokens of an item with this picture. Raises UsageError where it is not as the product asks."""
+        return len(self._tokens(item, None if pixels is None else self.cut(pixels, self._of(item))).ids)
+
+    def _of(self, item: Item) -> Labels | None:
+        return None if item.schema is None else self.labels(item.schema)
+
     def _one(self, item: Item, renderer: Renderer) -> Prepared | None:
         if item.picture is None and item.more.get("pseudonyms"):
             raise UsageError(f"{item.where}: a set with pseudonyms has no pictures to learn from")
-        labels = None if item.schema is None else self.labels(item.schema)
-        if labels is not None:
-            _as_asked(item, labels, self.config.answer_form)
         pixels = None if item.picture is None else drawn(item, renderer)
-        cut = None if pixels is None else self.cut(pixels, labels)
-        tokens = sequences.tokens(
-            self.tokenizer,
-            self.config,
-            item.turns,
-            0 if cut is None else len(cut),
-            skeleton=None if labels is None else self.skeleton,
-        )
+        cut = None if pixels is None else self.cut(pixels, self._of(item))
+        tokens = self._tokens(item, cut)
         if len(tokens.ids) > self.context:
             self.too_long.append(item.where)
             return None
         digest = hashlib.sha256(repr(item.turns).encode())
         digest.update(b"" if pixels is None else pixels.tobytes())
-        return Prepared(item, tokens, cut, labels, digest.hexdigest())
+        return Prepared(item, tokens, cut, self._of(item), digest.hexdigest())
+
+    def _tokens(self, item: Item, cut: Pixels | None) -> Tokens:
+        labels = self._of(item)
+        if labels is not None:
+            _as_asked(item, labels, self.config.answer_form)
+        count = 0 if cut is None else len(cut)
+        skeleton = None if labels is None else self.skeleton
+        return sequences.tokens(self.tokenizer, self.config, item.turns, count, skeleton=skeleton)
 
     def cut(self, pixels: Pixels, labels: Labels | None) -> Pixels:
         """The tiles of a page, as a job cuts it: with fewer of them where its answer would have no room."""

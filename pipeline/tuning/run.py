@@ -27,7 +27,7 @@ from pipeline.tuning.prepare import Prepared, Preparer, Resolve, schemas_of
 from pipeline.tuning.scoring import Known, Score, score
 from pipeline.vintern import checkpoint, growing, tune_settings
 from pipeline.vintern import tokenizer as tokenizers
-from pipeline.vintern.saving import resized
+from pipeline.vintern.config import resized
 from pipeline.vintern.tune_settings import TuneSettings
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ class Run:
         path = self.out / "run.json"
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.told:
             raise UsageError(
-                f"{self.out} holds a run of another model, data or settings: choose another --out, or give the "
-                "same options to go on with it"
+                f"{self.out} holds a run of another model, data or settings: choose another --out, or give "
+                "the same options to go on with it"
             )
         path.write_text(json.dumps(self.told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
@@ -199,6 +199,7 @@ class Run:
         return Outcome(step, steps, self.seconds, digest, scores, len(self.preparer.too_long))
 
     def _learned(self) -> Learned:
+        where = f"on {self.model.device}, {self.told['dtype']}"
         specs = [one.labels.spec for one in self.prepared["new"] if one.labels is not None]
         return Learned(
             self.out,
@@ -213,7 +214,7 @@ class Run:
                 "learned from": f"{len(self.prepared['new'])} items of {self.wish.data.name}",
                 "mixed in": f"{len(self.prepared['old'])} old items to draw from",
                 "new tokens": str(len(self.new_words)),
-                "steps": f"{len(self.batches)} in {self.seconds:.0f} s on {self.model.device}, {self.told['dtype']}",
+                "steps": f"{len(self.batches)} in {self.seconds:.0f} s {where}",
             },
             [f"{spec.name}@{spec.version}" for spec in specs],
         )

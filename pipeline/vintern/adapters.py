@@ -100,7 +100,7 @@ def save(directory: Path, network: nn.Module, config: LanguageConfig, lora: Lora
     )
     directory.mkdir(parents=True, exist_ok=True)
     save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
-    settings = LoraConfig(
+    settings: Any = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
@@ -109,8 +109,9 @@ def save(directory: Path, network: nn.Module, config: LanguageConfig, lora: Lora
         base_model_name_or_path=base,
         modules_to_save=whole or None,
         inference_mode=True,
-    ).to_dict()
-    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
+    )
+    told: dict[str, Any] = settings.to_dict()
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
     (directory / CONFIG).write_text(json.dumps(plain, indent=2, default=str) + "\n", encoding="utf-8")
 
 
@@ -193,8 +194,8 @@ def _put(
     whole = tensors[name].float().clone()
     if whole[rows].shape != value.shape:
         raise UsageError(
-            f"{directory / WEIGHTS}: {what} is {list(value.shape)}, the model's is {list(whole[rows].shape)}: "
-            "this adapter belongs to another model"
+            f"{directory / WEIGHTS}: {what} is {list(value.shape)}, the model's is "
+            f"{list(whole[rows].shape)}: this adapter belongs to another model"
         )
     whole[rows] = whole[rows] + value if add else value
     tensors[name] = whole

@@ -1,4 +1,4 @@
-"""A small tokenizer learns the words of a new paper: its labels and the lines of its question, one token each.
+"""A small tokenizer learns a new paper's words: its labels and the lines of its question, one token each.
 
 A demo model's tokenizer spells letter by letter and has tokens only for the papers that it was made for. The
 labels of any other would make its answers twice as long. A full-size tokenizer has words and needs none.
@@ -53,6 +53,12 @@ def missing(tokenizer: Tokenizer, wanted: Iterable[str]) -> list[str]:
     return [word for word in dict.fromkeys(wanted) if len(tokenizer.encode_plain(word)) > 1]
 
 
+def added(tokenizer: Tokenizer, grown: Tokenizer) -> list[str]:
+    """The tokens that `grown` has behind those of `tokenizer`, in order."""
+    words = [grown.backend.id_to_token(number) for number in range(tokenizer.size, grown.size)]
+    return [word for word in words if word is not None]
+
+
 def grow(base: Path, tokenizer: Tokenizer, new: Iterable[str], out: Path) -> None:
     """Writes the tokenizer's files with new tokens, ordinary text, behind all others.
 
@@ -62,7 +68,7 @@ def grow(base: Path, tokenizer: Tokenizer, new: Iterable[str], out: Path) -> Non
     added_path, config_path = base / "added_tokens.json", base / "tokenizer_config.json"
     if not (added_path.is_file() and config_path.is_file() and names[0].is_file()):
         raise UsageError(
-            f"{base}: no added_tokens.json and tokenizer_config.json beside vocab.json, so no token can be added"
+            f"{base}: no added_tokens.json and tokenizer_config.json beside vocab.json: no token can be added"
         )
     out.mkdir(parents=True, exist_ok=True)
     for path in names:

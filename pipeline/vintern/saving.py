@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,7 @@ def save(
         (directory / name).unlink(missing_ok=True)
     for old in directory.glob("*.safetensors"):
         old.unlink()
-    for name in _TOKENIZER:
-        given = (tokenizer_files or base) / name
-        if given.is_file():
-            shutil.copyfile(given, directory / name)
+    copy_tokenizer(tokenizer_files or base, directory)
     _write(directory / "config.json", _config(config, base, tokenizer, layout))
     _write(directory / "profile.json", _profile(config))
     if reads:
@@ -71,6 +68,13 @@ def save(
     }
     save_file(files, directory / checkpoint.SINGLE, metadata={"format": "pt"})
     return checkpoint.digest(directory)
+
+
+def copy_tokenizer(origin: Path, directory: Path) -> None:
+    """The tokenizer's files, those that are there."""
+    for name in _TOKENIZER:
+        if (origin / name).is_file():
+            shutil.copyfile(origin / name, directory / name)
 
 
 def stored(base: Path) -> torch.dtype:
@@ -202,8 +206,3 @@ def _published(config: Config, dtype: str) -> dict[str, Any]:
 
 def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def resized(config: Config, vocab: int, max_tiles: int) -> Config:
-    """The model with so many tokens, and pages cut into at most so many tiles."""
-    return replace(config, language=replace(config.language, vocab=vocab), max_tiles=max_tiles)

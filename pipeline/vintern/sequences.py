@@ -1,4 +1,4 @@
-"""A conversation about a picture as tokens, laid out as the engine asks, with the weight of each in the loss."""
+"""A conversation about a picture as tokens, laid out as the engine asks, with their weights in the loss."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Tuner:
         said = 0.0
         for start in range(0, len(examples), self.settings.at_once):
             loss = self._loss(examples[start : start + self.settings.at_once]) / total
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             said += float(loss.detach())
         self.masters.step(share)
         return said
@@ -165,7 +165,7 @@ class Tuner:
         return Vintern(network, self.model.config, self.model.tokenizer, "in training")
 
     def save(self, path: Path, **told: float) -> None:
-        """Keeps what a run needs to go on, with figures of the caller's, under its name only when complete."""
+        """Keeps what a run needs to go on, with the caller's figures, under its name only when complete."""
         new = path.with_suffix(".new")
         torch.save({"masters": self.masters.state(), "told": told}, new)
         new.replace(path)

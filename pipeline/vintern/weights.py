@@ -102,10 +102,10 @@ def load_into(
         problems: list[str] = []
         found: dict[str, Tensor] = {}
         used: set[str] = set()
-        in_memory = any(name.startswith("model.vision_tower.") for name in shards.place)
+        as_modules = any(name.startswith("model.vision_tower.") for name in shards.place)
         for name, parameter in module.named_parameters():
             parts = sources(name, config.layout)
-            if in_memory:
+            if as_modules:
                 parts = [in_memory(part) for part in parts]
             used.update(parts)
             missing = [part for part in parts if part not in shards.place]

@@ -16,7 +16,7 @@ from pipeline.vintern.model import Network, Vintern
 from pipeline.vintern.vision import normalise
 from tests.vintern import checkpoints
 
-KINDS = ("v2", "v3_5", "native")
+KINDS = ("v2", "native")
 LORA = adapters.Lora(rank=4, alpha=16)
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers and peft among themselves
 
@@ -42,7 +42,7 @@ def merged(model: Vintern) -> Vintern:
     return Vintern(network, model.config, model.tokenizer, "")
 
 
-def pages(model: Vintern, count: int = 6):
+def pages(model: Vintern, count: int = 3):
     for seed in range(count):
         generator = torch.Generator().manual_seed(seed)
         yield (
@@ -51,22 +51,16 @@ def pages(model: Vintern, count: int = 6):
         )
 
 
-def greedy(model: Vintern, ids: torch.Tensor, tiles: torch.Tensor, count: int = 8) -> list[int]:
-    found: list[int] = []
+def greedy(model: Vintern, ids: torch.Tensor, tiles: torch.Tensor, count: int = 8) -> torch.Tensor:
+    """The prompt and what the model says next."""
     for _ in range(count):
-        found.append(int(model.logits(ids, tiles)[0, -1].argmax()))
-        ids = torch.cat([ids, torch.tensor([[found[-1]]])], 1)
-    return found
+        ids = torch.cat([ids, model.logits(ids, tiles)[:, -1].argmax(-1)[None]], 1)
+    return ids
 
 
-def their_greedy(theirs, ids: torch.Tensor, tiles: torch.Tensor, count: int = 8) -> list[int]:
-    found: list[int] = []
-    with torch.no_grad():
-        for _ in range(count):
-            logits = theirs(input_ids=ids, pixel_values=normalise(tiles)).logits
-            found.append(int(logits[0, -1].argmax()))
-            ids = torch.cat([ids, torch.tensor([[found[-1]]])], 1)
-    return found
+def agrees(logits: torch.Tensor, said: torch.Tensor, prompt: int) -> bool:
+    """Every token behind the prompt is the likeliest one after those before it: what greedy decoding says."""
+    return bool((logits[0, prompt - 1 : -1].argmax(-1) == said[0, prompt:]).all())
 
 
 @pytest.mark.slow
@@ -91,16 +85,17 @@ def test_every_form_of_the_tuned_model_says_the_same(tmp_path, kind):
     plain = vintern.load(tmp_path / "base", dtype="float32", device="cpu")
     changed = 0
     for ids, tiles in pages(model):
-        expected = greedy(model, ids, tiles)
-        changed += expected != greedy(plain, ids, tiles)
+        said, prompt = greedy(model, ids, tiles), ids.shape[1]
+        changed += not agrees(plain.logits(said, tiles), said, prompt)
         for form, found in forms.items():
-            assert greedy(found, ids, tiles) == expected, form
-        assert their_greedy(with_peft, ids, tiles) == expected
-        assert their_greedy(reloaded, ids, tiles) == expected
+            assert agrees(found.logits(said, tiles), said, prompt), form
+        for other in (with_peft, reloaded):
+            with torch.no_grad():
+                assert agrees(other(input_ids=said, pixel_values=normalise(tiles)).logits, said, prompt)
     assert changed  # the adapter matters
 
 
-@pytest.mark.slow
+@pytest.mark.medium
 def test_an_adapter_made_by_others_is_merged_with_an_a_for_each_part(tmp_path):
     theirs = checkpoints.write(tmp_path / "base", "v3_5", seed=4)
     names = r".*language_model\.layers\.\d+\.(self_attn\.(q|v)_proj|mlp\.(gate|up|down)_proj)"

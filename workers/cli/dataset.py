@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.tuning.export import Exported
     from pipeline.tuning.labelled import LeftOut, Page
+    from pipeline.tuning.prepare import Preparer
     from schemas.spec import SchemaSpec
 
 _SOME_LEFT_OUT = 3
@@ -54,8 +56,8 @@ def export(
         bool,
         typer.Option(
             "--pseudonymise",
-            help="Invented names, numbers and dates in the answers, and no pictures, which show the true ones: "
-            "to pass on, not to learn from.",
+            help="Invented names, numbers and dates in the answers, and no pictures, which show the true "
+            "ones: to pass on, not to learn from.",
         ),
     ] = False,
     s3_endpoint: S3Endpoint = None,
@@ -80,6 +82,63 @@ def export(
         _told(out, made, pseudonymise)
     if made.left_out:
         raise typer.Exit(_SOME_LEFT_OUT)
+
+
+def check(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="SET", help="Folder of `dataset export`, meta .json, .jsonl or .parquet."),
+    ],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="SET", help="An evaluation set that may share no page with it; repeatable."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Which is to learn from it: its context, questions and answers are held against it."
+        ),
+    ] = None,
+    max_tiles: Annotated[int, typer.Option(min=1, max=40, help="Of a page, as in tune.")] = 6,
+    schema: Annotated[str | None, typer.Option(help="Where the schema file of the set is now.")] = None,
+    json: JsonToo = False,
+) -> None:
+    """Say what is wrong with a set: missing pictures, wrong turns, pages too long or of an evaluation set.
+
+    Leaves with 3 where anything is. A folder's own held-out part counts as an evaluation set.
+    """
+    from pipeline.tuning.check import check as problems
+
+    settings = options.settings()
+    preparer = None if model is None else _preparer(model, max_tiles, schema, settings)
+    found = list(problems(data, against or (), preparer, settings.render))
+    if json:
+        rows = [{"kind": one.kind, "where": one.where, "why": one.why} for one in found]
+        screen.say_lines(as_json({"problems": rows}, indent=2))
+    else:
+        for one in found[:_MOST_SHOWN]:
+            screen.say(f"{one.kind}, {one.where}: {one.why}")
+        if len(found) > _MOST_SHOWN:
+            screen.say(f"and {len(found) - _MOST_SHOWN} more; --json lists all")
+        counts = Counter(one.kind for one in found)
+        screen.say(
+            ", ".join(f"{count} × {kind}" for kind, count in counts.most_common()) or "nothing is wrong"
+        )
+    if found:
+        raise typer.Exit(_SOME_LEFT_OUT)
+
+
+def _preparer(model: str, max_tiles: int, schema: str | None, settings: Settings) -> Preparer:
+    from pipeline.tuning.prepare import Preparer
+    from pipeline.vintern import checkpoint
+    from pipeline.vintern import config as configs
+    from pipeline.vintern import tokenizer as tokenizers
+    from pipeline.vintern.config import resized
+
+    directory = checkpoint.locate(model, weights=False)
+    config, tokenizer = configs.read(directory), tokenizers.load(directory)
+    config = resized(config, config.language.vocab, min(max_tiles, config.max_tiles))
+    return Preparer(config, tokenizer, config.context_length, 1.0, options.moved(schema), settings.render)
 
 
 def _of_folder(
@@ -165,4 +224,4 @@ def _told(out: Path, made: Exported, pseudonymise: bool) -> None:
         screen.say(f"and {len(made.left_out) - _MOST_SHOWN} more; --json lists all", err=True)
 
 
-COMMANDS = (export,)
+COMMANDS = (export, check)

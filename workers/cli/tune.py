@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,9 @@ from pipeline.printable import as_json, command
 from workers import screen
 from workers.cli import options
 from workers.cli.options import JsonToo
+
+if TYPE_CHECKING:
+    from pipeline.vintern.config import Layout
 
 _INTERRUPTED = 130
 
@@ -77,8 +80,8 @@ def tune(
 
     if not replay:
         screen.say(
-            "no --replay: nothing that the model reads now is mixed in. A trial's model that learned a new paper "
-            "so lost 62 points on another; with a fifth of old pages it lost 11",
+            "no --replay: nothing that the model reads now is mixed in. A model that learned a new paper so "
+            "lost 62 points on another in a trial; with a fifth of old pages it lost 11",
             err=True,
         )
     changes = {
@@ -99,7 +102,7 @@ def tune(
     made = run.tune(
         wish,
         settings,
-        lambda name: options.schema(schema if schema is not None and ":" in name else name),
+        options.moved(schema),
         lambda line: screen.say(line, err=True),
         stop.is_set,
     )
@@ -131,6 +134,38 @@ def tune(
     screen.say(f"read with it: {reading}")
 
 
+def merge(
+    adapter: Annotated[Path, typer.Argument(metavar="FOLDER", help="An adapter in peft's format.")],
+    model: Annotated[str, typer.Option(help="The base that it was made for, as in `run`.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the checkpoint.")],
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="published (internvl_chat) or native (transformers' InternVL classes). [default: the base's]"
+        ),
+    ] = None,
+    max_tiles: Annotated[
+        int | None, typer.Option(min=1, max=40, help="Of a page, as it was learned. [default: the base's]")
+    ] = None,
+) -> None:
+    """Merge a LoRA adapter into its base: a checkpoint that jobs, transformers and others load.
+
+    Also one that was made elsewhere, for transformers' InternVL classes or the published code. Needs the
+    extra `tuning`.
+    """
+    if layout not in (None, "published", "native"):
+        raise UsageError(f"--layout {layout}: choose published or native")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is not empty: choose a new folder")
+    with options.extra("tuning"):
+        import peft  # noqa: F401
+
+    from pipeline.vintern.merging import merge as merged
+
+    digest = merged(adapter, model, out, cast("Layout | None", layout), max_tiles)
+    screen.say(f"{out}: checkpoint {digest[:12]}")
+
+
 def _signals() -> threading.Event:
     """Set by the first SIGINT or SIGTERM; a second SIGINT ends at once."""
     stop = threading.Event()
@@ -144,4 +179,4 @@ def _signals() -> threading.Event:
     return stop
 
 
-COMMANDS = (tune,)
+COMMANDS = (tune, merge)
