@@ -59,6 +59,9 @@ def tune(
     max_tiles: Annotated[int | None, typer.Option(min=1, max=40, help="Of a page. [default: 6]")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order and of the first weights.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps.")] = None,
+    evaluations: Annotated[
+        int, typer.Option(min=0, help="How often some held-out pages are read on the way.")
+    ] = 3,
     schema: Annotated[
         str | None, typer.Option(help="Where the schema file of the set is now. [default: as the set says]")
     ] = None,
@@ -96,7 +99,7 @@ def tune(
         "replay": share,
         "seed": seed,
     }
-    wish = run.Wish(data, model, out, tuple(replay or ()), changes, dtype, device, steps=steps)
+    wish = run.Wish(data, model, out, tuple(replay or ()), changes, dtype, device, evaluations, steps)
     stop = _signals()
     settings = options.settings()
     made = run.tune(
