@@ -1,16 +1,7 @@
-"""One run of fine-tuning, in a folder of its own, which the same command goes on with.
-
-OUT/run.json       what is learned, from what, how: another run is refused
-OUT/state.pt       masters and optimiser after a step
-OUT/curve.jsonl    losses and held-out scores; OUT/curve.svg the same as a picture
-OUT/visual/        what the frozen vision tower says of each page
-OUT/adapter/       the adapter in peft's format, named for transformers' classes
-OUT/model/         the checkpoint with the adapter merged into it, and its card
-"""
+"""One run of fine-tuning, in a folder of its own (`folder`), which the same command goes on with."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
 from pipeline.settings import EngineSettings, Settings
-from pipeline.tuning import curve, dataset, finish, plan
+from pipeline.tuning import dataset, finish, folder, plan
 from pipeline.tuning.dataset import HELDOUT, Item
 from pipeline.tuning.finish import Learned
+from pipeline.tuning.folder import RunFolder
 from pipeline.tuning.prepare import Prepared, Preparer, Resolve, schemas_of
 from pipeline.tuning.scoring import Known, Score, score
 from pipeline.vintern import checkpoint, growing, tune_settings
@@ -80,20 +72,21 @@ def tune(
 
     Raises UsageError for a set that cannot be learned from and for a folder that holds another run.
     """
-    return Run(wish, settings, resolve, tell).go(stopped)
+    with folder.opened(wish.out) as opened:
+        return Run(wish, opened, settings, resolve, tell).go(stopped)
 
 
 class Run:
-    def __init__(self, wish: Wish, settings: Settings, resolve: Resolve, tell: Tell) -> None:
-        self.wish, self.settings, self.tell = wish, settings, tell
+    def __init__(
+        self, wish: Wish, opened: RunFolder, settings: Settings, resolve: Resolve, tell: Tell
+    ) -> None:
+        self.wish, self.folder, self.settings, self.tell = wish, opened, settings, tell
         self.items: dict[str, list[Item]] = {"new": dataset.good(wish.data), "old": []}
         self.heldout: dict[str, list[Item]] = {"new": _held(wish.data), "old": []}
         for path in wish.replay:
             self.items["old"] += dataset.good(path)
             self.heldout["old"] += _held(path)
         self.base = checkpoint.locate(wish.model)
-        self.out = wish.out
-        self.out.mkdir(parents=True, exist_ok=True)
         self._load(resolve)
         self.prepared = {which: self._prepare(items) for which, items in self.items.items()}
         self.known = {which: self._prepare(items) for which, items in self.heldout.items()}
@@ -122,7 +115,7 @@ class Run:
         self.words: Path | None = None
         tokenizer, vocab = model.tokenizer, model.config.language.vocab
         if self.new_words:
-            self.words = self.out / "tokenizer"
+            self.words = self.folder.words
             growing.grow(self.base, model.tokenizer, self.new_words, self.words)
             tokenizer = tokenizers.load(self.words)
             vocab = tokenizer.size
@@ -136,7 +129,7 @@ class Run:
             resolve,
             self.settings.render,
         )
-        self.tuner: Tuner = Tuner(self.model, self.how, self.out / "visual")
+        self.tuner: Tuner = Tuner(self.model, self.how, self.folder.visual)
         self.seen_by = sha256(f"{model.checkpoint_hash} {self.model.dtype}".encode()).hexdigest()
 
     def _prepare(self, items: Sequence[Item]) -> list[Prepared]:
@@ -156,20 +149,18 @@ class Run:
             "steps": self.wish.steps,
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
-        path = self.out / "run.json"
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.told:
-            raise UsageError(
-                f"{self.out} holds a run of another model, data or settings: choose another --out, or give "
-                "the same options to go on with it"
-            )
-        path.write_text(json.dumps(self.told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        self.folder.claim(self.told)
 
     def go(self, stopped: Callable[[], bool]) -> Outcome:
         step = self._restore()
         steps = len(self.batches)
-        self._see()
-        if step == 0 and not (self.out / "before.json").is_file():
-            self._log(0, scores=self._score(whole=True, file="before.json"))
+        self._see(stopped)
+        if stopped():
+            return Outcome(step, steps, self.seconds)
+        if self.folder.before is None:
+            before = self._score(whole=True)
+            self.folder.keep_before(before)
+            self._log(0, scores=before)
         every = max(1, steps // (self.wish.evaluate + 1))
         saved = told = time.monotonic()
         losses: list[float] = []
@@ -193,8 +184,8 @@ class Run:
             return Outcome(step, steps, self.seconds, too_long=len(self.preparer.too_long))
         after = self._score(whole=True)
         self._log(step, scores=after, heldout_loss=self._heldout_loss())
-        before = _scores(self.out / "before.json")
-        scores = {name: (before.get(name), one) for name, one in after.items()}
+        known = self.folder.before or {}
+        scores = {name: (known.get(name), one) for name, one in after.items()}
         digest = finish.finish(self._learned(), scores)
         return Outcome(step, steps, self.seconds, digest, scores, len(self.preparer.too_long))
 
@@ -202,7 +193,7 @@ class Run:
         where = f"on {self.model.device}, {self.told['dtype']}"
         specs = [one.labels.spec for one in self.prepared["new"] if one.labels is not None]
         return Learned(
-            self.out,
+            self.folder.path,
             self.wish.model,
             self.base,
             self.tuner,
@@ -219,10 +210,13 @@ class Run:
             [f"{spec.name}@{spec.version}" for spec in specs],
         )
 
-    def _see(self) -> None:
+    def _see(self, stopped: Callable[[], bool]) -> None:
+        """What the frozen vision tower says of every page is kept, as far as nobody stops us."""
         rows = [one for part in (self.prepared, self.known) for of in part.values() for one in of]
         told = time.monotonic()
         for number, one in enumerate(rows):
+            if stopped():
+                return
             if one.tiles is not None:
                 self.tuner.see(self._picture(one), one.tiles)
             if time.monotonic() - told > 10:
@@ -247,7 +241,7 @@ class Run:
         rows = self.known["new"][:SAMPLE]
         return self.tuner.loss([self._as_example(one) for one in rows]) if rows else None
 
-    def _score(self, *, whole: bool = False, file: str | None = None) -> dict[str, Score]:
+    def _score(self, *, whole: bool = False) -> dict[str, Score]:
         """Of each held-out set with a schema: a sample on the way, all of it before and after."""
         found: dict[str, Score] = {}
         engine = self.settings.engine.model_copy(update={"device": self.wish.device})
@@ -260,35 +254,24 @@ class Run:
                 ]
                 name = f"{'old' if which == 'old' else 'new'}: {Path(str(schema)).name}"
                 found[name] = score(self.tuner.learned(), pages if whole else pages[:SAMPLE], _room(engine))
-        if file is not None:
-            text = json.dumps({name: asdict(one) for name, one in found.items()}, ensure_ascii=False)
-            (self.out / file).write_text(text + "\n", encoding="utf-8")
         return found
 
-    def _log(self, step: int, **what: Any) -> None:
-        scores: dict[str, Score] = what.pop("scores", {})
+    def _log(self, step: int, scores: Mapping[str, Score] | None = None, **what: float | None) -> None:
         numbers = {key: round(value, 4) for key, value in what.items() if value is not None}
-        entry = {"step": step, **numbers}
-        if scores:
-            entry["scores"] = {name: one.as_json() for name, one in scores.items()}
-        if len(entry) == 1:
+        if not numbers and not scores:
             return
-        with (self.out / "curve.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        lines = (self.out / "curve.jsonl").read_text(encoding="utf-8").splitlines()
-        (self.out / "curve.svg").write_text(curve.svg(map(json.loads, lines)), encoding="utf-8")
+        self.folder.log(step, numbers, scores or {})
         shown = [f"{key.replace('_', ' ')} {value:g}" for key, value in numbers.items()]
-        shown += [f"{name}: F1 {one.f1:.3f} on {one.pages} pages" for name, one in scores.items()]
+        shown += [f"{name}: F1 {one.f1:.3f} on {one.pages} pages" for name, one in (scores or {}).items()]
         self.tell(f"step {step} of {len(self.batches)}: {', '.join(shown)}")
 
     def _save(self, step: int) -> None:
-        self.tuner.save(self.out / "state.pt", step=step, seconds=self.seconds)
+        self.tuner.save(self.folder.state, step=step, seconds=self.seconds)
 
     def _restore(self) -> int:
-        path = self.out / "state.pt"
-        if not path.is_file():
+        if not self.folder.state.is_file():
             return 0
-        told = self.tuner.load(path)
+        told = self.tuner.load(self.folder.state)
         self.seconds = told["seconds"]
         return int(told["step"])
 
@@ -304,12 +287,6 @@ def _held(path: Path) -> list[Item]:
     if not path.is_dir() or not (path / HELDOUT).is_file() or not (path / HELDOUT).stat().st_size:
         return []
     return dataset.good(path, HELDOUT)
-
-
-def _scores(path: Path) -> dict[str, Score]:
-    if not path.is_file():
-        return {}
-    return {name: Score(**told) for name, told in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def _room(engine: EngineSettings) -> EngineSettings:

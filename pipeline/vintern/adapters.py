@@ -121,21 +121,39 @@ def _theirs(network: nn.Module, config: LanguageConfig) -> Iterator[tuple[str, T
         if not parameter.requires_grad:
             continue
         tensor = parameter.detach()
-        lora = re.fullmatch(r"(.+)\.lora_([AB])\.default\.weight", name)
-        stem = f"{lora[1]}.weight" if lora else name
-        parts = [weights.in_memory(part) for part in weights.sources(stem, "native")]
-        if lora is None:
+        parts = _named(name)
+        if ".lora_A." in name:  # of a fused matrix all parts have it
+            yield from ((part, tensor) for part in parts)
+        else:
             yield from zip(
-                parts, tensor.split(weights.rows(stem, len(tensor), len(parts), config)), strict=True
+                parts, tensor.split(weights.rows(name, len(tensor), len(parts), config)), strict=True
             )
-            continue
-        held = (
-            [tensor] * len(parts)
-            if lora[2] == "A"
-            else tensor.split(weights.rows(stem, len(tensor), len(parts), config))
-        )
-        for part, piece in zip(parts, held, strict=True):
-            yield f"{part.removesuffix('.weight')}.lora_{lora[2]}.weight", piece
+
+
+def restore(network: nn.Module, directory: Path) -> None:
+    """Fills the adapters that `add` has put on the network with those that `save` wrote, and whole parts too.
+
+    Raises UsageError where the files are of another network.
+    """
+    _, given = _read(directory)
+    own = {name: tensor for name, tensor in network.named_parameters() if tensor.requires_grad}
+    with torch.no_grad():
+        for name, tensor in own.items():
+            parts = [given.get(f"{_PREFIX}{part}") for part in _named(name)]
+            found = [part for part in parts if part is not None]
+            if len(found) != len(parts):
+                raise UsageError(f"{directory / WEIGHTS}: {name} is not in it")
+            # Parts of a fused matrix have the same A, and each its rows of B.
+            tensor.copy_(found[0] if ".lora_A." in name else torch.cat(found))
+
+
+def _named(name: str) -> list[str]:
+    """The names in a file that one of our parameters has, in order."""
+    lora = re.fullmatch(r"(.+)\.lora_([AB])\.default\.weight", name)
+    parts = [
+        weights.in_memory(part) for part in weights.sources(f"{lora[1]}.weight" if lora else name, "native")
+    ]
+    return [f"{part.removesuffix('.weight')}.lora_{lora[2]}.weight" for part in parts] if lora else parts
 
 
 def into(tensors: dict[str, Tensor], directory: Path, config: LanguageConfig) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Without the extras every job runs; the two commands that need one say in a line what to install."""
+"""Without the extras every job runs; the commands that need one say in a line what to install."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ ABSENT = (
     "segno",
     "transformers",
     "hypothesis",
+    "peft",
     "jiwer",
     "moto",
     "coverage",
@@ -36,8 +37,9 @@ def without_extras(code: str, folder: Path, *arguments: str) -> subprocess.Compl
     [
         (("specimens", "--out", "made"), "segno", "specimens"),
         (("eval", "--truth", "truth.jsonl", "--job", "j"), "rapidfuzz", "evaluation"),
+        (("tune", "set", "--model", "demo", "--out", "run"), "peft", "tuning"),
     ],
-    ids=["specimens", "eval"],
+    ids=["specimens", "eval", "tune"],
 )
 def test_a_command_without_its_extra_says_what_to_install(
     arguments: tuple[str, ...], package: str, extra: str, tmp_path: Path
