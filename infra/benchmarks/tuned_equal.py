@@ -1,9 +1,9 @@
 """Is a tuned model one model in every form? `python -m infra.benchmarks.tuned_equal RUN SET`.
 
 RUN is a folder of `vinbatch tune` over the demo model, SET the data set. On each page the greedy answer of
-the adapter applied to the base (peft on our modules, float32) is held against the same tokens of: weights merged
-in memory, transformers' own classes with the adapter loaded by peft, the stored checkpoint (bfloat16) read by
-us and by transformers. Prints the shares of tokens that are equal, and the largest difference of logits.
+the adapter applied to the base (peft on our modules, float32) is held against the same tokens of: weights
+merged in memory, transformers' own classes with the adapter loaded by peft, the stored checkpoint (bfloat16)
+read by us and by transformers. Prints how many tokens are equal, and the largest difference of logits.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ def main() -> None:
     )
     options.add_argument("--pages", type=int, default=200, help="delivery notes to learn from, about")
     options.add_argument("--heldout", type=int, default=60, help="and held out")
-    options.add_argument("--old", type=int, default=60, help="pages of each old paper, half of them held out")
+    options.add_argument(
+        "--old", type=int, default=150, help="pages of each old paper, half of them held out"
+    )
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--out", type=Path)
     options.add_argument("--without-replay", action="store_true")

@@ -8,7 +8,7 @@ from random import Random
 
 from pipeline.vintern.tune_settings import TuneSettings
 
-Place = tuple[bool, int]  # among the old pages or the new ones, and which
+Place = tuple[bool, int, int]  # among the old pages or the new ones, which, and which look at it
 
 
 def batches(new: Sequence[int], old: Sequence[int], settings: TuneSettings) -> list[list[Place]]:
@@ -20,13 +20,15 @@ def batches(new: Sequence[int], old: Sequence[int], settings: TuneSettings) -> l
     share = settings.replay if old else 0.0
     mixed = round(len(new) * share / (1 - share)) if share < 1 else 0
     steps: list[list[Place]] = []
-    waiting: list[int] = []
+    waiting: list[Place] = []
+    rounds = 0
     for epoch in range(settings.epochs):
         rng = Random(f"{settings.seed}:{epoch}")
         while len(waiting) < mixed:
-            waiting += rng.sample(range(len(old)), len(old))
-        chosen: list[Place] = [(False, at) for at in range(len(new))]
-        chosen += [(True, at) for at in waiting[:mixed]]
+            waiting += [(True, at, rounds % settings.looks) for at in rng.sample(range(len(old)), len(old))]
+            rounds += 1
+        chosen: list[Place] = [(False, at, epoch % settings.looks) for at in range(len(new))]
+        chosen += waiting[:mixed]
         del waiting[:mixed]
         rng.shuffle(chosen)
         steps += _alike(chosen, new, old, settings.batch, rng)

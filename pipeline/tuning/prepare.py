@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
+import numpy as np
 from PIL import Image
 
 from pipeline import prompt, tiles
@@ -13,7 +15,7 @@ from pipeline.errors import Coded, UsageError
 from pipeline.grammar import Form
 from pipeline.records import Document, PageImage, Pixels
 from pipeline.render import Renderer
-from pipeline.room import page_tiling
+from pipeline.room import Grid, page_tiling
 from pipeline.settings import RenderSettings
 from pipeline.tuning.dataset import Item
 from pipeline.tuning.labels import Labels
@@ -23,18 +25,24 @@ from pipeline.vintern.sequences import Tokens
 from pipeline.vintern.tokenizer import Tokenizer
 from schemas.spec import SchemaSpec
 
+_MOVED = 0.015  # of a page's side: half a patch of one tile
 Resolve = Callable[[str], SchemaSpec]
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An item as the model gets it. `labels`: its answer is one of a schema; `digest` names its content."""
+    """An item as the model gets it. `labels`: its answer is one of a schema; `digest` names its content.
+
+    looks  the tiles of its picture, as it is and moved by a little; empty where it has none, or where they
+           are kept elsewhere under `keys`
+    """
 
     item: Item
     tokens: Tokens
-    tiles: Pixels | None
+    looks: tuple[Pixels, ...]
     labels: Labels | None
     digest: str
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -50,11 +58,11 @@ class Preparer:
     too_long: list[str] = field(default_factory=list)  # where items stand that the context does not hold
     _labels: dict[str, Labels] = field(default_factory=dict)
 
-    def prepared(self, items: Iterable[Item]) -> Iterator[Prepared]:
-        """Each item that the context holds."""
+    def prepared(self, items: Iterable[Item], looks: int = 1) -> Iterator[Prepared]:
+        """Each item that the context holds, with so many pictures of its page."""
         with Renderer(self.render) as renderer:
             for item in items:
-                if (made := self._one(item, renderer)) is not None:
+                if (made := self._one(item, renderer, looks)) is not None:
                     yield made
 
     def labels(self, schema: str) -> Labels:
@@ -69,7 +77,7 @@ class Preparer:
     def _of(self, item: Item) -> Labels | None:
         return None if item.schema is None else self.labels(item.schema)
 
-    def _one(self, item: Item, renderer: Renderer) -> Prepared | None:
+    def _one(self, item: Item, renderer: Renderer, looks: int) -> Prepared | None:
         if item.picture is None and item.more.get("pseudonyms"):
             raise UsageError(f"{item.where}: a set with pseudonyms has no pictures to learn from")
         pixels = None if item.picture is None else drawn(item, renderer)
@@ -80,7 +88,13 @@ class Preparer:
             return None
         digest = hashlib.sha256(repr(item.turns).encode())
         digest.update(b"" if pixels is None else pixels.tobytes())
-        return Prepared(item, tokens, cut, self._of(item), digest.hexdigest())
+        found: list[Pixels] = []
+        if pixels is not None and cut is not None:
+            # The same grid for all looks: it is that of the page as it is.
+            grid = self.grid(pixels, self._of(item))
+            others = (moved(pixels, f"{digest.hexdigest()}:{look}") for look in range(1, looks))
+            found = [cut, *(tiles.cut(Image.fromarray(other), grid) for other in others)]
+        return Prepared(item, tokens, tuple(found), self._of(item), digest.hexdigest())
 
     def _tokens(self, item: Item, cut: Pixels | None) -> Tokens:
         labels = self._of(item)
@@ -91,14 +105,30 @@ class Preparer:
         return sequences.tokens(self.tokenizer, self.config, item.turns, count, skeleton=skeleton)
 
     def cut(self, pixels: Pixels, labels: Labels | None) -> Pixels:
-        """The tiles of a page, as a job cuts it: with fewer of them where its answer would have no room."""
+        """The tiles of a page, as a job cuts it."""
+        return tiles.cut(Image.fromarray(pixels), self.grid(pixels, labels))
+
+    def grid(self, pixels: Pixels, labels: Labels | None) -> Grid:
+        """How a job cuts a page: into fewer tiles where its answer would have no room."""
         room = (
             None
             if labels is None
             else counting.room(self.config, self.tokenizer, labels.spec, self.config.context_length)
         )
-        grid = page_tiling(pixels, self.config.max_tiles, room).grid
-        return tiles.cut(Image.fromarray(pixels), grid)
+        return page_tiling(pixels, self.config.max_tiles, room).grid
+
+
+def moved(pixels: Pixels, seed: str) -> Pixels:
+    """A page, uint8 [height, width, 3], moved by up to 1.5% of its sides; edge pixels fill the gap.
+
+    The patches of the vision tower then cut its letters elsewhere.
+    """
+    rng = Random(seed)
+    height, width, _ = pixels.shape
+    down, across = (round(rng.uniform(-_MOVED, _MOVED) * side) for side in (height, width))
+    gaps = [(max(down, 0), max(-down, 0)), (max(across, 0), max(-across, 0)), (0, 0)]
+    wider = np.pad(pixels, gaps, mode="edge")
+    return np.ascontiguousarray(wider[max(-down, 0) :, max(-across, 0) :][:height, :width])
 
 
 def drawn(item: Item, renderer: Renderer) -> Pixels:

@@ -76,6 +76,10 @@ def tune(
         return Run(wish, opened, settings, resolve, tell).go(stopped)
 
 
+class _Stopped(Exception):
+    """Somebody asked for the end before the first step."""
+
+
 class Run:
     def __init__(
         self, wish: Wish, opened: RunFolder, settings: Settings, resolve: Resolve, tell: Tell
@@ -88,15 +92,6 @@ class Run:
             self.heldout["old"] += _held(path)
         self.base = checkpoint.locate(wish.model)
         self._load(resolve)
-        self.prepared = {which: self._prepare(items) for which, items in self.items.items()}
-        self.known = {which: self._prepare(items) for which, items in self.heldout.items()}
-        if not self.prepared["new"]:
-            raise UsageError(f"{wish.data}: no item fits into the model's context")
-        self._fingerprint()
-        lengths = {which: [len(one.tokens.ids) for one in rows] for which, rows in self.prepared.items()}
-        self.batches = plan.batches(lengths["new"], lengths["old"], self.how)
-        if wish.steps is not None:
-            self.batches = self.batches[: wish.steps]
         self.seconds = 0.0
 
     def _load(self, resolve: Resolve) -> None:
@@ -132,8 +127,38 @@ class Run:
         self.tuner: Tuner = Tuner(self.model, self.how, self.folder.visual)
         self.seen_by = sha256(f"{model.checkpoint_hash} {self.model.dtype}".encode()).hexdigest()
 
-    def _prepare(self, items: Sequence[Item]) -> list[Prepared]:
-        return list(self.preparer.prepared(items))
+    def _prepare(self, stopped: Callable[[], bool]) -> None:
+        """Pages are drawn and cut, and what the frozen vision tower says of them is kept. Raises _Stopped."""
+        self.prepared: dict[str, list[Prepared]] = {}
+        self.known: dict[str, list[Prepared]] = {}
+        for parts, prepared, looks in (
+            (self.items, self.prepared, self.how.looks),
+            (self.heldout, self.known, 1),
+        ):
+            for which, items in parts.items():
+                found = self.preparer.prepared(items, looks)
+                prepared[which] = [self._seen(one, parts is self.items, stopped) for one in found]
+                if items:
+                    self.tell(f"{len(prepared[which])} pages seen")
+        if not self.prepared["new"]:
+            raise UsageError(f"{self.wish.data}: no item fits into the model's context")
+        self._fingerprint()
+        lengths = {which: [len(one.tokens.ids) for one in rows] for which, rows in self.prepared.items()}
+        self.batches = plan.batches(lengths["new"], lengths["old"], self.how)
+        if self.wish.steps is not None:
+            self.batches = self.batches[: self.wish.steps]
+
+    def _seen(self, one: Prepared, learned: bool, stopped: Callable[[], bool]) -> Prepared:
+        """The item with its pictures kept; their tiles leave the memory where nobody needs them again."""
+        from pipeline.vintern.tuning import picture_key
+
+        if stopped():
+            raise _Stopped
+        keys = tuple(picture_key(self.seen_by, look) for look in one.looks)
+        for key, look in zip(keys, one.looks, strict=True):
+            self.tuner.see(key, look)
+        again = not learned or self.how.train == "vision"
+        return replace(one, looks=one.looks if again else (), keys=keys)
 
     def _fingerprint(self) -> None:
         """What decides what comes of the run, kept in its folder, where no other run may be."""
@@ -153,10 +178,11 @@ class Run:
 
     def go(self, stopped: Callable[[], bool]) -> Outcome:
         step = self._restore()
+        try:
+            self._prepare(stopped)
+        except _Stopped:
+            return Outcome(step, 0, self.seconds)
         steps = len(self.batches)
-        self._see(stopped)
-        if stopped():
-            return Outcome(step, steps, self.seconds)
         if self.folder.before is None:
             before = self._score(whole=True)
             self.folder.keep_before(before)
@@ -166,7 +192,10 @@ class Run:
         losses: list[float] = []
         while step < steps and not stopped():
             began = time.monotonic()
-            examples = [self._example(old, at) for old, at in self.batches[step]]
+            examples = [
+                self._example(self.prepared["old" if old else "new"][at], look)
+                for old, at, look in self.batches[step]
+            ]
             losses.append(self.tuner.step(examples, plan.rate(step, steps, self.how.warm_up)))
             step += 1
             now = time.monotonic()
@@ -210,36 +239,15 @@ class Run:
             [f"{spec.name}@{spec.version}" for spec in specs],
         )
 
-    def _see(self, stopped: Callable[[], bool]) -> None:
-        """What the frozen vision tower says of every page is kept, as far as nobody stops us."""
-        rows = [one for part in (self.prepared, self.known) for of in part.values() for one in of]
-        told = time.monotonic()
-        for number, one in enumerate(rows):
-            if stopped():
-                return
-            if one.tiles is not None:
-                self.tuner.see(self._picture(one), one.tiles)
-            if time.monotonic() - told > 10:
-                told = time.monotonic()
-                self.tell(f"{number + 1} of {len(rows)} pages seen")
-
-    def _picture(self, one: Prepared) -> str:
-        from pipeline.vintern.tuning import picture_key
-
-        assert one.tiles is not None
-        return picture_key(self.seen_by, one.tiles)
-
-    def _example(self, old: bool, at: int) -> Example:
-        return self._as_example(self.prepared["old" if old else "new"][at])
-
-    def _as_example(self, one: Prepared) -> Example:
+    def _example(self, one: Prepared, look: int = 0) -> Example:
         from pipeline.vintern.tuning import Example
 
-        return Example(one.tokens, None if one.tiles is None else self._picture(one), one.tiles)
+        tiles = one.looks[look] if one.looks else None
+        return Example(one.tokens, one.keys[look] if one.keys else None, tiles)
 
     def _heldout_loss(self) -> float | None:
         rows = self.known["new"][:SAMPLE]
-        return self.tuner.loss([self._as_example(one) for one in rows]) if rows else None
+        return self.tuner.loss([self._example(one) for one in rows]) if rows else None
 
     def _score(self, *, whole: bool = False) -> dict[str, Score]:
         """Of each held-out set with a schema: a sample on the way, all of it before and after."""
@@ -248,9 +256,9 @@ class Run:
         for which, rows in self.known.items():
             for schema in dict.fromkeys(one.item.schema for one in rows if one.labels is not None):
                 pages = [
-                    Known(one.tiles, one.item.question, one.item.answer, one.labels)
+                    Known(one.looks[0], one.item.question, one.item.answer, one.labels)
                     for one in rows
-                    if one.labels is not None and one.tiles is not None and one.item.schema == schema
+                    if one.labels is not None and one.looks and one.item.schema == schema
                 ]
                 name = f"{'old' if which == 'old' else 'new'}: {Path(str(schema)).name}"
                 found[name] = score(self.tuner.learned(), pages if whole else pages[:SAMPLE], _room(engine))

@@ -20,6 +20,7 @@ class TuneSettings:
     batch        conversations a step; `at_once` of them pass the model together
     replay       share of old pages among all that are learned
     skeleton     weight of what the grammar forces, against 1 for values and decisions
+    looks        pictures of a page that are learned by turns: the first as it is, others moved by up to 1.5%
     remember     activations are kept for the backward pass; False: they are computed again, for memory
     """
 
@@ -39,6 +40,7 @@ class TuneSettings:
     replay: float = 0.2
     skeleton: float = 1.0
     train: Part = "language"
+    looks: int = 1
     remember: bool = False
     seed: int = 0
 
@@ -48,5 +50,13 @@ def usual(parameters: int) -> TuneSettings:
     if parameters >= SMALL:
         return TuneSettings()
     return TuneSettings(
-        rate=3e-3, whole_rate=5e-4, epochs=8, batch=8, at_once=8, skeleton=0.05, remember=True, context=2048
+        rate=3e-3,
+        whole_rate=5e-4,
+        epochs=15,
+        batch=8,
+        at_once=8,
+        skeleton=0.05,
+        looks=3,
+        remember=True,
+        context=2048,
     )

@@ -25,7 +25,7 @@ from tests.vintern import checkpoints
 
 NOTE = registry.resolve(delivery.SCHEMA)
 pytestmark = pytest.mark.filterwarnings("ignore")  # of peft and transformers among themselves
-CHANGES = {"epochs": 2, "batch": 3, "at_once": 2, "rate": 1e-2, "max_tiles": 1}
+CHANGES = {"epochs": 2, "batch": 3, "at_once": 2, "rate": 1e-2, "max_tiles": 1, "looks": 2}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def tuned(notes: Path, model: str, out: Path, stop_after: int = 10**6, **changes
     steps = count()
     wish = run.Wish(notes, model, out, changes={**CHANGES, **changes}, dtype="float32", device="cpu")
     return run.tune(
-        wish, Settings(), registry.resolve, lambda line: None, lambda: next(steps) >= stop_after + 7
+        wish, Settings(), registry.resolve, lambda line: None, lambda: next(steps) >= stop_after + 6
     )
 
 
@@ -99,10 +99,10 @@ def test_the_plan_mixes_a_fifth_of_old_pages_in_and_is_the_same_for_one_seed():
     steps = plan.batches([100] * 80, [300] * 7, how)
     assert steps == plan.batches([100] * 80, [300] * 7, how)
     flat = [place for batch in steps for place in batch]
-    assert sum(old for old, _ in flat) == 40 and len(flat) == 200
-    assert sorted(at for old, at in flat[:100] if not old) == list(range(80))
-    assert {at for old, at in flat[:100] if old} == set(range(7))
-    assert all(not old for batch in plan.batches([1] * 5, [], how) for old, _ in batch)
+    assert sum(old for old, *_ in flat) == 40 and len(flat) == 200
+    assert sorted(at for old, at, _ in flat[:100] if not old) == list(range(80))
+    assert {at for old, at, _ in flat[:100] if old} == set(range(7))
+    assert all(not old for batch in plan.batches([1] * 5, [], how) for old, *_ in batch)
     assert plan.rate(0, 100, 0.03) < plan.rate(2, 100, 0.03) == 1 > plan.rate(60, 100, 0.03)
     full = usual(938_158_976)
     assert (full.rank, full.rate, full.warm_up, full.epochs) == (16, 4e-5, 0.03, 1)

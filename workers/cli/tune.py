@@ -51,12 +51,20 @@ def tune(
     rate: Annotated[
         float | None, typer.Option("--lr", help="Learning rate. [default: 4e-5; 3e-3 for a demo-size model]")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 1; 8 for a demo-size model]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 1; 15 for a demo-size model]")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Conversations a step. [default: 16; 8]")] = None,
     at_once: Annotated[
         int | None, typer.Option(min=1, help="Of them together in memory; the gradient is the same.")
     ] = None,
     max_tiles: Annotated[int | None, typer.Option(min=1, max=40, help="Of a page. [default: 6]")] = None,
+    looks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=16,
+            help="Pictures of a page by turns, all but the first moved by a little. [default: 1; 3]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order and of the first weights.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps.")] = None,
     evaluations: Annotated[
@@ -96,6 +104,7 @@ def tune(
         "batch": batch,
         "at_once": at_once,
         "max_tiles": max_tiles,
+        "looks": looks,
         "replay": share,
         "seed": seed,
     }
@@ -112,7 +121,8 @@ def tune(
     if made.too_long:
         screen.say(f"{made.too_long} items do not fit into the model's context and were left out", err=True)
     if made.checkpoint_hash is None:
-        screen.say(f"stopped after step {made.steps} of {made.of}; the same command goes on", err=True)
+        of = f" of {made.of}" if made.of else ""
+        screen.say(f"stopped after step {made.steps}{of}; the same command goes on", err=True)
         raise typer.Exit(_INTERRUPTED)
     if json:
         scores = {
