@@ -108,10 +108,13 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     checkpoints.check(request.model)
     if request.address is None:  # else pages are read on other machines, whose readers look for themselves
         second_reader.check(request.settings.second_reader)
-    with stores.open(request.settings.store) as store:
+    patience = request.settings.lane.patience_seconds
+    ask = Patience(lambda: 0.0 if stop.is_set() else patience, interrupt=stop).call
+    with ask(stores.open, request.settings.store) as store:
         name = request.name or default_name(request)
-        request, checkpoint, directory = _pinned(request, store, name, schema)
-        job = store.jobs.ensure(
+        request, checkpoint, directory = ask(_pinned, request, store, name, schema)
+        job = ask(
+            store.jobs.ensure,
             name,
             schema,
             sources=request.sources,
@@ -121,7 +124,6 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         )
         _trust_packaged(store, job, directory, request.settings.accept_at)
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
-        patience = request.settings.lane.patience_seconds
         with Ingest(store, job, listings, patience, stop, request.limit) as ingest:
             yield _Driver(request, store, job, schema, ingest, reporter, started)
 

@@ -31,8 +31,9 @@ def open(url: str, *, create: bool = True, proven: bool = False, clock: Clock | 
     Makes the tables or brings older ones up to date; with create=False a store that is not there is an
     error. `clock` replaces the database's clock in tests. Raises, in one line and without the password,
     UsageError for a URL that cannot be used or tables of a newer Vinbatch, Unavailable for a server that does
-    not answer, Transient for a database that is busy. `proven` says that somebody has opened this very store
-    before, a lane's driver for one: then a server that does not answer is Transient too, worth waiting for.
+    not answer, Transient for a database that is busy, or whose answer broke off. `proven` says that somebody
+    has opened this very store before, a lane's driver for one: then a server that does not answer is
+    Transient too, worth waiting for.
     """
     database = Database(url, clock)
     try:
