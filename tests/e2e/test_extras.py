@@ -19,6 +19,7 @@ ABSENT = (
     "segno",
     "transformers",
     "hypothesis",
+    "peft",
     "jiwer",
     "moto",
     "stickler",
@@ -44,8 +45,9 @@ def without_extras(code: str, folder: Path, *arguments: str) -> subprocess.Compl
             "httpx2",
             "teacher",
         ),
+        (("tune", "set", "--model", "demo", "--out", "run"), "peft", "tuning"),
     ],
-    ids=["specimens", "eval", "dataset make"],
+    ids=["specimens", "eval", "dataset make", "tune"],
 )
 def test_a_command_without_its_extra_says_what_to_install(
     arguments: tuple[str, ...], package: str, extra: str, tmp_path: Path

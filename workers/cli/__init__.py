@@ -22,7 +22,7 @@ from workers.cli import (
     books,
     corrections,
     dataset,
-    dataset_make,  # noqa: F401  (it adds its command to the group)
+    dataset_make,
     documents,
     ending,
     evaluating,
@@ -33,6 +33,7 @@ from workers.cli import (
     secrecy,
     show,
     trust,
+    tune,
 )
 
 _INTERRUPTED = 130
@@ -73,10 +74,19 @@ for module in (
     corrections,
     report,
     show,
+    tune,
 ):
     for command in module.COMMANDS:
         app.command()(command)
-app.add_typer(dataset.app, name="dataset")
+_sets = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Sets of documents whose values are known, to learn from.",
+)
+for module in (dataset, dataset_make):
+    for command in module.COMMANDS:
+        _sets.command()(command)
+app.add_typer(_sets, name="dataset")
 
 
 def main() -> None:

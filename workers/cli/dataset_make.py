@@ -14,7 +14,7 @@ import typer
 from pipeline.errors import UsageError
 from pipeline.printable import as_json as dumps
 from workers import screen
-from workers.cli import dataset, options
+from workers.cli import options
 from workers.cli.options import Exclude, Group, Include, JsonToo, S3Endpoint, SecondReader, Sources
 from workers.cli.reporting import check_sandbox, stop_on_signal
 
@@ -206,4 +206,4 @@ def _record(made: Made, code: int) -> dict[str, Any]:
     }
 
 
-dataset.app.command("make")(make)
+COMMANDS = (make,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -156,6 +156,11 @@ def schema(name: str) -> SchemaSpec:
         return registry.resolve(name, settings().law)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
+
+
+def moved(to: str | None) -> Callable[[str], SchemaSpec]:
+    """Finds schemas by the names that a data set has for them; those of a file at `to`, if that is given."""
+    return lambda name: schema(to if to is not None and ":" in name else name)
 
 
 @contextmanager
