@@ -15,13 +15,13 @@ READ = """
 import pipeline
 from pathlib import Path
 from pipeline import api, store
-from pipeline.specimens import make
+from pipeline.specimens import write
 assert str(Path(pipeline.__file__)).startswith({site!r}), pipeline.__file__
-made = make("id_card", 5)
-Path("card.png").write_bytes(made.data)
+write("in", 1, ["id_card"], seed=5, worn=False)
 store.open("sqlite:///rows.db").close()
 with api.Reader("id_card@1", "demo") as reader:
-    print(len([field for field in reader.read("card.png").fields if field.value]))
+    [card] = [path for path in Path("in").iterdir() if path.suffix not in (".jsonl", ".json")]
+    print(len([field for field in reader.read(card).fields if field.value]))
 """
 
 

@@ -12,8 +12,8 @@ from pipeline import store as stores
 
 HEAVY = (
     "numpy", "psycopg", "torch", "ray", "pyarrow", "openpyxl", "xlsxwriter", "PIL", "boto3", "lxml",
-    "alembic", "tokenizers", "schemas.registry", "schemas.invoice", "pipeline.deciding",
-    "pipeline.store.export",
+    "alembic", "tokenizers",
+    "schemas.registry", "schemas.invoice", "pipeline.deciding", "pipeline.store.export",
 )  # fmt: skip
 ASK = f"""
 import sys
