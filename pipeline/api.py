@@ -54,7 +54,9 @@ class Reader:
         self._spec = _spec(schema, settings)
         engine = settings.engine
         self._engine = Engine(
-            load_model(model, dtype=engine.dtype, device=engine.device, context_length=engine.context_length),
+            load_model(
+                model, dtype=engine.computed_in, device=engine.device, context_length=engine.context_length
+            ),
             engine,
         )
         self._engine.learn(grammar.compile(self._spec, self._engine.model.config.answer_form))

@@ -91,7 +91,7 @@ def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
         "sources": list(job.sources),
         "submitted": sum(counts.values()),
         **counts,
-        "scores": words.line(store.calibrations.in_force(job), job.name),
+        "scores": words.line(store.calibrations.in_force(job), job.name, store.results.some_numerics(job)),
     }
 
 
