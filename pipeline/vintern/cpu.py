@@ -68,7 +68,9 @@ class CpuBackend:
         self.shape = Shape(
             vision=(1, 2, 3, 4), mixed=False, prefill=1, decode=self._rows, chunk=self._rows, patience=0
         )
-        self._any_rows = self.int8 is not None or onednn.any_rows(model, self._rows)
+        # Ours round each row alike wherever it stands; between them PyTorch may not.
+        exact = self.int8 is not None and self.kernels is not None
+        self._any_rows = exact or onednn.any_rows(model, self._rows)
         self._place = settings.place
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None

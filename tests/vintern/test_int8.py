@@ -120,7 +120,8 @@ def test_a_model_says_nearly_what_it_says_in_float32(checkpoint: Path, dtype: st
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_an_engine_says_the_same_alone_and_in_company(checkpoint: Path, dtype: str) -> None:
-    settings = EngineSettings(max_batch=4, weights="int8")
+    # Where a token looked is PyTorch's to say in float32, and depends there on its company with any weights.
+    settings = EngineSettings(max_batch=4, weights="int8", place=dtype == "bfloat16")
     engine = Engine(load(checkpoint, dtype=dtype, device="cpu"), settings)
     assert f"{dtype} with 8-bit weights and activations on cpu" in engine.backend.about
     pages = [page(number, (1, 2, 0, 3)[number % 4], GRAMMARS[number % 5], 30) for number in range(6)]
