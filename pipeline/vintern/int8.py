@@ -144,7 +144,7 @@ def load(network: nn.Module, dtype: torch.dtype) -> Products:
     found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     missing = [name for name in NEEDED if not found.get(name)]
     if missing:
-        raise KernelsMissing(f"this processor has no {missing[-1].upper().replace('_', '-')}")
+        raise KernelsMissing(f"this processor has no {missing[-1].upper().replace('AVX512_', 'AVX-512 ')}")
     if dtype not in (torch.bfloat16, torch.float32):
         raise KernelsMissing(f"they are for bfloat16 and float32, not for {dtype}")
     odd = [

@@ -142,9 +142,9 @@ def test_pages_read_with_8_bits_have_keys_of_their_own(checkpoint: Path) -> None
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({}, "this processor has no AVX512-VNNI"),
-        ({"architecture": "aarch64", "sve_bf16": True, "neon": True}, "this processor has no AVX512-VNNI"),
-        ({**dict.fromkeys(int8.NEEDED, True), "avx512_vnni": False}, "this processor has no AVX512-VNNI"),
+        ({}, "this processor has no AVX-512 VNNI"),
+        ({"architecture": "aarch64", "sve_bf16": True, "neon": True}, "this processor has no AVX-512 VNNI"),
+        ({**dict.fromkeys(int8.NEEDED, True), "avx512_vnni": False}, "this processor has no AVX-512 VNNI"),
     ],
 )
 def test_a_processor_without_them_is_told_in_one_line_and_auto_does_without(
@@ -158,7 +158,7 @@ def test_a_processor_without_them_is_told_in_one_line_and_auto_does_without(
     assert "\n" not in str(error.value)
     engine = Engine(model, EngineSettings(max_batch=2))
     assert engine.backend.about.startswith("float32 on cpu")
-    assert run(engine, [page(1, 1, GRAMMARS[1], 12)])["1"].finish != "error"
+    assert run(engine, [page(1, 1, GRAMMARS[1], 12)])["page 1"].finish != "error"
 
 
 @needs_them
