@@ -62,7 +62,9 @@ class Reader:
             checkpoint.check_schema(model, checkpoint.locate(model, weights=False), task)
         engine = settings.engine
         self._engine = Engine(
-            load_model(model, dtype=engine.dtype, device=engine.device, context_length=engine.context_length),
+            load_model(
+                model, dtype=engine.computed_in, device=engine.device, context_length=engine.context_length
+            ),
             engine,
         )
         rules = grammar.of(self._spec, self._engine.model.config.answer_form)

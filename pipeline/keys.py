@@ -34,6 +34,7 @@ UNINVOLVED: Mapping[str, frozenset[str]] = {
     "engine": frozenset(
         {
             "dtype",
+            "weights",
             "device",
             "context_length",
             "max_batch",

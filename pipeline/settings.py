@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -89,6 +89,11 @@ class EngineSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="computed in, whatever the weights are stored in"
     )
+    weights: Literal["auto", "bfloat16", "int8"] = Field(
+        "auto",
+        description="auto: as dtype says; bfloat16: on any machine; int8: 8-bit weights and activations, on "
+        "CPUs with AVX-512 VNNI: half the memory, half as fast again, and other answers now and then",
+    )
     device: str = "auto"
     max_batch: int | None = Field(
         None,
@@ -132,6 +137,19 @@ class EngineSettings(Section):
         "auto",
         description="GPU: record CUDA graphs (seconds; what auto means) or also compile (minutes) at start",
     )
+
+    @model_validator(mode="after")
+    def _one_type(self) -> EngineSettings:
+        if self.weights == "bfloat16" and self.dtype not in ("auto", "bfloat16"):
+            raise ValueError(f"weights are bfloat16 and dtype is {self.dtype}: give one of them")
+        if self.weights == "int8" and self.dtype == "float16":
+            raise ValueError("weights are int8 and dtype is float16: it must be auto, bfloat16 or float32")
+        return self
+
+    @property
+    def computed_in(self) -> str:
+        """The dtype that the checkpoint is loaded in, or auto."""
+        return "bfloat16" if self.weights == "bfloat16" else self.dtype
 
 
 class SecondReaderSettings(Section):

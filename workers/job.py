@@ -327,7 +327,11 @@ class _Driver:
             self._ingest.failed,
             refused,
             self._ingest.left_out,
-            words.line(self.store.calibrations.in_force(self.job), self.job.name),
+            words.line(
+                self.store.calibrations.in_force(self.job),
+                self.job.name,
+                self.store.results.some_numerics(self.job),
+            ),
             cancelled=self.presence.cancelled and unfinished,
         )
 

@@ -104,7 +104,7 @@ class Replica:
         try:
             model = vintern.load(
                 self._model,
-                dtype=self._settings.dtype,
+                dtype=self._settings.computed_in,
                 device=self._settings.device,
                 context_length=self._settings.context_length,
             )

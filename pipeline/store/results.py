@@ -31,6 +31,7 @@ from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
 _LOOKED_AT = 200  # documents of a job that tell what it was read with
+_SOME = 1000  # pages
 
 # Ends the document, if the lease still holds.
 _FINISH = f"""
@@ -280,6 +281,18 @@ class Results:
         )
         with self._db.read() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def some_numerics(self, job: Job) -> tuple[str, ...]:
+        """Those of some of the job's pages: quick, however many there are."""
+        some = (
+            select(pages.c.numerics)
+            .join_from(pages, documents)
+            .where(documents.c.job_id == job.id, pages.c.numerics.is_not(None))
+            .limit(_SOME)
+            .subquery()
+        )
+        with self._db.read() as connection:
+            return tuple(connection.execute(select(some.c.numerics).distinct()).scalars())
 
     def pages(self, job: Job, uri: str) -> list[PageResult]:
         """The pages of one document in order, with what the model wrote."""

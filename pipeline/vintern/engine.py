@@ -312,7 +312,12 @@ class Engine:
 
 
 def backend_for(model: Vintern, settings: EngineSettings) -> Backend:
-    return GpuBackend(model, settings) if model.device.type == "cuda" else CpuBackend(model, settings)
+    """Raises UsageError where the model's device cannot do what the settings ask for."""
+    if model.device.type != "cuda":
+        return CpuBackend(model, settings)
+    if settings.weights == "int8":
+        raise UsageError("engine.weights is int8, which is for CPUs. Leave it at auto on a GPU")
+    return GpuBackend(model, settings)
 
 
 def _refusal(request: Request, error: Permanent) -> Generation:

@@ -92,7 +92,7 @@ def _status(
         "weight": job.weight,
         "priority": job.priority,
         "lanes": sum(run.lanes for run in runs if run.alive),
-        "scores": words.line(store.calibrations.in_force(job), job.name),
+        "scores": words.line(store.calibrations.in_force(job), job.name, store.results.some_numerics(job)),
     }
 
 
