@@ -40,8 +40,13 @@ class Graphs:
         found.graph.replay()
         return found.result  # type: ignore[return-value]
 
+    @staticmethod
+    def clone(given: Tensor) -> Tensor:
+        """Where a graph finds what it is given."""
+        return given.clone()
+
     def _record(self, function: Callable[[Tensor], object], given: Tensor) -> _Recorded:
-        static = given.clone()
+        static = self.clone(given)
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
