@@ -63,15 +63,15 @@ class Phase:
 class Meter(TorchDispatchMode):
     """Counts while it is entered. `problems` are what a recorded pass must not do.
 
-    `attended` is the number of keys that varlen attention looks at in the passes to come: on tensors without
-    contents it cannot be seen.
+    `attended` is the number of keys that attention over slots looks at in the passes to come, `pairs` that of
+    tokens and keys: on tensors without contents they cannot be seen.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.phases: dict[str, Phase] = defaultdict(Phase)
         self.problems: Counter[str] = Counter()
-        self.attended = 0
+        self.attended = self.pairs = 0
         self.lasting: set[int] = set()  # storages that outlive a pass: weights, cache, a graph's input
         self._phase = "other"
         self._made: dict[int, Tensor] | None = None  # in the recording that goes on
@@ -183,11 +183,9 @@ class Meter(TorchDispatchMode):
         if name == "meter::attention":
             return _attention(*args)
         if name == "torch_attn::_varlen_attn":
-            query = args[0]
-            rows = args[3].shape[0] - 1
-            keys, width = self.attended, 2 * args[1].shape[1] * args[1].shape[2] * args[1].dtype.itemsize
-            each = query.numel() * keys / max(1, rows)
-            return 4 * each / (2 if args[6] == args[5] else 1), 2 * size(query) + keys * width
+            query, key = args[:2]
+            width = 2 * key.shape[1] * key.shape[2] * key.dtype.itemsize
+            return 4 * self.pairs * query.shape[1] * query.shape[2], 2 * size(query) + self.attended * width
         if name in _PRODUCTS:
             first, second = [tensor for tensor in given if tensor.ndim == (3 if name == "aten::bmm" else 2)][-2:]
             return 2 * first.numel() * second.shape[-1], size(first) + size(second) + size(made[0])

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
 
 from infra.meter.counting import Meter
 from infra.meter.fake_cuda import Device, cuda
 from pipeline.settings import EngineSettings
-from pipeline.vintern import Vintern, tokenizer
+from pipeline.vintern import Vintern, gpu, tokenizer
 from pipeline.vintern import config as configs
 from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.gpu import GpuBackend
@@ -52,7 +53,7 @@ def backend(
     layers: int = 24, device: str = "cuda:0", *, slots: bool = True, **settings: Any
 ) -> Iterator[tuple[GpuBackend, Meter, Device]]:
     """The back end on a fake device. `slots`: with attention over slots, as where PyTorch has it."""
-    with cuda() as (meter, on):
+    with cuda() as (meter, on), mock.patch.object(gpu, "available", lambda model: slots):
         model = vintern(layers, device)
         chosen = EngineSettings(**{"max_batch": 256, "warmup": "none", "place": False, **settings})
         meter.keep(*model.network.parameters())
@@ -74,6 +75,7 @@ def step(back: GpuBackend, meter: Meter, rows: int, counts: Sequence[int] = ()) 
     """A decode step of so many rows, of which the first feed so many tokens and the others one."""
     fed = [(answer(n, SEEN, 8), counts[n] if n < len(counts) else 1) for n in range(rows)]
     meter.attended = sum(SEEN + count for _, count in fed)
+    meter.pairs = sum(SEEN * count for _, count in fed)
     back.decode(fed)
 
 
@@ -87,7 +89,7 @@ def passes(*, slots: bool = True) -> Meter:
                 back.encode_tiles([(page, n) for n in range(tiles)])  # type: ignore[misc]
         for pages in (1, 7):
             with meter.phase(f"prefill {pages}"):
-                meter.attended = pages * PROMPT
+                meter.attended, meter.pairs = pages * PROMPT, pages * PROMPT**2 // 2
                 back.prefill([answer(slot, 0, PROMPT) for slot in range(pages)])
         for rows in (16, 64, 128, 256):
             # A fourth of the rows' tokens more are forced ones, most of them of a few rows.
