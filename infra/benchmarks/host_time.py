@@ -39,7 +39,7 @@ from pipeline import prompt
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
 from pipeline.vintern import config as configs
-from pipeline.vintern import loops, prompt_ids, tokenizer
+from pipeline.vintern import gpu, loops, prompt_ids, tokenizer
 from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
@@ -224,6 +224,9 @@ def _stand_ins(device: Device) -> Any:
     }
     stack = [mock.patch.object(torch.cuda, name, value) for name, value in patches.items()]
     stack.append(mock.patch.object(Graphs, "run", run))
+    # The tiles of a pass are put together, and its results given out, by the device.
+    stack.append(mock.patch.object(gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)))
+    stack.append(mock.patch.object(gpu, "keep_visual", lambda tiles, visual: None))
     stack.append(mock.patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor))
     return _together(stack)
 

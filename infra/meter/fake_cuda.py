@@ -58,6 +58,7 @@ class Device:
         self.meter = meter
         self.current = 0
         self.recorded_on: list[int] = []
+        self.replayed_on: list[int] = []
 
     @contextmanager
     def use(self, device: torch.device | int | None) -> Iterator[None]:
@@ -84,6 +85,7 @@ class Graph:
 
     def replay(self) -> None:
         self.device.meter.now.replays += 1
+        self.device.replayed_on.append(self.device.current)
 
 
 class _Event:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -79,25 +80,39 @@ def step(back: GpuBackend, meter: Meter, rows: int, counts: Sequence[int] = ()) 
     back.decode(fed)
 
 
-def passes(*, slots: bool = True) -> Meter:
-    """One of each pass; the phases are named for what they are."""
-    with backend(slots=slots) as (back, meter, _):
-        for tiles in (8, 32):
-            blank = torch.empty(tiles, 448, 448, 3, dtype=torch.uint8, device="cuda:0")
-            page = SimpleNamespace(tiles=blank, visual=None, tile_count=tiles)
-            with meter.phase(f"vision {tiles}"):
-                back.encode_tiles([(page, n) for n in range(tiles)])  # type: ignore[misc]
-        for pages in (1, 7):
-            with meter.phase(f"prefill {pages}"):
-                meter.attended, meter.pairs = pages * PROMPT, pages * PROMPT**2 // 2
-                back.prefill([answer(slot, 0, PROMPT) for slot in range(pages)])
-        for rows in (16, 64, 128, 256):
-            # A fourth of the rows' tokens more are forced ones, most of them of a few rows.
-            forced = [8] * (rows // 32) if rows >= 32 else [5]
-            with meter.phase(f"decode {rows}"):
-                step(back, meter, rows, forced)
-            hidden = torch.empty(rows, 896, dtype=torch.bfloat16, device="cuda:0")
-            masks = torch.zeros(rows, 4740, dtype=torch.int32).pin_memory()
-            with meter.phase(f"choose {rows}"):
-                back.choose(back.logits(hidden), masks, None)
+def passes(*, slots: bool = True, only: Sequence[str] | None = None, layers: int = 24) -> Meter:
+    """One of each pass, or of those named; the phases are named for what they are."""
+    with backend(layers, slots=slots) as (back, meter, _):
+        for name, run in _passes(back, meter).items():
+            if only is None or name in only:
+                with meter.phase(name):
+                    run()
         return meter
+
+
+def _passes(back: GpuBackend, meter: Meter) -> dict[str, Callable[[], object]]:
+    found: dict[str, Callable[[], object]] = {}
+    for tiles in (8, 32):
+        blank = torch.empty(tiles, 448, 448, 3, dtype=torch.uint8, device=back.model.device)
+        page: Any = SimpleNamespace(tiles=blank, visual=None, tile_count=tiles)
+        found[f"vision {tiles}"] = partial(back.encode_tiles, [(page, n) for n in range(tiles)])
+    for pages in (1, 7):
+        found[f"prefill {pages}"] = partial(_prefill, back, meter, pages)
+    for rows in (16, 128, 256):
+        # A fourth of the rows' tokens more are forced ones, most of them of a few rows.
+        forced = [8] * (rows // 32) if rows >= 32 else [5]
+        found[f"decode {rows}"] = partial(step, back, meter, rows, forced)
+        found[f"choose {rows}"] = partial(_choose, back, rows)
+    return found
+
+
+def _prefill(back: GpuBackend, meter: Meter, pages: int) -> None:
+    meter.attended, meter.pairs = pages * PROMPT, pages * PROMPT**2 // 2
+    back.prefill([answer(slot, 0, PROMPT) for slot in range(pages)])
+
+
+def _choose(back: GpuBackend, rows: int) -> None:
+    language = back.model.config.language
+    hidden = torch.empty(rows, language.hidden, dtype=torch.bfloat16, device=back.model.device)
+    masks = torch.zeros(rows, -(-language.vocab // 32), dtype=torch.int32).pin_memory()
+    back.choose(back.logits(hidden), masks, None)

@@ -110,7 +110,7 @@ class Slots:
 
     def decode(self, fed: Sequence[Fed]) -> Plan:
         laid, cache = Laid.of(fed), self.cache
-        n, requests = self._step(len(laid.tokens)), cache.slots
+        n, requests = self.step(len(laid.tokens)), cache.slots
         filled = laid.seen[laid.lasts] + 1
         # Requests that are not there have no tokens and look at the slot that is nobody's.
         given = np.concatenate(
@@ -134,7 +134,7 @@ class Slots:
 
         return Plan(n, given, read, laid.lasts, np.arange(len(laid.tokens)))
 
-    def _step(self, tokens: int) -> int:
+    def step(self, tokens: int) -> int:
         """So many tokens with their padding: one of few sizes."""
         most = max(FEWEST, 2 * self.cache.slots)
         return next(size for part in SIZES if (size := max(FEWEST, int(most * part))) >= tokens)
