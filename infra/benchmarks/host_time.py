@@ -2,12 +2,10 @@
 
     python -m infra.benchmarks.host_time                      this checkout
     python -m infra.benchmarks.host_time --against DIR        and another one, run by turns
-    python -m infra.benchmarks.host_time --device-ms 5        how busy a device is that takes so long a step
 
 The device computes nothing: passes end at the launch of their graph, and of the tokens that the grammar's
 masks allow one is drawn at random. Everything else is the engine's own. Printed are CPU seconds of the
-engine's thread, and of all threads of the process (which masks and grammars may use), drawing left out. What
-a device of a given speed is left without work is said by the clock: take a machine that has nothing to do.
+engine's thread, and of all threads of the process (which masks and grammars may use), drawing left out.
 """
 
 from __future__ import annotations
@@ -67,13 +65,18 @@ def main() -> None:
         print(name, {key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]})
     for key in ("us_a_row", "ms_a_page_beside", "us_a_row_all_threads") if options.against else ():
         ratios = [b[key] / a[key] for a, b in zip(found["here"], found["there"], strict=True)]
-        print(f"there over here, {key}: {statistics.median(ratios):.2f}, by run {[round(r, 2) for r in ratios]}")
+        print(
+            f"there over here, {key}: {statistics.median(ratios):.2f}, by run {[round(r, 2) for r in ratios]}"
+        )
 
 
 def _apart(place: Path, options: argparse.Namespace) -> dict[str, float]:
     """This very file, beside another checkout's code."""
-    program = "import sys, runpy; sys.path.insert(0, ''); runpy.run_path(sys.argv[1], run_name='__main__')"
-    given = [f"--{key.replace('_', '-')}={getattr(options, key)}" for key in ("batch", "pages", "device_ms", "vocabulary")]
+    program = (
+        "import sys, runpy; sys.path.insert(0, ''); del sys.argv[0]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    given = [f"--{key.replace('_', '-')}={getattr(options, key)}" for key in ("batch", "pages", "vocabulary")]
     out = subprocess.run(
         [sys.executable, "-c", program, __file__, "--one", *given],
         cwd=place, check=True, capture_output=True, text=True,
@@ -82,35 +85,19 @@ def _apart(place: Path, options: argparse.Namespace) -> dict[str, float]:
     return found
 
 
-class Device:
-    """Takes `step` seconds for a decode step of `batch` rows: half of them whatever the rows, half by row."""
-
-    def __init__(self, step: float, batch: int) -> None:
-        self.step, self.batch = step, batch
-        self.free = 0.0  # when it has done all that it was given
-        self.busy = 0.0
-        self.done: dict[int, float] = {}
-
-    def launch(self, rows: int) -> None:
-        cost = self.step * (0.3 + 0.7 * rows / self.batch)
-        self.free = max(self.free, time.perf_counter()) + cost
-        self.busy += cost
-
-
 def measure(options: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(1)
     loops.SHORTEST = 10**6
     model = _model(Path(options.vocabulary))
     spent: dict[str, float] = defaultdict(float)
     rows: Counter[str] = Counter()
-    device = Device(options.device_ms / 1e3, options.batch)
-    with _stand_ins(device):
+    with _stand_ins():
         settings = EngineSettings(
             max_batch=options.batch, max_waiting=max(64, options.batch // 2), retry_penalty=1, place=False,
             warmup="graphs",
         )  # fmt: skip
         engine = Engine(model, settings, GpuBackend(model, settings))
-        _draw(engine, spent, rows, device)
+        _draw(engine, spent, rows)
         _timed(Engine, "submit", spent)
         question, rules = prompt.build(registry.resolve("id_card@1")), grammar()
         tiles = np.zeros((7, 448, 448, 3), dtype=np.uint8)
@@ -121,12 +108,11 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
 
         list(engine.generate(work("warm", options.batch // 4)))  # masks are remembered, as in a long job
         spent.clear(), rows.clear()
-        device.busy, began, steps = 0.0, time.perf_counter(), engine.stats.steps
+        steps = engine.stats.steps
         thread, process = time.thread_time(), time.process_time()
         with cProfile.Profile() if options.profile else nullcontext() as profile:
             done = list(engine.generate(work("page", options.pages)))
         thread, process = time.thread_time() - thread, time.process_time() - process
-        wall = time.perf_counter() - began
     if profile is not None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(40)
     pages = len(done)
@@ -137,8 +123,6 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         "us_a_row": 1e6 * (whole - spent["submit"]) / rows["decoded"],
         "us_a_row_all_threads": 1e6 * (process - spent["drawing"] - spent["submit"]) / rows["decoded"],
         "ms_a_page_beside": 1e3 * spent["submit"] / pages,
-        "wall_s": wall,
-        "busy": device.busy / (wall - spent["drawing, wall"]) if options.device_ms else 0.0,
     }
 
 
@@ -155,12 +139,12 @@ def _timed(owner: Any, name: str, spent: dict[str, float]) -> None:
     setattr(owner, name, timed)
 
 
-def _draw(engine: Engine, spent: dict[str, float], rows: Counter[str], device: Device) -> None:
+def _draw(engine: Engine, spent: dict[str, float], rows: Counter[str]) -> None:
     """Let the back end choose at random among what the masks allow."""
     rng = np.random.default_rng(0)
 
     def choose(logits: torch.Tensor, masks: torch.Tensor | None, penalties: Any) -> torch.Tensor:  # noqa: ARG001
-        began, wall = time.thread_time(), time.perf_counter()
+        began = time.thread_time()
         rows["decoded"] += len(logits)
         words = (torch.full((len(logits), 1), -1, dtype=torch.int32) if masks is None else masks).numpy()
         chosen = []
@@ -171,10 +155,6 @@ def _draw(engine: Engine, spent: dict[str, float], rows: Counter[str], device: D
             chosen.append(32 * word + bits[int(rng.integers(len(bits)))])
         found = torch.tensor([chosen, [0.9] * len(chosen), [0.8] * len(chosen)], dtype=torch.float64)
         spent["drawing"] += time.thread_time() - began
-        spent["drawing, wall"] += time.perf_counter() - wall
-        # The device's clock stands still meanwhile.
-        device.free += time.perf_counter() - wall
-        device.done[id(found)] = device.free
         return found
 
     engine.backend.choose = choose  # type: ignore[method-assign]
@@ -204,9 +184,9 @@ def _model(directory: Path) -> Any:
     )  # fmt: skip
 
 
-def _stand_ins(device: Device) -> Any:
+def _stand_ins() -> Any:
     """For what the back end takes from a card; a graph's replay takes the device's time and nothing else."""
-    stream = SimpleNamespace(wait_stream=lambda other: None)
+    stream = SimpleNamespace(wait_stream=lambda _: None)
 
     def run(self: Graphs, key: Any, function: Any, given: torch.Tensor) -> Any:  # noqa: ARG001
         if isinstance(key, tuple) and key[0] == "vision":
@@ -226,7 +206,7 @@ def _stand_ins(device: Device) -> Any:
     stack.append(mock.patch.object(Graphs, "run", run))
     # The tiles of a pass are put together, and its results given out, by the device.
     stack.append(mock.patch.object(gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)))
-    stack.append(mock.patch.object(gpu, "keep_visual", lambda tiles, visual: None))
+    stack.append(mock.patch.object(gpu, "keep_visual", lambda *_: None))
     stack.append(mock.patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor))
     return _together(stack)
 
@@ -246,7 +226,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--pages", type=int, default=512)
-    parser.add_argument("--device-ms", type=float, default=0.0)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--against", help="another checkout's directory")
     parser.add_argument("--vocabulary", help=argparse.SUPPRESS)

@@ -22,7 +22,9 @@ _FREE = {
         "new_empty", "new_empty_strided", "_unsafe_view", "_reshape_alias",
     )
 }  # fmt: skip
-_FILLS = {f"aten::{name}" for name in ("zeros", "new_zeros", "zeros_like", "fill_", "zero_", "full", "arange")}
+_FILLS = {
+    f"aten::{name}" for name in ("zeros", "new_zeros", "zeros_like", "fill_", "zero_", "full", "arange")
+}
 _LOOKED_UP = {f"aten::{name}" for name in ("embedding", "index", "gather", "index_select")}
 _PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm"}
 _COPIES = {"aten::_to_copy", "aten::copy_", "aten::clone"}
@@ -178,7 +180,9 @@ class Meter(TorchDispatchMode):
         # Kept until the end, so that no other storage gets the same address.
         recorded.update((_storage(tensor), tensor) for tensor in made)
 
-    def _cost(self, name: str, args: Any, given: Sequence[Tensor], made: Sequence[Tensor]) -> tuple[float, float]:
+    def _cost(
+        self, name: str, args: Any, given: Sequence[Tensor], made: Sequence[Tensor]
+    ) -> tuple[float, float]:
         """FLOPs and bytes moved, of a kernel that reads and writes each tensor once."""
         if name == "meter::attention":
             return _attention(*args)
@@ -187,7 +191,9 @@ class Meter(TorchDispatchMode):
             width = 2 * key.shape[1] * key.shape[2] * key.dtype.itemsize
             return 4 * self.pairs * query.shape[1] * query.shape[2], 2 * size(query) + self.attended * width
         if name in _PRODUCTS:
-            first, second = [tensor for tensor in given if tensor.ndim == (3 if name == "aten::bmm" else 2)][-2:]
+            first, second = [tensor for tensor in given if tensor.ndim == (3 if name == "aten::bmm" else 2)][
+                -2:
+            ]
             return 2 * first.numel() * second.shape[-1], size(first) + size(second) + size(made[0])
         if name in _LOOKED_UP:
             return 0, 2 * sum(map(size, made)) + sum(map(size, given[1:]))
@@ -216,7 +222,9 @@ def _attention(
     extra = 0
     if mask is not None:
         # A mask of bools becomes one to add (1 byte read, 2 written), which every key head reads.
-        extra = (3 if mask.dtype == torch.bool else 0) * mask.numel() + 2 * batch * tokens * keys * key.shape[1]
+        extra = (3 if mask.dtype == torch.bool else 0) * mask.numel() + 2 * batch * tokens * keys * key.shape[
+            1
+        ]
     flops = 4 * batch * heads * tokens * keys * width * (0.5 if causal else 1)
     return flops, 2 * size(query) + size(key) + size(value) + extra
 

@@ -124,7 +124,7 @@ def cuda(free: int = FREE) -> Iterator[tuple[Meter, Device]]:
     _guard()
     meter = Meter()
     device = Device(meter)
-    stream = SimpleNamespace(wait_stream=lambda other: None, synchronize=lambda: None)
+    stream = SimpleNamespace(wait_stream=lambda _: None, synchronize=lambda: None)
     stand_ins = {
         "Event": _Event,
         "CUDAGraph": Graph,

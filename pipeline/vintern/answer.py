@@ -87,7 +87,9 @@ class Answer:
         self._pieces: list[bytes] = []  # of each token
         self._sight: list[bytes] = []  # of those that have not left the slot again
         self.watched = False  # the guard against loops has begun to
-        self.unwatched: list[tuple[int, bool]] = []  # tokens that it has not seen, and whether they break a run
+        self.unwatched: list[
+            tuple[int, bool]
+        ] = []  # tokens that it has not seen, and whether they break a run
         # The second time the cache holds the prompt: only its last token is fed again, for its logits.
         self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
         self.pending = list(self.prompt[self.cached :])

@@ -1,8 +1,8 @@
 """The back end for GPUs.
 
-Tiles and prompts of several pages share a pass. How tokens lie in it, and how they attend, is a `plan.Layout`:
-`slots` where PyTorch can attend over slots as they lie in memory, else `rectangle`. Shapes are rounded up to
-a few sizes, which may be recorded as CUDA graphs and compiled.
+Tiles and prompts of several pages share a pass. How tokens lie in it, and how they attend, is a
+`plan.Layout`: `slots` where PyTorch can attend over slots as they lie in memory, else `rectangle`. Shapes are
+rounded up to a few sizes, which may be recorded as CUDA graphs and compiled.
 """
 
 from __future__ import annotations

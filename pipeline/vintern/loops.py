@@ -24,7 +24,9 @@ class LoopGuard:
 
     def __init__(self, rows: int) -> None:
         self._values = np.zeros(rows, dtype=np.bool_)
-        self._run = np.zeros(rows, dtype=np.int32)  # tokens since the last with a quote, or outside of strings
+        self._run = np.zeros(
+            rows, dtype=np.int32
+        )  # tokens since the last with a quote, or outside of strings
         self._count = np.zeros(rows, dtype=np.int64)
         # A ring of the last PERIOD tokens, twice in a row: wherever it begins, it can be read in one piece.
         self._recent = np.full((rows, 2 * PERIOD), -1, dtype=np.int32)

@@ -51,9 +51,7 @@ class Pointer:
         return Looks(starts, counts, self.step(rows, counts, slots, tiles))
 
     @torch.inference_mode()
-    def step(
-        self, rows: Tensor, counts: Sequence[int], slots: Sequence[int], tiles: Sequence[int]
-    ) -> Tensor:
+    def step(self, rows: Tensor, counts: Sequence[int], slots: Sequence[int], tiles: Sequence[int]) -> Tensor:
         """rows float32 [n or more, cells]: what each fed token looked at, request after request. There are as
         many cells as the largest page has, or more; what is beyond a page's own is ignored, whatever it is.
 

@@ -65,7 +65,9 @@ class Rectangle:
             ids[row, : lengths[row]] = answer.pending
         positions = np.arange(longest)
         slots = np.array([[answer.slot] for answer in answers])
-        places = np.where(positions < lengths[:, None], slots * self.cache.length + positions, self.cache.scratch)
+        places = np.where(
+            positions < lengths[:, None], slots * self.cache.length + positions, self.cache.scratch
+        )
         # The last token of each prompt and those that are forced after it, the last of them again as padding.
         counts = lengths - np.array([len(answer.prompt) for answer in answers]) + 1
         keep = np.minimum(lengths[:, None] - counts[:, None] + np.arange(counts.max()), lengths[:, None] - 1)

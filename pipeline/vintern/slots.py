@@ -1,4 +1,4 @@
-"""Attention over the slots of the KV cache as they lie in memory, by PyTorch's varlen attention (from 2.13 on).
+"""Attention over the slots of the KV cache as they lie in memory: PyTorch's varlen attention (2.13).
 
 Each request looks at its own slot as far as it is filled, with as many tokens as it feeds: no mask, no
 padding between requests, nothing laid out anew. Of one split, so that a row's bits do not depend on others.
@@ -23,7 +23,7 @@ from pipeline.vintern.transfer import up
 
 CHUNK = 8  # tokens of one request in a step, at most
 FEWEST = 16  # tokens of a step, padding included
-# Of a step, as parts of the largest: a half of all requests, or all of them, with few forced tokens are usual.
+# Of a step, as parts of the largest: usual are half of all requests, or all, with few forced tokens.
 SIZES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 1)
 
 
@@ -39,8 +39,9 @@ class Rows(NamedTuple):
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, rows: Rows, length: int) -> tuple[Tensor, Tensor]:
-    """query [n, heads, d], keys and values [all places, kv_heads, d]: a request's tokens are the last of those
-    in its slot. Returns what query is like, and the logarithm of each one's sum of weights, float32 [n, heads].
+    """query [n, heads, d], keys and values [all places, kv_heads, d]: a request's tokens are the last of
+    those in its slot. Returns what query is like, and the logarithm of the sum of weights of each, float32
+    [n, heads].
     """
     from torch.nn.attention.varlen import AuxRequest, varlen_attn
 
@@ -75,7 +76,9 @@ def available(model: Vintern) -> bool:
         torch.randn(shape, generator=draw).to(model.device, model.dtype) for shape in shapes
     )
     starts, slots, filled = ([0, 3, 3, 5], [length, 2 * length, 0, 3 * length], [200, 1, 77])
-    rows = Rows(*(torch.tensor(n, dtype=torch.int32, device=model.device) for n in (starts, slots, filled)), 3)
+    rows = Rows(
+        *(torch.tensor(n, dtype=torch.int32, device=model.device) for n in (starts, slots, filled)), 3
+    )
     try:
         found, sums = attend(query, keys, values, rows, length)
     except (ImportError, TypeError, RuntimeError, ValueError):  # too old, or not for this device
@@ -128,8 +131,10 @@ class Slots:
         def read(given: Tensor) -> tuple[Tensor, Tensor, SlotAttention]:
             ids, positions, places, owners, *rows = given.split([n] * 4 + [requests + 1] * 2 + [requests])
             starts, slots, filled = (part.int() for part in rows)
-            return ids, positions, SlotAttention(
-                cache, places, Rows(starts, slots, filled, CHUNK), owners, page=self.page
+            return (
+                ids,
+                positions,
+                SlotAttention(cache, places, Rows(starts, slots, filled, CHUNK), owners, page=self.page),
             )
 
         return Plan(n, given, read, laid.lasts, np.arange(len(laid.tokens)))
@@ -216,7 +221,6 @@ class SlotAttention:
         ]
         found = (torch.cat(scores, 1) - sums[:, :, None]).exp().mean(1)
         return F.pad(found, (0, self.page.stop - self.page.start - found.shape[1]))
-
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:

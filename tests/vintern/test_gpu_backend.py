@@ -83,7 +83,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture(params=["rectangle", "slots"])
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     over_slots = request.param == "slots"
-    monkeypatch.setattr("pipeline.vintern.gpu.available", lambda model: over_slots)
+    monkeypatch.setattr("pipeline.vintern.gpu.available", lambda _: over_slots)
     monkeypatch.setattr("pipeline.vintern.gpu.HALVES", 3)
     monkeypatch.setattr(slots, "attend", attend)
     return str(request.param)
