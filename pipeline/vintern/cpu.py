@@ -283,7 +283,7 @@ class TokenAttention:
                 lengths = torch.tensor([chunk.position + turn + 1 for chunk in run])
                 reach = min(-(-int(lengths.max()) // self.BLOCK) * self.BLOCK, cache.length)
                 beyond = torch.arange(reach) >= lengths[:, None, None, None]
-                mask = torch.zeros(beyond.shape, dtype=cache.keys.dtype).masked_fill_(beyond, -torch.inf)
+                mask = torch.zeros(beyond.shape, dtype=cache.keys[0].dtype).masked_fill_(beyond, -torch.inf)
                 self._calls.append((slice(run[0].slot, run[0].slot + len(run)), tokens, mask))
                 self._back[tokens] = torch.arange(rows, rows := rows + len(run))
 
@@ -294,7 +294,7 @@ class TokenAttention:
         mixed = []
         for slots, tokens, mask in self._calls:
             keys, values = (
-                kept[layer, slots, : mask.shape[3]].transpose(1, 2)
+                kept[layer][slots, : mask.shape[3]].transpose(1, 2)
                 for kept in (self.cache.keys, self.cache.values)
             )
             # [slots, kv_heads, shared, d]: the queries of one key head are rows of a product

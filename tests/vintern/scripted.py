@@ -65,7 +65,7 @@ class Scripted:
 
     def _next(self, answer: Answer, count: int) -> int:
         """Take `count` tokens into the slot; what is said after them, if the grammar has not said that."""
-        tokens, positions = (kept[0, answer.slot, :, 0, 0] for kept in (self.cache.keys, self.cache.values))
+        tokens, positions = (kept[0][answer.slot, :, 0, 0] for kept in (self.cache.keys, self.cache.values))
         start, end = answer.cached, answer.cached + count
         tokens[start:end] = torch.tensor(answer.pending[:count], dtype=torch.float32)
         positions[start:end] = torch.arange(answer.position, answer.position + count)
