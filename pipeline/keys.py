@@ -72,7 +72,7 @@ def settings_key(
     settings: Settings,
     paths: Sequence[str],
     question: str,
-    grammar: str,
+    grammar: str | None,
     model: ModelFacts,
     versions: Mapping[str, str],
     paper: str | None = None,

@@ -83,9 +83,9 @@ def document(
     leaves = dict(spec.shape.leaves())
     checks = (
         *told,
-        *_flagged(pages),
+        *flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
-        *_untrusted(pages),
+        *untrusted(pages),
         *verdicts.checks(pages),
         *chosen.checks,
         *full_texts(fields, leaves),
@@ -339,14 +339,14 @@ def _conflict(kept: Field, others: Sequence[Field]) -> Check:
     )
 
 
-def _flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
+def flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
     """What is known of a page's drawing that its values do not show."""
     for page in pages:
         for flag in page.flags:
             yield Check(str(flag.code), False, "warning", f"page {page.page}: {flag.message}")
 
 
-def _untrusted(pages: Sequence[PageRecord]) -> Iterator[Check]:
+def untrusted(pages: Sequence[PageRecord]) -> Iterator[Check]:
     """Why a text that a page brings along bears nothing out."""
     for page in pages:
         if page.text is not None and not page.text.trusted:

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import merge, parse
+from pipeline import free_text, merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
 from pipeline.records import (
@@ -287,10 +287,13 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     count = len(page.tiles)
     parsed = partial(parse.page_record, grid=page.grid, tiles=count, form=recipe.answer_form)
     try:
-        record = parsed(generation, recipe.spec, page.page, page.codes, ink=page.ink)
+        if recipe.spec.free:
+            record = free_text.page_record(generation, recipe.spec, page.page, page.codes)
+        else:
+            record = parsed(generation, recipe.spec, page.page, page.codes, ink=page.ink)
         record = replace(
             record,
-            flags=page.flags,
+            flags=(*page.flags, *record.flags),
             text=page.text,
             reader=page.reader,
             quality=page.quality,
@@ -309,7 +312,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
         tiles=count,
         prompt_tokens=generation.prompt_tokens,
         output_tokens=len(generation.spans),
-        output=generation.text,
+        output=generation.text.replace("\0", "\ufffd"),  # which PostgreSQL does not store
         attempts=generation.attempts,
         passes=generation.passes,
         numerics=recipe.numerics,
@@ -363,13 +366,11 @@ def merged(
     """The document that its pages make, of which at least one was read, with its scores where `trust` has a
     calibration.
     """
-    made = merge.document(
-        [page.record for page in pages if page.record is not None],
-        spec,
-        failed=[page.failure for page in pages if page.failure is not None],
-        review_below=review_below,
-        authority=authority,
-    )
+    records = [page.record for page in pages if page.record is not None]
+    failed = [page.failure for page in pages if page.failure is not None]
+    if spec.free:
+        return free_text.document(records, spec, failed=failed, review_below=review_below)
+    made = merge.document(records, spec, failed=failed, review_below=review_below, authority=authority)
     if trust is None:
         return made
     numerics = {page.numerics for page in pages if page.record is not None and page.numerics is not None}

@@ -33,7 +33,7 @@ class Recipe:
     spec: SchemaSpec
     settings: Settings
     question: str
-    grammar: str
+    grammar: str | None  # None: answers are free text
     max_tiles: int
     key: str | None
     xml_key: str = ""
@@ -49,7 +49,7 @@ class Recipe:
         that cannot be read.
         """
         form: Form = "objects" if model is None else model.answer_form
-        question, rules = prompt.build(spec, form), grammar.compile(spec, form)
+        question, rules = prompt.build(spec, form), grammar.of(spec, form)
         paths = [path for path, _ in spec.shape.of_pages.leaves()]
         anchors = trusted.packed(settings)
         places, versions = _places(spec.shape), keys.xml_installed()

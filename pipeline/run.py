@@ -256,9 +256,9 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
     """What the engine is asked about one page, under the id that its answer will bear."""
     longest = recipe.settings.engine.max_new_tokens
-    return Request(
-        id, page.tiles, recipe.question, recipe.grammar, longest, recipe.settings.second_look or None
-    )
+    # Of free text every word is the model's own: no value in it stands out as doubtful.
+    again = None if recipe.grammar is None else recipe.settings.second_look or None
+    return Request(id, page.tiles, recipe.question, recipe.grammar, longest, again)
 
 
 def without_tiles(page: PreparedPage) -> PreparedPage:

@@ -171,6 +171,24 @@ class LaneSettings(Section):
     )
     stall_seconds: float = Field(1800.0, gt=0, description="still for so long while busy: is replaced")
     patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store")
+    machine_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="how long a run waits while the cluster has no machine for any lane. None: 1800 once it "
+        "had one or where an autoscaler brings them; else a cluster without room is refused at once",
+    )
+
+
+class ShareSettings(Section):
+    weight: float = Field(
+        1.0, gt=0, description="of this job among those of its priority that share a cluster and a store"
+    )
+    priority: int = Field(
+        0,
+        ge=-(2**31),
+        lt=2**31,
+        description="jobs of a higher one get lanes first, and lower ones yield them",
+    )
 
 
 class LogSettings(Section):
@@ -238,6 +256,7 @@ class Settings(BaseSettings):
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()
+    share: ShareSettings = ShareSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

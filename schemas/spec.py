@@ -16,6 +16,7 @@ from schemas.law import Law, applied, built_in
 from schemas.settle import Settled, settle
 from schemas.shape import Group
 from schemas.suspects import pointed
+from schemas.task import Free, Task
 from schemas.typed import Typed, instance, typed
 
 Paper = Literal["card"]  # a kind of paper whose size and look are known
@@ -91,6 +92,16 @@ class SchemaSpec:
     def paper(self) -> Paper | None:
         """What kind of paper its documents are, where the model says so: its `paper`."""
         return getattr(self.model, "paper", None) if "paper" in self.model.__class_vars__ else None
+
+    @property
+    def task(self) -> Task | None:
+        """What its pages are asked instead of filling in a form: its `task`."""
+        return getattr(self.model, "task", None) if "task" in self.model.__class_vars__ else None
+
+    @property
+    def free(self) -> bool:
+        """Whether pages are answered in free text, without a grammar."""
+        return issubclass(self.model, Free)
 
     @property
     def sources_of_authority(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ class Progress:
     documents: dict[str, int]  # of the whole job, by state
     reports: tuple[LaneReport, ...]
     lanes_replaced: int
+    waiting: str | None = None  # what lanes are waited for
 
     @property
     def total(self) -> int:
@@ -73,7 +74,8 @@ class Progress:
 
     @property
     def troubles(self) -> list[str]:
-        return sorted({report.trouble for report in self.reports if report.trouble})
+        waiting = [self.waiting] if self.waiting else []
+        return waiting + sorted({report.trouble for report in self.reports if report.trouble})
 
 
 class Reporter:

@@ -114,7 +114,9 @@ class Replica:
             ) from error
         engine = Engine(model, self._settings)
         spec = schema_of(self._schema)
-        engine.learn(grammar.compile(spec, model.config.answer_form))
+        rules = grammar.of(spec, model.config.answer_form)
+        if rules is not None:
+            engine.learn(rules)
         self._engine, self._start_seconds = engine.backend.about, time.monotonic() - began
         return model_facts(engine, spec), engine
 

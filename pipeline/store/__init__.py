@@ -35,12 +35,14 @@ from pipeline.store.entities import (
     Lease,
     Purged,
     Repair,
+    Run,
     State,
     StoredExtraction,
 )
 from pipeline.store.query import Rows
 from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
+from pipeline.store.shadows import Shadow
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
@@ -63,6 +65,8 @@ __all__ = [
     "QueueKind",
     "Repair",
     "Rows",
+    "Run",
+    "Shadow",
     "State",
     "Store",
     "StoredExtraction",

@@ -52,6 +52,36 @@ class Job:
     sources: tuple[str, ...]
     views: tuple[View, ...]
     created_at: datetime
+    shadow_of: int | None = None  # id of the job whose documents it reads as a candidate
+    shadow_share: float | None = None
+    weight: float = 1.0
+    priority: int = 0
+    cancelled_at: datetime | None = None  # and nobody has run it since
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One driver at work on a job.
+
+    pool      the machines whose lanes it divides with other runs; None: it has no lanes
+    room      lanes of its kind that all of those machines would hold
+    wanted    lanes that it has use for
+    """
+
+    id: int
+    job_id: int
+    job: str
+    weight: float
+    priority: int
+    driver: str
+    pool: str | None
+    room: int
+    wanted: int
+    lanes: int  # at work
+    started_at: datetime
+    ended_at: datetime | None = None
+    cancelled: bool = False
+    alive: bool = True  # it said so not long ago, and has not ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pipeline.store import migrate
 from pipeline.store.database import Clock, Database
 
 if TYPE_CHECKING:
+    from pipeline.records import DocumentRef
     from pipeline.store.audit import Audit
     from pipeline.store.books import Books
     from pipeline.store.calibrations import Calibrations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.store.query import Rows
     from pipeline.store.queue import Queue
     from pipeline.store.results import Results
+    from pipeline.store.runs import Runs
     from pipeline.store.todo import Todo
 
 
@@ -36,8 +38,9 @@ def open(url: str, *, create: bool = True, proven: bool = False, clock: Clock | 
     Makes the tables or brings older ones up to date; with create=False a store that is not there is an
     error. `clock` replaces the database's clock in tests. Raises, in one line and without the password,
     UsageError for a URL that cannot be used or tables of a newer Vinbatch, Unavailable for a server that does
-    not answer, Transient for a database that is busy. `proven` says that somebody has opened this very store
-    before, a lane's driver for one: then a server that does not answer is Transient too, worth waiting for.
+    not answer, Transient for a database that is busy, or whose answer broke off. `proven` says that somebody
+    has opened this very store before, a lane's driver for one: then a server that does not answer is
+    Transient too, worth waiting for.
     """
     database = Database(url, clock)
     try:
@@ -62,6 +65,12 @@ class Store:
         from pipeline.store.jobs import Jobs
 
         return Jobs(self._db)
+
+    @cached_property
+    def runs(self) -> Runs:
+        from pipeline.store.runs import Runs
+
+        return Runs(self._db)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -134,6 +143,12 @@ class Store:
         from pipeline.store.changes import diff
 
         return partial(diff, self._db)
+
+    @cached_property
+    def chosen(self) -> partial[Iterator[DocumentRef]]:
+        from pipeline.store.shadows import chosen
+
+        return partial(chosen, self._db)
 
     @cached_property
     def purge(self) -> partial[Purged]:

@@ -81,4 +81,4 @@ class Scripted:
             return self.model.tokenizer.end_of_turn
         # The first token does not depend on what is said far behind it.
         said = self.says(self.model.tokenizer.decode(seen[prompt:]))[:80]
-        return self.model.tokenizer.encode_plain(said)[0]
+        return self.model.tokenizer.encode_plain(said)[0] if said else self.model.tokenizer.end_of_turn

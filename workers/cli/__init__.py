@@ -17,7 +17,23 @@ from typing import Annotated
 import typer
 
 from workers import screen
-from workers.cli import books, corrections, documents, ending, report, results, review, secrecy, show, trust
+from workers.cli import (
+    asking,
+    books,
+    corrections,
+    dataset,
+    dataset_make,  # noqa: F401  (it adds its command to the group)
+    documents,
+    ending,
+    evaluating,
+    jobs,
+    report,
+    results,
+    review,
+    secrecy,
+    show,
+    trust,
+)
 
 _INTERRUPTED = 130
 _CODES = (0, 2, 3, 4, _INTERRUPTED)
@@ -45,9 +61,22 @@ def _options(
     """A bucket of Vietnamese invoices and ID cards becomes rows one can query with SQL."""
 
 
-for module in (documents, books, results, trust, review, corrections, report, show):
+for module in (
+    documents,
+    asking,
+    jobs,
+    books,
+    results,
+    evaluating,
+    trust,
+    review,
+    corrections,
+    report,
+    show,
+):
     for command in module.COMMANDS:
         app.command()(command)
+app.add_typer(dataset.app, name="dataset")
 
 
 def main() -> None:
