@@ -16,15 +16,15 @@ from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from pipeline import run
-from pipeline.errors import Coded, LeaseLost, Permanent, ReplicaLost, UsageError
+from pipeline.errors import Coded, LeaseLost, Permanent, UsageError
 from pipeline.reading import DEATHS, Reading, Verdict, failure, no_result
 from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
 from pipeline.store import Lease, Store
 from schemas import reading_day
-from workers import endings
-from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
+from workers import asking, endings
+from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Prepared, Reservation
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
@@ -51,6 +51,7 @@ class Lane:
     report: LaneReport
     sizes: Sizes
     isolation: IsolationLock = field(default_factory=IsolationLock)
+    again: asyncio.Lock = field(default_factory=asyncio.Lock)  # pages are drawn a second time one by one
     in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by sha256
 
     def __post_init__(self) -> None:
@@ -162,7 +163,8 @@ class Attempt:
             keys = list(reading.keys.values())
             for start in range(0, len(keys), _KEYS):
                 some = keys[start : start + _KEYS]
-                reading.known(await lane.patience.call_async(lane.store.results.known_pages, some))
+                with lane.report.timed("claim"):
+                    reading.known(await lane.patience.call_async(lane.store.results.known_pages, some))
             lane.report.pages_known += sum(page.failure is None for page in reading.finished)
             for number in reading.missing:
                 file = files[reading.place(number)[0]]
@@ -176,7 +178,8 @@ class Attempt:
         if file is None:
             return part
         try:
-            return replace(part, pages=await _count(reader, file))
+            with self._lane.report.timed("draw"):
+                return replace(part, pages=await _count(reader, file))
         except Coded as error:
             if not self._lease.parts:
                 raise
@@ -193,15 +196,19 @@ class Attempt:
         """Draw a page as soon as the lane may hold another, and leave it to a task to have it answered."""
         lane = self._lane
         with ExitStack() as held:
-            await lane.pages.acquire(1)
+            with lane.report.timed("room"):
+                await lane.pages.acquire(1)
             held.callback(lane.pages.release, 1)
             drawn = await self._drawn_page(reader, fetched, reading, number)
             if drawn is None:
                 return
             page, request = drawn
-            await lane.page_bytes.acquire(page.size)
-            held.callback(lane.page_bytes.release, page.size)
-            task = answers.create_task(self._answer(reading, number, request))
+            prepared = Prepared(lane.page_bytes)
+            held.callback(prepared.let_go)
+            with lane.report.timed("room"):
+                await prepared.hold(request, page.size)
+            del drawn, request  # the reference is to be nowhere but there
+            task = answers.create_task(self._answer(reading, number, prepared))
             until_answered = held.pop_all()
             # Not in the task itself: one that is cancelled before it begins would give nothing back.
             task.add_done_callback(lambda _: until_answered.close())
@@ -233,27 +240,9 @@ class Attempt:
         self._lane.report.tiles += len(page.page.tiles)
         return page, request
 
-    async def _answer(self, reading: Reading, number: int, request: Ref) -> None:
-        """Have the model answer a page, whatever becomes of replicas, and keep the result."""
-        lane, alone = self._lane, False
-        while True:
-            try:
-                async with lane.isolation.exclusive() if alone else lane.isolation.shared():
-                    lane.report.calls += 1
-                    with lane.report.timed("model"):
-                        generation = await lane.replica.generate(request)
-            except ReplicaLost as error:
-                result = reading.lost(number, error, alone=alone)
-                if result is not None:
-                    break
-                alone = True
-            else:
-                result = reading.answered(generation)
-                lane.report.pages += 1
-                lane.report.answers += 1
-                lane.report.tokens += len(generation.spans)
-                break
-        await self._keep(result)
+    async def _answer(self, reading: Reading, number: int, prepared: Prepared) -> None:
+        """Have the model answer a page, and keep the result."""
+        await self._keep(await asking.ask(self._lane, reading, number, prepared))
 
     async def _keep(self, result: PageResult) -> None:
         """Into the store, unless another try may do better."""
@@ -263,7 +252,8 @@ class Attempt:
                 extra=fields(document=self._lease.uri, page=result.page, reason=result.failure.reason),
             )
         if result.failure is None or not result.failure.retryable:
-            await self._lane.patience.call_async(self._lane.store.results.save_page, self._lease, result)
+            with self._lane.report.timed("save"):
+                await self._lane.patience.call_async(self._lane.store.results.save_page, self._lease, result)
 
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""

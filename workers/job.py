@@ -203,6 +203,7 @@ class _Driver:
         self._reports: tuple[LaneReport, ...] = ()
         self._direct: tuple[LaneReport, ...] = ()  # of what needed no lane
         self._replaced = 0
+        self._lanes_seconds = 0.0
 
     def nothing_to_do(self, seconds: float) -> bool:
         """Whether the listing is complete within this time and everything in it is finished already."""
@@ -245,6 +246,7 @@ class _Driver:
                 elif phase == "starting" and any(report.state == "working" for report in lanes.reports()):
                     phase = "working"
                 self._reports, self._replaced = (*self._direct, *lanes.reports()), lanes.replaced
+                self._lanes_seconds = time.monotonic() - self._started
                 self._reporter.show(self._progress(phase))
         finally:
             lanes.abandon()
@@ -280,6 +282,7 @@ class _Driver:
             documents=dict(self._counts.now(fresh=phase == "ended")),
             reports=self._reports,
             lanes_replaced=self._replaced,
+            lanes_seconds=self._lanes_seconds,
         )
 
 

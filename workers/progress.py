@@ -31,6 +31,7 @@ class Progress:
     documents: dict[str, int]  # of the whole job, by state
     reports: tuple[LaneReport, ...]
     lanes_replaced: int
+    lanes_seconds: float = 0.0  # from the beginning until the lanes ended, or until now; 0 without lanes
 
     @property
     def total(self) -> int:

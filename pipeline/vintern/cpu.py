@@ -67,6 +67,7 @@ class CpuBackend:
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
         self.fed_hidden: Tensor | None = None
+        self.own_memory = False
         self.about = f"{dtype_name(model)} on cpu, {torch.get_num_threads()} threads, {used}"
 
     def upload(self, tiles: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -198,6 +199,8 @@ class Engine:
         )
         # Ray's arrays are read-only, which torch does not have; they are copied.
         answer.tiles = self.backend.upload(torch.from_numpy(np.require(tiles, requirements=["C", "W"])))
+        if self.backend.own_memory:
+            answer.request = replace(request, tiles=np.zeros((0, *tiles.shape[1:]), dtype=np.uint8))
         return answer
 
     def _encode_tiles(self) -> None:
@@ -292,7 +295,7 @@ class Engine:
             generation = answer.generation(self.settings.place)
             self._count(generation)
             first = self._looks.taken(answer.request, generation)
-            more = self._looks.wanted(answer.request, generation) if first is None else None
+            more = self._looks.wanted(answer, generation) if first is None else None
             if more is None:
                 generations.append(generation if first is None else first)
             else:
