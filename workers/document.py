@@ -17,14 +17,15 @@ from weakref import WeakValueDictionary
 
 from pipeline import run
 from pipeline.errors import Coded, LeaseLost, Permanent, UsageError
-from pipeline.reading import DEATHS, Reading, Verdict, failure, no_result
+from pipeline.reading import DEATHS, Commit, Reading, Verdict, failure, no_result
 from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
-from pipeline.store import Lease, Store
+from pipeline.store import MOST, Lease, Result, State, Store
 from schemas import reading_day
 from workers import asking, endings
 from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Prepared, Reservation
+from workers.grouping import Grouped
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
@@ -35,8 +36,11 @@ from workers.sizing import Sizes
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
+_PAUSE = 0.25  # seconds between two transactions of a lane that keep what was read
 _KEYS = 512  # asked of the store at once
 _UNLISTED = 8 * 2**20  # bytes reserved for a document whose size is not listed, until it is known
+
+Known = dict[str, PageResult]  # by key
 
 
 @dataclass
@@ -60,6 +64,16 @@ class Lane:
         self.document_bytes = Budget(self.sizes.bytes_in_flight // 2)
         self.page_bytes = Budget(self.sizes.bytes_in_flight // 2)
         self.breaker = CircuitBreaker(self.recipe.settings.lane.refusals)
+        ask, results = self.patience.call_async, self.store.results
+        self.known = Grouped[Sequence[str], Known](lambda some: ask(self._known, some), 0.0, MOST)
+        self.saves = Grouped[tuple[Lease, PageResult], None](
+            lambda some: ask(results.save_pages, some), _PAUSE, MOST
+        )
+        self.commits = Grouped[Result, State](lambda some: ask(results.commit_group, some), _PAUSE, MOST)
+
+    def _known(self, several: Sequence[Sequence[str]]) -> list[Known]:
+        found = self.store.results.known_pages({key for keys in several for key in keys})
+        return [{key: found[key] for key in keys if key in found} for keys in several]
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:
@@ -164,7 +178,7 @@ class Attempt:
             for start in range(0, len(keys), _KEYS):
                 some = keys[start : start + _KEYS]
                 with lane.report.timed("claim"):
-                    reading.known(await lane.patience.call_async(lane.store.results.known_pages, some))
+                    reading.known(await lane.known.call(some))
             lane.report.pages_known += sum(page.failure is None for page in reading.finished)
             for number in reading.missing:
                 file = files[reading.place(number)[0]]
@@ -253,16 +267,19 @@ class Attempt:
             )
         if result.failure is None or not result.failure.retryable:
             with self._lane.report.timed("save"):
-                await self._lane.patience.call_async(self._lane.store.results.save_page, self._lease, result)
+                await self._lane.saves.call((self._lease, result))
 
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""
         lane, lease = self._lane, self._lease
         attempts = lane.recipe.settings.lane.attempts
         with lane.report.timed("commit"):
-            state = await lane.patience.call_async(
-                endings.end, lane.store, lease, verdict, self._parts, attempts
-            )
+            if isinstance(verdict, Commit):
+                state = await lane.commits.call(endings.result(lease, verdict, self._parts))
+            else:
+                state = await lane.patience.call_async(
+                    endings.end, lane.store, lease, verdict, self._parts, attempts
+                )
         endings.report(lane.report, lane.breaker, lease, verdict, state)
 
 

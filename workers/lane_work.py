@@ -36,7 +36,8 @@ from workers.sigterm import on_sigterm
 _LOG = logging.getLogger(__name__)
 _PAUSES = (0.05, 2.0)  # seconds between two looks at the ledger when nothing is due: first, longest
 _HEALTH_SECONDS = 2.0
-_COUNT_SECONDS = 30.0  # between two counts of the whole job, which every lane makes
+_COUNT_SECONDS = 30.0  # between two counts of the whole job
+_COUNTS = "lane-0"  # which one of a run's lanes makes: of hundreds, the ledger would do little else
 _GIVE_BACK_SHARE = 0.25  # of the grace time, kept for giving back what was not finished
 
 
@@ -175,7 +176,9 @@ class LaneWork:
         """How many documents the readers could take on: one is drawn while some are fetched."""
         if any(lease.suspect for lease, _ in self._held.values()):
             return 0  # a suspect is worked on alone
-        return max(0, self._sizes.readers * (1 + FETCHES) - len(self._undrawn))
+        most = self._sizes.readers * (1 + FETCHES)
+        room = most - len(self._undrawn)
+        return room if 2 * room >= most else 0  # several at a time: each claim costs the ledger the same
 
     async def _claim(self, job: Job, wanted: int) -> list[Lease]:
         return await self._patience.call_async(self._renew_and_claim, job, wanted) if wanted else []
@@ -290,7 +293,7 @@ class LaneWork:
                 peaks["replica"] = health.peak_bytes
                 for number, reader in enumerate(lane.readers.readers):
                     peaks[f"reader {number}"] = await reader.peak_bytes()
-            if found := await asyncio.to_thread(counts.now):
+            if self._name.endswith(_COUNTS) and (found := await asyncio.to_thread(counts.now)):
                 self._report.unfinished = found["pending"] + found["leased"]
             metrics.publish(self._report)
             await asyncio.sleep(_HEALTH_SECONDS)

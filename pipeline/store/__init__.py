@@ -38,6 +38,7 @@ from pipeline.store.entities import (
     State,
     StoredExtraction,
 )
+from pipeline.store.group_commit import MOST, Result
 from pipeline.store.query import Rows
 from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
@@ -45,6 +46,7 @@ from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
 __all__ = [
+    "MOST",
     "SAMPLE_EVERY",
     "Added",
     "AuditRow",
@@ -62,6 +64,7 @@ __all__ = [
     "Purged",
     "QueueKind",
     "Repair",
+    "Result",
     "Rows",
     "State",
     "Store",
