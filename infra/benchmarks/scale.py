@@ -155,22 +155,23 @@ def listing(url: str, count: int = 20_000) -> dict[str, dict[str, float]]:
 
 def lanes(url: str, count: int, rate: float, seconds: float) -> dict[str, float]:
     """`count` lanes for so long."""
-    warm_up = 4.0
-    documents = int(count * rate * (warm_up + seconds) * 1.3) + 400
-    store, job, _ = new_job(url, documents)
+    store, job, _ = new_job(url, int(count * rate * (seconds + 60)))
     with store, ExitStack() as stack:
-        ready, go, told = SPAWN.Semaphore(0), SPAWN.Event(), SPAWN.Queue()
-        given = (rate, (warm_up, seconds), ready, go, told)
-        processes = [SPAWN.Process(target=scale_lane.lane, args=(url, n, *given)) for n in range(count)]
+        signs = scale_lane.Signs(SPAWN.Semaphore(0), SPAWN.Event(), SPAWN.Event())
+        told = SPAWN.Queue()
+        processes = [
+            SPAWN.Process(target=scale_lane.lane, args=(url, n, rate, signs, told)) for n in range(count)
+        ]
         for process in processes:
             process.start()
             stack.callback(process.kill)
         for _ in processes:
-            ready.acquire()
-        go.set()
-        time.sleep(warm_up)
+            if not signs.warm.acquire(timeout=300):
+                raise SystemExit("a lane did not get to work within five minutes")
         began, server = time.monotonic(), server_seconds(url)
+        signs.count.set()
         time.sleep(seconds)
+        signs.stop.set()
         server, took = server_seconds(url) - server, time.monotonic() - began
         worked = [told.get(timeout=120) for _ in processes]
         for process in processes:

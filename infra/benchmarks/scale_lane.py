@@ -31,6 +31,7 @@ from workers.replica import Health
 
 FACTS = ModelFacts("c" * 64, max_tiles=6, numerics="stub")
 SCHEMA = "invoice@1"
+_WARM = 100  # documents, before what is measured begins
 _SECONDS = 1.0  # from a page's request to its answer
 _TILES = 7 * 448 * 448 * 3  # bytes
 _LINE = {"no": "1", "name": "Bút bi Thiên Long", "unit": "cái", "quantity": "2", "unit_price": "500.000"}
@@ -103,6 +104,15 @@ class Worked:
     claims: int  # of them, that brought any
 
 
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Between the benchmark and its lanes: each is warm, the seconds that count begin, and they end."""
+
+    warm: Any
+    count: Any
+    stop: Any
+
+
 class StubLane(LaneWork):
     """A lane without Ray."""
 
@@ -125,12 +135,15 @@ class StubLane(LaneWork):
         setattr(self, name, getattr(self, name) + bool(found))
         return found
 
-    async def worked(self, warm_up: float, seconds: float) -> Worked:
+    async def worked(self, signs: Signs) -> Worked:
         task = asyncio.create_task(self.work())
         await self.listed()
-        await asyncio.sleep(warm_up)
+        while self._report.documents.total() < _WARM:
+            await asyncio.sleep(0.1)
+        signs.warm.release()
+        await asyncio.to_thread(signs.count.wait)
         before = self._so_far()
-        await asyncio.sleep(seconds)
+        await asyncio.to_thread(signs.stop.wait)
         after = self._so_far()
         await self.stop()
         await task
@@ -148,12 +161,8 @@ def settings_of(url: str) -> Settings:
     return load(store=url, lane={"readers": 8, "grace_seconds": 0.5})
 
 
-def lane(
-    url: str, number: int, rate: float, times: tuple[float, float], ready: Any, go: Any, told: Any
-) -> None:
-    """One process: a lane that works for so long."""
+def lane(url: str, number: int, rate: float, signs: Signs, told: Any) -> None:
+    """One process: a lane that works until it is told to stop."""
     job = LaneJob("bench", url, SCHEMA, "stub", FACTS.checkpoint_hash, 1.0, settings_of(url), 16.0)
     work = StubLane(f"lane-{number}", job, rate)
-    ready.release()
-    go.wait()
-    told.put(asyncio.run(work.worked(*times)))
+    told.put(asyncio.run(work.worked(signs)))
