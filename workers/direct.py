@@ -70,6 +70,7 @@ class Direct:
         Ends early when it is stopped or the source refuses document after document.
         """
         self.report.state = "working"
+        self.report.activity.start()
         gc.freeze()  # what is there stays: no look for garbage need go through it with every few documents
         try:
             if self._pictures_first():
@@ -84,13 +85,15 @@ class Direct:
                     elif self._ask(self._store.ledger.next_due, self._job) is None and listed:
                         return True
                     else:
-                        self._stop.wait(_PAUSE)
+                        with self.report.timed("documents"):
+                            self._stop.wait(_PAUSE)
         except ModelNeeded:
             return False
         except SourceRefuses as error:
             self.report.refused = error.message
         finally:
             self.report.state = "ended"
+            self.report.activity.charge()
         return True
 
     def _pictures_first(self) -> bool:
@@ -104,7 +107,8 @@ class Direct:
     def _claim(self) -> list[Lease]:
         self._renewed_at = time.monotonic()
         seconds = self._settings.lease_seconds
-        return self._ask(self._store.ledger.claim, self._job, self.report.lane, _AT_ONCE, seconds)
+        with self.report.timed("claim"):
+            return self._ask(self._store.ledger.claim, self._job, self.report.lane, _AT_ONCE, seconds)
 
     def _read_all(self, leases: list[Lease], renderer: Renderer) -> None:
         """All of them; those that are not begun are given back when anything stops the work."""
@@ -134,13 +138,15 @@ class Direct:
         """To its end, whatever it is. Raises ModelNeeded, and then nothing was done."""
         last = lease.tries >= self._settings.attempts
         try:
-            found = self._found(lease, renderer, last)
+            with self.report.timed("draw"):
+                found = self._found(lease, renderer, last)
         except (ModelNeeded, UsageError):
             raise
         except Exception as error:  # noqa: BLE001  it becomes the document's failure, with its traceback
             found = DocumentResult(lease.uri, no_result(failure(error)))
         try:
-            self._end(lease, found)
+            with self.report.timed("commit"):
+                self._end(lease, found)
         except LeaseLost:
             self.report.late += 1
             _LOG.warning(

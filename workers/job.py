@@ -250,6 +250,7 @@ class _Driver:
         self._direct: tuple[LaneReport, ...] = ()  # of what needed no lane
         self._replaced = 0
         self._waiting: str | None = None
+        self._lanes_seconds = 0.0
 
     def nothing_to_do(self, seconds: float) -> bool:
         """Whether the listing is complete within this time and everything in it is finished already."""
@@ -291,6 +292,7 @@ class _Driver:
                     phase = "working"
                 self._reports, self._replaced = (*self._direct, *lanes.reports()), lanes.replaced
                 self._waiting = lanes.waiting
+                self._lanes_seconds = time.monotonic() - self._started
                 self._reporter.show(self._progress(phase))
                 if listed and not lanes.working and self._nothing_left():
                     break  # others have done it
@@ -345,6 +347,7 @@ class _Driver:
             reports=self._reports,
             lanes_replaced=self._replaced,
             waiting=self._waiting,
+            lanes_seconds=self._lanes_seconds,
         )
 
 

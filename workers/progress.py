@@ -32,6 +32,7 @@ class Progress:
     reports: tuple[LaneReport, ...]
     lanes_replaced: int
     waiting: str | None = None  # what lanes are waited for
+    lanes_seconds: float = 0.0  # from the beginning until the lanes ended, or until now; 0 without lanes
 
     @property
     def total(self) -> int:

@@ -39,6 +39,7 @@ from pipeline.store.entities import (
     State,
     StoredExtraction,
 )
+from pipeline.store.group_commit import MOST, Result
 from pipeline.store.query import Rows
 from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
@@ -47,6 +48,7 @@ from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
 __all__ = [
+    "MOST",
     "SAMPLE_EVERY",
     "Added",
     "AuditRow",
@@ -64,6 +66,7 @@ __all__ = [
     "Purged",
     "QueueKind",
     "Repair",
+    "Result",
     "Rows",
     "Run",
     "Shadow",

@@ -75,6 +75,7 @@ class CpuBackend:
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
         self.fed_hidden: Tensor | None = None
+        self.own_memory = False
         weights = "" if self.int8 is None else f" with {EIGHT_BITS}"
         self.about = f"{dtype_name(model)}{weights} on cpu, {torch.get_num_threads()} threads, {used}"
 

@@ -25,6 +25,7 @@ class Scripted:
     """`backend.Backend`, for `Engine(model, settings, backend=Scripted(...))`; slots of `length` tokens."""
 
     about = numerics = "a script"
+    own_memory = False
     page_attention = None
     fed_hidden: Tensor | None = None
 

@@ -219,6 +219,9 @@ def run(
             help="Leave with 0 where every document came to an end, though some failed; else with 3.",
         ),
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say at the end where the time went, and what would save some.")
+    ] = False,
     print_job: Annotated[
         bool, typer.Option("--print-job", help="Only say the job's name, for ray job submit --submission-id.")
     ] = False,
@@ -256,12 +259,13 @@ def run(
         priority=priority,
         under=asked.settings,
     )
-    _run(asked, settings, print_job=print_job, as_json=as_json)
+    _run(asked, settings, print_job=print_job, profile=profile, as_json=as_json)
 
 
-def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) -> None:
+def _run(asked: JobFile, settings: Settings, *, print_job: bool, profile: bool, as_json: bool) -> None:
     from workers.job import default_name, run_job
     from workers.on_finish import OnFinish
+    from workers.profile import Profile
     from workers.shadow import requested
 
     request = asked.request(settings)
@@ -277,6 +281,8 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
         written = [] if outcome.interrupted else _written(asked.targets, name, settings)
         code = ending.exit_code(outcome, accept_failures=asked.accept_failures)
         record = ending.record(outcome, code, written)
+        if profile:
+            record["profile"] = Profile.of(outcome.last).record()
         tell(record)
     if not as_json:
         ending.say(outcome, written)
@@ -286,6 +292,8 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, as_json: bool) 
         code = code or beside["exit_code"]
     if as_json:
         screen.say_lines(dumps(record, indent=2))
+    elif profile:
+        ending.say_profile(Profile.of(outcome.last))
     if asked.limit is not None:
         screen.say(
             f"no more than {asked.limit} documents were listed (--limit); without it the same job goes on",

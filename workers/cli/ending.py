@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.store.export import Exported
     from workers.job import Outcome
     from workers.on_finish import OnFinish
+    from workers.profile import Profile
 
 Record = dict[str, Any]
 _STATES = ("submitted", "done", "review", "partial", "quarantined", "pending", "leased")
@@ -93,6 +94,18 @@ def say(outcome: Outcome, written: Sequence[Exported] = (), *, err: bool = False
         lines.append("the same command goes on where this one stopped")
     for line in lines:
         screen.say(line, err=err)
+
+
+def say_profile(profile: Profile) -> None:
+    """Where the time went, and what was waited for most of it."""
+    found = profile.bottleneck
+    if found is None:
+        screen.say("nothing was left to do: no time went anywhere")
+        return
+    screen.table(*profile.table())
+    screen.say(f"bottleneck, {found.share:.0%} of the time: {found.words}")
+    if found.then is not None:
+        screen.say(f"then, {found.then.share:.0%} of the time: {found.then.words}")
 
 
 def _left_out(outcome: Outcome) -> str:
