@@ -76,9 +76,9 @@ def available(model: Vintern) -> bool:
         torch.randn(shape, generator=draw).to(model.device, model.dtype) for shape in shapes
     )
     starts, slots, filled = ([0, 3, 3, 5], [length, 2 * length, 0, 3 * length], [200, 1, 77])
-    rows = Rows(
-        *(torch.tensor(n, dtype=torch.int32, device=model.device) for n in (starts, slots, filled)), 3
-    )
+    numbers = (torch.tensor(n, dtype=torch.int32, device=model.device) for n in (starts, slots, filled))
+    first, second, third = numbers
+    rows = Rows(first, second, third, 3)
     try:
         found, sums = attend(query, keys, values, rows, length)
     except (ImportError, TypeError, RuntimeError, ValueError):  # too old, or not for this device
