@@ -16,27 +16,31 @@ from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from pipeline import run
-from pipeline.errors import Coded, LeaseLost, Permanent, ReplicaLost, UsageError
-from pipeline.reading import DEATHS, Reading, Verdict, failure, no_result
+from pipeline.errors import Coded, LeaseLost, Permanent, UsageError
+from pipeline.reading import DEATHS, Commit, Reading, Verdict, failure, no_result
 from pipeline.recipe import Recipe
 from pipeline.records import DocumentRef, Failure, PageRecord, PageResult, Part
 from pipeline.sources import SizeLimits
-from pipeline.store import Lease, Store
+from pipeline.store import MOST, Lease, Result, State, Store
 from schemas import reading_day
-from workers import endings
-from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Reservation
+from workers import asking, endings
+from workers.flow_control import Budget, CircuitBreaker, IsolationLock, Prepared, Reservation
+from workers.grouping import Grouped
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
-from workers.reader import DrawnPage, Fetched, TooLarge
+from workers.reader import Counted, DrawnPage, Fetched, TooLarge
 from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
 from workers.replica_handle import ReplicaHandle
 from workers.sizing import Sizes
 from workers.supervisor import Ref
 
 _LOG = logging.getLogger(__name__)
+_PAUSE = 0.25  # seconds between two transactions of a lane that keep what was read
 _KEYS = 512  # asked of the store at once
 _UNLISTED = 8 * 2**20  # bytes reserved for a document whose size is not listed, until it is known
+
+Known = dict[str, PageResult]  # by key
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Lane:
     report: LaneReport
     sizes: Sizes
     isolation: IsolationLock = field(default_factory=IsolationLock)
+    again: asyncio.Lock = field(default_factory=asyncio.Lock)  # pages are drawn a second time one by one
     in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by sha256
 
     def __post_init__(self) -> None:
@@ -59,6 +64,16 @@ class Lane:
         self.document_bytes = Budget(self.sizes.bytes_in_flight // 2)
         self.page_bytes = Budget(self.sizes.bytes_in_flight // 2)
         self.breaker = CircuitBreaker(self.recipe.settings.lane.refusals)
+        ask, results = self.patience.call_async, self.store.results
+        self.known = Grouped[Sequence[str], Known](lambda some: ask(self._known, some), 0.0, MOST)
+        self.saves = Grouped[tuple[Lease, PageResult], None](
+            lambda some: ask(results.save_pages, some), _PAUSE, MOST
+        )
+        self.commits = Grouped[Result, State](lambda some: ask(results.commit_group, some), _PAUSE, MOST)
+
+    def _known(self, several: Sequence[Sequence[str]]) -> list[Known]:
+        found = self.store.results.known_pages({key for keys in several for key in keys})
+        return [{key: found[key] for key in keys if key in found} for keys in several]
 
     @asynccontextmanager
     async def once(self, sha256: str) -> AsyncIterator[None]:
@@ -162,7 +177,8 @@ class Attempt:
             keys = list(reading.keys.values())
             for start in range(0, len(keys), _KEYS):
                 some = keys[start : start + _KEYS]
-                reading.known(await lane.patience.call_async(lane.store.results.known_pages, some))
+                with lane.report.timed("claim"):
+                    reading.known(await lane.known.call(some))
             lane.report.pages_known += sum(page.failure is None for page in reading.finished)
             for number in reading.missing:
                 file = files[reading.place(number)[0]]
@@ -176,7 +192,9 @@ class Attempt:
         if file is None:
             return part
         try:
-            return replace(part, pages=await _count(reader, file))
+            with self._lane.report.timed("draw"):
+                counted = await _count(reader, file)
+            return replace(part, pages=counted.pages, attached=counted.attached)
         except Coded as error:
             if not self._lease.parts:
                 raise
@@ -193,15 +211,19 @@ class Attempt:
         """Draw a page as soon as the lane may hold another, and leave it to a task to have it answered."""
         lane = self._lane
         with ExitStack() as held:
-            await lane.pages.acquire(1)
+            with lane.report.timed("room"):
+                await lane.pages.acquire(1)
             held.callback(lane.pages.release, 1)
             drawn = await self._drawn_page(reader, fetched, reading, number)
             if drawn is None:
                 return
             page, request = drawn
-            await lane.page_bytes.acquire(page.size)
-            held.callback(lane.page_bytes.release, page.size)
-            task = answers.create_task(self._answer(reading, number, request))
+            prepared = Prepared(lane.page_bytes)
+            held.callback(prepared.let_go)
+            with lane.report.timed("room"):
+                await prepared.hold(request, page.size)
+            del drawn, request  # the reference is to be nowhere but there
+            task = answers.create_task(self._answer(reading, number, prepared))
             until_answered = held.pop_all()
             # Not in the task itself: one that is cancelled before it begins would give nothing back.
             task.add_done_callback(lambda _: until_answered.close())
@@ -233,27 +255,9 @@ class Attempt:
         self._lane.report.tiles += len(page.page.tiles)
         return page, request
 
-    async def _answer(self, reading: Reading, number: int, request: Ref) -> None:
-        """Have the model answer a page, whatever becomes of replicas, and keep the result."""
-        lane, alone = self._lane, False
-        while True:
-            try:
-                async with lane.isolation.exclusive() if alone else lane.isolation.shared():
-                    lane.report.calls += 1
-                    with lane.report.timed("model"):
-                        generation = await lane.replica.generate(request)
-            except ReplicaLost as error:
-                result = reading.lost(number, error, alone=alone)
-                if result is not None:
-                    break
-                alone = True
-            else:
-                result = reading.answered(generation)
-                lane.report.pages += 1
-                lane.report.answers += 1
-                lane.report.tokens += len(generation.spans)
-                break
-        await self._keep(result)
+    async def _answer(self, reading: Reading, number: int, prepared: Prepared) -> None:
+        """Have the model answer a page, and keep the result."""
+        await self._keep(await asking.ask(self._lane, reading, number, prepared))
 
     async def _keep(self, result: PageResult) -> None:
         """Into the store, unless another try may do better."""
@@ -263,21 +267,25 @@ class Attempt:
                 extra=fields(document=self._lease.uri, page=result.page, reason=result.failure.reason),
             )
         if result.failure is None or not result.failure.retryable:
-            await self._lane.patience.call_async(self._lane.store.results.save_page, self._lease, result)
+            with self._lane.report.timed("save"):
+                await self._lane.saves.call((self._lease, result))
 
     async def _end(self, verdict: Verdict) -> None:
         """Tell the ledger, and report the state that it has left the document in."""
         lane, lease = self._lane, self._lease
         attempts = lane.recipe.settings.lane.attempts
         with lane.report.timed("commit"):
-            state = await lane.patience.call_async(
-                endings.end, lane.store, lease, verdict, self._parts, attempts
-            )
+            if isinstance(verdict, Commit):
+                state = await lane.commits.call(endings.result(lease, verdict, self._parts))
+            else:
+                state = await lane.patience.call_async(
+                    endings.end, lane.store, lease, verdict, self._parts, attempts
+                )
         endings.report(lane.report, lane.breaker, lease, verdict, state)
 
 
-async def _count(reader: ReaderHandle, fetched: Fetched) -> int:
-    """The number of pages. Raises Permanent when the document kills whatever opens it."""
+async def _count(reader: ReaderHandle, fetched: Fetched) -> Counted:
+    """Its pages. Raises Permanent when the document kills whatever opens it."""
     deaths = 0
     while True:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.reading import Commit, Retry, Verdict
 from pipeline.records import Part
-from pipeline.store import Lease, State, Store
+from pipeline.store import Lease, Result, State, Store
 from workers.flow_control import CircuitBreaker
 from workers.lane import LaneReport
 from workers.logs import fields
@@ -24,20 +24,29 @@ def end(store: Store, lease: Lease, verdict: Verdict, parts: Sequence[Part], att
     """
     first = parts[0] if parts else None
     if isinstance(verdict, Commit):
-        if first is None:
-            raise RuntimeError("a document was read that was never fetched")
+        one = result(lease, verdict, parts)
         return store.results.commit(
-            lease,
-            verdict.extraction,
-            verdict.pages,
-            sha256=first.sha256,
-            etag=first.etag,
-            parts=parts if lease.parts else (),
+            lease, one.extraction, one.pages, sha256=one.sha256, etag=one.etag, parts=one.parts
         )
     if isinstance(verdict, Retry):
         delay = _RETRY_SECONDS * 2 ** (lease.tries - 1)
         return store.ledger.release(lease, verdict.why, delay=delay, attempts=attempts)
     return store.ledger.quarantine(lease, verdict.why, sha256=first.sha256 if first else None)
+
+
+def result(lease: Lease, verdict: Commit, parts: Sequence[Part]) -> Result:
+    """A document's result as the store takes it, alone or with others."""
+    if not parts:
+        raise RuntimeError("a document was read that was never fetched")
+    first = parts[0]
+    return Result(
+        lease,
+        verdict.extraction,
+        verdict.pages,
+        first.sha256,
+        first.etag,
+        parts if lease.parts else (),
+    )
 
 
 def report(to: LaneReport, breaker: CircuitBreaker, lease: Lease, verdict: Verdict, state: State) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from pipeline.errors import Reason
 from pipeline.records import Failure
@@ -91,6 +92,31 @@ class Reservation:
         else:
             self._budget.release(self.amount - amount)
         self.amount = amount
+
+
+class Prepared:
+    """A page that is ready for the model: its request, and the bytes of its tiles within the lane's budget.
+
+    Both are held until the model needs the tiles no more; then the request is None, and who loses its answer
+    draws the page again.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._bytes = 0
+        self.request: Any = None  # a Ray reference
+
+    async def hold(self, request: Any, size: int) -> None:
+        """Wait until bytes of tiles fit, and hold them."""
+        await self._budget.acquire(size)
+        self._bytes, self.request = size, request
+
+    def let_go(self) -> None:
+        """May be called again."""
+        self.request = None
+        size, self._bytes = self._bytes, 0
+        if size:
+            self._budget.release(size)
 
 
 class CircuitBreaker:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import resource
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from pipeline.records import Failure
 from pipeline.settings import Settings
 from schemas import registry
 from schemas.law import Law
+from workers.activity import Activity, Stage
 from workers.logs import Event
 from workers.sizing import Sizes, sizes
 
@@ -67,7 +67,8 @@ class LaneReport:
     tiles: int = 0  # that the model was shown
     tokens: int = 0  # generated
     claims: int = 0  # documents
-    seconds: dict[str, float] = field(default_factory=dict)  # by stage: fetch, draw, model, commit
+    activity: Activity = field(default_factory=Activity)  # where its time went
+    phases: dict[str, float] = field(default_factory=dict)  # seconds of the model: vision, prefill, decode
     waiting: int = 0  # pages that are prepared, and that the model does not hold yet
     unfinished: int = 0  # documents of the whole job, when the lane last asked
     batch_fill: float = 0.0  # share of the batch that is decoded
@@ -82,14 +83,9 @@ class LaneReport:
     peak_bytes: dict[str, int] = field(default_factory=dict)  # largest resident memory, by process
     events: tuple[Event, ...] = ()  # what was logged since the last report
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: Stage) -> AbstractContextManager[None]:
         """Counts the time of this block to the stage; blocks of several documents go on side by side."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - began
+        return self.activity.during(stage)
 
     def ended(self, state: State, failures: Iterable[Failure] = ()) -> None:
         """An attempt is over: the ledger has left its document in `state`, with these failures."""

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,13 +29,15 @@ from workers.metrics import LaneMetrics
 from workers.patience import Patience, StoreAway
 from workers.reader import FETCHES, recipe
 from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
+from workers.replica import Health
 from workers.replica_handle import ReplicaHandle
 from workers.sigterm import on_sigterm
 
 _LOG = logging.getLogger(__name__)
 _PAUSES = (0.05, 2.0)  # seconds between two looks at the ledger when nothing is due: first, longest
 _HEALTH_SECONDS = 2.0
-_COUNT_SECONDS = 30.0  # between two counts of the whole job, which every lane makes
+_COUNT_SECONDS = 30.0  # between two counts of the whole job
+_COUNTS = "lane-0"  # which one of a run's lanes makes: of hundreds, the ledger would do little else
 _GIVE_BACK_SHARE = 0.25  # of the grace time, kept for giving back what was not finished
 
 
@@ -51,6 +54,7 @@ class LaneWork:
         self._settings = job.settings.lane
         self._sizes = job.sizes
         self._report = LaneReport(name)
+        self._report.activity.readers = self._sizes.readers
         self._recorder = Recorder()
         self._patience = Patience(self._patience_seconds)
         self._held: dict[int, tuple[Lease, asyncio.Task[None]]] = {}  # by document
@@ -60,6 +64,7 @@ class LaneWork:
         self._stopping = False
         self._changed = asyncio.Event()
         self._broken: BaseException | None = None
+        self._phases: Mapping[str, float] = {}  # of the replica, when it was last asked
 
     async def work(self) -> LaneReport:
         """Until every document of the job is finished, by whomever, until `stop` or SIGTERM, or until the
@@ -77,12 +82,17 @@ class LaneWork:
                 trust = await ask(self._store.calibrations.in_force, job)
                 lane = await self._start(trust)
                 self._report.state = "working"
+                self._report.activity.start()
                 _LOG.info("the lane is ready", extra=fields(readers=self._sizes.readers))
                 background = [self._watched(self._renew()), self._watched(self._look_after(lane, job))]
                 async for lease in self._leases(job):
                     self._hold(
                         lease, Attempt(lane, lease, partial(self._drawn, lease.document_id)).complete()
                     )
+                if not self._held:
+                    with contextlib.suppress(VinbatchError, TimeoutError):  # figures only
+                        async with asyncio.timeout(_HEALTH_SECONDS):
+                            self._note(lane, await lane.replica.health())
             except VinbatchError as error:
                 self._broken = error
             finally:
@@ -107,6 +117,7 @@ class LaneWork:
 
     async def report(self, after: int = 0) -> LaneReport:
         """As it is now, with what was logged after event number `after`."""
+        self._report.activity.charge()
         return replace(self._report, trouble=self._patience.trouble, events=self._recorder.after(after))
 
     def _sigterm_received(self) -> None:
@@ -144,24 +155,30 @@ class LaneWork:
             self._changed.clear()
             listed = self._listed  # before the look at the ledger: what comes in between is then seen
             wanted = self._wanted()
-            leases = await self._claim(job, wanted)
+            with self._report.timed("claim"):
+                leases = await self._claim(job, wanted)
             self._report.claims += len(leases)
             for lease in leases:
                 yield lease
             if len(leases) == wanted:
                 await self._change(None)
                 continue
-            due = await self._patience.call_async(self._store.ledger.next_due, job)
+            with self._report.timed("claim"):
+                due = await self._patience.call_async(self._store.ledger.next_due, job)
             if due is None and listed and not self._held:
                 return
             pause = _PAUSES[0] if leases else min(2 * pause, _PAUSES[1])
-            await self._change(pause * random.uniform(0.8, 1.2))
+            # When all is listed, what is left is with the model, or other lanes have it.
+            with self._report.timed("documents") if not (listed and self._held) else nullcontext():
+                await self._change(pause * random.uniform(0.8, 1.2))
 
     def _wanted(self) -> int:
         """How many documents the readers could take on: one is drawn while some are fetched."""
         if any(lease.suspect for lease, _ in self._held.values()):
             return 0  # a suspect is worked on alone
-        return max(0, self._sizes.readers * (1 + FETCHES) - len(self._undrawn))
+        most = self._sizes.readers * (1 + FETCHES)
+        room = most - len(self._undrawn)
+        return room if 2 * room >= most else 0  # several at a time: each claim costs the ledger the same
 
     async def _claim(self, job: Job, wanted: int) -> list[Lease]:
         return await self._patience.call_async(self._renew_and_claim, job, wanted) if wanted else []
@@ -272,17 +289,27 @@ class LaneWork:
             self._report.replica_deaths = lane.replica.deaths
             self._report.reader_deaths = sum(reader.deaths for reader in lane.readers.readers)
             with contextlib.suppress(ReplicaLost, ReaderLost):  # whoever has work there sees to it
-                health = await lane.replica.health()
+                self._note(lane, health := await lane.replica.health())
                 peaks["replica"] = health.peak_bytes
-                self._report.engine, self._report.start_seconds = health.engine, health.start_seconds
-                self._report.batch_fill, self._report.kv_use = health.batch_fill, health.kv_use
-                self._report.waiting = max(0, lane.pages.used - health.in_flight)
                 for number, reader in enumerate(lane.readers.readers):
                     peaks[f"reader {number}"] = await reader.peak_bytes()
-            if found := await asyncio.to_thread(counts.now):
+            if self._name.endswith(_COUNTS) and (found := await asyncio.to_thread(counts.now)):
                 self._report.unfinished = found["pending"] + found["leased"]
             metrics.publish(self._report)
             await asyncio.sleep(_HEALTH_SECONDS)
+
+    def _note(self, lane: Lane, health: Health) -> None:
+        """How the replica is, into the report. Its phases count from its start: those before it are kept."""
+        report = self._report
+        report.engine, report.start_seconds = health.engine, health.start_seconds
+        report.batch_fill, report.kv_use = health.batch_fill, health.kv_use
+        report.waiting = max(0, lane.pages.used - health.in_flight)
+        report.activity.batch = health.batch
+        for phase, seconds in health.phases.items():
+            before = self._phases.get(phase, 0.0)
+            more = seconds - before if seconds >= before else seconds
+            report.phases[phase] = report.phases.get(phase, 0.0) + more
+        self._phases = health.phases
 
     def _patience_seconds(self) -> float:
         """How long the store may be away."""

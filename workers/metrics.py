@@ -44,7 +44,8 @@ FIGURES = (
     Figure("vinbatch_leases_lost", "counter", "documents that another lane had taken over meanwhile"),
     Figure("vinbatch_retries", "counter", "documents given back, to be tried again"),
     Figure("vinbatch_model_calls", "counter", "answers asked of the model; by pages read, the double bill"),
-    Figure("vinbatch_stage_seconds", "counter", "seconds by stage: fetch, draw, model, commit", ("stage",)),
+    Figure("vinbatch_stage_seconds", "counter", "seconds by stage, of all that goes on at once", ("stage",)),
+    Figure("vinbatch_bound_seconds", "counter", "seconds of a lane, by what held it up", ("bound",)),
     Figure("vinbatch_queue_documents", "gauge", "documents that the lane holds"),
     Figure("vinbatch_queue_pages", "gauge", "prepared pages that wait for the model"),
     Figure("vinbatch_batch_fill", "gauge", "share of the batch that is decoding, 0 to 1"),
@@ -101,7 +102,8 @@ def _totals(report: LaneReport) -> dict[tuple[str, ...], float]:
         ("vinbatch_model_calls",): report.calls,
         **{("vinbatch_documents", state): number for state, number in report.documents.items()},
         **{("vinbatch_failures", reason): number for reason, number in report.reasons.items()},
-        **{("vinbatch_stage_seconds", stage): seconds for stage, seconds in report.seconds.items()},
+        **{("vinbatch_stage_seconds", stage): seconds for stage, seconds in report.activity.seconds.items()},
+        **{("vinbatch_bound_seconds", bound): seconds for bound, seconds in report.activity.clock.items()},
     }
 
 

@@ -31,6 +31,8 @@ class Progress:
     documents: dict[str, int]  # of the whole job, by state
     reports: tuple[LaneReport, ...]
     lanes_replaced: int
+    waiting: str | None = None  # what lanes are waited for
+    lanes_seconds: float = 0.0  # from the beginning until the lanes ended, or until now; 0 without lanes
 
     @property
     def total(self) -> int:
@@ -73,7 +75,8 @@ class Progress:
 
     @property
     def troubles(self) -> list[str]:
-        return sorted({report.trouble for report in self.reports if report.trouble})
+        waiting = [self.waiting] if self.waiting else []
+        return waiting + sorted({report.trouble for report in self.reports if report.trouble})
 
 
 class Reporter:

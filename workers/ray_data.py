@@ -11,6 +11,14 @@
         batch_size=8,
     )
 
+Ray Data wants packages beside Ray (pip install "ray[data]"). What jobs have written it reads by itself:
+
+    ray.data.read_sql("SELECT * FROM id_card_v1", lambda: sqlite3.connect("vinbatch.db"))
+    ray.data.read_sql("SELECT * FROM id_card_v1", lambda: psycopg.connect("postgresql://…"))
+    ray.data.read_parquet("s3://bucket/out/id_card_v1")  # vinbatch export --out s3://bucket/out/
+
+The last one is partitioned by job, which is a column of it.
+
 Nothing is remembered here: what a lost worker had read is read again, and a document that fails is a row with
 its reason. A job of `vinbatch run` keeps every page, and resumes.
 """

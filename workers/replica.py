@@ -7,9 +7,10 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar
 from pipeline.errors import Reason, ReplicaLost, UsageError
@@ -22,6 +23,7 @@ from workers.sigterm import ignore_sigterm
 if TYPE_CHECKING:
     from pipeline.vintern.engine import Engine
 
+_COUNT_SECONDS = 0.5  # between two looks at the engine's own figures
 _IDLE_SECONDS = 0.2  # how long the engine's thread sleeps when nothing comes; an arrival wakes it at once
 
 
@@ -37,6 +39,8 @@ class Health:
     start_seconds: float  # to load the checkpoint and start the engine
     batch_fill: float = 0.0  # share of the batch that is decoded
     kv_use: float = 0.0  # share of the KV cache that is taken
+    batch: int = 0  # pages that are decoded together, at most
+    phases: Mapping[str, float] = field(default_factory=dict)  # seconds of vision, prefill and decode
 
 
 class Replica:
@@ -51,13 +55,16 @@ class Replica:
         self._schema = schema
         self._settings = settings
         _import_engine(settings)  # takes seconds, in which the lane's other processes start
-        self._arrivals: queue.SimpleQueue[tuple[Request, Future[Generation]]] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._waiting: dict[str, Future[Generation]] = {}
+        self._let_go: dict[str, Future[None]] = {}  # of requests whose tiles are still needed here
+        self._answers: dict[str, Future[Generation]] = {}  # of those that nobody has come for
         self._broken: ReplicaLost | None = None
         self._tokens = 0
         self._alive_at = time.monotonic()
         self._engine, self._start_seconds = "", 0.0
         self._serving: Engine | None = None
+        self._phases: Mapping[str, float] = {}
 
     async def ignore_sigterm(self) -> None:
         """Stay when SIGTERM comes, for the pages that the lane wants to finish."""
@@ -70,15 +77,33 @@ class Replica:
         threading.Thread(target=self._serve, args=(engine,), name="engine", daemon=True).start()
         return facts
 
-    async def generate(self, request: Request) -> Generation:
-        """The answer to one request. Raises ReplicaLost when the engine breaks before it is finished."""
+    async def take(self, request: Request) -> None:
+        """Have a request answered; ends when its tiles are needed no more, and their memory is free again.
+
+        That is when they are on the device; where this has no memory of its own, when the answer is there.
+        Raises ReplicaLost when the engine breaks before that.
+        """
         if self._broken is not None:
             raise self._broken
-        answer: Future[Generation] = Future()
-        self._arrivals.put((request, answer))
+        id, let_go = request.id, Future[None]()
+        self._let_go[id], self._answers[id] = let_go, Future()
+        self._arrivals.put(request)
+        del request  # with its tiles
         if self._broken is not None:  # it broke after the first look, so nobody takes arrivals any more
             raise self._broken
-        return await asyncio.wrap_future(answer)
+        await asyncio.wrap_future(let_go)
+
+    async def answer(self, id: str) -> Generation:
+        """The answer to a request that was taken, once. Raises ReplicaLost when it was not taken here, or the
+        engine breaks.
+        """
+        answer = self._answers.get(id)
+        if answer is None:
+            raise ReplicaLost(Reason.worker_lost, "the replica that took the page is gone")
+        try:
+            return await asyncio.wrap_future(answer)
+        finally:
+            self._answers.pop(id, None)
 
     async def health(self) -> Health:
         if self._broken is not None:
@@ -93,6 +118,8 @@ class Replica:
             self._engine,
             self._start_seconds,
             *((0.0, 0.0) if self._serving is None else self._serving.load),
+            0 if self._serving is None else self._serving.backend.cache.slots,
+            self._phases,
         )
 
     def _load(self) -> tuple[ModelFacts, Engine]:
@@ -104,7 +131,7 @@ class Replica:
         try:
             model = vintern.load(
                 self._model,
-                dtype=self._settings.dtype,
+                dtype=self._settings.computed_in,
                 device=self._settings.device,
                 context_length=self._settings.context_length,
             )
@@ -114,40 +141,65 @@ class Replica:
             ) from error
         engine = Engine(model, self._settings)
         spec = schema_of(self._schema)
-        engine.learn(grammar.compile(spec, model.config.answer_form))
+        rules = grammar.of(spec, model.config.answer_form)
+        if rules is not None:
+            engine.learn(rules)
         self._engine, self._start_seconds = engine.backend.about, time.monotonic() - began
         return model_facts(engine, spec), engine
 
     def _serve(self, engine: Engine) -> None:
         """The engine's thread: take what fits, step, answer; for ever."""
+        counted_at = 0.0
         try:
             while True:
                 self._admit(engine)
                 for generation in engine.step():
                     self._tokens += len(generation.spans)
                     self._waiting.pop(generation.request_id).set_result(generation)
+                    self._release(generation.request_id)
                 self._alive_at = time.monotonic()
+                # Here, because the engine is not for several threads.
+                if not self._waiting or self._alive_at - counted_at > _COUNT_SECONDS:
+                    self._phases, counted_at = _phases(engine), self._alive_at
         except Exception as error:
             self._broken = ReplicaLost(
                 Reason.worker_lost, f"the engine broke: {type(error).__name__}: {error}"
             )
-            for answer in self._waiting.values():
-                answer.set_exception(self._broken)
-            while not self._arrivals.empty():
-                self._arrivals.get()[1].set_exception(self._broken)
+            futures: list[Future[Any]] = [*self._let_go.values(), *self._answers.values()]
+            for future in futures:
+                if not future.done():
+                    future.set_exception(self._broken)
             raise
 
     def _admit(self, engine: Engine) -> None:
         """Hand over arrivals while the engine has room; wait for one when it has nothing to do."""
         while engine.room > 0:
             try:
-                request, answer = self._arrivals.get(block=not engine.in_flight, timeout=_IDLE_SECONDS)
+                request = self._arrivals.get(block=not engine.in_flight, timeout=_IDLE_SECONDS)
             except queue.Empty:
                 return
             if not self._waiting:
                 self._alive_at = time.monotonic()
-            self._waiting[request.id] = answer
+            self._waiting[request.id] = self._answers[request.id]
             engine.submit(request)
+            if engine.backend.own_memory:
+                self._release(request.id)
+            del request  # with its tiles
+
+    def _release(self, id: str) -> None:
+        """The tiles of this request are needed no more."""
+        let_go = self._let_go.pop(id, None)
+        if let_go is not None:
+            let_go.set_result(None)
+
+
+def _phases(engine: Engine) -> dict[str, float]:
+    stats = engine.stats
+    return {
+        "vision": stats.vision_seconds,
+        "prefill": stats.prefill_seconds,
+        "decode": stats.decode_seconds,
+    }
 
 
 def _import_engine(settings: EngineSettings) -> None:

@@ -12,9 +12,10 @@ import ray
 from pipeline.errors import ReplicaLost
 from pipeline.keys import ModelFacts
 from pipeline.records import Generation
+from workers.flow_control import Prepared
 from workers.lane import LaneBroken, LaneJob
 from workers.replica import Health, Replica
-from workers.supervisor import STARTS, Actor, Ref, Supervisor
+from workers.supervisor import STARTS, Actor, Supervisor
 
 
 class ReplicaHandle(Supervisor):
@@ -40,10 +41,12 @@ class ReplicaHandle(Supervisor):
                 raise RuntimeError("the replica is loaded and gave no facts")
             return self._facts
 
-    async def generate(self, request: Ref) -> Generation:
-        """One page's answer, however long the queue."""
+    async def generate(self, id: str, prepared: Prepared) -> Generation:
+        """The answer to the request of this id, however long the queue; its tiles are let go of meanwhile."""
         async with self.alive() as replica:
-            answer: Generation = await replica.generate.remote(request)
+            await replica.take.remote(prepared.request)
+            prepared.let_go()
+            answer: Generation = await replica.answer.remote(id)
             return answer
 
     async def health(self) -> Health:

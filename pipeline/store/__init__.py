@@ -35,16 +35,20 @@ from pipeline.store.entities import (
     Lease,
     Purged,
     Repair,
+    Run,
     State,
     StoredExtraction,
 )
+from pipeline.store.group_commit import MOST, Result
 from pipeline.store.query import Rows
 from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
+from pipeline.store.shadows import Shadow
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
 __all__ = [
+    "MOST",
     "SAMPLE_EVERY",
     "Added",
     "AuditRow",
@@ -62,7 +66,10 @@ __all__ = [
     "Purged",
     "QueueKind",
     "Repair",
+    "Result",
     "Rows",
+    "Run",
+    "Shadow",
     "State",
     "Store",
     "StoredExtraction",

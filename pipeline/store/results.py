@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -20,16 +21,20 @@ from sqlalchemy import (
 )
 
 from pipeline import deciding
+from pipeline.errors import LeaseLost, Permanent, Transient, VinbatchError
 from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import files, readings, rows, views
+from pipeline.store import files, group_commit, readings, rows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
+from pipeline.store.group_commit import Result
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
+from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, witnesses
 from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
+_LOOKED_AT = 200  # documents of a job that tell what it was read with
+_SOME = 1000  # pages
 
 # Ends the document, if the lease still holds.
 _FINISH = f"""
@@ -67,6 +72,13 @@ SET key = excluded.key, record = excluded.record, reason = excluded.reason, mess
     read_at = excluded.read_at
 RETURNING page
 """
+# With the whole result: most pages are there already, as they are, and are not written twice.
+_PUT_CHANGED_PAGES = _PUT_PAGES.replace(
+    "RETURNING",
+    """WHERE (pages.key, coalesce(pages.record, ''), coalesce(pages.reason, ''))
+    <> (excluded.key, coalesce(excluded.record, ''), coalesce(excluded.reason, ''))
+RETURNING""",
+)
 # Pages that an earlier try has saved, when the file was another one.
 _DROP_PAGES = "DELETE FROM pages WHERE document_id IN (SELECT id FROM held) AND page > :page_count"
 _PUT_EXTRACTION = """
@@ -105,22 +117,36 @@ FROM held, json_to_recordset(CAST(:parts AS json)) AS given(
     part integer, size bigint, etag text, sha256 text, pages integer, reason text, message text)
 WHERE parts.document_id = held.id AND parts.part = given.part
 """
-_PARTS = (_PUT_PARTS, _PUT_PAGES, _DROP_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS, _PUT_WITNESSES)
+_PARTS = (
+    _PUT_PARTS,
+    _PUT_CHANGED_PAGES,
+    _DROP_PAGES,
+    _PUT_EXTRACTION,
+    _PUT_FIELDS,
+    _PUT_CHECKS,
+    _PUT_WITNESSES,
+)
 
 # PostgreSQL is asked once. SQLite cannot do it all in one statement, and need not: it is in this process.
 _FINISH_WITH_PARTS = f"""
-WITH held AS ({_FINISH_UNDECIDED}), parts_put AS ({_PUT_PARTS}), pages_put AS ({_PUT_PAGES}),
+WITH held AS ({_FINISH_UNDECIDED}), parts_put AS ({_PUT_PARTS}), pages_put AS ({_PUT_CHANGED_PAGES}),
     pages_dropped AS ({_DROP_PAGES}), extraction_put AS ({_PUT_EXTRACTION}), fields_put AS ({_PUT_FIELDS}),
     checks_put AS ({_PUT_CHECKS}), witnesses_put AS ({_PUT_WITNESSES})
 SELECT id FROM held
 """
-_HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"
-_PARTS_ALONE = tuple(f"{_HELD_ALONE} {part}" for part in _PARTS)
+_PARTS_ALONE = tuple(f"{group_commit.HELD_ALONE} {part}" for part in _PARTS)
 _PAGES_ALONE = _PARTS_ALONE[:3]
 _RESULT_ALONE = _PARTS_ALONE[3:]  # of pages that are there already
 
 # FOR SHARE: nobody takes the document back between the look and the write.
 _SAVE_PAGE = f"WITH held AS (SELECT id FROM documents WHERE {HELD} FOR SHARE) {_PUT_PAGES}"
+
+_GROUP = group_commit.GroupCommit(
+    _FINISH_UNDECIDED,
+    (_PUT_CHANGED_PAGES, _PUT_EXTRACTION, _PUT_FIELDS, _PUT_CHECKS, _PUT_WITNESSES),
+    _SAVE_PAGE,
+    _PUT_PAGES,
+)
 
 
 class Results:
@@ -136,6 +162,53 @@ class Results:
         with self._db.single() as connection:
             if not self._db.sql(connection, _SAVE_PAGE, **held, pages=rows.dump([rows.page(page)])):
                 raise lost(lease)
+
+    def save_pages(self, pages: Sequence[tuple[Lease, PageResult]]) -> list[LeaseLost | None]:
+        """As `save_page` does, several in one transaction; for each None, or that its lease is lost."""
+        held: set[tuple[int, str]] = set()
+        for start in range(0, len(pages), group_commit.MOST):
+            held |= _GROUP.save(self._db, pages[start : start + group_commit.MOST])
+        leases = (lease for lease, _ in pages)
+        return [None if (one.document_id, one.token) in held else lost(one) for one in leases]
+
+    def commit_group(self, group: Sequence[Result]) -> list[State | VinbatchError | ValueError]:
+        """Ends several documents in one transaction, each under its own lease and as `commit` ends one.
+
+        Those that cannot go with the others (whose lease is over, on which people decided, that were tried
+        before or have several files) are committed by themselves after it. For each its state, or what
+        `commit` raised. Raises Transient when the store does not answer; the same group may be given again.
+        """
+        ended = self._commit_plain([one for one in group if one.plain]) if len(group) > 1 else set[int]()
+        return [
+            one.extraction.state if one.lease.document_id in ended else self._commit_one(one) for one in group
+        ]
+
+    def _commit_plain(self, group: Sequence[Result]) -> set[int]:
+        values = []
+        for one in group:
+            with suppress(Permanent, ValueError):  # it is told of it when it is committed by itself
+                values.append(self._values(one))
+        ended: set[int] = set()
+        with suppress(Permanent):  # the database refuses what one of them has: each by itself
+            for start in range(0, len(values), group_commit.MOST):
+                ended |= _GROUP.finish(self._db, values[start : start + group_commit.MOST])
+        return ended
+
+    def _commit_one(self, one: Result) -> State | VinbatchError | ValueError:
+        try:
+            return self.commit(
+                one.lease,
+                one.extraction,
+                one.pages,
+                sha256=one.sha256,
+                etag=one.etag,
+                parts=one.parts,
+                spec=one.spec,
+            )
+        except Transient:
+            raise
+        except (VinbatchError, ValueError) as error:
+            return error
 
     def commit(
         self,
@@ -158,23 +231,7 @@ class Results:
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
         its field's type.
         """
-        numbers = sorted(page.page for page in pages)
-        if numbers != list(range(1, extraction.pages + 1)):
-            raise ValueError(
-                f"{lease.uri}: the extraction has {extraction.pages} pages, results came for {numbers}"
-            )
-        views.check(self._jobs.views_of(lease.job_id), extraction.record)
-        values = {
-            "document": lease.document_id,
-            "token": lease.token,
-            "state": extraction.state,
-            "sha256": sha256,
-            "etag": etag,
-            "page_count": len(pages),
-            "parts": rows.dump([files.found(number, part) for number, part in enumerate(parts, 1)]),
-            "pages": rows.dump([rows.page(page) for page in pages]),
-            **_parts(extraction),
-        }
+        values = self._values(Result(lease, extraction, pages, sha256, etag, parts))
         finish = _FINISH_UNDECIDED if self._db.is_sqlite else _FINISH_WITH_PARTS
         with self._db.single() as connection:
             ended = self._db.sql(connection, finish, **values)
@@ -185,6 +242,27 @@ class Results:
                 for part in _PARTS_ALONE:
                     self._db.sql(connection, part, **values)
         return self._commit_decided(lease, extraction, values, spec) if decided else extraction.state
+
+    def _values(self, one: Result) -> dict[str, Any]:
+        """What the statements take of a document's result. Raises Permanent(schema_mismatch)."""
+        numbers = sorted(page.page for page in one.pages)
+        if numbers != list(range(1, one.extraction.pages + 1)):
+            raise ValueError(
+                f"{one.lease.uri}: the extraction has {one.extraction.pages} pages, "
+                f"results came for {numbers}"
+            )
+        views.check(self._jobs.views_of(one.lease.job_id), one.extraction.record)
+        return {
+            "document": one.lease.document_id,
+            "token": one.lease.token,
+            "state": one.extraction.state,
+            "sha256": one.sha256,
+            "etag": one.etag,
+            "page_count": len(one.pages),
+            "parts": rows.dump([files.found(number, part) for number, part in enumerate(one.parts, 1)]),
+            "pages": rows.dump([rows.page(page) for page in one.pages]),
+            **_parts(one.extraction),
+        }
 
     def _commit_decided(
         self, lease: Lease, extraction: Extraction, values: dict[str, Any], spec: SchemaSpec | None
@@ -253,6 +331,20 @@ class Results:
                     known[row["key"]] = rows.page_from(row)
         return known
 
+    def numerics_of(self, checkpoint: str) -> tuple[str, ...]:
+        """Those that this checkpoint has read pages with, in whatever job: of some documents of each."""
+        with self._db.read() as connection:
+            mine = select(jobs.c.id).where(jobs.c.checkpoint == checkpoint)
+            found: dict[str, None] = {}
+            for job in connection.execute(mine.order_by(jobs.c.id.desc())).scalars():
+                ours = select(documents.c.id).where(
+                    documents.c.job_id == job, documents.c.state.in_(FINISHED)
+                )
+                those = pages.c.document_id.in_(ours.limit(_LOOKED_AT).scalar_subquery())
+                query = select(pages.c.numerics).distinct().where(those, pages.c.numerics.is_not(None))
+                found |= dict.fromkeys(sorted(connection.execute(query).scalars()))
+        return tuple(found)
+
     def numerics(self, job: Job) -> tuple[str, ...]:
         """Those that the job's pages were read with, the most frequent first."""
         count = func.count()
@@ -265,6 +357,18 @@ class Results:
         )
         with self._db.read() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def some_numerics(self, job: Job) -> tuple[str, ...]:
+        """Those of some of the job's pages: quick, however many there are."""
+        some = (
+            select(pages.c.numerics)
+            .join_from(pages, documents)
+            .where(documents.c.job_id == job.id, pages.c.numerics.is_not(None))
+            .limit(_SOME)
+            .subquery()
+        )
+        with self._db.read() as connection:
+            return tuple(connection.execute(select(some.c.numerics).distinct()).scalars())
 
     def pages(self, job: Job, uri: str) -> list[PageResult]:
         """The pages of one document in order, with what the model wrote."""

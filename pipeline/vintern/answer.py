@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -50,6 +51,7 @@ class Answer:
         included; `end` is the end-of-turn token.
         """
         self.request = request
+        self.tile_count = len(request.tiles)
         self.prompt = prompt
         self.limit = limit
         self._longest = longest
@@ -95,9 +97,11 @@ class Answer:
         self.pending = list(self.prompt[self.cached :])
         self.follow()
 
-    @property
-    def tile_count(self) -> int:
-        return len(self.request.tiles)
+    def whole_request(self) -> Request:
+        """With its tiles, brought back where they are only on the device."""
+        if len(self.request.tiles) == self.tile_count or self.tiles is None:
+            return self.request
+        return replace(self.request, tiles=self.tiles.cpu().numpy())
 
     @property
     def position(self) -> int:

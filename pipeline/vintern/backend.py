@@ -30,11 +30,14 @@ class Backend(Protocol):
     page_attention: after a pass, if the settings ask for places, how much each fed token attended to each
     visual token, float32 [n, cells]; of a prompt, its last token and those forced after it.
 
+    own_memory: uploaded tiles are copies on the device, and those of the request are needed no more.
+
     fed_hidden: after a decode pass, the last hidden state of each fed token, [at least n, hidden]. The next
     pass may overwrite it.
     """
 
     about: str
+    own_memory: bool
     shape: Shape
     cache: KVCache
     page_attention: Tensor | None
@@ -107,8 +110,13 @@ def keep_visual(tiles: Sequence[Tile], visual: Tensor) -> None:
 
 
 def put_visual(answer: Answer, embeds: Tensor, start: int) -> None:
-    """Write an answer's visual tokens into its prompt's embeddings [t, hidden], and let go of its tiles."""
+    """Write an answer's visual tokens into its prompt's embeddings [t, hidden], and let go of its tiles.
+
+    Where they are nowhere else, a second look still needs them.
+    """
     if answer.visual is not None:
         visual = answer.visual.flatten(0, 1)
         embeds[start : start + len(visual)] = visual
-        answer.visual = answer.tiles = None
+        answer.visual = None
+        if answer.request.second_look is None or len(answer.request.tiles):
+            answer.tiles = None

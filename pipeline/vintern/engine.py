@@ -23,6 +23,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import compress
 from typing import NamedTuple
 
@@ -234,6 +235,8 @@ class Engine:
         )
         # Ray's arrays are read-only, which torch does not have; they are copied.
         answer.tiles = self.backend.upload(torch.from_numpy(np.require(tiles, requirements=["C", "W"])))
+        if self.backend.own_memory:
+            answer.request = replace(request, tiles=np.zeros((0, *tiles.shape[1:]), dtype=np.uint8))
         return answer
 
     def _encode_tiles(self) -> None:
@@ -351,7 +354,7 @@ class Engine:
         generation = answer.generation(self.settings.place)
         self._count(generation)
         first = self._looks.taken(answer.request, generation)
-        more = self._looks.wanted(answer.request, generation) if first is None else None
+        more = self._looks.wanted(answer, generation) if first is None else None
         if more is None:
             return [generation if first is None else first]
         self._batch.waiting.append(self._answer(more))
@@ -369,7 +372,12 @@ class Engine:
 
 
 def backend_for(model: Vintern, settings: EngineSettings) -> Backend:
-    return GpuBackend(model, settings) if model.device.type == "cuda" else CpuBackend(model, settings)
+    """Raises UsageError where the model's device cannot do what the settings ask for."""
+    if model.device.type != "cuda":
+        return CpuBackend(model, settings)
+    if settings.weights == "int8":
+        raise UsageError("engine.weights is int8, which is for CPUs. Leave it at auto on a GPU")
+    return GpuBackend(model, settings)
 
 
 def _refusal(request: Request, error: Permanent) -> Generation:

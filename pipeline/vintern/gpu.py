@@ -67,6 +67,7 @@ class GpuBackend:
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
         self.fed_hidden: Tensor | None = None
+        self.own_memory = True
         self.about = f"{dtype_name(model)} on {model.device}, {self._layout.about}"
         self.numerics = self._numerics(settings)
         self._vision: Callable[[Tensor], Tensor] = model.vision

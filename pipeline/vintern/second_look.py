@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.records import Generation, Pixels, Request
+from pipeline.vintern.answer import Answer
 
 ACROSS, DOWN = 3, 2  # pixels of a tile; a patch has 14
 
@@ -21,11 +22,12 @@ class SecondLooks:
     def __init__(self) -> None:
         self._first: dict[str, Generation] = {}
 
-    def wanted(self, request: Request, answer: Generation) -> Request | None:
+    def wanted(self, asked: Answer, answer: Generation) -> Request | None:
         """The request for a second look where the answer asks for one; the answer is kept until then."""
-        below = request.second_look
+        below = asked.request.second_look
         if below is None or answer.finish != "stop" or not doubtful(answer, below):
             return None
+        request = asked.whole_request()
         again = replace(request, id=f"{request.id}/again", tiles=moved(request.tiles), second_look=None)
         self._first[again.id] = answer
         return again

@@ -44,9 +44,14 @@ def test_a_folder_becomes_rows_on_a_ray_of_its_own(vinbatch: Command, model: Pat
         "slips",
     )
 
-    process = vinbatch.start(*job)
+    process = vinbatch.start(*job, "--profile")
     out, err = finish(process)
     assert "job slips: 8 documents" in out
+    rows = dict(re.findall(r"│ ([a-z :,-]+?) +│ +([\d.]+) │ +\d+% │", out))
+    assert {"start-up", "drawing, preparing", "the model: vision", "the model: decode"} < set(rows)
+    whole = float(rows.pop("together"))
+    assert whole > 0 and abs(sum(map(float, rows.values())) - whole) < 0.05 * (len(rows) + 1)
+    assert re.search(r"^bottleneck, \d+% of the time: ", out, re.M)
     assert "4 files were left out by their names" in out
     assert "ended · documents 8/8" in err and "\x1b" not in err  # plain lines where there is no terminal
     left = [

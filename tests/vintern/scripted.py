@@ -25,6 +25,7 @@ class Scripted:
     """`backend.Backend`, for `Engine(model, settings, backend=Scripted(...))`; slots of `length` tokens."""
 
     about = numerics = "a script"
+    own_memory = False
     page_attention = None
     fed_hidden: Tensor | None = None
 
@@ -81,4 +82,4 @@ class Scripted:
             return self.model.tokenizer.end_of_turn
         # The first token does not depend on what is said far behind it.
         said = self.says(self.model.tokenizer.decode(seen[prompt:]))[:80]
-        return self.model.tokenizer.encode_plain(said)[0]
+        return self.model.tokenizer.encode_plain(said)[0] if said else self.model.tokenizer.end_of_turn

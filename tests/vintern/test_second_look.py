@@ -20,9 +20,13 @@ from tests.vintern.pages import CARD, page
 
 
 @pytest.mark.medium
-def test_only_doubtful_pages_are_read_again_and_the_first_answer_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own_memory", [False, True], ids=["on the host", "on a device"])
+def test_only_doubtful_pages_are_read_again_and_the_first_answer_stays(
+    tmp_path: Path, own_memory: bool
+) -> None:
     checkpoints.write(tmp_path, "v2", seed=1)
     engine = Engine(load(tmp_path, dtype="float32", device="cpu"), EngineSettings(max_batch=2, max_waiting=1))
+    engine.backend.own_memory = own_memory  # then the request's own tiles are not kept
     plain = {one.request_id: one for one in engine.generate(page(n, n % 2, CARD, 60) for n in range(4))}
     before = engine.stats.requests
     asked = [replace(page(n, n % 2, CARD, 60), second_look=1.0 if n < 2 else 1e-300) for n in range(4)]

@@ -21,9 +21,10 @@ from pipeline.settings import Settings, load
 from pipeline.store import Job, Lease, Store
 from tests.servers.starting import PATIENCE
 from workers.document import Attempt, Lane
+from workers.flow_control import Prepared
 from workers.lane import LaneJob, LaneReport
 from workers.patience import Patience
-from workers.reader import DrawnPage, Fetched, Reader, TooLarge, recipe
+from workers.reader import Counted, DrawnPage, Fetched, Reader, TooLarge, recipe
 from workers.reader_handle import ReaderLost, ReaderPool
 
 FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
@@ -59,6 +60,8 @@ class RoteReplica:
     red pages kill the replica, always; blue ones kill it once; what is beside them is lost with them
     """
 
+    own_memory = True  # of its device: tiles are let go of before the answer
+
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
         self.answered = 0
@@ -67,7 +70,16 @@ class RoteReplica:
         self._running: set[asyncio.Future[None]] = set()
         self._killed_by_blue = False
 
-    async def generate(self, request: Request) -> Generation:
+    async def generate(self, id: str, prepared: Prepared) -> Generation:
+        request = prepared.request
+        assert request.id == id
+        if self.own_memory:
+            prepared.let_go()
+        answer = await self.answer_of(request)
+        prepared.let_go()
+        return answer
+
+    async def answer_of(self, request: Request) -> Generation:
         colour = tuple(int(value) for value in request.tiles[0, 0, 0])
         red, blue = _near(colour, (255, 0, 0)), _near(colour, (0, 0, 255))
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -127,7 +139,7 @@ class InProcessReader:
         assert document is not None
         return replace(fetched, document=Reference(document))
 
-    async def count(self, fetched: Fetched) -> int:
+    async def count(self, fetched: Fetched) -> Counted:
         self._die(0)
         return await asyncio.to_thread(self._reader.count, fetched)
 

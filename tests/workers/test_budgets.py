@@ -9,20 +9,31 @@ import asyncio
 import gc
 import io
 import os
+import threading
 import weakref
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pypdfium2
 import pytest
 
 from pipeline import sources
-from pipeline.errors import NoRoom, Permanent, Reason
+from pipeline.errors import NoRoom, Permanent, Reason, ReplicaLost
 from pipeline.records import DocumentRef, Generation, Request
-from pipeline.settings import SourceSettings
+from pipeline.settings import EngineSettings, SourceSettings
+from pipeline.vintern import gpu, load
+from pipeline.vintern.engine import Engine
+from pipeline.vintern.kv_cache import fitting
+from tests.servers.starting import PATIENCE
+from tests.vintern import checkpoints
+from tests.vintern.pages import CARD, page
 from tests.workers.conftest import Bench, InProcessReader, Reference, RoteReplica
 from workers.document import Attempt, Lane
 from workers.flow_control import Budget
 from workers.reader import Fetched, TooLarge
+from workers.replica import Replica
 
 PAGES = int(os.environ.get("VINBATCH_PAGES", "120"))
 
@@ -59,12 +70,12 @@ class Full(RoteReplica):
         self._missing = most
         self._full = asyncio.Event()
 
-    async def generate(self, request: Request) -> Generation:
+    async def answer_of(self, request: Request) -> Generation:
         self._missing -= 1
         if self._missing <= 0:
             self._full.set()
         await self._full.wait()
-        return await super().generate(request)
+        return await super().answer_of(request)
 
 
 def with_settings(bench: Bench, *, source: dict[str, Any] | None = None, **lane: Any) -> None:
@@ -166,8 +177,6 @@ def test_the_bytes_of_a_document_are_held_no_longer_than_its_pages_are_drawn(ben
 @pytest.mark.slow
 def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
     """With a slow model: the drawn pages wait for their budget, not in memory."""
-    import pypdfium2
-
     pdf, stream = pypdfium2.PdfDocument.new(), io.BytesIO()
     for _ in range(PAGES):
         pdf.new_page(100, 100)
@@ -177,6 +186,7 @@ def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
     tile = 448 * 448 * 3
     with_settings(bench, pages_in_flight=16, bytes_in_flight=2 * 5 * tile)
     bench.replica = Full(5)
+    bench.replica.own_memory = False
     add_listed(bench, str(bench.folder / "long.pdf"))
 
     async def walk() -> Lane:
@@ -192,6 +202,82 @@ def test_a_long_document_holds_only_the_pages_that_it_may(bench: Bench) -> None:
     assert lane.report.documents == {"done": 1} and lane.report.pages == PAGES
     assert lane.page_bytes.peak == 5 * tile and bench.replica.most_beside == 5  # as many as may, no more
     assert lane.pages.peak <= 16
+
+
+class Wide(InProcessReader):
+    """Draws one page, and gives it for all of them; what it gives has the bytes of 13 tiles."""
+
+    _one: Any = None
+
+    async def draw(self, fetched: Fetched, page: int, request_id: str) -> tuple[Any, Any]:
+        if self._one is None:
+            self._one = await super().draw(fetched, page, request_id)
+        drawn, request = self._one
+        wide = replace(drawn, page=replace(drawn.page, page=page), size=13 * 448 * 448 * 3)
+        return wide, replace(request, id=request_id)
+
+
+@pytest.mark.slow
+def test_on_a_card_of_80_gb_256_answers_are_in_flight_whatever_bytes_their_pages_have(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device answers nobody before so many are with it; twice their bytes would be over the budget."""
+    token_bytes = 2 * 24 * 2 * 64 * 2  # Vintern-1B's, as in test_sizing
+    batch, _ = fitting(EngineSettings(), 4096, token_bytes, 77 * 2**30, gpu.BATCH)
+    monkeypatch.setattr("tests.workers.conftest.InProcessReader", Wide)
+    bench.lane_job = replace(bench.lane_job, gpus=1.0, cores=16.0)
+    bench.replica = Full(batch)
+    pdf, stream = pypdfium2.PdfDocument.new(), io.BytesIO()
+    for _ in range(batch + 10):
+        pdf.new_page(100, 100)
+    pdf.save(stream)
+    pdf.close()
+    (bench.folder / "many.pdf").write_bytes(stream.getvalue())
+    add_listed(bench, str(bench.folder / "many.pdf"))
+
+    async def walk() -> Lane:
+        lane = bench.lane()
+        try:
+            [lease] = bench.claim()
+            await asyncio.wait_for(Attempt(lane, lease, lambda: None).complete(), PATIENCE)
+        finally:
+            bench.end(lane)
+        return lane
+
+    lane = asyncio.run(walk())
+    assert batch * 13 * 448 * 448 * 3 > lane.page_bytes.limit
+    assert lane.report.documents == {"done": 1} and lane.report.calls == batch + 10
+    assert batch == 256 and bench.replica.most_beside >= 256
+    assert lane.page_bytes.peak <= lane.page_bytes.limit and lane.page_bytes.used == 0
+
+
+@pytest.mark.medium
+def test_on_a_cpu_tiles_are_let_go_of_with_the_answer_and_on_a_device_before_it(tmp_path: Path) -> None:
+    checkpoints.write(tmp_path, "v2", seed=1)
+    model = load(tmp_path, dtype="float32", device="cpu")
+    for own_memory in (False, True):
+        engine = Engine(model, EngineSettings(max_batch=2))
+        engine.backend.own_memory = own_memory
+        replica = Replica("", engine.settings, "")
+        request = page(1, 1, CARD, 60)
+
+        async def ask(replica: Replica, request: Request) -> list[str]:
+            order: list[str] = []
+            taken = asyncio.create_task(replica.take(request))
+            taken.add_done_callback(lambda _: order.append("let go"))
+            await asyncio.sleep(0)
+            answer = asyncio.create_task(replica.answer(request.id))
+            answer.add_done_callback(lambda _: order.append("answered"))
+            assert (await asyncio.wait_for(answer, PATIENCE)).finish == "stop"
+            await taken
+            with pytest.raises(ReplicaLost, match="is gone"):
+                await replica.answer(request.id)
+            return order
+
+        threading.Thread(target=replica._serve, args=(engine,), daemon=True).start()
+        order = asyncio.run(ask(replica, request))
+        assert sorted(order) == ["answered", "let go"]
+        assert not own_memory or order[0] == "let go"
 
 
 def test_a_reservation_that_grows_gives_back_before_it_waits() -> None:

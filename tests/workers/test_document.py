@@ -141,7 +141,7 @@ def test_what_is_missing_or_broken_is_quarantined_with_its_reason(bench: Bench) 
 
 @pytest.mark.medium
 def test_a_surprise_is_a_reason_with_its_traceback(bench: Bench) -> None:
-    async def generate(request: object) -> None:
+    async def generate(id: str, prepared: object) -> None:
         raise KeyError("nobody foresaw this")
 
     bench.replica.generate = generate  # type: ignore[method-assign, assignment]
@@ -219,7 +219,7 @@ def test_a_reader_answers_for_any_page_of_any_document_in_any_order(bench: Bench
             assert isinstance(drawn, DrawnPage) and request is not None
             assert (drawn.page.page, request.id) == (page, f"{name} {page}")
             assert abs(int(request.tiles[0, 224, 224, 0]) - colours[name][page - 1][0]) < 5
-            assert reader.count(fetched[name]) == len(colours[name])
+            assert reader.count(fetched[name]).pages == len(colours[name])
     finally:
         reader.end()
 
@@ -245,8 +245,8 @@ def test_a_page_that_comes_for_another_is_never_stored_in_its_place(
 @pytest.mark.medium
 def test_an_answer_to_another_request_is_never_stored_for_the_page_that_was_asked(bench: Bench) -> None:
     class Confused(RoteReplica):
-        async def generate(self, request: Request) -> Generation:
-            return await super().generate(replace(request, id="another " + request.id))
+        async def answer_of(self, request: Request) -> Generation:
+            return await super().answer_of(replace(request, id="another " + request.id))
 
     bench.replica = Confused()
     bench.add(bench.picture("one.png"))
@@ -265,7 +265,7 @@ def scripted(request: Request) -> Generation:
 
 
 class ScriptedReplica(RoteReplica):
-    async def generate(self, request: Request) -> Generation:
+    async def answer_of(self, request: Request) -> Generation:
         await asyncio.sleep(0.03 * (request.tiles.mean() < 100))  # dark pages are answered after later ones
         return scripted(request)
 

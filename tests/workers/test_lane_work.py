@@ -213,7 +213,7 @@ def test_a_suspect_is_worked_on_alone(bench: Bench) -> None:
 def test_a_lane_that_cannot_work_gives_everything_back_and_says_why(bench: Bench) -> None:
     bench.add(bench.picture("one.png"))
 
-    async def generate(request: object) -> None:
+    async def generate(id: str, prepared: object) -> None:
         raise LaneBroken("no process stays alive")
 
     bench.replica.generate = generate  # type: ignore[method-assign, assignment]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.store.export import Exported
     from workers.job import Outcome
     from workers.on_finish import OnFinish
+    from workers.profile import Profile
 
 Record = dict[str, Any]
 _STATES = ("submitted", "done", "review", "partial", "quarantined", "pending", "leased")
@@ -26,7 +27,11 @@ def code_of(error: VinbatchError) -> int:
 
 
 def exit_code(outcome: Outcome, *, accept_failures: bool = False) -> int:
-    """`accept_failures`: 0 also where documents failed for good, as long as every one came to an end."""
+    """`accept_failures`: 0 also where documents failed for good, as long as every one came to an end, and of
+    a job that was cancelled: another try would undo that.
+    """
+    if outcome.cancelled:
+        return 0 if accept_failures else 130
     if outcome.interrupted:
         return 130
     ended = not outcome.balance.unfinished and outcome.listing_failed is None
@@ -40,6 +45,7 @@ def record(outcome: Outcome, code: int, written: Sequence[Exported] = ()) -> Rec
         "job": outcome.job,
         "exit_code": code,
         "error": outcome.listing_failed or outcome.refused,
+        "cancelled": outcome.cancelled,
         "seconds": round(last.seconds, 1),
         "documents": {state: getattr(outcome.balance, state) for state in _STATES},
         "failed": dict(last.reasons),
@@ -60,7 +66,7 @@ def refuse_empty(outcome: Outcome) -> None:
         raise UsageError(f"job {outcome.job}: there is no document in its sources{why}")
 
 
-def say(outcome: Outcome, written: Sequence[Exported] = ()) -> None:
+def say(outcome: Outcome, written: Sequence[Exported] = (), *, err: bool = False) -> None:
     """The balance of the whole job, and what to type next."""
     books = outcome.balance
     ended = ("done", books.done), ("review", books.review), ("partial", books.partial)
@@ -80,10 +86,26 @@ def say(outcome: Outcome, written: Sequence[Exported] = ()) -> None:
         lines.append(outcome.refused)
     if books.quarantined or books.partial:
         lines.append(f"what failed and why: {command(('vinbatch', 'failures', '--job', outcome.job))}")
-    if books.unfinished:
+    if outcome.cancelled:
+        lines.append(
+            "the job was cancelled: what is left stays as it is, until the same command takes it up again"
+        )
+    elif books.unfinished:
         lines.append("the same command goes on where this one stopped")
     for line in lines:
-        screen.say(line)
+        screen.say(line, err=err)
+
+
+def say_profile(profile: Profile) -> None:
+    """Where the time went, and what was waited for most of it."""
+    found = profile.bottleneck
+    if found is None:
+        screen.say("nothing was left to do: no time went anywhere")
+        return
+    screen.table(*profile.table())
+    screen.say(f"bottleneck, {found.share:.0%} of the time: {found.words}")
+    if found.then is not None:
+        screen.say(f"then, {found.then.share:.0%} of the time: {found.then.words}")
 
 
 def _left_out(outcome: Outcome) -> str:
