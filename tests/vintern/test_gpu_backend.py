@@ -159,6 +159,15 @@ def test_a_replayed_pass_is_the_pass(model, pages, cuda, layout) -> None:  # noq
     assert sum(graph.replays for graph in cuda.graphs) > 2 * len(cuda.graphs) >= 8
 
 
+def test_attention_over_slots_is_tried_out_before_it_is_used(model, monkeypatch) -> None:  # noqa: F811
+    half = SimpleNamespace(config=model.config, device=model.device, dtype=torch.bfloat16)
+    assert not slots.available(half)  # PyTorch has no such kernel for a CPU
+    monkeypatch.setattr(slots, "attend", attend)
+    assert slots.available(half)
+    monkeypatch.setattr(slots, "attend", lambda *given: [1.2 * found for found in attend(*given)])
+    assert not slots.available(half)  # it computes something else
+
+
 def test_its_numerics_name_the_gpu_the_dtype_and_whether_it_compiles(model, cuda, monkeypatch) -> None:  # noqa: F811
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     monkeypatch.setattr("pipeline.vintern.graphs.Graphs.run", lambda *_: None)  # nothing is to be computed
