@@ -1,5 +1,5 @@
 # make demo   sets everything up and reads some documents
-# make test   sets everything up and runs every check: the slow ones beside the others, over which coverage is measured
+# make test   sets everything up and runs every check, two at a time; coverage is measured over the quick ones
 # make quick  the checks that take under 90 seconds together
 # make drills kills, stops and starves what running jobs stand on: processes, nodes, databases, disks, S3
 # make lock   renews the pinned versions of all packages; make lock UPGRADE=--upgrade takes the newest
@@ -9,24 +9,29 @@
 BIN := .venv/bin
 SETUP := infra/setup.sh infra/constraints.txt infra/requirements.lock infra/requirements-extras.lock infra/requirements-test.lock infra/requirements-vocabulary.lock pyproject.toml
 COVERED := 83
+# Where tests start Ray: they wait more than they compute, so that the others run beside them.
+CLUSTERS := tests/e2e tests/infra tests/workers
 export RAY_USAGE_STATS_ENABLED := 0
 # Where a machine forbids it, each of the tests' hundreds of processes would compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test covered slow drills long quick lint lock audit clean
+.PHONY: demo test clusters covered slow drills long quick lint lock audit clean
 demo: .venv/.ready-app
 	@infra/demo.sh
 
 test: .venv/.ready-test lint
-	@echo "two halves side by side: each tells what it has to tell when it ends, the slow one after half an hour"
-	@$(MAKE) --no-print-directory -j2 --output-sync=target covered slow
+	@echo "two at a time: each tells what it has to tell when it ends, the one with clusters after some twenty minutes"
+	@$(MAKE) --no-print-directory -j2 --output-sync=target clusters covered slow
+
+clusters: .venv/.ready-test
+	$(BIN)/python -m pytest -q -m "slow and not drill" --durations=40 $(CLUSTERS)
 
 covered: .venv/.ready-test
 	@mkdir -p .coverage
 	$(BIN)/python -m pytest -q -m "not slow and not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
 
 slow: .venv/.ready-test
-	$(BIN)/python -m pytest -q -m "slow and not drill" --durations=40
+	$(BIN)/python -m pytest -q -m "slow and not drill" --durations=20 tests $(CLUSTERS:%=--ignore=%)
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill

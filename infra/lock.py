@@ -29,7 +29,7 @@ EXTRAS_LOCK = ROOT / "infra" / "requirements-extras.lock"
 TEST_LOCK = ROOT / "infra" / "requirements-test.lock"
 LOCKS = {
     LOCK: (),
-    EXTRAS_LOCK: ("specimens", "evaluation", "review"),
+    EXTRAS_LOCK: ("specimens", "evaluation", "review", "tuning"),
     TEST_LOCK: ("test", "second-reader"),
 }  # each with its extras
 VOCABULARY_LOCK = ROOT / "infra" / "requirements-vocabulary.lock"

@@ -50,6 +50,9 @@ COPIED = ("infra", "pipeline", "schemas", "tests", "workers", "pyproject.toml", 
 # The tests of a file, by the longest beginning of its path. Quick ones only: --tests names others.
 ROOMS = {
     "schemas/": ("tests/schemas", "tests/pipeline/test_merge.py"),
+    "schemas/in_xml.py": ("tests/schemas", "tests/einvoice/test_reading.py"),
+    "schemas/invoice_qr.py": ("tests/schemas", "tests/pipeline/test_witnesses.py"),
+    "schemas/qr.py": ("tests/schemas", "tests/pipeline/test_witnesses.py"),
     "pipeline/": ("tests/pipeline",),
     "pipeline/merge.py": ("tests/pipeline/test_merge.py",),
     "pipeline/parse.py": ("tests/pipeline/test_parse.py", "tests/pipeline/test_merge.py"),
@@ -57,7 +60,8 @@ ROOMS = {
     "pipeline/tiles.py": ("tests/pipeline/test_tiles.py",),
     "pipeline/grammar.py": ("tests/pipeline/test_grammar.py", "tests/pipeline/test_parse.py"),
     "pipeline/sources/": tuple(
-        f"tests/pipeline/test_sources{kind}.py" for kind in ("", "_archives", "_manifests")
+        f"tests/pipeline/test_sources{kind}.py"
+        for kind in ("", "_archives", "_choice", "_groups", "_manifests")
     ),
     "pipeline/sources/gzips.py": ("tests/pipeline/test_sources_gzips.py",),
     "pipeline/sources/places.py": ("tests/pipeline/test_sources.py", "tests/pipeline/test_sources_s3.py"),

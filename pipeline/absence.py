@@ -30,8 +30,7 @@ def rules(
     spec: SchemaSpec, record: Mapping[str, Any], read_on: date | None, *, from_xml: bool
 ) -> tuple[Check, ...]:
     """The schema's checks over a record. What XML does not have, nobody has misread."""
-    found = spec.run_checks(record, read_on)
-    return tuple(check for check in found if check.code != "expected") if from_xml else found
+    return spec.run_checks(record, read_on, expected=not from_xml)
 
 
 def told(
@@ -48,7 +47,8 @@ def told(
     on the paper after all.
     """
     missed = {path for check in checks if not check.passed and check.code in MISSING for path in check.fields}
-    absent = known(spec, record)
+    guessed = any(field.value is None and field.source != "xml" for field in fields)
+    absent = known(spec, record) if guessed else frozenset()
     bad = {page.page for page in pages if page.quality is not None and page.quality.verdicts}
     return tuple(
         replace(field, absence=_reason(field, missed, absent, bad, sure_from))

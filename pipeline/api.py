@@ -24,8 +24,7 @@ from pydantic import BaseModel
 from pipeline import grammar, run
 from pipeline.errors import Permanent, Reason, Transient, UsageError
 from pipeline.recipe import Recipe
-from pipeline.records import Document, Extraction, Failure
-from pipeline.render import Renderer
+from pipeline.records import Document, DocumentRef, Extraction, Failure
 from pipeline.settings import Settings, load
 from pipeline.trust import packaged
 from pipeline.vintern import checkpoint  # brings no torch
@@ -39,12 +38,18 @@ class Reader:
     """A model that is loaded once, and reads one document after the other. For one thread at a time.
 
     `schema` is a pydantic model, or what the command line takes: "invoice@2", "FILE.py:Model". `model` is
-    "demo", a hub id or a folder. `settings` are those of a run; without them vinbatch.toml and the
+    "demo", a hub id or a folder. A task ("ocr@1", "ask@1:…") that the model does not say it knows is refused
+    unless `any_schema`. `settings` are those of a run; without them vinbatch.toml and the
     environment count as they do there. Raises UsageError for what cannot be used, in one line.
     """
 
     def __init__(
-        self, schema: str | type[BaseModel], model: str = "demo", *, settings: Settings | None = None
+        self,
+        schema: str | type[BaseModel],
+        model: str = "demo",
+        *,
+        settings: Settings | None = None,
+        any_schema: bool = False,
     ) -> None:
         from pipeline.vintern.engine import Engine  # brings torch
         from pipeline.vintern.facts import model_facts
@@ -52,18 +57,25 @@ class Reader:
 
         settings = settings or load()
         self._spec = _spec(schema, settings)
+        if self._spec.task is not None and not any_schema:
+            task = f"{self._spec.name}@{self._spec.version}"
+            checkpoint.check_schema(model, checkpoint.locate(model, weights=False), task)
         engine = settings.engine
         self._engine = Engine(
-            load_model(model, dtype=engine.dtype, device=engine.device, context_length=engine.context_length),
+            load_model(
+                model, dtype=engine.computed_in, device=engine.device, context_length=engine.context_length
+            ),
             engine,
         )
-        self._engine.learn(grammar.compile(self._spec, self._engine.model.config.answer_form))
+        rules = grammar.of(self._spec, self._engine.model.config.answer_form)
+        if rules is not None:
+            self._engine.learn(rules)
         facts = model_facts(self._engine, self._spec)
         name = f"{self._spec.name}@{self._spec.version}"
         trust = packaged.in_force(checkpoint.locate(model), name, facts.checkpoint_hash, settings.accept_at)
         self._recipe = replace(Recipe.of(self._spec, settings, facts), trust=trust)
         self._open = ExitStack()
-        self._renderer = self._open.enter_context(Renderer(settings.render, settings.second_reader))
+        self._renderer = self._open.enter_context(run.renderer_for(self._recipe))
 
     def read(self, document: str | PathLike[str] | bytes) -> Extraction:
         """What a document says: a file by its path or URI, or its bytes.
@@ -77,6 +89,12 @@ class Reader:
             kind = Transient if outcome.retryable else Permanent
             raise kind(outcome.reason, outcome.message)
         return outcome
+
+    def result(self, ref: DocumentRef) -> run.DocumentResult:
+        """How a document ends that a listing named, of one file or several, with all of its pages."""
+        return run.document(
+            ref.uri, self._recipe, self._engine.generate, ref.etag, parts=ref.parts, renderer=self._renderer
+        )
 
     def _result(self, document: str | PathLike[str] | bytes) -> run.DocumentResult:
         if not isinstance(document, bytes):

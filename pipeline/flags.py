@@ -31,4 +31,5 @@ class FlagCode(StrEnum):
     several_documents = "several_documents"  # in one file; one of them was read
     several_values = "several_values"  # of one field, in XML
     version_unknown = "version_unknown"  # of an e-invoice's layout
+    words_doubtful = "words_doubtful"  # words of a free answer that are likelier wrong than right
     not_inspected = "not_inspected"  # too damaged to tell what may be missing

@@ -40,6 +40,11 @@ _WORD = rf"[^\s{_HIDDEN}]+"
 _CLEAN = rf"^{_WORD}( {_WORD})*$"  # single spaces inside, none at the ends
 
 
+def of(spec: SchemaSpec, form: Form = "objects") -> str | None:
+    """As `compile`; None where pages are answered in free text."""
+    return None if spec.free else compile(spec, form)
+
+
 def compile(spec: SchemaSpec, form: Form = "objects") -> str:
     """The grammar of a page's answers in this form, as llguidance's `LLMatcher` takes it.
 

@@ -34,6 +34,7 @@ UNINVOLVED: Mapping[str, frozenset[str]] = {
     "engine": frozenset(
         {
             "dtype",
+            "weights",
             "device",
             "context_length",
             "max_batch",
@@ -72,7 +73,7 @@ def settings_key(
     settings: Settings,
     paths: Sequence[str],
     question: str,
-    grammar: str,
+    grammar: str | None,
     model: ModelFacts,
     versions: Mapping[str, str],
     paper: str | None = None,
@@ -142,9 +143,13 @@ def xml_installed() -> dict[str, str]:
     return {name: version(name) for name in ("cryptography", "lxml")}
 
 
-def page_key(sha256: str, page: int, settings_key: str) -> str:
-    """The key of page `page` (1-based) of the bytes with this sha256, under a job's `settings_key`."""
-    return _digest({"sha256": sha256, "page": page, "settings": settings_key})
+def page_key(sha256: str, page: int, settings_key: str, *, attached: bool = False) -> str:
+    """The key of page `page` (1-based) of the bytes with this sha256, under a job's `settings_key`.
+
+    `attached`: documents within the file are read as its last pages, and the first one has no flag for them.
+    """
+    within = {"attached": True} if attached else {}
+    return _digest({"sha256": sha256, "page": page, "settings": settings_key, **within})
 
 
 def installed() -> dict[str, str]:

@@ -83,9 +83,9 @@ def document(
     leaves = dict(spec.shape.leaves())
     checks = (
         *told,
-        *_flagged(pages),
+        *flagged(pages),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
-        *_untrusted(pages),
+        *untrusted(pages),
         *verdicts.checks(pages),
         *chosen.checks,
         *full_texts(fields, leaves),
@@ -271,7 +271,7 @@ def _items(page: _Page, path: str, count: int) -> list[list[Field]]:
     """The fields of each of the `count` items of a list on one page, the item itself or what is below it."""
     items: list[list[Field]] = [[] for _ in range(count)]
     start = f"{path}["
-    for name, field in page.items():
+    for name, field in page.items() if count else ():
         if name.startswith(start):
             items[int(name[len(start) : name.index("]", len(start))])].append(field)
     return items
@@ -339,14 +339,14 @@ def _conflict(kept: Field, others: Sequence[Field]) -> Check:
     )
 
 
-def _flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
+def flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
     """What is known of a page's drawing that its values do not show."""
     for page in pages:
         for flag in page.flags:
             yield Check(str(flag.code), False, "warning", f"page {page.page}: {flag.message}")
 
 
-def _untrusted(pages: Sequence[PageRecord]) -> Iterator[Check]:
+def untrusted(pages: Sequence[PageRecord]) -> Iterator[Check]:
     """Why a text that a page brings along bears nothing out."""
     for page in pages:
         if page.text is not None and not page.text.trusted:

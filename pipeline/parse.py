@@ -51,7 +51,7 @@ def page_record(
     Raises Permanent: output_truncated, generation_loop, grammar_error, or schema_mismatch when the text does
     not have the schema's form.
     """
-    _raise_unfinished(generation, page)
+    raise_unfinished(generation, page)
     reader = _Reader(generation, page, grid, tiles, form, ink)
     fields = tuple(reader.read(spec.shape.of_pages))
     return PageRecord(page, fields, tuple(codes), seams=tuple(reader.seams))
@@ -82,7 +82,8 @@ def json_ready(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
-def _raise_unfinished(generation: Generation, page: int) -> None:
+def raise_unfinished(generation: Generation, page: int) -> None:
+    """Raises Permanent where an answer did not come to its end: truncated, in a loop, or with its error."""
     tokens = len(generation.spans)
     match generation.finish:
         case "stop":

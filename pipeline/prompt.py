@@ -17,6 +17,7 @@ from schemas.shape import Group, Leaf, Node, Repeated
 
 if TYPE_CHECKING:
     from schemas.registry import SchemaSpec
+    from schemas.task import Task
 
 MAX_LINES = 15
 _AROUND = 6  # lines that are not about a table or a group
@@ -25,8 +26,11 @@ _AROUND = 6  # lines that are not about a table or a group
 def build(spec: SchemaSpec, form: Form = "objects") -> str:
     """The question for one page of such a paper, NFC, at most 15 lines, without the image placeholder.
 
-    It asks for an answer in this form; that of "objects" is the text that the demo model knows.
+    It asks for an answer in this form; that of "objects" is the text that the demo model knows. A task
+    that is answered in free text is asked in its own words alone.
     """
+    if spec.task is not None:
+        return unicodedata.normalize("NFC", "\n".join(_of_task(spec, spec.task)))
     parts = list(_parts(spec.shape.of_pages, form))
     room = MAX_LINES - _AROUND
     if len(parts) > room:
@@ -45,6 +49,15 @@ def build(spec: SchemaSpec, form: Form = "objects") -> str:
             ]
         ),
     )
+
+
+def _of_task(spec: SchemaSpec, task: Task) -> Iterator[str]:
+    yield task.question
+    if not spec.free:
+        yield f"Các mục theo thứ tự: {_labels(spec.shape.of_pages)}."
+        yield "Chép từng giá trị đúng như in trên giấy, không sửa, không suy đoán."
+        yield "Điều gì trang không cho biết thì ghi null."
+        yield "Chỉ trả lời bằng JSON, khóa là tên mục."
 
 
 def _parts(group: Group, form: Form) -> Iterator[str]:

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import merge, parse
+from pipeline import free_text, merge, parse
 from pipeline.errors import Coded, Permanent, Reason, Transient
 from pipeline.recipe import Recipe
 from pipeline.records import (
@@ -155,7 +155,7 @@ class Reading:
         """`page` was asked for and needs no model: `record` is what it says."""
         self._expect(page, "missing")
         self._same(page, record.page)
-        own = _record_numbered(record, page)
+        own = record_numbered(record, page)
         return self._finish(page, PageResult(page, self.keys[page], own, None, renderer="lxml"))
 
     def failed(self, page: int, why: Failure) -> PageResult:
@@ -211,7 +211,7 @@ class Reading:
         it = self.parts[part]
         if it.failure is not None or it.sha256 is None:
             return self._recipe.failed_key(it.uri, page)
-        return self._recipe.page_key(it.sha256, page, it.kind)
+        return self._recipe.page_key(it.sha256, page, it.kind_of(page), attached=bool(it.attached))
 
     def _named(self, page: int, why: Failure) -> Failure:
         """A page's failure under the document's number; where there are several parts, it names this one."""
@@ -260,12 +260,13 @@ def _numbered(result: PageResult, page: int) -> PageResult:
     return replace(
         result,
         page=page,
-        record=None if record is None else _record_numbered(record, page),
+        record=None if record is None else record_numbered(record, page),
         failure=None if why is None else replace(why, page=page),
     )
 
 
-def _record_numbered(record: PageRecord, page: int) -> PageRecord:
+def record_numbered(record: PageRecord, page: int) -> PageRecord:
+    """The same record, and all in it, as that of page `page`."""
     if record.page == page:
         return record
     fields, again = (
@@ -286,10 +287,13 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
     count = len(page.tiles)
     parsed = partial(parse.page_record, grid=page.grid, tiles=count, form=recipe.answer_form)
     try:
-        record = parsed(generation, recipe.spec, page.page, page.codes, ink=page.ink)
+        if recipe.spec.free:
+            record = free_text.page_record(generation, recipe.spec, page.page, page.codes)
+        else:
+            record = parsed(generation, recipe.spec, page.page, page.codes, ink=page.ink)
         record = replace(
             record,
-            flags=page.flags,
+            flags=(*page.flags, *record.flags),
             text=page.text,
             reader=page.reader,
             quality=page.quality,
@@ -308,7 +312,7 @@ def page_result(page: PreparedPage, generation: Generation, recipe: Recipe, key:
         tiles=count,
         prompt_tokens=generation.prompt_tokens,
         output_tokens=len(generation.spans),
-        output=generation.text,
+        output=generation.text.replace("\0", "\ufffd"),  # which PostgreSQL does not store
         attempts=generation.attempts,
         passes=generation.passes,
         numerics=recipe.numerics,
@@ -362,13 +366,11 @@ def merged(
     """The document that its pages make, of which at least one was read, with its scores where `trust` has a
     calibration.
     """
-    made = merge.document(
-        [page.record for page in pages if page.record is not None],
-        spec,
-        failed=[page.failure for page in pages if page.failure is not None],
-        review_below=review_below,
-        authority=authority,
-    )
+    records = [page.record for page in pages if page.record is not None]
+    failed = [page.failure for page in pages if page.failure is not None]
+    if spec.free:
+        return free_text.document(records, spec, failed=failed, review_below=review_below)
+    made = merge.document(records, spec, failed=failed, review_below=review_below, authority=authority)
     if trust is None:
         return made
     numerics = {page.numerics for page in pages if page.record is not None and page.numerics is not None}

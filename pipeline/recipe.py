@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar, keys, prompt
 from pipeline.einvoice import trusted
+from pipeline.einvoice.reading import is_in_xml
 from pipeline.errors import ModelNeeded
 from pipeline.filetype import Kind
 from pipeline.grammar import Form
@@ -32,7 +33,7 @@ class Recipe:
     spec: SchemaSpec
     settings: Settings
     question: str
-    grammar: str
+    grammar: str | None  # None: answers are free text
     max_tiles: int
     key: str | None
     xml_key: str = ""
@@ -48,7 +49,7 @@ class Recipe:
         that cannot be read.
         """
         form: Form = "objects" if model is None else model.answer_form
-        question, rules = prompt.build(spec, form), grammar.compile(spec, form)
+        question, rules = prompt.build(spec, form), grammar.of(spec, form)
         paths = [path for path, _ in spec.shape.of_pages.leaves()]
         anchors = trusted.packed(settings)
         places, versions = _places(spec.shape), keys.xml_installed()
@@ -75,22 +76,37 @@ class Recipe:
         """How a page, uint8 [height, width, 3], is cut."""
         return page_tiling(pixels, self.max_tiles, self.room)
 
-    def page_key(self, sha256: str, page: int, kind: Kind | None = None) -> str:
+    @property
+    def xml_root(self) -> str | None:
+        """The element that is a document of the schema; None where it says nothing of XML."""
+        return self.spec.shape.xml_root if is_in_xml(self.spec.shape) else None
+
+    def page_key(self, sha256: str, page: int, kind: Kind | None = None, *, attached: bool = False) -> str:
         """The key of a page of a file of this kind. Raises ModelNeeded where there is no model for it."""
         key = self.key if needs_model(kind) else self.xml_key
         if key is None:
             raise ModelNeeded(f"page {page} of a file of the kind {kind} needs the model")
-        return keys.page_key(sha256, page, key)
+        return keys.page_key(sha256, page, key, attached=attached)
 
     def failed_key(self, uri: str, page: int) -> str:
         """The key of a page of a file that could not be had: it names no result."""
         return keys.page_key(uri, page, self.xml_key)
 
 
+def engines_numerics(settings: Settings, numerics: str) -> str | None:
+    """The engine's own part of the `numerics` of a page; None where it was read with another second look."""
+    own = numerics.removeprefix(_second_look(settings))
+    return None if own == numerics else own
+
+
 def _numerics(settings: Settings, model: ModelFacts) -> str:
     """All that confidences depend on beside the weights."""
-    second = f"a second look below {settings.second_look:g}" if settings.second_look else "no second look"
-    return f"{second}; {model.numerics}"
+    return _second_look(settings) + model.numerics
+
+
+def _second_look(settings: Settings) -> str:
+    below = settings.second_look
+    return f"a second look below {below:g}; " if below else "no second look; "
 
 
 def needs_model(kind: Kind | None) -> bool:

@@ -12,10 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import Coded, Reason
 from pipeline.filetype import Kind
@@ -23,8 +20,22 @@ from pipeline.flags import FlagCode
 from schemas.checks import CheckResult
 
 Check = CheckResult  # rules live with the schemas; their outcomes are stored here
-Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, each 0..1 of the page's width or height
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[np.uint8]
+
+
+def __getattr__(name: str) -> Any:
+    """`Pixels`, with numpy when it is asked for: who asks the store of rows needs no arrays."""
+    if name == "Pixels":
+        import numpy as np
+        import numpy.typing as npt
+
+        return npt.NDArray[np.uint8]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,14 @@ class Part:
     pages: int = 1  # one that failed stands as one page, which failed
     failure: Failure | None = None
     kind: Kind | None = None  # by its first bytes
+    attached: tuple[
+        Kind, ...
+    ] = ()  # of its last pages: documents that are attached to it, counted in `pages`
+
+    def kind_of(self, page: int) -> Kind | None:
+        """That of the file in which its page `page` (from 1) stands."""
+        behind = page - (self.pages - len(self.attached)) - 1
+        return self.kind if behind < 0 else self.attached[behind]
 
 
 @dataclass(frozen=True, slots=True)

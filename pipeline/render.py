@@ -5,6 +5,7 @@ cannot open the file, dies on a page, or shows a blank page. Pictures are decode
 and was not drawn is told by its flags; where much of it is lost, the page fails. QR codes are looked for in
 the child too, and a PDF's own text is read there; both are evidence beside the print, never put in its place.
 A page that fails takes nothing with it: it becomes a `Failure` in its place, and the next page is drawn.
+Documents that are attached to a PDF have their pages behind its own (`attached`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from types import TracebackType
 
 import numpy as np
 
+from pipeline import attached
+from pipeline.attached import Attachments
 from pipeline.einvoice.tree import Element
 from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
 from pipeline.filetype import SUPPORTED, Kind, sniff
@@ -53,9 +56,10 @@ def page_count(document: Document, settings: RenderSettings) -> int:
 
 @dataclass
 class _Account:
-    """What one document has cost so far, in this process."""
+    """What one document has cost so far, in this process; those attached to it count to its seconds."""
 
     sha256: str
+    whole: str  # of the document that it is attached to, or its own
     seconds: float = 0.0
     ends: int = 0  # of the renderer that was asked second
     blind: bool = False  # who looks at pages cannot open it
@@ -69,15 +73,23 @@ class Renderer:
     the kernel cannot confine a child and the settings insist on it.
     """
 
-    def __init__(self, settings: RenderSettings, second: SecondReaderSettings | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: RenderSettings,
+        second: SecondReaderSettings | None = None,
+        xml_root: str | None = None,
+    ) -> None:
+        """`xml_root`: the element that is a document in XML attached to PDFs; None: no such XML is read."""
+        self._settings, self._xml_root = settings, xml_root
+        # The last PDF, its own pages, and what is attached to it.
+        self._attached: tuple[Document, int, Attachments] | None = None
         self._second = SecondReader(second or SecondReaderSettings(), settings)
         self.confinement = confine.possible()  # what will hold the children
         if settings.require_sandbox and not self.confinement.complete:
             raise UsageError(self.confinement.words)
         self._children: dict[str, Child] = {}
         self._opener: tuple[Document, str, int] | None = None  # the last document, by whom, its pages
-        self._account = _Account("")
+        self._account = _Account("", "")
         installed = [name for name, entry in DRAWERS.items() if all(map(shutil.which, entry.programs))]
         if settings.renderer not in installed:
             needed = ", ".join(DRAWERS[settings.renderer].programs)
@@ -88,14 +100,28 @@ class Renderer:
         self._installed = sorted(installed, key=lambda name: name != settings.renderer)
 
     def page_count(self, document: Document) -> int:
-        """Raises Permanent for a document that cannot be drawn, Transient when trying again may help."""
-        return self._open(document)[1]
+        """With the pages of what is attached to it. Raises Permanent for a document that cannot be drawn,
+        Transient when trying again may help.
+        """
+        return self._open(document)[1] + len(self.attached_kinds(document))
+
+    def attached_kinds(self, document: Document) -> tuple[Kind, ...]:
+        """The kind of each page behind a document's own: what is attached to it. Raises as `page_count`."""
+        return self._attachments(document).kinds
+
+    def kind(self, document: Document, number: int) -> Kind:
+        """Of page `number` (from 1). Raises as `page_count` does."""
+        return _kind(self._place(document, number)[0])
 
     def page(self, document: Document, number: int, *, codes: bool = True) -> PageImage | Failure:
         """Page `number` (from 1) of a document, or why it cannot be drawn. With `codes`, its codes and text.
 
         The pages of a document that is drawn without another in between have `document_seconds` together.
         """
+        try:
+            document, own = self._place(document, number)
+        except Coded as error:
+            return Failure.of(error, number)
         account = self._account_of(document)
         most = self._settings.document_seconds
         if account.seconds > most:
@@ -103,22 +129,26 @@ class Renderer:
             return Failure(Reason.render_timeout, message, number)
         started = time.monotonic()
         try:
-            page = self._page(document, number, self._open(document)[0])
+            page = self._page(document, own, self._open(document)[0])
+            if own == 1 and (unread := self._attachments(document).flags):
+                page = replace(page, flags=(*page.flags, *unread))
+            text = self._text(document, page) if codes else None
+            page = replace(page, page=number, text=text, codes=self._codes(page) if codes else ())
             if not codes:
                 return page
-            text = self._text(document, page)
-            page = replace(page, text=text, codes=self._codes(page))
         except Coded as error:
             return replace(Failure.of(error, number), traceback=error.details.get("last_words"))
         finally:
             account.seconds += time.monotonic() - started
         return self._read_again(page)
 
-    def read(self, document: Document, anchors: bytes = b"") -> tuple[Element, Signature]:
-        """A document that is XML, and what its signatures are worth. Raises as `page_count` does.
+    def read(self, document: Document, anchors: bytes = b"", number: int = 1) -> tuple[Element, Signature]:
+        """Page `number` of a document, which is XML, and what its signatures are worth. Raises as
+        `page_count` does.
 
         `anchors`: trusted certificates, as `einvoice.anchors` packs them.
         """
+        document, _ = self._place(document, number)
         return self._opened(document, self._open(document)[0])[0].read(anchors)
 
     def pages(
@@ -145,7 +175,7 @@ class Renderer:
             child.close()
         self._children.clear()
         self._second.close()
-        self._opener = None
+        self._opener = self._attached = None
 
     def __enter__(self) -> Renderer:
         return self
@@ -175,6 +205,55 @@ class Renderer:
                 if error.reason not in _OPEN_ELSEWHERE:
                     break
         raise complaint or Permanent(Reason.internal_error, "no renderer for this document")
+
+    def _place(self, document: Document, number: int) -> tuple[Document, int]:
+        """The file in which page `number` of a document stands, itself or attached, and its number there."""
+        if number == 1:
+            return document, number
+        last = self._attached
+        pages = last[1] if last is not None and last[0] is document else self._open(document)[1]
+        if number <= pages:
+            return document, number
+        found = self._attachments(document).place(number - pages)
+        if found is None:
+            raise Permanent(Reason.unsupported_type, f"{document.uri} has no page {number} that can be drawn")
+        return found
+
+    def _attachments(self, document: Document) -> Attachments:
+        """What is attached to a document. One level deep: of what is itself attached, none is read."""
+        if _kind(document) != "pdf":
+            return attached.NONE
+        last = self._attached
+        if last is not None and last[0] is document:
+            return last[2]
+        within = self._whole(document) is not document
+        opener, pages = self._open(document)
+        looker = next(name for name in self._installed if DRAWERS[name].looks)
+        if opener != looker == self._settings.renderer:
+            return attached.NONE  # it could not open the document
+        found = attached.NONE
+        try:
+            child, _ = self._opened(document, looker)
+            left = 0 if within else self._settings.max_pages - pages
+            found = attached.find(document, child, left, self._pages_of, self._tree, self._xml_root)
+        except Permanent as error:
+            self._account_of(document).blind |= error.reason in _ENDS
+            found = Attachments(flags=(Flag(FlagCode.not_inspected, "what is attached cannot be told"),))
+        if not within:
+            self._attached = document, pages, found
+        return found
+
+    def _whole(self, document: Document) -> Document:
+        """The PDF that a document is attached to, or itself."""
+        last = self._attached
+        attached_here = last is not None and any(one.document is document for one in last[2].read)
+        return last[0] if last is not None and attached_here else document
+
+    def _pages_of(self, document: Document) -> int:
+        return self._open(document)[1]
+
+    def _tree(self, document: Document) -> Element:
+        return self._opened(document, self._open(document)[0])[0].read()[0]
 
     def _page(self, document: Document, number: int, renderer: str) -> PageImage:
         """The page as `renderer` draws it, or as another does where this one fails or shows nothing."""
@@ -286,7 +365,9 @@ class Renderer:
 
     def _account_of(self, document: Document) -> _Account:
         if self._account.sha256 != document.sha256:
-            self._account = _Account(document.sha256)
+            whole = self._whole(document).sha256
+            spent = self._account.seconds if self._account.whole == whole else 0.0
+            self._account = _Account(document.sha256, whole, spent)
         return self._account
 
     def _opened(self, document: Document, renderer: str) -> tuple[Child, int]:

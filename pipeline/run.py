@@ -18,11 +18,11 @@ from PIL import Image
 
 from pipeline import ink, sources, tiles
 from pipeline.einvoice import reading as einvoice
-from pipeline.errors import Coded
+from pipeline.errors import Coded, ModelNeeded
 from pipeline.filetype import sniff
 from pipeline.quality.measuring import measure
-from pipeline.reading import Commit, Reading, Verdict, failure
-from pipeline.recipe import Recipe
+from pipeline.reading import Commit, Reading, Verdict, failure, record_numbered
+from pipeline.recipe import Recipe, needs_model
 from pipeline.records import (
     Document,
     DocumentRef,
@@ -41,6 +41,9 @@ from pipeline.sources import SizeLimits
 from schemas import reading_day
 
 Generate = Callable[[Iterable[Request]], Iterator[Generation]]
+Known = Callable[
+    [Sequence[str]], Mapping[str, PageResult]
+]  # finished pages by those of the keys that have one
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +74,17 @@ class DocumentResult:
 def document(
     uri: str,
     recipe: Recipe,
-    generate: Generate,
+    generate: Generate | None,
     etag: str | None = None,
-    known: Mapping[str, PageResult] | None = None,
+    known: Known | None = None,
     parts: Sequence[DocumentRef] = (),
     *,
     renderer: Renderer | None = None,
     last_try: bool = True,
     today: date | None = None,
 ) -> DocumentResult:
-    """Read one document, of one file or of several `parts`. `known` holds finished pages by key: they are not
-    read again.
+    """Read one document, of one file or of several `parts`. Pages that are `known` are not read again. Where
+    there is no model, `generate` is None.
 
     `renderer` is the caller's own, for one document after the other. Before the `last_try` no page is given
     up that another try may read.
@@ -89,26 +92,29 @@ def document(
     `today` is the day that pages keep as that of their reading; None: as the clock has it.
 
     What goes wrong with the document, a part or a page is in the result; only what is wrong with the program
-    or the engine raises, and ModelNeeded where the recipe was made without the model and this cannot be read
-    without it.
+    or the engine raises, and ModelNeeded where there is no model and this cannot be read without it.
     """
-    settings = recipe.settings
-    own = Renderer(settings.render, settings.second_reader) if renderer is None else nullcontext(renderer)
+    own = renderer_for(recipe) if renderer is None else nullcontext(renderer)
     with own as renderer:
         files: list[_File] = []
         for ref in parts or (DocumentRef(uri, etag=etag),):
             held = sum(len(source.data) for source, _ in files if source is not None)
             files.append(_fetched(ref, renderer, recipe, held))
-        reading = _read(files, recipe, generate, renderer, known or {}, today)
+        reading = _read(files, recipe, generate, renderer, known, today)
     finished = reading.finished if parts or reading.parts[0].failure is None else ()
     return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
+
+
+def renderer_for(recipe: Recipe) -> Renderer:
+    """What draws the pages of documents of this recipe. Raises UsageError."""
+    return Renderer(recipe.settings.render, recipe.settings.second_reader, recipe.xml_root)
 
 
 def document_at_hand(
     source: Document, recipe: Recipe, generate: Generate, renderer: Renderer
 ) -> DocumentResult:
     """As `document`, of one file whose bytes the caller has."""
-    reading = _read([_opened(source, 0, renderer, recipe)], recipe, generate, renderer, {})
+    reading = _read([_opened(source, 0, renderer, recipe)], recipe, generate, renderer, None)
     finished = reading.finished if reading.parts[0].failure is None else ()
     return DocumentResult(source.uri, reading.verdict(last_try=True), finished, reading.parts)
 
@@ -119,19 +125,32 @@ _File = tuple[Document | None, Part]  # with its bytes where they could be had, 
 def _read(
     files: Sequence[_File],
     recipe: Recipe,
-    generate: Generate,
+    generate: Generate | None,
     renderer: Renderer,
-    known: Mapping[str, PageResult],
+    known: Known | None,
     today: date | None = None,
 ) -> Reading:
     """Every page of the files has its result."""
     today = today or reading_day.of(datetime.now(UTC))
     reading = Reading(recipe, [part for _, part in files], today=today)
-    reading.known(known)
-    given = [source for source, _ in files]
-    for generation in generate(_requests(reading, renderer, given, recipe)):
+    if known is not None:
+        reading.known(known(list(reading.keys.values())))
+    requests = _requests(reading, renderer, [source for source, _ in files], recipe)
+    for generation in _no_answers(reading, requests) if generate is None else generate(requests):
         reading.answered(generation)
     return reading
+
+
+def _no_answers(reading: Reading, requests: Iterable[Request]) -> Iterator[Generation]:
+    """None is needed. Raises ModelNeeded, before a page is drawn for nothing, where one is."""
+    for number in reading.missing:
+        part, own = reading.place(number)
+        kind = reading.parts[part].kind_of(own)
+        if needs_model(kind):
+            raise ModelNeeded(f"page {number} of a file of the kind {kind} needs the model")
+    for request in requests:
+        raise RuntimeError(f"request {request.id} was made of a page that needs no model")
+    return iter(())
 
 
 def _fetched(ref: DocumentRef, renderer: Renderer, recipe: Recipe, held: int) -> _File:
@@ -153,7 +172,8 @@ def _opened(source: Document, held: int, renderer: Renderer, recipe: Recipe) -> 
         within(recipe, source.uri, held, len(source.data))
         if known.kind is not None:
             recipe.page_key(source.sha256, 1, known.kind)  # raises ModelNeeded before it is opened
-        return source, replace(known, pages=renderer.page_count(source))
+        pages = renderer.page_count(source)
+        return source, replace(known, pages=pages, attached=renderer.attached_kinds(source))
     except Coded as error:
         return source, replace(known, failure=Failure.of(error))
 
@@ -187,7 +207,11 @@ def drawn(
     renderer: Renderer, source: Document, number: int, recipe: Recipe
 ) -> PreparedPage | PageRecord | Failure:
     """Page `number` of a document: ready for the model, read where it needs none, or why it is neither."""
-    if sniff(source.data) == "xml":
+    try:
+        kind = renderer.kind(source, number)
+    except Coded as error:
+        return Failure.of(error, number)
+    if kind == "xml":
         return written(renderer, source, number, recipe)
     image = renderer.page(source, number)
     return prepare(image, recipe) if isinstance(image, PageImage) else image
@@ -196,8 +220,8 @@ def drawn(
 def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
     """What a document that is XML says, or why that is nothing."""
     try:
-        root, signature = renderer.read(source, recipe.anchors)
-        return einvoice.page_record(root, recipe.spec, signature)
+        root, signature = renderer.read(source, recipe.anchors, number)
+        return record_numbered(einvoice.page_record(root, recipe.spec, signature), number)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, number)
 
@@ -232,9 +256,9 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
 def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
     """What the engine is asked about one page, under the id that its answer will bear."""
     longest = recipe.settings.engine.max_new_tokens
-    return Request(
-        id, page.tiles, recipe.question, recipe.grammar, longest, recipe.settings.second_look or None
-    )
+    # Of free text every word is the model's own: no value in it stands out as doubtful.
+    again = None if recipe.grammar is None else recipe.settings.second_look or None
+    return Request(id, page.tiles, recipe.question, recipe.grammar, longest, again)
 
 
 def without_tiles(page: PreparedPage) -> PreparedPage:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -89,6 +89,11 @@ class EngineSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="computed in, whatever the weights are stored in"
     )
+    weights: Literal["auto", "bfloat16", "int8"] = Field(
+        "auto",
+        description="auto: as dtype says; bfloat16: on any machine; int8: 8-bit weights and activations, on "
+        "CPUs with AVX-512 VNNI: half the memory, half as fast again, and other answers now and then",
+    )
     device: str = "auto"
     max_batch: int | None = Field(
         None,
@@ -133,6 +138,19 @@ class EngineSettings(Section):
         description="GPU: record CUDA graphs (seconds; what auto means) or also compile (minutes) at start",
     )
 
+    @model_validator(mode="after")
+    def _one_type(self) -> EngineSettings:
+        if self.weights == "bfloat16" and self.dtype not in ("auto", "bfloat16"):
+            raise ValueError(f"weights are bfloat16 and dtype is {self.dtype}: give one of them")
+        if self.weights == "int8" and self.dtype == "float16":
+            raise ValueError("weights are int8 and dtype is float16: it must be auto, bfloat16 or float32")
+        return self
+
+    @property
+    def computed_in(self) -> str:
+        """The dtype that the checkpoint is loaded in, or auto."""
+        return "bfloat16" if self.weights == "bfloat16" else self.dtype
+
 
 class SecondReaderSettings(Section):
     on: bool = False
@@ -171,6 +189,24 @@ class LaneSettings(Section):
     )
     stall_seconds: float = Field(1800.0, gt=0, description="still for so long while busy: is replaced")
     patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store")
+    machine_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="how long a run waits while the cluster has no machine for any lane. None: 1800 once it "
+        "had one or where an autoscaler brings them; else a cluster without room is refused at once",
+    )
+
+
+class ShareSettings(Section):
+    weight: float = Field(
+        1.0, gt=0, description="of this job among those of its priority that share a cluster and a store"
+    )
+    priority: int = Field(
+        0,
+        ge=-(2**31),
+        lt=2**31,
+        description="jobs of a higher one get lanes first, and lower ones yield them",
+    )
 
 
 class LogSettings(Section):
@@ -238,6 +274,7 @@ class Settings(BaseSettings):
     )
     query_seconds: float = Field(300.0, gt=0, description="longest time that `vinbatch query` may take")
     lane: LaneSettings = LaneSettings()
+    share: ShareSettings = ShareSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

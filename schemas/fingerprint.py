@@ -18,7 +18,7 @@ from schemas.shape import Group, Printed, plain_type
 from schemas.spec import class_var
 
 # Our files between a printed text and its value.
-_READING = "dates fields in_xml numbers printed shape text words"
+_READING = "dates fields in_xml numbers printed shape task text words"
 
 
 def fingerprints(model: type[BaseModel], shape: Group) -> tuple[str, str]:
@@ -29,6 +29,8 @@ def fingerprints(model: type[BaseModel], shape: Group) -> tuple[str, str]:
     not followed, so a schema's file should stand alone.
     """
     outline = repr(asdict(shape, dict_factory=_without_functions))
+    if "task" in model.__class_vars__:
+        outline += repr(getattr(model, "task", None))
     on_page = _digest(outline, _own_code(_READING), _code_of(_parsers(model)))
     rules = (_own_code("*"), law.built_in().model_dump_json(), _code_of(_makers(model)))
     return _digest(on_page, *rules), on_page

@@ -15,6 +15,10 @@ A user's file needs no registration. Beside its fields a model may hold
     product: ClassVar = ("a", "b", "c")      its fields with a × b = c, which settles what 1.234 means
     unasked: ClassVar = ("rate",)            its fields that the model is not asked for
     paper: ClassVar = "card"                 a plastic card: more is then asked of a page's picture
+    task: ClassVar = Task("…")               what its pages are asked instead of filling in a form, see
+                                             schemas/task.py
+
+Tasks (`schemas.tasks`) are found as schemas are: "ocr@1", "ask@1:Ai ký tờ này?".
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from schemas import required
+from schemas import required, tasks
 from schemas.evidence import Evidence
 from schemas.fingerprint import fingerprints
 from schemas.id_card import IdCard, IdCard2
@@ -40,12 +44,14 @@ from schemas.shape import Group, shape_of, snake, title_of
 from schemas.shape import SchemaError as SchemaError
 from schemas.spec import Paper, class_var
 from schemas.spec import SchemaSpec as SchemaSpec
+from schemas.task import Free, Task
 
 BUILT_IN: Mapping[str, Mapping[int, type[BaseModel]]] = {
     "invoice": {1: Invoice, 2: Invoice2},
     "id_card": {1: IdCard, 2: IdCard2},
     "receipt": {1: Receipt, 2: Receipt2},
 }
+_ALL = {**BUILT_IN, **tasks.BUILT_IN}
 
 
 def resolve(name: str, law: Law | None = None) -> SchemaSpec:
@@ -53,6 +59,8 @@ def resolve(name: str, law: Law | None = None) -> SchemaSpec:
 
     Raises SchemaError with one line that says what is wrong and what to do.
     """
+    if tasks.is_asked(name):
+        return under(_asked(name), law)
     path, colon, model_name = name.rpartition(":")
     return under(_from_file(path, model_name) if colon else _built_in(name), law)
 
@@ -73,7 +81,7 @@ def under(spec: SchemaSpec, law: Law | None) -> SchemaSpec:
 def _of_model(model: type[BaseModel], reference: str) -> SchemaSpec:
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise SchemaError(f"{reference} is no pydantic model; derive it from pydantic.BaseModel")
-    for name, versions in BUILT_IN.items():
+    for name, versions in _ALL.items():
         for number, known in versions.items():
             if known is model:
                 return _spec(f"{name}@{number}", name, number, model)
@@ -81,19 +89,21 @@ def _of_model(model: type[BaseModel], reference: str) -> SchemaSpec:
     if not isinstance(version, int) or version < 1:
         raise SchemaError(f"{reference}.version is {version!r}; it must be 1, 2, 3 …")
     name = snake(model.__name__)
-    if version in BUILT_IN.get(name, ()):
+    if version in _ALL.get(name, ()):
         raise SchemaError(
             f"{reference} would be {name}@{version}, which is built in; "
-            f"rename the class, or give it `version: ClassVar = {max(BUILT_IN[name]) + 1}`"
+            f"rename the class, or give it `version: ClassVar = {max(_ALL[name]) + 1}`"
         )
+    if tasks.is_asked(name):
+        raise SchemaError(f"{reference} would be {name}, the name of questions; rename the class")
     return _spec(reference, name, version, model)
 
 
 def _built_in(name: str) -> SchemaSpec:
     base, at, version = name.partition("@")
-    versions = BUILT_IN.get(base)
+    versions = _ALL.get(base)
     if versions is None:
-        known = ", ".join(f"{base}@{max(versions)}" for base, versions in BUILT_IN.items())
+        known = ", ".join(f"{base}@{max(versions)}" for base, versions in _ALL.items())
         hint = f"a file's model is {name}:Model" if name.endswith(".py") else "your own is FILE.py:Model"
         raise SchemaError(f"no schema {name!r}: there are {known}; {hint}")
     if not at:
@@ -102,6 +112,12 @@ def _built_in(name: str) -> SchemaSpec:
     if model is None:
         raise SchemaError(f"no schema {name!r}: {base} has version {', '.join(map(str, versions))}")
     return _spec(f"{base}@{version}", base, int(version), model)
+
+
+def _asked(name: str) -> SchemaSpec:
+    kind, model = tasks.asked(name)
+    question: Task = vars(model)["task"]
+    return _spec(f"{kind}@1:{question.question}", kind, 1, model)
 
 
 def _from_file(path: str, model_name: str) -> SchemaSpec:
@@ -152,11 +168,23 @@ def _spec(reference: str, name: str, version: int, model: type[BaseModel]) -> Sc
     for field in class_var(model, "identified_by"):
         if field not in model.model_fields:
             raise SchemaError(f"{reference}: its identified_by names {field!r}, which is no field")
+    _look_at_task(reference, model)
     whole, on_page = fingerprints(model, shape)
     spec = SchemaSpec(name, version, title_of(model), model, shape, whole, on_page, reference)
     if spec.paper not in (None, *get_args(Paper)):
         raise SchemaError(f"{reference}: its paper is {spec.paper!r}; it can be {', '.join(get_args(Paper))}")
     return spec
+
+
+def _look_at_task(reference: str, model: type[BaseModel]) -> None:
+    """Raises SchemaError for a task that asks nothing, or a free answer to no task."""
+    task = getattr(model, "task", None) if "task" in model.__class_vars__ else None
+    if task is None and issubclass(model, Free):
+        raise SchemaError(f'{reference} is answered in free text, and lacks `task: ClassVar = Task("…")`')
+    if task is not None and (not isinstance(task, Task) or not task.question.strip()):
+        raise SchemaError(f'{reference}: its task is {task!r}; write Task("what is asked")')
+    if issubclass(model, Free) and list(model.model_fields) != list(Free.model_fields):
+        raise SchemaError(f"{reference}: what is answered in free text has no fields of its own")
 
 
 def _look_at_evidence(reference: str, model: type[BaseModel], shape: Group) -> None:

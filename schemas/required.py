@@ -13,7 +13,7 @@ as they may be from paper; then the document goes to a person.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,25 +68,32 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from models(kind)
 
 
-def wanted(model: type[BaseModel], record: Mapping[str, Any], kind: str = "required") -> Iterator[Wanted]:
-    """What this record of the model must hold, without the records in it."""
-    subject: BaseModel | None = None
+def wanted(model: type[BaseModel], subject: BaseModel, kind: str = "required") -> Iterator[Wanted]:
+    """What a record of the model, `subject` as an instance of it, must hold, without the records in it."""
     for item in _declared(model, kind):
         if isinstance(item, Where):
-            subject = subject or instance(model, record)
             if item.holds(subject):
                 yield from (Wanted(_names(one), item.paper) for one in item.wanted)
         else:
             yield Wanted(_names(item))
 
 
-def missing(model: type[BaseModel], record: Mapping[str, Any], path: str = "") -> Iterator[CheckResult]:
+def missing(
+    model: type[BaseModel],
+    record: Mapping[str, Any],
+    path: str = "",
+    subject: BaseModel | None = None,
+    kinds: Collection[str] = tuple(SEVERITY),
+) -> Iterator[CheckResult]:
     """A failed check for each required or expected field of the record that holds nothing, at any depth.
 
-    A nested record or a line of which nothing was read is not looked into.
+    A nested record or a line of which nothing was read is not looked into. `subject`: the record as an
+    instance of the model, where the caller has made one.
     """
-    for kind, severity in SEVERITY.items():
-        for one in wanted(model, record, kind):
+    subject = subject or instance(model, record)
+    for kind in kinds:
+        severity = SEVERITY[kind]
+        for one in wanted(model, subject, kind):
             if all(_empty(record.get(name)) for name in one.names):
                 fields = tuple(f"{path}{name}" for name in one.names)
                 said = f"{one.paper or 'such a paper'} bears it, and no page shows it"
@@ -94,14 +101,19 @@ def missing(model: type[BaseModel], record: Mapping[str, Any], path: str = "") -
                     said = "the schema requires it, and no page shows it"
                 yield CheckResult(kind, False, severity, f"{' or '.join(fields)}: {said}", fields)
     for name, inner in _nested(model):
-        for here, item in _below(record.get(name), f"{path}{name}"):
+        if not any(True for nested in models(inner) for kind in kinds if _declared(nested, kind)):
+            continue
+        made = getattr(subject, name)
+        below = _below(record.get(name), f"{path}{name}")
+        for (here, item), one_made in zip(below, made if isinstance(made, list) else [made], strict=True):
             if isinstance(item, Mapping) and not _empty(item):
-                yield from missing(inner, item, here)
+                yield from missing(inner, item, here, one_made, kinds)
 
 
 def count(model: type[BaseModel], record: Mapping[str, Any]) -> tuple[int, int]:
     """How many of its own required and expected fields the record holds, and how many it must."""
-    every = [one for kind in SEVERITY for one in wanted(model, record, kind)]
+    subject = instance(model, record)
+    every = [one for kind in SEVERITY for one in wanted(model, subject, kind)]
     held = sum(any(not _empty(record.get(name)) for name in one.names) for one in every)
     return held, len(every)
 
@@ -151,7 +163,7 @@ def _below(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _empty(value: Any) -> bool:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):  # not Mapping, which takes long to ask for: records are JSON
         return all(map(_empty, value.values()))
     return value is None or value in ("", [])
 

@@ -16,6 +16,7 @@ from schemas.law import Law, applied, built_in
 from schemas.settle import Settled, settle
 from schemas.shape import Group
 from schemas.suspects import pointed
+from schemas.task import Free, Task
 from schemas.typed import Typed, instance, typed
 
 Paper = Literal["card"]  # a kind of paper whose size and look are known
@@ -57,8 +58,10 @@ class SchemaSpec:
 
         `read_on` is the day on which it was read; None: rules about that day say nothing.
         """
+        return self._ruled(instance(self.model, record), read_on)
+
+    def _ruled(self, subject: BaseModel, read_on: date | None) -> list[CheckResult]:
         rules: Sequence[Rule] = class_var(self.model, "checks")
-        subject = instance(self.model, record)
         equations: Sequence[Rule] = class_var(self.model, "equations")
         with applied(self.law), reading_day.being(read_on):
             found = [result for rule in rules for result in guarded(rule, subject)]
@@ -66,18 +69,19 @@ class SchemaSpec:
                 return found
             return pointed(subject, found, equations, getattr(self.model, "mends", None))
 
-    def run_checks(self, record: Mapping[str, Any], read_on: date | None = None) -> tuple[CheckResult, ...]:
+    def run_checks(
+        self, record: Mapping[str, Any], read_on: date | None = None, *, expected: bool = True
+    ) -> tuple[CheckResult, ...]:
         """Every check of the schema over a document's record of normalised, JSON-ready values.
 
         Nothing that a rule does stops the others: a rule that raises becomes a failed check that says so.
-        `read_on`: as in `checks`.
+        `read_on`: as in `checks`. Without `expected`, what a paper bears by custom is not said to be missing.
         """
-        return (*self.validate(record), *self.missing(record), *self.checks(record, read_on))
-
-    def missing(self, record: Mapping[str, Any]) -> list[CheckResult]:
-        """A failed check for each field that the schema requires or expects, and that holds nothing."""
+        subject = instance(self.model, record)
+        kinds = tuple(kind for kind in required.SEVERITY if expected or kind != "expected")
         with applied(self.law):
-            return list(guarded(required.missing, self.model, record))
+            missing = list(guarded(required.missing, self.model, record, "", subject, kinds))
+        return (*self.validate(record), *missing, *self._ruled(subject, read_on))
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -88,6 +92,16 @@ class SchemaSpec:
     def paper(self) -> Paper | None:
         """What kind of paper its documents are, where the model says so: its `paper`."""
         return getattr(self.model, "paper", None) if "paper" in self.model.__class_vars__ else None
+
+    @property
+    def task(self) -> Task | None:
+        """What its pages are asked instead of filling in a form: its `task`."""
+        return getattr(self.model, "task", None) if "task" in self.model.__class_vars__ else None
+
+    @property
+    def free(self) -> bool:
+        """Whether pages are answered in free text, without a grammar."""
+        return issubclass(self.model, Free)
 
     @property
     def sources_of_authority(self) -> tuple[str, ...]:

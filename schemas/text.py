@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Literal
 
 Match = Literal["strict", "tone", "unaccented"]
@@ -19,10 +20,21 @@ def tidy(raw: str) -> str:
     return " ".join(unicodedata.normalize("NFC", raw).split())
 
 
+class _Bare(dict[int, int | str | None]):
+    """What each character, of a text in NFD, is without diacritics; worked out when it is first met."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = found = None if unicodedata.combining(chr(code)) else code
+        return found
+
+
+_BARE = _Bare({ord("đ"): "d", ord("Đ"): "D"})
+
+
+@lru_cache(maxsize=4096)  # rules ask again and again for the texts of one document
 def unaccented(text: str) -> str:
     """The text without any diacritics: Đường Hoà → Duong Hoa."""
-    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return bare.replace("đ", "d").replace("Đ", "D")
+    return text if text.isascii() else unicodedata.normalize("NFD", text).translate(_BARE)
 
 
 def tone_folded(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.settings import LaneSettings
@@ -17,6 +18,8 @@ from workers.guard import Gone, Silence, guarded
 from workers.lane import LaneBroken
 
 _SPARE_BYTES = 128 * 2**20  # of the object store, beside what lanes hold
+_LOCAL = "local"
+_NODE_GROUP = "ray.io/node-group"  # Ray makes this label of RAY_NODE_TYPE_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +30,19 @@ class Node:
     cpus: float
     gpus: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LanePlan:
     """How many lanes, and what each reserves in one placement group; `threads` are for its engine."""
 
-    lanes: int
+    lanes: int  # that were asked for, else one a GPU or a machine
     cpus: float
     gpus: float
     threads: int
     cores: float  # of its machine, the lane's share
+    room: int  # lanes of this size that the machines hold
 
     @property
     def bundle(self) -> dict[str, float]:
@@ -55,8 +60,8 @@ def joined(
     LaneBroken when Ray cannot be started here, is not at `address`, or refuses the token. Afterwards the
     environment of this process is as it was.
     """
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address == "local":
+    address = address or os.environ.get("RAY_ADDRESS") or _LOCAL
+    if address == _LOCAL:
         lanes = max(lanes, sizing.gpus_here())
         with local_ray.running(lanes * sizing.lane_bytes_here(settings) + _SPARE_BYTES, notify) as head:
             yield lambda: _check(head.gone)
@@ -65,6 +70,11 @@ def joined(
             silence = Silence(_head_address(address))
             with guarded(silence, notify):
                 yield lambda: _check(silence)
+
+
+def is_joined(address: str | None) -> bool:
+    """Whether `joined` goes to a cluster of others."""
+    return (address or os.environ.get("RAY_ADDRESS") or _LOCAL) != _LOCAL
 
 
 def _check(gone: Gone) -> None:
@@ -84,28 +94,62 @@ def _head_address(address: str) -> str:
 
 
 def nodes() -> list[Node]:
-    """The living machines of the connected cluster."""
+    """The machines of the connected cluster that live and have not been told to go."""
     import ray
 
+    leaving = draining()
     return [
         Node(
             address=node["NodeManagerAddress"],
             cpus=float(node["Resources"].get("CPU", 0)),
             gpus=float(node["Resources"].get("GPU", 0)),
             labels=dict(node["Labels"]),
+            id=node["NodeID"],
         )
         for node in ray.nodes()  # type: ignore[no-untyped-call]
-        if node["Alive"]
+        if node["Alive"] and node["NodeID"] not in leaving
     ]
 
 
-def suited(machines: Sequence[Node], selector: Mapping[str, str]) -> list[Node]:
+def draining() -> frozenset[str]:
+    """The ids of machines that were told to go, such as spot machines that are taken back."""
+    from ray._private.state import state
+
+    if _by_client():  # which has no such question
+        return frozenset()
+    accessor: Any = state
+    return frozenset(accessor.get_draining_nodes())
+
+
+def _by_client() -> bool:
+    """Whether this process speaks to the cluster through a server for Ray clients."""
+    from ray.util.client import ray
+
+    client: Any = ray
+    return bool(client.is_connected())
+
+
+def identity() -> str:
+    """Of the connected cluster: the same for all who join it, and for no other."""
+    import ray
+
+    if _by_client():
+        return "through a server for clients"
+    return str(ray.get_runtime_context().get_session_name())
+
+
+def grows(machines: Sequence[Node]) -> bool:
+    """Whether an autoscaler may add machines: those of KubeRay and of Ray's launcher name groups of them."""
+    return any(_NODE_GROUP in machine.labels for machine in machines)
+
+
+def suited(machines: Sequence[Node], selector: Mapping[str, str], *, grows: bool = False) -> list[Node]:
     """Those with the labels that `selector` asks for: `x`, `!x`, `in(x,y)` or `!in(x,y)`, as in Ray.
 
-    Raises UsageError where there is none.
+    Raises UsageError where there is none, unless the cluster grows.
     """
     found = [machine for machine in machines if all(map(partial(_suits, machine), selector.items()))]
-    if selector and not found:
+    if selector and not found and not grows:
         asked = ", ".join(f"{label}={value}" for label, value in selector.items())
         raise UsageError(
             f"none of the cluster's {len(machines)} machines has the labels of lane.label_selector ({asked})"
@@ -126,32 +170,41 @@ def plan(
     lane: LaneSettings,
     replicas: int | None = None,
     gpus_per_replica: float | None = None,
+    *,
+    grows: bool = False,
 ) -> LanePlan:
     """Lanes for these machines: one a GPU, or one a machine where there is no GPU.
 
     `replicas` sets the number instead; `gpus_per_replica` may be a fraction, and 0 keeps the model on the
-    CPU. Raises UsageError when the machines cannot hold what was asked.
+    CPU. Several lanes share a machine without GPUs only where the cluster does not grow. While no machine
+    holds any, a lane is planned with the least that one needs.
     """
     gpus = sum(machine.gpus for machine in machines)
     each = (1.0 if gpus else 0.0) if gpus_per_replica is None else gpus_per_replica
-    if each:
-        slots = [int(machine.gpus / each + 1e-9) for machine in machines]
-        lanes = sum(slots) if replicas is None else replicas
-        if lanes > sum(slots) or not lanes:
-            raise UsageError(
-                f"{replicas or 1} replicas of {each:g} GPU asked for, the cluster has room for {sum(slots)} "
-                f"({gpus:g} GPUs on {len(machines)} machines); lower --replicas or --gpus-per-replica"
-            )
-    else:
-        slots = [1 if machine.cpus >= 1 else 0 for machine in machines]
-        lanes = sum(slots) if replicas is None else replicas
-        if not any(slots):
-            raise UsageError("the cluster has no machine with a free CPU")
+    slots = [int(machine.gpus / each + 1e-9) if each else int(machine.cpus >= 1) for machine in machines]
+    lanes = max(1, sum(slots)) if replicas is None else replicas
+    if not any(slots):
+        return LanePlan(lanes, 1, each, 1, 1, 0)
     # A lane wants a core for its replica and one for each reader, and makes do with its share of the smallest
     # machine that must hold some.
     hosts = [(machine.cpus, slot) for machine, slot in zip(machines, slots, strict=True) if slot]
-    crowd = -(-lanes // len(hosts))  # of CPU lanes on one machine; of GPU lanes there are as many as slots
+    crowd = 1 if grows else -(-lanes // len(hosts))  # of CPU lanes on a machine; of GPU lanes there are slots
     portion = min(cpus / (slot if each else crowd) for cpus, slot in hosts)
     readers = sizing.sizes(lane, gpu=each > 0, cores=portion).readers
-    cpus = math.floor(100 * min(portion, 1 + readers)) / 100
-    return LanePlan(lanes, cpus, each, max(1, int(portion)), portion)
+    alone = grows and not each
+    cpus = math.floor(100 * (portion if alone else min(portion, 1 + readers))) / 100
+    room = sum(slots) if each or alone else sum(int(its / cpus + 1e-9) for its, _ in hosts)
+    return LanePlan(lanes, cpus, each, max(1, int(portion)), portion, room)
+
+
+def must_hold(machines: Sequence[Node], plan: LanePlan) -> None:
+    """Raises UsageError when a cluster that does not grow cannot hold what was asked."""
+    if plan.room >= plan.lanes:
+        return
+    if not plan.gpus:
+        raise UsageError("the cluster has no machine with a free CPU")
+    raise UsageError(
+        f"{plan.lanes} replicas of {plan.gpus:g} GPU asked for, the cluster has room for {plan.room} "
+        f"({sum(machine.gpus for machine in machines):g} GPUs on {len(machines)} machines); lower "
+        "--replicas or --gpus-per-replica, or set lane.machine_seconds where machines are still to come"
+    )

@@ -46,6 +46,7 @@ def connected(address: str) -> Iterator[None]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # the lane that lost a worker says so
+    _keep_quiet()
     try:
         with _own_signals():
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
@@ -57,6 +58,16 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _keep_quiet() -> None:
+    """Ray prints what its raylets complain of to standard output, where a run's own answer belongs, even with
+    `log_to_driver=False`; and it may quote what was read.
+    """
+    from ray._private import worker
+
+    driver: Any = worker
+    driver.print_to_stdstream = lambda *_arguments, **_named: None
 
 
 @contextmanager

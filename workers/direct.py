@@ -1,6 +1,8 @@
 """Documents that need no model, read in the driver's own process: no Ray is started for them, and no model.
 
-One after the other, by the sequential driver of `pipeline.run`, under leases of the ledger like a lane's.
+These are e-invoices as XML, and documents whose pages are all known: read before, in this job or another, by
+the same checkpoint and asked the same. One after the other, by the sequential driver of `pipeline.run`, under
+leases of the ledger like a lane's.
 What needs the model is left to the lanes. Untrusted bytes are decoded in the renderer's child, as everywhere.
 """
 
@@ -10,19 +12,23 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from pipeline import run
 from pipeline.errors import LeaseLost, ModelNeeded, UsageError
 from pipeline.filetype import promises_picture
 from pipeline.reading import Commit, failure, no_result
-from pipeline.recipe import Recipe
-from pipeline.records import Generation, Request
+from pipeline.recipe import Recipe, engines_numerics
+from pipeline.records import PageResult
 from pipeline.render import Renderer
 from pipeline.run import DocumentResult
 from pipeline.settings import LaneSettings
 from pipeline.store import Job, Lease, Store
+from pipeline.vintern import facts
+from schemas.registry import SchemaSpec
 from workers import endings
 from workers.flow_control import CircuitBreaker
 from workers.lane import LaneReport, SourceRefuses
@@ -45,10 +51,14 @@ class Direct:
         worker: str,
         listed: Callable[[], bool],
         stop: threading.Event,
+        earlier: Sequence[Recipe] = (),
     ) -> None:
-        """`recipe` is one without a model; `listed` tells whether the job's listing is complete."""
+        """`recipe` is one without a model; `listed` tells whether the job's listing is complete. `earlier`
+        are those under whose keys pages of print may be known (`earlier_recipes`).
+        """
         self.report = LaneReport(worker)
         self._store, self._job, self._recipe, self._listed, self._stop = store, job, recipe, listed, stop
+        self._earlier = list(earlier)
         self._settings: LaneSettings = recipe.settings.lane
         self._ask = Patience(self._patience_seconds, interrupt=stop, job=job.name).call
         self._breaker = CircuitBreaker(self._settings.refusals)
@@ -65,7 +75,7 @@ class Direct:
         try:
             if self._pictures_first():
                 return False
-            with Renderer(self._recipe.settings.render) as renderer:
+            with run.renderer_for(self._recipe) as renderer:
                 while not self._stop.is_set():
                     # Before the look at the ledger: what comes in between is then seen.
                     listed = self._listed()
@@ -87,8 +97,12 @@ class Direct:
         return True
 
     def _pictures_first(self) -> bool:
-        """The next document is print by its name: it need not be fetched to know that it needs the model."""
-        return any(map(promises_picture, self._ask(self._store.ledger.due, self._job, 1)))
+        """The next document is print by its name, and no page of print is known: it need not be fetched to
+        know that it needs the model.
+        """
+        return not self._earlier and any(
+            map(promises_picture, self._ask(self._store.ledger.due, self._job, 1))
+        )
 
     def _claim(self) -> list[Lease]:
         self._renewed_at = time.monotonic()
@@ -123,20 +137,9 @@ class Direct:
     def _read(self, lease: Lease, renderer: Renderer) -> None:
         """To its end, whatever it is. Raises ModelNeeded, and then nothing was done."""
         last = lease.tries >= self._settings.attempts
-        names = [part.uri for part in lease.parts] or [lease.uri]
-        if any(map(promises_picture, names)):
-            raise ModelNeeded(f"{lease.uri} is print")
         try:
             with self.report.timed("draw"):
-                found = run.document(
-                    lease.uri,
-                    self._recipe,
-                    _no_model,
-                    lease.etag,
-                    parts=lease.parts,
-                    renderer=renderer,
-                    last_try=last,
-                )
+                found = self._found(lease, renderer, last)
         except (ModelNeeded, UsageError):
             raise
         except Exception as error:  # noqa: BLE001  it becomes the document's failure, with its traceback
@@ -151,12 +154,41 @@ class Direct:
                 extra=fields(document=lease.uri),
             )
 
+    def _found(self, lease: Lease, renderer: Renderer, last: bool) -> DocumentResult:
+        """Raises ModelNeeded."""
+        names = [part.uri for part in lease.parts] or [lease.uri]
+        recipes = [] if any(map(promises_picture, names)) else [self._recipe]
+        for recipe in [*recipes, *self._earlier]:
+            try:
+                found = run.document(
+                    lease.uri,
+                    recipe,
+                    None,
+                    lease.etag,
+                    None if recipe.key is None else self._known,
+                    lease.parts,
+                    renderer=renderer,
+                    last_try=last,
+                )
+            except ModelNeeded:
+                continue
+            if recipe.key is not None:  # what has served once most likely serves again
+                self._earlier.sort(key=lambda other: other is not recipe)
+            return found
+        raise ModelNeeded(f"{lease.uri} has a page that is not known")
+
+    def _known(self, keys: Sequence[str]) -> Mapping[str, PageResult]:
+        return self._ask(self._store.results.known_pages, keys)
+
     def _end(self, lease: Lease, found: DocumentResult) -> None:
         if any(part.failure is None for part in found.parts):
             self._breaker.fetched()
         verdict = found.verdict
         if isinstance(verdict, Commit):
-            self.report.pages += sum(page.failure is None for page in verdict.pages)
+            read = sum(page.failure is None for page in verdict.pages)
+            known = sum(page.numerics is not None for page in verdict.pages)  # the model read it once
+            self.report.pages += read - known
+            self.report.pages_known += known
         else:
             for page in found.pages:
                 if page.failure is None or not page.failure.retryable:
@@ -169,8 +201,21 @@ class Direct:
         return self._settings.grace_seconds / 2 if self._stop.is_set() else self._settings.patience_seconds
 
 
-def _no_model(requests: Iterable[Request]) -> Iterator[Generation]:
-    """No answers; no page comes this far that would ask for one."""
-    for request in requests:
-        raise ModelNeeded(f"request {request.id} is for the model")
-    return iter(())
+def earlier_recipes(
+    store: Store, job: Job, spec: SchemaSpec, recipe: Recipe, directory: Path
+) -> list[Recipe]:
+    """As `recipe`, each with the keys of pages that the job's checkpoint, in `directory`, has read with one
+    kind of numerics.
+
+    A page counts whatever machine has read it, as long as the settings leave that open: no document mixes
+    two kinds, because all of its pages must be known under one of these.
+    """
+    settings = recipe.settings
+    found = []
+    for whole in store.results.numerics_of(job.checkpoint):
+        numerics = engines_numerics(settings, whole)
+        if numerics is None or not facts.may_serve(numerics, settings.engine):
+            continue
+        model = facts.of_earlier(directory, job.checkpoint, settings.engine, numerics)
+        found.append(replace(Recipe.of(spec, settings, model), trust=recipe.trust))
+    return found

@@ -29,7 +29,7 @@ from workers.grouping import Grouped
 from workers.lane import LaneBroken, LaneReport
 from workers.logs import fields
 from workers.patience import Patience
-from workers.reader import DrawnPage, Fetched, TooLarge
+from workers.reader import Counted, DrawnPage, Fetched, TooLarge
 from workers.reader_handle import ReaderHandle, ReaderLost, ReaderPool
 from workers.replica_handle import ReplicaHandle
 from workers.sizing import Sizes
@@ -193,7 +193,8 @@ class Attempt:
             return part
         try:
             with self._lane.report.timed("draw"):
-                return replace(part, pages=await _count(reader, file))
+                counted = await _count(reader, file)
+            return replace(part, pages=counted.pages, attached=counted.attached)
         except Coded as error:
             if not self._lease.parts:
                 raise
@@ -283,8 +284,8 @@ class Attempt:
         endings.report(lane.report, lane.breaker, lease, verdict, state)
 
 
-async def _count(reader: ReaderHandle, fetched: Fetched) -> int:
-    """The number of pages. Raises Permanent when the document kills whatever opens it."""
+async def _count(reader: ReaderHandle, fetched: Fetched) -> Counted:
+    """Its pages. Raises Permanent when the document kills whatever opens it."""
     deaths = 0
     while True:
         try:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import Protocol
 
 from pipeline import sources
 from pipeline.errors import Coded, Permanent, Reason
@@ -48,6 +49,31 @@ class SourceListing:
         return sources.list_documents([self.source, *self._others], self._settings, passed_over=True)
 
 
+class ChosenListing:
+    """The documents of a job that its shadow reads."""
+
+    left_out = 0
+
+    def __init__(self, store: Store, job: Job, share: float) -> None:
+        self.source = f"{share:.2%} of job {job.name}"
+        self._store, self._job, self._share = store, job, share
+
+    def refs(self) -> Iterator[DocumentRef]:
+        return self._store.chosen(self._job, self._share)
+
+
+class Listing(Protocol):
+    """Documents that are to be listed, and what they are called."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def left_out(self) -> int: ...
+
+    def refs(self) -> Iterator[DocumentRef]: ...
+
+
 class Ingest:
     """A thread that lists the sources into the ledger; it ends with its block."""
 
@@ -55,7 +81,7 @@ class Ingest:
         self,
         store: Store,
         job: Job,
-        listings: Sequence[SourceListing],
+        listings: Sequence[Listing],
         patience_seconds: float,
         stop: threading.Event,
         limit: int | None = None,
@@ -113,7 +139,7 @@ class Ingest:
         except BaseException as error:  # noqa: BLE001  the main thread raises it
             self._error = error
 
-    def _list(self, listing: SourceListing) -> None:
+    def _list(self, listing: Listing) -> None:
         """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
 
         def add() -> Added:
@@ -141,7 +167,7 @@ class Ingest:
             _LOG.warning("the source was not listed to its end: %s", error.__cause__, extra=where)
             self.failed = f"{listing.source} was not listed to its end: {error.__cause__}"
 
-    def _until_stop(self, listing: SourceListing) -> Iterator[DocumentRef]:
+    def _until_stop(self, listing: Listing) -> Iterator[DocumentRef]:
         for ref in listing.refs():
             if self._stop.is_set() or self._left.is_set():
                 self.cut_short = True

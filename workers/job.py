@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import re
-import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,27 +24,39 @@ from pipeline import store as stores
 from pipeline.errors import UsageError
 from pipeline.recipe import Recipe
 from pipeline.settings import Settings
-from pipeline.store import Balance, Job, Store
+from pipeline.store import Balance, Job, Shadow, Store
 from pipeline.store.url import parse
 from pipeline.trust import packaged, words
 from pipeline.vintern import checkpoint as checkpoints  # brings no torch
 from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
+from schemas.tasks import is_asked
+from schemas.text import unaccented
 from workers import cluster
 from workers.counting import DocumentCounts
-from workers.direct import Direct
-from workers.ingest import Ingest, SourceListing
+from workers.direct import Direct, earlier_recipes
+from workers.ingest import ChosenListing, Ingest, Listing, SourceListing
 from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
 from workers.patience import Patience
 from workers.progress import Progress, Reporter
+from workers.sharing import Presence, driver_name
 
 if TYPE_CHECKING:
-    from workers.lanes import LaneHandle, Lanes
+    from workers.lanes import Lanes
 
 _LOG = logging.getLogger(__name__)
 _HEAD_START = 1.0  # seconds that a listing has before lanes are started for it
+_STEM = 60  # characters of a derived name before its hash: a question may be long
 _TICK = 0.5  # seconds between two looks at the lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """The job whose documents a candidate reads too, by its name, and the share of them, 0 to 1."""
+
+    job: str
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class JobRequest:
     address: str | None = None
     limit: int | None = None  # documents that are listed; None: all
     any_schema: bool = False  # also one that the model does not say it reads
+    shadow_of: Shadowed | None = None  # it reads documents of another job
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,7 @@ class Outcome:
     refused: str | None = None  # why lanes stopped before the end
     left_out: int = 0  # files of the sources that are no documents by their names, or not wanted
     trust: str = ""  # what the job's scores are worth, one sentence
+    cancelled: bool = False  # `vinbatch cancel` ended it before the end
 
     @property
     def all_done(self) -> bool:
@@ -101,49 +114,77 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     """The job is in the store, and its sources are being listed."""
     started = time.monotonic()
     schema = schema_of(request.schema, request.settings.law)
-    listings = [
-        SourceListing(source, request.settings.source, *others)
-        for source, *others in sources.together(request.sources)
-    ]
+    listings: list[Listing] = []
+    if request.shadow_of is None:
+        for source, *others in sources.together(request.sources):
+            listings.append(SourceListing(source, request.settings.source, *others))
     checkpoints.check(request.model)
     if request.address is None:  # else pages are read on other machines, whose readers look for themselves
         second_reader.check(request.settings.second_reader)
-    with stores.open(request.settings.store) as store:
+    patience = request.settings.lane.patience_seconds
+    ask = Patience(lambda: 0.0 if stop.is_set() else patience, interrupt=stop).call
+    with ask(stores.open, request.settings.store) as store:
         name = request.name or default_name(request)
-        request, checkpoint, directory = _pinned(request, store, name, schema)
-        job = store.jobs.ensure(
+        request, checkpoint, directory = ask(_pinned, request, store, name, schema)
+        shadow = None
+        if request.shadow_of is not None:
+            first, share = ask(store.jobs.find, request.shadow_of.job), request.shadow_of.share
+            shadow = Shadow(first.id, share)
+            listings.append(ChosenListing(store, first, share))
+        job = ask(
+            store.jobs.ensure,
             name,
             schema,
             sources=request.sources,
             settings=keys.involved(request.settings),
             model=request.model,
             checkpoint=checkpoint,
+            shadow=shadow,
         )
         _trust_packaged(store, job, directory, request.settings.accept_at)
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
-        patience = request.settings.lane.patience_seconds
-        with Ingest(store, job, listings, patience, stop, request.limit) as ingest:
-            yield _Driver(request, store, job, schema, ingest, reporter, started)
+        with (
+            Presence(store, job, request.settings.share, stop, patience) as presence,
+            Ingest(store, job, listings, patience, stop, request.limit) as ingest,
+        ):
+            if presence.resumed:
+                reporter.print_line(f"job {name} was cancelled; it is taken up again")
+            yield _Driver(request, store, job, schema, directory, ingest, presence, reporter, started)
 
 
 @contextmanager
 def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
-    """The lanes of the job, each with a place in the cluster, none at work yet."""
-    request, store = driver.request, driver.store
+    """The lanes of the job, none at work yet."""
+    request = driver.request
     lane = request.settings.lane
     with cluster.joined(request.address, request.replicas or 1, lane, reporter.print_line) as check:
-        from workers.lanes import placed  # with Ray, which has started meanwhile where it is our own
+        from workers.lanes import Lanes, Wanted  # with Ray, which has started meanwhile where it is our own
 
         machines = cluster.nodes()
-        if store.one_machine and len({machine.address for machine in machines}) > 1:
-            raise UsageError(
-                f"the store {store.url} is a file on one machine, the cluster has {len(machines)} machines; "
-                "give --store postgresql://… instead"
-            )
-        machines = cluster.suited(machines, lane.label_selector)
-        plan = cluster.plan(machines, lane, request.replicas, request.gpus_per_replica)
-        with placed(_lane_job(request, driver.job, plan), plan, check) as lanes:
-            yield lanes
+        grows = cluster.is_joined(request.address) and (
+            cluster.grows(machines) or lane.machine_seconds is not None
+        )
+        _reached(driver.store, machines, grows=cluster.grows(machines))
+
+        def fit(now: Sequence[cluster.Node]) -> cluster.LanePlan:
+            _reached(driver.store, now)
+            return cluster.plan(now, lane, request.replicas, request.gpus_per_replica, grows=grows)
+
+        if not grows:
+            suited = cluster.suited(machines, lane.label_selector)
+            cluster.must_hold(suited, fit(suited))
+        yield Lanes(Wanted(fit, partial(_lane_job, request, driver.job), lane, grows), driver.presence, check)
+
+
+def _reached(store: Store, machines: Sequence[cluster.Node], *, grows: bool = False) -> None:
+    """Raises UsageError where machines have no way to the store."""
+    number = len({machine.address for machine in machines})
+    if store.one_machine and (number > 1 or grows):
+        raise UsageError(
+            f"the store {store.url} is a file on one machine, the cluster "
+            f"{'may have several' if number < 2 else f'has {number} machines'}; "
+            "give --store postgresql://… instead"
+        )
 
 
 def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) -> tuple[JobRequest, str, Path]:
@@ -172,10 +213,11 @@ def _trust_packaged(store: Store, job: Job, directory: Path, accept_at: float) -
 
 def default_name(request: JobRequest) -> str:
     """The same for the same sources, schema and model, so that the same command resumes."""
-    places = sorted(_absolute(source) for source in request.sources)
-    identity = "\n".join([*places, _absolute_schema(request.schema), _absolute(request.model)])
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", request.schema.rpartition(":")[2]).strip("-").lower()
-    return f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    places = sorted(absolute(source) for source in request.sources)
+    identity = "\n".join([*places, _absolute_schema(request.schema), absolute(request.model)])
+    named = request.schema if is_asked(request.schema) else request.schema.rpartition(":")[2]
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", unaccented(named)).strip("-").lower()
+    return f"{stem[:_STEM].strip('-')}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 class _Driver:
@@ -187,14 +229,18 @@ class _Driver:
         store: Store,
         job: Job,
         schema: SchemaSpec,
+        model: Path,
         ingest: Ingest,
+        presence: Presence,
         reporter: Reporter,
         started: float,
     ) -> None:
         self.request = request
         self.store = store
         self.job = job
+        self.presence = presence
         self._schema = schema
+        self._model = model
         self._ingest = ingest
         self._reporter = reporter
         self._started = started
@@ -204,6 +250,7 @@ class _Driver:
         self._direct: tuple[LaneReport, ...] = ()  # of what needed no lane
         self._replaced = 0
         self._lanes_seconds = 0.0
+        self._waiting: str | None = None
 
     def nothing_to_do(self, seconds: float) -> bool:
         """Whether the listing is complete within this time and everything in it is finished already."""
@@ -216,8 +263,10 @@ class _Driver:
         """Read what needs no model in this process; whether nothing is left then, or the run is to end."""
         trust = self._patience.call(self.store.calibrations.in_force, self.job)
         recipe = replace(Recipe.of(self._schema, self.request.settings, None), trust=trust)
-        worker = f"{socket.gethostname()}-{os.getpid()}"
-        direct = Direct(self.store, self.job, recipe, worker, self._ingest.complete, stop)
+        earlier = self._patience.call(
+            earlier_recipes, self.store, self.job, self._schema, recipe, self._model
+        )
+        direct = Direct(self.store, self.job, recipe, driver_name(), self._ingest.complete, stop, earlier)
         work = asyncio.create_task(asyncio.to_thread(direct.work))
         while not (await asyncio.wait([work], timeout=_TICK))[0]:
             self._reports = (direct.report,)
@@ -227,30 +276,40 @@ class _Driver:
         return work.result()
 
     async def drive(self, lanes: Lanes, stop: threading.Event) -> None:
-        """Have every lane kept at work, to the end of all."""
+        """Have lanes at work, as many as can be, to the end of all."""
         phase, listed = "starting", False
-        keeping = {lane: asyncio.create_task(lane.keep()) for lane in lanes.handles}
         try:
-            while waited := _waited_for(keeping):
-                done, _ = await asyncio.wait(waited, timeout=_TICK, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    if not task.cancelled():
-                        task.result()
-                lanes.check()
+            await lanes.introduce()
+            while not lanes.over:
+                await lanes.tend(self._unfinished() if listed else None, _TICK)
                 if not listed and self._ingest.complete():
                     lanes.listed()
                     listed = True
                 if stop.is_set() and phase != "stopping":
                     phase = "stopping"
                     lanes.stop()
-                elif phase == "starting" and any(report.state == "working" for report in lanes.reports()):
+                elif phase == "starting" and lanes.working:
                     phase = "working"
                 self._reports, self._replaced = (*self._direct, *lanes.reports()), lanes.replaced
                 self._lanes_seconds = time.monotonic() - self._started
+                self._waiting = lanes.waiting
                 self._reporter.show(self._progress(phase))
+                if listed and not lanes.working and self._nothing_left():
+                    break  # others have done it
         finally:
-            lanes.abandon()
-            await asyncio.gather(*keeping.values(), return_exceptions=True)
+            self._waiting = None
+            await lanes.abandon()
+
+    def _unfinished(self) -> int | None:
+        """Documents that are left, as last counted; None before the first count."""
+        counts = self._counts.now()
+        return counts["pending"] + counts["leased"] if counts else None
+
+    def _nothing_left(self) -> bool:
+        if self._unfinished():
+            return False
+        counts = self._counts.now(fresh=True)
+        return bool(counts) and not counts["pending"] and not counts["leased"]
 
     def outcome(self, *, interrupted: bool) -> Outcome:
         self._ingest.complete(None)
@@ -270,7 +329,12 @@ class _Driver:
             self._ingest.failed,
             refused,
             self._ingest.left_out,
-            words.line(self.store.calibrations.in_force(self.job), self.job.name),
+            words.line(
+                self.store.calibrations.in_force(self.job),
+                self.job.name,
+                self.store.results.some_numerics(self.job),
+            ),
+            cancelled=self.presence.cancelled and unfinished,
         )
 
     def _progress(self, phase: str) -> Progress:
@@ -283,17 +347,8 @@ class _Driver:
             reports=self._reports,
             lanes_replaced=self._replaced,
             lanes_seconds=self._lanes_seconds,
+            waiting=self._waiting,
         )
-
-
-def _waited_for(keeping: Mapping[LaneHandle, asyncio.Task[None]]) -> list[asyncio.Task[None]]:
-    """The lanes that must end before the run does.
-
-    When one lane found everything finished, those that have not begun are not waited for: there may be
-    no machine for them any more.
-    """
-    finished = any(lane.finished for lane in keeping)
-    return [task for lane, task in keeping.items() if not task.done() and (lane.begun or not finished)]
 
 
 def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
@@ -304,7 +359,7 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
         name=job.name,
         store=parse(request.settings.store).render_as_string(hide_password=False),
         schema=_absolute_schema(request.schema),
-        model=_absolute(request.model),
+        model=absolute(request.model),
         checkpoint=job.checkpoint,
         gpus=plan.gpus,
         settings=request.settings.model_copy(update={"engine": engine}),
@@ -312,11 +367,11 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
     )
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """An existing path made absolute, because a lane's processes have a working directory of their own."""
     return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def _absolute_schema(schema: str) -> str:
     path, colon, model = schema.rpartition(":")
-    return f"{_absolute(path)}:{model}" if colon else schema
+    return f"{absolute(path)}:{model}" if colon else schema

@@ -49,6 +49,8 @@ class JobFile:
     any_schema: bool = False
     accept_failures: bool = False  # documents that failed for good are no reason for another try
     on_finish: str | None = None
+    shadow: str | None = None  # a candidate model, which reads a share of the documents too
+    share: Annotated[float | None, Field(gt=0, le=1)] = None
     settings: dict[str, Any] = field(default_factory=dict)  # the file's tables and `store`
 
     def under(self, **typed: Any) -> JobFile:

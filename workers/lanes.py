@@ -1,232 +1,262 @@
-"""All lanes of one run as the driver sees them: started, watched, replaced, stopped."""
+"""All lanes of one run as the driver sees them: as many as are its share of the machines that there are now.
+
+Machines join and leave while a run goes on, and other runs come and go. Every few seconds the driver looks at
+both: it starts a lane where there is room for one more, and has a lane give back what it holds and end where
+there is none any more. A lane that ends loses nothing, because its documents are in the ledger.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import ray
-from ray.exceptions import RayError
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-from pipeline.errors import Transient, UsageError, VinbatchError
+from pipeline.settings import LaneSettings
 from workers import cluster
-from workers.cluster import LanePlan
+from workers.cluster import LanePlan, Node
+from workers.demand import Demand, group_of, places
 from workers.lane import LaneBroken, LaneJob, LaneReport
-from workers.logs import relay
-from workers.patience import StoreAway
-from workers.scheduler import Scheduler
-from workers.supervisor import Actor, Supervisor
+from workers.lane_handle import LaneHandle
+from workers.sharing import Presence, driver_name
 
-_STARTS = 5  # of a lane that got nothing done in between
-_REPORT_SECONDS = 0.5  # between two reports of a lane
-_LOOK_SECONDS = 10.0  # between two looks at the cluster's machines
-_NO_MACHINE_SECONDS = 60.0
+_LOOK_SECONDS = 2.0  # between two looks at the cluster's machines
+_SAY_SECONDS = 5  # steps in which a line tells how long it has been waited
 _STOP_SPARE = 10.0  # seconds beyond the grace time, for the lane to end and say so
+MACHINE_SECONDS = 1800.0  # that a run waits while no machine holds a lane, where no setting says otherwise
 
 
-class LaneLost(Transient):
-    """The lane's scheduler is gone; what it held is free again when its leases run out."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run asks of its lanes: how many of which size these machines give, and what each works on."""
 
-
-class LaneHandle(Supervisor):
-    """One lane: its place in the cluster, and the scheduler that is there now."""
-
-    def __init__(self, name: str, job: LaneJob, group: PlacementGroup) -> None:
-        super().__init__(
-            "scheduler", lambda: start_scheduler(name, job, group), LaneLost, _STARTS, job=job.name, lane=name
-        )
-        self._job, self._name = job.name, name
-        self._event = 0  # the number of the last one that was logged
-        self.report: LaneReport | None = None  # the newest
-        self.past: list[LaneReport] = []  # the last ones of the schedulers that were here before
-        self.why = ""  # why its last scheduler ended
-        self.away = False  # that was because the store stayed away, and none has worked since
-        self.finished = False  # it found that no document is left
-        self._grace_seconds = job.settings.lane.grace_seconds
-        self._scheduler: Actor | None = None  # at work
-        self._keeping: asyncio.Task[None] | None = None
-        self._listed = False
-        self._stopping = False
-
-    async def prepare(self, actor: Actor) -> None:
-        if self._listed:
-            actor.listed.remote()
-
-    async def keep(self) -> None:
-        """Have a scheduler work, and another when that one dies, until nothing is left to do, the lane is
-        stopped, or its starts are used up.
-
-        Raises UsageError when the lane finds that nothing can work as asked.
-        """
-        self._keeping = asyncio.current_task()
-        while not (self._stopping or self.exhausted):
-            pause = None
-            try:
-                async with self.alive() as self._scheduler:
-                    following = asyncio.create_task(self._follow(self._scheduler))
-                    try:
-                        report = self._take(await self._scheduler.work.remote())
-                    finally:
-                        following.cancel()
-            except UsageError:
-                raise
-            except Exception as error:  # noqa: BLE001  whatever it was: the next scheduler may do better
-                if isinstance(error, VinbatchError):
-                    self.why = logged = error.message
-                else:  # its text may hold what was read
-                    self.why, logged = str(error).strip().splitlines()[-1], type(error).__name__
-                self.away |= isinstance(error, StoreAway)
-            else:
-                if not report.sigterm_received:
-                    self.finished = not (self._stopping or report.refused)
-                    return
-                self.why = logged = "it received SIGTERM"
-                self.progressed()
-                # By then the machine is gone, or stays after all.
-                pause = self._grace_seconds
-            self._ended(logged, pause)
-
-    def listed(self) -> None:
-        """The listing is complete: the lane may end when nothing is left."""
-        self._listed = True
-        if self._scheduler is not None:
-            self._scheduler.listed.remote()
-
-    def stop(self) -> None:
-        """Have the lane finish or give back what it holds, and start it no more."""
-        self._stopping = True
-        if self._scheduler is not None:
-            self._scheduler.stop.remote()
-        else:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """End the lane as it is: its leases run out by themselves."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-        self.end()
-
-    @property
-    def begun(self) -> bool:
-        """It has a place, and its processes are ready."""
-        return self.report is not None and self.report.state != "starting"
-
-    @property
-    def hopeless(self) -> bool:
-        return self.exhausted or self.away
-
-    async def _follow(self, scheduler: Actor) -> None:
-        """Have it report, as long as it lives."""
-        with suppress(RayError):  # `keep` sees its end
-            while True:
-                self._take(await scheduler.report.remote(self._event))
-                await asyncio.sleep(_REPORT_SECONDS)
-
-    def _take(self, report: LaneReport) -> LaneReport:
-        self.report = report
-        self._event = relay(report.events, self._event, job=self._job, lane=self._name)
-        self.away &= report.state != "working"
-        if report.pages or report.pages_known or report.documents:
-            self.progressed()
-        return report
-
-    def _ended(self, why: str, pause: float | None) -> None:
-        scheduler, self._scheduler = self._scheduler, None
-        if self.report is not None:
-            self.past.append(self.report)
-            self.report = None
-        self._event = 0
-        self.replace(scheduler, why, pause)
+    fit: Callable[[Sequence[Node]], LanePlan]
+    job: Callable[[LanePlan], LaneJob]
+    lane: LaneSettings
+    grows: bool  # machines may come that are asked for
 
 
 class Lanes:
-    """Lanes work on their own; this only sees that there are lanes."""
+    """Lanes work on their own; this only sees that there are lanes, and how many."""
 
-    def __init__(self, lanes: Sequence[LaneHandle], job: LaneJob, check_ray: Callable[[], None]) -> None:
+    def __init__(self, wanted: Wanted, presence: Presence, check_ray: Callable[[], None]) -> None:
         """`check_ray` raises LaneBroken when the Ray under the lanes is gone."""
-        self.handles = tuple(lanes)
-        self._grace_seconds = job.settings.lane.grace_seconds
+        self.waiting: str | None = None  # what is waited for, for people
+        self._wanted = wanted
+        self._presence = presence
         self._check_ray = check_ray
-        self._stop_at: float | None = None
-        self._look_at = self._machines_at = time.monotonic()
+        self._demand = Demand(wanted.lane.label_selector)
+        self._lanes: list[LaneHandle] = []
+        self._keeping: dict[LaneHandle, asyncio.Task[None]] = {}
+        self._overdue: dict[LaneHandle, float] = {}  # when lanes that were told to end are ended
+        self._gone: list[LaneReport] = []  # the last ones of lanes that were retired
+        self._replaced = 0  # of those
+        self._started = 0
+        self._listed = self._stopping = self._closing = False
+        self._pool = cluster.identity()
+        self._began = self._held_at = time.monotonic()
+        self._look_at = 0.0
 
     @property
     def replaced(self) -> int:
         """Schedulers that died and were replaced."""
-        return sum(len(lane.past) for lane in self.handles)
+        return self._replaced + sum(len(lane.past) for lane in self._lanes)
+
+    @property
+    def working(self) -> bool:
+        """A lane is ready, and has not ended."""
+        return any(lane.begun for lane in self._keeping)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to come of these lanes.
+
+        When one lane found everything finished, those that have not begun are not waited for: there may be
+        no machine for them any more.
+        """
+        if not (self._stopping or self._closing):
+            return False
+        return not any(lane.begun or self._stopping for lane in self._keeping)
 
     def reports(self) -> list[LaneReport]:
         """The newest from every lane there is or was."""
-        return [report for lane in self.handles for report in (*lane.past, lane.report) if report is not None]
+        newest = (report for lane in self._lanes for report in (*lane.past, lane.report))
+        return [*self._gone, *(report for report in newest if report is not None)]
+
+    async def introduce(self) -> None:
+        """Say to the other runs that this one wants lanes, and see what they have."""
+        plan = self._wanted.fit(self._machines())
+        self._say(plan, plan.lanes)
+        await asyncio.to_thread(self._presence.beat)
+
+    async def tend(self, unfinished: int | None, seconds: float) -> None:
+        """Watch the lanes for so long, or until one ends; now and then see that they are as many as can be.
+
+        `unfinished`: documents that are left; None: nobody knows. Raises what a lane raised, and LaneBroken
+        when no lane stays alive, no machine is there for any for too long, or Ray itself is gone.
+        """
+        now = time.monotonic()
+        if now >= self._look_at and not self._stopping:
+            self._look_at = now + _LOOK_SECONDS
+            self._aim(unfinished, now)
+        if self._keeping:
+            await asyncio.wait(self._keeping.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(seconds)
+        self._check_ray()
+        self._settle()
+        for lane, when in self._overdue.items():
+            if lane in self._keeping and time.monotonic() > when:
+                lane.abandon()
+        # While any lane works, one that has lost its way to the store is only started again.
+        kept = [lane for lane in self._lanes if not lane.retired]
+        if kept and all(lane.hopeless for lane in kept):
+            why = next(lane.why for lane in kept if lane.why)
+            raise LaneBroken(f"no lane stays alive; the last one ended with: {why}")
 
     def listed(self) -> None:
         """The listing is complete: lanes may end when nothing is left."""
-        for lane in self.handles:
+        self._listed = True
+        for lane in self._lanes:
             lane.listed()
 
     def stop(self) -> None:
         """Have every lane finish or give back what it holds, within its grace time."""
-        self._stop_at = time.monotonic() + self._grace_seconds + _STOP_SPARE
-        for lane in self.handles:
+        self._stopping = True
+        self.waiting = None
+        self._demand.withdraw()
+        for lane in self._keeping:
+            self._end_by(lane)
             lane.stop()
 
-    def abandon(self) -> None:
-        for lane in self.handles:
+    async def abandon(self) -> None:
+        """Nothing of the lanes is left; what they held is free when its lease runs out."""
+        self._demand.withdraw()
+        for lane in self._lanes:
             lane.abandon()
+        await asyncio.gather(*self._keeping.values(), return_exceptions=True)
+        for lane in self._lanes:
+            lane.leave()
 
-    def check(self) -> None:
-        """Raises LaneBroken when no lane stays alive, no machine is left for them, or Ray itself is gone."""
-        self._check_ray()
-        if self._stop_at is not None and time.monotonic() > self._stop_at:
-            self.abandon()
-        self._look_for_machines()
-        # While any lane works, one that has lost its way to the store is only started again.
-        if all(lane.hopeless for lane in self.handles):
-            why = next(lane.why for lane in self.handles if lane.why)
-            raise LaneBroken(f"no lane stays alive; the last one ended with: {why}")
+    # how many
 
-    def _look_for_machines(self) -> None:
-        """Lanes without a machine would be waited for without end. Raises LaneBroken."""
-        now = time.monotonic()
-        if now < self._look_at:
-            return
-        self._look_at = now + _LOOK_SECONDS
-        if cluster.nodes():
-            self._machines_at = now
-        elif now - self._machines_at > _NO_MACHINE_SECONDS:
-            raise LaneBroken(f"the Ray cluster has had no living machine for {_NO_MACHINE_SECONDS:g} s")
+    def _machines(self) -> list[Node]:
+        return cluster.suited(cluster.nodes(), self._wanted.lane.label_selector, grows=True)
+
+    def _aim(self, unfinished: int | None, now: float) -> None:
+        """Have as many lanes as are this run's share of the room that there is now."""
+        machines = self._machines()
+        plan, where = self._wanted.fit(machines), places()
+        if plan.room:
+            self._held_at = now
+        wanted = plan.lanes if unfinished is None else min(plan.lanes, max(1, unfinished))
+        busy = sum(bool(lane.report and lane.report.held) for lane in self._lanes if not lane.retired)
+        wanted = max(wanted, min(busy, plan.lanes))
+        self._say(plan, wanted)
+        share = min(wanted, self._presence.share(plan.room, wanted))
+        kept = self._kept(plan, where, {machine.id for machine in machines}, share)
+        if len(kept) < share and not self._closing:
+            self._demand.withdraw()  # else its groups would stand before those of the lanes
+            kept += [self._start(plan) for _ in range(share - len(kept))]
+        asked = self._presence.asks(plan.room, wanted) if self._wanted.grows and not self._closing else 0
+        self._demand.state(asked, plan.bundle, where)
+        self.waiting = self._awaited(plan, share, where, now)
+
+    def _kept(
+        self, plan: LanePlan, where: Mapping[str, str | None], machines: set[str], share: int
+    ) -> list[LaneHandle]:
+        """The lanes that stay; the others end. Those go first that lose least: without a place, idle, new."""
+        kept = []
+        for lane in self._lanes:
+            if lane.retired:
+                continue
+            place = where.get(lane.group.id.hex())
+            leaves = place is not None and place not in machines
+            misfit = place is None and lane in self._keeping and lane.plan.bundle != plan.bundle
+            if lane in self._keeping and (leaves or misfit):
+                self._retire(lane)
+            else:
+                kept.append(lane)
+
+        def worth(lane: LaneHandle) -> tuple[bool, bool, bool, int]:
+            placed = where.get(lane.group.id.hex()) is not None
+            return placed, lane.begun, bool(lane.report and lane.report.held), -self._lanes.index(lane)
+
+        kept.sort(key=worth, reverse=True)
+        for lane in kept[share:]:
+            if lane in self._keeping:
+                self._retire(lane)
+        return kept[:share]
+
+    def _start(self, plan: LanePlan) -> LaneHandle:
+        group = group_of(plan.bundle, self._wanted.lane.label_selector)
+        # The ledger names two runs of one job apart, and two lanes of a run.
+        lane = LaneHandle(f"{driver_name()}-lane-{self._started}", self._wanted.job(plan), group, plan)
+        self._started += 1
+        if self._listed:
+            lane.listed()
+        self._lanes.append(lane)
+        self._keeping[lane] = asyncio.create_task(lane.keep())
+        return lane
+
+    def _retire(self, lane: LaneHandle) -> None:
+        self._end_by(lane)
+        lane.retire()
+
+    def _end_by(self, lane: LaneHandle) -> None:
+        self._overdue[lane] = time.monotonic() + self._wanted.lane.grace_seconds + _STOP_SPARE
+
+    def _settle(self) -> None:
+        """Lanes that have ended give their places back."""
+        for lane, task in list(self._keeping.items()):
+            if not task.done():
+                continue
+            del self._keeping[lane]
+            lane.leave()
+            if not task.cancelled():
+                task.result()
+            if lane.retired:
+                self._lanes.remove(lane)
+                self._gone += [report for report in (*lane.past, lane.report) if report is not None]
+                self._replaced += len(lane.past)
+            elif lane.finished or (lane.report is not None and lane.report.refused):
+                self._closing = True
+
+    def _say(self, plan: LanePlan, wanted: int) -> None:
+        kind = "gpu" if plan.gpus else "cpu"
+        selector = json.dumps(self._wanted.lane.label_selector, sort_keys=True)
+        working = sum(lane.begun for lane in self._keeping)
+        self._presence.say(f"{self._pool} {kind} {selector}", plan.room, wanted, working)
+
+    # in words
+
+    def _awaited(self, plan: LanePlan, share: int, where: Mapping[str, str | None], now: float) -> str | None:
+        """What is waited for. Raises LaneBroken when that was for too long."""
+        need = " and ".join(f"{size:g} {what}" for what, size in plan.bundle.items())
+        if not plan.room:
+            limit = self._wanted.lane.machine_seconds or MACHINE_SECONDS
+            if now - self._held_at > limit:
+                raise LaneBroken(
+                    f"the cluster has had no machine with {need} free for a lane for {limit:g} s "
+                    "(lane.machine_seconds); the same command goes on where this one stopped"
+                )
+            asked = f", the cluster is asked for {self._demand.size}" if self._demand.size else ""
+            return f"waiting for a machine with {need}{asked}: {_steps(now - self._held_at)} of {limit:g} s"
+        if not share:
+            others = sorted({run.job for run in self._presence.others if run.wanted})
+            return f"no lane is left for this job by {', '.join(others)}: {_steps(now - self._began)} s"
+        here = [lane for lane in self._keeping if not lane.retired]
+        seeking = sum(where.get(lane.group.id.hex()) is None for lane in here)
+        if not any(lane.begun for lane in here):
+            if now - self._began < _SAY_SECONDS or not here:
+                return None
+            if seeking == len(here):
+                return f"waiting for {need} on the cluster's machines: {_steps(now - self._began)} s"
+            return f"lanes that are starting: {len(here) - seeking}, {_steps(now - self._began)} s"
+        missing = max(seeking, self._demand.size)
+        return f"lanes that wait for another machine with {need}: {missing}" if missing else None
 
 
-@contextmanager
-def placed(job: LaneJob, plan: LanePlan, check_ray: Callable[[], None]) -> Iterator[Lanes]:
-    """The lanes of a run, each with its own place in the cluster; after this block all are gone."""
-    host = f"{socket.gethostname()}-{os.getpid()}"  # so that the ledger names two runs of one job apart
-    wanted = [dict(job.settings.lane.label_selector)]
-    groups = [
-        placement_group([plan.bundle], strategy="STRICT_PACK", bundle_label_selector=wanted)
-        for _ in range(plan.lanes)
-    ]
-    try:
-        yield Lanes(
-            [LaneHandle(f"{host}-lane-{number}", job, group) for number, group in enumerate(groups)],
-            job,
-            check_ray,
-        )
-    finally:
-        for group in groups:
-            remove_placement_group(group)
-
-
-def start_scheduler(name: str, job: LaneJob, group: PlacementGroup) -> Actor:
-    strategy = PlacementGroupSchedulingStrategy(
-        group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
-    )
-    actor: Any = ray.remote(num_cpus=0, scheduling_strategy=strategy)(Scheduler)
-    return actor.remote(name, job)
+def _steps(seconds: float) -> int:
+    return int(seconds) // _SAY_SECONDS * _SAY_SECONDS

@@ -32,6 +32,7 @@ class Progress:
     reports: tuple[LaneReport, ...]
     lanes_replaced: int
     lanes_seconds: float = 0.0  # from the beginning until the lanes ended, or until now; 0 without lanes
+    waiting: str | None = None  # what lanes are waited for
 
     @property
     def total(self) -> int:
@@ -74,7 +75,8 @@ class Progress:
 
     @property
     def troubles(self) -> list[str]:
-        return sorted({report.trouble for report in self.reports if report.trouble})
+        waiting = [self.waiting] if self.waiting else []
+        return waiting + sorted({report.trouble for report in self.reports if report.trouble})
 
 
 class Reporter:

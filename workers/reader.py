@@ -13,7 +13,6 @@ from pipeline.filetype import Kind, sniff
 from pipeline.keys import ModelFacts
 from pipeline.recipe import Recipe
 from pipeline.records import Document, Failure, PageRecord, PreparedPage, Request
-from pipeline.render import Renderer
 from workers.lane import LaneJob, peak_bytes, schema_of
 from workers.sigterm import ignore_sigterm
 
@@ -37,6 +36,14 @@ class TooLarge:
     """Nothing was fetched: the document has more bytes than were allowed."""
 
     size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The pages of a file, and the kinds of the last of them, as `Part` has them."""
+
+    pages: int
+    attached: tuple[Kind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,8 @@ class Reader:
     def load(self, model: ModelFacts) -> None:
         """Make ready for the job's schema and model. Raises UsageError when this machine cannot."""
         # Not in __init__: what it raises there reaches the lane as a dead actor, without the reason.
-        self._renderer = Renderer(self._settings.render, self._settings.second_reader)
         self._recipe = recipe(self._job, model)
+        self._renderer = run.renderer_for(self._recipe)
 
     @ray.method(concurrency_group="fetch", num_returns=2)
     def fetch(self, uri: str, etag: str | None, most: int) -> tuple[Fetched | TooLarge, Document | None]:
@@ -81,9 +88,10 @@ class Reader:
         return Fetched(uri, document.sha256, document.etag, len(document.data), kind), document
 
     @ray.method(concurrency_group="draw")
-    def count(self, fetched: Fetched) -> int:
-        """The number of pages of a document. Raises Transient or Permanent."""
-        return self._renderer.page_count(self._document(fetched))
+    def count(self, fetched: Fetched) -> Counted:
+        """The pages of a document. Raises Transient or Permanent."""
+        document = self._document(fetched)
+        return Counted(self._renderer.page_count(document), self._renderer.attached_kinds(document))
 
     @ray.method(concurrency_group="draw", num_returns=2)
     def draw(

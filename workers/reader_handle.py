@@ -14,7 +14,7 @@ import ray
 from pipeline.errors import Transient
 from pipeline.records import Failure, PageRecord
 from workers.lane import LaneJob
-from workers.reader import FETCHES, DrawnPage, Fetched, Reader, TooLarge
+from workers.reader import FETCHES, Counted, DrawnPage, Fetched, Reader, TooLarge
 from workers.replica_handle import ReplicaHandle
 from workers.supervisor import STARTS, Actor, Ref, Supervisor
 
@@ -43,9 +43,9 @@ class ReaderHandle(Supervisor):
             found: Fetched | TooLarge = await answer
             return replace(found, document=document) if isinstance(found, Fetched) else found
 
-    async def count(self, fetched: Fetched) -> int:
+    async def count(self, fetched: Fetched) -> Counted:
         async with self.alive(self._stall_seconds) as reader:
-            pages: int = await reader.count.remote(fetched)
+            pages: Counted = await reader.count.remote(fetched)
             return pages
 
     async def draw(

@@ -131,7 +131,7 @@ class Replica:
         try:
             model = vintern.load(
                 self._model,
-                dtype=self._settings.dtype,
+                dtype=self._settings.computed_in,
                 device=self._settings.device,
                 context_length=self._settings.context_length,
             )
@@ -141,7 +141,9 @@ class Replica:
             ) from error
         engine = Engine(model, self._settings)
         spec = schema_of(self._schema)
-        engine.learn(grammar.compile(spec, model.config.answer_form))
+        rules = grammar.of(spec, model.config.answer_form)
+        if rules is not None:
+            engine.learn(rules)
         self._engine, self._start_seconds = engine.backend.about, time.monotonic() - began
         return model_facts(engine, spec), engine
 

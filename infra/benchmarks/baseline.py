@@ -89,7 +89,7 @@ class Model:
     def __init__(self, name: str) -> None:
         self.name = name
         self.settings = load_settings()
-        self.vintern = load(name, dtype=self.settings.engine.dtype, device=self.settings.engine.device)
+        self.vintern = load(name, dtype=self.settings.engine.computed_in, device=self.settings.engine.device)
         self.engine = Engine(self.vintern, self.settings.engine)
 
     def read(self, folder: Path, files: Sequence[str], spec: SchemaSpec) -> list[Read]:

@@ -32,6 +32,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -203,7 +204,10 @@ def grammar_cost(model: Vintern, options: argparse.Namespace) -> dict[str, Any]:
     A step: all rows masked by a grammar that forces nothing. A token: the whole card, with what it forces.
     """
     engine = Engine(
-        model, EngineSettings(max_batch=options.batch, max_waiting=options.batch, retry_penalty=1)
+        model,
+        EngineSettings(
+            max_batch=options.batch, max_waiting=options.batch, retry_penalty=1, warmup=options.warmup
+        ),
     )
     anything = LLMatcher.grammar_from_regex(r'[^"]{1000}')
     steps, tokens = [], []
@@ -259,21 +263,22 @@ def memory(model: Vintern, options: argparse.Namespace) -> dict[str, Any]:
 def device_figures(model: Vintern, options: argparse.Namespace) -> dict[str, Any]:
     """A GPU's own rows: vision in TFLOP/s, and a decode step at 256 requests."""
     found = {}
-    for tiles in (8, 16, 32, 64):
-        blank = torch.zeros(tiles, 448, 448, 3, dtype=torch.uint8, device=model.device)
-        with torch.inference_mode():
-            for _ in range(3):
-                model.vision(blank)
-            torch.cuda.synchronize()
-            began = time.perf_counter()
-            for _ in range(5):
-                model.vision(blank)
-            torch.cuda.synchronize()
-        seconds = (time.perf_counter() - began) / 5
-        found[f"vision_tflops_{tiles}"] = tiles * _vision_flop(model) / seconds / 1e12
     engine = Engine(
         model, EngineSettings(max_batch=256, max_waiting=256, warmup=options.warmup, retry_penalty=1)
     )
+    for tiles in engine.backend.shape.vision:
+        blank = torch.zeros(tiles, 448, 448, 3, dtype=torch.uint8, device=model.device)
+        page: Any = SimpleNamespace(tiles=blank, visual=None, tile_count=tiles)
+        given = [(page, number) for number in range(tiles)]
+        for _ in range(3):
+            engine.backend.encode_tiles(given)
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(5):
+            engine.backend.encode_tiles(given)
+        torch.cuda.synchronize()
+        seconds = (time.perf_counter() - began) / 5
+        found[f"vision_tflops_{tiles}"] = tiles * _vision_flop(model) / seconds / 1e12
     work = [
         Request(request.id, request.tiles[:1], request.question, None, 60)
         for request in pages(options, count=256)

@@ -77,7 +77,7 @@ def main() -> None:
 def measure(folder: Path, model: str, options: argparse.Namespace) -> dict[str, float]:
     os.environ["VINBATCH_ENGINE__THREADS"] = str(options.threads)
     settings = load_settings()
-    vintern = load(model, dtype=settings.engine.dtype, device=settings.engine.device)
+    vintern = load(model, dtype=settings.engine.computed_in, device=settings.engine.device)
     engine = Engine(vintern, settings.engine)
     spec = registry.resolve(f"{options.kind}@1")
     recipe = Recipe.of(spec, settings, model_facts(engine, spec))

@@ -1,10 +1,14 @@
-"""What a card could read at most: pages a second by kind of paper, computed from sizes and token counts.
+"""What a card could read: predicted from the metered passes, and at most, from sizes and token counts.
 
-    python -m infra.benchmarks.roofline                                 Vintern-1B on an H200
-    python -m infra.benchmarks.roofline --tflops 660 --bandwidth 2.9    another card's figures
-    python -m infra.benchmarks.roofline --tokens FILE                   as `tokens --json FILE` writes it
+    python -m infra.benchmarks.roofline                                 a prediction for five cards
+    python -m infra.benchmarks.roofline --papers                        bounds of an H200, by kind of paper
+    python -m infra.benchmarks.roofline --papers --tflops 660 --bandwidth 2.9    another card's
+    python -m infra.benchmarks.roofline --papers --tokens FILE          as `tokens --json FILE` writes it
 
-Nothing is run, and nothing here was measured on a card. Vision and prefill are bound by arithmetic, decoding
+The prediction runs the engine's own passes at Vintern-1B's size on tensors that have no contents
+(`infra.meter`) and says what each step of the way is worth: pages of 7 tiles, 250 tokens.
+
+The bounds are computed: nothing is run, and nothing here was measured on a card. Vision and prefill are bound by arithmetic, decoding
 by reading the weights once a step and the keys and values of every row. Beside them stands what the CPU needs
 for the grammar's masks: the steps of a page at their mean cost, shared by --threads. At best that is hidden
 behind the card's own work; the slower of the two then decides.
@@ -67,6 +71,9 @@ def page(paper: tuple[int, int, int, float, float], tiles: int, card: argparse.N
 
 def main() -> None:
     card = _options()
+    if not card.papers:
+        _predict()
+        return
     papers = dict(PAPERS)
     if card.tokens:
         found = json.loads(Path(card.tokens).read_text("utf-8"))
@@ -98,8 +105,20 @@ def main() -> None:
             )
 
 
+def _predict() -> None:
+    from infra.meter import prediction
+
+    counts = prediction.Counts.metered()
+    found = [prediction.ladder(card, counts) for card in prediction.CARDS]
+    print("PREDICTED, not measured: pages a second (7 tiles, 250 tokens), each line with those above it")
+    print(f"{'':30}" + "".join(f"{card.name:>8}" for card in prediction.CARDS))
+    for line in found[0]:
+        print(f"{line:30}" + "".join(f"{column[line]:8.1f}" for column in found))
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--papers", action="store_true", help="bounds by kind of paper")
     parser.add_argument("--tflops", type=float, default=788.0, help="of 16-bit products, sustained")
     parser.add_argument("--bandwidth", type=float, default=4.3, help="TB/s of the card's memory, sustained")
     parser.add_argument("--batch", type=int, default=256, help="rows decoded together")

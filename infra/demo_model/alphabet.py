@@ -12,10 +12,9 @@ from pathlib import Path
 
 from tokenizers.pre_tokenizers import ByteLevel
 
-from pipeline import grammar, prompt
 from pipeline.specimens.fonts import NEEDED
+from pipeline.vintern import growing
 from schemas import registry
-from schemas.shape import Group, Node, Repeated
 
 SCHEMAS = ("id_card", "receipt", "invoice")
 SYSTEM = "Bạn đọc giấy tờ mẫu."  # the demo model's system message
@@ -83,25 +82,9 @@ def write(directory: Path) -> int:
 def plain_tokens() -> list[str]:
     """Added tokens that are ordinary text: parts of the chat template, lines of prompts, keys, `null`.
 
-    A text of which every character is also a name for a byte (such as "Ngày" without a space) is left out:
-    byte-level decoders take it for those bytes. It is spelled in letters instead.
+    What stands for bytes is left out (`pipeline.vintern.growing.words`); it is spelled in letters instead.
     """
     tokens = ["system\n", "user\n", "assistant\n", "null", SYSTEM]
     for name in SCHEMAS:
-        spec = registry.resolve(f"{name}@1")
-        tokens += [f'"{key}":' for key in _keys(spec.shape.of_pages)]
-        tokens += prompt.build(spec).split("\n")
-    names_of_bytes = set(ByteLevel.alphabet())
-    return [
-        token for token in dict.fromkeys(tokens) if token.isascii() or not names_of_bytes.issuperset(token)
-    ]
-
-
-def _keys(group: Group) -> list[str]:
-    keys: list[str] = []
-    for field in group.fields:
-        keys.append(grammar.key(field))
-        inner: Node = field.item if isinstance(field, Repeated) else field
-        if isinstance(inner, Group):
-            keys += _keys(inner)
-    return keys
+        tokens += growing.words(registry.resolve(f"{name}@1"))
+    return list(dict.fromkeys(tokens))

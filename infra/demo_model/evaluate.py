@@ -58,12 +58,17 @@ def main() -> None:
     options.add_argument("--pages", type=int, default=32, help="of each set")
     options.add_argument("--set", action="append", help="only sets whose names begin so")
     options.add_argument("--dtype", default="auto")
+    options.add_argument("--weights", default="auto", choices=["auto", "bfloat16", "int8"])
     options.add_argument("--threads", type=int)
     options.add_argument("--misses", type=int, default=0, help="wrong values to print of each set")
     options.add_argument("--json", help="file for the scores")
     given = options.parse_args()
-    model = load(given.model, dtype=given.dtype)
-    engine = Engine(model, EngineSettings(max_batch=16, max_new_tokens=768, threads=given.threads))
+    settings = EngineSettings.model_validate(
+        {"dtype": given.dtype, "weights": given.weights, "threads": given.threads}
+        | {"max_batch": 16, "max_new_tokens": 768}
+    )
+    model = load(given.model, dtype=settings.computed_in)
+    engine = Engine(model, settings)
     scores = {}
     for name, (schema, options_of_set) in SETS.items():
         if given.set and not name.startswith(tuple(given.set)):
@@ -74,7 +79,8 @@ def main() -> None:
         print(f"{name}: {json.dumps(result, ensure_ascii=False)} ({time.time() - began:.0f} s)", flush=True)
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:  # noqa: PTH123
-            facts = {"model": model.checkpoint_hash, "dtype": str(model.dtype).removeprefix("torch.")}
+            dtype = str(model.dtype).removeprefix("torch.")
+            facts = {"model": model.checkpoint_hash, "dtype": dtype, "engine": engine.backend.about}
             json.dump({**facts, "pages": given.pages, "scores": scores}, file, indent=1)
 
 

@@ -7,7 +7,6 @@ model's loss stays on a plateau for a very long time: it cannot tell what it is 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,9 @@ from infra.demo_model.samples import BLANK, SLOTS
 from pipeline.vintern import config as configs
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.model import Network, Vintern
+from pipeline.vintern.token_kinds import DECIDED, FORCED, VALUE, kinds
 from pipeline.vintern.vision import normalise
 
-FORCED, DECIDED, VALUE = 0, 1, 2  # kinds of an answer's tokens
 PAD = -1
 
 
@@ -133,30 +132,12 @@ class Targets:
 
 def targets(tokenizer: tokenizers.Tokenizer, answers: Iterable[str], multiple: int = 32) -> Targets:
     """Tokens of answers and what each is: forced by the grammar, a decision, or a letter of a value."""
-    rows = [_kinds(tokenizer, answer) for answer in answers]
+    rows = [kinds(tokenizer, answer) for answer in answers]
     length = -(-max(len(ids) for ids, _ in rows) // multiple) * multiple
     return Targets(
         torch.tensor([ids + [PAD] * (length - len(ids)) for ids, _ in rows]),
-        torch.tensor([kinds + [FORCED] * (length - len(kinds)) for _, kinds in rows]),
+        torch.tensor([of_row + [FORCED] * (length - len(of_row)) for _, of_row in rows]),
     )
-
-
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(:?)')  # in compact JSON; followed by a colon it is a key
-
-
-def _kinds(tokenizer: tokenizers.Tokenizer, answer: str) -> tuple[list[int], list[int]]:
-    of_character = [FORCED] * len(answer)
-    for string in _STRING.finditer(answer):
-        if not string[1]:
-            start, end = string.span()
-            of_character[start:end] = [DECIDED, *[VALUE] * (end - start - 2), DECIDED]
-    encoding = tokenizer.backend.encode(answer, add_special_tokens=False)
-    kinds = []
-    for token, (start, _) in zip(encoding.tokens, encoding.offsets, strict=True):
-        more = token in ("[", "]") or (token in ("{", ",") and start > 0 and answer[start - 1] in "[}")
-        decided = of_character[start] == FORCED and (token == "null" or more)
-        kinds.append(DECIDED if decided else of_character[start])
-    return [*encoding.ids, tokenizer.end_of_turn], [*kinds, FORCED]
 
 
 def initialise(network: Network) -> None:

@@ -14,7 +14,7 @@ def plain(value: Any, raw: str | None) -> str:
 
 
 def tree(
-    node: Node, values: Mapping[str, str], labelled: frozenset[str], path: str = "", leaf: str = ""
+    node: Node, values: Mapping[str, Any], labelled: frozenset[str], path: str = "", leaf: str = ""
 ) -> Any:
     """The nested record of the labelled leaves, as ANLS* compares it."""
     if isinstance(node, Group):
@@ -22,15 +22,16 @@ def tree(
         return {
             inner.name: tree(inner, values, labelled, f"{path}{dot}{inner.name}", f"{leaf}{dot}{inner.name}")
             for inner in node.fields
-            if any(_below(name, f"{leaf}{dot}{inner.name}") for name in labelled)
+            if any(below(name, f"{leaf}{dot}{inner.name}") for name in labelled)
         }
     if isinstance(node, Repeated):
         items: list[Any] = []
-        while any(_below(name, f"{path}[{len(items)}]") for name in values):
+        while any(below(name, f"{path}[{len(items)}]") for name in values):
             items.append(tree(node.item, values, labelled, f"{path}[{len(items)}]", f"{leaf}[]"))
         return items
     return values.get(path)
 
 
-def _below(name: str, path: str) -> bool:
+def below(name: str, path: str) -> bool:
+    """Whether a path stands at another, or below it."""
     return name == path or name.startswith((f"{path}.", f"{path}["))

@@ -35,6 +35,7 @@ class Pair:
     leaf     the field ("lines[].amount")
     verdict  by normal form: 1.200 and 1,200 agree, and so do 5/1/2026 and 05/01/2026
     exact    the printed text was read to the letter
+    printed_at  where it stands in the truth, if it does
     """
 
     path: str
@@ -43,6 +44,7 @@ class Pair:
     read: Field | None
     verdict: Verdict
     exact: bool
+    printed_at: str | None = None
 
 
 def pair(shape: Group, truth: Mapping[str, TrueValue], fields: Mapping[str, Field]) -> list[Pair]:
@@ -125,4 +127,4 @@ def _judged(
     else:
         verdict = "right" if agree(leaves[leaf], truth, read) else "wrong"
     exact = truth is not None and read is not None and there and truth.text == canonical(read.raw or "")
-    return Pair(path, leaf, truth, read, verdict, exact)
+    return Pair(path, leaf, truth, read, verdict, exact, None if truth is None else printed_at)

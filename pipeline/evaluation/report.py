@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.evaluation import metrics, nested
-from pipeline.evaluation.pairs import Pair, pair
-from pipeline.evaluation.truth import TrueDocument, Truth
+from pipeline.evaluation import metrics
+from pipeline.evaluation.pairs import Pair
+from pipeline.evaluation.scored import ScoredDocument, sure
+from pipeline.evaluation.truth import Truth
 from pipeline.grammar import canonical
 from pipeline.records import Extraction, Field
 from pipeline.trust import measures
 from pipeline.trust.measures import Bin, Interval, Item, Risk
-from pipeline.trust.stops import stops
 from schemas import text
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def evaluate(extractions: Iterable[Read], truth: Truth) -> Report:
         if true is None:
             unscored.append(item.uri)
         else:
-            scored.append(_Scored(item.uri, true, item.extraction, truth))
-    unread = [_Scored(None, document, None, truth) for document in matcher.left()]
+            scored.append(ScoredDocument(item.uri, true, item.extraction, truth))
+    unread = [ScoredDocument(None, document, None, truth) for document in matcher.left()]
     every = [*scored, *unread]
     pairs = [each for document in every for each in document.pairs]
     order = [path for path, _ in truth.spec.shape.leaves() if path in truth.labelled]
@@ -177,7 +177,7 @@ def beside(extractions: Iterable[Read], truth: Truth) -> Iterator[tuple[str, tup
     matcher = truth.matcher()
     for item in extractions:
         if (true := matcher.find(item.uri)) is not None:
-            scored = _Scored(item.uri, true, item.extraction, truth)
+            scored = ScoredDocument(item.uri, true, item.extraction, truth)
             yield true.name, tuple(each for each in scored.pairs if each.verdict != "absent")
 
 
@@ -190,41 +190,6 @@ class _Decided:
 def decided(stored: Iterable[StoredExtraction]) -> Iterator[Read]:
     """Results with the values that people decided, where they did."""
     return (_Decided(item.uri, item.decided) for item in stored)
-
-
-class _Scored:
-    """One document of the truth beside what was read of it, if anything was."""
-
-    def __init__(
-        self, uri: str | None, true: TrueDocument, extraction: Extraction | None, truth: Truth
-    ) -> None:
-        self.uri = uri
-        self.truth = true
-        self.state = extraction.state if extraction else "unread"
-        fields = {field.path: field for field in extraction.fields} if extraction else {}
-        shape, labelled = truth.spec.shape, truth.labelled
-        self.pairs = [each for each in pair(shape, true.values, fields) if each.leaf in labelled]
-        self.right = sum(each.verdict == "right" for each in self.pairs)
-        self.fields = sum(each.verdict != "absent" for each in self.pairs)
-        self.exact = extraction is not None and self.right == self.fields
-        printed = {path: nested.plain(value.value, value.text) for path, value in true.values.items()}
-        answer = {
-            path: nested.plain(field.value, field.raw)
-            for path, field in fields.items()
-            if field.raw is not None
-        }
-        self.anls = metrics.anls_star(
-            nested.tree(shape, printed, labelled), nested.tree(shape, answer, labelled)
-        )
-        self.passes = extraction is not None and not any(stops(extraction)) and self.state != "partial"
-        self.tier = extraction.tier if extraction else None
-        self.calibrated = extraction is not None and extraction.score is not None
-        least = min((sure(field) or 0.0 for field in fields.values()), default=0.0)
-        self.sure = least if extraction is None or extraction.score is None else extraction.score
-
-    @property
-    def faults(self) -> tuple[Pair, ...]:
-        return tuple(each for each in self.pairs if each.verdict not in ("right", "absent"))
 
 
 def _field(leaf: str, pairs: Sequence[Pair]) -> FieldScore:
@@ -269,12 +234,7 @@ def _confidences(pairs: Iterable[Pair]) -> tuple[list[float], list[bool]]:
     return [given for given, _ in kept], [right for _, right in kept]
 
 
-def sure(read: Field) -> float | None:
-    """The calibrated score of a value, or the model's own confidence where nothing was calibrated."""
-    return read.confidence if read.score is None else read.score
-
-
-def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
+def _accept(scored: Sequence[ScoredDocument], documents: int) -> Accept:
     able = sorted((document for document in scored if document.passes), key=lambda d: -d.sure)
     scores = [document.sure for document in able]
     right, of = [document.right for document in able], [document.fields for document in able]
@@ -288,11 +248,11 @@ def _accept(scored: Sequence[_Scored], documents: int) -> Accept:
     )
 
 
-def _precision(documents: Sequence[_Scored]) -> Interval | None:
+def _precision(documents: Sequence[ScoredDocument]) -> Interval | None:
     return measures.wilson(sum(d.right for d in documents), sum(d.fields for d in documents))
 
 
-def _worst(scored: Sequence[_Scored]) -> tuple[DocumentScore, ...]:
+def _worst(scored: Sequence[ScoredDocument]) -> tuple[DocumentScore, ...]:
     bad = sorted((document for document in scored if document.faults), key=lambda d: -len(d.faults))
     return tuple(
         DocumentScore(d.uri or "", d.truth.name, d.state, d.fields, d.right, d.faults) for d in bad[:WORST]

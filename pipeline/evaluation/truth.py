@@ -34,10 +34,14 @@ _NAMES = ("file", "file_name", "filename", "document", "document_uri", "uri", "i
 
 @dataclass(frozen=True, slots=True)
 class TrueValue:
-    """A value that stands on paper: its printed text, and its normal form if the text has one."""
+    """A value that stands on paper: its printed text, and its normal form if the text has one.
+
+    `page` (from 1) is known of our own truth alone.
+    """
 
     text: str
     value: Any
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +190,17 @@ class _Ours(dict[str, Any]):
     def __init__(self, record: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(record)
         self.texts = {field["path"]: field["raw"] for field in fields}
+        self.pages = {field["path"]: field.get("page") for field in fields}
 
 
 def _read(shape: Group, given: Mapping[str, Any], place: str) -> Iterator[tuple[str, TrueValue | None]]:
     """Each leaf that `given` names, by its path; None where it is named and empty."""
-    texts = given.texts if isinstance(given, _Ours) else None
+    ours = given if isinstance(given, _Ours) else None
     for path, leaf, value in _leaves(shape, "", given, place):
         if value is None or value == "":
             yield path, None
-        elif texts is not None and path in texts:
-            yield path, TrueValue(canonical(texts[path]), value)
+        elif ours is not None and path in ours.texts:
+            yield path, TrueValue(canonical(ours.texts[path]), value, ours.pages[path])
         else:
             text = canonical(value if isinstance(value, str) else json.dumps(value))
             yield path, TrueValue(text, normal(leaf, text)[0])

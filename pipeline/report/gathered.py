@@ -72,6 +72,7 @@ class Gathered:
     made_at: datetime
     version: str
     trust: InForce | None
+    numerics: Sequence[str]  # of some of the pages
     unscored: int
     counts: Mapping[str, int]
     pages: tuple[int, int, int]  # read, failed, tokens
@@ -111,6 +112,7 @@ def gather(
         made_at=datetime.now().astimezone(),
         version=metadata.version("vinbatch"),
         trust=trust,
+        numerics=store.results.some_numerics(job),
         unscored=figures.unscored(job),
         counts=store.books.counts(job),
         pages=figures.pages(job),

@@ -37,7 +37,7 @@ def html(given: Gathered, scored: Scored | None = None, here: Sequence[str] = ()
     values: dict[str, Any] = {
         "g": given,
         "scored": scored,
-        "trust": words.line(given.trust, job),
+        "trust": words.line(given.trust, job, given.numerics),
         "promise": _promise(given),
         "states": list(_states(given)),
         "speeds": list(_speeds(given.pace, given.pages[2])),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pipeline import evaluation
 from pipeline.evaluation import summary
-from pipeline.evaluation.report import DocumentScore, Read, Report, sure
+from pipeline.evaluation.report import DocumentScore, Read, Report
+from pipeline.evaluation.scored import sure
 from pipeline.evaluation.truth import Truth
 from pipeline.report.gathered import Curves, drawn
 from pipeline.settings import Settings

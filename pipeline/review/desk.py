@@ -88,7 +88,10 @@ class Desk:
         self._seen: dict[str, set[int]] = defaultdict(set)  # by session
 
     def jobs(self) -> list[Job]:
-        return [self._only] if self._only is not None else self.store.jobs.all()
+        """Those that are reviewed; a shadow only where it alone is named."""
+        if self._only is not None:
+            return [self._only]
+        return [job for job in self.store.jobs.all() if job.shadow_of is None]
 
     def job(self, id: int) -> Job | None:
         return next((job for job in self.jobs() if job.id == id), None)

@@ -3,13 +3,15 @@
     python -P -m pipeline.sandbox '{"renderer": …, "canvas": FD, "parent": PID, …}'
 
 Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
-with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"codes": [w, h]} looks for QR
+with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"attachments": 1} what files
+the document holds, {"attachment": 0} puts the bytes of one on the canvas, {"codes": [w, h]} looks for QR
 codes on the pixels that the canvas holds, {"words": 3, "size": [w, h]} reads the text of the page it shows,
 {"read": 1} asks what a document says that is no picture, and brings the trust anchors for its signatures as a
 file. A line on standard output is the answer: {"pages": 7}, {"size": [w, h], "flags": [[code, message], …]},
-{"unit": 1, "flags": …}, {"codes": [[text, box], …]}, {"words": [[text, box], …], "trusted": true, "why":
-null}, {"xml": [name, text, […]], "signature": […]} or {"reason": …, "message": …, "details": …}. The first
-line says what holds the process: {"landlock": 7, "seccomp": true}.
+{"unit": 1, "flags": …}, {"attachments": [[name, true], …], "portfolio": false}, {"bytes": 9},
+{"codes": [[text, box], …]}, {"words": [[text, box], …], "trusted": true, "why": null},
+{"xml": [name, text, […]], "signature": […]} or {"reason": …, "message": …, "details": …}. The first line says
+what holds the process: {"landlock": 7, "seccomp": true}.
 
 A child that is a second reader opens no document. It knows {"recognise": [w, h]}, which reads the page that
 the canvas shows, and answers as to "words".
@@ -30,7 +32,7 @@ from typing import Any, TextIO, cast
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import MOST_FLAGS
 from pipeline.sandbox import channel, confine
-from pipeline.sandbox.drawer import ANSWER_BYTES, Drawer, Looker, PageLimits, Speller, Written, mapped
+from pipeline.sandbox.drawer import ANSWER_BYTES, Drawer, Holder, Looker, PageLimits, Speller, Written, mapped
 from pipeline.sandbox.drawers import DRAWERS
 from pipeline.sandbox.recogniser import Recogniser
 from pipeline.sandbox.recognisers import RECOGNISERS
@@ -62,6 +64,14 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
                     raise RuntimeError("this child looks at no pages")
                 unit, flags = cast(Looker, document).look(command["look"])
                 _say(answers, {"unit": unit, "flags": flags[:MOST_FLAGS]})
+            elif "attachments" in command or "attachment" in command:
+                if not entry.looks:
+                    raise RuntimeError("this child knows of no files within files")
+                holder = cast(Holder, document)
+                if "attachments" in command:
+                    _say(answers, holder.attachments())
+                else:
+                    _say(answers, {"bytes": holder.attachment(command["attachment"], canvas)})
             elif "read" in command:
                 if not entry.reads or document is None:
                     raise RuntimeError("this child has no document to read")

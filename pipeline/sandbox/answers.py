@@ -17,7 +17,10 @@ from pipeline.sandbox.confine import Confinement
 from pipeline.sandbox.drawer import (
     LARGEST_UNIT,
     LONGEST_CODE,
+    LONGEST_NAME,
     LONGEST_WORD,
+    MOST_ATTACHED,
+    MOST_ATTACHED_BYTES,
     MOST_CODES,
     MOST_WORDS,
     SIGNATURE,
@@ -97,6 +100,30 @@ def look(answer: dict[str, Any]) -> tuple[float, tuple[Flag, ...]]:
     return float(unit), _flags(answer)
 
 
+def attachments(answer: dict[str, Any]) -> tuple[list[tuple[str, bool]], bool]:
+    """(name, whether it is a document) of each file within a document; whether it is a portfolio."""
+    _only(answer, "attachments", "portfolio")
+    found, portfolio = answer["attachments"], answer["portfolio"]
+    if not isinstance(found, list) or len(found) > MOST_ATTACHED or type(portfolio) is not bool:
+        raise Lie(f"more than {MOST_ATTACHED} files within a file, or none")
+    return [_attachment(one) for one in found], portfolio
+
+
+def _attachment(one: Any) -> tuple[str, bool]:
+    if not isinstance(one, list) or len(one) != 2 or type(one[0]) is not str or type(one[1]) is not bool:
+        raise Lie("a file of the wrong kind")
+    return plain(one[0][:LONGEST_NAME].encode("utf-8", "replace").decode()) or "without a name", one[1]
+
+
+def attachment(answer: dict[str, Any], most: int) -> int:
+    """The bytes of a file that the canvas, which has `most`, holds now; 0: it has too many."""
+    _only(answer, "bytes")
+    count = answer["bytes"]
+    if type(count) is not int or not 0 <= count <= min(most, MOST_ATTACHED_BYTES):
+        raise Lie("a file larger than it may be")
+    return count
+
+
 def _flags(answer: dict[str, Any]) -> tuple[Flag, ...]:
     flags = answer["flags"]
     if not isinstance(flags, list) or len(flags) > MOST_FLAGS:
@@ -142,14 +169,17 @@ def _signature(told: Any, anchored: bool) -> Signature:
 
 
 def _element(told: Any, levels: int) -> Element:
-    if not isinstance(told, list) or len(told) != 3:
+    # By `type`, not `isinstance`: an invoice has hundreds of elements.
+    if type(told) is not list or len(told) != 3:
         raise Lie("an element of the wrong kind")
     name, text, within = told
-    if type(name) is not str or not (text is None or type(text) is str) or not isinstance(within, list):
+    if type(name) is not str or not (text is None or type(text) is str) or type(within) is not list:
         raise Lie("an element of the wrong kind")
-    if within and not levels:
+    if not within:
+        return Element(name, text)
+    if not levels:
         raise Lie(f"more than {MOST_DEPTH} elements within each other")
-    return Element(name, text, tuple(_element(one, levels - 1) for one in within))
+    return Element(name, text, tuple([_element(one, levels - 1) for one in within]))
 
 
 def codes(answer: dict[str, Any]) -> tuple[Code, ...]:

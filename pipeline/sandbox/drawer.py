@@ -17,6 +17,9 @@ FEWEST_PIXELS = 8  # a side of a PDF's page: what is smaller is no page, but wha
 ANSWER_BYTES = 8 * 2**20  # the longest line that a child may say
 LONGEST_CODE = 7089  # characters: the most that a QR code holds (ISO/IEC 18004, version 40-L, digits)
 SIGNATURE = ("verdict", "why", "signer", "tax_code", "signed_at", "needed")  # what is told of a signature
+MOST_ATTACHED = 200  # files within a PDF that are looked at
+MOST_ATTACHED_BYTES = 32 * 2**20  # of one of them
+LONGEST_NAME = 100  # characters of a name that are told
 MOST_WORDS = 20_000  # of one page's text
 MOST_LETTERS = 100_000
 LONGEST_WORD = 200  # characters; a longer one is told in pieces
@@ -90,6 +93,18 @@ class Looker(Protocol):
 
     def look(self, number: int) -> tuple[float, tuple[tuple[FlagCode, str], ...]]:
         """The length of the page's unit in points, and the page's flags. Raises as `draw` does."""
+
+
+class Holder(Protocol):
+    """A drawer whose file may hold other files."""
+
+    def attachments(self) -> dict[str, Any]:
+        """attachments: [name, whether it is a document of a kind that is read] of each; portfolio: whether
+        the file is only there to hold them.
+        """
+
+    def attachment(self, number: int, canvas: mmap.mmap) -> int:
+        """Write the bytes of number `number` (from 0) to the start of `canvas`; how many, 0 for too many."""
 
 
 class Speller(Protocol):

@@ -16,7 +16,8 @@ class DrawerEntry:
 
     kinds     the files that it can open
     codes     its child also searches pages for QR codes
-    looks     its child also says what is on a page, without drawing it, for renderers that do not
+    looks     its child also says what is on a page, without drawing it, for renderers that do not, and what
+              files the document holds
     words     its child also gives a page's text
     reads     its documents are no pictures: they are read, not drawn
     opinion   it is asked when another fails or shows nothing

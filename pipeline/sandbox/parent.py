@@ -119,6 +119,20 @@ class Child:
         self._shown = pixels
         return pixels, flags
 
+    def attachments(self) -> tuple[list[tuple[str, bool]], bool]:
+        """(name, whether it is a document of a kind that is read) of each file that the open document holds,
+        and whether it is there for nothing else. Raises as `open` does.
+        """
+        return self._judged(answers.attachments, self._ask({"attachments": 1}))
+
+    def attachment(self, number: int) -> bytes | None:
+        """The bytes of file `number` (from 0) of them; None if it has too many. Raises as `open` does."""
+        self._clear()
+        count = self._judged(answers.attachment, self._ask({"attachment": number}), len(self._pixels))
+        data = bytes(self._pixels[:count])
+        self._pixels.madvise(mmap.MADV_REMOVE)
+        return data or None
+
     def read(self, anchors: bytes = b"") -> tuple[Element, Signature]:
         """The open document, which is XML, and what its signatures are worth. Raises as `open` does.
 

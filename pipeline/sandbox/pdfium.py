@@ -8,6 +8,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -71,6 +72,21 @@ class PdfiumPdf:
             flags += self._left_out(page, facts, number)
             page.close()
         return facts.unit, tuple(flags)
+
+    def attachments(self) -> dict[str, Any]:
+        found = self._structure.attachments()
+        try:
+            listed = [] if found is None else found.listed()
+        except BROKEN:
+            found, listed = None, []
+        return {"attachments": listed, "portfolio": found is not None and found.portfolio}
+
+    def attachment(self, number: int, canvas: mmap.mmap) -> int:
+        try:
+            found = self._structure.attachments()
+            return 0 if found is None else found.onto(canvas, number)
+        except BROKEN:
+            return 0
 
     def words(self, number: int, canvas: mmap.mmap, size: tuple[int, int]) -> Layer:
         """The text of the page that `canvas` shows in `size` pixels, as drawn by whomever."""

@@ -17,9 +17,9 @@ import pikepdf
 from pikepdf import Dictionary, Name
 
 from pipeline.errors import Permanent, Reason
-from pipeline.filetype import HEAD, sniff
 from pipeline.flags import FlagCode
-from pipeline.sandbox import damage, texts
+from pipeline.sandbox import attachments, damage, texts
+from pipeline.sandbox.attachments import Attachments, plain
 from pipeline.sandbox.drawer import LARGEST_UNIT
 from pipeline.sandbox.texts import Absent
 
@@ -130,6 +130,13 @@ class Structure:
         except BROKEN:
             return NOT_INSPECTED
 
+    def attachments(self) -> Attachments | None:
+        """What is attached to the document; None where that cannot be told."""
+        try:
+            return None if self._pdf is None else Attachments(self._pdf)
+        except BROKEN:
+            return None
+
     @property
     def has_xfa(self) -> bool:
         """Whether the document is also an XFA form, which its pages may only stand for."""
@@ -160,19 +167,6 @@ class Structure:
         root = self._pdf.Root
         if self.has_xfa and bool(root.get("/NeedsRendering", False)):
             yield FlagCode.placeholder, DYNAMIC_FORM
-        names = [*_attached(self._pdf)]
-        if "/Collection" in root:
-            listed = ", ".join(name for name, _ in names) or "nothing"
-            yield (
-                FlagCode.placeholder,
-                f"a portfolio: its page stands before what is attached to it: {listed}",
-            )
-        documents = ", ".join(name for name, is_document in names if is_document)
-        if documents:
-            yield (
-                FlagCode.attachment_not_read,
-                f"documents are attached to the PDF and are not read: {documents}",
-            )
 
 
 DYNAMIC_FORM = "a dynamic XFA form: the page stands for a form that only Adobe's programs show"
@@ -256,28 +250,15 @@ def _form(pdf: pikepdf.Pdf) -> Any:
     return form if isinstance(form, Dictionary) else Dictionary()
 
 
-def _attached(pdf: pikepdf.Pdf) -> Iterator[tuple[str, bool]]:
-    """Names of what is attached to the document, and whether it is a document of a kind that is read."""
-    for _, (name, spec) in zip(range(_MOST), pdf.attachments.items(), strict=False):
-        yield _plain(spec.filename or name), _is_document(spec.obj)
-
-
 def _attached_here(annotation: Any) -> Iterator[Told]:
     spec = annotation.get("/FS")
     if (
         annotation.get("/Subtype") == "/FileAttachment"
         and isinstance(spec, Dictionary)
-        and _is_document(spec)
+        and attachments.is_document(attachments.stream(spec))
     ):
-        name = _plain(str(spec.get("/UF") or spec.get("/F") or "without a name"))
+        name = plain(str(spec.get("/UF") or spec.get("/F") or "without a name"))
         yield FlagCode.attachment_not_read, f"a document is attached to the page and is not read: {name}"
-
-
-def _is_document(specification: Any) -> bool:
-    """Whether an attached file is of a kind that is read, by its first bytes."""
-    files = specification.get("/EF")
-    file = (files.get("/F") or files.get("/UF")) if isinstance(files, Dictionary) else None
-    return isinstance(file, pikepdf.Stream) and sniff(file.read_bytes()[:HEAD]) is not None
 
 
 def _annotations(page: Any) -> Iterator[Any]:
@@ -292,10 +273,10 @@ def _not_drawn(annotation: Any) -> Iterator[Told]:
     if kind in _DRAWN_BARE or _has_appearance(annotation):
         return
     words = annotation.get("/Contents") or annotation.get("/Name")
-    named = f" ({_plain(str(words).lstrip('/'))})" if words is not None else ""
+    named = f" ({plain(str(words).lstrip('/'))})" if words is not None else ""
     yield (
         FlagCode.annotation_not_drawn,
-        f"an annotation of the kind {_plain(kind.lstrip('/'))}{named} has no appearance and is not drawn",
+        f"an annotation of the kind {plain(kind.lstrip('/'))}{named} has no appearance and is not drawn",
     )
 
 
@@ -324,14 +305,10 @@ def _field(annotation: Any) -> Iterator[Field]:
     values = value if isinstance(value, pikepdf.Array) else [value]
     text = " ".join(str(each) for each in values if isinstance(each, pikepdf.String | str))
     if text.strip():
-        name = _plain(str(_inherited(annotation, "/T") or ""))
+        name = plain(str(_inherited(annotation, "/T") or ""))
         yield Field(name, text, _rectangle(annotation), _has_appearance(annotation))
 
 
 def _rectangle(annotation: Any) -> tuple[float, float, float, float]:
     one, two, three, four = (float(side) for side in annotation.Rect)
     return min(one, three), min(two, four), max(one, three), max(two, four)
-
-
-def _plain(words: str) -> str:
-    return " ".join(words.split())[:100]

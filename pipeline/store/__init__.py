@@ -35,6 +35,7 @@ from pipeline.store.entities import (
     Lease,
     Purged,
     Repair,
+    Run,
     State,
     StoredExtraction,
 )
@@ -42,6 +43,7 @@ from pipeline.store.group_commit import MOST, Result
 from pipeline.store.query import Rows
 from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
+from pipeline.store.shadows import Shadow
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
 
@@ -66,6 +68,8 @@ __all__ = [
     "Repair",
     "Result",
     "Rows",
+    "Run",
+    "Shadow",
     "State",
     "Store",
     "StoredExtraction",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.deciding import decided_fields
 from pipeline.records import Decision, DocumentRef, Extraction, Failure, Part
 from schemas.shape import Sql
 
@@ -53,6 +52,36 @@ class Job:
     sources: tuple[str, ...]
     views: tuple[View, ...]
     created_at: datetime
+    shadow_of: int | None = None  # id of the job whose documents it reads as a candidate
+    shadow_share: float | None = None
+    weight: float = 1.0
+    priority: int = 0
+    cancelled_at: datetime | None = None  # and nobody has run it since
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One driver at work on a job.
+
+    pool      the machines whose lanes it divides with other runs; None: it has no lanes
+    room      lanes of its kind that all of those machines would hold
+    wanted    lanes that it has use for
+    """
+
+    id: int
+    job_id: int
+    job: str
+    weight: float
+    priority: int
+    driver: str
+    pool: str | None
+    room: int
+    wanted: int
+    lanes: int  # at work
+    started_at: datetime
+    ended_at: datetime | None = None
+    cancelled: bool = False
+    alive: bool = True  # it said so not long ago, and has not ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +246,8 @@ class StoredExtraction:
         """The extraction with its fields as people decided them, named as in the record."""
         if not self.decisions:
             return self.extraction
+        from pipeline.deciding import decided_fields  # with the schemas, which few who use the store need
+
         return replace(self.extraction, fields=decided_fields(self.extraction.fields, self.decisions))
 
 

@@ -6,12 +6,15 @@ Their texts may hold what was read from a document, so only codes and names go o
 from __future__ import annotations
 
 import sqlite3
+from typing import TYPE_CHECKING
 
-import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipeline.errors import Permanent, Reason, Transient, UsageError, VinbatchError
+
+if TYPE_CHECKING:
+    import psycopg
 
 # SQLSTATEs, or how they begin. Only what is said of the data itself is held against a document: a server's
 # mood passes, and what it refuses for good is for the person who runs the job.
@@ -32,6 +35,8 @@ _SQLITE_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
 
 def translate(error: SQLAlchemyError | sqlite3.Error | psycopg.Error, store: str) -> VinbatchError:
     """What the caller of the store gets instead of `error`; `store` is the URL without its password."""
+    import psycopg  # not at the top: a store in SQLite does without
+
     if isinstance(error, sqlite3.Error):
         return _sqlite(error, store)
     if isinstance(error, psycopg.Error):
@@ -64,6 +69,8 @@ def _sqlite(cause: sqlite3.Error, store: str) -> VinbatchError:
 
 
 def _postgres(cause: psycopg.Error, store: str) -> VinbatchError:
+    import psycopg
+
     state = cause.sqlstate or ""
     name = f"{type(cause).__name__} {state}".strip()
     if isinstance(cause, psycopg.errors.DependentObjectsStillExist):

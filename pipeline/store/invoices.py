@@ -62,8 +62,9 @@ def update(db: Database) -> int:
 
 def _without_row(connection: Connection, rules: str, last: int) -> list[tuple[int, Mapping[str, Any]]]:
     """The next results of which these rules made no row; locked until the transaction ends."""
+    read = select(jobs.c.id).where(jobs.c.schema.in_(_SCHEMAS), jobs.c.shadow_of.is_(None))
     # With "+" no index of the jobs' documents is used: SQLite would sort all of them for each batch.
-    ours = connection.execute(select(jobs.c.id).where(jobs.c.schema.in_(_SCHEMAS))).scalars().all()
+    ours = connection.execute(read).scalars().all()
     mine = and_(invoice_index.c.document_id == extractions.c.document_id, invoice_index.c.rules == rules)
     query = (
         select(extractions.c.document_id, extractions.c.record)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from pipeline.errors import UsageError
-from pipeline.store import views
+from pipeline.store import shadows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import Column, Job, View
+from pipeline.store.shadows import Shadow
 from pipeline.store.tables import jobs
-from schemas import registry
-from schemas.registry import SchemaSpec
+
+if TYPE_CHECKING:
+    from schemas.registry import SchemaSpec
 
 _JUDGING = ("review_below", "sources_of_authority")  # settings that `vinbatch judge` applies
 
@@ -35,10 +37,12 @@ class Jobs:
         settings: Mapping[str, Any],
         model: str,
         checkpoint: str,
+        shadow: Shadow | None = None,
     ) -> Job:
         """The job of that name, made now or resumed. Makes the typed views of its schema.
 
         `settings` is JSON-ready and holds whatever, besides schema and checkpoint, can change a result.
+        `shadow`: of which job it is one.
         Raises UsageError naming the difference when the name belongs to a job with another schema,
         checkpoint or settings. Further sources are added to the job's list.
         """
@@ -47,8 +51,9 @@ class Jobs:
             mine = select(jobs).where(jobs.c.name == name)
             found = connection.execute(mine).mappings().one_or_none()
             if found is None:
-                _make(self._db, connection, name, spec, sources, settings, model, checkpoint)
+                _make(self._db, connection, name, spec, sources, settings, model, checkpoint, shadow)
             else:
+                _check_shadow(found, shadow)
                 if differences := list(_differences(found, spec, settings, checkpoint)):
                     judge = (
                         f" `vinbatch judge --job {name}` applies another {' or '.join(_JUDGING)}"
@@ -110,6 +115,8 @@ class Jobs:
         with self._db.read() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
         if spec is None:
+            from schemas import registry  # with every schema, which few who use the store need
+
             try:
                 spec = registry.resolve(row["schema_reference"] or row["schema"])
             except registry.SchemaError as error:
@@ -132,8 +139,9 @@ def _make(
     settings: Mapping[str, Any],
     model: str,
     checkpoint: str,
+    shadow: Shadow | None,
 ) -> None:
-    wanted = views.of(spec)
+    wanted = views.of(spec) if shadow is None else shadows.views_of(views.of(spec))
     same = select(jobs.c.views).where(jobs.c.result_view == wanted[0].name).order_by(jobs.c.id.desc())
     older = [_views(stored) for stored in connection.execute(same).scalars()]
     views.ensure(db, connection, wanted, older)
@@ -151,8 +159,22 @@ def _make(
             result_view=wanted[0].name,
             submitted=0,
             created_at=db.now(),
+            shadow_of=None if shadow is None else shadow.of,
+            shadow_share=None if shadow is None else shadow.share,
         )
     )
+
+
+def _check_shadow(found: RowMapping, shadow: Shadow | None) -> None:
+    """Raises UsageError where a shadow is taken for a job, or for that of another job or share."""
+    name, given = found["name"], found["shadow_of"]
+    if (None if shadow is None else shadow.of) != given:
+        what = (
+            "no shadow" if given is None else "the shadow of a job: the command of that one goes on with it"
+        )
+        raise UsageError(f"job {name} is {what}; give this run another --job name")
+    if shadow is not None and shadow.share != found["shadow_share"]:
+        raise UsageError(f"job {name} was begun with --share {found['shadow_share']:g}, not {shadow.share:g}")
 
 
 def renew_views(db: Database, connection: Connection) -> None:
@@ -202,6 +224,11 @@ def _job(row: RowMapping) -> Job:
         tuple(row["sources"]),
         _views(row["views"]),
         row["created_at"],
+        row["shadow_of"],
+        row["shadow_share"],
+        row["weight"],
+        row["priority"],
+        row["cancelled_at"],
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-import psycopg
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import column, table
@@ -12,7 +11,6 @@ from sqlalchemy.sql import column, table
 from pipeline.errors import Reason, Transient, Unavailable, UsageError
 from pipeline.store.database import Database
 from pipeline.store.faults import translate
-from pipeline.store.jobs import renew_views
 from pipeline.store.tables import REVISION, metadata
 
 _OLDEST_POSTGRES = 130000
@@ -26,6 +24,7 @@ def up(db: Database, *, create: bool, proven: bool) -> None:
         _look_at_file(db, create)
     try:
         with db.engine.begin() as connection:
+            proven = True  # it answers: from here on what fails may pass
             _look_at_server(db, connection)
             revision = _revision(connection)
         if revision == REVISION:
@@ -102,6 +101,8 @@ def _upgrade(db: Database, connection: Connection, revision: str | None) -> None
             )
     command.upgrade(config, "head")
     if revision is not None:
+        from pipeline.store.jobs import renew_views
+
         renew_views(db, connection)
 
 
@@ -112,6 +113,8 @@ def _complaint(error: SQLAlchemyError) -> str:
         if getattr(cause, "sqlite_errorname", "") == "SQLITE_NOTADB":
             return "the file is no SQLite database"
         return f"{cause} ({getattr(cause, 'sqlite_errorname', type(cause).__name__)})"
+    import psycopg  # not at the top: a store in SQLite does without
+
     if isinstance(cause, psycopg.Error):
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
         return lines[0] if lines else type(cause).__name__

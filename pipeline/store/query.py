@@ -21,7 +21,6 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -137,6 +136,8 @@ def _too_slow(seconds: float) -> UsageError:
 def _postgres(
     db: Database, sql: str, seconds: float, answer: _Answer, values: Mapping[str, str | None] | None
 ) -> tuple[str, ...]:
+    import psycopg  # not at the top: a store in SQLite does without
+
     engine = db.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     until, role = time.monotonic() + seconds, None
     try:

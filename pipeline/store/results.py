@@ -29,10 +29,12 @@ from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, St
 from pipeline.store.group_commit import Result
 from pipeline.store.jobs import Jobs
 from pipeline.store.ledger import HELD, lost, state_left_by
-from pipeline.store.tables import checks, documents, extractions, fields, pages, witnesses
+from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, witnesses
 from schemas.spec import SchemaSpec
 
 _BATCH = 500  # documents that are held while results are streamed
+_LOOKED_AT = 200  # documents of a job that tell what it was read with
+_SOME = 1000  # pages
 
 # Ends the document, if the lease still holds.
 _FINISH = f"""
@@ -329,6 +331,20 @@ class Results:
                     known[row["key"]] = rows.page_from(row)
         return known
 
+    def numerics_of(self, checkpoint: str) -> tuple[str, ...]:
+        """Those that this checkpoint has read pages with, in whatever job: of some documents of each."""
+        with self._db.read() as connection:
+            mine = select(jobs.c.id).where(jobs.c.checkpoint == checkpoint)
+            found: dict[str, None] = {}
+            for job in connection.execute(mine.order_by(jobs.c.id.desc())).scalars():
+                ours = select(documents.c.id).where(
+                    documents.c.job_id == job, documents.c.state.in_(FINISHED)
+                )
+                those = pages.c.document_id.in_(ours.limit(_LOOKED_AT).scalar_subquery())
+                query = select(pages.c.numerics).distinct().where(those, pages.c.numerics.is_not(None))
+                found |= dict.fromkeys(sorted(connection.execute(query).scalars()))
+        return tuple(found)
+
     def numerics(self, job: Job) -> tuple[str, ...]:
         """Those that the job's pages were read with, the most frequent first."""
         count = func.count()
@@ -341,6 +357,18 @@ class Results:
         )
         with self._db.read() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def some_numerics(self, job: Job) -> tuple[str, ...]:
+        """Those of some of the job's pages: quick, however many there are."""
+        some = (
+            select(pages.c.numerics)
+            .join_from(pages, documents)
+            .where(documents.c.job_id == job.id, pages.c.numerics.is_not(None))
+            .limit(_SOME)
+            .subquery()
+        )
+        with self._db.read() as connection:
+            return tuple(connection.execute(select(some.c.numerics).distinct()).scalars())
 
     def pages(self, job: Job, uri: str) -> list[PageResult]:
         """The pages of one document in order, with what the model wrote."""

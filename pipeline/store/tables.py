@@ -25,10 +25,9 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0007"  # of migrations/versions that makes these tables
+REVISION = "0009"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -38,7 +37,11 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        from sqlalchemy.dialects.postgresql import TIMESTAMP  # with the drivers for PostgreSQL
+
+        return dialect.type_descriptor(TIMESTAMP(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name != "sqlite":
@@ -61,7 +64,11 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB())
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return dialect.type_descriptor(JSONB())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         return (
@@ -101,7 +108,32 @@ jobs = Table(
     Column("submitted", BigInteger, nullable=False),  # documents ever added, less those purged
     Column("created_at", Instant, nullable=False),
     Column("schema_reference", Text),  # as the person named it: "invoice@1" or "file.py:Model"
+    # Of a shadow (`shadows`): the id of the job whose documents it reads, and the share of them.
+    Column("shadow_of", Id),
+    Column("shadow_share", Float(53)),
+    # How jobs that run on one cluster divide its lanes: the highest priority first, by weight within it.
+    Column("weight", Float(53), nullable=False, server_default=text("1")),
+    Column("priority", Integer, nullable=False, server_default=text("0")),
+    Column("cancelled_at", Instant),  # until somebody runs the job again
 )
+
+# Who works on jobs: one row a run of `vinbatch run`, kept when it has ended.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id"), nullable=False),
+    Column("driver", Text, nullable=False),  # host and process
+    Column("pool", Text),  # the machines whose lanes it divides with others; NULL: it has no lanes
+    Column("room", Integer),  # lanes of its kind that all of them would hold
+    Column("wanted", Integer),  # lanes that it has use for
+    Column("lanes", Integer, nullable=False, server_default=text("0")),  # at work
+    Column("cancelled", Boolean, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("beat_at", Instant, nullable=False),  # when it last said that it lives
+    Column("ended_at", Instant),
+)
+Index("ix_runs_job", runs.c.job_id)
 
 documents = Table(
     "documents",

@@ -12,6 +12,7 @@ from pipeline.store.database import Database
 from pipeline.store.entities import Job
 from pipeline.store.failures import Failures
 from pipeline.store.figures import Figures
+from pipeline.store.jobs import Jobs
 
 _LOWEST = 5
 _SAMPLE = 5
@@ -45,9 +46,17 @@ def todo(db: Database, job: Job) -> list[Todo]:
 def _unread(db: Database, job: Job) -> Iterator[Todo]:
     [(number, example)] = _rows(db, _UNREAD, job)
     if number:
-        run = ("run", f"--schema={job.schema_reference}", f"--model={job.model}", f"--job={job.name}", "--")
+        first, more = (job, ()) if job.shadow_of is None else _shadowed(db, job)
+        named = f"--schema={first.schema_reference}", f"--model={first.model}", f"--job={first.name}"
+        run = ("run", *named, *more, "--")
         why = "they wait to be read, or to be read again: the same command goes on where it stopped"
         yield Todo("unread", "not read", int(number), why, (example,), (*run, *job.sources))
+
+
+def _shadowed(db: Database, shadow: Job) -> tuple[Job, tuple[str, ...]]:
+    """The job whose run goes on with a shadow, and what it is to be told of that."""
+    first = next(job for job in Jobs(db).all() if job.id == shadow.shadow_of)
+    return first, (f"--shadow={shadow.model}", f"--share={shadow.shadow_share:g}")
 
 
 def _failed(db: Database, job: Job) -> Iterator[Todo]:

@@ -23,19 +23,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect
 
 from pipeline.einvoice import judged
-from pipeline.einvoice.reading import is_in_xml
 from pipeline.errors import Permanent, Reason
 from pipeline.store import reader
 from pipeline.store.database import Database
 from pipeline.store.entities import Column, View
 from schemas.in_xml import ROOT
-from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Node, Repeated
+
+if TYPE_CHECKING:
+    from schemas.registry import SchemaSpec
 
 _FIXED = ("document_uri", "job", "state")
 # Paths that no field has: where each value came from, why there is none, and what witnesses say of it, as
@@ -60,6 +61,8 @@ def of(spec: SchemaSpec) -> tuple[View, ...]:
 
 
 def _signature(spec: SchemaSpec, columns: Sequence[Column]) -> Iterator[Column]:
+    from pipeline.einvoice.reading import is_in_xml  # with numpy, which few who use the store need
+
     if spec.shape.xml_root == ROOT and is_in_xml(spec.shape):
         name = unique("signature", {*_FIXED, *(column.name for column in columns)})
         yield Column(name, SIGNATURE, "text")
@@ -147,7 +150,7 @@ def check(views: Iterable[View], record: Mapping[str, Any]) -> None:
 
 def _at(value: Any, path: Sequence[str]) -> Any:
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.numerics import comparable
 from pipeline.records import Check, Extraction, Field
 from pipeline.trust import features
 from pipeline.trust.calibration import Calibration
@@ -30,10 +31,20 @@ class InForce:
 def scored(made: Extraction, trust: InForce, numerics: Iterable[str] = ()) -> Extraction:
     """The document with the scores of its values and its own. `numerics` are those of its pages.
 
+    Pages that were read with another kind of weights than the calibration's are not scored by it: the
+    document stays as without one, and a remark says so.
+
     Without a promise, or where nothing was read by the model, the state stays as it is. With one, what is
     said of low confidence gives way to what the promise says of the score; "done" is what nothing stops and
     what reaches the threshold of its tier.
     """
+    numerics = frozenset(numerics)
+    made = replace(
+        made,
+        checks=(*(check for check in made.checks if check.code != ELSEWHERE), *_elsewhere(trust, numerics)),
+    )
+    if not all(comparable(each, trust.calibration.numerics) for each in numerics):
+        return made
     values = features.values(made)
     scores = trust.calibration.scores(values, features.tier(made))
     known = dict(zip((value.path for value in values), scores.tolist(), strict=True))
@@ -45,7 +56,6 @@ def scored(made: Extraction, trust: InForce, numerics: Iterable[str] = ()) -> Ex
         fields=fields,
         score=round(whole, _PLACES),
         calibration=trust.id,
-        checks=(*(check for check in made.checks if check.code != ELSEWHERE), *_elsewhere(trust, numerics)),
     )
     return made if trust.promise is None or not len(read) else _judged(made, trust.promise)
 
@@ -86,7 +96,10 @@ def _elsewhere(trust: InForce, numerics: Iterable[str]) -> tuple[Check, ...]:
     others = sorted(set(numerics) - {ours})
     if not others:
         return ()
-    message = (
-        f"the scores were calibrated on pages read with: {ours}; this was read with: {'; '.join(others)}"
+    scores = (
+        "the scores were calibrated"
+        if all(comparable(each, ours) for each in others)
+        else "not scored: the calibration in force was made"
     )
+    message = f"{scores} on pages read with: {ours}; this was read with: {'; '.join(others)}"
     return (Check(ELSEWHERE, False, "info", message, (), ours, "; ".join(others)),)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from pipeline.numerics import comparable
 from pipeline.printable import command
 from pipeline.trust.calibration import Calibration
 from pipeline.trust.measures import Interval
@@ -11,12 +14,17 @@ from pipeline.trust.scoring import InForce
 PROMISE_HEADS = ("Pages", "Known", "Pass", "From", "Values right", "With a wrong value")
 
 
-def line(trust: InForce | None, job: str) -> str:
-    """One sentence on what a job's scores are worth."""
+def line(trust: InForce | None, job: str, numerics: Iterable[str] = ()) -> str:
+    """One sentence on what a job's scores are worth. `numerics` are those of its pages."""
+    how = command(("vinbatch", "calibrate", "--job", job, "--truth", "FILE"))
     if trust is None:
-        how = command(("vinbatch", "calibrate", "--job", job, "--truth", "FILE"))
         return f"uncalibrated: confidences are the model's own; with documents of known truth: {how}"
     made = trust.calibration
+    if not all(comparable(each, made.numerics) for each in numerics):
+        return (
+            f"uncalibrated where pages were read with other weights than those of the calibration in force "
+            f"({device(made)}): confidences there are the model's own; with documents of known truth: {how}"
+        )
     told = f"calibrated on {made.documents} documents ({made.origin}; {device(made)})"
     if trust.promise is None:
         return f"{told}; nothing is promised"

@@ -16,7 +16,6 @@ from pipeline.errors import Permanent, Reason
 from pipeline.records import Generation, Request
 from pipeline.vintern import passes
 from pipeline.vintern.constrain import Constraint
-from pipeline.vintern.loops import LoopGuard
 from pipeline.vintern.sampler import Choice
 from pipeline.vintern.values import ValueText
 
@@ -53,12 +52,13 @@ class Answer:
         """
         self.request = request
         self.tile_count = len(request.tiles)
-        self.prompt = list(prompt)
+        self.prompt = prompt
         self.limit = limit
         self._longest = longest
         self._max_passes = max_passes
         self._forget = forget
         self.slot = -1  # of the KV cache, while admitted
+        self.launched = False  # it is in a pass that has not been entered yet
         self.tiles: Tensor | None = None  # uint8, on the model's device
         self.visual: Tensor | None = None  # filled tile by tile
         self.encoded = 0  # tiles already in `visual`
@@ -88,11 +88,14 @@ class Answer:
         self.seams: list[int] = []  # how many tokens there were when each further pass began
         self._pieces: list[bytes] = []  # of each token
         self._sight: list[bytes] = []  # of those that have not left the slot again
-        self.guard = LoopGuard(values=self.constraint is not None)
+        self.watched = False  # the guard against loops has begun to
+        self.unwatched: list[
+            tuple[int, bool]
+        ] = []  # tokens that it has not seen, and whether they break a run
         # The second time the cache holds the prompt: only its last token is fed again, for its logits.
         self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
-        self.pending = self.prompt[self.cached :]
-        self._follow()
+        self.pending = list(self.prompt[self.cached :])
+        self.follow()
 
     def whole_request(self) -> Request:
         """With its tiles, brought back where they are only on the device."""
@@ -110,25 +113,24 @@ class Answer:
         self.cached += count
         del self.pending[:count]
 
-    def take(self, choice: Choice) -> None:
-        """The model chose its next token; what the grammar forces after it is appended too."""
+    def weighs(self, choice: Choice) -> bool:
+        """Whether what the model chose counts. If not, the answer is finished: it is said, or has failed."""
         if self.said:
             self.finish = "stop"
-            return
-        if not (math.isfinite(choice.probability) and math.isfinite(choice.unmasked)):
+        elif not (math.isfinite(choice.probability) and math.isfinite(choice.unmasked)):
             self.fail(Permanent(Reason.internal_error, "the model's logits are not finite"))
-            return
-        if self.constraint is not None:
-            try:
-                self.constraint.accept(choice.token)
-            except Permanent as error:
-                self.fail(error)
-                return
+        return self.finish is None
+
+    def take(self, choice: Choice) -> bool:
+        """The model chose its next token, and the grammar has accepted it; False where that is the end.
+
+        Then the guard against loops looks at what is `unwatched`, and `follow` appends what is forced.
+        """
         if choice.token == self._end:
             self.finish = "stop"
         else:
             self._append(choice.token, choice.probability, choice.unmasked, forced=False)
-            self._follow()
+        return self.finish is None
 
     def see(self, hidden: Tensor) -> None:
         """`hidden` [n, hidden] are the states of the next n pending tokens, which were fed."""
@@ -171,7 +173,7 @@ class Answer:
             seams=tuple(self.seams),
         )
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Append what is forced, and see whether that is the end."""
         if self.constraint is not None and self.finish is None:
             try:
@@ -226,9 +228,7 @@ class Answer:
         if self._values.holds(piece) and forced:
             self.unseen.append(len(self.tokens) - 1)
         self.places.append(NOWHERE if forced else self._coming)
-        # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
-        if self.guard.loops(token, piece, self._values.inside) and not forced:
-            self.finish = "loop"
+        self.unwatched.append((token, b'"' in piece or not self._values.inside))
 
 
 def transcript(pieces: Sequence[bytes]) -> tuple[str, npt.NDArray[np.int32]]:

@@ -17,6 +17,7 @@ from pipeline.vintern.batching import Shape
 from pipeline.vintern.kv_cache import KVCache
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import CELLS, page_tiles
+from pipeline.vintern.prompt_ids import prompt_ids
 from pipeline.vintern.sampler import Penalties
 
 Tile = tuple[Answer, int]  # an answer and the number of one of its tiles
@@ -86,7 +87,7 @@ def dtype_name(model: Vintern) -> str:
 
 def page_start(model: Vintern) -> int:
     """Position of the first visual token, which is the same in every prompt."""
-    return int(model.prompt_ids("", 1).tolist().index(model.tokenizer.image))
+    return prompt_ids(model.tokenizer, model.config, "", 1).index(model.tokenizer.image)
 
 
 def page_positions(model: Vintern, cache: KVCache) -> slice:

@@ -31,6 +31,9 @@ class Shape:
     chunk: int  # of them, of one request
     patience: int  # decode steps that tiles wait for a full bucket
     many_rows: bool = False  # so many in a step that threads pay for computing their masks
+    # From so many requests on they are decoded in two halves by turns: while the device is at one, the CPU
+    # enters what the other chose. None: never, as where a pass takes as long for a half as for all.
+    halves: int | None = None
 
     def bucket(self, tiles: int) -> int:
         """The smallest bucket that holds so many tiles."""
@@ -73,10 +76,14 @@ class Batch:
             return Work.vision
         if self.ready:
             return Work.prefill
-        if self.running:
+        if not all(answer.launched for answer in self.running):
             self._waited += bool(waiting)
             return Work.decode
-        return Work.vision if waiting else None
+        return Work.vision if waiting and not self.running else None
+
+    @property
+    def by_halves(self) -> bool:
+        return self.shape.halves is not None and len(self.running) >= self.shape.halves
 
     def tiles(self) -> list[tuple[Answer, int]]:
         """The next tiles to encode, oldest request first: (answer, number of the tile), at most a bucket."""
@@ -106,13 +113,16 @@ class Batch:
         self.running += answers
 
     def feed(self) -> list[tuple[Answer, int]]:
-        """Each running request with how many of its pending tokens are fed now.
+        """Each running request that waits for no pass, with how many of its pending tokens are fed now.
 
         Everyone gets one; what is left of the step goes to forced tokens, first come first served.
         """
-        spare = self.shape.decode - len(self.running)
+        idle = [answer for answer in self.running if not answer.launched]
+        if self.by_halves:
+            idle = idle[: -(-len(self.running) // 2)]
+        spare = self.shape.decode - len(idle)
         fed = []
-        for answer in self.running:
+        for answer in idle:
             more = min(len(answer.pending), self.shape.chunk, 1 + spare) - 1
             spare -= more
             fed.append((answer, 1 + more))

@@ -1,7 +1,7 @@
 """Where a checkpoint's files are, and which of them decide what the model says.
 
 A checkpoint is named by a directory, by a Hugging Face hub id with or without `@` and a revision (a branch,
-tag or commit), or by `demo` (the small model in the checkout). Code and pickles in it are never read.
+tag or commit), or by `demo` (the small model that comes along). Code and pickles in it are never read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, TextIO, cast
 from pipeline.errors import Unavailable, UsageError
 from pipeline.printable import command
 
-DEMO = Path(__file__).resolve().parents[2] / "infra" / "demo_model" / "checkpoint"
+# In a checkout a link to infra/demo_model/checkpoint, in a wheel its files.
+DEMO = Path(__file__).with_name("demo")
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 TEXT_FILES = (  # read where they exist; together with the weights they decide every result
@@ -46,7 +47,7 @@ def check(name: str | Path) -> None:
     """Raises UsageError where `name` names no checkpoint; asks nobody."""
     if str(name) == "demo":
         if not (DEMO / "config.json").is_file():
-            raise UsageError(f"the demo model is not in this checkout ({DEMO})")
+            raise UsageError(f"the demo model is not installed ({DEMO})")
     elif not Path(name).expanduser().is_dir() and not _HUB_ID.fullmatch(str(name)):
         raise UsageError(
             f"model {str(name)!r} is neither a directory, nor a hub id (owner/name or owner/name@revision), "

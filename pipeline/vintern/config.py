@@ -137,6 +137,11 @@ def read(directory: Path, profile: Profile | None = None, context_length: int | 
     )
 
 
+def resized(config: Config, vocab: int, max_tiles: int) -> Config:
+    """The model with so many tokens, and pages cut into at most so many tiles."""
+    return replace(config, language=replace(config.language, vocab=vocab), max_tiles=max_tiles)
+
+
 class _Section:
     """A JSON object that names file and key when something is missing or not as expected."""
 

@@ -25,6 +25,7 @@ from pipeline.vintern.languages import NotRead
 from pipeline.vintern.tokenizer import Tokenizer
 
 KEPT = 64  # compiled grammars
+TOGETHER = 16  # grammars that are worth waking threads for
 REMEMBERED = 64 << 20  # bytes of masks: 3,500 at a vocabulary of 151,674; an invoice's pages need some 800
 _NOTHING: dict[int | None, list[int]] = {}  # is forced, whatever the token before it
 
@@ -44,7 +45,7 @@ class Forced:
         found = by_last.get(last)
         if found is None:
             found = by_last[last] = matcher.compute_ff_tokens()
-        return list(found)
+        return found
 
 
 class Constraint:
@@ -64,6 +65,7 @@ class Constraint:
         self._forced = forced
         self.at = place
         self._last = last
+        self._coming: list[int] | None = None  # forced tokens, once they are asked for
         self._see()
 
     @property
@@ -82,12 +84,17 @@ class Constraint:
         tokens = self._ahead()
         if tokens:
             self.accept(*tokens)
-        return tokens
+        return list(tokens)
 
     def accept(self, *tokens: int) -> None:
         """Consume tokens. Raises Permanent when the grammar does not allow them."""
         if not self.matcher.consume_tokens(list(tokens)):
             raise _error(self.matcher)
+        self.go_on(*tokens)
+
+    def go_on(self, *tokens: int) -> None:
+        """The matcher has consumed tokens."""
+        self._coming = None
         if self.follower is not None:
             for token in tokens:
                 self.at = None if self.at is None else self.follower.follow(self.at, token)
@@ -102,9 +109,12 @@ class Constraint:
         self._near = self.follower.near(self.at) if followed else None  # type: ignore[union-attr,arg-type]
 
     def _ahead(self) -> list[int]:
-        if self._near is None or self._forced is None:
-            return list(self.matcher.compute_ff_tokens())
-        return self._forced.get(self._near, self._last, self.matcher)
+        if self._coming is None:
+            if self._near is None or self._forced is None:
+                self._coming = self.matcher.compute_ff_tokens()
+            else:
+                self._coming = self._forced.get(self._near, self._last, self.matcher)
+        return self._coming
 
 
 class Grammars:
@@ -137,6 +147,20 @@ class Grammars:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(grammar)
         return fresh.copy()
+
+    def accept(self, chosen: Sequence[tuple[Constraint, int]]) -> dict[int, Permanent]:
+        """Let each constraint consume its token; the errors of those that do not allow it, by number."""
+        if self._executor is not None and len(chosen) >= TOGETHER:
+            found = self._executor.consume_token_par([(held.matcher, token) for held, token in chosen])
+        else:
+            found = [held.matcher.consume_tokens([token]) for held, token in chosen]
+        refused: dict[int, Permanent] = {}
+        for number, (allowed, (held, token)) in enumerate(zip(found, chosen, strict=True)):
+            if allowed:
+                held.go_on(token)
+            else:
+                refused[number] = _error(held.matcher)
+        return refused
 
     def _compile(self, grammar: str) -> Constraint:
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)

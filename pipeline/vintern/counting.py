@@ -50,6 +50,8 @@ def room(config: Config, tokenizer: Tokenizer, spec: SchemaSpec, context: int) -
     """
     form = config.answer_form
     asked = len(prompt_ids(tokenizer, config, prompt.build(spec, form), 1)) - config.tokens_per_tile
+    if spec.free:  # how much it will be is not known: a page is cut as trained, and what is cut off is told
+        return Room(context, config.tokens_per_tile, asked, len(tokenizer.encode_plain(_PROSE)))
     shape = spec.shape.of_pages
     empty = _group(shape, _ALONE)
     lists = [field for field in shape.fields if isinstance(field, Repeated)]

@@ -17,8 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.errors import UsageError
+from pipeline.numerics import EIGHT_BITS
 from pipeline.settings import EngineSettings
-from pipeline.vintern import onednn, sampler
+from pipeline.vintern import int8, onednn, sampler
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.attention import Chunk, PromptAttention, page_weights
 from pipeline.vintern.backend import (
@@ -31,8 +33,9 @@ from pipeline.vintern.backend import (
     stacked,
 )
 from pipeline.vintern.batching import Shape
+from pipeline.vintern.compiling import KernelsMissing
 from pipeline.vintern.config import TILE
-from pipeline.vintern.kernels import Kernels, KernelsMissing, Row, Span
+from pipeline.vintern.kernels import Kernels, Row, Span
 from pipeline.vintern.kernels import load as load_kernels
 from pipeline.vintern.kv_cache import KVCache
 from pipeline.vintern.language import Attend, rotary
@@ -49,11 +52,14 @@ class CpuBackend:
     """`backend.Backend` by our own kernels where the processor suits them, else by PyTorch's operations."""
 
     def __init__(self, model: Vintern, settings: EngineSettings) -> None:
-        """Lays the model's weights out anew. Raises UsageError when not even one request has room."""
-        onednn.keep_memory()
-        onednn.pack(model.network)
+        """Lays the model's weights out anew, or rounds them to 8 bits, as the settings say.
+
+        Raises UsageError when not even one request has room, or where 8 bits cannot be had.
+        """
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
+        self.int8 = _pack(model, settings.weights)
+        onednn.keep_memory()
         self.model = model
         self.kernels, used = _kernels(model, settings.kernels)
         self.cache = KVCache.for_model(model, settings, psutil.virtual_memory().available, BATCH)
@@ -62,13 +68,16 @@ class CpuBackend:
         self.shape = Shape(
             vision=(1, 2, 3, 4), mixed=False, prefill=1, decode=self._rows, chunk=self._rows, patience=0
         )
-        self._any_rows = onednn.any_rows(model, self._rows)
+        # Ours round each row alike wherever it stands; between them PyTorch may not.
+        exact = self.int8 is not None and self.kernels is not None
+        self._any_rows = exact or onednn.any_rows(model, self._rows)
         self._place = settings.place
         self._page_start = page_start(model)
         self.page_attention: Tensor | None = None
         self.fed_hidden: Tensor | None = None
         self.own_memory = False
-        self.about = f"{dtype_name(model)} on cpu, {torch.get_num_threads()} threads, {used}"
+        weights = "" if self.int8 is None else f" with {EIGHT_BITS}"
+        self.about = f"{dtype_name(model)}{weights} on cpu, {torch.get_num_threads()} threads, {used}"
 
     def upload(self, tiles: Tensor) -> Tensor:
         return tiles
@@ -174,6 +183,7 @@ class CpuBackend:
         words = [
             "cpu",
             dtype,
+            *([] if self.int8 is None else [EIGHT_BITS, self.int8.version]),
             "+".join(instructions),
             "torch" if self.kernels is None else self.kernels.version,
         ]
@@ -213,6 +223,22 @@ class CpuBackend:
         for part in (visual, hidden, step, logits, self.choose(logits, None, None)):
             bits.update(part.contiguous().view(torch.uint8).numpy().tobytes())
         return bits.hexdigest()[:16]
+
+
+def _pack(model: Vintern, wanted: str) -> int8.Products | None:
+    """Its products in 8 bits, from now on in the model too; or None, and its weights are laid out anew."""
+    if wanted != "int8":
+        onednn.pack(model.network)
+        return None
+    try:
+        products = int8.load(model.network, model.dtype)
+    except KernelsMissing as error:
+        raise UsageError(
+            f"engine.weights is int8, and this machine cannot: {error}. Leave it at auto"
+        ) from error
+    int8.pack(model.network, model.dtype, products)
+    onednn.give_back()
+    return products
 
 
 def _kernels(model: Vintern, wanted: bool) -> tuple[Kernels | None, str]:
@@ -258,7 +284,7 @@ class TokenAttention:
                 lengths = torch.tensor([chunk.position + turn + 1 for chunk in run])
                 reach = min(-(-int(lengths.max()) // self.BLOCK) * self.BLOCK, cache.length)
                 beyond = torch.arange(reach) >= lengths[:, None, None, None]
-                mask = torch.zeros(beyond.shape, dtype=cache.keys.dtype).masked_fill_(beyond, -torch.inf)
+                mask = torch.zeros(beyond.shape, dtype=cache.keys[0].dtype).masked_fill_(beyond, -torch.inf)
                 self._calls.append((slice(run[0].slot, run[0].slot + len(run)), tokens, mask))
                 self._back[tokens] = torch.arange(rows, rows := rows + len(run))
 
@@ -269,7 +295,7 @@ class TokenAttention:
         mixed = []
         for slots, tokens, mask in self._calls:
             keys, values = (
-                kept[layer, slots, : mask.shape[3]].transpose(1, 2)
+                kept[layer][slots, : mask.shape[3]].transpose(1, 2)
                 for kept in (self.cache.keys, self.cache.values)
             )
             # [slots, kv_heads, shared, d]: the queries of one key head are rows of a product

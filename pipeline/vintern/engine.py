@@ -21,8 +21,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,15 +38,18 @@ from pipeline.vintern import learning
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import Backend, Fed
 from pipeline.vintern.batching import Batch, Work
+from pipeline.vintern.booking import Booking
 from pipeline.vintern.config import TILE
 from pipeline.vintern.constrain import Grammars
 from pipeline.vintern.cpu import CpuBackend
 from pipeline.vintern.gpu import GpuBackend
 from pipeline.vintern.model import Vintern
-from pipeline.vintern.pointing import Pointer
+from pipeline.vintern.pointing import Looks, Pointer
+from pipeline.vintern.prompt_ids import Prompts
 from pipeline.vintern.sampler import Penalties, choices
 from pipeline.vintern.second_look import SecondLooks
 from pipeline.vintern.stats import Clock, EngineStats
+from pipeline.vintern.transfer import Download, up
 from pipeline.vintern.values import Unmasked
 
 __all__ = ["Engine", "EngineFull", "EngineStats"]
@@ -54,6 +60,22 @@ _LEAST_WAITING = 32  # requests
 
 class EngineFull(VinbatchError):
     """The queue is full: call `step` until `room` is positive, then submit again."""
+
+
+class _Launched(NamedTuple):
+    """A pass whose choices the device is still at."""
+
+    fed: Sequence[Fed]
+    looks: Looks | None
+    coming: Download
+
+
+class _Leaving(NamedTuple):
+    """A finished answer, some of whose probabilities (by the tokens' numbers) are still computed."""
+
+    answer: Answer
+    numbers: Sequence[int]
+    coming: Download
 
 
 class Engine:
@@ -75,11 +97,17 @@ class Engine:
         self._grammars = Grammars(
             model.tokenizer, model.config.language.vocab, pool=self.backend.shape.many_rows
         )
-        self._masks = self.backend.mask_buffer(self._grammars.words)
+        halves = 1 if self.backend.shape.halves is None else 2
+        self._masks = deque(self.backend.mask_buffer(self._grammars.words) for _ in range(halves))
         self._unmasked = Unmasked(model.tokenizer, model.config.language.vocab, model.device)
         self._answered: list[Generation] = []  # at submit, for the next step to hand out
         self._ids: set[str] = set()
         self._looks = SecondLooks()
+        self._prompts = Prompts(model.tokenizer, model.config)
+        self._booking = Booking(self._grammars, self._cache.slots)
+        self._launched: deque[_Launched] = deque()
+        self._finished: list[Answer] = []
+        self._leaving: deque[_Leaving] = deque()
         self._clock = Clock(model.device)
         self._stats = EngineStats(start_seconds=time.perf_counter() - began)
 
@@ -134,18 +162,26 @@ class Engine:
             self._answered.append(answer.generation(self.settings.place))
 
     def step(self) -> list[Generation]:
-        """Do the next piece of work, if any; returns the answers that it finished, often none."""
+        """Do the next piece of work, if any; returns the answers that it finished, often none.
+
+        A pass is launched, and the oldest of those that were launched is entered once its choices are there:
+        at once, or while the device is at the next one (`Shape.halves`).
+        """
         while self._batch.waiting and self._cache.free:
             answer = self._batch.waiting.popleft()
             answer.slot = self._cache.allocate()
             self._batch.admit(answer)
-        match self._batch.next():
+        work = self._batch.next()
+        match work:
             case Work.vision:
                 self._encode_tiles()
             case Work.prefill:
                 self._prefill()
             case Work.decode:
                 self._decode()
+        ahead = int(work is not None and self._batch.by_halves)
+        while len(self._launched) > ahead:
+            self._enter(self._launched.popleft())
         return self._leave()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Generation]:
@@ -172,7 +208,7 @@ class Engine:
                 Reason.internal_error,
                 f"tiles are {tiles.dtype} {list(tiles.shape)}, expected uint8 [n, {TILE}, {TILE}, 3]",
             )
-        prompt = self.model.prompt_ids(request.question, len(tiles)).tolist()
+        prompt = self._prompts.of(request.question, len(tiles))
         room = self._cache.length - len(prompt)
         if room < 1:
             raise Permanent(
@@ -216,7 +252,7 @@ class Engine:
         with self._clock.measure("prefill"):
             chosen = self._choose(fed, self.backend.prefill(answers))
         self._batch.prefilled(answers)
-        self._take(fed, chosen)
+        self._launch(fed, chosen)
         self._stats = self._stats.plus(prompt_tokens=sum(count for _, count in fed))
 
     def _decode(self) -> None:
@@ -224,8 +260,15 @@ class Engine:
         with self._clock.measure("decode"):
             chosen = self._choose(fed, self.backend.decode(fed))
         self._see(fed)
-        self._take(fed, chosen)
+        self._launch(fed, chosen)
         self._stats = self._stats.plus(steps=1)
+
+    def _launch(self, fed: Sequence[Fed], chosen: Tensor) -> None:
+        looks = None if self._pointer is None else self._pointer.look(fed, self.backend.page_attention)
+        for answer, _ in fed:
+            answer.launched = True
+        coming = Download([chosen] if looks is None else [chosen, looks.places])
+        self._launched.append(_Launched(fed, looks, coming))
 
     def _choose(self, fed: Sequence[Fed], hidden: Tensor) -> Tensor:
         """The next token of each, for those whose last pending token was fed; still on the device."""
@@ -234,7 +277,9 @@ class Engine:
         masks = penalties = None
         constraints = [None if answer.said else answer.constraint for answer in answers]
         if any(constraints):
-            masks = self._masks[: len(answers)]
+            # The halves take turns: what the other one's masks are read from stays as it is.
+            self._masks.rotate()
+            masks = self._masks[0][: len(answers)]
             # Launched work goes on meanwhile. A row that is not at its last pending token is not used.
             self._grammars.fill(constraints, masks)
         if any(answer.penalty != 1 for answer in answers):
@@ -244,7 +289,7 @@ class Engine:
         chosen = self.backend.choose(logits, masks, penalties)
         if masks is None:
             return chosen
-        held = torch.tensor([each is not None for each in constraints], device=logits.device)
+        held = up(np.array([each is not None for each in constraints]), logits.device)
         return self._unmasked.beside(logits, chosen, held)
 
     def _see(self, fed: Sequence[Fed]) -> None:
@@ -258,50 +303,62 @@ class Engine:
             start += count
 
     @torch.inference_mode()
-    def _weigh(self, answer: Answer) -> None:
+    def _weigh(self, answer: Answer) -> _Leaving:
         """The probability, without the mask, of the forced tokens of values; of each answer by itself."""
-        numbers = sorted(answer.knew)
+        numbers = sorted(answer.knew) if answer.finish != "error" else []
+        weighed = []
         for at in range(0, len(numbers), self._cache.slots):
             some = numbers[at : at + self._cache.slots]
             logits = self.backend.logits(torch.stack([answer.knew[number] for number in some]))
-            tokens = torch.tensor([answer.tokens[number] for number in some], device=logits.device)
-            weighed = self._unmasked.among_all(logits, tokens).tolist()
-            for number, unmasked in zip(some, weighed, strict=True):
-                answer.unmasked[number] = unmasked
+            tokens = up(np.array([answer.tokens[number] for number in some]), logits.device)
+            weighed.append(self._unmasked.among_all(logits, tokens))
+        return _Leaving(answer, numbers, Download(weighed))
 
-    def _take(self, fed: Sequence[Fed], chosen: Tensor) -> None:
-        if self._pointer is not None:
-            self._pointer.look(fed, self.backend.page_attention)
-        for (answer, count), choice in zip(fed, choices(chosen), strict=True):
-            complete = count == len(answer.pending)
+    def _enter(self, launched: _Launched) -> None:
+        """Enter what a pass chose, once it is there."""
+        chosen, *places = launched.coming.wait()
+        answers = [answer for answer, _ in launched.fed]
+        if launched.looks is not None:
+            launched.looks.tell(answers, places[0])
+        complete = [count == len(answer.pending) for answer, count in launched.fed]
+        for answer, count in launched.fed:
+            answer.launched = False
             answer.fed(count)
-            if complete:
-                answer.take(choice)
+        self._booking.enter(list(compress(answers, complete)), list(compress(choices(chosen), complete)))
+        self._finished += [answer for answer in answers if answer.finish is not None]
 
     def _leave(self) -> list[Generation]:
         """Hand out what is finished; a first loop goes back to the end of its prompt instead."""
-        for answer in self._batch.running:
-            again = self.settings.retry_penalty > 1 and answer.attempts == 1
-            if again and answer.finish == "loop":
+        finished, self._finished = self._finished, []
+        for answer in finished:
+            if answer.finish == "loop" and answer.attempts == 1 and self.settings.retry_penalty > 1:
                 answer.begin(self.settings.retry_penalty)
                 self._stats = self._stats.plus(retried=1)
+        if finished:
+            for answer in self._batch.finished():
+                self._cache.release(answer.slot, wipe=answer.cached if answer.finish == "error" else 0)
+                self._leaving.append(self._weigh(answer))
         generations, self._answered = self._answered, []
         for generation in generations:
             self._count(generation)
-        for answer in self._batch.finished():
-            self._cache.release(answer.slot, wipe=answer.cached if answer.finish == "error" else 0)
-            if answer.finish != "error":
-                self._weigh(answer)
-            generation = answer.generation(self.settings.place)
-            self._count(generation)
-            first = self._looks.taken(answer.request, generation)
-            more = self._looks.wanted(answer, generation) if first is None else None
-            if more is None:
-                generations.append(generation if first is None else first)
-            else:
-                self._batch.waiting.append(self._answer(more))
+        while self._leaving and (self._leaving[0].coming.here or not self._launched):
+            generations += self._left(self._leaving.popleft())
         self._ids.difference_update(generation.request_id for generation in generations)
         return generations
+
+    def _left(self, leaving: _Leaving) -> list[Generation]:
+        answer = leaving.answer
+        weighed = [value for some in leaving.coming.wait() for value in some.tolist()]
+        for number, unmasked in zip(leaving.numbers, weighed, strict=True):
+            answer.unmasked[number] = unmasked
+        generation = answer.generation(self.settings.place)
+        self._count(generation)
+        first = self._looks.taken(answer.request, generation)
+        more = self._looks.wanted(answer, generation) if first is None else None
+        if more is None:
+            return [generation if first is None else first]
+        self._batch.waiting.append(self._answer(more))
+        return []
 
     def _count(self, generation: Generation) -> None:
         forced = int(generation.forced.sum())
@@ -315,7 +372,12 @@ class Engine:
 
 
 def backend_for(model: Vintern, settings: EngineSettings) -> Backend:
-    return GpuBackend(model, settings) if model.device.type == "cuda" else CpuBackend(model, settings)
+    """Raises UsageError where the model's device cannot do what the settings ask for."""
+    if model.device.type != "cuda":
+        return CpuBackend(model, settings)
+    if settings.weights == "int8":
+        raise UsageError("engine.weights is int8, which is for CPUs. Leave it at auto on a GPU")
+    return GpuBackend(model, settings)
 
 
 def _refusal(request: Request, error: Permanent) -> Generation:

@@ -24,7 +24,8 @@ class Graphs:
     What a recorded pass returns is overwritten by the next pass of the same key.
     """
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, device: torch.device, enabled: bool) -> None:
+        self.device = device
         self.enabled = enabled
         self._recorded: dict[Hashable, _Recorded] = {}
         self._pool = torch.cuda.graph_pool_handle() if enabled else None
@@ -33,15 +34,22 @@ class Graphs:
         """`function(given)`. Passes of one key have the same function, and `given` of one shape and dtype."""
         if not self.enabled:
             return function(given)
-        found = self._recorded.get(key)
-        if found is None:
-            found = self._recorded[key] = self._record(function, given)
-        found.given.copy_(given, non_blocking=True)
-        found.graph.replay()
+        # Recorded and replayed is what the current device's stream is given: elsewhere it would be nothing.
+        with torch.cuda.device(self.device):
+            found = self._recorded.get(key)
+            if found is None:
+                found = self._recorded[key] = self._record(function, given)
+            found.given.copy_(given, non_blocking=True)
+            found.graph.replay()
         return found.result  # type: ignore[return-value]
 
+    @staticmethod
+    def clone(given: Tensor) -> Tensor:
+        """Where a graph finds what it is given."""
+        return given.clone()
+
     def _record(self, function: Callable[[Tensor], object], given: Tensor) -> _Recorded:
-        static = given.clone()
+        static = self.clone(given)
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

@@ -14,11 +14,6 @@ the same is computed by PyTorch's operations, more slowly.
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
 from ctypes import c_float, c_int64, c_void_p
 from pathlib import Path
@@ -27,15 +22,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.vintern import language, vision
+from pipeline.vintern import compiling, language, vision
+from pipeline.vintern.compiling import KernelsMissing
 from pipeline.vintern.config import Config
 from pipeline.vintern.language import RMSNorm
 
 SOURCE = Path(__file__).with_suffix(".cpp")
-COMPILERS = ("c++", "g++")
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-w")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512bf16", "fma")
-COMPILE_SECONDS = 120
 
 
 class Span(NamedTuple):
@@ -54,10 +47,6 @@ class Row(NamedTuple):
     query: int
     key: int
     seen: int
-
-
-class KernelsMissing(Exception):
-    """These kernels cannot be had here, and why: one line for people."""
 
 
 class Kernels:
@@ -213,48 +202,5 @@ def load(config: Config, dtype: torch.dtype) -> Kernels:
         raise KernelsMissing("they are for head sizes by 32 up to 256, and for widths by 16")
     head = config.vision.hidden // config.vision.heads
     long_queries = not found.get("amx_bf16") and head % 16 == 0 and head <= 256
-    library = _compiled()
-    try:
-        return Kernels(ctypes.CDLL(str(library)), library.stem, long_queries=long_queries)
-    except OSError as error:  # of a compiler with another OpenMP than PyTorch's
-        raise KernelsMissing(f"the compiled library cannot be loaded: {error}") from error
-
-
-def _compiled() -> Path:
-    """The library's file in the user's cache, named by what it is made of."""
-    digest = hashlib.sha256(SOURCE.read_bytes() + repr((FLAGS, INSTRUCTIONS)).encode()).hexdigest()
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vinbatch"
-    except RuntimeError as error:
-        raise KernelsMissing("this user has no home directory to keep them in: set XDG_CACHE_HOME") from error
-    library = cache / f"kernels-{digest[:16]}.so"
-    if library.exists():
-        return library
-    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
-        raise KernelsMissing("there is no C++ compiler: install g++, or set CXX")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _compile(compiler, Path(scratch) / library.name)
-            (Path(scratch) / library.name).replace(library)  # at once: others may be compiling it too
-    except OSError as error:
-        raise KernelsMissing(f"they cannot be compiled in {cache}: {error}") from error
-    return library
-
-
-def _compile(compiler: str, library: Path) -> None:
-    """Linked without an OpenMP of its own: that of PyTorch, already in the process, gives the threads."""
-    part = library.with_suffix(".o")
-    commands: tuple[list[str | Path], ...] = (
-        [compiler, *FLAGS, *(f"-m{name}" for name in INSTRUCTIONS), "-c", SOURCE, "-o", part],
-        [compiler, "-shared", part, "-o", library],
-    )
-    try:
-        for command in commands:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS)
-    except subprocess.CalledProcessError as error:
-        complaint = (error.stderr.strip().splitlines() or ["nothing"])[0]
-        raise KernelsMissing(f"{compiler} ended with {error.returncode} and said: {complaint}") from error
-    except subprocess.TimeoutExpired as error:
-        raise KernelsMissing(f"{compiler} took more than {COMPILE_SECONDS} s") from error
+    library = compiling.library(SOURCE, INSTRUCTIONS)
+    return Kernels(compiling.opened(library), library.stem, long_queries=long_queries)

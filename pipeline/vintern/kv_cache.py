@@ -19,15 +19,20 @@ from pipeline.vintern.model import Vintern
 
 
 class KVCache:
-    """keys and values [layers, slots + 1, length, kv_heads, head_dim]."""
+    """keys and values of each layer, [slots + 1, length, kv_heads, head_dim].
+
+    Each is a tensor of its own: what a compiler makes of a pass would copy all that shares its memory.
+    """
 
     def __init__(
         self, config: LanguageConfig, slots: int, length: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.slots = slots
         self.length = length
-        shape = (2, config.layers, slots + 1, length, config.kv_heads, config.head_dim)
-        self.keys, self.values = _zeros(shape, dtype, device)
+        shape = (slots + 1, length, config.kv_heads, config.head_dim)
+        self.keys, self.values = (
+            [_zeros(shape, dtype, device) for _ in range(config.layers)] for _ in range(2)
+        )
         self._free = list(range(slots - 1, -1, -1))
 
     @classmethod
@@ -63,8 +68,8 @@ class KVCache:
         """
         if slot in self._free or not 0 <= slot < self.slots:
             raise ValueError(f"slot {slot} is not in use")
-        self.keys[:, slot, :wipe] = 0
-        self.values[:, slot, :wipe] = 0
+        for kept in (*self.keys, *self.values) if wipe else ():
+            kept[slot, :wipe] = 0
         self._free.append(slot)
         self._free.sort(reverse=True)
 
@@ -73,8 +78,8 @@ class KVCache:
 
         A key keeps the position that it was rotated to, wherever it lies.
         """
-        for kept in (self.keys, self.values):
-            kept[:, slot, start : start + end - stop] = kept[:, slot, stop:end].clone()
+        for kept in (*self.keys, *self.values):
+            kept[slot, start : start + end - stop] = kept[slot, stop:end].clone()
 
     def write(self, layer: int, places: Tensor, key: Tensor, value: Tensor) -> None:
         """key and value [n, kv_heads, head_dim] to flat places int64 [n] (slot · length + position)."""

@@ -42,11 +42,11 @@ class Vintern:
 
     @property
     def device(self) -> torch.device:
-        return self.language.embed_tokens.weight.device
+        return self.language.norm.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.language.embed_tokens.weight.dtype
+        return self.language.norm.weight.dtype
 
     def prompt_ids(self, question: str, n_tiles: int) -> Tensor:
         """int64 [seq] on the CPU: system message, image, question, and the opening of the answer.

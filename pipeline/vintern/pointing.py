@@ -8,9 +8,12 @@ cells around it. A box made of them says where to look; it is no evidence that a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +21,7 @@ from torch import Tensor
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.kv_cache import KVCache
 from pipeline.vintern.model import Vintern
+from pipeline.vintern.transfer import up
 
 SIDE = 16  # visual tokens along a side of a tile
 CELLS = SIDE * SIDE
@@ -34,8 +38,8 @@ class Pointer:
     def for_model(cls, model: Vintern, cache: KVCache) -> Pointer:
         return cls(cache.slots, page_tiles(model, cache), model.device)
 
-    def look(self, fed: Sequence[tuple[Answer, int]], rows: Tensor | None) -> None:
-        """Tell answers where their tokens looked, of which so many were fed; rows as `step` takes them.
+    def look(self, fed: Sequence[tuple[Answer, int]], rows: Tensor | None) -> Looks:
+        """Where the tokens of a pass looked, of which so many were fed; rows as `step` takes them.
 
         Of a prompt only its last token matters, and what is forced after.
         """
@@ -43,29 +47,45 @@ class Pointer:
             raise RuntimeError("the pass kept no attention")
         starts = [max(answer.cached, len(answer.prompt) - 1) for answer, _ in fed]
         counts = [answer.cached + count - start for (answer, count), start in zip(fed, starts, strict=True)]
-        shape = [counts, [answer.slot for answer, _ in fed], [answer.tile_count for answer, _ in fed]]
-        fed_places, next_places = self.step(rows, *torch.tensor(shape, device=self.last.device))
-        spans = np.cumsum([0, *counts])
-        found, coming = fed_places.cpu().numpy(), next_places.cpu().numpy()
-        for row, (answer, _) in enumerate(fed):
-            answer.look(starts[row], found[spans[row] : spans[row + 1]], coming[row])
+        slots, tiles = ([getattr(answer, kind) for answer, _ in fed] for kind in ("slot", "tile_count"))
+        return Looks(starts, counts, self.step(rows, counts, slots, tiles))
 
-    def step(self, rows: Tensor, counts: Tensor, slots: Tensor, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        """rows float32 [n, cells]: what each fed token looked at, request after request. There are as many
-        cells as the largest page has, or more.
+    @torch.inference_mode()
+    def step(self, rows: Tensor, counts: Sequence[int], slots: Sequence[int], tiles: Sequence[int]) -> Tensor:
+        """rows float32 [n or more, cells]: what each fed token looked at, request after request. There are as
+        many cells as the largest page has, or more; what is beyond a page's own is ignored, whatever it is.
 
-        counts, slots, tiles int64 [requests]: how many rows are a request's, its slot, its page's tiles.
-        Returns the places float32 [n, 4] of the fed tokens, and [requests, 4] of the ones to be chosen next.
+        counts, slots, tiles: of each request, how many rows are its own, its slot, its page's tiles.
+        Returns the places float32 [n + requests, 4]: of the fed tokens, then of those to be chosen next.
         """
-        n, width = rows.shape
-        cells = torch.arange(width, device=rows.device)
-        rows = rows * (cells < (tiles * CELLS).repeat_interleave(counts)[:, None])
-        ends = counts.cumsum(0) - 1
+        device, total = rows.device, sum(counts)
+        ends = np.cumsum(counts) - 1
+        shape = [np.repeat(np.array(tiles) * CELLS, counts), ends, ends - counts + 1, np.array(slots)]
+        own, last, first, slot = up(np.concatenate(shape), device).split([total, *[len(counts)] * 3])
+        width = rows.shape[1]
+        rows = rows[:total]
+        rows = rows.where(torch.arange(width, device=device) < own[:, None], rows.new_zeros(()))
         before = rows.roll(1, 0)
-        before[ends - counts + 1] = self.last[slots, :width]
-        self.last[slots] = F.pad(rows[ends], (0, self.last.shape[1] - width))
-        found = peaks(torch.cat([(before + rows) / 2, rows[ends]]))
-        return found[:n], found[n:]
+        before[first] = self.last[slot, :width]
+        self.last[slot] = F.pad(rows[last], (0, self.last.shape[1] - width))
+        return peaks(torch.cat([(before + rows) / 2, rows[last]]))
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Of a pass. starts, counts: of each request, the place in its slot of the first token that counts, and
+    how many do; places: `Pointer.step`.
+    """
+
+    starts: Sequence[int]
+    counts: Sequence[int]
+    places: Tensor
+
+    def tell(self, answers: Sequence[Answer], places: npt.NDArray[np.float32]) -> None:
+        """Tell answers where their tokens looked; `places` are those here, on the host."""
+        spans = [0, *accumulate(self.counts)]
+        for row, answer in enumerate(answers):
+            answer.look(self.starts[row], places[spans[row] : spans[row + 1]], places[spans[-1] + row])
 
 
 def page_tiles(model: Vintern, cache: KVCache) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from pipeline.vintern.config import Config
 from pipeline.vintern.tokenizer import Tokenizer
 
@@ -19,3 +21,25 @@ def prompt_ids(tokenizer: Tokenizer, config: Config, question: str, n_tiles: int
         *tokenizer.encode_plain(f"\n{question}" if n_tiles else question),
         *tokenizer.encode(f"{close}<|im_start|>assistant\n"),
     ]
+
+
+class Prompts:
+    """Remembers prompts: the pages of a job ask the same questions over the same numbers of tiles."""
+
+    KEPT = 256
+
+    def __init__(self, tokenizer: Tokenizer, config: Config) -> None:
+        self._tokenizer = tokenizer
+        self._config = config
+        self._known: OrderedDict[tuple[str, int], list[int]] = OrderedDict()
+
+    def of(self, question: str, n_tiles: int) -> list[int]:
+        """As `prompt_ids`; not to be changed."""
+        found = self._known.get((question, n_tiles))
+        if found is None:
+            found = prompt_ids(self._tokenizer, self._config, question, n_tiles)
+            self._known[question, n_tiles] = found
+            if len(self._known) > self.KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end((question, n_tiles))
+        return found

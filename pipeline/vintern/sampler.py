@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pipeline.vintern.constrain import unpack
+from pipeline.vintern.transfer import up
 
 FORBIDDEN = 1e30  # taken from the logit of a token that the mask forbids
 
@@ -43,10 +46,9 @@ def choose(logits: Tensor, masks: Tensor | None, penalties: Penalties | None = N
     return torch.stack([token.double(), probability, unmasked])
 
 
-def choices(chosen: Tensor) -> list[Choice]:
-    """Fetch what `choose` returned; waits for the device."""
-    token, probability, unmasked = chosen.tolist()
-    return [Choice(int(t), p, u) for t, p, u in zip(token, probability, unmasked, strict=True)]
+def choices(chosen: npt.NDArray[np.float64]) -> list[Choice]:
+    """What `choose` returned, once it is on the host."""
+    return list(map(Choice, chosen[0].astype(np.int64).tolist(), chosen[1].tolist(), chosen[2].tolist()))
 
 
 class Penalties:
@@ -59,14 +61,15 @@ class Penalties:
         """One entry a row; a row without generated tokens, or with penalty 1, is left as it is."""
         longest = max((len(tokens) for tokens in generated), default=0) or 1
         # Short rows are padded with a token of their own, or token 0 at penalty 1.
-        self._tokens = torch.tensor(
-            [[*tokens, *[tokens[0] if tokens else 0] * (longest - len(tokens))] for tokens in generated]
+        self._tokens = np.array(
+            [[*tokens, *[tokens[0] if tokens else 0] * (longest - len(tokens))] for tokens in generated],
+            dtype=np.int64,
         )
-        self._factor = torch.tensor(
-            [p if tokens else 1.0 for p, tokens in zip(penalties, generated, strict=True)]
+        self._factor = np.array(
+            [p if tokens else 1.0 for p, tokens in zip(penalties, generated, strict=True)], dtype=np.float32
         )
 
     def apply(self, logits: Tensor) -> Tensor:
-        tokens, factor = self._tokens.to(logits.device), self._factor.to(logits.device)[:, None]
+        tokens, factor = up(self._tokens, logits.device), up(self._factor, logits.device)[:, None]
         found = logits.gather(1, tokens)
         return logits.scatter(1, tokens, torch.where(found > 0, found / factor, found * factor))

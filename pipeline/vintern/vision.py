@@ -41,12 +41,16 @@ class Vision(nn.Module):
         A part of a tile may be given (training on crops); `offsets` int64 [n, 2] then says where it lies in
         the tile: row and column in visual tokens of 28 pixels, 0 where None.
         """
+        found: Tensor = self.mlp1(self.features(pixels, offsets))
+        return found
+
+    def features(self, pixels: Tensor, offsets: Tensor | None = None) -> Tensor:
+        """The same before the projector: [n, height / 28 · width / 28, hidden · shuffle²]."""
         rows, columns = pixels.shape[2] // self.config.patch, pixels.shape[3] // self.config.patch
         hidden = self.embeddings(pixels, offsets, self.shuffle)
         for layer in self.layers:
             hidden = layer(hidden)
-        found: Tensor = self.mlp1(pixel_shuffle(hidden[:, 1:], rows, columns, self.shuffle))
-        return found
+        return pixel_shuffle(hidden[:, 1:], rows, columns, self.shuffle)
 
 
 def normalise(tiles: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ which `save_pretrained` writes, and that of the modules in memory (files written
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,12 @@ def sources(name: str, layout: Layout) -> list[str]:
     return [theirs]
 
 
-def _rows(name: str, total: int, parts: int, config: LanguageConfig) -> list[int]:
+def in_memory(name: str) -> str:
+    """The name that transformers' module in memory gives to a tensor of the native layout's files."""
+    return _swap(name, IN_MEMORY)
+
+
+def rows(name: str, total: int, parts: int, config: LanguageConfig) -> list[int]:
     """How many of the rows of our parameter `name` each of its parts has."""
     if name.startswith("language.") and ".qkv_proj." in name:
         return [heads * config.head_dim for heads in (config.heads, config.kv_heads, config.kv_heads)]
@@ -97,22 +102,22 @@ def load_into(
         problems: list[str] = []
         found: dict[str, Tensor] = {}
         used: set[str] = set()
-        in_memory = any(name.startswith("model.vision_tower.") for name in shards.place)
+        as_modules = any(name.startswith("model.vision_tower.") for name in shards.place)
         for name, parameter in module.named_parameters():
             parts = sources(name, config.layout)
-            if in_memory:
-                parts = [_swap(part, IN_MEMORY) for part in parts]
+            if as_modules:
+                parts = [in_memory(part) for part in parts]
             used.update(parts)
             missing = [part for part in parts if part not in shards.place]
             if missing:
                 problems.append(f"{missing[0]} is missing" + _about_head(missing[0], config))
                 continue
             wrong = [
-                f"{part} is {shards.shape(part)}, config.json says {[rows, *parameter.shape[1:]]}"
-                for part, rows in zip(
-                    parts, _rows(name, parameter.shape[0], len(parts), config.language), strict=True
+                f"{part} is {shards.shape(part)}, config.json says {[height, *parameter.shape[1:]]}"
+                for part, height in zip(
+                    parts, rows(name, parameter.shape[0], len(parts), config.language), strict=True
                 )
-                if shards.shape(part) != [rows, *parameter.shape[1:]]
+                if shards.shape(part) != [height, *parameter.shape[1:]]
             ]
             if wrong:
                 problems.append(wrong[0])
@@ -138,10 +143,16 @@ def load_into(
 
 def published(module: nn.Module, config: LanguageConfig) -> Iterator[tuple[str, Tensor]]:
     """Our parameters under their published names, to be saved."""
-    for name, parameter in module.named_parameters():
-        parts = sources(name, "published")
-        rows = _rows(name, parameter.shape[0], len(parts), config)
-        yield from zip(parts, parameter.detach().split(rows), strict=True)
+    return named(dict(module.named_parameters()), config, "published")
+
+
+def named(
+    tensors: Mapping[str, Tensor], config: LanguageConfig, layout: Layout
+) -> Iterator[tuple[str, Tensor]]:
+    """Weights under our names as the files of a layout have them."""
+    for name, tensor in tensors.items():
+        parts = sources(name, layout)
+        yield from zip(parts, tensor.detach().split(rows(name, len(tensor), len(parts), config)), strict=True)
 
 
 class _Shards:

@@ -21,6 +21,8 @@ def placed(fields: Sequence[Field], testimony: Iterable[Testimony]) -> tuple[Fie
     for said in testimony:
         if said.verdict == "agrees" and said.box is not None:
             told.setdefault((said.field, said.page), {}).setdefault(said.source, said)
+    if not told:
+        return tuple(fields)
     return tuple(_placed(field, told.get((field.path, field.page), {})) for field in fields)
 
 

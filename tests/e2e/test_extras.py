@@ -1,4 +1,4 @@
-"""Without the extras every job runs; the two commands that need one say in a line what to install."""
+"""Without the extras every job runs; the commands that need one say in a line what to install."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import pytest
 
 # What pyproject.toml has in extras. None in sys.modules makes an import fail as if it were absent.
 ABSENT = (
+    "httpx2",
     "rapidfuzz",
     "reportlab",
+    "sacrebleu",
     "scipy",
     "segno",
     "transformers",
     "hypothesis",
+    "peft",
     "jiwer",
     "moto",
+    "stickler",
     "coverage",
 )
 WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); "
@@ -36,8 +40,14 @@ def without_extras(code: str, folder: Path, *arguments: str) -> subprocess.Compl
     [
         (("specimens", "--out", "made"), "segno", "specimens"),
         (("eval", "--truth", "truth.jsonl", "--job", "j"), "rapidfuzz", "evaluation"),
+        (
+            ("dataset", "make", ".", "--out", "o", "--teacher", "http://[::1]/v1", "--teacher-model", "m"),
+            "httpx2",
+            "teacher",
+        ),
+        (("tune", "set", "--model", "demo", "--out", "run"), "peft", "tuning"),
     ],
-    ids=["specimens", "eval"],
+    ids=["specimens", "eval", "dataset make", "tune"],
 )
 def test_a_command_without_its_extra_says_what_to_install(
     arguments: tuple[str, ...], package: str, extra: str, tmp_path: Path

@@ -24,7 +24,7 @@ from pipeline.printable import as_json, command, printable
 from pipeline.records import Check, Failure
 from tests.e2e.conftest import VINBATCH, picture
 from tests.store import samples
-from workers.cli import books, corrections, documents, report, results
+from workers.cli import books, corrections, documents, evaluating, report, results
 
 # Window title, colours that nothing of ours uses, C1's CSI, bidirectional override, a forged line and more.
 EVIL = "\x1b]0;pwned\x07\x1b[5;45mx\x9b31m\u202egnp.exe\u2066"
@@ -125,7 +125,7 @@ JUNE, JULY = "june" + NAME, "july" + NAME
 CASES: dict[str, list[tuple[str, ...]]] = {
     "status": [(), ("--job", JUNE), ("--job", JUNE, "--json"), ("--verify",)],
     "failures": [("--job", JUNE), ("--job", JUNE, "--json")],
-    "diff": [(JUNE, JULY), (JUNE, JULY, "--json")],
+    "diff": [(JUNE, JULY), (JUNE, JULY, "--json"), (JUNE, JULY, "--against", "papers.jsonl")],
     "retry": [("--job", JUNE, "--document", "/in/b" + NAME)],
     "purge": [("--document", "/in/a" + NAME, "--dry-run"), ("--document", "/in/a" + NAME, "--yes")],
     "query": [
@@ -134,7 +134,8 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     ] + [("SELECT document_uri, number FROM invoice_v1", "--format", "csv", "--raw")],
     "export": [("--job", JUNE, "--format", "csv", "--out", "out" + NAME)],
     "corrections": [("--job", JUNE, "--from", "answers.csv", *more) for more in ((), ("--apply",))],
-    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j")],
+    "eval": [("--job", JUNE, "--truth", "papers.jsonl", "--show", "3", "--json", "e.j"),
+             ("--truth", "papers.jsonl", "--compare", JUNE, JULY)],
     "report": [(JUNE, "--truth", "papers.jsonl", "--out", "page" + NAME)],
     "todo": [(JUNE,), (JUNE, "--json")],
     "plan": [("in" + NAME,)],
@@ -145,7 +146,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 
 
 def test_every_command_has_its_case() -> None:
-    modules = (books, documents, results, corrections, report)
+    modules = (books, documents, results, evaluating, corrections, report)
     commands = [command for module in modules for command in module.COMMANDS]
     assert {command.__name__ for command in commands} == CASES.keys()
 

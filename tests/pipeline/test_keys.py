@@ -79,10 +79,11 @@ INVOLVED = {
 }
 UNINVOLVED = {
     "render": {"max_pages", "seconds", "document_seconds", "memory_bytes", "require_sandbox"},
-    # dtype, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
+    # dtype, weights, device, threads, kernels and warmup choose how a machine computes: `ModelFacts.numerics`
     # context_length and kv_tokens leave a context: `ModelFacts.room`
     "engine": {
         "dtype",
+        "weights",
         "device",
         "context_length",
         "threads",

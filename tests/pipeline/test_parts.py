@@ -115,10 +115,17 @@ def test_a_page_that_is_known_from_its_own_file_is_not_read_again(cards: tuple[S
     known = {page.key: page for page in alone.pages}
     only_front = reciter({key(front): grammar.answer(CARD.shape, made.raw(1))})
     again = run.document(
-        "x", RECIPE, only_front, known=known, parts=[DocumentRef(str(front)), DocumentRef(str(back))]
+        "x",
+        RECIPE,
+        only_front,
+        known=lambda _: known,
+        parts=[DocumentRef(str(front)), DocumentRef(str(back))],
     )
     assert (again.pages, again.verdict, again.parts) == (together.pages, together.verdict, together.parts)
-    assert run.document(str(back), RECIPE, reciter({}), known={p.key: p for p in together.pages}) == alone
+    assert (
+        run.document(str(back), RECIPE, reciter({}), known=lambda _: {p.key: p for p in together.pages})
+        == alone
+    )
 
 
 def test_pages_of_several_files_are_numbered_through(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Failure, Flag, PageImage, Pixels
+from pipeline.records import Failure, PageImage, Pixels
 from pipeline.render import Renderer
 from pipeline.sandbox import faces
 from pipeline.settings import RenderSettings
@@ -478,30 +478,6 @@ def test_a_dynamic_form_is_named(renderer: Renderer) -> None:
         assert flagged(page) == [FlagCode.placeholder] and "XFA" in page.flags[0].message
     static = papers.pages([papers.text("Label")]).replace(b"/Pages 2 0 R>>", b"/Pages 2 0 R%s>>" % catalogue)
     assert page_of(renderer, static).flags == ()
-
-
-def with_attached(files: dict[str, bytes], *, portfolio: bool = False) -> bytes:
-    with pikepdf.open(io.BytesIO(papers.pages([papers.text("Label")]))) as pdf:
-        for name, data in files.items():
-            pdf.attachments[name] = data
-        if portfolio:
-            pdf.Root.Collection = pikepdf.Dictionary(Type=pikepdf.Name.Collection)
-        saved = io.BytesIO()
-        pdf.save(saved)
-    return saved.getvalue()
-
-
-def test_attached_documents_are_named(renderer: Renderer) -> None:
-    page = page_of(renderer, with_attached({"invoice.xml": b"<x/>", "hoa-don.pdf": papers.pages([b""])}))
-    assert page.flags == (
-        Flag(
-            FlagCode.attachment_not_read,
-            "documents are attached to the PDF and are not read: hoa-don.pdf, invoice.xml",
-        ),
-    )
-    assert page_of(renderer, with_attached({"list.csv": b"1;2"})).flags == ()
-    cover = page_of(renderer, with_attached({"a.csv": b"1;2"}, portfolio=True))
-    assert flagged(cover) == [FlagCode.placeholder] and "a.csv" in cover.flags[0].message
 
 
 # locks

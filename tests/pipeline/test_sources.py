@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Permanent, Reason, Transient, UsageError
+from pipeline.errors import NoRoom, Permanent, Reason, Transient, UsageError
 from pipeline.filetype import sniff
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import fetch, list_documents, local, refs
+from pipeline.sources import fetch, list_documents, local, refs, roots, s3
+from pipeline.sources.limits import SizeLimits
 from tests.pipeline import papers
 
 SETTINGS = SourceSettings(attempts=2)
@@ -456,3 +457,36 @@ def test_what_the_system_says_of_a_file_has_a_reason(number: int, kind: type, re
 )
 def test_what_is_hidden_under_a_prefix_is_judged_by_whole_names(prefix: str, key: str, hidden: bool) -> None:
     assert (refs.passed_over_under(prefix, key) is not None) is hidden
+
+
+def test_what_is_as_large_as_allowed_is_fetched_and_one_byte_more_is_not() -> None:
+    SizeLimits(10).judge("/in/a.pdf", 10)
+    SizeLimits(10, 5).judge("/in/a.pdf", 5)
+    with pytest.raises(Permanent, match="11 bytes; at most 10"):
+        SizeLimits(10).judge("/in/a.pdf", 11)
+    with pytest.raises(NoRoom, match="6 bytes; there is room for 5"):
+        SizeLimits(10, 5).judge("/in/a.pdf", 6)
+
+
+@pytest.mark.parametrize(
+    ("uri", "root", "within"),
+    [
+        ("s3://bucket/a.pdf", "s3://bucket/", True),
+        ("s3://bucket/a.pdf", "s3://buck", False),
+        ("s3://bucket/../other/a.pdf", "s3://bucket/", False),
+        ("s3://bucket/a.pdf", "/", False),
+        ("/in/a.pdf", "s3://in/", False),
+        ("/in/a.pdf", "/in", True),
+        ("/input/a.pdf", "/in", False),
+    ],
+)
+def test_what_lies_under_an_allowed_root(uri: str, root: str, within: bool) -> None:
+    assert roots._within(uri, root) is within
+
+
+def test_the_etag_of_an_object_that_is_encrypted_with_a_key_is_no_md5() -> None:
+    answer = {"ETag": '"' + "0" * 32 + '"'}
+    assert not s3._as_promised("1" * 32, answer)
+    assert s3._as_promised("1" * 32, answer | {"ServerSideEncryption": "aws:kms"})
+    assert not s3._as_promised("1" * 32, answer | {"ServerSideEncryption": "AES256"})
+    assert s3._as_promised("1" * 32, answer | {"SSECustomerAlgorithm": "AES256"})

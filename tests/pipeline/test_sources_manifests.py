@@ -94,8 +94,9 @@ def test_bucket_and_key_with_headings(tmp_path: Path) -> None:
 
 
 def test_json_lines_with_another_name_for_the_document(tmp_path: Path) -> None:
-    (tmp_path / "list.jsonl").write_text('{"path": "a.pdf"}\n{"path": "b.pdf", "size": 3}\n')
-    assert names(listed(tmp_path / "list.jsonl"), tmp_path) == ["a.pdf", "b.pdf"]
+    for name in ("list.jsonl", "list.ndjson"):
+        (tmp_path / name).write_text('{"path": "a.pdf"}\n{"path": "b.pdf", "size": 3}\n')
+        assert names(listed(tmp_path / name), tmp_path) == ["a.pdf", "b.pdf"]
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,29 @@ def test_words_that_cannot_be(liar: Liar, words: object) -> None:
     lies(child, lambda: child.words(1, PIXELS))
 
 
+@pytest.mark.parametrize(
+    "told",
+    [None, {}, "x", [["x"]], [["x", 1]], [[1, True]], [["x", True, 1]], [["x", True]] * 201],
+    ids=lambda told: str(told)[:40],
+)
+def test_files_within_a_file_that_cannot_be(liar: Liar, told: object) -> None:
+    child = liar(HELD, said(attachments=told, portfolio=False))
+    lies(child, child.attachments)
+
+
+@pytest.mark.parametrize("count", [None, -1, "9", True, 2.0, 30_001, 10**30])
+def test_more_bytes_of_a_file_than_the_canvas_has(liar: Liar, count: object) -> None:
+    child = liar(HELD, said(bytes=count))
+    lies(child, lambda: child.attachment(0))
+
+
+def test_the_name_of_a_file_within_a_file_is_only_a_name(liar: Liar) -> None:
+    child = liar(HELD, said(attachments=[["a\x1b[31m\n\ud800" + "x" * 200, True]], portfolio=True))
+    [(name, _)], _ = child.attachments()
+    assert name.isprintable() and len(name) <= 100
+    child.close()
+
+
 def test_more_words_than_a_page_may_have() -> None:
     with pytest.raises(answers.Lie, match="more than 20,000 words"):
         answers.words({"words": [["x", BOX]] * 20_001, "trusted": True, "why": None})

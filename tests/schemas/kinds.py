@@ -556,6 +556,17 @@ def both_sides(name: str, zone_name: str | None = None, **more: Any) -> Printed:
 
 # Papers that lack what the law asks for: they may be so, and go to a person, who sees why.
 INCOMPLETE: dict[str, tuple[Printed, set[str]]] = {
+    "an adjustment of amounts without their sum": (
+        invoice(
+            rows("Điều chỉnh tăng đơn giá sữa | 2 | 45.000 | 90.000"),
+            None,
+            "8%",
+            None,
+            "97.200",
+            total_in_words="Điều chỉnh tăng chín mươi bảy nghìn hai trăm đồng",
+        ),
+        {"net", "vat"},
+    ),
     "C, and the code is not printed": (plain(tax_authority_code=None), {"tax_authority_code"}),
     "no net printed": (invoice(TWO, None, "8%", "17.200", "232.200"), {"net"}),
     "no net, no VAT, no rate": (

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import numbers
+from schemas.currencies import coin
 from schemas.registry import resolve
 from schemas.settle import settle
 
@@ -182,6 +183,7 @@ def test_money_with_coins_is_written_as_the_papers_other_money(proof: str, value
         ({"currency": "USD", "total": "1.250"}, "1250"),
         ({"total": "1.250 USD"}, "1250"),
         ({"total": "$1.250"}, "1250"),
+        ({"total": "US$1.250"}, "1250"),
         ({"currency": "đô la", "total": "1.250"}, "1250"),
         ({"currency": "VND", "net": "12.5", "total": "1.250"}, "1250"),
         ({"net": "1,250,000", "total": "1.250"}, "1250"),
@@ -230,3 +232,10 @@ def test_a_line_printed_in_one_style_is_settled_as_it_was_meant(
     values = {path: found.values.get(path, numbers.number(text)) for path, text in texts.items()}
     flagged = {path for check in found.checks for path in check.fields}
     assert values["lines[0].quantity"] == quantity or "lines[0].quantity" in flagged
+
+
+@pytest.mark.parametrize(
+    ("currency", "smallest"), [("KWD", "0.001"), ("USD", "0.01"), ("JPY", "1"), ("VND", "1"), (None, "1")]
+)
+def test_the_smallest_coin(currency: str | None, smallest: str) -> None:
+    assert coin(currency) == Decimal(smallest)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
+import schemas
 from schemas.registry import SchemaError, SchemaSpec, resolve
 from schemas.shape import Leaf
 
@@ -166,6 +170,30 @@ def test_what_can_change_a_result_changes_the_hash(note: Path, old: str, new: st
 def test_a_comment_changes_no_hash(note: Path, old: str, new: str) -> None:
     before = resolve(f"{note}:DeliveryNote")
     assert edited(note, old, new).hash == before.hash
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("file", "added", "document", "page"),
+    [
+        ("sums.py", "MORE = 1", True, False),
+        ("dates.py", "MORE = 1", True, True),
+        ("sums.py", "# A remark.", False, False),
+    ],
+)
+def test_our_own_rules_are_in_a_documents_hash_and_our_parsers_in_a_pages(
+    tmp_path: Path, file: str, added: str, document: bool, page: bool
+) -> None:
+    shutil.copytree(Path(schemas.__file__).parent, tmp_path / "schemas")
+    ask = "from schemas.registry import resolve; s = resolve('receipt@1'); print(s.hash, s.page_hash)"
+
+    def hashes() -> list[str]:
+        return subprocess.check_output([sys.executable, "-c", ask], cwd=tmp_path, text=True).split()
+
+    before = hashes()
+    with (tmp_path / "schemas" / file).open("a", encoding="utf-8") as edited:
+        edited.write(f"\n{added}\n")
+    assert [now != then for now, then in zip(hashes(), before, strict=True)] == [document, page]
 
 
 def test_an_edited_file_is_read_anew(note: Path) -> None:

@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,11 @@ class RayHead:
     def actors(self, kind: str) -> list[psutil.Process]:
         """The living processes of an actor class ("Replica"), oldest first."""
         return actors(self.pid, kind)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The living nodes, the head among them, as its dashboard knows them."""
+        found = _ask(f"{self.jobs}/nodes?view=summary")["data"]["summary"]
+        return [node for node in found if node["raylet"]["state"] == "ALIVE"]
 
 
 @dataclass(frozen=True)
@@ -97,31 +102,45 @@ class _NotUp(RuntimeError):
 @contextmanager
 def second_node() -> Iterator[tuple[RayHead, SecondNode]]:
     """A cluster of a head and another node, with room for one lane each."""
-    with started_head(cpus=2) as head, tempfile.TemporaryDirectory(prefix="ray") as directory:
-        agents = [_free_port() for _ in range(4)]
-        command = [
-            str(_RAY), "start", "--block", "--disable-usage-stats", f"--address={head.address}",
-            "--node-ip-address=127.0.0.3", f"--dashboard-agent-grpc-port={agents[0]}",
-            f"--dashboard-agent-listen-port={agents[1]}", f"--runtime-env-agent-port={agents[2]}",
-            f"--metrics-export-port={agents[3]}", f"--temp-dir={directory}", "--num-cpus=2",
-            f"--object-store-memory={200 * 2**20}",
-        ]  # fmt: skip
-        with tempfile.TemporaryFile("w+") as log:
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd=directory
-            )
-            try:
-                _wait_until_up(head.jobs, process, nodes=2)
-                yield head, SecondNode(process.pid)
-            finally:
-                _end(process)
+    with started_head(cpus=2) as head, joining_node(head, "127.0.0.3", cpus=2) as second:
+        _wait_for_nodes(head, 2)
+        yield head, second
 
 
 @contextmanager
-def started_head(cpus: int, *, guarded: bool = True) -> Iterator[RayHead]:
-    """A head of its own; one that is not guarded asks for no token."""
+def joining_node(head: RayHead, address: str, *, cpus: int, gpus: int = 0) -> Iterator[SecondNode]:
+    """A node that joins a head; the block begins when it has been started, not when it is there."""
+    with tempfile.TemporaryDirectory(prefix="ray") as directory, tempfile.TemporaryFile("w+") as log:
+        agents = [free_port() for _ in range(4)]
+        command = [
+            str(_RAY), "start", "--block", "--disable-usage-stats", f"--address={head.address}",
+            f"--node-ip-address={address}", f"--dashboard-agent-grpc-port={agents[0]}",
+            f"--dashboard-agent-listen-port={agents[1]}", f"--runtime-env-agent-port={agents[2]}",
+            f"--metrics-export-port={agents[3]}", f"--temp-dir={directory}", f"--num-cpus={cpus}",
+            f"--num-gpus={gpus}", f"--object-store-memory={200 * 2**20}",
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd=directory
+        )
+        try:
+            yield SecondNode(process.pid)
+        finally:
+            _end(process)
+
+
+@contextmanager
+def started_head(
+    cpus: int,
+    *,
+    guarded: bool = True,
+    port: int | None = None,
+    autoscaling: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RayHead]:
+    """A head of its own; one that is not guarded asks for no token. `autoscaling`: the autoscaler's file."""
     directory = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
-    port, dashboard, *agents = (_free_port() for _ in range(6))
+    dashboard, *agents = (free_port() for _ in range(5))
+    port = port or free_port()
     command = [
         str(_RAY), "start", "--head", "--block", "--disable-usage-stats",
         "--node-ip-address=127.0.0.2", f"--port={port}",
@@ -129,6 +148,7 @@ def started_head(cpus: int, *, guarded: bool = True) -> Iterator[RayHead]:
         f"--dashboard-agent-grpc-port={agents[0]}", f"--dashboard-agent-listen-port={agents[1]}",
         f"--runtime-env-agent-port={agents[2]}", f"--metrics-export-port={agents[3]}",
         f"--temp-dir={directory}", f"--num-cpus={cpus}", f"--object-store-memory={400 * 2**20}",
+        *([f"--autoscaling-config={autoscaling}"] if autoscaling else []),
     ]  # fmt: skip
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -136,7 +156,7 @@ def started_head(cpus: int, *, guarded: bool = True) -> Iterator[RayHead]:
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
-            env=_environment(guarded),
+            env=_environment(guarded) | dict(environment or {}),
             cwd=directory,
         )
         try:
@@ -173,8 +193,16 @@ def wait_longer(parameters: object, _head: bool) -> None:
     ray_start.be_patient(parameters, _UP_SECONDS)
 
 
-def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], nodes: int = 1) -> None:
-    """Until the job server answers and so many nodes are alive."""
+def _wait_for_nodes(head: RayHead, number: int) -> None:
+    deadline = time.monotonic() + _UP_SECONDS
+    while len(head.nodes()) < number:
+        if time.monotonic() > deadline:
+            raise _NotUp(f"the Ray at {head.address} has no {number} nodes after {_UP_SECONDS} s")
+        time.sleep(0.2)
+
+
+def _wait_until_up(jobs: str, process: subprocess.Popen[bytes]) -> None:
+    """Until the job server answers and its node is alive."""
     seconds, missing = _UP_SECONDS, "no answer"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -184,9 +212,9 @@ def _wait_until_up(jobs: str, process: subprocess.Popen[bytes], nodes: int = 1) 
             _ask(f"{jobs}/api/jobs/")
             found = _ask(f"{jobs}/nodes?view=summary")["data"]["summary"]
             alive = sum(node["raylet"]["state"] == "ALIVE" for node in found)
-            if alive >= nodes and alive == len(found):
+            if alive and alive == len(found):
                 return
-            missing = f"{alive} living nodes of {nodes}"
+            missing = f"{alive} living nodes"
         except (urllib.error.URLError, OSError, KeyError) as error:
             missing = f"the job server says {error}"
         time.sleep(0.2)
@@ -228,7 +256,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         member.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

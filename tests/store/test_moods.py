@@ -14,12 +14,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event, text
 
 from pipeline import store as stores
 from pipeline.errors import Reason, Transient, Unavailable, UsageError
 from pipeline.records import Failure
-from pipeline.store import Lease, Store
+from pipeline.store import Lease, Store, migrate
+from pipeline.store.database import Database
 from tests.servers.postgres import PostgresServer
 from tests.store import samples
 from tests.store.samples import failed_page, finish, page, refs
@@ -122,6 +123,23 @@ def _documents_locked(store: Store) -> Iterator[None]:
         other.execute("LOCK TABLE documents, pages IN ACCESS EXCLUSIVE MODE")
         yield
         other.rollback()
+
+
+@pytest.mark.medium
+def test_a_session_that_the_server_ends_while_the_store_is_opened_is_no_wrong_address(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables are being made then; the same call makes them."""
+
+    def ended(db: Database, connection: Connection, revision: str | None) -> None:
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate, "_upgrade", ended)
+        with pytest.raises(Transient) as raised:
+            stores.open(postgres_url)
+    assert raised.value.reason == Reason.ledger_unreachable
+    stores.open(postgres_url).close()
 
 
 @pytest.mark.medium

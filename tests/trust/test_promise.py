@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.numerics import EIGHT_BITS
 from pipeline.records import Check, Extraction, Field
-from pipeline.trust import Calibration, InForce, Promise, scored
+from pipeline.trust import Calibration, InForce, Promise, scored, words
 from pipeline.trust.calibration import Outcome
 from pipeline.trust.fitting import fitted
 from tests.trust.examples import BELONGS, drawn
@@ -98,6 +99,25 @@ def test_other_numerics_are_told(made: Calibration) -> None:
     }
     assert list(said) == ["calibrated_elsewhere"]
     assert "cpu float32" in said["calibrated_elsewhere"] and "cuda bfloat16" in said["calibrated_elsewhere"]
+
+
+def test_pages_read_with_other_weights_are_not_scored(made: Calibration) -> None:
+    """They stay as they were without a calibration, and say why."""
+    plain = "a second look below 0.9; cpu bfloat16 AVX512, sample 1"
+    eight = f"a second look below 0.9; cpu bfloat16 {EIGHT_BITS} int8-1 AVX512, sample 2"
+    low = Check("low_confidence", False, "warning", "… (uncalibrated)", ("date",))
+    as_read = document(0.5, low)
+    for ours, theirs in ((plain, eight), (eight, plain), (plain, "no second look; remote model x")):
+        calibration = replace(made, numerics=ours)
+        trust = InForce(calibration, Promise.of(calibration, 0.99))
+        left = scored(as_read, trust, {theirs})
+        assert left.score is None and left.state == as_read.state and left.calibration is None
+        assert all(field.score is None for field in left.fields) and low in left.checks
+        assert "not scored" in left.checks[-1].message and left.checks[-1].severity == "info"
+        assert words.line(trust, "job", [theirs]).startswith("uncalibrated where pages were read with other")
+        assert words.line(trust, "job", [ours]).startswith("calibrated on")
+    both = InForce(replace(made, numerics=f"{plain}; {eight}"))
+    assert scored(as_read, both, {eight}).score is not None
 
 
 def document(sure: float, *checks: Check, store: float | None = None) -> Extraction:

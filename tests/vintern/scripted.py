@@ -66,7 +66,7 @@ class Scripted:
 
     def _next(self, answer: Answer, count: int) -> int:
         """Take `count` tokens into the slot; what is said after them, if the grammar has not said that."""
-        tokens, positions = (kept[0, answer.slot, :, 0, 0] for kept in (self.cache.keys, self.cache.values))
+        tokens, positions = (kept[0][answer.slot, :, 0, 0] for kept in (self.cache.keys, self.cache.values))
         start, end = answer.cached, answer.cached + count
         tokens[start:end] = torch.tensor(answer.pending[:count], dtype=torch.float32)
         positions[start:end] = torch.arange(answer.position, answer.position + count)
@@ -82,4 +82,4 @@ class Scripted:
             return self.model.tokenizer.end_of_turn
         # The first token does not depend on what is said far behind it.
         said = self.says(self.model.tokenizer.decode(seen[prompt:]))[:80]
-        return self.model.tokenizer.encode_plain(said)[0]
+        return self.model.tokenizer.encode_plain(said)[0] if said else self.model.tokenizer.end_of_turn

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 from transformers import RepetitionPenaltyLogitsProcessor
@@ -26,7 +26,7 @@ from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.constrain import Grammars, unpack
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.kv_cache import KVCache, token_bytes
-from pipeline.vintern.loops import CYCLES, LINES, SHORTEST, LoopGuard
+from pipeline.vintern.loops import CYCLES, LINES, PERIOD, SHORTEST, LoopGuard
 from pipeline.vintern.pointing import Pointer, peaks
 from pipeline.vintern.sampler import Penalties, choices, choose
 from pipeline.vintern.values import ValueText
@@ -63,10 +63,63 @@ def test_tokens_that_share_a_letter_share_its_span() -> None:
     assert spans.tolist() == [[0, 1], [1, 2], [1, 3], [3, 3]]
 
 
+class Guard:
+    """The guard's one answer."""
+
+    def __init__(self, values: bool) -> None:
+        self._guard = LoopGuard(1)
+        self._guard.begin(0, values)
+
+    def loops(self, token: int, text: bytes, inside: bool = True) -> bool:
+        breaks = b'"' in text or not inside
+        return bool(self._guard.loops(np.array([0]), np.array([token]), np.array([breaks]))[0])
+
+
+class PlainGuard:
+    """The same by its definition: an answer by itself, all its tokens kept."""
+
+    def __init__(self, values: bool) -> None:
+        self.values, self.tokens, self.run = values, [], 0
+
+    def loops(self, token: int, breaks: bool) -> bool:
+        self.tokens.append(token)
+        self.run = 0 if breaks else self.run + 1
+        return any(self._cycle(period) for period in range(1, PERIOD + 1))
+
+    def _cycle(self, period: int) -> bool:
+        over_values = self.values and period > self.run
+        length = max((LINES if over_values else CYCLES) * period, SHORTEST)
+        tail = self.tokens[-length:]
+        return len(tail) == length and tail[period:] == tail[:-period]
+
+
+@pytest.mark.medium
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 6))
+def test_all_rows_in_one_pass_are_guarded_as_each_by_itself(seed: int, rows: int) -> None:
+    """Rows that are fed now and then, begin anew, and repeat themselves with a slip here and there."""
+    rng = np.random.default_rng(seed)
+    guard, plain = LoopGuard(rows), [PlainGuard(False)] * rows
+    period, slip, quote = rng.integers(1, 12, rows), rng.random(rows) * 0.03, rng.random(rows) * 0.2
+    told = 0
+    for at in range(150):
+        for row in np.flatnonzero(rng.random(rows) < (1 if at == 0 else 0.004)):
+            values = bool(rng.random() < 0.5)
+            guard.begin(row, values)
+            plain[row] = PlainGuard(values)
+        fed = np.flatnonzero(rng.random(rows) < 0.95)
+        tokens = np.where(rng.random(rows) < slip, rng.integers(0, 9, rows), at % period)[fed]
+        breaks = (rng.random(rows) < quote)[fed]
+        expected = [plain[row].loops(int(t), bool(b)) for row, t, b in zip(fed, tokens, breaks, strict=True)]
+        assert guard.loops(fed, tokens, breaks).tolist() == expected
+        told += sum(expected)
+    event("some loop" if told else "no loop")
+
+
 @pytest.mark.medium
 @given(period=st.integers(1, 40), lead=st.integers(0, 30))
 def test_a_cycle_is_a_loop_after_a_few_rounds(period: int, lead: int) -> None:
-    guard = LoopGuard(values=False)
+    guard = Guard(values=False)
     assert not any(guard.loops(1000 + token, b"x") for token in range(lead))
     told = [guard.loops(number % period, b"x") for number in range(CYCLES * period + SHORTEST)]
     assert told.index(True) + 1 == max(CYCLES * period, SHORTEST)
@@ -77,7 +130,7 @@ def test_an_invoice_of_many_lines_is_no_loop() -> None:
         {"STT": str(n), "Tên hàng": "Bút bi Thiên Long", "Đơn vị": "Cái", "SL": "10", "Thành tiền": "50.000"}
         for n in range(1, 61)
     ]
-    guard = LoopGuard(values=True)
+    guard = Guard(values=True)
     text = json.dumps(lines, ensure_ascii=False, separators=(",", ":"))
     assert not any(guard.loops(ord(letter), letter.encode()) for letter in text)
     assert not any(
@@ -95,12 +148,12 @@ def receipt(lines: int) -> list[tuple[int, bytes]]:
 
 @pytest.mark.parametrize("lines", [7, 12, 24, 39])
 def test_equal_lines_of_a_receipt_are_no_loop(lines: int) -> None:
-    guard = LoopGuard(values=True)
+    guard = Guard(values=True)
     assert not any(guard.loops(token, text) for token, text in receipt(lines))
 
 
 def test_lines_that_never_end_are_a_loop() -> None:
-    guard = LoopGuard(values=True)
+    guard = Guard(values=True)
     tokens = receipt(60)
     at = next(number for number, (token, text) in enumerate(tokens) if guard.loops(token, text))
     assert at < len(tokens) * (LINES + 1) / 60
@@ -110,7 +163,7 @@ def test_rows_of_nulls_are_whole_values() -> None:
     """A table of 30 columns, of which a line has none filled: 60 tokens that repeat themselves."""
     text = '{"a":[[' + ",".join(["null"] * 30) + '],["'
     parts = re.findall(r"null|.", text)
-    guard, values = LoopGuard(values=True), ValueText()
+    guard, values = Guard(values=True), ValueText()
     for part in parts:
         values.holds(part.encode())
         assert not guard.loops(ord(part[0]), part.encode(), values.inside)
@@ -120,7 +173,7 @@ def test_rows_of_nulls_are_whole_values() -> None:
 
 def test_a_long_text_is_no_loop_and_a_value_that_repeats_itself_is() -> None:
     rng = np.random.default_rng(0)
-    guard = LoopGuard(values=True)
+    guard = Guard(values=True)
     assert not guard.loops(7, b'":"')
     assert not any(guard.loops(token, b"x") for token in rng.integers(0, 10_000, 3_000).tolist())
     said = [guard.loops(token, b"x") for token in (1, 2, 3) * 20]
@@ -188,10 +241,10 @@ def test_the_penalty_is_transformers_own() -> None:
 def test_choose_gives_both_probabilities() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]))
     masks = torch.tensor([[0b1110], [-1]], dtype=torch.int32)
-    first, second = choices(choose(logits, masks))
+    first, second = choices(choose(logits, masks).numpy())
     assert first == pytest.approx((1, 0.4, 0.2))  # of equal ones the lowest
     assert second == pytest.approx((3, 0.4, 0.4))
-    (nothing, _) = choices(choose(logits, torch.tensor([[0], [-1]], dtype=torch.int32)))
+    (nothing, _) = choices(choose(logits, torch.tensor([[0], [-1]], dtype=torch.int32)).numpy())
     assert not np.isfinite(nothing.probability)
 
 
@@ -235,22 +288,23 @@ def test_slots_are_given_lowest_first_and_once(model: Vintern) -> None:
     with pytest.raises(ValueError, match="not in use"):
         cache.release(1)
     assert token_bytes(model.config.language, torch.bfloat16) == 2 * 2 * 2 * 16 * 2
-    assert not cache.keys.any() and not cache.values.any()
+    assert not any(kept.any() for kept in (*cache.keys, *cache.values))
 
 
 def test_a_slot_that_is_not_in_use_is_not_wiped(model: Vintern) -> None:
     """Whoever hands a slot back twice harms neither the next one in it nor the slot of padding."""
     cache = KVCache(model.config.language, 2, 64, torch.bfloat16, torch.device("cpu"))
     slot = cache.allocate()
-    cache.keys.fill_(1)
-    cache.values.fill_(1)
+    every = (*cache.keys, *cache.values)
+    for kept in every:
+        kept.fill_(1)
     for wrong in (1, cache.slots, -1):
         with pytest.raises(ValueError, match="not in use"):
             cache.release(wrong, wipe=64)
-    assert cache.keys.all() and cache.values.all()
+    assert all(kept.all() for kept in every)
     cache.release(slot, wipe=3)
-    assert not cache.keys[:, slot, :3].any() and not cache.values[:, slot, :3].any()
-    assert cache.keys[:, slot, 3:].all() and cache.keys[:, slot + 1 :].all()
+    assert not any(kept[slot, :3].any() for kept in every)
+    assert all(kept[slot, 3:].all() and kept[slot + 1 :].all() for kept in every)
 
 
 def test_peaks_find_the_centre_of_the_strongest_cells() -> None:
@@ -264,12 +318,12 @@ def test_a_pointer_joins_steps_and_ignores_what_is_no_page() -> None:
     pointer = Pointer(slots=2, tiles=2, device=torch.device("cpu"))
     rows = torch.zeros(3, 512)
     rows[0, 3], rows[1, 20], rows[2, 300] = 0.4, 0.8, 0.9
-    counts, slots, tiles = torch.tensor([2, 1]), torch.tensor([1, 0]), torch.tensor([1, 1])
-    fed, coming = pointer.step(rows, counts, slots, tiles)
+    places = pointer.step(rows, counts=[2, 1], slots=[1, 0], tiles=[1, 1])
+    fed, coming = places[:3], places[3:]
     assert fed[1, 0] == pytest.approx(0.4)  # the mean of its own 0.8 and nothing before
     assert fed[2, 0] == 0  # cell 300 is beyond its one tile
     assert coming[0].tolist() == pytest.approx([0.8, 0, 1, 4])
-    fed, _ = pointer.step(torch.zeros(1, 512), torch.tensor([1]), torch.tensor([1]), torch.tensor([1]))
+    fed = pointer.step(torch.zeros(1, 512), counts=[1], slots=[1], tiles=[1])
     assert fed[0].tolist() == pytest.approx([0.4, 0, 1, 4])  # from the row of the step before
 
 
@@ -277,6 +331,7 @@ class Fake:
     """As much of an answer as batching looks at."""
 
     finish = None
+    launched = False
 
     def __init__(self, tiles: int, pending: int = 1) -> None:
         self.tile_count, self.encoded, self.pending = tiles, 0, [0] * pending

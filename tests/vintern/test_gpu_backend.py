@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
-from pipeline.vintern import Vintern
+from pipeline.vintern import Vintern, slots
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
 from tests.vintern.pages import GRAMMARS, long_page, of_context, page, same
@@ -73,10 +73,36 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "stream": nullcontext,
         "mem_get_info": lambda device: (2**30, 2**31),
         "get_device_properties": lambda device: stand_in.gpu,
+        "device": lambda device: nullcontext(),
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     return stand_in
+
+
+@pytest.fixture(params=["rectangle", "slots"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    over_slots = request.param == "slots"
+    monkeypatch.setattr("pipeline.vintern.gpu.available", lambda _: over_slots)
+    monkeypatch.setattr("pipeline.vintern.gpu.HALVES", 3)
+    monkeypatch.setattr(slots, "attend", attend)
+    return str(request.param)
+
+
+def attend(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, rows: slots.Rows, length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`slots.attend` by plain operations, each token over a whole slot, what is beyond it left out."""
+    n, counts = torch.arange(len(query)), rows.starts.diff()
+    owner = torch.searchsorted(rows.starts[1:].contiguous(), n, right=True).clamp(max=len(counts) - 1)
+    last = rows.filled[owner] - counts[owner] + n - rows.starts[owner]
+    reach = torch.arange(length)
+    places = (rows.slots[owner][:, None] + reach).clamp(max=len(keys) - 1)
+    shared = query.shape[1] // keys.shape[1]
+    seen, carried = (each[places].repeat_interleave(shared, 2) for each in (keys, values))
+    scores = torch.einsum("nhd,nlhd->nhl", query, seen) / query.shape[2] ** 0.5
+    scores = scores.masked_fill(reach > last[:, None, None], -torch.inf)
+    return torch.einsum("nhl,nlhd->nhd", scores.softmax(-1), carried), scores.logsumexp(-1)
 
 
 def gpu(model: Vintern, **settings: Any) -> Engine:  # noqa: F811
@@ -93,7 +119,7 @@ def agrees(answers: dict[str, Generation], expected: dict[str, Generation]) -> N
 
 
 @pytest.mark.slow
-def test_decoding_in_a_rectangle_as_on_a_gpu_says_the_same(model, pages, cuda) -> None:  # noqa: F811
+def test_decoding_as_on_a_gpu_says_the_same(model, pages, cuda, layout) -> None:  # noqa: F811
     model, work = of_context(model), [*pages, long_page(model, 50, 110)]
     settings = {"max_batch": 4, "place": True}
     by_token = run(Engine(model, EngineSettings(**settings)), work)
@@ -121,7 +147,7 @@ def test_what_a_gpu_compiles_is_one_graph_a_shape(model, pages, cuda, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_replayed_pass_is_the_pass(model, pages, cuda) -> None:  # noqa: F811
+def test_a_replayed_pass_is_the_pass(model, pages, cuda, layout) -> None:  # noqa: F811
     """Bit for bit, while requests come and go and share passes of one shape."""
     settings = {"max_batch": 3, "place": True, "max_waiting": 4}
     work: list[Request] = [*pages[:5], *(page(20 + n, n % 2, GRAMMARS[n % 3], 20) for n in range(3))]
@@ -130,7 +156,7 @@ def test_a_replayed_pass_is_the_pass(model, pages, cuda) -> None:  # noqa: F811
     assert not cuda.graphs
     replayed = run(gpu(model, **settings, warmup="graphs"), work)
     assert all(same(replayed[name], answer) for name, answer in eager.items())
-    assert sum(graph.replays for graph in cuda.graphs) > 2 * len(cuda.graphs) > 10
+    assert sum(graph.replays for graph in cuda.graphs) > 2 * len(cuda.graphs) >= 8
 
 
 def test_its_numerics_name_the_gpu_the_dtype_and_whether_it_compiles(model, cuda, monkeypatch) -> None:  # noqa: F811

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern, attention, cpu, kernels, language, load, onednn, sampler
+from pipeline.vintern.compiling import KernelsMissing
 from pipeline.vintern.engine import Engine
-from pipeline.vintern.kernels import Kernels, KernelsMissing, Row, Span
+from pipeline.vintern.kernels import Kernels, Row, Span
 from tests.vintern import checkpoints, relatives
 from tests.vintern.pages import GRAMMARS, page, same
 from tests.vintern.test_engine import changes_no_bit, run
@@ -296,7 +297,10 @@ def test_without_a_compiler_one_line_says_so(
 @pytest.mark.slow
 def test_they_are_compiled_once_whoever_comes_first(tmp_path: Path) -> None:
     """Three processes at once find an empty cache; one library is left, and is not compiled again."""
-    code = "from pipeline.vintern import kernels; kernels._compiled()"
+    code = (
+        "from pipeline.vintern import compiling, kernels; "
+        "compiling.library(kernels.SOURCE, kernels.INSTRUCTIONS)"
+    )
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     processes = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]

@@ -24,7 +24,7 @@ from workers.document import Attempt, Lane
 from workers.flow_control import Prepared
 from workers.lane import LaneJob, LaneReport
 from workers.patience import Patience
-from workers.reader import DrawnPage, Fetched, Reader, TooLarge, recipe
+from workers.reader import Counted, DrawnPage, Fetched, Reader, TooLarge, recipe
 from workers.reader_handle import ReaderLost, ReaderPool
 
 FACTS = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
@@ -139,7 +139,7 @@ class InProcessReader:
         assert document is not None
         return replace(fetched, document=Reference(document))
 
-    async def count(self, fetched: Fetched) -> int:
+    async def count(self, fetched: Fetched) -> Counted:
         self._die(0)
         return await asyncio.to_thread(self._reader.count, fetched)
 

@@ -31,7 +31,7 @@ from workers.document import Lane
 from workers.ingest import Ingest, SourceListing
 from workers.lane import LaneJob
 from workers.lane_work import LaneWork
-from workers.reader import DrawnPage, Fetched, recipe
+from workers.reader import Counted, DrawnPage, Fetched, recipe
 from workers.reader_handle import ReaderPool
 
 BROKEN = 20  # every so manieth is listed with a failure
@@ -63,8 +63,8 @@ class StubReader:
     async def fetch(self, uri: str, etag: str | None, most: int) -> Fetched:
         return Fetched(uri, f"{hash(uri) % 2**64:064x}", etag, 100_000)
 
-    async def count(self, fetched: Fetched) -> int:
-        return 1
+    async def count(self, fetched: Fetched) -> Counted:
+        return Counted(1)
 
     async def draw(self, fetched: Fetched, page: int, request_id: str) -> tuple[DrawnPage, Any]:
         return self._drawn(

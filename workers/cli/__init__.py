@@ -17,7 +17,24 @@ from typing import Annotated
 import typer
 
 from workers import screen
-from workers.cli import books, corrections, documents, ending, report, results, review, secrecy, show, trust
+from workers.cli import (
+    asking,
+    books,
+    corrections,
+    dataset,
+    dataset_make,
+    documents,
+    ending,
+    evaluating,
+    jobs,
+    report,
+    results,
+    review,
+    secrecy,
+    show,
+    trust,
+    tune,
+)
 
 _INTERRUPTED = 130
 _CODES = (0, 2, 3, 4, _INTERRUPTED)
@@ -45,9 +62,31 @@ def _options(
     """A bucket of Vietnamese invoices and ID cards becomes rows one can query with SQL."""
 
 
-for module in (documents, books, results, trust, review, corrections, report, show):
+for module in (
+    documents,
+    asking,
+    jobs,
+    books,
+    results,
+    evaluating,
+    trust,
+    review,
+    corrections,
+    report,
+    show,
+    tune,
+):
     for command in module.COMMANDS:
         app.command()(command)
+_sets = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Sets of documents whose values are known, to learn from.",
+)
+for module in (dataset, dataset_make):
+    for command in module.COMMANDS:
+        _sets.command()(command)
+app.add_typer(_sets, name="dataset")
 
 
 def main() -> None:

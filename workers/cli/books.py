@@ -1,4 +1,4 @@
-"""Commands that look into the ledger and put it right: status, failures, retry, judge, diff, purge."""
+"""Commands that look into the ledger and put it right: failures, retry, judge, diff, purge."""
 
 from __future__ import annotations
 
@@ -15,84 +15,16 @@ import typer
 from pipeline.errors import UsageError
 from pipeline.printable import as_json as dumps
 from pipeline.printable import command
-from pipeline.sandbox import confine
 from workers import screen
-from workers.cli import options
+from workers.cli import evaluating, options
 from workers.cli.options import JobName, Json, JsonToo, StoreUrl
 
 if TYPE_CHECKING:
-    from pipeline.store import FailedItem, Job, Purged, Store
+    from pipeline.store import FailedItem, Job, Purged
 
 _SHOWN = 20  # failed documents in the table; --json has them all
 _AGE = re.compile(r"(\d+)([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def status(
-    job: Annotated[str | None, typer.Option("--job", help="[default: every job of the store]")] = None,
-    url: StoreUrl = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Balance the books; exit 3 if they do not.")
-    ] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Put right what can be worked out from what is there.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """How far jobs are."""
-    with options.opened(url) as store:
-        jobs = [store.jobs.find(job)] if job is not None else store.jobs.all()
-        for one in jobs if repair else ():
-            _repair(store, one)
-        rows = [_status(store, one, verify) for one in jobs]
-    if as_json:
-        screen.say_lines(dumps(rows[0] if job is not None else rows, indent=2))
-        return
-    screen.table(
-        ("job", "schema", "model", "documents", "done", "review", "partial", "quarantined", "unfinished"),
-        [
-            (
-                row["job"],
-                row["schema"],
-                row["model"],
-                *(row[state] for state in ("submitted", "done", "review", "partial", "quarantined")),
-                row["pending"] + row["leased"],
-            )
-            for row in rows
-        ],
-    )
-    for row in rows:
-        screen.say(f"job {row['job']}: {row['scores']}")
-    if verify:
-        screen.say("the books balance")
-    held = confine.possible()
-    if not held.complete:
-        screen.say(held.words, err=True)
-
-
-def _repair(store: Store, job: Job) -> None:
-    """Said on standard error, so that --json stays JSON."""
-    done = [step.message for step in store.books.repair(job)]
-    for line in done or ["there was nothing to put right"]:
-        screen.say(f"job {job.name}: {line}", err=True)
-
-
-def _status(store: Store, job: Job, verify: bool) -> dict[str, Any]:
-    from pipeline.trust import words
-
-    counts = store.books.counts(job)
-    if verify:
-        books = store.books.verify(job)
-        counts = {state: getattr(books, state) for state in counts}
-    return {
-        "job": job.name,
-        "schema": job.schema,
-        "model": job.model,
-        "sources": list(job.sources),
-        "submitted": sum(counts.values()),
-        **counts,
-        "scores": words.line(store.calibrations.in_force(job), job.name),
-    }
 
 
 def failures(job: JobName, url: StoreUrl = None, as_json: Json = False) -> None:
@@ -206,12 +138,32 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="JOB_A")],
     after: Annotated[str, typer.Argument(metavar="JOB_B")],
     url: StoreUrl = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="decisions|TRUTH",
+            help="Say which of both is better, with paired tests: by what people decided in JOB_A, or by a "
+            "file of truth as in eval.",
+        ),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="Where the jobs' schema file is now. [default: where it was]")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What differs between two jobs over the same documents, field by field."""
+    """What differs between two jobs over the same documents, field by field; or which of them is better.
+
+    Beside a shadow only the documents that it reads count.
+    """
     with options.opened(url) as store:
+        one, other = store.jobs.find(before), store.jobs.find(after)
+        if against is not None:
+            found = evaluating.compared(store, (one, other), against, schema)
+            return evaluating.show_comparison(found, as_json=as_json)
         count = 0
-        for change in store.diff(store.jobs.find(before), store.jobs.find(after)):
+        for change in store.diff(one, other):
+            if change.path is None and change.after is None and other.shadow_of == one.id:
+                continue
             count += 1
             if as_json:
                 screen.say_lines(dumps(asdict(change)))
@@ -312,4 +264,4 @@ def _one_of(**flags: str | None) -> None:
         raise typer.BadParameter(f"give exactly one of {names}")
 
 
-COMMANDS = (status, failures, retry, judge, diff, purge)
+COMMANDS = (failures, retry, judge, diff, purge)

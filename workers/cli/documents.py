@@ -12,19 +12,21 @@ import typer
 from pipeline.errors import UsageError
 from pipeline.printable import as_json as dumps
 from workers import screen
-from workers.cli import ending, options
+from workers.cli import candidate, ending, options
 from workers.cli.options import (
     AnySchema,
     Exclude,
     Group,
     Include,
     JsonToo,
+    Priority,
     S3Endpoint,
     SecondReader,
     Sources,
     StoreUrl,
     TrustAnchors,
     TrustManifests,
+    Weight,
 )
 from workers.cli.reporting import check_sandbox, reported, stop_on_signal
 
@@ -182,7 +184,20 @@ def run(
         int | None,
         typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
     ] = None,
+    weight: Weight = None,
+    priority: Priority = None,
     any_schema: AnySchema = False,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A candidate model that reads a share of the documents too, into a job of its own.",
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(min=0.0001, max=1.0, help="For --shadow: of the documents, always the same [0.05]."),
+    ] = None,
     second_reader: SecondReader = False,
     trust_anchors: TrustAnchors = None,
     target: Annotated[
@@ -228,6 +243,8 @@ def run(
         any_schema=any_schema,
         accept_failures=accept_failures,
         on_finish=on_finish,
+        shadow=shadow,
+        share=share,
     )
     settings = options.settings(
         url,
@@ -238,6 +255,8 @@ def run(
         trust_anchors=trust_anchors,
         group=group,
         second_reader=second_reader,
+        weight=weight,
+        priority=priority,
         under=asked.settings,
     )
     _run(asked, settings, print_job=print_job, profile=profile, as_json=as_json)
@@ -247,11 +266,13 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, profile: bool, 
     from workers.job import default_name, run_job
     from workers.on_finish import OnFinish
     from workers.profile import Profile
+    from workers.shadow import requested
 
     request = asked.request(settings)
     name = request.name or default_name(request)
     if print_job:
         return screen.say(name)
+    shadow = requested(request, asked.shadow, asked.share)  # what is wrong with it is said before all is read
     to = OnFinish(asked.on_finish) if asked.on_finish is not None else None
     with ending.told(to, name) as tell:
         with reported(request) as reporter:
@@ -263,12 +284,16 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, profile: bool, 
         if profile:
             record["profile"] = Profile.of(outcome.last).record()
         tell(record)
-    if as_json:
-        screen.say_lines(dumps(record, indent=2))
-    else:
+    if not as_json:
         ending.say(outcome, written)
         if profile:
             ending.say_profile(Profile.of(outcome.last))
+    if shadow is not None and not outcome.interrupted:
+        beside = candidate.read(shadow, name, as_json=as_json)
+        record["shadow"] = beside
+        code = code or beside["exit_code"]
+    if as_json:
+        screen.say_lines(dumps(record, indent=2))
     if asked.limit is not None:
         screen.say(
             f"no more than {asked.limit} documents were listed (--limit); without it the same job goes on",

@@ -27,7 +27,11 @@ def code_of(error: VinbatchError) -> int:
 
 
 def exit_code(outcome: Outcome, *, accept_failures: bool = False) -> int:
-    """`accept_failures`: 0 also where documents failed for good, as long as every one came to an end."""
+    """`accept_failures`: 0 also where documents failed for good, as long as every one came to an end, and of
+    a job that was cancelled: another try would undo that.
+    """
+    if outcome.cancelled:
+        return 0 if accept_failures else 130
     if outcome.interrupted:
         return 130
     ended = not outcome.balance.unfinished and outcome.listing_failed is None
@@ -41,6 +45,7 @@ def record(outcome: Outcome, code: int, written: Sequence[Exported] = ()) -> Rec
         "job": outcome.job,
         "exit_code": code,
         "error": outcome.listing_failed or outcome.refused,
+        "cancelled": outcome.cancelled,
         "seconds": round(last.seconds, 1),
         "documents": {state: getattr(outcome.balance, state) for state in _STATES},
         "failed": dict(last.reasons),
@@ -61,7 +66,7 @@ def refuse_empty(outcome: Outcome) -> None:
         raise UsageError(f"job {outcome.job}: there is no document in its sources{why}")
 
 
-def say(outcome: Outcome, written: Sequence[Exported] = ()) -> None:
+def say(outcome: Outcome, written: Sequence[Exported] = (), *, err: bool = False) -> None:
     """The balance of the whole job, and what to type next."""
     books = outcome.balance
     ended = ("done", books.done), ("review", books.review), ("partial", books.partial)
@@ -81,10 +86,14 @@ def say(outcome: Outcome, written: Sequence[Exported] = ()) -> None:
         lines.append(outcome.refused)
     if books.quarantined or books.partial:
         lines.append(f"what failed and why: {command(('vinbatch', 'failures', '--job', outcome.job))}")
-    if books.unfinished:
+    if outcome.cancelled:
+        lines.append(
+            "the job was cancelled: what is left stays as it is, until the same command takes it up again"
+        )
+    elif books.unfinished:
         lines.append("the same command goes on where this one stopped")
     for line in lines:
-        screen.say(line)
+        screen.say(line, err=err)
 
 
 def say_profile(profile: Profile) -> None:

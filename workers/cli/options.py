@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,6 +77,19 @@ SecondReader = Annotated[
         help="Also read pages with RapidOCR and Tesseract, as evidence; takes seconds a page.",
     ),
 ]
+Weight = Annotated[
+    float | None,
+    typer.Option(
+        "--weight",
+        help="Share of the cluster's lanes beside other jobs of the store with its priority [default: 1]",
+    ),
+]
+Priority = Annotated[
+    int | None,
+    typer.Option(
+        "--priority", help="Jobs of a higher one get lanes first, lower ones yield them [default: 0]"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 JsonToo = Annotated[bool, typer.Option("--json", help="JSON instead of sentences.")]
 
@@ -91,6 +104,8 @@ def settings(
     trust_anchors: Path | None = None,
     group: list[str] | None = None,
     second_reader: bool = False,
+    weight: float | None = None,
+    priority: int | None = None,
     under: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Defaults < vinbatch.toml < VINBATCH_* < `under`, a job file's < these flags. Raises UsageError."""
@@ -110,6 +125,9 @@ def settings(
         flags["second_reader"] = {"on": True}
     if trust_anchors is not None:
         flags["trust_anchors"] = trust_anchors
+    share = {"weight": weight, "priority": priority}
+    if any(given is not None for given in share.values()):
+        flags["share"] = {name: given for name, given in share.items() if given is not None}
     return load(**_over(under or {}, flags))
 
 
@@ -138,6 +156,11 @@ def schema(name: str) -> SchemaSpec:
         return registry.resolve(name, settings().law)
     except registry.SchemaError as error:
         raise UsageError(str(error)) from error
+
+
+def moved(to: str | None) -> Callable[[str], SchemaSpec]:
+    """Finds schemas by the names that a data set has for them; those of a file at `to`, if that is given."""
+    return lambda name: schema(to if to is not None and ":" in name else name)
 
 
 @contextmanager

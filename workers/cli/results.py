@@ -1,9 +1,7 @@
-"""Commands that give out what was read: query, export, eval."""
+"""Commands that give out what was read: query, export."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +11,9 @@ import typer
 from pipeline.addresses import REVIEW_URL
 from pipeline.errors import UsageError
 from pipeline.printable import as_json
-from pipeline.private import write_text
 from workers import screen
 from workers.cli import options
-from workers.cli.options import AnySchema, JsonToo, S3Endpoint, StoreUrl
+from workers.cli.options import JsonToo, S3Endpoint, StoreUrl
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -226,95 +223,4 @@ def _day(flag: str, text: str | None) -> date | None:
         raise UsageError(f"{flag}: {text} is no day like 2026-10-01") from None
 
 
-def evaluate(
-    truth: Annotated[Path, typer.Option(help="truth.jsonl, metadata.jsonl, a CSV or a folder of JSON.")],
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SOURCE…]", help="Documents to read first, with --schema and --model."),
-    ] = None,
-    job: Annotated[str | None, typer.Option(help="A job that is there, or a name for the new one.")] = None,
-    url: StoreUrl = None,
-    schema: Annotated[
-        str | None,
-        typer.Option(help="As in `run`; of a job that is there only where it is not built in."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="As in `run`.")] = None,
-    s3_endpoint: S3Endpoint = None,
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="PATH", help="All measures as JSON.")
-    ] = None,
-    show: Annotated[
-        int, typer.Option(min=0, help="Documents to print value by value beside their truth.")
-    ] = 0,
-    any_schema: AnySchema = False,
-) -> None:
-    """Score documents whose truth is known: those of a job, or of SOURCE, which are read first.
-
-    As a page with charts and the worst documents: vinbatch report JOB --truth TRUTH --out PAGE.html
-    """
-    from itertools import islice
-
-    with options.extra("evaluation"):
-        from pipeline import evaluation
-        from pipeline.evaluation import summary
-
-    settings = options.settings(url, s3_endpoint)
-    if sources:
-        job = _read_first(sources, schema, model, truth, settings, job, any_schema)
-    elif job is None or model is not None:
-        raise UsageError("eval wants --job with a job that is there, or SOURCE with --schema and --model")
-    with options.opened(url) as store:
-        found = store.jobs.find(job)
-        spec = options.schema(schema or found.schema)
-        true = evaluation.load(truth, spec)
-        for name, pairs in islice(
-            evaluation.beside(evaluation.decided(store.results.extractions(found)), true), show
-        ):
-            screen.table(("Field", "Read", "Printed", ""), map(summary.pair_row, pairs), name)
-        report = evaluation.evaluate(evaluation.decided(store.results.extractions(found)), true)
-    screen.table(summary.BRIEF_HEADS, summary.brief_rows(report), found.schema)
-    screen.say(summary.scope(report))
-    for what, figure in summary.figures(report):
-        screen.say(f"{what}: {figure}")
-    screen.say(summary.headline(report))
-    if json_path is not None:
-        write_text(json_path, as_json(report.as_json(), indent=2) + "\n")
-
-
-def _read_first(
-    sources: Sequence[str],
-    schema: str | None,
-    model: str | None,
-    truth: Path,
-    settings: Settings,
-    job: str | None,
-    any_schema: bool,
-) -> str:
-    """The name of the job that has read them."""
-    if schema is None or model is None:
-        raise UsageError("to read SOURCE first, eval wants --schema and --model, as run does")
-    from pipeline import evaluation
-    from workers.cli import ending
-    from workers.cli.reporting import reported, stop_on_signal
-    from workers.job import JobRequest, run_job
-
-    evaluation.load(truth, options.schema(schema))  # what is wrong with it is said before all is read
-    request = JobRequest(
-        sources=tuple(sources),
-        schema=schema,
-        model=model,
-        settings=settings,
-        name=job,
-        any_schema=any_schema,
-    )
-    with reported(request) as reporter:
-        outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
-    ending.refuse_empty(outcome)
-    ending.say(outcome)
-    if outcome.interrupted:
-        raise typer.Exit(130)
-    return outcome.job
-
-
-evaluate.__name__ = "eval"  # the command's name; the built-in keeps its own in this file
-COMMANDS = (query, export, evaluate)
+COMMANDS = (query, export)

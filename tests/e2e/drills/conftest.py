@@ -37,8 +37,8 @@ class Drill:
             "VINBATCH_LANE__LEASE_SECONDS": "15",
         }
 
-    def start(self) -> subprocess.Popen[str]:
-        self._process = self.command.start(*self._arguments)
+    def start(self, *more: object) -> subprocess.Popen[str]:
+        self._process = self.command.start(*self._arguments, *more)
         return self._process
 
     def end(self, process: subprocess.Popen[str], code: int = 0) -> int:

@@ -1,4 +1,5 @@
     -- Each document once for each schema, as it was read last: a job may have been repeated under another name.
+    -- A shadow is asked about only by its name.
     SELECT document_id, document_uri, job, schema, state, score, tier, review_below
     FROM (
         SELECT documents.id AS document_id, documents.uri AS document_uri, jobs.name AS job, jobs.schema AS schema,
@@ -11,6 +12,6 @@
         FROM extractions
         JOIN documents ON documents.id = extractions.document_id
         JOIN jobs ON jobs.id = documents.job_id
-        WHERE CAST(:job AS text) IS NULL OR jobs.name = CAST(:job AS text)
+        WHERE jobs.name = CAST(:job AS text) OR (CAST(:job AS text) IS NULL AND jobs.shadow_of IS NULL)
     ) AS readings
     WHERE newest = 1

@@ -1,0 +1,127 @@
+"""Documents that are attached to a PDF, or make up a portfolio: read as further pages behind its own.
+
+Each is a file of its own, sniffed and opened in the renderer's children like any other. One level deep: what
+is attached to an attached PDF is named and not read. An XML is read where it is such a document as the job's
+schema reads; it comes last, so that the numbers of pages that are drawn do not depend on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.einvoice.tree import Element
+from pipeline.errors import Permanent
+from pipeline.filetype import Kind, sniff
+from pipeline.flags import FlagCode
+from pipeline.records import Document, Flag
+from pipeline.sandbox.parent import Child
+
+MOST = 20  # documents of one PDF
+MOST_BYTES = 64 * 2**20  # of all of them, which are in memory together
+_NAMED = 10  # files that are named in a flag
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One document within another; its uri is FILE!/NAME, and nothing is fetched by it."""
+
+    document: Document
+    kind: Kind
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """Those of one PDF that are read, in the order of their pages; `flags` say what is not."""
+
+    read: tuple[Attached, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """That of the file of each page."""
+        return tuple(one.kind for one in self.read for _ in range(one.pages))
+
+    def place(self, page: int) -> tuple[Document, int] | None:
+        """The document of page `page` (from 1 behind the PDF's own), and the page's number there."""
+        for one in self.read:
+            if page <= one.pages:
+                return one.document, page
+            page -= one.pages
+        return None
+
+
+NONE = Attachments()
+
+
+def find(
+    pdf: Document,
+    child: Child,
+    pages_left: int,
+    page_count: Callable[[Document], int],
+    tree: Callable[[Document], Element],
+    xml_root: str | None,
+) -> Attachments:
+    """What is attached to `pdf`, which is open in `child`.
+
+    At most `pages_left` pages of it are read; 0: none is, but named. `xml_root` is the element that is a
+    document of the schema. Raises Transient.
+    """
+    listed, portfolio = child.attachments()
+    documents = [(number, name) for number, (name, is_document) in enumerate(listed) if is_document]
+    wanted = documents[:MOST] if pages_left else []
+    read: list[Attached] = []
+    unread = [name for _, name in documents[len(wanted) :]]
+    # All of them before the first is opened, which may be by the same child.
+    for name, data in [*_bytes(child, wanted)]:
+        one = _opened(pdf, name, data, page_count, tree, xml_root)
+        if one is None or one.pages > pages_left:
+            unread.append(name)
+        else:
+            read.append(one)
+            pages_left -= one.pages
+    read.sort(key=lambda one: one.kind == "xml")
+    flags = []
+    if portfolio and not read:
+        names = _listed([name for name, _ in listed]) or "nothing"
+        message = f"a portfolio: its page stands before what is attached to it: {names}"
+        flags.append(Flag(FlagCode.placeholder, message))
+    if unread:
+        message = f"documents are attached to the PDF and are not read: {_listed(unread)}"
+        flags.append(Flag(FlagCode.attachment_not_read, message))
+    return Attachments(tuple(read), tuple(flags))
+
+
+def _bytes(child: Child, wanted: Sequence[tuple[int, str]]) -> Iterator[tuple[str, bytes | None]]:
+    held = 0
+    for number, name in wanted:
+        data = child.attachment(number) if held < MOST_BYTES else None
+        held += len(data or b"")
+        yield name, data if held <= MOST_BYTES else None
+
+
+def _opened(
+    pdf: Document,
+    name: str,
+    data: bytes | None,
+    page_count: Callable[[Document], int],
+    tree: Callable[[Document], Element],
+    xml_root: str | None,
+) -> Attached | None:
+    """None for what cannot be opened, and for other XML."""
+    kind = sniff(data) if data else None
+    if not data or kind is None or (kind == "xml" and xml_root is None):
+        return None
+    document = Document(f"{pdf.uri}!/{name}", data, hashlib.sha256(data).hexdigest(), pdf.etag)
+    try:
+        if kind == "xml" and not any(tree(document).outermost(xml_root or "")):
+            return None
+        return Attached(document, kind, page_count(document))
+    except Permanent:
+        return None
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -1,0 +1,230 @@
+"""Attention over the slots of the KV cache as they lie in memory: PyTorch's varlen attention (2.13).
+
+Each request looks at its own slot as far as it is filled, with as many tokens as it feeds: no mask, no
+padding between requests, nothing laid out anew. Of one split, so that a row's bits do not depend on others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.vintern.answer import Answer
+from pipeline.vintern.backend import Fed
+from pipeline.vintern.kv_cache import KVCache
+from pipeline.vintern.model import Vintern
+from pipeline.vintern.plan import Laid, Plan, Prompts
+from pipeline.vintern.transfer import up
+
+CHUNK = 8  # tokens of one request in a step, at most
+FEWEST = 16  # tokens of a step, padding included
+# Of a step, as parts of the largest: usual are half of all requests, or all, with few forced tokens.
+SIZES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 1)
+
+
+class Rows(NamedTuple):
+    """Which tokens are whose: cumulative counts int32 [requests + 1], where in the flat cache each request's
+    slot begins int32 [requests + 1], how much of it is filled int32 [requests]; the most tokens of one.
+    """
+
+    starts: Tensor
+    slots: Tensor
+    filled: Tensor
+    most: int
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, rows: Rows, length: int) -> tuple[Tensor, Tensor]:
+    """query [n, heads, d], keys and values [all places, kv_heads, d]: a request's tokens are the last of
+    those in its slot. Returns what query is like, and the logarithm of the sum of weights of each, float32
+    [n, heads].
+    """
+    from torch.nn.attention.varlen import AuxRequest, varlen_attn
+
+    mixed, sums = varlen_attn(
+        query,
+        keys,
+        values,
+        rows.starts,
+        rows.slots,
+        rows.most,
+        length,
+        return_aux=AuxRequest(lse=True),
+        window_size=(-1, 0),
+        enable_gqa=True,
+        seqused_k=rows.filled,
+        num_splits=1,
+    )
+    # The kernels give [heads, n], whatever is documented.
+    return mixed, sums.T if sums.shape[0] == query.shape[1] else sums
+
+
+@torch.inference_mode()
+def available(model: Vintern) -> bool:
+    """Whether PyTorch and the device have it, tried out on a few numbers."""
+    config, length = model.config.language, 256
+    if model.dtype == torch.float32:  # which no such kernel computes
+        return False
+    draw = torch.Generator().manual_seed(0)
+    kv = (3 * length, config.kv_heads, config.head_dim)
+    shapes = [(5, config.heads, config.head_dim), kv, kv]
+    query, keys, values = (
+        torch.randn(shape, generator=draw).to(model.device, model.dtype) for shape in shapes
+    )
+    starts, slots, filled = ([0, 3, 3, 5], [length, 2 * length, 0, 3 * length], [200, 1, 77])
+    rows = Rows(
+        *(torch.tensor(n, dtype=torch.int32, device=model.device) for n in (starts, slots, filled)), 3
+    )
+    try:
+        found, sums = attend(query, keys, values, rows, length)
+    except (ImportError, TypeError, RuntimeError, ValueError):  # too old, or not for this device
+        return False
+    for row, count in ((0, 3), (2, 2)):
+        asked = query[starts[row] : starts[row + 1]].float().transpose(0, 1)
+        seen, carried = (
+            each[slots[row] : slots[row] + filled[row]].float().transpose(0, 1) for each in (keys, values)
+        )
+        shared = config.heads // config.kv_heads
+        scores = asked @ seen.repeat_interleave(shared, 0).transpose(1, 2) / config.head_dim**0.5
+        own = torch.arange(filled[row] - count, filled[row], device=model.device)[:, None]
+        beyond = torch.arange(filled[row], device=model.device) > own
+        scores = scores.masked_fill(beyond, -torch.inf)
+        expected = (scores.softmax(-1) @ carried.repeat_interleave(shared, 0)).transpose(0, 1)
+        tokens = slice(starts[row], starts[row + 1])
+        if not torch.allclose(found[tokens].float(), expected, atol=0.03):
+            return False
+        if not torch.allclose(sums[tokens].float(), scores.logsumexp(-1).T, atol=0.03):
+            return False
+    return True
+
+
+class Slots:
+    """`plan.Layout` of packed tokens."""
+
+    about = "attention over slots"
+
+    def __init__(self, cache: KVCache, page: slice | None) -> None:
+        self.cache = cache
+        self.page = page
+
+    def decode(self, fed: Sequence[Fed]) -> Plan:
+        laid, cache = Laid.of(fed), self.cache
+        n, requests = self.step(len(laid.tokens)), cache.slots
+        filled = laid.seen[laid.lasts] + 1
+        # Requests that are not there have no tokens and look at the slot that is nobody's.
+        given = np.concatenate(
+            [
+                laid.padded(laid.tokens, n, 0),
+                laid.padded(laid.positions, n, 0),
+                laid.padded(laid.places(cache), n, cache.scratch),
+                laid.padded(laid.owner_slots, n, cache.slots),
+                laid.padded(np.append(0, laid.counts.cumsum()), requests + 1, len(laid.tokens)),
+                laid.padded(laid.slots * cache.length, requests + 1, cache.scratch),
+                laid.padded(filled, requests, 1),
+            ]
+        )
+
+        def read(given: Tensor) -> tuple[Tensor, Tensor, SlotAttention]:
+            ids, positions, places, owners, *rows = given.split([n] * 4 + [requests + 1] * 2 + [requests])
+            starts, slots, filled = (part.int() for part in rows)
+            return (
+                ids,
+                positions,
+                SlotAttention(cache, places, Rows(starts, slots, filled, CHUNK), owners, page=self.page),
+            )
+
+        return Plan(n, given, read, laid.lasts, np.arange(len(laid.tokens)))
+
+    def step(self, tokens: int) -> int:
+        """So many tokens with their padding: one of few sizes."""
+        most = max(FEWEST, 2 * self.cache.slots)
+        return next(size for part in SIZES if (size := max(FEWEST, int(most * part))) >= tokens)
+
+    def prefill(self, answers: Sequence[Answer], device: torch.device) -> Prompts:
+        lengths = np.array([len(answer.pending) for answer in answers])
+        slots = np.array([answer.slot for answer in answers])
+        ends, begins = lengths.cumsum(), lengths.cumsum() - lengths
+        positions = np.arange(ends[-1]) - begins.repeat(lengths)
+        ids = np.concatenate([np.array(answer.pending) for answer in answers])
+        # The last token of each prompt and those that are forced after it.
+        counts = lengths - np.array([len(answer.prompt) for answer in answers]) + 1
+        stops, firsts = counts.cumsum(), counts.cumsum() - counts
+        keep = np.arange(stops[-1]) - firsts.repeat(counts) + (ends - counts).repeat(counts)
+        places = slots.repeat(lengths) * self.cache.length + positions
+        where, end = up(slots * self.cache.length, device).int(), up(lengths, device).int()
+        every, last = (
+            Rows(up(np.append(0, cumulated), device).int(), F.pad(where, (0, 1)), end, int(most.max()))
+            for cumulated, most in ((ends, lengths), (stops, counts))
+        )
+        kept = up(keep[None], device)
+        attention = SlotAttention(
+            self.cache, up(places, device), every, up(slots.repeat(counts), device), last, self.page
+        )
+        return Prompts(
+            up(ids[None], device),
+            up(positions[None], device),
+            [(0, int(begin)) for begin in begins],
+            attention,
+            kept,
+            [(0, slice(int(first), int(stop))) for first, stop in zip(firsts, stops, strict=True)],
+            [(0, int(stop) - 1) for stop in stops],
+        )
+
+
+class SlotAttention:
+    """Attend: packed tokens [1, n], each request's over its own slot, into which they are written first.
+
+    `last`, if given, are the rows of the last layer, which is asked for fewer tokens. owners int64: the slots
+    of the tokens there. With `page` it fills `page_attention`, float32 [1, tokens there, cells].
+    """
+
+    def __init__(
+        self,
+        cache: KVCache,
+        places: Tensor,
+        rows: Rows,
+        owners: Tensor,
+        last: Rows | None = None,
+        page: slice | None = None,
+    ) -> None:
+        self.cache = cache
+        self.places = places
+        self.rows = rows
+        self.owners = owners
+        self.last = rows if last is None else last
+        self.page = page
+        self.page_attention: Tensor | None = None
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        cache = self.cache
+        cache.write(layer, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
+        last = layer == len(cache.keys) - 1
+        asked = query[0].transpose(0, 1)
+        keys, values = cache.keys[layer].flatten(0, 1), cache.values[layer].flatten(0, 1)
+        mixed, sums = attend(asked, keys, values, self.last if last else self.rows, cache.length)
+        if last and self.page is not None:
+            self.page_attention = self._page(asked, sums, cache.keys[layer])[None]
+        return mixed.transpose(0, 1)[None]
+
+    def _page(self, query: Tensor, sums: Tensor, keys: Tensor) -> Tensor:
+        """As `attention.page_weights`; of cells behind a page's own tiles it may be anything."""
+        if self.page is None:
+            raise RuntimeError("no places are kept")
+        seen = keys[:, self.page][self.owners]  # [n, cells, kv_heads, d]
+        grouped = (query / query.shape[2] ** 0.5).unflatten(1, (keys.shape[2], -1))
+        scores = [
+            _product(grouped[:, head], seen[:, :, head].transpose(1, 2)) for head in range(keys.shape[2])
+        ]
+        found = (torch.cat(scores, 1) - sums[:, :, None]).exp().mean(1)
+        return F.pad(found, (0, self.page.stop - self.page.start - found.shape[1]))
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """[n, a, d] · [n, d, b] in float32, where the kernel can do that without turning its factors into it."""
+    if one.device.type == "cuda" and one.dtype != torch.float32:
+        return torch.bmm(one, other, out_dtype=torch.float32)
+    return one.float() @ other.float()
