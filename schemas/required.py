@@ -103,6 +103,8 @@ def missing(
     for name, inner in _nested(model):
         if not any(True for nested in models(inner) for kind in kinds if _declared(nested, kind)):
             continue
+        if record.get(name) is None:
+            continue
         made = getattr(subject, name)
         below = _below(record.get(name), f"{path}{name}")
         for (here, item), one_made in zip(below, made if isinstance(made, list) else [made], strict=True):

@@ -249,8 +249,8 @@ class _Driver:
         self._reports: tuple[LaneReport, ...] = ()
         self._direct: tuple[LaneReport, ...] = ()  # of what needed no lane
         self._replaced = 0
-        self._waiting: str | None = None
         self._lanes_seconds = 0.0
+        self._waiting: str | None = None
 
     def nothing_to_do(self, seconds: float) -> bool:
         """Whether the listing is complete within this time and everything in it is finished already."""
@@ -291,8 +291,8 @@ class _Driver:
                 elif phase == "starting" and lanes.working:
                     phase = "working"
                 self._reports, self._replaced = (*self._direct, *lanes.reports()), lanes.replaced
-                self._waiting = lanes.waiting
                 self._lanes_seconds = time.monotonic() - self._started
+                self._waiting = lanes.waiting
                 self._reporter.show(self._progress(phase))
                 if listed and not lanes.working and self._nothing_left():
                     break  # others have done it
@@ -346,8 +346,8 @@ class _Driver:
             documents=dict(self._counts.now(fresh=phase == "ended")),
             reports=self._reports,
             lanes_replaced=self._replaced,
-            waiting=self._waiting,
             lanes_seconds=self._lanes_seconds,
+            waiting=self._waiting,
         )
 
 

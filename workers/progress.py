@@ -31,8 +31,8 @@ class Progress:
     documents: dict[str, int]  # of the whole job, by state
     reports: tuple[LaneReport, ...]
     lanes_replaced: int
-    waiting: str | None = None  # what lanes are waited for
     lanes_seconds: float = 0.0  # from the beginning until the lanes ended, or until now; 0 without lanes
+    waiting: str | None = None  # what lanes are waited for
 
     @property
     def total(self) -> int:

@@ -286,14 +286,14 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, profile: bool, 
         tell(record)
     if not as_json:
         ending.say(outcome, written)
+        if profile:
+            ending.say_profile(Profile.of(outcome.last))
     if shadow is not None and not outcome.interrupted:
         beside = candidate.read(shadow, name, as_json=as_json)
         record["shadow"] = beside
         code = code or beside["exit_code"]
     if as_json:
         screen.say_lines(dumps(record, indent=2))
-    elif profile:
-        ending.say_profile(Profile.of(outcome.last))
     if asked.limit is not None:
         screen.say(
             f"no more than {asked.limit} documents were listed (--limit); without it the same job goes on",
