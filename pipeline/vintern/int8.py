@@ -166,6 +166,10 @@ def pack(network: nn.Module, dtype: torch.dtype, products: Products) -> None:
         for name, part in module.named_children():
             if isinstance(part, nn.Linear):
                 setattr(module, name, Int8Linear(Weight(part.weight), part.bias, products))
+    for (
+        parameter
+    ) in network.parameters():  # as long as one of them lies in the checkpoint's file, all of it is held
+        parameter.data = parameter.data.clone()
 
 
 def _pack_tables(language: Language, dtype: torch.dtype, products: Products) -> None:
