@@ -57,7 +57,9 @@ def normalised(name: str) -> str:
 def blocks(resolved: str) -> list[str]:
     """Requirements, each with its hashes, less those that torch's build decides about."""
     # A browser is no machine of ours: the mark says nothing, and would make two entries of one.
-    found = re.split(r"^(?=[A-Za-z0-9])", resolved.replace(" ; sys_platform != 'emscripten'", ""), flags=re.M)
+    ours = resolved.replace(" ; sys_platform != 'emscripten'", "")
+    ours = ours.replace("sys_platform == 'emscripten' or ", "")
+    found = re.split(r"^(?=[A-Za-z0-9])", ours, flags=re.M)
     return [block for block in found if (match := _PIN.match(block)) and not of_torch(match[1])]
 
 

@@ -10,8 +10,8 @@ The prediction runs the engine's own passes at Vintern-1B's size on tensors that
 
 The bounds are computed: nothing is run, and nothing here was measured on a card. Vision and prefill are bound
 by arithmetic, decoding by reading the weights once a step and the keys and values of every row. Beside them
-stands what the CPU needs for the grammar's masks: the steps of a page at their mean cost, shared by --threads.
-At best that is hidden behind the card's own work; the slower of the two then decides.
+stands what the CPU needs for the grammar's masks: the steps of a page at their mean cost, shared by
+--threads. At best that is hidden behind the card's own work; the slower of the two then decides.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from pipeline.printable import as_json, command, printable
 from pipeline.records import Check, Failure
 from tests.e2e.conftest import VINBATCH, picture
 from tests.store import samples
-from workers.cli import books, corrections, documents, evaluating, report, results
+from workers.cli import books, corrections, documents, evaluating, jobs, report, results
 
 # Window title, colours that nothing of ours uses, C1's CSI, bidirectional override, a forged line and more.
 EVIL = "\x1b]0;pwned\x07\x1b[5;45mx\x9b31m\u202egnp.exe\u2066"
@@ -124,6 +124,7 @@ JUNE, JULY = "june" + NAME, "july" + NAME
 # Each command with everything that it can be asked to print.
 CASES: dict[str, list[tuple[str, ...]]] = {
     "status": [(), ("--job", JUNE), ("--job", JUNE, "--json"), ("--verify",)],
+    "cancel": [(JUNE,)],
     "failures": [("--job", JUNE), ("--job", JUNE, "--json")],
     "diff": [(JUNE, JULY), (JUNE, JULY, "--json"), (JUNE, JULY, "--against", "papers.jsonl")],
     "retry": [("--job", JUNE, "--document", "/in/b" + NAME)],
@@ -146,7 +147,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 
 
 def test_every_command_has_its_case() -> None:
-    modules = (books, documents, results, evaluating, corrections, report)
+    modules = (books, documents, jobs, results, evaluating, corrections, report)
     commands = [command for module in modules for command in module.COMMANDS]
     assert {command.__name__ for command in commands} == CASES.keys()
 
