@@ -140,14 +140,22 @@ def _names(text: str, currency: str) -> bool:
 def _proofs(money: Mapping[str, str], prices: Sequence[str], coins: bool) -> set[numbers.Style]:
     """The styles that the document's money proves. Of currencies without coins a single group is a proof too,
     unless the paper shows its amounts with three decimals.
+
+    A part of one coin is nothing that is paid: "0.500" đồng is misread, and must not make a thousandth of all else.
     """
     clear = [(text, style) for text in money.values() if (style := numbers.style_of(text)) is not None]
     if coins:
         return {style for _, style in clear} | _styles(prices, decimals=True)
+    clear = [(text, style) for text, style in clear if not _is_part_of_one(text, style)]
     sure = {style for _, style in clear}
     if len(sure) == 1 and any(numbers.decimals(text, style) == 3 for text, style in clear):
         return sure
     return _styles(money.values(), decimals=False)
+
+
+def _is_part_of_one(text: str, style: numbers.Style) -> bool:
+    value = numbers.in_style(text, style)
+    return value is not None and 0 < abs(value) < 1
 
 
 def _other_proofs(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> set[numbers.Style]:

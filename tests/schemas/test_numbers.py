@@ -202,6 +202,17 @@ def test_dong_with_three_decimals_on_the_paper_is_read_with_them() -> None:
     )
 
 
+def test_a_misread_part_of_a_dong_makes_no_thousandth_of_other_amounts() -> None:
+    amounts = {"lines[0].amount": "0.500", "lines[1].amount": "20.000", "total": "65.000"}
+    assert meant("receipt", amounts)[0] == {
+        "lines[0].amount": "0.5",
+        "lines[1].amount": "20000",
+        "total": "65000",
+    }
+    nothing = {"lines[0].amount": "0,000", "lines[1].amount": "567,000", "total": "567,000"}
+    assert meant("receipt", nothing)[0]["total"] == "567"
+
+
 @pytest.mark.parametrize("currency", [{}, {"currency": "VND"}, {"currency": "JPY"}])
 @pytest.mark.parametrize(
     "others", [{}, {"net": "45.000"}, {"net": "1.234.567"}, {"lines[0].quantity": "0.5"}]
