@@ -141,7 +141,8 @@ def _proofs(money: Mapping[str, str], prices: Sequence[str], coins: bool) -> set
     """The styles that the document's money proves. Of currencies without coins a single group is a proof too,
     unless the paper shows its amounts with three decimals.
 
-    A part of one coin is nothing that is paid: "0.500" đồng is misread, and must not make a thousandth of all else.
+    A part of one coin is nothing that is paid: "0.500" đồng is misread, and must not make a thousandth of all
+    other amounts.
     """
     clear = [(text, style) for text in money.values() if (style := numbers.style_of(text)) is not None]
     if coins:
