@@ -21,7 +21,7 @@ demo: .venv/.ready-app
 
 test: .venv/.ready-test lint
 	@echo "two at a time: each tells what it has to tell when it ends, the one with clusters after some twenty minutes"
-	@$(MAKE) --no-print-directory -j2 --output-sync=target clusters covered slow
+	@$(MAKE) --no-print-directory --keep-going -j2 --output-sync=target clusters covered slow
 
 clusters: .venv/.ready-test
 	$(BIN)/python -m pytest -q -m "slow and not drill" --durations=40 $(CLUSTERS)
