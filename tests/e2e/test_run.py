@@ -131,7 +131,7 @@ def _working_dir(folder: Path) -> str:
     for name in listed.stdout.splitlines():
         if (CHECKOUT / name).exists():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(CHECKOUT / name, copy / name)
+            shutil.copy(CHECKOUT / name, copy / name, follow_symlinks=False)
     return str(copy)
 
 
