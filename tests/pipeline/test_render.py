@@ -195,7 +195,8 @@ def test_too_many_pages() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pdfium", "poppler"])
 def test_a_page_that_never_ends_takes_only_itself(name: str) -> None:
-    settings = RenderSettings(dpi=72, seconds=4, renderer=name)  # for good pages on a busy machine
+    # Seconds for good pages on a busy machine; room, because on an idle one it fills 2 GiB in the same time.
+    settings = RenderSettings(dpi=72, seconds=4, memory_bytes=8 << 30, renderer=name)
     with Renderer(settings) as renderer:
         pages = list(renderer.pages(papers.document(papers.endless(page=2))))
         group = child_pid(renderer, name)
