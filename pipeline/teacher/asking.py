@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import random
 import time
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
+from pipeline.addresses import is_loopback
 from pipeline.errors import Unavailable, UsageError, VinbatchError
 from pipeline.printable import printable
 from pipeline.teacher.protocols import SHAPES, Decoding, NotUnderstood, OpenAI, Reply
@@ -81,11 +81,7 @@ class Teacher:
     @property
     def is_here(self) -> bool:
         """Whether it is a server of this machine: nothing leaves it then."""
-        name = urlsplit(self.url).hostname or ""
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return name == "localhost"
+        return is_loopback(urlsplit(self.url).hostname or "")
 
 
 @dataclass(slots=True)

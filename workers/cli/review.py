@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.addresses import REVIEW_PORT
+from pipeline.addresses import REVIEW_PORT, is_loopback
 from pipeline.errors import UsageError
 from workers import screen
 from workers.cli import options
@@ -60,7 +59,7 @@ def review(
     from pipeline.store import Job
     from schemas.registry import SchemaSpec
 
-    if token_file is None and not _is_loopback(host):
+    if token_file is None and not is_loopback(host):
         raise UsageError(f"others could come to {host}: give --token-file with a token for each person")
     if token_file is not None and reviewer is not None:
         raise UsageError("--token-file has the names of all; --reviewer goes without it")
@@ -93,16 +92,9 @@ def review(
             pictures.close()
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _names(host: str, others: list[str]) -> list[str]:
     """What a browser may call us, the name for the link first."""
-    if _is_loopback(host):
+    if is_loopback(host):
         own = [f"[{host}]" if ":" in host else host, "localhost", "127.0.0.1", "[::1]"]
     else:
         own = [f"[{host}]" if ":" in host else host]

@@ -7,7 +7,6 @@ Redirections are not followed: they could lead elsewhere. On this machine no pro
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import json
 import time
 import urllib.error
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.addresses import is_loopback
 from pipeline.errors import Unavailable, UsageError
 
 _MOST_BYTES = 1 << 20  # of one reply
@@ -52,11 +52,7 @@ class ChatServer:
     @property
     def here(self) -> bool:
         """Whether the server is on this machine."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(urlsplit(self.url).hostname or "")
 
     @property
     def shown(self) -> str:
