@@ -32,10 +32,9 @@ from pipeline.teacher.held_out import HeldOut
 from pipeline.teacher.pages import Pages, image_path
 from pipeline.teacher.prompts import Prompt
 from pipeline.teacher.protocols import Decoding, Reply
+from pipeline.tuning.dataset import META, TRAIN, Item
 
-LEDGER, ROWS, PROVENANCE, REFUSED, META = (
-    "ledger.db", "train.jsonl", "provenance.jsonl", "refused.jsonl", "meta.json",
-)  # fmt: skip
+LEDGER, ROWS, PROVENANCE, REFUSED = "ledger.db", TRAIN, "provenance.jsonl", "refused.jsonl"
 STOPPED = "it was stopped"
 _AWAY = 3  # requests in a row that get no answer: then the teacher is away
 
@@ -356,21 +355,19 @@ def _ended(ask: Asked, reply: Reply | None = None, cost: float = 0.0, problem: s
 
 
 def _row(page: TaughtPage, ask: Asked, prompt: Prompt, found: Sequence[Turn]) -> dict[str, Any]:
-    spoken: list[dict[str, str]] = []
-    for number, turn in enumerate(found):
-        asked = f"<image>\n{turn.question}" if number == 0 else turn.question
-        spoken += [{"from": "human", "value": asked}, {"from": "gpt", "value": turn.answer}]
     spec = prompt.spec
-    return {
-        "id": ask.key[:24],
-        "image": f"{page.image[:2]}/{page.image}.jpg",
-        "width": page.width,
-        "height": page.height,
-        "conversations": spoken,
-        **({} if spec is None else {"schema": f"{spec.name}@{spec.version}"}),
-        "document": page.document,
-        "page": page.page,
-    }
+    item = Item(
+        ask.key[:24],
+        page.uri,
+        None,
+        tuple((turn.question, turn.answer) for turn in found),
+        page.width,
+        page.height,
+        None if spec is None else f"{spec.name}@{spec.version}",
+        page.document,
+        page.page,
+    )
+    return item.row(f"{page.image[:2]}/{page.image}.jpg")
 
 
 def _number(*parts: str) -> int:
