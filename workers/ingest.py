@@ -15,7 +15,7 @@ from pipeline.records import DocumentRef, Failure
 from pipeline.settings import SourceSettings
 from pipeline.store import Added, Job, Store
 from workers.logs import fields
-from workers.patience import Patience, StoreAway
+from workers.patience import Patience, StoreAway, until
 
 _LOG = logging.getLogger(__name__)
 _PAUSES = (1.0, 30.0)  # seconds before a source is listed again, from its beginning: first, longest
@@ -96,7 +96,7 @@ class Ingest:
         self._left_to_list = limit
         self._left = threading.Event()
         self._patience = Patience(
-            lambda: 0.0 if stop.is_set() else patience_seconds,
+            until(stop, patience_seconds),
             "the source or the store",
             _PAUSES,
             self._left,

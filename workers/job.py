@@ -38,7 +38,7 @@ from workers.direct import Direct, earlier_recipes
 from workers.ingest import ChosenListing, Ingest, Listing, SourceListing
 from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
-from workers.patience import Patience
+from workers.patience import Patience, until
 from workers.progress import Progress, Reporter
 from workers.sharing import Presence, driver_name
 
@@ -122,7 +122,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     if request.address is None:  # else pages are read on other machines, whose readers look for themselves
         second_reader.check(request.settings.second_reader)
     patience = request.settings.lane.patience_seconds
-    ask = Patience(lambda: 0.0 if stop.is_set() else patience, interrupt=stop).call
+    ask = Patience(until(stop, patience), interrupt=stop).call
     with ask(stores.open, request.settings.store) as store:
         name = request.name or default_name(request)
         request, checkpoint, directory = ask(_pinned, request, store, name, schema)

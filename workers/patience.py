@@ -24,6 +24,11 @@ class StoreAway(LaneBroken):
     """The store did not answer for longer than the caller may wait."""
 
 
+def until(stop: threading.Event, seconds: float) -> Callable[[], float]:
+    """A limit of so many seconds, and of none once `stop` is set."""
+    return lambda: 0.0 if stop.is_set() else seconds
+
+
 class Patience:
     """A call that fails with a Transient is made again after a pause that doubles, for `limit()` seconds.
 

@@ -19,7 +19,7 @@ from pipeline.errors import VinbatchError
 from pipeline.settings import ShareSettings
 from pipeline.store import Job, Run, Store
 from workers.logs import fields
-from workers.patience import Patience
+from workers.patience import Patience, until
 
 _LOG = logging.getLogger(__name__)
 _BEAT_SECONDS = 3.0  # between two signs of life; a cancelled run notices within as many
@@ -77,7 +77,7 @@ class Presence:
         self._stop = stop
         self._said = _Said()
         self._over = threading.Event()
-        begin = Patience(lambda: 0.0 if stop.is_set() else limit, interrupt=stop, job=job.name).call
+        begin = Patience(until(stop, limit), interrupt=stop, job=job.name).call
         self._mine = begin(store.runs.begin, job, driver_name(), share.weight, share.priority)
         self._thread = threading.Thread(target=self._work, name="presence", daemon=True)
 
