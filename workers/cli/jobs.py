@@ -30,11 +30,12 @@ def status(
 ) -> None:
     """How far jobs are: running, ended, cancelled, or stale where a run vanished without a word."""
     with options.opened(url) as store:
-        jobs = [store.jobs.find(job)] if job is not None else store.jobs.all()
+        every = store.jobs.all()
+        jobs = [store.jobs.find(job)] if job is not None else every
         for one in jobs if repair else ():
             _repair(store, one)
         runs = store.runs.newest(jobs)
-        names = {one.id: one.name for one in store.jobs.all()}
+        names = {one.id: one.name for one in every}
         rows = [_status(store, one, verify, runs[one.id], names) for one in jobs]
     if as_json:
         screen.say_lines(dumps(rows[0] if job is not None else rows, indent=2))
