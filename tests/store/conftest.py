@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -12,9 +12,9 @@ import pytest
 
 from pipeline import store as stores
 from pipeline.store import Store
+from tests import typed as command
 from tests.servers.postgres import PostgresServer
 from tests.store.samples import Clock
-from workers import cli
 
 Typed = Callable[..., str]
 
@@ -69,12 +69,4 @@ def typed(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VINBATCH_STORE", url)
 
-    def run(*words: str, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["vinbatch", *words])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert (left.value.code or 0) == code, out + err
-        return out + err
-
-    return run
+    return partial(command.typed, monkeypatch, capfd)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from pipeline.vintern import checkpoint, sequences
 from pipeline.vintern import tokenizer as tokenizers
 from schemas import registry
 from tests.review import samples
-from workers import cli
+from tests.typed import typed
 
 NOTE = registry.resolve(delivery.SCHEMA)
 RECEIPT = registry.resolve("receipt@1")
@@ -49,16 +48,6 @@ def made(notes, tmp_path_factory) -> Path:
 
 def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def typed(monkeypatch, capfd, *words: object, code: int = 0) -> str:
-    """`vinbatch` with these words; what it printed."""
-    monkeypatch.setattr(sys, "argv", ["vinbatch", *map(str, words)])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    out, err = capfd.readouterr()
-    assert (left.value.code or 0) == code, out + err
-    return out + err
 
 
 @pytest.mark.medium

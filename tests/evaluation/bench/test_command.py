@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests import typed as command
 from tests.evaluation.bench import judges, sets
 from tests.vintern import checkpoints
-from workers import cli
 
 Typed = Callable[..., str]
 
@@ -21,15 +21,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
 
-    def run(*words: str, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["vinbatch", *words])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert (left.value.code or 0) == code, out + err
-        return out + err
-
-    return run
+    return partial(command.typed, monkeypatch, capfd)
 
 
 @pytest.mark.slow
