@@ -149,7 +149,7 @@ class Meter(TorchDispatchMode):
         if not function.is_view and name not in _FREE:
             kernel = self.now.kernels[name]
             flops, moved = self._cost(name, args, given, made)
-            kernel.launched += 1
+            kernel.launched += 2 if name == "vintern::attend" and args[7] > 1 else 1
             kernel.flops += flops
             kernel.bytes += moved
 
@@ -186,10 +186,16 @@ class Meter(TorchDispatchMode):
         """FLOPs and bytes moved, of a kernel that reads and writes each tensor once."""
         if name == "meter::attention":
             return _attention(*args)
-        if name == "torch_attn::_varlen_attn":
+        if name == "vintern::attend":
             query, key = args[:2]
             width = 2 * key.shape[1] * key.shape[2] * key.dtype.itemsize
-            return 4 * self.pairs * query.shape[1] * query.shape[2], 2 * size(query) + self.attended * width
+            flops = 4 * self.pairs * query.shape[1] * query.shape[2]
+            parts = 8 * query.numel() * args[7] if args[7] > 1 else 0  # written, and put together
+            return flops, 2 * size(query) + self.attended * width + parts
+        if name == "vintern::write":
+            return 0, 2 * sum(map(size, given[3:])) + size(given[2])
+        if name == "vintern::rotate":
+            return 0, 2 * size(made[0]) + sum(map(size, given[1:]))
         if name in _PRODUCTS:
             first, second = [tensor for tensor in given if tensor.ndim == (3 if name == "aten::bmm" else 2)][
                 -2:

@@ -207,8 +207,8 @@ class CpuBackend:
 
         def layer(hidden: Tensor, positions: Tensor, attend: Attend) -> Tensor:
             rotation = rotary(positions, text.config.head_dim, text.config.rope_theta, hidden.dtype)
-            found: Tensor = text.layers[0](0, hidden, rotation, attend)
-            return found
+            hidden, mixed = text.layers[0](0, hidden, None, rotation, attend)
+            return hidden + mixed
 
         length = visual.shape[1] - 1  # with one more token it fits any cache
         hidden = layer(

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.settings import EngineSettings
-from pipeline.vintern import sampler
+from pipeline.vintern import fused, sampler
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import (
     Fed,
@@ -62,6 +62,9 @@ class GpuBackend:
             many_rows=True,
             halves=HALVES if over_slots else None,
         )
+        self._fused = fused.available(model.device)
+        if self._fused:
+            fused.install(model.language)
         page = page_positions(model, self.cache) if settings.place else None
         self._layout: Layout = (Slots if over_slots else Rectangle)(self.cache, page)
         self._page_start = page_start(model)
@@ -131,6 +134,8 @@ class GpuBackend:
     def choose(self, logits: Tensor, masks: Tensor | None, penalties: sampler.Penalties | None) -> Tensor:
         if masks is not None:
             masks = masks.to(self.model.device, non_blocking=True)
+        if self._fused and penalties is None:
+            return fused.choose(logits, masks)
         return sampler.choose(logits, masks, penalties)
 
     def _numerics(self, settings: EngineSettings) -> str:
@@ -158,6 +163,7 @@ class GpuBackend:
             f"float32 products {torch.get_float32_matmul_precision()}",
             f"attention {'+'.join(attention)}",
             self._layout.about,
+            "own kernels" if self._fused else "PyTorch's kernels",
             "compiled" if settings.warmup == "compile" else "eager",
         ]
         return ", ".join(words)

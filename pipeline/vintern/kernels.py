@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from pipeline.vintern import compiling, language, vision
 from pipeline.vintern.compiling import KernelsMissing
 from pipeline.vintern.config import Config
-from pipeline.vintern.language import RMSNorm
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512bf16", "fma")
@@ -74,16 +73,15 @@ class Kernels:
 
     def put_into(self, network: nn.Module) -> None:
         """From now on the model's own layers use them too."""
-        for module in list(network.modules()):
+        for module in network.modules():
             if isinstance(module, vision.Attention) and self.long_queries:
                 module.attend = self.full
             elif isinstance(module, language.Attention):
                 module.rotate = self.rotate
             elif isinstance(module, language.Mlp):
                 module.gate = self.gate
-            for name, part in module.named_children():
-                if isinstance(part, RMSNorm):
-                    setattr(module, name, Norm(part, self))
+            elif isinstance(module, language.RMSNorm):
+                module.norm = self.rms_norm
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, spans: Iterable[Span]) -> Tensor:
         """query [n, heads, d], keys and values [m, kv_heads, d] → like query. Rows in no span are not set."""
@@ -149,7 +147,7 @@ class Kernels:
         return gated
 
     def rms_norm(self, hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """As `language.RMSNorm`: [..., hidden] → the same."""
+        """As `language.norm`: [..., hidden] → the same."""
         hidden = hidden.contiguous()
         normed = torch.empty_like(hidden)
         rows, width = hidden.shape[:-1].numel(), hidden.shape[-1]
@@ -164,19 +162,6 @@ class Kernels:
         allowed, words = (None, 0) if masks is None else (masks.data_ptr(), masks.shape[1])
         self._choose(logits.data_ptr(), allowed, chosen.data_ptr(), rows, vocabulary, words)
         return chosen
-
-
-class Norm(nn.Module):
-    """An RMSNorm by our kernel."""
-
-    def __init__(self, plain: RMSNorm, kernels: Kernels) -> None:
-        super().__init__()
-        self.weight = plain.weight
-        self.eps = plain.eps
-        self.kernels = kernels
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.kernels.rms_norm(hidden, self.weight, self.eps)
 
 
 class _Side(ctypes.Structure):

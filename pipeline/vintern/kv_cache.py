@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.errors import UsageError
 from pipeline.settings import EngineSettings
+from pipeline.vintern import fused
 from pipeline.vintern.config import LanguageConfig
 from pipeline.vintern.model import Vintern
 
@@ -33,6 +34,7 @@ class KVCache:
         self.keys, self.values = (
             [_zeros(shape, dtype, device) for _ in range(config.layers)] for _ in range(2)
         )
+        self._fused = device.type == "cuda" and fused.available(device)
         self._free = list(range(slots - 1, -1, -1))
 
     @classmethod
@@ -83,8 +85,12 @@ class KVCache:
 
     def write(self, layer: int, places: Tensor, key: Tensor, value: Tensor) -> None:
         """key and value [n, kv_heads, head_dim] to flat places int64 [n] (slot · length + position)."""
-        self.keys[layer].flatten(0, 1).index_copy_(0, places, key)
-        self.values[layer].flatten(0, 1).index_copy_(0, places, value)
+        keys, values = self.keys[layer].flatten(0, 1), self.values[layer].flatten(0, 1)
+        if self._fused:
+            fused.write(keys, values, places, key, value)
+        else:
+            keys.index_copy_(0, places, key)
+            values.index_copy_(0, places, value)
 
 
 def fitting(

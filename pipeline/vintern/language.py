@@ -59,13 +59,11 @@ class Language(nn.Module):
         keep int64 [b, m]: only these of the t tokens are returned, [b, m, hidden], and `attend` knows it.
         """
         rotation = rotary(positions, self.config.head_dim, self.config.rope_theta, embeds.dtype)
-        hidden = embeds
-        *others, last = self.layers
-        for number, layer in enumerate(others):
-            hidden = layer(number, hidden, rotation, attend)
-        hidden = last(len(others), hidden, rotation, attend, keep)
-        found: Tensor = self.norm(hidden)
-        return found
+        hidden, mixed = embeds, None
+        for number, layer in enumerate(self.layers):
+            last = number == len(self.layers) - 1
+            hidden, mixed = layer(number, hidden, mixed, rotation, attend, keep if last else None)
+        return self.norm.added(hidden, mixed)[1]
 
     def head(self, hidden: Tensor) -> Tensor:
         """[..., hidden] → logits [..., vocab]."""
@@ -108,17 +106,21 @@ class Layer(nn.Module):
         self,
         number: int,
         hidden: Tensor,
+        mixed: Tensor | None,
         rotation: tuple[Tensor, Tensor],
         attend: Attend,
         keep: Tensor | None = None,
-    ) -> Tensor:
-        """keep int64 [b, m]: the tokens that go on from here; all of them are seen."""
-        mixed = self.self_attn(number, self.input_layernorm(hidden), rotation, attend, keep)
+    ) -> tuple[Tensor, Tensor]:
+        """The hidden states and what is still to be added to them, before and after.
+
+        keep int64 [b, m]: the tokens that go on from here; all of them are seen.
+        """
+        hidden, normed = self.input_layernorm.added(hidden, mixed)
+        mixed = self.self_attn(number, normed, rotation, attend, keep)
         if keep is not None:
             hidden = hidden.take_along_dim(keep[:, :, None], 1)
-        hidden = hidden + mixed
-        found: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
-        return found
+        hidden, normed = self.post_attention_layernorm.added(hidden, mixed)
+        return hidden, self.mlp(normed)
 
 
 class Attention(nn.Module):
@@ -174,15 +176,27 @@ class Mlp(nn.Module):
         return found
 
 
-class RMSNorm(nn.Module):
+def norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Divide by the root mean square in float32; the weight comes in the model's dtype, as in Qwen."""
+    wide = hidden.float()
+    wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    return weight * wide.to(hidden.dtype)
 
+
+class RMSNorm(nn.Module):
     def __init__(self, hidden: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(hidden))
         self.eps = eps
+        self.norm: Callable[[Tensor, Tensor, float], Tensor] = norm
+        self.add_norm: Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]] | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        wide = hidden.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return self.weight * wide.to(hidden.dtype)
+        return self.norm(hidden, self.weight, self.eps)
+
+    def added(self, hidden: Tensor, more: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The sum of both, and what `forward` makes of it."""
+        if more is not None and self.add_norm is not None:
+            return self.add_norm(hidden, more, self.weight, self.eps)
+        total = hidden if more is None else hidden + more
+        return total, self.norm(total, self.weight, self.eps)

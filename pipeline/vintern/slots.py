@@ -1,7 +1,8 @@
-"""Attention over the slots of the KV cache as they lie in memory: PyTorch's varlen attention (2.13).
+"""Attention over the slots of the KV cache as they lie in memory, by our own kernels (`fused`).
 
 Each request looks at its own slot as far as it is filled, with as many tokens as it feeds: no mask, no
-padding between requests, nothing laid out anew. Of one split, so that a row's bits do not depend on others.
+padding between requests, nothing laid out anew. Into how many parts its keys are cut depends on the cache's
+slots alone, so that attention gives a row the same bits whoever is beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.vintern import fused
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import Fed
 from pipeline.vintern.kv_cache import KVCache
@@ -29,61 +31,39 @@ SIZES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 1)
 
 class Rows(NamedTuple):
     """Which tokens are whose: cumulative counts int32 [requests + 1], where in the flat cache each request's
-    slot begins int32 [requests + 1], how much of it is filled int32 [requests]; the most tokens of one.
+    slot begins and how much of it is filled, both int32 [requests]; the most tokens of one; into how many
+    parts keys are cut.
     """
 
     starts: Tensor
     slots: Tensor
     filled: Tensor
     most: int
+    splits: int
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, rows: Rows, length: int) -> tuple[Tensor, Tensor]:
-    """query [n, heads, d], keys and values [all places, kv_heads, d]: a request's tokens are the last of
-    those in its slot. Returns what query is like, and the logarithm of the sum of weights of each, float32
-    [n, heads].
-    """
-    from torch.nn.attention.varlen import AuxRequest, varlen_attn
-
-    mixed, sums = varlen_attn(
-        query,
-        keys,
-        values,
-        rows.starts,
-        rows.slots,
-        rows.most,
-        length,
-        return_aux=AuxRequest(lse=True),
-        window_size=(-1, 0),
-        enable_gqa=True,
-        seqused_k=rows.filled,
-        num_splits=1,
-    )
-    # The kernels give [heads, n], whatever is documented.
-    return mixed, sums.T if sums.shape[0] == query.shape[1] else sums
+def attend(query: Tensor, keys: Tensor, values: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """`fused.attend`."""
+    return fused.attend(query, keys, values, *rows)
 
 
 @torch.inference_mode()
 def available(model: Vintern) -> bool:
-    """Whether PyTorch and the device have it, tried out on a few numbers."""
+    """Whether our kernels can be had for the model's device and do as they should on a few numbers."""
+    if model.dtype == torch.float32 or not fused.available(model.device):
+        return False  # without matrix units the rectangle is quicker
     config, length = model.config.language, 256
-    if model.dtype == torch.float32:  # which no such kernel computes
-        return False
     draw = torch.Generator().manual_seed(0)
     kv = (3 * length, config.kv_heads, config.head_dim)
     shapes = [(5, config.heads, config.head_dim), kv, kv]
     query, keys, values = (
         torch.randn(shape, generator=draw).to(model.device, model.dtype) for shape in shapes
     )
-    starts, slots, filled = ([0, 3, 3, 5], [length, 2 * length, 0, 3 * length], [200, 1, 77])
+    starts, slots, filled = ([0, 3, 3, 5], [length, 2 * length, 0], [200, 1, 77])
     first, where, full = (
         torch.tensor(n, dtype=torch.int32, device=model.device) for n in (starts, slots, filled)
     )
-    rows = Rows(first, where, full, 3)
-    try:
-        found, sums = attend(query, keys, values, rows, length)
-    except (ImportError, TypeError, RuntimeError, ValueError):  # too old, or not for this device
-        return False
+    found, sums = attend(query, keys, values, Rows(first, where, full, 3, 2))
     for row, count in ((0, 3), (2, 2)):
         asked = query[starts[row] : starts[row + 1]].float().transpose(0, 1)
         seen, carried = (
@@ -111,6 +91,7 @@ class Slots:
     def __init__(self, cache: KVCache, page: slice | None) -> None:
         self.cache = cache
         self.page = page
+        self._splits = fused.splits(cache.slots, cache.keys[0].shape[2])
 
     def decode(self, fed: Sequence[Fed]) -> Plan:
         laid, cache = Laid.of(fed), self.cache
@@ -124,18 +105,20 @@ class Slots:
                 laid.padded(laid.places(cache), n, cache.scratch),
                 laid.padded(laid.owner_slots, n, cache.slots),
                 laid.padded(np.append(0, laid.counts.cumsum()), requests + 1, len(laid.tokens)),
-                laid.padded(laid.slots * cache.length, requests + 1, cache.scratch),
+                laid.padded(laid.slots * cache.length, requests, cache.scratch),
                 laid.padded(filled, requests, 1),
             ]
         )
 
         def read(given: Tensor) -> tuple[Tensor, Tensor, SlotAttention]:
-            ids, positions, places, owners, *rows = given.split([n] * 4 + [requests + 1] * 2 + [requests])
+            ids, positions, places, owners, *rows = given.split([n] * 4 + [requests + 1, requests, requests])
             starts, slots, filled = (part.int() for part in rows)
             return (
                 ids,
                 positions,
-                SlotAttention(cache, places, Rows(starts, slots, filled, CHUNK), owners, page=self.page),
+                SlotAttention(
+                    cache, places, Rows(starts, slots, filled, CHUNK, self._splits), owners, page=self.page
+                ),
             )
 
         return Plan(n, given, read, laid.lasts, np.arange(len(laid.tokens)))
@@ -158,7 +141,7 @@ class Slots:
         places = slots.repeat(lengths) * self.cache.length + positions
         where, end = up(slots * self.cache.length, device).int(), up(lengths, device).int()
         every, last = (
-            Rows(up(np.append(0, cumulated), device).int(), F.pad(where, (0, 1)), end, int(most.max()))
+            Rows(up(np.append(0, cumulated), device).int(), where, end, int(most.max()), 1)
             for cumulated, most in ((ends, lengths), (stops, counts))
         )
         kept = up(keep[None], device)
@@ -206,7 +189,7 @@ class SlotAttention:
         last = layer == len(cache.keys) - 1
         asked = query[0].transpose(0, 1)
         keys, values = cache.keys[layer].flatten(0, 1), cache.values[layer].flatten(0, 1)
-        mixed, sums = attend(asked, keys, values, self.last if last else self.rows, cache.length)
+        mixed, sums = attend(asked, keys, values, self.last if last else self.rows)
         if last and self.page is not None:
             self.page_attention = self._page(asked, sums, cache.keys[layer])[None]
         return mixed.transpose(0, 1)[None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipeline.vintern import fused
 from pipeline.vintern.tokenizer import Tokenizer
 
 _QUOTE, _BACKSLASH = b'"\\'
@@ -83,8 +84,11 @@ class Unmasked:
     def beside(self, logits: Tensor, chosen: Tensor, constrained: Tensor) -> Tensor:
         """`chosen` (`sampler.choose`) with these probabilities for tokens that do not count alone.
 
-        constrained bool [rows]: the row's answer is held to a grammar.
+        constrained bool [rows]: the row's answer is held to a grammar. What `fused.choose` gave has a fourth
+        row, by which its own kernel goes on.
         """
+        if len(chosen) == 4:
+            return fused.together(logits, chosen, constrained, self._group, self._counts_alone)
         tokens = chosen[0].long()
         grouped = ~self._counts_alone[tokens] & constrained
         if logits.device.type != "cpu":  # all rows: to ask which are needed would wait for the device

@@ -240,11 +240,13 @@ def test_they_are_put_into_all_norms_of_qwen3(tmp_path: Path) -> None:
     """Those of queries and keys too, on whatever processor."""
     relatives.write(tmp_path, "InternVL3_5-1B")
     network = load(tmp_path, dtype="float32", device="cpu").network
-    before = sum(isinstance(part, language.RMSNorm) for part in network.modules())
-    stand_in = SimpleNamespace(long_queries=False, rotate=language.rotate, gate=language.gate)
+    norms = [part for part in network.modules() if isinstance(part, language.RMSNorm)]
+    assert len(norms) == 2 * 4 + 1
+    stand_in = SimpleNamespace(
+        long_queries=False, rotate=language.rotate, gate=language.gate, rms_norm=object()
+    )
     Kernels.put_into(stand_in, network)  # type: ignore[arg-type]
-    assert not any(isinstance(part, language.RMSNorm) for part in network.modules())
-    assert sum(isinstance(part, kernels.Norm) for part in network.modules()) == before == 2 * 4 + 1
+    assert all(norm.norm is stand_in.rms_norm for norm in norms)
 
 
 @pytest.mark.medium
