@@ -11,8 +11,11 @@ ones), so what is read means nothing, and what it costs is what it costs. The pa
 from __future__ import annotations
 
 import argparse
+import cProfile
 import gc
+import io
 import json
+import pstats
 import statistics
 import tempfile
 import time
@@ -42,7 +45,7 @@ def main() -> None:
     found: dict[str, Any] = {"card": torch.cuda.get_device_name(), "torch": torch.__version__}
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(options.checkpoint or scratch)
-        if not (directory / "config.json").exists():
+        if not (directory / "model.safetensors").exists():
             random_checkpoint.write(directory, options.size)
         _told("checkpoint", directory)
         model = load(directory, dtype="bfloat16", device="cuda:0")
@@ -51,6 +54,7 @@ def main() -> None:
             "passes": lambda: passes(model),
             "pages": lambda: pages(model, directory, options),
             "steps": lambda: steps(model, options),
+            "thread": lambda: thread(model, options),
             "grammar": lambda: side_by_side.grammar_cost(model, _of_engine(options, max(options.batches))),
         }
         for name in options.parts:
@@ -174,8 +178,8 @@ def _read(
     }
 
 
-def steps(model: Vintern, options: argparse.Namespace) -> list[str]:
-    """A profile of 20 decode steps of the largest batch."""
+def _full(model: Vintern, options: argparse.Namespace) -> Engine:
+    """An engine that decodes the largest batch, its shapes recorded."""
     batch = max(options.batches)
     engine = Engine(model, EngineSettings(max_batch=batch, max_waiting=batch, warmup="graphs"))
     for request in _work(options, batch):
@@ -185,6 +189,36 @@ def steps(model: Vintern, options: argparse.Namespace) -> list[str]:
     for _ in range(10):
         engine.step()
     torch.cuda.synchronize()
+    return engine
+
+
+def thread(model: Vintern, options: argparse.Namespace) -> list[str]:
+    """How much of the time the device is busy while the largest batch is decoded, and what the Python thread
+    does meanwhile.
+    """
+    engine = _full(model, options)
+    before, began, spent = engine.stats, time.perf_counter(), time.thread_time()
+    for _ in range(40):
+        engine.step()
+    torch.cuda.synchronize()
+    seconds, thread = time.perf_counter() - began, time.thread_time() - spent
+    busy = engine.stats.decode_seconds - before.decode_seconds
+    lines = [
+        f"{25 * seconds:.2f} ms a half step, device {25 * busy:.2f} ({busy / seconds:.0%} busy), "
+        f"thread {25 * thread:.2f}"
+    ]
+    profile = cProfile.Profile()
+    with profile:
+        for _ in range(40):
+            engine.step()
+    text = io.StringIO()
+    pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(28)
+    return lines + [line[:110] for line in text.getvalue().splitlines()[6:] if line]
+
+
+def steps(model: Vintern, options: argparse.Namespace) -> list[str]:
+    """A profile of 20 steps of the largest batch, each of half of its rows."""
+    engine = _full(model, options)
     began = time.perf_counter()
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
@@ -205,7 +239,7 @@ def steps(model: Vintern, options: argparse.Namespace) -> list[str]:
         f"{seconds * 50:.2f} ms a step under the profiler, of the device {sum(e[0] for e in spent) / 20:.2f}"
     ]
     return lines + [
-        f"{ms / 20:8.3f} ms a step  {count / 20:7.1f} ×  {name}" for ms, count, name in spent[:25]
+        f"{ms / 20:8.3f} ms a half step  {count / 20:7.1f} ×  {name}" for ms, count, name in spent[:25]
     ]
 
 
@@ -255,7 +289,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = ["kernels", "passes", "pages", "steps", "grammar"]
+    parts = ["kernels", "passes", "pages", "steps", "thread", "grammar"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--size", choices=random_checkpoint.SIZES, default="full")
     parser.add_argument("--batches", nargs="+", type=int, default=[64, 256])

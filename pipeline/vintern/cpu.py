@@ -201,14 +201,16 @@ class CpuBackend:
         draw = torch.Generator().manual_seed(0)
         tile = torch.randint(0, 256, (1, TILE, TILE, 3), dtype=torch.uint8, generator=draw)
         pixels = normalise(tile).to(self.model.dtype)
-        patches = vision.layers[0](vision.embeddings(pixels, None, vision.shuffle))
+        patches, added = vision.layers[0](vision.embeddings(pixels, None, vision.shuffle), None, None)
+        patches = torch.addcmul(patches, added, vision.layers[0].ls2)
         side = TILE // vision.config.patch
         visual = vision.mlp1(pixel_shuffle(patches[:, 1:], side, side, vision.shuffle))
 
         def layer(hidden: Tensor, positions: Tensor, attend: Attend) -> Tensor:
             rotation = rotary(positions, text.config.head_dim, text.config.rope_theta, hidden.dtype)
             hidden, mixed = text.layers[0](0, hidden, None, rotation, attend)
-            return hidden + mixed
+            found: Tensor = hidden + mixed
+            return found
 
         length = visual.shape[1] - 1  # with one more token it fits any cache
         hidden = layer(

@@ -1,4 +1,4 @@
-"""What a pass over the language model spends beside its products, in few kernels of our own (`triton_kernels`).
+"""What a pass spends beside its products, in few kernels of our own (`triton_kernels`).
 
 They are operations of PyTorch (`torch.ops.vintern`), so that whatever watches a pass sees them: a compiler, or
 the meter that counts what is launched.
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from pipeline.vintern.language import Attention, Mlp, RMSNorm
+from pipeline.vintern import language, vision
 
 _KEYS = 64  # of a slot that one step of attention looks at
 _LONG = 64  # query rows of a program, for prompts
@@ -35,15 +35,19 @@ def available(device: torch.device) -> bool:
 
 
 def install(model: nn.Module) -> None:
-    """Let the language model compute by these operations from now on."""
+    """Let the model's modules compute by these operations from now on."""
     for module in model.modules():
         match module:
-            case RMSNorm():
+            case language.RMSNorm():
                 module.norm, module.add_norm = norm, add_norm
-            case Attention():
+            case language.Attention():
                 module.rotate = rotate
-            case Mlp():
+            case language.Mlp():
                 module.gate = gate
+            case vision.Layer():
+                module.add_norm = scale_add_norm
+            case vision.Mlp():
+                module.act = gelu
 
 
 def norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -56,6 +60,24 @@ def add_norm(hidden: Tensor, added: Tensor, weight: Tensor, eps: float) -> tuple
     """The sum of the first two, and `norm` of it."""
     total, normed = torch.ops.vintern.add_norm(hidden.contiguous(), added.contiguous(), weight, eps)
     return total, normed
+
+
+def scale_add_norm(
+    hidden: Tensor, added: Tensor | None, scale: Tensor | None, norm: nn.LayerNorm
+) -> tuple[Tensor, Tensor]:
+    """As `vision.add_norm`."""
+    if added is None or scale is None:
+        return hidden, norm(hidden)
+    total, normed = torch.ops.vintern.scale_add_norm(
+        hidden.contiguous(), added.contiguous(), scale, norm.weight, norm.bias, norm.eps
+    )
+    return total, normed
+
+
+def gelu(given: Tensor) -> Tensor:
+    """As `F.gelu`."""
+    found: Tensor = torch.ops.vintern.gelu(given.contiguous())
+    return found
 
 
 def rotate(states: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
@@ -97,6 +119,16 @@ def attend(
     """
     mixed, sums = torch.ops.vintern.attend(query, keys, values, starts, slots, filled, most, splits)
     return mixed, sums
+
+
+def seen(query: Tensor, sums: Tensor, keys: Tensor, owners: Tensor, start: int, cells: int) -> Tensor:
+    """How much each token attended to `cells` places of its slot from `start`, the mean over heads.
+
+    query [n, heads, d] and sums [n, heads] as of `attend`, keys [slots, length, kv_heads, d], owners int64 [n].
+    Returns float32 [n, cells], 0 beyond a slot's end.
+    """
+    found: Tensor = torch.ops.vintern.seen(query, sums, keys, owners, start, cells)
+    return found
 
 
 def splits(requests: int, kv_heads: int) -> int:
@@ -162,6 +194,51 @@ def _normed(hidden: Tensor, added: Tensor | None, weight: Tensor, eps: float) ->
         ADD=added is not None, BLOCK=_power(width),
     )  # fmt: skip
     return total, normed
+
+
+@_operation(
+    "scale_add_norm(Tensor hidden, Tensor added, Tensor scale, Tensor weight, Tensor bias, float eps) "
+    "-> (Tensor, Tensor)",
+    lambda hidden, *_: (hidden.new_empty(hidden.shape), hidden.new_empty(hidden.shape)),
+)
+def _scale_add_norm(
+    hidden: Tensor, added: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    from pipeline.vintern import triton_kernels
+
+    width = hidden.shape[-1]
+    total, normed = torch.empty_like(hidden), torch.empty_like(hidden)
+    triton_kernels.scale_add_norm[(hidden.numel() // width,)](
+        hidden, added, scale, weight, bias, total, normed, width, eps, BLOCK=_power(width)
+    )
+    return total, normed
+
+
+@_operation("gelu(Tensor given) -> Tensor", lambda given: given.new_empty(given.shape))
+def _gelu(given: Tensor) -> Tensor:
+    from pipeline.vintern import triton_kernels
+
+    out, block = torch.empty_like(given), 2048
+    triton_kernels.gelu[(-(-given.numel() // block),)](given, out, given.numel(), BLOCK=block)
+    return out
+
+
+@_operation(
+    "seen(Tensor query, Tensor sums, Tensor keys, Tensor owners, int start, int cells) -> Tensor",
+    lambda query, sums, keys, owners, start, cells: sums.new_empty(len(query), cells),  # noqa: ARG005
+)
+def _seen(query: Tensor, sums: Tensor, keys: Tensor, owners: Tensor, start: int, cells: int) -> Tensor:
+    from pipeline.vintern import triton_kernels
+
+    tokens, heads, width = query.shape
+    _, length, kv_heads, _ = keys.shape
+    shared, block = heads // kv_heads, 128
+    out = torch.empty((tokens, cells), dtype=torch.float32, device=query.device)
+    triton_kernels.seen[(tokens, -(-cells // block))](
+        query, sums, keys, owners, out, width**-0.5, query.stride(0), query.stride(1), kv_heads, length, start, cells,
+        SHARED=shared, ROWS=max(_SHORT, _power(shared)), WIDTH=width, BLOCK=block,
+    )  # fmt: skip
+    return out
 
 
 @_operation(
@@ -261,7 +338,7 @@ def _choose(logits: Tensor, masks: Tensor | None) -> Tensor:
     rows, vocabulary = logits.shape
     out = torch.empty((4, rows), dtype=torch.float64, device=logits.device)
     triton_kernels.choose[(rows,)](
-        logits, logits if masks is None else masks, out, rows, vocabulary, 0 if masks is None else masks.shape[1],
+        logits, logits if masks is None else masks, out, logits.stride(0), rows, vocabulary, 0 if masks is None else masks.shape[1],
         MASKED=masks is not None, BLOCK=_VOCABULARY, num_warps=8,
     )  # fmt: skip
     return out
@@ -277,6 +354,16 @@ def _together(logits: Tensor, chosen: Tensor, held: Tensor, group: Tensor, alone
     rows, vocabulary = logits.shape
     out = chosen[:3].clone()
     triton_kernels.together[(rows,)](
-        logits, chosen, held, group, alone, out, rows, vocabulary, BLOCK=_VOCABULARY, num_warps=8
+        logits,
+        chosen,
+        held,
+        group,
+        alone,
+        out,
+        logits.stride(0),
+        rows,
+        vocabulary,
+        BLOCK=_VOCABULARY,
+        num_warps=8,
     )
     return out

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.settings import EngineSettings
 from pipeline.vintern import fused, sampler
@@ -62,12 +63,21 @@ class GpuBackend:
             many_rows=True,
             halves=HALVES if over_slots else None,
         )
+        # Its three shapes are recorded once: there cuDNN's plans pay, on Hopper and later.
+        self._vision_by_cudnn = torch.cuda.get_device_properties(model.device).major >= 9
+        if self._vision_by_cudnn:
+            for layer in model.vision.layers:
+                layer.attn.attend = _attend_by_cudnn
         self._fused = fused.available(model.device)
         if self._fused:
-            fused.install(model.language)
+            fused.install(model.network)
         page = page_positions(model, self.cache) if settings.place else None
         self._layout: Layout = (Slots if over_slots else Rectangle)(self.cache, page)
         self._page_start = page_start(model)
+        # Rows of logits that do not begin at 16 bytes are computed at a sixth of the speed.
+        head = model.language.embed_tokens if model.language.lm_head is None else model.language.lm_head
+        odd = -len(head.weight) % 64
+        self._head = F.pad(head.weight, (0, 0, 0, odd)) if odd else head.weight
         self.page_attention: Tensor | None = None
         self.fed_hidden: Tensor | None = None
         self.own_memory = True
@@ -129,7 +139,8 @@ class GpuBackend:
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         padding = power(len(hidden)) - len(hidden)
-        return self.model.language.head(F.pad(hidden, (0, 0, 0, padding)))[: len(hidden)]
+        found = F.linear(F.pad(hidden, (0, 0, 0, padding)), self._head)
+        return found[: len(hidden), : self.model.config.language.vocab]
 
     def choose(self, logits: Tensor, masks: Tensor | None, penalties: sampler.Penalties | None) -> Tensor:
         if masks is not None:
@@ -161,7 +172,7 @@ class GpuBackend:
             f"{gpu.multi_processor_count} multiprocessors",
             f"cuda {torch.version.cuda}",
             f"float32 products {torch.get_float32_matmul_precision()}",
-            f"attention {'+'.join(attention)}",
+            f"attention {'+'.join(attention)}{', of vision cudnn' if self._vision_by_cudnn else ''}",
             self._layout.about,
             "own kernels" if self._fused else "PyTorch's kernels",
             "compiled" if settings.warmup == "compile" else "eager",
@@ -174,3 +185,15 @@ class GpuBackend:
         for bucket in self.shape.vision:
             blank = torch.zeros(bucket, TILE, TILE, 3, dtype=torch.uint8, device=self.model.device)
             self._graphs.run(("vision", bucket), self._vision, blank)
+
+
+def _attend_by_cudnn(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`F.scaled_dot_product_attention`; by others where cuDNN cannot."""
+    kinds = [
+        SDPBackend.CUDNN_ATTENTION,
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+        SDPBackend.MATH,
+    ]
+    with sdpa_kernel(kinds, set_priority=True):
+        return F.scaled_dot_product_attention(query, key, value)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.vintern import fused
@@ -45,6 +44,11 @@ class Rows(NamedTuple):
 def attend(query: Tensor, keys: Tensor, values: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
     """`fused.attend`."""
     return fused.attend(query, keys, values, *rows)
+
+
+def look(query: Tensor, sums: Tensor, keys: Tensor, owners: Tensor, page: slice) -> Tensor:
+    """`fused.seen`: as `attention.page_weights`, for tokens in packed order."""
+    return fused.seen(query, sums, keys, owners, page.start, page.stop - page.start)
 
 
 @torch.inference_mode()
@@ -191,24 +195,6 @@ class SlotAttention:
         keys, values = cache.keys[layer].flatten(0, 1), cache.values[layer].flatten(0, 1)
         mixed, sums = attend(asked, keys, values, self.last if last else self.rows)
         if last and self.page is not None:
-            self.page_attention = self._page(asked, sums, cache.keys[layer])[None]
+            # Of cells behind a page's own tiles it may be anything.
+            self.page_attention = look(asked, sums, cache.keys[layer], self.owners, self.page)[None]
         return mixed.transpose(0, 1)[None]
-
-    def _page(self, query: Tensor, sums: Tensor, keys: Tensor) -> Tensor:
-        """As `attention.page_weights`; of cells behind a page's own tiles it may be anything."""
-        if self.page is None:
-            raise RuntimeError("no places are kept")
-        seen = keys[:, self.page][self.owners]  # [n, cells, kv_heads, d]
-        grouped = (query / query.shape[2] ** 0.5).unflatten(1, (keys.shape[2], -1))
-        scores = [
-            _product(grouped[:, head], seen[:, :, head].transpose(1, 2)) for head in range(keys.shape[2])
-        ]
-        found = (torch.cat(scores, 1) - sums[:, :, None]).exp().mean(1)
-        return F.pad(found, (0, self.page.stop - self.page.start - found.shape[1]))
-
-
-def _product(one: Tensor, other: Tensor) -> Tensor:
-    """[n, a, d] · [n, d, b] in float32, where the kernel can do that without turning its factors into it."""
-    if one.device.type == "cuda" and one.dtype != torch.float32:
-        return torch.bmm(one, other, out_dtype=torch.float32)
-    return one.float() @ other.float()

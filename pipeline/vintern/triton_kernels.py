@@ -36,6 +36,35 @@ def add_norm(
 
 
 @triton.jit
+def scale_add_norm(
+    hidden, added, scale, weight, bias, total, normed, width, eps, BLOCK: tl.constexpr
+):  # of vision: LayerNorm of hidden + added · scale, one row a program
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, BLOCK)
+    there = at < width
+    found = tl.load(hidden + row * width + at, mask=there, other=0.0)
+    kind = found.dtype
+    more = tl.load(added + row * width + at, mask=there, other=0.0).to(tl.float32)
+    found = (found.to(tl.float32) + more * tl.load(scale + at, mask=there, other=0.0).to(tl.float32)).to(kind)
+    tl.store(total + row * width + at, found, mask=there)
+    wide = found.to(tl.float32)
+    apart = tl.where(there, wide - tl.sum(wide, 0) / width, 0.0)
+    spread = tl.rsqrt(tl.sum(apart * apart, 0) / width + eps)
+    weights = tl.load(weight + at, mask=there, other=0.0).to(tl.float32)
+    shift = tl.load(bias + at, mask=there, other=0.0).to(tl.float32)
+    tl.store(normed + row * width + at, (apart * spread * weights + shift).to(kind), mask=there)
+
+
+@triton.jit
+def gelu(given, out, count, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    there = at < count
+    found = tl.load(given + at, mask=there, other=0.0)
+    wide = found.to(tl.float32)
+    tl.store(out + at, (0.5 * wide * (1.0 + tl.erf(wide * 0.7071067811865476))).to(found.dtype), mask=there)
+
+
+@triton.jit
 def rotate(
     states, cosine, sine, turned, heads, row_stride, head_stride, HALF: tl.constexpr, BLOCK: tl.constexpr
 ):  # one token a program: [heads, 2 · HALF] of it
@@ -172,7 +201,41 @@ def combine(
 
 
 @triton.jit
-def choose(logits, masks, out, rows, vocabulary, words, MASKED: tl.constexpr, BLOCK: tl.constexpr):
+def seen(
+    query, sums, keys, owners, out,
+    scale, query_row, query_head, kv_heads, length, start, cells,
+    SHARED: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """How much a token looked at BLOCK cells of its slot from `start`, the mean over heads."""
+    row = tl.program_id(0).to(tl.int64)
+    cell = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    place = start + cell
+    there = (cell < cells) & (place < length)
+    slot = tl.load(owners + row).to(tl.int64)
+    width = tl.arange(0, WIDTH)
+    shared = tl.arange(0, ROWS)
+    real = shared < SHARED
+    found = tl.zeros([BLOCK], tl.float32)
+    for kv_head in range(kv_heads):
+        head = kv_head * SHARED + shared
+        asked = tl.load(
+            query + row * query_row + head[:, None] * query_head + width[None, :],
+            mask=real[:, None],
+            other=0.0,
+        )
+        where = ((slot * length + place[:, None]) * kv_heads + kv_head) * WIDTH + width[None, :]
+        key = tl.load(keys + where, mask=there[:, None], other=0.0)
+        score = tl.dot(asked, tl.trans(key), input_precision="ieee") * scale
+        total = tl.load(sums + row * kv_heads * SHARED + head, mask=real, other=0.0)
+        found += tl.sum(tl.where(real[:, None], tl.exp(score - total[:, None]), 0.0), 0)
+    found = tl.where(there, found / (kv_heads * SHARED), 0.0)
+    tl.store(out + row * cells + cell, found, mask=cell < cells)
+
+
+@triton.jit
+def choose(
+    logits, masks, out, row_stride, rows, vocabulary, words, MASKED: tl.constexpr, BLOCK: tl.constexpr
+):
     """One row a program; out float64 [4, rows]: token, its probability under the mask and among all, and the
     logarithm of the sum of all exponentials. Each lane keeps the best of the tokens that it saw.
     """
@@ -186,7 +249,7 @@ def choose(logits, masks, out, rows, vocabulary, words, MASKED: tl.constexpr, BL
     for first in range(0, vocabulary, BLOCK):
         at = first + lane
         there = at < vocabulary
-        plain = tl.load(logits + row * vocabulary + at, mask=there, other=float("-inf")).to(tl.float32)
+        plain = tl.load(logits + row * row_stride + at, mask=there, other=float("-inf")).to(tl.float32)
         above = tl.maximum(top, plain)
         every_sum = every_sum * tl.exp(top - above) + tl.exp(plain - above)
         top = above
@@ -206,7 +269,7 @@ def choose(logits, masks, out, rows, vocabulary, words, MASKED: tl.constexpr, BL
     allowed = tl.sum(allowed_sum * tl.exp(best - winner), 0)
     log_sum = highest + tl.log(tl.sum(every_sum * tl.exp(top - highest), 0))
     probability = tl.where(winner > FORBIDDEN / 2, 1.0 / allowed, float("nan"))
-    raw = tl.load(logits + row * vocabulary + chosen).to(tl.float32)
+    raw = tl.load(logits + row * row_stride + chosen).to(tl.float32)
     tl.store(out + row, chosen.to(tl.float64))
     tl.store(out + rows + row, probability.to(tl.float64))
     tl.store(out + 2 * rows + row, tl.exp(raw - log_sum).to(tl.float64))
@@ -214,7 +277,7 @@ def choose(logits, masks, out, rows, vocabulary, words, MASKED: tl.constexpr, BL
 
 
 @triton.jit
-def together(logits, chosen, held, group, alone, out, rows, vocabulary, BLOCK: tl.constexpr):
+def together(logits, chosen, held, group, alone, out, row_stride, rows, vocabulary, BLOCK: tl.constexpr):
     """Into out's third row, of rows that are `held`: the probability among all of all tokens of the chosen
     one's group, unless it counts alone. chosen and out as of `choose`.
     """
@@ -232,7 +295,7 @@ def together(logits, chosen, held, group, alone, out, rows, vocabulary, BLOCK: t
         at = first + lane
         there = at < vocabulary
         mine = there & (tl.load(group + at, mask=there, other=-1) == own)
-        plain = tl.load(logits + row * vocabulary + at, mask=mine, other=float("-inf")).to(tl.float32)
+        plain = tl.load(logits + row * row_stride + at, mask=mine, other=float("-inf")).to(tl.float32)
         found += tl.where(mine, tl.exp(plain - log_sum), 0.0)
     share = tl.sum(found, 0)
     # Of two sums that are equal but for rounding the part may come out as the greater one.

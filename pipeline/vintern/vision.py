@@ -48,8 +48,11 @@ class Vision(nn.Module):
         """The same before the projector: [n, height / 28 · width / 28, hidden · shuffle²]."""
         rows, columns = pixels.shape[2] // self.config.patch, pixels.shape[3] // self.config.patch
         hidden = self.embeddings(pixels, offsets, self.shuffle)
+        added = scale = None
         for layer in self.layers:
-            hidden = layer(hidden)
+            hidden, added = layer(hidden, added, scale)
+            scale = layer.ls2
+        hidden = hidden if added is None else torch.addcmul(hidden, added, scale)
         return pixel_shuffle(hidden[:, 1:], rows, columns, self.shuffle)
 
 
@@ -119,9 +122,23 @@ class Layer(nn.Module):
         self.ls1 = nn.Parameter(torch.ones(config.hidden))
         self.ls2 = nn.Parameter(torch.ones(config.hidden))
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        hidden = torch.addcmul(hidden, self.attn(self.norm1(hidden)), self.ls1)
-        return torch.addcmul(hidden, self.mlp(self.norm2(hidden)), self.ls2)
+        self.add_norm: Callable[
+            [Tensor, Tensor | None, Tensor | None, nn.LayerNorm], tuple[Tensor, Tensor]
+        ] = add_norm
+
+    def forward(self, hidden: Tensor, added: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The hidden states and what is still to be added to them, before with its scale, after times `ls2`."""
+        hidden, normed = self.add_norm(hidden, added, scale, self.norm1)
+        hidden, normed = self.add_norm(hidden, self.attn(normed), self.ls1, self.norm2)
+        return hidden, self.mlp(normed)
+
+
+def add_norm(
+    hidden: Tensor, added: Tensor | None, scale: Tensor | None, norm: nn.LayerNorm
+) -> tuple[Tensor, Tensor]:
+    """hidden + added · scale, if anything is to be added, and the norm of it."""
+    total = hidden if added is None or scale is None else torch.addcmul(hidden, added, scale)
+    return total, norm(total)
 
 
 class Attention(nn.Module):
@@ -146,7 +163,8 @@ class Mlp(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(config.hidden, config.ffn)
         self.fc2 = nn.Linear(config.ffn, config.hidden)
+        self.act: Callable[[Tensor], Tensor] = F.gelu
 
     def forward(self, hidden: Tensor) -> Tensor:
-        found: Tensor = self.fc2(F.gelu(self.fc1(hidden)))
+        found: Tensor = self.fc2(self.act(self.fc1(hidden)))
         return found

@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 
 BEGIN = """
 import math, torch
-from pipeline.vintern import fused, language, sampler, values
+from pipeline.vintern import fused, language, sampler, values, vision
 torch.manual_seed(0)
 assert fused.available(torch.device("cpu"))
 """
@@ -48,6 +48,16 @@ def test_norm_rotation_and_gate() -> None:
             rotation = language.rotary(torch.arange(10).view(2, 5), 32, 1e4, dtype)
             torch.testing.assert_close(
                 fused.rotate(states, rotation), language.rotate(states, rotation), atol=near, rtol=near
+            )
+            scale, bias = torch.randn(96, dtype=dtype), torch.randn(96, dtype=dtype)
+            plain = torch.nn.LayerNorm(96, eps=1e-6, dtype=dtype)
+            plain.weight.data, plain.bias.data = weight, bias
+            for found, expected in zip(
+                fused.scale_add_norm(hidden, added, scale, plain), vision.add_norm(hidden, added, scale, plain)
+            ):
+                torch.testing.assert_close(found, expected, atol=2 * near, rtol=2 * near)
+            torch.testing.assert_close(
+                fused.gelu(hidden), torch.nn.functional.gelu(hidden), atol=near, rtol=near
             )
             both = torch.randn(3, 4, 2 * 1500, dtype=dtype)
             torch.testing.assert_close(fused.gate(both), language.gate(both), atol=near, rtol=near)
@@ -85,6 +95,19 @@ def test_attention_over_slots(splits: int, most: int) -> None:
                 found = torch.einsum("hk,khd->hd", scores.softmax(1), values[seen].repeat_interleave(shared, 1))
                 torch.testing.assert_close(mixed[start + token], found, atol=1e-5, rtol=1e-5)
                 torch.testing.assert_close(sums[start + token], scores.logsumexp(1), atol=1e-5, rtol=1e-5)
+
+        owners = torch.tensor(slots).repeat_interleave(torch.tensor(counts))
+        owners, cells = torch.cat([owners, torch.tensor([0, 0])]), 150
+        looked = fused.seen(query, sums, keys.view(5, length, kv_heads, width), owners, 5, cells)
+        assert looked.shape == (n, cells)
+        for full, slot, start, count in zip(filled, slots, starts, counts):
+            last = int(start) + count - 1
+            if count and full > 5 + cells:
+                there = keys[slot * length + 5 : slot * length + 5 + cells].repeat_interleave(shared, 1)
+                scores = torch.einsum("hd,khd->hk", query[last], there) / width**0.5
+                expected = (scores - sums[last][:, None]).exp().mean(0)
+                torch.testing.assert_close(looked[last], expected, atol=1e-5, rtol=1e-5)
+        assert looked[:, length - 5 :].eq(0).all()
         """
     )
 

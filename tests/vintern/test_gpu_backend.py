@@ -86,6 +86,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setattr("pipeline.vintern.gpu.available", lambda _: over_slots)
     monkeypatch.setattr("pipeline.vintern.gpu.HALVES", 3)
     monkeypatch.setattr(slots, "attend", attend)
+    monkeypatch.setattr(slots, "look", look)
     return str(request.param)
 
 
@@ -96,13 +97,24 @@ def attend(
     n, counts = torch.arange(len(query)), rows.starts.diff()
     owner = torch.searchsorted(rows.starts[1:].contiguous(), n, right=True).clamp(max=len(counts) - 1)
     last = rows.filled[owner] - counts[owner] + n - rows.starts[owner]
-    reach = torch.arange(int(rows.filled.max()))
+    # Of a decode step a whole slot, the same in each replay.
+    reach = torch.arange(max(len(keys) // (len(rows.filled) + 1), int(rows.filled.max())))
     places = (rows.slots[owner][:, None] + reach).clamp(max=len(keys) - 1)
     shared = query.shape[1] // keys.shape[1]
     seen, carried = (each[places].repeat_interleave(shared, 2) for each in (keys, values))
     scores = torch.einsum("nhd,nlhd->nhl", query, seen) / query.shape[2] ** 0.5
     scores = scores.masked_fill(reach > last[:, None, None], -torch.inf)
     return torch.einsum("nhl,nlhd->nhd", scores.softmax(-1), carried), scores.logsumexp(-1)
+
+
+def look(
+    query: torch.Tensor, sums: torch.Tensor, keys: torch.Tensor, owners: torch.Tensor, page: slice
+) -> torch.Tensor:
+    """`slots.look` by plain operations."""
+    seen = keys[owners, page].repeat_interleave(query.shape[1] // keys.shape[2], 2)
+    scores = torch.einsum("nhd,nlhd->nhl", query, seen) / query.shape[2] ** 0.5
+    found = (scores - sums[:, :, None]).exp().mean(1)
+    return torch.nn.functional.pad(found, (0, page.stop - page.start - found.shape[1]))
 
 
 def gpu(model: Vintern, **settings: Any) -> Engine:  # noqa: F811
