@@ -238,6 +238,8 @@ def _for_head(token: str) -> dict[str, str]:
         "RAY_gcs_server_port_wait_time_s": seconds,
         "RAY_agent_register_timeout_ms": f"{1000 * PATIENCE:.0f}",
         "RAY_worker_register_timeout_seconds": seconds,
+        # Else the first driver waits for workers started ahead of time, and for ever when one of them dies.
+        "RAY_prestart_worker_first_driver": "0",
         "VINBATCH_RAY_PARENT": str(os.getpid()),
         "VINBATCH_RAY_PATIENCE": seconds,
     }
