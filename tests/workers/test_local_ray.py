@@ -60,7 +60,7 @@ def test_a_start_that_fails_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_no_worker_is_waited_for_that_nobody_asked_for(parent: Path) -> None:
+def test_ray_waits_for_nobody_and_its_end_is_seen(parent: Path) -> None:
     """One that died as Ray started kept the driver waiting for ever."""
     with local_ray.running(100 * 2**20, lambda line: None) as head:
         assert not [
