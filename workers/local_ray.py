@@ -46,12 +46,13 @@ class _Ended(Exception):
     """Ray's processes ended while they were starting; the message is the last that they said."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
-    """Ray's first process. `address` is for `ray.init`."""
+    """Ray's first process. `address` is for `ray.init`; `raylet` is known once Ray has started."""
 
     process: subprocess.Popen[bytes]
     folder: Path
+    raylet: psutil.Process | None = None
 
     @property
     def address(self) -> str | None:
@@ -62,8 +63,14 @@ class Head:
 
     @property
     def ended(self) -> bool:
-        """`ray start --block` ends when any of Ray's own processes does."""
-        return self.process.poll() is not None
+        """`ray start --block` ends when any of Ray's own processes does, unless it ended as if told to: so does
+        a raylet whose agent died.
+        """
+        if self.process.poll() is not None:
+            return True
+        with suppress(psutil.NoSuchProcess):
+            return self.raylet is not None and self.raylet.status() == psutil.STATUS_ZOMBIE
+        return True
 
     def last_words(self) -> str:
         lines = (self.folder / "start.log").read_text(errors="replace").strip().splitlines()
@@ -173,6 +180,9 @@ def _await(head: Head, deadline: float) -> None:
                 "try again when the machine is less busy"
             )
         time.sleep(0.1)
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(head.process.pid).children()
+        head.raylet = next((process for process in started if process.name() == "raylet"), None)
 
 
 @contextmanager
@@ -238,6 +248,8 @@ def _for_head(token: str) -> dict[str, str]:
         "RAY_gcs_server_port_wait_time_s": seconds,
         "RAY_agent_register_timeout_ms": f"{1000 * PATIENCE:.0f}",
         "RAY_worker_register_timeout_seconds": seconds,
+        # Else the first driver waits for workers started ahead of time, and for ever when one of them dies.
+        "RAY_prestart_worker_first_driver": "0",
         "VINBATCH_RAY_PARENT": str(os.getpid()),
         "VINBATCH_RAY_PATIENCE": seconds,
     }

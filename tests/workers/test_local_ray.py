@@ -48,6 +48,7 @@ def test_a_start_that_fails_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(local_ray, "PATIENCE", patience)
     monkeypatch.setattr(local_ray, "_ANNOUNCE_SECONDS", 1.0)
+    monkeypatch.setattr(local_ray.Head, "address", None)  # a Ray that never says where it is
     before, told = dict(os.environ), []
     others = set(psutil.Process().children(recursive=True))  # of other tests
     with pytest.raises(LaneBroken, match=said), local_ray.running(size, told.append):
@@ -56,6 +57,15 @@ def test_a_start_that_fails_leaves_nothing(
     assert not list(parent.iterdir())
     assert set(psutil.Process().children(recursive=True)) <= others
     assert dict(os.environ) == before
+
+
+@pytest.mark.slow
+def test_ray_waits_for_nobody_and_its_end_is_seen(parent: Path) -> None:
+    """One that died as Ray started kept the driver waiting for ever."""
+    with local_ray.running(100 * 2**20, lambda line: None) as head:
+        assert not [
+            process for process in members(head.process.pid) if process.name().startswith("ray::IDLE")
+        ]
 
 
 @pytest.mark.slow
