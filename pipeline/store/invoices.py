@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, literal_column, select
@@ -64,8 +65,13 @@ def put(
     db: Database, connection: Connection, made: Sequence[dict[str, Any]], rules: str | None = None
 ) -> None:
     """Keeps rows of the index, made by `row`; `rules` is the hash of what they were made by."""
-    by = rules or resolve(_SCHEMAS[-1]).hash
+    by = rules or _rules()
     db.sql(connection, _PUT, rows=rows.dump([one | {"rules": by} for one in made]))
+
+
+@cache
+def _rules() -> str:
+    return resolve(_SCHEMAS[-1]).hash
 
 
 def indexed(job: Job) -> bool:
