@@ -283,7 +283,7 @@ def _sheet(path: Path, name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.medium
 def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
-    two_rates = {
+    two_rates: dict[str, Any] = {
         "vat_rate": None,
         "lines": [
             {"name": "Gạo", "amount": "1000000", "vat_rate": "5%"},
@@ -316,6 +316,18 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
             vat="21",
             by_rate=[{"rate": "8%", "net": "200", "vat": "16"}, {"rate": "5%", "net": "100", "vat": "5"}],
         ),
+        free=made(
+            "15",
+            issue_date="2026-05-09",
+            vat_rate=None,
+            lines=[
+                {"name": "Muối", "amount": "500", "vat_rate": "KCT"},
+                {"name": "Bút", "amount": "100", "vat_rate": "8%"},
+            ],
+            net="600",
+            vat="8",
+        ),
+        whose=made("16", issue_date="2026-05-10", buyer_tax_code=None),
         early=made("11", issue_date="2026-04-30"),
         ours=made("12", buyer_tax_code="9900000032"),
     )
@@ -337,6 +349,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         (7, "13", 2_540_050, "10%", 254_005),
         (8, "14", 200, "8%", 16),
         (9, "14", 100, "5%", 5),
+        (10, "15", 100, "8%", 8),
     ]
     assert rows[6]["Ghi chú"] == "quy đổi từ USD, tỷ giá 25400.5"
     remarks = {row["Số hóa đơn"]: row["Ghi chú"] for row in rows}
@@ -345,7 +358,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
     assert remarks["6"] == "thay thế cho 9900000016|1|C26TAA|5"
     assert rows[1]["Mặt hàng"] == "Gạo và 1 mặt hàng khác" and rows[0]["Ngày lập"].date() == date(2026, 5, 1)
     assert (total["Giá trị chưa có thuế GTGT"], total["Thuế GTGT"]) == (listed.net, listed.vat)
-    assert listed.net == sum(row[2] for row in short) and listed.rows == 9
+    assert listed.net == sum(row[2] for row in short) and listed.rows == 10
     aside = {row["Tài liệu"].removeprefix("/in/"): row["Lý do"] for row in _sheet(out, "Để riêng")}
     assert aside == {
         "copy": "bản khác của cùng hóa đơn: /in/a",
@@ -355,8 +368,10 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         "undated": "không đọc được ngày lập",
         "nameless": "không đọc được mã số thuế người bán, ký hiệu hoặc số hóa đơn",
         "dollars": "không có tổng tiền bằng đồng",
+        "free": "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ",
+        "whose": "không đọc được mã số thuế người mua",
     }
-    assert store.purchases(out, **period).rows == 10  # with those of the other buyer
+    assert store.purchases(out, **period).rows == 12  # with those of the other buyer
     with pytest.raises(UsageError, match=r"give a name that ends in \.xlsx"):
         store.purchases(tmp_path / "list.csv")
 
