@@ -2,9 +2,9 @@
 
 Its columns are those of the lists of invoices and documents of bought goods and services (Circular 80/2021,
 form 01-1/HT): form, series, number, day, seller and tax code, what was bought, net, rate, VAT, remark. An
-invoice of several rates has a row for each where its lines prove the shares. Amounts without VAT (KCT, KKKNT)
-have none to be deducted and are not listed, by the instructions to the form. What cannot be declared as it is
-stands in a second sheet with the reason; nothing is left out in silence.
+invoice of several rates has a row for each where its lines prove the shares. What has no VAT to be deducted
+(KCT, KKKNT) is not listed, by the instructions to the form. What cannot be declared as it is stands in a
+second sheet with the reason; nothing is left out in silence.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def export(
     """Writes the list of all invoices in the store to an .xlsx file or s3://BUCKET/KEY.
 
     `since` and `until`, both included, choose by the day of the invoice, `buyer` by the buyer's tax code; an
-    invoice whose day or buyer is not known is set aside whatever was chosen. Raises UsageError for a name that is no
-    .xlsx.
+    invoice whose day or buyer is not known is set aside whatever was chosen. Raises UsageError for a name
+    that is no .xlsx.
     """
     from pipeline.store import xlsx  # XlsxWriter takes long to load
 
