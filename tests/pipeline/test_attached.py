@@ -78,7 +78,10 @@ def test_attached_documents_are_pages_behind_the_pdfs_own(renderer: Renderer) ->
     assert any(root.outermost("HDon"))
     beyond = renderer.page(paper, 7)
     assert isinstance(beyond, Failure) and beyond.page == 7
-    assert drawn(renderer, paper, 1).flags == ()  # a portfolio of which all is read
+    [portfolio] = drawn(renderer, paper, 1).flags  # all of it is read, and as one document
+    assert portfolio.code is FlagCode.several_documents and "2 documents: b.pdf, c.png" in portfolio.message
+    one = papers.document(holding({"a.xml": XML, "b.pdf": two}, portfolio=True))
+    assert drawn(renderer, one, 1).flags == ()
 
 
 def hanging(on: dict[int, list[tuple[str, bytes]]], *, twice: str = "") -> bytes:
