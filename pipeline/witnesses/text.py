@@ -31,13 +31,16 @@ _WORDS = 3  # from here a text with one other word is that text misread
 def found(subject: Subject) -> Iterator[Witness | Check]:
     """One witness, where any page has text that can be trusted, and one where a second reader saw any."""
     leaves = dict(subject.spec.shape.leaves())
+    # A zone with check digits is a second reader's only where these are right (`zone`).
+    zones = {evidence.path for evidence in subject.spec.evidence if evidence.seen is not None}
     texts = {
         "text": layers((page.page, page.text) for page in subject.pages),
         "reader": layers((page.page, page.reader) for page in subject.pages),
     }
     for source, some in texts.items():
         if some:
-            yield TextLayers(some, subject.fields, leaves, source)
+            known = leaves if source == "text" else {p: leaf for p, leaf in leaves.items() if p not in zones}
+            yield TextLayers(some, subject.fields, known, source)
 
 
 class TextLayers:
