@@ -31,6 +31,7 @@ from pipeline.store.values import batches
 from schemas import vat
 from schemas.fields import whole_tax_code
 from schemas.law import Law
+from schemas.text import unaccented
 
 _COLUMNS = (
     "STT",
@@ -54,6 +55,7 @@ _ASIDE = {
     "buyer unknown": "không đọc được mã số thuế người mua",
     "replaced": "đã bị thay thế bởi hóa đơn khác",
     "partial": "có trang chưa đọc được",
+    "no sign": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
     "no amount in dong": "không có tổng tiền bằng đồng",
 }
 _UNTAXED = "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ"
@@ -145,6 +147,8 @@ def _list(
             if record is None:  # purged since
                 continue
             parts = shares(record)
+            if not item["aside"] and parts and _lacks_sign(item, record, parts):
+                item["aside"] = "no sign"
             if item["aside"] or not parts:
                 sums.aside.append(_aside(item, record))
                 continue
@@ -195,6 +199,12 @@ def _aside(item: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Any, ...
     else:
         why = _ASIDE.get(item["aside"], "không đọc được giá trị chưa thuế hoặc tiền thuế")
     return (*_row(item, record, None, ""), why)
+
+
+def _lacks_sign(item: Mapping[str, Any], record: Mapping[str, Any], parts: Sequence[Share]) -> bool:
+    """Whether an invoice says that it reduces another one, and prints what it takes off as if it added it."""
+    words = unaccented(record.get("related_invoice") or "").casefold()
+    return item["relation"] == "adjusts" and "giam" in words and sum(part.net for part in parts) > 0
 
 
 def _remarks(

@@ -327,6 +327,17 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
             net="600",
             vat="8",
         ),
+        less=made(
+            "17",
+            issue_date="2026-05-11",
+            related_invoice="Điều chỉnh giảm cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
+        ),
+        minus=made(
+            "18",
+            total=-1_100_000,
+            issue_date="2026-05-12",
+            related_invoice="Điều chỉnh giảm cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
+        ),
         whose=made("16", issue_date="2026-05-10", buyer_tax_code=None),
         early=made("11", issue_date="2026-04-30"),
         ours=made("12", buyer_tax_code="9900000032"),
@@ -350,6 +361,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         (8, "14", 200, "8%", 16),
         (9, "14", 100, "5%", 5),
         (10, "15", 100, "8%", 8),
+        (11, "18", -1_000_000, "10%", -100_000),
     ]
     assert rows[6]["Ghi chú"] == "quy đổi từ USD, tỷ giá 25400.5"
     remarks = {row["Số hóa đơn"]: row["Ghi chú"] for row in rows}
@@ -358,7 +370,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
     assert remarks["6"] == "thay thế cho 9900000016|1|C26TAA|5"
     assert rows[1]["Mặt hàng"] == "Gạo và 1 mặt hàng khác" and rows[0]["Ngày lập"].date() == date(2026, 5, 1)
     assert (total["Giá trị chưa có thuế GTGT"], total["Thuế GTGT"]) == (listed.net, listed.vat)
-    assert listed.net == sum(row[2] for row in short) and listed.rows == 10
+    assert listed.net == sum(row[2] for row in short) and listed.rows == 11
     aside = {row["Tài liệu"].removeprefix("/in/"): row["Lý do"] for row in _sheet(out, "Để riêng")}
     assert aside == {
         "copy": "bản khác của cùng hóa đơn: /in/a",
@@ -369,9 +381,10 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         "nameless": "không đọc được mã số thuế người bán, ký hiệu hoặc số hóa đơn",
         "dollars": "không có tổng tiền bằng đồng",
         "free": "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ",
+        "less": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
         "whose": "không đọc được mã số thuế người mua",
     }
-    assert store.purchases(out, **period).rows == 12  # with those of the other buyer
+    assert store.purchases(out, **period).rows == 13  # with those of the other buyer
     with pytest.raises(UsageError, match=r"give a name that ends in \.xlsx"):
         store.purchases(tmp_path / "list.csv")
 
