@@ -64,6 +64,7 @@ def mark(
             "code": code,
             "severity": "info" if document in settled else "warning",
             "message": _SAID[code].format(uri),
+            "found": uri,
         }
         for document, (code, uri) in first_seen.items()
     ]
@@ -135,7 +136,8 @@ _NEWEST = """NOT EXISTS (
         JOIN invoice_index AS known ON known.document_id = newer.id
         WHERE (newer.finished_at, newer.id) > (theirs.finished_at, theirs.id))"""
 # First those that stand for their invoice: one, however many papers there are. Where none does (it was
-# purged, or corrected to another number), what is new repeats the others.
+# purged, or corrected to another number), what is new repeats the others, but not those that repeat it: then
+# it is the first one, and was read once more.
 _PAIRS = f"""
 SELECT mine.document_id AS document, other.document_id AS other, theirs.uri AS uri,
     coalesce(theirs.sha256 = documents.sha256, false) AS same_file, theirs.finished_at AS finished_at
@@ -155,15 +157,19 @@ SELECT document, other, uri, same_file FROM (
 {_PAIRS.format(repeats="false")}
 UNION ALL
 {_PAIRS.format(repeats="true")} AND {_NONE_STANDS} AND CAST(:new AS integer) = 1
+    AND NOT EXISTS (
+        SELECT 1 FROM checks
+        WHERE checks.document_id = other.document_id AND checks.code IN ('{INVOICE}', '{FILE}')
+            AND checks.found = documents.uri)
 ) AS pairs
 ORDER BY document DESC, finished_at, other
 """
 _GIVEN = """json_to_recordset(CAST(:repeated AS json)) AS given(
-    document bigint, code text, severity text, message text)"""
+    document bigint, code text, severity text, message text, found text)"""
 _TELL = f"""
-INSERT INTO checks (document_id, number, code, passed, severity, message, fields)
+INSERT INTO checks (document_id, number, code, passed, severity, message, fields, found)
 SELECT document, (SELECT coalesce(max(number), 0) + 1 FROM checks WHERE document_id = document), code, false,
-    severity, message, '[]'
+    severity, message, '[]', given.found
 FROM {_GIVEN}
 """
 _REMEMBER = f"UPDATE invoice_index SET repeats = true FROM {_GIVEN} WHERE document_id = given.document"

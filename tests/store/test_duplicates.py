@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from pipeline import store as stores
 from pipeline.judging import judge
 from pipeline.records import Decision
 from pipeline.store import Store
+from pipeline.store.failures import reopen
 from pipeline.store.group_commit import Result
-from pipeline.store.tables import invoice_index
+from pipeline.store.tables import documents, invoice_index
 from tests.store import samples
 from tests.store.samples import finish, refs
 from tests.store.test_input_vat import ask, made, put
@@ -81,6 +82,20 @@ def test_the_same_file_read_again_is_none_and_the_same_bytes_under_another_name_
     [lease] = store.ledger.claim(shadow, "w", 1, 60)
     finish(store, lease, made("7"))
     assert told(store, "shadow") == {"new2": ("done", ())}
+
+
+def test_the_first_of_them_stays_the_first_when_it_is_read_once_more(store: Store) -> None:
+    put(store, a=made("7"), b=made("7"))
+    job = store.jobs.find("may")
+    before = told(store, "may")
+    assert before["b"] == ("review", ("duplicate_invoice",))
+    for uri in ("/in/a", "/in/b"):
+        with store._db.write() as connection:
+            [id] = connection.execute(select(documents.c.id).where(documents.c.uri == uri)).scalars()
+            reopen(store._db, connection, [id])
+        [lease] = store.ledger.claim(job, "w", 1, 60)
+        finish(store, lease, made("7"), sha256=uri)
+        assert told(store, "may") == before
 
 
 def test_a_group_is_held_against_itself_and_a_commit_that_is_sent_twice_is_no_error(store: Store) -> None:
