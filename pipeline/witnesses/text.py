@@ -163,15 +163,19 @@ class TextLayers:
         return places[0] if own else None
 
     def _column_stands(self, path: str) -> bool:
-        """Whether this field of any line stands on any page."""
+        """Whether this field stands on the pages for half of the lines that have it.
+
+        Else the paper has no such column, and those that were found stand there by chance.
+        """
         name = leaf_path(path)
         if name not in self._columns:
-            self._columns[name] = any(
-                self._places(self._leaves[name], item)
+            found = [
+                bool(self._places(self._leaves[name], item))
                 for items in self._of_line.values()
                 for item in items
                 if leaf_path(item.path) == name
-            )
+            ]
+            self._columns[name] = 2 * sum(found) >= len(found)
         return self._columns[name]
 
     def _lines(self, line: str, field: Field) -> frozenset[Line]:
