@@ -88,6 +88,14 @@ def find(
         names = _listed([name for name, _ in listed]) or "nothing"
         message = f"a portfolio: its page stands before what is attached to it: {names}"
         flags.append(Flag(FlagCode.placeholder, message))
+    papers = [one.document.uri.partition("!/")[2] for one in read if one.kind != "xml"]
+    if portfolio and len(papers) > 1:
+        # Its listing would have to fetch and open every PDF to tell that one is many documents.
+        message = (
+            f"a portfolio of {len(papers)} documents: {_listed(papers)}. The record is that of the first, as "
+            "far as they are told apart; give each a file of its own, and the others are read too"
+        )
+        flags.append(Flag(FlagCode.several_documents, message))
     if unread:
         message = f"documents are attached to the PDF and are not read: {_listed(unread)}"
         flags.append(Flag(FlagCode.attachment_not_read, message))

@@ -44,6 +44,6 @@ def judge(
     moves: Moves = Counter()
     for row in store.results.finished(job):
         made = merged(list(store.results.pages(job, row.uri)), spec, review_below, authority, trust)
-        if store.results.replace(job, row, made, spec):
-            moves[row.state, made.state] += 1
+        if (state := store.results.replace(job, row, made, spec)) is not None:
+            moves[row.state, state] += 1
     return moves

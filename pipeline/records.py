@@ -273,7 +273,8 @@ class Generation:
     place        float32 [n, 4] or None: where the token looked. The strongest cell's part of the last layer's
                  attention, its tile, and row and column (0..15) of the centre of the 3×3 cells around it
     seams        of a long table: how many tokens there were when each further pass over the page began
-    again        the answer of a second look, where there was one
+    again        the answer of a second look, where there was one that came to its end
+    looked_again there was a second look, whatever became of it: the page was computed twice
     """
 
     request_id: str
@@ -290,6 +291,7 @@ class Generation:
     attempts: int = 1  # 2: the first try ended in a loop, and this is the try with a repetition penalty
     seams: tuple[int, ...] = ()
     again: Generation | None = None
+    looked_again: bool = False
 
     @property
     def passes(self) -> int:

@@ -10,7 +10,7 @@ text of another kind of code it yields nothing. The pipeline holds the claims ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,17 @@ class Claim:
         return bool(self.agrees(value)) if self.agrees else bool(value == self.value)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A part of a document as a second reader saw it, of which its own check digits are right.
+
+    agrees  whether what was read says the same; None where that cannot be told
+    """
+
+    raw: str
+    agrees: Callable[[str], bool | None]
+
+
 Says = Callable[[Any, str], Iterable[Claim | CheckResult]]
 
 
@@ -50,8 +61,11 @@ class Evidence:
     source  "qr" or "mrz": what its claims are filed under
     says    from the record and the part's text to claims and checks
     path    of the field whose value is the text; None: the text of each QR code on the document's pages
+    seen    finds that text among the words that a second reader saw on a page, line by line; None: nothing
+            but the words themselves tells whether it read them rightly
     """
 
     source: str
     says: Says
     path: str | None = None
+    seen: Callable[[Sequence[str]], Seen | None] | None = None

@@ -11,7 +11,7 @@ end of line 1 is that of the 12 digits with their fillers; it is Viet Nam's own 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from schemas.checks import CheckResult
 from schemas.dates import UNLIMITED
-from schemas.evidence import Claim, Evidence
+from schemas.evidence import Claim, Evidence, Seen
 from schemas.text import unaccented
 
 _NO_EXPIRY = "<<<<<<"
@@ -105,7 +105,50 @@ def says(card: Any, text: str) -> Iterator[Claim | CheckResult]:
     yield _name(zone.name, cut=not text.endswith("<<"))
 
 
-EVIDENCE = Evidence("mrz", says, path="mrz")
+def seen(words: Sequence[str]) -> Seen | None:
+    """The zone among words that a small reader saw; None where its check digits do not bear it out."""
+    plain = [word.upper() for word in words if "<" in word]
+    for at, word in enumerate(plain):
+        if (one := _line_1(word)) is None:
+            continue
+        for further, other in enumerate(plain[at + 1 :], at + 1):
+            two = _line_2(other)
+            if two is None or parse(f"{one} {two} {'<' * 30}").bad:
+                continue
+            names = [line for line in plain[further + 1 :] if re.match(r"[A-Z0]", line) and "<<" in line]
+            return Seen(" ".join((one, two, *names[:1])), partial(_same_zone, one, two, names))
+    return None
+
+
+def _line_1(word: str) -> str | None:
+    found = re.fullmatch(r"(I[A-Z<]VNM)([0-9A-Z]{22})<*([0-9A-Z])", word)
+    return found and f"{found[1]}{found[2].translate(_AS_DIGITS)}<<{found[3].translate(_AS_DIGITS)}"
+
+
+def _line_2(word: str) -> str | None:
+    found = re.fullmatch(r"([0-9A-Z]{7})([MF<])([0-9A-Z<]{7})VNM<*([0-9A-Z])", word)
+    if found is None:
+        return None
+    birth, expiry, check = (found[part].translate(_AS_DIGITS) for part in (1, 3, 4))
+    return f"{birth}{found[2]}{expiry}VNM{'<' * 11}{check}"
+
+
+def _same_zone(one: str, two: str, names: Sequence[str], read: str) -> bool | None:
+    """The name has no check digit: where it alone seems to differ, nothing is told."""
+    lines = read.split()
+    if len(lines) != 3:
+        return None
+    if lines[:2] != [one, two]:
+        return False
+    bare = lines[2].rstrip("<")
+    return True if any(name.translate(_AS_LETTERS).rstrip("<") == bare for name in names) else None
+
+
+# What small readers take for each other, by what may stand at a place.
+_AS_DIGITS = str.maketrans("OQDILZSBG", "000112586")
+_AS_LETTERS = str.maketrans("01258", "OIZSB")
+
+EVIDENCE = Evidence("mrz", says, path="mrz", seen=seen)
 
 
 def _century(number: str) -> str | None:

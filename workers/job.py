@@ -141,6 +141,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
             checkpoint=checkpoint,
             shadow=shadow,
         )
+        ask(store.prepare_for, job)
         _trust_packaged(store, job, directory, request.settings.accept_at)
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
         with (

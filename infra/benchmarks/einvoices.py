@@ -60,7 +60,11 @@ def written(folder: Path, documents: int, most: int) -> tuple[list[Path], int]:
         truth = truths[seed % len(truths)]
         lines += len(truth["record"]["lines"])
         path = folder / f"{seed}.xml"
-        path.write_bytes(xml_of(truth, Form.drawn(seed)) + b"<!-- %d -->" % seed)
+        own = {
+            **truth,
+            "record": {**truth["record"], "number": str(seed + 1)},
+        }  # none shows another's invoice
+        path.write_bytes(xml_of(own, Form.drawn(seed)))
         paths.append(path)
     return paths, lines
 

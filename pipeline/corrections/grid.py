@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from pipeline.corrections.entry import Entry
 from pipeline.errors import UsageError
@@ -14,11 +16,13 @@ from pipeline.store import to_check
 from schemas.text import tidy
 
 Cell = str | int | float | bool | date | datetime | None
+NEW = "[+"  # in the path of a line that is not there yet
 COLUMNS = ("document_uri", "field", "correction", "ruling", "key")
 _HEADS_WITHIN = 5  # rows: a person may have put lines above
-_WORDS: Mapping[str, Ruling] = {
+_LINE = re.compile(r"(.*\[[0-9]+\])(?:\..*)?")  # a value's path begins with that of its line
+_WORDS: Mapping[str, str] = {
     word.strip().casefold(): ruling
-    for ruling, words in to_check.RULINGS.items()
+    for ruling, words in to_check.CHOICES.items()
     for word in (ruling, *words.split("·"), words)
 }
 
@@ -66,28 +70,42 @@ def _entry(found: Mapping[str, Cell | Unread], where: str) -> Entry:
         if isinstance(cell, Unread):
             raise UsageError(f"{where} has {cell.what}; write the value itself, as text")
     uri, field, key = (_text(found[column]) for column in ("document_uri", "field", "key"))
-    if not uri or not key:
+    said = _ruling(_text(found["ruling"]).strip(), where)
+    text, exact = _correction(found["correction"])
+    if not uri or not (key or said == to_check.REMOVE or NEW in field):
         raise UsageError(
             f"{where} has lost its document_uri or key; make the sheet anew with vinbatch export"
         )
-    ruling = _ruling(_text(found["ruling"]).strip(), where)
-    text, exact = _correction(found["correction"])
-    if ruling is None:
-        ruling = "correct"
+    if said == to_check.REMOVE:
+        return _taken_out(where, uri, field, key, empty=not (text or exact))
+    ruling: Ruling = said or "correct"
+    if NEW in field and ruling != "correct":
+        raise UsageError(f"{where} is of a new line, which has corrections and no ruling")
     if ruling == "correct" and not (text or exact):
         raise UsageError(f"{where}: the ruling is to correct, and the correction is empty")
     if ruling != "correct" and (text or exact):
         raise UsageError(f"{where} has a correction, and the ruling {ruling}; leave one of them empty")
     if ruling == "reject":
         field = ""
-    return Entry(where, uri, field or None, key, ruling, text, exact)
+    return Entry(where, uri, field or None, key or None, ruling, text, exact)
 
 
-def _ruling(text: str, where: str) -> Ruling | None:
+def _taken_out(where: str, uri: str, field: str, key: str, *, empty: bool) -> Entry:
+    """The answer that the line of this value does not stand on the paper."""
+    if not empty:
+        raise UsageError(
+            f"{where} has a correction, and the ruling to remove its line; leave one of them empty"
+        )
+    if (line := _LINE.fullmatch(field)) is None:
+        raise UsageError(f"{where}: {field or 'the document'} is of no line that could be removed")
+    return Entry(where, uri, line[1], key or None, "not_on_page", shown=field if key else None)
+
+
+def _ruling(text: str, where: str) -> Any:
     if not text:
         return None
     if (ruling := _WORDS.get(text.casefold())) is None:
-        raise UsageError(f"{where}: no ruling {text[:40]!r}; there are {', '.join(to_check.RULINGS)}")
+        raise UsageError(f"{where}: no ruling {text[:40]!r}; there are {', '.join(to_check.CHOICES)}")
     return ruling
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import deciding
+from pipeline.corrections import lines
 from pipeline.corrections.entry import Entry
 from pipeline.einvoice.lexical import exact
 from pipeline.errors import UsageError
@@ -14,7 +15,7 @@ from pipeline.parse import json_ready, normal
 from pipeline.records import Decision
 from pipeline.store import Job, Store, StoredExtraction, doubts
 from schemas.registry import SchemaSpec
-from schemas.shape import Leaf
+from schemas.shape import Leaf, Repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def plan(store: Store, job: Job, spec: SchemaSpec, entries: Sequence[Entry], by:
     known = 0
     for uri, some in by_uri.items():
         document = _Document(store, job, spec, uri, some, by)
-        for entry in sorted(some, key=lambda entry: entry.field is None):  # the document itself last
+        for entry in sorted(
+            document.entries, key=lambda entry: entry.field is None
+        ):  # the document itself last
             try:
                 changes.append(document.change(entry))
             except _Known:
@@ -109,10 +112,11 @@ class _Document:
         self._job, self._spec, self._uri, self._by = job, spec, uri, by
         self._names = doubts.names(job)
         self._found: StoredExtraction | None = store.results.extraction(job, uri)
+        self.entries = list(entries) if self._found is None else lines.numbered(entries, self._found)
         self._seen: dict[str | None, Entry] = {}
         self._texts = {
             entry.field: entry.text
-            for entry in entries
+            for entry in self.entries
             if entry.field is not None and entry.text is not None and entry.ruling == "correct"
         }
 
@@ -124,28 +128,50 @@ class _Document:
             raise _Refused("document, field and key do not belong together; they are not to be edited")
         reading = self._found.reading
         value = doubts.value_of(self._found, entry.field)
+        if entry.field is not None and entry.field.endswith("]"):
+            value = self._line(entry.field)
         decision = deciding.checked(self._decision(entry, value), reading, self._spec)
         if (earlier := self._seen.setdefault(entry.field, entry)) is not entry:
             if (earlier.ruling, earlier.text, earlier.exact) == (entry.ruling, entry.text, entry.exact):
                 raise _Known
             raise _Refused(f"the file says something else of it in {earlier.where}")
-        self._hold_against_others(decision)
-        if not self._is_as_shown(entry, value):
+        if not self._grows(entry):
+            self._hold_against_others(decision)
+        if not self._is_as_shown(entry):
             raise _Refused("it has been read anew since the file was written; export once more")
         one = None if entry.field is None else doubts.called(entry.field, self._names)
         label = "" if one is None else one.label
         return Change(entry.where, self._uri, label, value, decision.value, decision)
 
+    def _line(self, path: str) -> Any:
+        """A line as it was read, empty where a person has added it. Raises _Refused where there is none."""
+        assert self._found is not None
+        *above, number = deciding.steps(path)
+        made = deciding.standing(self._found.decisions).get(deciding.joined(above))
+        count = doubts.value_of(self._found, deciding.joined(above)) if made is None else made.value
+        if not isinstance(number, int) or number >= (count or 0):
+            raise _Refused("there is no such line")
+        return doubts.value_of(self._found, path) or {}
+
+    def _grows(self, entry: Entry) -> bool:
+        """Whether it is the length of a list that gets new lines; it may have got some before."""
+        if entry.key is not None or entry.field is None:
+            return False
+        return isinstance(deciding.node_at(self._spec.shape, entry.field), Repeated)
+
     def _is_whole(self, entry: Entry) -> bool:
         """Whether nobody has edited what says which value it is. A value's row may reject the document."""
         if entry.key is None or entry.field is None:
             return entry.key is None or doubts.is_in(entry.key, self._job.name, self._uri)
-        return doubts.is_of(entry.key, self._job.name, self._uri, entry.field)
+        return doubts.is_of(entry.key, self._job.name, self._uri, entry.shown or entry.field)
 
-    def _is_as_shown(self, entry: Entry, value: Any) -> bool:
+    def _is_as_shown(self, entry: Entry) -> bool:
         if entry.key is None or (entry.ruling == "reject" and entry.field is None):
             return True
-        return entry.key == doubts.key(self._job.name, self._uri, entry.field, value)
+        assert self._found is not None
+        field = entry.shown or entry.field
+        value = doubts.value_of(self._found, field)
+        return entry.key == doubts.key(self._job.name, self._uri, field, value)
 
     def _hold_against_others(self, decision: Decision) -> None:
         assert self._found is not None

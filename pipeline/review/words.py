@@ -64,6 +64,8 @@ _CHECKS = {
     "nothing_read": "Không đọc được giá trị nào",
     "page_conflict": "Các trang ghi khác nhau",
     "incomplete": "Trên giấy còn chữ số chưa được đọc",
+    "duplicate_invoice": "Hóa đơn này đã có trong kho, từ tài liệu khác",
+    "duplicate_file": "Tệp này đã có trong kho dưới tên khác",
     "several_documents": "Có thể có nhiều chứng từ trong một tệp",
     "several_values": "Một trường có nhiều giá trị trong XML",
     "line_empty": "Có dòng không có giá trị nào",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Any
 
 import pikepdf
@@ -13,12 +15,21 @@ from pipeline.sandbox.drawer import LONGEST_NAME, MOST_ATTACHED, MOST_ATTACHED_B
 
 
 class Attachments:
-    """What is attached to an open PDF as a whole. What hangs on a page's annotation is not among it."""
+    """What is attached to an open PDF as a whole, then what annotations of its pages hold (`hung`: their file
+    specifications), each file once: many programs name such a file in both places.
+    """
 
-    def __init__(self, pdf: pikepdf.Pdf) -> None:
+    def __init__(self, pdf: pikepdf.Pdf, hung: Iterable[Dictionary] = ()) -> None:
         self.portfolio = "/Collection" in pdf.Root
-        found = zip(range(MOST_ATTACHED), pdf.attachments.items(), strict=False)
-        self._files = [(plain(spec.filename or name), stream(spec.obj)) for _, (name, spec) in found]
+        whole = ((spec.filename or name, stream(spec.obj)) for name, spec in pdf.attachments.items())
+        single = ((_name(spec), stream(spec)) for spec in hung)
+        self._files: list[tuple[str, pikepdf.Stream | None]] = []
+        seen: set[tuple[int, int]] = set()
+        for name, file in islice(chain(whole, single), MOST_ATTACHED):
+            if file is None or file.objgen not in seen:
+                self._files.append((plain(name), file))
+            if file is not None:
+                seen.add(file.objgen)
 
     def listed(self) -> list[tuple[str, bool]]:
         """(name, whether it is a document) of each."""
@@ -44,6 +55,10 @@ def stream(specification: Any) -> pikepdf.Stream | None:
 def is_document(file: pikepdf.Stream | None) -> bool:
     """Whether it is of a kind that is read, by its first bytes."""
     return file is not None and sniff(file.read_bytes()[:HEAD]) is not None
+
+
+def _name(specification: Dictionary) -> str:
+    return str(specification.get("/UF") or specification.get("/F") or "without a name")
 
 
 def plain(words: str) -> str:

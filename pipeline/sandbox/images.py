@@ -44,6 +44,7 @@ _PRINTED = (50.0, 1300.0)  # dots an inch of what is a resolution; others are a 
 _UNEQUAL = (1.1, 4.5)  # how many times finer one direction may be: below nobody sees it, above it is a dummy
 _WHITE_IS_ZERO = 0  # photometric interpretation
 _INCH, _CENTIMETRE = 2.54, 3  # centimetres; a TIFF's unit of resolution
+_DEFLATE = (8, 32946)  # Adobe's number and the older one
 _JPEG_IN_TIFF, _STRIPS, _TILES = 7, (273, 279), (324, 325)  # compression; tags: offsets, byte counts
 _TURNED = (5, 6, 7, 8)  # orientations (EXIF) of which columns become rows
 
@@ -85,7 +86,7 @@ class Picture:
         heard = _Complaints()
         page, flags = self._page(number)
         flags += tuple(heard.flags())
-        flags += tuple(self._of_jpegs())
+        flags += (*self._of_jpegs(), *self._of_checksums())
         size = within_pixels(*page.size, self._limits)
         canvas[: size[0] * size[1] * 3] = page.tobytes()
         return Drawn(size, flags)
@@ -168,12 +169,25 @@ class Picture:
         if self._kind == "jpeg":
             yield self._data[:] + jpeg.END
         elif isinstance(self._image, TiffImagePlugin.TiffImageFile):
-            tags = self._image.tag_v2
-            if tags.get(TiffImagePlugin.COMPRESSION) == _JPEG_IN_TIFF:
-                tables = tags.get(TiffImagePlugin.JPEGTABLES, b"\xff\xd8" + jpeg.END)
-                for places, sizes in (_STRIPS, _TILES):
-                    for at, size in zip(tags.get(places, ()), tags.get(sizes, ()), strict=False):
-                        yield tables[:-2] + self._data[at + 2 : at + size] + jpeg.END
+            tables = self._image.tag_v2.get(TiffImagePlugin.JPEGTABLES, b"\xff\xd8" + jpeg.END)
+            yield from (tables[:-2] + part[2:] + jpeg.END for part in self._parts((_JPEG_IN_TIFF,)))
+
+    def _of_checksums(self) -> Iterator[Flag]:
+        """Where the page of a TIFF says itself that its pixels are others than were written."""
+        with _damage_named(self._kind):
+            if not all(map(tiff.is_deflated_whole, self._parts(_DEFLATE))):
+                message = "a part of the picture may be wrong: its checksum does not agree"
+                yield FlagCode.picture_damaged, message
+
+    def _parts(self, compressions: tuple[int, ...]) -> Iterator[bytes]:
+        """The strips or tiles of a TIFF's page, where they are compressed in one of these ways."""
+        if not isinstance(self._image, TiffImagePlugin.TiffImageFile):
+            return
+        tags = self._image.tag_v2
+        if tags.get(TiffImagePlugin.COMPRESSION) in compressions:
+            for places, sizes in (_STRIPS, _TILES):
+                for at, size in zip(tags.get(places, ()), tags.get(sizes, ()), strict=False):
+                    yield self._data[at : at + size]
 
 
 class _Complaints:

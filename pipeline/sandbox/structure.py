@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from pikepdf import Dictionary, Name
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
-from pipeline.sandbox import attachments, damage, texts
+from pipeline.sandbox import damage, texts
 from pipeline.sandbox.attachments import Attachments, plain
 from pipeline.sandbox.drawer import LARGEST_UNIT
 from pipeline.sandbox.texts import Absent
@@ -114,7 +114,6 @@ class Structure:
             fields: list[Field] = []
             for annotation in _annotations(page):
                 flags += _not_drawn(annotation)
-                flags += _attached_here(annotation)
                 fields += _field(annotation)
             content = damage.Content(self._pdf, page, _inherited(page, "/Resources"), self._losses)
             return PageFacts(
@@ -131,9 +130,9 @@ class Structure:
             return NOT_INSPECTED
 
     def attachments(self) -> Attachments | None:
-        """What is attached to the document; None where that cannot be told."""
+        """What is attached to the document and to its pages; None where that cannot be told."""
         try:
-            return None if self._pdf is None else Attachments(self._pdf)
+            return None if self._pdf is None else Attachments(self._pdf, _hung(self._leaves))
         except BROKEN:
             return None
 
@@ -250,15 +249,14 @@ def _form(pdf: pikepdf.Pdf) -> Any:
     return form if isinstance(form, Dictionary) else Dictionary()
 
 
-def _attached_here(annotation: Any) -> Iterator[Told]:
-    spec = annotation.get("/FS")
-    if (
-        annotation.get("/Subtype") == "/FileAttachment"
-        and isinstance(spec, Dictionary)
-        and attachments.is_document(attachments.stream(spec))
-    ):
-        name = plain(str(spec.get("/UF") or spec.get("/F") or "without a name"))
-        yield FlagCode.attachment_not_read, f"a document is attached to the page and is not read: {name}"
+def _hung(pages: Iterable[Any]) -> Iterator[Dictionary]:
+    """The file specifications of annotations. A page that is damaged says so itself."""
+    for page in pages:
+        try:
+            found = [a.get("/FS") for a in _annotations(page) if a.get("/Subtype") == "/FileAttachment"]
+        except BROKEN:
+            continue
+        yield from (spec for spec in found if isinstance(spec, Dictionary))
 
 
 def _annotations(page: Any) -> Iterator[Any]:

@@ -1,14 +1,18 @@
-"""Which of a TIFF's directories are pages, by the file's own chain of them (TIFF 6.0, section 2; BigTIFF)."""
+"""Which of a TIFF's directories are pages, by the file's own chain of them (TIFF 6.0, section 2; BigTIFF),
+and which of its parts are not as they were written.
+"""
 
 from __future__ import annotations
 
 import mmap
 import struct
+import zlib
 from dataclasses import dataclass
 
 from pipeline.errors import Permanent, Reason
 
 _WIDTH, _LENGTH = 256, 257
+_AT_ONCE = 1 << 20  # bytes of decoded pixels that are held while a checksum is made
 _NEW_KIND, _OLD_KIND = 254, 255  # NewSubfileType: bits; SubfileType: 2 is a smaller version
 _SMALLER, _MASK = 1, 4
 _NUMBERS = {3: "H", 4: "I", 16: "Q"}  # types of a directory's entries: SHORT, LONG, LONG8
@@ -60,6 +64,22 @@ def directories(data: mmap.mmap, most: int) -> Directories:
         raise Permanent(Reason.image_damaged, f"the TIFF has no pages: {damage or 'none is listed'}")
     pages = tuple(number for number, kind in enumerate(kinds) if not kind & (_SMALLER | _MASK))
     return Directories(pages or tuple(range(len(kinds))), damage)
+
+
+def is_deflated_whole(part: bytes) -> bool:
+    """Whether a strip or tile that is compressed by Deflate agrees with the checksum at its end.
+
+    libtiff stops at the last pixel, before the checksum (Adler-32, RFC 1950), and never looks at it. What is
+    missing altogether it finds itself.
+    """
+    stream = zlib.decompressobj()
+    try:
+        while part and not stream.eof:
+            stream.decompress(part, _AT_ONCE)
+            part = stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return True
 
 
 def _start(data: mmap.mmap) -> tuple[_Layout, int]:

@@ -67,7 +67,7 @@ class Decisions:
             stand = readings.standing(connection, [document]).get(document, ())
             if (nowhere := deciding.without_line(read, stand)) is not None:
                 raise UsageError(f"{uri}: {nowhere}: there is no such line; say first how many there are")
-            self._apply(connection, document, uri, read, rules)
+            self._apply(connection, row, read, rules)
         return ids
 
     def history(self, job: Job, uri: str) -> list[Decided]:
@@ -95,7 +95,7 @@ class Decisions:
         open_ = which, decisions.c.undone_at.is_(None)
         with self._db.read() as connection:
             query = (
-                select(decisions.c.document_id, documents.c.job_id, documents.c.uri)
+                select(decisions.c.document_id, documents.c.job_id)
                 .join_from(decisions, documents)
                 .where(*open_)
                 .distinct()
@@ -103,7 +103,7 @@ class Decisions:
             )
             meant = connection.execute(query).all()
         number = 0
-        for document, job, uri in meant:
+        for document, job in meant:
             rules = self._jobs.rules(job, spec)
             with self._db.write(durable=True) as connection:
                 found = _lock(self._db, connection, select(documents.c.id).where(documents.c.id == document))
@@ -118,7 +118,7 @@ class Decisions:
                 for field in fields:
                     note(self._db, connection, by, "undo", document, field)
                 if read is not None:
-                    self._apply(connection, document, uri, read, rules)
+                    self._apply(connection, found[0], read, rules)
             number += len(fields)
         return number
 
@@ -135,13 +135,12 @@ class Decisions:
         note(self._db, connection, decision.by, decision.ruling, document, decision.field, batch)
         return int(connection.execute(made).scalar_one())
 
-    def _apply(
-        self, connection: Connection, document: int, uri: str, read: Extraction, rules: SchemaSpec
-    ) -> None:
+    def _apply(self, connection: Connection, row: RowMapping, read: Extraction, rules: SchemaSpec) -> None:
+        indexed = self._jobs.indexed(row["job_id"])
         try:
-            put_decided(self._db, connection, document, read, rules)
+            put_decided(self._db, connection, row["id"], read, rules, indexed=indexed)
         except Permanent as error:
-            raise UsageError(f"{uri}: {error.message}") from None
+            raise UsageError(f"{row['uri']}: {error.message}") from None
 
 
 def _lock(db: Database, connection: Connection, chosen: Select[tuple[int]]) -> Sequence[RowMapping]:

@@ -211,6 +211,7 @@ def _xlsx(db: Database, job: Job, file: IO[bytes], *, plain: bool, review_url: s
             number = sheet.fill()
         for doubt in _doubts(db, job):
             checked.add(doubt)
+        checked.add_free_rows()
         for view in lists:
             with _beside(db, job, view) as beside:
                 workbook.ViewSheet(book, view.name, beside, review_url, linked=False).fill()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy import Connection
 
 from pipeline.records import Extraction, PageResult, Part
 from pipeline.store import rows
@@ -104,20 +106,24 @@ WITH {_GIVEN}, {_LOCKED.format(lock="SHARE")}, held AS MATERIALIZED (
 put AS ({_of_held(put_pages)})
 SELECT id FROM held"""
 
-    def finish(self, db: Database, several: Sequence[Values]) -> set[int]:
+    def finish(
+        self, db: Database, several: Sequence[Values], then: Callable[[Connection, set[int]], None]
+    ) -> set[int]:
         """Ends documents in one transaction; those that it ended. What of the others is for the caller.
 
-        At most MOST, each a `Result.plain` one.
+        At most MOST, each a `Result.plain` one. `then` is called with those that it ended, before it is over.
         """
-        if not db.is_sqlite:
-            return self._at_once(db, self._finish_all, several)
         ended = set()
         with db.write() as connection:
-            for values in several:
-                if db.sql(connection, self._finish, **values):
-                    ended.add(values["document"])
-                    for part in self._parts:
-                        db.sql(connection, f"{HELD_ALONE} {part}", **values)
+            if not db.is_sqlite:
+                ended = _at_once(db, connection, self._finish_all, several)
+            else:
+                for values in several:
+                    if db.sql(connection, self._finish, **values):
+                        ended.add(values["document"])
+                        for part in self._parts:
+                            db.sql(connection, f"{HELD_ALONE} {part}", **values)
+            then(connection, ended)
         return ended
 
     def save(self, db: Database, pages: Sequence[tuple[Lease, PageResult]]) -> set[tuple[int, str]]:
@@ -129,21 +135,21 @@ SELECT id FROM held"""
             {"document": document, "token": token, "pages": rows.dump([rows.page(page) for page in some])}
             for (document, token), some in by_lease.items()
         ]
-        if not db.is_sqlite:
-            held = self._at_once(db, self._save_all, several)
-            return {key for key in by_lease if key[0] in held}
         with db.write() as connection:
+            if not db.is_sqlite:
+                held = _at_once(db, connection, self._save_all, several)
+                return {key for key in by_lease if key[0] in held}
             return {
                 (values["document"], values["token"])
                 for values in several
                 if db.sql(connection, self._save_page, **values)
             }
 
-    def _at_once(self, db: Database, statement: str, several: Sequence[Values]) -> set[int]:
-        given = "[" + ",".join(map(_as_json, several)) + "]"
-        with db.write() as connection:
-            connection.exec_driver_sql(_BY_INDEX)
-            return {id for (id,) in db.sql(connection, statement, given=given)}
+
+def _at_once(db: Database, connection: Connection, statement: str, several: Sequence[Values]) -> set[int]:
+    given = "[" + ",".join(map(_as_json, several)) + "]"
+    connection.exec_driver_sql(_BY_INDEX)
+    return {id for (id,) in db.sql(connection, statement, given=given)}
 
 
 HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"

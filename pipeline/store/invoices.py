@@ -1,20 +1,22 @@
 """The index of invoices: what questions over many of them ask of each, in columns that SQL can compare.
 
 Which invoice a paper is, which other one it stands for, how it was paid: the schemas' rules say so from a
-record, and SQL could not. Rows are made when somebody asks, for what was read since, and made anew when the
-rules have changed.
+record, and SQL could not. A row is made with the result (`duplicates.mark`); those that an older Vinbatch
+left out are made when a run begins or somebody asks, and all anew when the rules have changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, literal_column, select
 
 from pipeline.store import rows
 from pipeline.store.database import Database
+from pipeline.store.entities import Job
 from pipeline.store.shares import in_dong, shares
 from pipeline.store.tables import documents, extractions, invoice_index, jobs
 from schemas.fields import whole_tax_code
@@ -46,26 +48,45 @@ SET rules = excluded.rules, identity = excluded.identity, seller = excluded.sell
 """
 
 
-def update(db: Database) -> int:
-    """Makes the rows that are missing or old, in small transactions; returns their number."""
+def update(db: Database, *, old_ones: bool = True) -> int:
+    """Makes the rows that are missing, and `old_ones`, in small transactions; returns their number."""
     rules = resolve(_SCHEMAS[-1]).hash  # of all code that a row comes from
     last, made = 0, 0
     while True:
         with db.write() as connection:
-            found = _without_row(connection, rules, last)
+            found = _without_row(connection, rules if old_ones else None, last)
             if not found:
                 return made
-            put = [row(document, record) | {"rules": rules} for document, record in found]
-            db.sql(connection, _PUT, rows=rows.dump(put))
+            put(db, connection, [row(document, record) for document, record in found], rules)
         last, made = found[-1][0], made + len(found)
 
 
-def _without_row(connection: Connection, rules: str, last: int) -> list[tuple[int, Mapping[str, Any]]]:
-    """The next results of which these rules made no row; locked until the transaction ends."""
+def put(
+    db: Database, connection: Connection, made: Sequence[dict[str, Any]], rules: str | None = None
+) -> None:
+    """Keeps rows of the index, made by `row`; `rules` is the hash of what they were made by."""
+    by = rules or _rules()
+    db.sql(connection, _PUT, rows=rows.dump([one | {"rules": by} for one in made]))
+
+
+@cache
+def _rules() -> str:
+    return resolve(_SCHEMAS[-1]).hash
+
+
+def indexed(job: Job) -> bool:
+    """Whether the documents of a job stand in the index: a shadow's are read a second time."""
+    return job.schema in _SCHEMAS and job.shadow_of is None
+
+
+def _without_row(connection: Connection, rules: str | None, last: int) -> list[tuple[int, Mapping[str, Any]]]:
+    """The next results of which these rules (None: any) made no row; locked until the transaction ends."""
     read = select(jobs.c.id).where(jobs.c.schema.in_(_SCHEMAS), jobs.c.shadow_of.is_(None))
     # With "+" no index of the jobs' documents is used: SQLite would sort all of them for each batch.
     ours = connection.execute(read).scalars().all()
-    mine = and_(invoice_index.c.document_id == extractions.c.document_id, invoice_index.c.rules == rules)
+    mine = invoice_index.c.document_id == extractions.c.document_id
+    if rules is not None:
+        mine = and_(mine, invoice_index.c.rules == rules)
     query = (
         select(extractions.c.document_id, extractions.c.record)
         .join(documents, documents.c.id == extractions.c.document_id)
@@ -132,5 +153,6 @@ def _dong(total: str | None, record: Mapping[str, Any]) -> int | None:
 
 def _whole(amount: Decimal) -> int | None:
     """The amount in whole đồng; None where no column can hold it."""
-    whole = int(amount.quantize(Decimal(1), ROUND_HALF_UP))
-    return whole if abs(whole) <= _LARGEST else None
+    if abs(amount) > _LARGEST:  # and more digits than `quantize` takes
+        return None
+    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))

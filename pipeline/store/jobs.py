@@ -27,6 +27,7 @@ class Jobs:
         self._db = database
         self._views: dict[int, tuple[View, ...]] = {}  # by job id
         self._specs: dict[int, SchemaSpec] = {}
+        self._indexed: dict[int, bool] = {}
 
     def ensure(
         self,
@@ -102,6 +103,16 @@ class Jobs:
                 stored = connection.execute(select(jobs.c.views).where(jobs.c.id == job_id)).scalar_one()
             self._views[job_id] = _views(stored)
         return self._views[job_id]
+
+    def indexed(self, job_id: int) -> bool:
+        """Whether what a job reads stands in the index of invoices. A job's schema never changes."""
+        if job_id not in self._indexed:
+            from pipeline.store import invoices  # with every schema, which few who use the store need
+
+            with self._db.read() as connection:
+                found = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one()
+            self._indexed[job_id] = invoices.indexed(_job(found))
+        return self._indexed[job_id]
 
     def rules(self, job_id: int, spec: SchemaSpec | None = None) -> SchemaSpec:
         """The schema by which a job reads: `spec`, or found by the name that the job has for it.

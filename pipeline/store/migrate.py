@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import column, table
 
 from pipeline.errors import Reason, Transient, Unavailable, UsageError
+from pipeline.store import reader
 from pipeline.store.database import Database
 from pipeline.store.faults import translate
 from pipeline.store.tables import REVISION, metadata
@@ -27,7 +28,8 @@ def up(db: Database, *, create: bool, proven: bool) -> None:
             proven = True  # it answers: from here on what fails may pass
             _look_at_server(db, connection)
             revision = _revision(connection)
-        if revision == REVISION:
+            whole = revision != REVISION or db.is_sqlite or not reader.lacking(connection)
+        if revision == REVISION and whole:
             return
         if revision is None and not create:
             raise UsageError(f"there is no store at {db.shown} yet; `vinbatch run` makes it")
@@ -35,6 +37,8 @@ def up(db: Database, *, create: bool, proven: bool) -> None:
             db.lock(connection)
             if (revision := _revision(connection)) != REVISION:
                 _upgrade(db, connection, revision)
+            elif not db.is_sqlite and reader.lacking(connection):
+                reader.make_again(connection, metadata.tables)
     except SQLAlchemyError as error:
         passing = translate(error, db.shown)
         # A server that does not answer may be misspelt: whoever typed the URL is told at once.

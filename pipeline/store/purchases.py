@@ -2,8 +2,9 @@
 
 Its columns are those of the lists of invoices and documents of bought goods and services (Circular 80/2021,
 form 01-1/HT): form, series, number, day, seller and tax code, what was bought, net, rate, VAT, remark. An
-invoice of several rates has a row for each where its lines prove the shares. What cannot be declared as it is
-stands in a second sheet with the reason; nothing is left out in silence.
+invoice of several rates has a row for each where its lines prove the shares. What has no VAT to be deducted
+(KCT, KKKNT) is not listed, by the instructions to the form. What cannot be declared as it is stands in a
+second sheet with the reason; nothing is left out in silence.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from pipeline.store.query import Rows
 from pipeline.store.shares import Share, amount, in_dong, shares
 from pipeline.store.tables import extractions
 from pipeline.store.values import batches
+from schemas import vat
+from schemas.fields import whole_tax_code
 from schemas.law import Law
+from schemas.text import unaccented
 
 _COLUMNS = (
     "STT",
@@ -48,10 +52,13 @@ _NET, _VAT = _COLUMNS.index("Giá trị chưa có thuế GTGT"), _COLUMNS.index(
 _ASIDE = {
     "unidentified": "không đọc được mã số thuế người bán, ký hiệu hoặc số hóa đơn",
     "undated": "không đọc được ngày lập",
+    "buyer unknown": "không đọc được mã số thuế người mua",
     "replaced": "đã bị thay thế bởi hóa đơn khác",
     "partial": "có trang chưa đọc được",
+    "no sign": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
     "no amount in dong": "không có tổng tiền bằng đồng",
 }
+_UNTAXED = "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ"
 _PAYMENT = {
     "cash": "trả bằng tiền mặt từ mức phải thanh toán không dùng tiền mặt",
     "unknown": "chưa rõ thanh toán không dùng tiền mặt",
@@ -89,8 +96,8 @@ def export(
     """Writes the list of all invoices in the store to an .xlsx file or s3://BUCKET/KEY.
 
     `since` and `until`, both included, choose by the day of the invoice, `buyer` by the buyer's tax code; an
-    invoice whose day is not known is set aside whatever the period. Raises UsageError for a name that is no
-    .xlsx.
+    invoice whose day or buyer is not known is set aside whatever was chosen. Raises UsageError for a name
+    that is no .xlsx.
     """
     from pipeline.store import xlsx  # XlsxWriter takes long to load
 
@@ -113,7 +120,9 @@ def _chosen(
     with named.ask(db, "purchase-list", seconds=seconds) as rows:
         for row in rows:
             item = dict(zip(rows.columns, row, strict=True))
-            if buyer is not None and item["buyer"] != buyer:
+            if buyer is not None and item["buyer"] is None:
+                item["aside"] = item["aside"] or "buyer unknown"
+            elif buyer is not None and whole_tax_code(item["buyer"]) != whole_tax_code(buyer):
                 continue
             if item["issue_date"] is None or first <= item["issue_date"] <= last:
                 yield item
@@ -138,12 +147,17 @@ def _list(
             if record is None:  # purged since
                 continue
             parts = shares(record)
+            if not item["aside"] and parts and _lacks_sign(item, record, parts):
+                item["aside"] = "no sign"
             if item["aside"] or not parts:
                 sums.aside.append(_aside(item, record))
                 continue
             unit = invoices.rate(record) or Decimal(1)  # what has no rate is set aside
             remark = "; ".join(_remarks(item, record, parts, payments))
             for part in in_dong(parts, unit):
+                if part.rate in vat.UNTAXED:
+                    sums.aside.append((*_row(item, record, part, remark), _UNTAXED))
+                    continue
                 sums.net += part.net
                 sums.vat += part.vat
                 yield (next(numbers), *_row(item, record, part, remark))
@@ -185,6 +199,12 @@ def _aside(item: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Any, ...
     else:
         why = _ASIDE.get(item["aside"], "không đọc được giá trị chưa thuế hoặc tiền thuế")
     return (*_row(item, record, None, ""), why)
+
+
+def _lacks_sign(item: Mapping[str, Any], record: Mapping[str, Any], parts: Sequence[Share]) -> bool:
+    """Whether an invoice says that it reduces another one, and prints what it takes off as if it added it."""
+    words = unaccented(record.get("related_invoice") or "").casefold()
+    return item["relation"] == "adjusts" and "giam" in words and sum(part.net for part in parts) > 0
 
 
 def _remarks(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 # Those that were there before the role was. Not alembic_version, and nothing that others may have put beside.
 _TABLES = ("jobs", "documents", "pages", "extractions", "fields", "checks")
@@ -31,6 +31,18 @@ def make(connection: Connection) -> None:
         schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
         later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}"
         connection.exec_driver_sql(later)
+
+
+def lacking(connection: Connection) -> bool:
+    """Whether there is no role, and the store's user may make it: a dump of a database has no roles."""
+    return not _exists(connection, name(connection)) and _may_make_roles(connection)
+
+
+def make_again(connection: Connection, tables: Iterable[str]) -> None:
+    """Makes the role of a database that was restored, with the rights that it had."""
+    make(connection)
+    quoted = connection.dialect.identifier_preparer.quote_identifier
+    allow(connection, map(quoted, [*tables, *inspect(connection).get_view_names()]))
 
 
 def allow(connection: Connection, relations: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from pipeline import deciding
 from pipeline.errors import LeaseLost, Permanent, Transient, VinbatchError
 from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import files, group_commit, readings, rows, views
+from pipeline.store import duplicates, files, group_commit, readings, rows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.group_commit import Result
@@ -178,21 +178,41 @@ class Results:
         before or have several files) are committed by themselves after it. For each its state, or what
         `commit` raised. Raises Transient when the store does not answer; the same group may be given again.
         """
-        ended = self._commit_plain([one for one in group if one.plain]) if len(group) > 1 else set[int]()
+        ended = self._commit_plain([one for one in group if one.plain]) if len(group) > 1 else {}
         return [
-            one.extraction.state if one.lease.document_id in ended else self._commit_one(one) for one in group
+            ended[one.lease.document_id] if one.lease.document_id in ended else self._commit_one(one)
+            for one in group
         ]
 
-    def _commit_plain(self, group: Sequence[Result]) -> set[int]:
+    def _commit_plain(self, group: Sequence[Result]) -> dict[int, State]:
         values = []
         for one in group:
             with suppress(Permanent, ValueError):  # it is told of it when it is committed by itself
                 values.append(self._values(one))
-        ended: set[int] = set()
+        results = {one.lease.document_id: one for one in group}
+        states: dict[int, State] = {}
         with suppress(Permanent):  # the database refuses what one of them has: each by itself
             for start in range(0, len(values), group_commit.MOST):
-                ended |= _GROUP.finish(self._db, values[start : start + group_commit.MOST])
-        return ended
+                sent: set[int] = set()
+
+                def look(connection: Connection, ended: set[int], sent: set[int] = sent) -> None:
+                    sent |= self._repeating(connection, [results[document] for document in ended])
+
+                ended = _GROUP.finish(self._db, values[start : start + group_commit.MOST], look)
+                states |= {
+                    document: "review" if document in sent else results[document].extraction.state
+                    for document in ended
+                }
+        return states
+
+    def _repeating(self, connection: Connection, ended: Sequence[Result]) -> set[int]:
+        """Those of them that repeat an invoice of another file, and go to review for it."""
+        found = {
+            one.lease.document_id: one.extraction.record
+            for one in ended
+            if self._jobs.indexed(one.lease.job_id)
+        }
+        return duplicates.mark(self._db, connection, found) if found else set()
 
     def _commit_one(self, one: Result) -> State | VinbatchError | ValueError:
         try:
@@ -231,17 +251,22 @@ class Results:
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
         its field's type.
         """
-        values = self._values(Result(lease, extraction, pages, sha256, etag, parts))
+        one = Result(lease, extraction, pages, sha256, etag, parts)
+        values = self._values(one)
         finish = _FINISH_UNDECIDED if self._db.is_sqlite else _FINISH_WITH_PARTS
-        with self._db.single() as connection:
+        state: State = extraction.state
+        indexed = self._jobs.indexed(lease.job_id)
+        with self._db.write() if indexed else self._db.single() as connection:
             ended = self._db.sql(connection, finish, **values)
             decided = not ended and readings.has_decisions(connection, lease.document_id)
             if not ended and not decided:
-                self._compare(connection, lease, extraction)
-            elif ended and self._db.is_sqlite:
+                return self._compare(connection, lease, extraction)
+            if ended and self._db.is_sqlite:
                 for part in _PARTS_ALONE:
                     self._db.sql(connection, part, **values)
-        return self._commit_decided(lease, extraction, values, spec) if decided else extraction.state
+            if ended and self._repeating(connection, [one]):
+                state = "review"
+        return self._commit_decided(lease, extraction, values, spec) if decided else state
 
     def _values(self, one: Result) -> dict[str, Any]:
         """What the statements take of a document's result. Raises Permanent(schema_mismatch)."""
@@ -274,16 +299,17 @@ class Results:
                 return self._compare(connection, lease, extraction)
             for part in _PAGES_ALONE:
                 self._db.sql(connection, part, **values)
-            return put_decided(self._db, connection, lease.document_id, extraction, rules)
+            indexed = self._jobs.indexed(lease.job_id)
+            return put_decided(self._db, connection, lease.document_id, extraction, rules, indexed=indexed)
 
     def replace(
         self, job: Job, row: DocumentRow, extraction: Extraction, spec: SchemaSpec | None = None
-    ) -> bool:
+    ) -> State | None:
         """Puts another result of the same pages in the place of a finished document's, in one transaction.
 
         `extraction` is what was read, without any decision; what people decided is kept, as in `commit`.
-        False, and nothing is changed, when the document is no longer as `row` has it. Raises
-        Permanent(schema_mismatch) when a value is not of its field's type.
+        Returns its state, or None, and nothing is changed, when the document is no longer as `row` has it.
+        Raises Permanent(schema_mismatch) when a value is not of its field's type.
         """
         views.check(self._jobs.views_of(job.id), extraction.record)
         same = (
@@ -296,11 +322,11 @@ class Results:
             chosen = select(documents.c.id).where(*same)
             found = self._db.locked(connection, chosen, documents.c.id)
             if not found:
-                return False
+                return None
             decided = readings.has_decisions(connection, found[0])
             rules = self._jobs.rules(job.id, spec) if decided else None
-            put_decided(self._db, connection, found[0], extraction, rules)
-        return True
+            indexed = self._jobs.indexed(job.id)
+            return put_decided(self._db, connection, found[0], extraction, rules, indexed=indexed)
 
     def _compare(self, connection: Connection, lease: Lease, extraction: Extraction) -> State:
         """The answer to an earlier commit may have been lost: the same result again is no error."""
@@ -310,7 +336,7 @@ class Results:
         if read is not None and left is not None:
             if (read.state, read.record) == (extraction.state, extraction.record):
                 return left
-        elif left == extraction.state:
+        elif left in (extraction.state, "review"):  # where it was sent for repeating another invoice
             query = select(extractions.c.record).where(extractions.c.document_id == document)
             if connection.execute(query).scalar_one_or_none() == extraction.record:
                 return left
@@ -459,13 +485,20 @@ class Results:
 
 
 def put_decided(
-    db: Database, connection: Connection, document: int, read: Extraction, spec: SchemaSpec | None
+    db: Database,
+    connection: Connection,
+    document: int,
+    read: Extraction,
+    spec: SchemaSpec | None,
+    *,
+    indexed: bool,
 ) -> State:
     """Makes `read`, with the decisions that stand, the result of a document; returns its state.
 
-    The document's row is locked by the caller. `spec` is needed where there are decisions. Raises
-    Permanent(schema_mismatch) as `commit` does.
+    The document's row is locked by the caller. `spec` is needed where there are decisions. `indexed`: as
+    `Jobs.indexed` says of its job. Raises Permanent(schema_mismatch) as `commit` does.
     """
+    read = duplicates.unmarked(read)
     made = readings.standing(connection, [document]).get(document, ())
     connection.execute(delete(extractions).where(extractions.c.document_id == document))
     readings.forget(connection, [document])
@@ -483,7 +516,12 @@ def put_decided(
     values = _parts(read)
     for part in _RESULT_ALONE:
         db.sql(connection, part, document=document, **values)
-    return read.state
+    if not indexed:
+        return read.state
+    whole = deciding.standing(made).get(None)
+    settled = {document} if whole is not None and whole.ruling == "accept" else set[int]()
+    sent = duplicates.mark(db, connection, {document: read.record}, settled, new=False)
+    return "review" if document in sent else read.state
 
 
 _WHY = ("reason", "message", "traceback", "retryable", "failed_page")

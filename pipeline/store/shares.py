@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from schemas import vat
@@ -82,5 +82,8 @@ def amount(value: str | None) -> Decimal | None:
     return None if value is None else Decimal(value)
 
 
+_WIDE = Context(prec=1000)  # a misread amount may have more digits than the 28 that numbers have by default
+
+
 def _dong(value: Decimal) -> Decimal:
-    return value.quantize(Decimal(1), ROUND_HALF_UP)
+    return value.quantize(Decimal(1), ROUND_HALF_UP, _WIDE)

@@ -181,6 +181,12 @@ class Store:
         return partial(export, self._db)
 
     @cached_property
+    def prepare_for(self) -> partial[None]:
+        from pipeline.store.duplicates import prepare
+
+        return partial(prepare, self._db)
+
+    @cached_property
     def todo(self) -> partial[list[Todo]]:
         from pipeline.store.todo import todo
 

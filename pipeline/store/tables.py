@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISION = "0009"  # of migrations/versions that makes these tables
+REVISION = "0010"  # of migrations/versions that makes these tables
 
 
 class Instant(TypeDecorator[datetime]):
@@ -290,7 +290,7 @@ checks = Table(
 )
 
 # What questions over many invoices ask of each: made from its record, and made anew when the rules change.
-# It is as new as the last question (`invoice_index.update`), and holds nothing that the record does not.
+# But for `repeats` it holds nothing that the record does not.
 invoice_index = Table(
     "invoice_index",
     metadata,
@@ -314,7 +314,10 @@ invoice_index = Table(
     Column("relation", Text),  # replaces, adjusts, replaced by or adjusted by
     Column("related", Text),  # the other's identity
     Column("shares", Text),  # JSON list of [rate, net, VAT] in whole đồng; NULL where that is not known
+    # Another document had shown the same invoice when this one was put there (`duplicates`).
+    Column("repeats", Boolean, nullable=False, server_default=text("false")),
 )
+Index("ix_invoice_index_identity", invoice_index.c.identity, invoice_index.c.repeats)
 
 witnesses = Table(
     "witnesses",

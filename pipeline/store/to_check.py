@@ -37,6 +37,15 @@ RULINGS: Mapping[Ruling, str] = {  # as a person chooses them
     "reject": "loại cả tài liệu · reject document",
 }
 
+# Of any value of a line: the whole line goes. A new line has rows of its own, whose fields are
+# lines[+1].name, lines[+1].amount, lines[+2].name and so on, with the document_uri and without a key.
+REMOVE = "remove_line"
+CHOICES: Mapping[str, str] = {
+    **{str(ruling): words for ruling, words in RULINGS.items()},
+    REMOVE: "bỏ cả dòng · remove line",
+}
+FREE_ROWS = 50  # at the end of a workbook's sheet, for new lines
+
 
 def row(doubt: Doubt) -> tuple[Any, ...]:
     """A doubt in the order of COLUMNS, with nothing where a person writes."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pipeline.advice import advice
 from pipeline.errors import Reason
+from pipeline.store import duplicates
 from pipeline.store.database import Database
 from pipeline.store.entities import Job
 from pipeline.store.failures import Failures
@@ -22,14 +23,14 @@ _SAMPLE = 5
 class Todo:
     """One group.
 
-    kind      unread, failed, check, unsure or accepted
+    kind      unread, failed, check, duplicate, unsure or accepted
     what      what they have in common: a state, a reason, the code of a check
     documents how many they are; `examples` are URIs of some of them
     why       a sentence for people, with a value of a document where a check's message has one
     next      what to type after `vinbatch`
     """
 
-    kind: Literal["unread", "failed", "check", "unsure", "accepted"]
+    kind: Literal["unread", "failed", "check", "duplicate", "unsure", "accepted"]
     what: str
     documents: int
     why: str
@@ -40,7 +41,8 @@ class Todo:
 
 def todo(db: Database, job: Job) -> list[Todo]:
     """The groups, first those whose documents have no values, then by how many documents one thing stops."""
-    return [*_unread(db, job), *_failed(db, job), *_checks(db, job), *_unsure(db, job), *_accepted(db, job)]
+    first = [*_unread(db, job), *_failed(db, job), *_checks(db, job), *_duplicates(db, job)]
+    return [*first, *_unsure(db, job), *_accepted(db, job)]
 
 
 def _unread(db: Database, job: Job) -> Iterator[Todo]:
@@ -76,6 +78,15 @@ def _checks(db: Database, job: Job) -> Iterator[Todo]:
             "check", stop.code, stop.documents, f"{alone}for example: {stop.message}", (stop.uri,),
             ("show", "--job", job.name, "--", stop.uri),
         )  # fmt: skip
+
+
+def _duplicates(db: Database, job: Job) -> Iterator[Todo]:
+    """Also those that were there first, which no check stops."""
+    found = duplicates.repeated(db, job)
+    if found.documents:
+        why = "another document of the store shows the same invoice; each is paid and declared once"
+        ask = ("query", "--named", "duplicate-invoices")
+        yield Todo("duplicate", "same invoice", found.documents, why, found.examples, ask)
 
 
 def _unsure(db: Database, job: Job) -> Iterator[Todo]:

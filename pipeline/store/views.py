@@ -306,6 +306,8 @@ def _told(db: Database, view: View, column: Column) -> str:
     if column.path == SIGNATURE:
         return _VERDICT
     index = "item.key" if db.is_sqlite else "item.line - 1"
+    if view.list_path is not None:
+        index = _as_read(".".join(view.list_path), index)
     if column.path == WITNESSES:
         name, where = _named("field", view, index)
         found = f"witnesses WHERE document_id = documents.id AND {where}"
@@ -320,6 +322,24 @@ def _told(db: Database, view: View, column: Column) -> str:
     if not db.is_sqlite:
         made = f"coalesce(jsonb_object_agg({name}, {what}), '{{}}')"
     return f"(SELECT {made} FROM {table} WHERE {where})"
+
+
+def _as_read(name: str, index: str) -> str:
+    """The number that an item of the record has in the reading, by which fields and witnesses are named.
+
+    Items that a person took out stand before it there: the i-th of them, number n, where n - i is no more
+    than the item's own number.
+    """
+    start = len(name) + 1  # "lines["
+    number = f"substr(field, {start + 1}, length(field) - {start + 1})"
+    out = (
+        f"SELECT CAST({number} AS integer) AS number FROM {_STANDING} AND ruling = 'not_on_page'"
+        f" AND substr(field, 1, {start}) = '{name}[' AND replace({number}, ']', '') || ']'"
+        f" = substr(field, {start + 1})"
+        f" AND id IN (SELECT max(id) FROM {_STANDING} AND field IS NOT NULL GROUP BY field)"
+    )
+    gaps = f"SELECT number - row_number() OVER (ORDER BY number) + 1 AS gap FROM ({out}) AS taken"
+    return f"({index}) + (SELECT count(*) FROM ({gaps}) AS gaps WHERE gap <= {index})"
 
 
 def _said(name: str) -> str:

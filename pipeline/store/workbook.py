@@ -82,7 +82,7 @@ class ToCheck:
         heads = _behind(to_check.NAMES, tuple(_LINKS))
         labels = _behind(tuple(to_check.COLUMNS.values()), tuple(_LINKS.values()))
         self._sheet = book.sheet(to_check.SHEET, heads, labels, frozen=1, protected=True)
-        rulings = tuple(to_check.RULINGS.values())
+        rulings = tuple(to_check.CHOICES.values())
         self._sheet.choices(heads.index("ruling"), rulings, "Quyết định · ruling", _HELP)
         self._sheet.hide(heads.index("key"))
 
@@ -97,6 +97,13 @@ class ToCheck:
         looks = [known.get(name) for name in to_check.NAMES]
         cells = _linked(doubt.uri, doubt.document, self._review_url)
         self._sheet.append(_behind(to_check.row(doubt), cells), _behind(looks, [None] * len(cells)))
+
+    def add_free_rows(self) -> None:
+        """Rows in which a person writes a line that is missing."""
+        free = dict.fromkeys(("document_uri", "field", "correction", "ruling"), _TO_FILL)
+        looks = _behind([free.get(name) for name in to_check.NAMES], [None] * len(_LINKS))
+        for _ in range(to_check.FREE_ROWS):
+            self._sheet.append([None] * len(looks), looks)
 
 
 def add_not_read(book: Book, failed: Iterable[FailedItem]) -> None:

@@ -37,7 +37,9 @@ class SecondLooks:
         left out.
         """
         first = self._first.pop(request.id, None)
-        return None if first is None else replace(first, again=answer if answer.finish == "stop" else None)
+        if first is None:
+            return None
+        return replace(first, again=answer if answer.finish == "stop" else None, looked_again=True)
 
 
 def doubtful(answer: Generation, below: float) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from pipeline.records import Check, Field, Testimony
-from pipeline.witnesses import again, codes, mrz, readings, text
+from pipeline.witnesses import again, codes, mrz, readings, text, zone
 from pipeline.witnesses.witness import AGAIN, NAMES, Subject, Witness
 from schemas.checks import Severity, guarded
 from schemas.text import match
@@ -18,6 +18,7 @@ WITNESSES: tuple[Callable[[Subject], Iterable[Witness | Check]], ...] = (
     mrz.found,
     readings.found,
     text.found,
+    zone.found,
     again.found,
 )
 

@@ -31,13 +31,16 @@ _WORDS = 3  # from here a text with one other word is that text misread
 def found(subject: Subject) -> Iterator[Witness | Check]:
     """One witness, where any page has text that can be trusted, and one where a second reader saw any."""
     leaves = dict(subject.spec.shape.leaves())
+    # A zone with check digits is a second reader's only where these are right (`zone`).
+    zones = {evidence.path for evidence in subject.spec.evidence if evidence.seen is not None}
     texts = {
         "text": layers((page.page, page.text) for page in subject.pages),
         "reader": layers((page.page, page.reader) for page in subject.pages),
     }
     for source, some in texts.items():
         if some:
-            yield TextLayers(some, subject.fields, leaves, source)
+            known = leaves if source == "text" else {p: leaf for p, leaf in leaves.items() if p not in zones}
+            yield TextLayers(some, subject.fields, known, source)
 
 
 class TextLayers:
@@ -160,15 +163,19 @@ class TextLayers:
         return places[0] if own else None
 
     def _column_stands(self, path: str) -> bool:
-        """Whether this field of any line stands on any page."""
+        """Whether this field stands on the pages for half of the lines that have it.
+
+        Else the paper has no such column, and those that were found stand there by chance.
+        """
         name = leaf_path(path)
         if name not in self._columns:
-            self._columns[name] = any(
-                self._places(self._leaves[name], item)
+            found = [
+                bool(self._places(self._leaves[name], item))
                 for items in self._of_line.values()
                 for item in items
                 if leaf_path(item.path) == name
-            )
+            ]
+            self._columns[name] = 2 * sum(found) >= len(found)
         return self._columns[name]
 
     def _lines(self, line: str, field: Field) -> frozenset[Line]:

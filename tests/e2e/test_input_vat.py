@@ -36,6 +36,9 @@ def test_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     )
     found = json.loads(typed("query", "--named", "duplicate-invoices", "--format", "json"))
     assert [row["document_uri"] for row in found] == ["/in/a", "/in/b"]
+    said = typed("todo", "may")
+    assert "2 documents: same invoice: another document of the store shows the same invoice" in said
+    assert "next: vinbatch query --named duplicate-invoices" in said
     asked = ("query", "--named", "risky-suppliers", "--suppliers", "risky.csv", "--format", "json")
     assert {row["note"] for row in json.loads(typed(*asked))} == {"gone"}
     [first, _] = json.loads(typed("query", "--named", "non-cash-payments", "--format", "json"))

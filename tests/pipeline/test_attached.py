@@ -78,7 +78,47 @@ def test_attached_documents_are_pages_behind_the_pdfs_own(renderer: Renderer) ->
     assert any(root.outermost("HDon"))
     beyond = renderer.page(paper, 7)
     assert isinstance(beyond, Failure) and beyond.page == 7
-    assert drawn(renderer, paper, 1).flags == ()  # a portfolio of which all is read
+    [portfolio] = drawn(renderer, paper, 1).flags  # all of it is read, and as one document
+    assert portfolio.code is FlagCode.several_documents and "2 documents: b.pdf, c.png" in portfolio.message
+    one = papers.document(holding({"a.xml": XML, "b.pdf": two}, portfolio=True))
+    assert drawn(renderer, one, 1).flags == ()
+
+
+def hanging(on: dict[int, list[tuple[str, bytes]]], *, twice: str = "") -> bytes:
+    """A PDF of three pages with files on annotations, by page from 0; `twice` also as one of the whole."""
+    with pikepdf.open(io.BytesIO(papers.pages([papers.text("Label")] * 3))) as pdf:
+        for page, files in on.items():
+            for name, data in files:
+                spec = pikepdf.AttachedFileSpec(pdf, data, filename=name)
+                mark = pikepdf.Dictionary(
+                    Type=pikepdf.Name.Annot,
+                    Subtype=pikepdf.Name.FileAttachment,
+                    Rect=[0, 0, 9, 9],
+                    FS=spec.obj,
+                )
+                if name == twice:
+                    pdf.attachments[name] = spec
+                pdf.pages[page].Annots = pikepdf.Array([*pdf.pages[page].get("/Annots", []), mark])
+        saved = io.BytesIO()
+        pdf.save(saved)
+    return saved.getvalue()
+
+
+@pytest.mark.medium
+def test_what_hangs_on_a_page_is_read_as_well_and_each_file_once(renderer: Renderer) -> None:
+    files = {
+        0: [("a.png", picture(40)), ("list.csv", b"1;2")],
+        2: [("b.xml", XML), ("gone.png", picture(9)[:30])],
+    }
+    paper = papers.document(hanging(files, twice="a.png"))
+    assert renderer.page_count(paper) == 5
+    assert [renderer.kind(paper, n) for n in range(1, 6)] == ["pdf", "pdf", "pdf", "png", "xml"]
+    assert drawn(renderer, paper, 4).pixels.shape == (40, 40, 3)
+    told = "documents are attached to the PDF and are not read: gone.png"
+    assert [(flag.code, flag.message) for flag in drawn(renderer, paper, 1).flags] == [
+        (FlagCode.attachment_not_read, told)
+    ]
+    assert drawn(renderer, paper, 3).flags == ()
 
 
 @pytest.mark.medium

@@ -251,6 +251,19 @@ def test_a_jpeg_with_wrong_bits_is_flagged(renderer: Renderer, options: dict[str
     assert flags(one(renderer, bytes(data))) == [FlagCode.picture_damaged]
 
 
+@pytest.mark.medium
+def test_no_wrong_byte_of_a_deflated_tiff_goes_unseen(renderer: Renderer) -> None:
+    data = saved(slip(), "TIFF", compression="tiff_adobe_deflate")
+    whole = read(renderer, data)
+    assert whole.flags == ()
+    seen = []
+    for at in range(100, len(data) - 300, len(data) // 25):
+        found = one(renderer, data[:at] + bytes([data[at] ^ 0x15]) + data[at + 1 :])
+        same = isinstance(found, PageImage) and np.array_equal(found.pixels, whole.pixels)
+        seen.append(same or isinstance(found, Failure) or flags(found) == [FlagCode.picture_damaged])
+    assert len(seen) > 20 and all(seen)
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_a_sound_jpeg_is_not_flagged(renderer: Renderer, mode: str) -> None:
     for tail in (b"", bytes(1000), b"\xff\xd8\xff\xe1 another picture of the camera"):

@@ -11,10 +11,13 @@ from pipeline import grammar, merge, run
 from pipeline.recipe import Recipe
 from pipeline.records import Extraction, TextLayer, Word
 from pipeline.settings import SecondReaderSettings, Settings
+from schemas.registry import resolve
 from tests.pipeline.test_run import MODEL, RECEIPT, key
 from tests.pipeline.test_witnesses import BILL, INVOICE, read
 from tests.pipeline.walker import reciter
 from tests.sandbox.test_second_reader import picture
+
+CARD = resolve("id_card@1")
 
 
 def seen(*lines: str, trusted: bool = True) -> Extraction:
@@ -85,3 +88,34 @@ def test_lines_that_it_saw_and_nobody_read_are_told() -> None:
     rows = [f"Ghi chú giao hàng lô {n} kho {n * 7} xe {n * 13}" for n in range(1, 12)]
     assert "incomplete" in {check.code for check in seen(*rows).checks if not check.passed}
     assert "incomplete" not in {check.code for check in seen("9900000016", "1.100.000").checks}
+
+
+ZONE = "IDVNM1990000070099199000007<<6 9901018F3901016VNM<<<<<<<<<<<4 NGUYEN<<THI<MAU<<<<<<<<<<<<<<<"
+
+
+def zone_said(read_as: str, *lines: str) -> str | None:
+    """What a second reader that saw these lines says of a zone that was read so."""
+    words = tuple(Word(text, (0.1, 0.1 * n, 0.9, 0.1 * n + 0.02)) for n, text in enumerate(lines))
+    page = replace(read({"mrz": read_as}, CARD), reader=TextLayer(words, True))
+    made = merge.document([page], CARD)
+    assert said(made).get("mrz") != "differs" or "reader_mrz" in {check.code for check in made.checks}
+    return said(made).get("mrz")
+
+
+def test_a_zone_is_held_against_what_a_second_reader_saw_by_its_check_digits() -> None:
+    one, two, three = ZONE.split()
+    assert zone_said(ZONE, one, two, three) == "agrees"
+    # Fillers that it lost, O for 0, and 0 for O.
+    assert (
+        zone_said(ZONE, "CỘNG HÒA", one.replace("0", "O"), two.replace("<" * 11, "<" * 8), three[:20])
+        == "agrees"
+    )
+    # It misread the name, which has no check digit, or saw none: nobody is accused.
+    assert zone_said(ZONE, one, two, three.replace("MAU", "MAV")) == "silent"
+    assert zone_said(ZONE, one, two) == "silent"
+    # Its own check digits fail: it is the reader who was wrong.
+    assert zone_said(ZONE, one.replace("199", "198", 1), two, three) is None
+    assert zone_said(ZONE, one, two.replace("3901", "3801"), three) is None
+    # They are right, and the zone was read otherwise.
+    assert zone_said(ZONE.replace("9901018", "9901013"), one, two, three) == "differs"
+    assert zone_said(ZONE.replace("0007<<6", "0001<<6"), one, two, three) == "differs"

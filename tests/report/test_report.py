@@ -70,7 +70,9 @@ def test_it_says_what_is_in_the_store(store: Store, job: Job) -> None:
     assert [row[:2] for row in rows(html, "What became of the documents")] == [
         ["done", "2"], ["review", "2"], ["quarantined", "1"], ["unfinished", "1"],
     ]  # fmt: skip
-    assert [row[:3] for row in rows(html, "What stops documents")] == [["net", "2", "1"], ["total", "1", "0"]]
+    assert [row[:3] for row in rows(html, "What stops documents")] == [
+        ["net", "2", "0"], ["duplicate_file", "1", "0"], ["total", "1", "0"],
+    ]  # fmt: skip
     [failed] = rows(html, "What failed")
     assert failed[:4] == ["pdf_encrypted", "1", "0", "save it without its password"]
     assert failed[4] == "vinbatch retry --job &#39;may &amp; june&#39; --reason pdf_encrypted"

@@ -115,6 +115,51 @@ def test_a_csv_comes_in_as_excel_saves_it(june: stores.Store, typed: Typed) -> N
 
 
 @pytest.mark.medium
+def test_lines_are_taken_out_and_added_in_a_sheet(june: stores.Store, typed: Typed) -> None:
+    """In a workbook's free rows; what would change is shown first; the same file again changes nothing."""
+    typed("export", "--job", "june", "--out", "june.xlsx")
+    book = openpyxl.load_workbook("june.xlsx")
+    sheet = book["to check"]
+    heads = {str(cell.value): cell.column for cell in sheet[1]}
+    used = max(row for row in range(1, sheet.max_row + 1) if sheet.cell(row, heads["key"]).value)
+    written = (
+        ("lines[0]", None, "bỏ cả dòng · remove line"),
+        ("lines[+1].name", "Thước kẻ", None),
+        ("lines[+1].amount", "4.000", None),
+        ("lines[+2].name", "Tẩy", None),
+        ("lines[+2].amount", 6000, None),
+    )
+    for row, answer in enumerate(written, used + 1):
+        for name, value in zip(("field", "correction", "ruling"), answer, strict=True):
+            sheet.cell(row, heads[name]).value = value
+            assert not sheet.cell(row, heads[name]).protection.locked
+        sheet.cell(row, heads["document_uri"]).value = "/in/a"
+    book.save("june.xlsx")
+    words = ("corrections", "--job", "june", "--from", "june.xlsx", "--by", "Lan")
+    shown = typed(*words)
+    assert "the line is taken out: amount 10000; name Bút bi; quantity 2; unit_price 5000" in shown
+    assert "lines (Hàng hóa): 2 → 4" in shown and "lines[3].amount" in shown and "nothing → 6000" in shown
+    assert "nothing is changed yet" in shown
+    typed(*words, "--apply")
+    job = june.jobs.find("june")
+    [a, b, _] = june.results.extractions(job)
+    assert [(line["name"], line["amount"]) for line in a.extraction.record["lines"]] == [
+        ("Vở", "20000"),
+        ("Thước kẻ", "4000"),
+        ("Tẩy", "6000"),
+    ]
+    assert len(b.extraction.record["lines"]) == 2
+    assert "0 decisions on 0 documents, 0 refused, 5 decided so already" in typed(*words, "--apply")
+    # One more, by a CSV that holds nothing else.
+    head = "document_uri,field,correction,ruling,key\n"
+    Path("more.csv").write_text(head + "/in/a,lines[+].name,Kẹo,,\n/in/a,lines[2].name,,remove_line,\n")
+    more = ("corrections", "--job", "june", "--from", "more.csv", "--apply")
+    assert "3 decisions on 1 documents, 0 refused" in typed(*more)
+    [a, *_] = june.results.extractions(job)
+    assert [line["name"] for line in a.extraction.record["lines"]] == ["Vở", "Tẩy", "Kẹo"]
+
+
+@pytest.mark.medium
 def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed: Typed) -> None:
     typed("export", "--job", "june", "--out", "june.xlsx")
     answered(

@@ -155,6 +155,16 @@ def test_lines_are_taken_out_and_added(store: Store) -> None:
     assert [line["amount"] for line in found.extraction.record["lines"]] == ["30000", "12000", "5000"]
     assert found.extraction.state == "review"  # the sum
     assert {field.path: field.value for field in found.decided.fields}["lines[2].amount"] == "5000"
+    # A view names what stands beside a line by the line that it has now.
+    decide(store, job, ("lines[2].quantity", "accept", None))
+    with store.query("SELECT line, name, amount, sources FROM receipt_v1_lines ORDER BY line") as rows:
+        shown = [(*row[:3], json.loads(row[3]) if store.one_machine else row[3]) for row in rows]
+    as_read = dict.fromkeys(("name", "quantity", "unit_price", "amount"), "read")
+    assert [row[3] for row in shown] == [as_read, as_read | {"quantity": "review"}, {"amount": "review"}]
+    decide(store, job, ("lines[0]", "not_on_page", None))
+    with store.query("SELECT line, sources FROM receipt_v1_lines ORDER BY line") as rows:
+        shown = [(line, json.loads(told) if store.one_machine else told) for line, told in rows]
+    assert shown == [(1, as_read | {"quantity": "review"}), (2, {"amount": "review"})]
 
 
 def test_a_document_is_accepted_as_a_whole(store: Store) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 
 import openpyxl
 import pytest
+from sqlalchemy import delete
 
 from pipeline.errors import UsageError
 from pipeline.records import Extraction
 from pipeline.store import Store, invoices, named, suppliers
 from pipeline.store.shares import Share, shares
 from pipeline.store.suppliers import Supplier
+from pipeline.store.tables import invoice_index
 from tests.store import samples
 from tests.store.samples import finish, refs
 
@@ -109,6 +111,9 @@ def test_the_index_follows_what_is_read_judged_and_purged(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, a=made("7"), b=made("8"))
+    assert invoices.update(store._db) == 0  # they came with the results
+    with store._db.write() as connection:  # as an older Vinbatch left them
+        connection.execute(delete(invoice_index))
     assert invoices.update(store._db) == 2 and invoices.update(store._db) == 0
     put(store, "june", c=made("8"))
     assert ask(store, "duplicate-invoices", "document_uri") == [("/in/b",), ("/in/c",)]
@@ -278,7 +283,7 @@ def _sheet(path: Path, name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.medium
 def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
-    two_rates = {
+    two_rates: dict[str, Any] = {
         "vat_rate": None,
         "lines": [
             {"name": "Gạo", "amount": "1000000", "vat_rate": "5%"},
@@ -311,6 +316,29 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
             vat="21",
             by_rate=[{"rate": "8%", "net": "200", "vat": "16"}, {"rate": "5%", "net": "100", "vat": "5"}],
         ),
+        free=made(
+            "15",
+            issue_date="2026-05-09",
+            vat_rate=None,
+            lines=[
+                {"name": "Muối", "amount": "500", "vat_rate": "KCT"},
+                {"name": "Bút", "amount": "100", "vat_rate": "8%"},
+            ],
+            net="600",
+            vat="8",
+        ),
+        less=made(
+            "17",
+            issue_date="2026-05-11",
+            related_invoice="Điều chỉnh giảm cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
+        ),
+        minus=made(
+            "18",
+            total=-1_100_000,
+            issue_date="2026-05-12",
+            related_invoice="Điều chỉnh giảm cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
+        ),
+        whose=made("16", issue_date="2026-05-10", buyer_tax_code=None),
         early=made("11", issue_date="2026-04-30"),
         ours=made("12", buyer_tax_code="9900000032"),
     )
@@ -332,6 +360,8 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         (7, "13", 2_540_050, "10%", 254_005),
         (8, "14", 200, "8%", 16),
         (9, "14", 100, "5%", 5),
+        (10, "15", 100, "8%", 8),
+        (11, "18", -1_000_000, "10%", -100_000),
     ]
     assert rows[6]["Ghi chú"] == "quy đổi từ USD, tỷ giá 25400.5"
     remarks = {row["Số hóa đơn"]: row["Ghi chú"] for row in rows}
@@ -340,7 +370,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
     assert remarks["6"] == "thay thế cho 9900000016|1|C26TAA|5"
     assert rows[1]["Mặt hàng"] == "Gạo và 1 mặt hàng khác" and rows[0]["Ngày lập"].date() == date(2026, 5, 1)
     assert (total["Giá trị chưa có thuế GTGT"], total["Thuế GTGT"]) == (listed.net, listed.vat)
-    assert listed.net == sum(row[2] for row in short) and listed.rows == 9
+    assert listed.net == sum(row[2] for row in short) and listed.rows == 11
     aside = {row["Tài liệu"].removeprefix("/in/"): row["Lý do"] for row in _sheet(out, "Để riêng")}
     assert aside == {
         "copy": "bản khác của cùng hóa đơn: /in/a",
@@ -350,8 +380,11 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         "undated": "không đọc được ngày lập",
         "nameless": "không đọc được mã số thuế người bán, ký hiệu hoặc số hóa đơn",
         "dollars": "không có tổng tiền bằng đồng",
+        "free": "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ",
+        "less": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
+        "whose": "không đọc được mã số thuế người mua",
     }
-    assert store.purchases(out, **period).rows == 10  # with those of the other buyer
+    assert store.purchases(out, **period).rows == 13  # with those of the other buyer
     with pytest.raises(UsageError, match=r"give a name that ends in \.xlsx"):
         store.purchases(tmp_path / "list.csv")
 

@@ -170,7 +170,7 @@ def _described(url: str) -> set[tuple[object, ...]]:
                     name,
                     *sorted(
                         part.strip(" \t,()")
-                        for part in re.split(r"\n|, (?=\w+ (?:TEXT|INTEGER|FLOAT|BIGINT))", made)
+                        for part in re.split(r"\n|, (?=\w+ (?:TEXT|INTEGER|FLOAT|BIGINT|BOOLEAN))", made)
                     ),
                 )
                 for name, made in connection.execute(sql)

@@ -24,6 +24,7 @@ from pipeline.records import Failure
 from pipeline.settings import SourceSettings
 from pipeline.store import Store, formats, reader
 from pipeline.store.query import Rows
+from pipeline.store.tables import metadata
 from tests.servers.postgres import PostgresServer
 from tests.servers.s3 import S3Server
 from tests.store import samples
@@ -430,6 +431,19 @@ def _without_reader(store: Store) -> None:
         role = reader.name(connection)
         connection.exec_driver_sql(f"DROP OWNED BY {role}")
         connection.exec_driver_sql(f"DROP ROLE {role}")
+
+
+def test_a_database_that_was_restored_without_its_role_gets_it_again(superusers: Store) -> None:
+    _without_reader(superusers)
+    with superusers._db.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE foreign_to_us (a text)")
+    with stores.open(superusers._db.url.render_as_string(hide_password=False), create=False) as store:
+        for name in (*metadata.tables, "invoice_v1", "invoice_v1_lines"):
+            with store.query(f"SELECT count(*), current_user LIKE 'vinbatch_reader_%' FROM {name}") as rows:
+                [(_, as_reader)] = list(rows)
+                assert as_reader
+        with pytest.raises(UsageError, match="permission denied"), store.query("SELECT * FROM foreign_to_us"):
+            pass
 
 
 def test_functions_that_only_compute_are_let_through(superusers: Store) -> None:

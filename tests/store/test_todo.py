@@ -13,10 +13,10 @@ from tests.store.samples import finish, refs
 from tests.store.test_input_vat import made
 
 
-def review(*codes: str, confidence: float) -> Any:
+def review(*codes: str, confidence: float, number: str = "1") -> Any:
     checks = tuple(Check(code, False, "error", f"{code} is wrong") for code in codes)
     fields = (Field("number", "1", "1", confidence, "read", 1),)
-    return replace(made("1", state="review"), checks=checks, fields=fields)
+    return replace(made(number, state="review"), checks=checks, fields=fields)
 
 
 def test_what_to_look_at_first(store: Store) -> None:
@@ -24,11 +24,11 @@ def test_what_to_look_at_first(store: Store) -> None:
     store.ledger.add(job, refs("a", "b", "c", "bad", "half", "fine", "seen", "left"))
     a, b, c, bad, half, fine, seen = store.ledger.claim(job, "w", 7, 60)
     finish(store, a, review("net", "total", confidence=0.5))
-    finish(store, b, review("total", confidence=0.3))
-    finish(store, c, review("net", confidence=0.7))
+    finish(store, b, review("total", confidence=0.3, number="11"))
+    finish(store, c, review("net", confidence=0.7, number="12"))
     store.ledger.quarantine(bad, Failure(Reason.pdf_encrypted, "locked"))
     pages = [samples.page(1, "k1"), samples.failed_page(2)]
-    partial = replace(review("net", confidence=0.9), state="partial", pages=2)
+    partial = replace(review("net", confidence=0.9, number="13"), state="partial", pages=2)
     store.results.commit(half, partial, pages, sha256="ab")
     finish(store, fine, made("2"))
     finish(store, seen, made("3"))

@@ -36,7 +36,7 @@ def test_only_doubtful_pages_are_read_again_and_the_first_answer_stays(
         number = int(name.split()[-1])
         assert found[name].text == first.text
         np.testing.assert_array_equal(found[name].probability, first.probability)
-        assert (found[name].again is not None) == (number < 2)
+        assert (found[name].again is not None) == found[name].looked_again == (number < 2)
     # The second answer is the one to the moved picture.
     request = asked[0]
     [alone] = engine.generate([replace(request, tiles=moved(request.tiles), second_look=None)])

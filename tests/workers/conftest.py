@@ -65,6 +65,7 @@ class RoteReplica:
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
         self.answered = 0
+        self.looks_again = False
         self.deaths = 0
         self.most_beside = 0
         self._running: set[asyncio.Future[None]] = set()
@@ -97,7 +98,7 @@ class RoteReplica:
         finally:
             self._running.discard(lost)
         self.answered += 1
-        return answer(request.id)
+        return replace(answer(request.id), looked_again=self.looks_again)
 
     async def health(self) -> Any:
         raise ReplicaLost(Reason.worker_lost, "it has no process")

@@ -41,6 +41,14 @@ def test_pages_are_read_once_and_merged(bench: Bench) -> None:
 
 
 @pytest.mark.medium
+def test_a_second_look_is_a_call_of_the_model(bench: Bench) -> None:
+    bench.replica.looks_again = True
+    bench.add(bench.pdf("two.pdf", [GREY, (90, 90, 90)]))
+    report = bench.work(bench.claim())
+    assert (report.calls, report.answers) == (4, 2)
+
+
+@pytest.mark.medium
 def test_the_same_bytes_under_two_names_are_read_once(bench: Bench) -> None:
     bench.add(*(bench.picture(f"{number}.png") for number in range(4)))
     report = bench.work(bench.claim())  # side by side

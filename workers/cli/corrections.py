@@ -98,6 +98,9 @@ def _difference(change: Change) -> str:
             return f"{what}: {_shown(change.before)} → {_shown(change.after)}"
         case "accept" if decision.field is not None:
             return f"{what}: {_shown(change.before)} is right"
+        case "not_on_page" if isinstance(change.before, dict):
+            values = [f"{name} {value}" for name, value in sorted(change.before.items()) if value is not None]
+            return f"{what}: the line is taken out: {'; '.join(values)}"
         case "not_on_page" | "illegible":
             return f"{what}: {_shown(change.before)} → nothing, {decision.ruling.replace('_', ' ')}"
     return f"{what}: {decision.ruling}"
