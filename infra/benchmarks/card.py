@@ -34,7 +34,7 @@ from infra.benchmarks.contenders import Apart, Ours
 from infra.meter.workload import PROMPT, SEEN, answer
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
-from pipeline.vintern import Vintern, fused, gpu, load, loops
+from pipeline.vintern import Vintern, fused, load, loops, probe
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
 
@@ -79,7 +79,7 @@ def without_own_kernels() -> Iterator[None]:
 def kernels(model: Vintern) -> dict[str, Any]:
     """Milliseconds of attention at 256 and 16 rows by the number of parts, and of the sampler."""
     config, device = model.config.language, model.device
-    found: dict[str, Any] = {"slots available": gpu.available(model)}
+    found: dict[str, Any] = {"own kernels": probe.sound(model)}
     for rows in (16, 128, 256):
         keys, values = (
             torch.randn(rows * 4096, config.kv_heads, config.head_dim, device=device, dtype=model.dtype)

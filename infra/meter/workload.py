@@ -53,8 +53,8 @@ def vintern(layers: int = 24, device: str = "cuda:0") -> Vintern:
 def backend(
     layers: int = 24, device: str = "cuda:0", *, slots: bool = True, **settings: Any
 ) -> Iterator[tuple[GpuBackend, Meter, Device]]:
-    """The back end on a fake device. `slots`: with attention over slots, as where PyTorch has it."""
-    with cuda() as (meter, on), mock.patch.object(gpu, "available", lambda _: slots):
+    """The back end on a fake device. `slots`: with our own kernels."""
+    with cuda() as (meter, on), mock.patch.object(gpu, "sound", lambda _: slots):
         model = vintern(layers, device)
         chosen = EngineSettings(**{"max_batch": 256, "warmup": "none", "place": False, **settings})
         meter.keep(*model.network.parameters())

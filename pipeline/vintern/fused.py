@@ -93,10 +93,7 @@ def gate(both: Tensor) -> Tensor:
 
 
 def write(keys: Tensor, values: Tensor, places: Tensor, key: Tensor, value: Tensor) -> None:
-    """key and value [n, kv_heads, head_dim] to places int64 [n] of keys and values [all, kv_heads, head_dim].
-
-    Of padding, whose places are equal, any may win.
-    """
+    """As `kv_cache.put`. Of padding, whose places are equal, any may win."""
     torch.ops.vintern.write(keys, values, places, key, value)
 
 

@@ -1,7 +1,7 @@
 """The back end for GPUs.
 
 Tiles and prompts of several pages share a pass. How tokens lie in it, and how they attend, is a
-`plan.Layout`: `slots` where PyTorch can attend over slots as they lie in memory, else `rectangle`. Shapes are
+`plan.Layout`: `slots`, by kernels of our own (`fused`), where these can be had, else `rectangle`. Shapes are
 rounded up to a few sizes, which may be recorded as CUDA graphs and compiled.
 """
 
@@ -34,8 +34,9 @@ from pipeline.vintern.kv_cache import KVCache
 from pipeline.vintern.language import Attend
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.plan import Layout, power
+from pipeline.vintern.probe import sound
 from pipeline.vintern.rectangle import Rectangle
-from pipeline.vintern.slots import CHUNK, Slots, available
+from pipeline.vintern.slots import CHUNK, Slots
 from pipeline.vintern.transfer import up
 
 BATCH = 256  # requests decoded together, where memory allows: beyond it a step is no cheaper for each
@@ -44,7 +45,7 @@ SHAPES = 256  # compiled at most: slots × columns × tokens × length, of which
 
 
 class GpuBackend:
-    """`backend.Backend` by PyTorch's operations, on the model's device."""
+    """`backend.Backend` by PyTorch's operations and our own, on the model's device."""
 
     def __init__(self, model: Vintern, settings: EngineSettings) -> None:
         """Compiles and records as `settings.warmup` says. Raises UsageError when no request has room."""
@@ -52,7 +53,11 @@ class GpuBackend:
         torch.backends.cuda.enable_cudnn_sdp(False)
         self.model = model
         self.cache = KVCache.for_model(model, settings, torch.cuda.mem_get_info(model.device)[0], BATCH)
-        slots, over_slots = self.cache.slots, available(model)
+        slots = self.cache.slots
+        self._fused = sound(model)
+        if self._fused:
+            fused.install(model.network)
+            self.cache.put = fused.write
         self.shape = Shape(
             vision=(8, 16, 32),
             mixed=True,
@@ -61,18 +66,15 @@ class GpuBackend:
             chunk=CHUNK,
             patience=8,
             many_rows=True,
-            halves=HALVES if over_slots else None,
+            halves=HALVES if self._fused else None,
         )
         # Its three shapes are recorded once: there cuDNN's plans pay, on Hopper and later.
         self._vision_by_cudnn = torch.cuda.get_device_properties(model.device).major >= 9
         if self._vision_by_cudnn:
             for layer in model.vision.layers:
                 layer.attn.attend = _attend_by_cudnn
-        self._fused = fused.available(model.device)
-        if self._fused:
-            fused.install(model.network)
         page = page_positions(model, self.cache) if settings.place else None
-        self._layout: Layout = (Slots if over_slots else Rectangle)(self.cache, page)
+        self._layout: Layout = (Slots if self._fused else Rectangle)(self.cache, page)
         self._page_start = page_start(model)
         # Rows of logits that do not begin at 16 bytes are computed at a sixth of the speed.
         head = model.language.embed_tokens if model.language.lm_head is None else model.language.lm_head
@@ -174,7 +176,6 @@ class GpuBackend:
             f"float32 products {torch.get_float32_matmul_precision()}",
             f"attention {'+'.join(attention)}{', of vision cudnn' if self._vision_by_cudnn else ''}",
             self._layout.about,
-            "own kernels" if self._fused else "PyTorch's kernels",
             "compiled" if settings.warmup == "compile" else "eager",
         ]
         return ", ".join(words)

@@ -8,13 +8,13 @@ memory is address space that the system fills page by page as tokens arrive.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pipeline.errors import UsageError
 from pipeline.settings import EngineSettings
-from pipeline.vintern import fused
 from pipeline.vintern.config import LanguageConfig
 from pipeline.vintern.model import Vintern
 
@@ -34,7 +34,7 @@ class KVCache:
         self.keys, self.values = (
             [_zeros(shape, dtype, device) for _ in range(config.layers)] for _ in range(2)
         )
-        self._fused = device.type == "cuda" and fused.available(device)
+        self.put: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None] = put
         self._free = list(range(slots - 1, -1, -1))
 
     @classmethod
@@ -85,12 +85,13 @@ class KVCache:
 
     def write(self, layer: int, places: Tensor, key: Tensor, value: Tensor) -> None:
         """key and value [n, kv_heads, head_dim] to flat places int64 [n] (slot · length + position)."""
-        keys, values = self.keys[layer].flatten(0, 1), self.values[layer].flatten(0, 1)
-        if self._fused:
-            fused.write(keys, values, places, key, value)
-        else:
-            keys.index_copy_(0, places, key)
-            values.index_copy_(0, places, value)
+        self.put(self.keys[layer].flatten(0, 1), self.values[layer].flatten(0, 1), places, key, value)
+
+
+def put(keys: Tensor, values: Tensor, places: Tensor, key: Tensor, value: Tensor) -> None:
+    """key and value [n, kv_heads, head_dim] to places int64 [n] of keys and values [all, kv_heads, head_dim]."""
+    keys.index_copy_(0, places, key)
+    values.index_copy_(0, places, value)
 
 
 def fitting(

@@ -1,4 +1,4 @@
-"""A decode step as one padded batch, slots by columns: for where PyTorch cannot attend over slots (`slots`).
+"""A decode step as one padded batch, slots by columns: for where our own kernels (`fused`) cannot be had.
 
 One request's forced tokens make the batch wider for all, and a slot is looked at up to the longest one.
 """

@@ -18,7 +18,6 @@ from pipeline.vintern import fused
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import Fed
 from pipeline.vintern.kv_cache import KVCache
-from pipeline.vintern.model import Vintern
 from pipeline.vintern.plan import Laid, Plan, Prompts
 from pipeline.vintern.transfer import up
 
@@ -51,46 +50,10 @@ def look(query: Tensor, sums: Tensor, keys: Tensor, owners: Tensor, page: slice)
     return fused.seen(query, sums, keys, owners, page.start, page.stop - page.start)
 
 
-@torch.inference_mode()
-def available(model: Vintern) -> bool:
-    """Whether our kernels can be had for the model's device and do as they should on a few numbers."""
-    if model.dtype == torch.float32 or not fused.available(model.device):
-        return False  # without matrix units the rectangle is quicker
-    config, length = model.config.language, 256
-    draw = torch.Generator().manual_seed(0)
-    kv = (3 * length, config.kv_heads, config.head_dim)
-    shapes = [(5, config.heads, config.head_dim), kv, kv]
-    query, keys, values = (
-        torch.randn(shape, generator=draw).to(model.device, model.dtype) for shape in shapes
-    )
-    starts, slots, filled = ([0, 3, 3, 5], [length, 2 * length, 0], [200, 1, 77])
-    first, where, full = (
-        torch.tensor(n, dtype=torch.int32, device=model.device) for n in (starts, slots, filled)
-    )
-    found, sums = attend(query, keys, values, Rows(first, where, full, 3, 2))
-    for row, count in ((0, 3), (2, 2)):
-        asked = query[starts[row] : starts[row + 1]].float().transpose(0, 1)
-        seen, carried = (
-            each[slots[row] : slots[row] + filled[row]].float().transpose(0, 1) for each in (keys, values)
-        )
-        shared = config.heads // config.kv_heads
-        scores = asked @ seen.repeat_interleave(shared, 0).transpose(1, 2) / config.head_dim**0.5
-        own = torch.arange(filled[row] - count, filled[row], device=model.device)[:, None]
-        beyond = torch.arange(filled[row], device=model.device) > own
-        scores = scores.masked_fill(beyond, -torch.inf)
-        expected = (scores.softmax(-1) @ carried.repeat_interleave(shared, 0)).transpose(0, 1)
-        tokens = slice(starts[row], starts[row + 1])
-        if not torch.allclose(found[tokens].float(), expected, atol=0.03):
-            return False
-        if not torch.allclose(sums[tokens].float(), scores.logsumexp(-1).T, atol=0.03):
-            return False
-    return True
-
-
 class Slots:
     """`plan.Layout` of packed tokens."""
 
-    about = "attention over slots"
+    about = "own kernels, attention over slots"
 
     def __init__(self, cache: KVCache, page: slice | None) -> None:
         self.cache = cache

@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
-from pipeline.vintern import Vintern, slots
+from pipeline.vintern import Vintern, fused, kv_cache, language, load, probe, sampler, slots, vision
+from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
 from tests.vintern.pages import GRAMMARS, long_page, of_context, page, same
@@ -83,7 +84,11 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture(params=["rectangle", "slots"])
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     over_slots = request.param == "slots"
-    monkeypatch.setattr("pipeline.vintern.gpu.available", lambda _: over_slots)
+    monkeypatch.setattr("pipeline.vintern.gpu.sound", lambda _: over_slots)
+    # What our kernels stand for, by plain operations.
+    monkeypatch.setattr(fused, "install", lambda _: None)
+    monkeypatch.setattr(fused, "write", kv_cache.put)
+    monkeypatch.setattr(fused, "choose", sampler.choose)
     monkeypatch.setattr("pipeline.vintern.gpu.HALVES", 3)
     monkeypatch.setattr(slots, "attend", attend)
     monkeypatch.setattr(slots, "look", look)
@@ -171,14 +176,34 @@ def test_a_replayed_pass_is_the_pass(model, pages, cuda, layout) -> None:  # noq
     assert sum(graph.replays for graph in cuda.graphs) > 2 * len(cuda.graphs) >= 8
 
 
-def test_attention_over_slots_is_tried_out_before_it_is_used(model, monkeypatch) -> None:  # noqa: F811
-    half = SimpleNamespace(config=model.config, device=model.device, dtype=torch.bfloat16)
-    assert not slots.available(half)  # no such kernel for a CPU
-    monkeypatch.setattr("pipeline.vintern.fused.available", lambda _: True)
+def test_own_kernels_are_tried_out_before_they_are_used(monkeypatch, caplog) -> None:
+    """One that computes something else, or cannot be compiled, is named, and PyTorch's take their place."""
+    half = load(DEMO, dtype="bfloat16", device="cpu")
+    assert not probe.sound(half)  # none for a CPU
+    assert not caplog.records
+    for name, plain in {
+        "available": lambda _: True,
+        "norm": language.norm,
+        "add_norm": lambda hidden, added, *more: (hidden + added, language.norm(hidden + added, *more)),
+        "rotate": language.rotate,
+        "gate": language.gate,
+        "gelu": torch.nn.functional.gelu,
+        "scale_add_norm": vision.add_norm,
+        "choose": sampler.choose,
+    }.items():
+        monkeypatch.setattr(fused, name, plain)
     monkeypatch.setattr(slots, "attend", attend)
-    assert slots.available(half)
-    monkeypatch.setattr(slots, "attend", lambda *given: [1.2 * found for found in attend(*given)])
-    assert not slots.available(half)  # it computes something else
+    monkeypatch.setattr(slots, "look", look)
+    assert probe.sound(half)
+    assert not caplog.records
+    with monkeypatch.context() as undone:
+        undone.setattr(slots, "attend", lambda *given: [1.2 * found for found in attend(*given)])
+        assert not probe.sound(half)
+    with monkeypatch.context() as undone:
+        undone.setattr(fused, "gelu", lambda given: 1 / 0)
+        assert not probe.sound(half)
+    told = [record.getMessage() for record in caplog.records]
+    assert "attend: it computes something else" in told[0] and "gelu: ZeroDivisionError" in told[1]
 
 
 def test_its_numerics_name_the_gpu_the_dtype_and_whether_it_compiles(model, cuda, monkeypatch) -> None:  # noqa: F811
