@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,7 @@ class RemoteReplica:
         self._settings, self._key = settings, key
         self._threads = ThreadPoolExecutor(settings.server.requests, "request")
         self._answers: dict[str, Future[Generation]] = {}
+        self._counting = threading.Lock()
         self._in_flight = self._tokens = 0
         self._start_seconds = 0.0
 
@@ -93,15 +95,21 @@ class RemoteReplica:
         )
 
     def _answer(self, request: Request, let_go: Future[None]) -> Generation:
-        self._in_flight += 1
+        self._count(1)
+        tokens = 0
         try:
             found = _translated(partial(self._server.answer, request, partial(let_go.set_result, None)))
+            tokens = len(found.spans)
         finally:
-            self._in_flight -= 1
+            self._count(-1, tokens)
             if not let_go.done():
                 let_go.set_result(None)
-        self._tokens += len(found.spans)
         return found
+
+    def _count(self, in_flight: int, tokens: int = 0) -> None:
+        with self._counting:
+            self._in_flight += in_flight
+            self._tokens += tokens
 
 
 def _translated(ask: Callable[[], T]) -> T:

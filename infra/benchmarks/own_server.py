@@ -15,6 +15,7 @@ import io
 import itertools
 import json
 import math
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,8 +35,8 @@ Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Failure:
-    """In place of an answer: an HTTP status with a body, or with None a connection that breaks."""
+class Reply:
+    """An HTTP status with a body, or with None a connection that breaks."""
 
     status: int | None
     body: bytes = b'{"error": {"message": "out of order"}}'
@@ -43,7 +44,7 @@ class Failure:
 
 
 # The body of a request → what comes instead of an answer, or what is changed in it; None: it is answered.
-Interfere = Callable[[dict[str, Any]], "Failure | Callable[[Answer], Answer] | None"]
+Interfere = Callable[[dict[str, Any]], "Reply | Callable[[Answer], Answer] | None"]
 
 
 @dataclass
@@ -135,22 +136,28 @@ def serving(
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             served.keys.add(self.headers.get("Authorization"))
             served.asked.append(body)
+            found = self._found(body)
+            if found.status is None:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+            else:
+                self._send(found.status, found.body, found.headers)
+
+        def _found(self, body: dict[str, Any]) -> Reply:
             if self.path != "/v1/chat/completions":
-                return self._send(404, _json({"detail": "Not Found"}))
+                return Reply(404, _json({"detail": "Not Found"}))
             if key is not None and self.headers.get("Authorization") != f"Bearer {key}":
-                return self._send(401, _error("Incorrect API key provided"))
+                return _error(401, f"Incorrect API key provided: {self.headers.get('Authorization')}")
             if body["model"] != name:
-                return self._send(404, _error(f"The model `{body['model']}` does not exist."))
+                return _error(404, f"The model `{body['model']}` does not exist.")
             change = None if interfere is None else interfere(body)
-            if isinstance(change, Failure):
-                if change.status is None:
-                    return self.connection.close()
-                return self._send(change.status, change.body, change.headers)
+            if isinstance(change, Reply):
+                return change
             try:
                 said = answer(body)
             except ValueError as error:
-                return self._send(400, _error(str(error)))
-            self._send(200, _json(said if change is None else change(said)))
+                return _error(400, str(error))
+            return Reply(200, _json(said if change is None else change(said)))
 
         def _send(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
@@ -187,8 +194,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def _error(message: str) -> bytes:
-    return _json({"error": {"message": message}})
+def _error(status: int, message: str) -> Reply:
+    return Reply(status, _json({"error": {"message": message}}))
 
 
 def main() -> None:

@@ -109,7 +109,9 @@ class Server:
             if isinstance(found, Reply) and not found.passing:
                 if found.status in _OF_A_PAGE:
                     self._count_refusal(found)
-                    return reply.failed(request, Reason.server_refused, f"the server says {found.complaint}")
+                    return reply.failed(
+                        request, Reason.server_refused, f"the server says {self._said(found)}"
+                    )
                 if found.status != 200:
                     raise self._wrong(found)
                 try:
@@ -123,7 +125,7 @@ class Server:
                 breaks += 1
                 if breaks >= _BREAKS:
                     message = (
-                        f"the server broke on this page {breaks} times, and answered others: {_why(found)}"
+                        f"the server broke on this page {breaks} times, not on others: {self._said(found)}"
                     )
                     return reply.failed(request, Reason.server_failed, message)
             pause = self._wait_for(found, pause)
@@ -185,12 +187,13 @@ class Server:
 
     def _wrong(self, found: Reply) -> VinbatchError:
         """Why no page can be read."""
+        said = self._said(found)
         if found.status in (401, 403):
             if self._key is None:
-                return UsageError(f"{self._host} wants a key ({found.complaint}): put it into {KEY}")
-            return UsageError(f"{self._host} does not take the key in {KEY} ({found.complaint})")
+                return UsageError(f"{self._host} wants a key ({said}): put it into {KEY}")
+            return UsageError(f"{self._host} does not take the key in {KEY} ({said})")
         if found.status == 402:
-            return Unavailable(f"{self._host} has no more credit ({found.complaint})")
+            return Unavailable(f"{self._host} has no more credit ({said})")
         names = self._models()
         if names is not None and self.model.name not in names:
             there = f"it has {', '.join(names[:_NAMED])}{' …' if len(names) > _NAMED else ''}"
@@ -199,13 +202,13 @@ class Server:
                 "give one as --model"
             )
         if found.status in _OF_A_PAGE:
-            return UsageError(f"{self._host} does not take what it is asked ({found.complaint})")
+            return UsageError(f"{self._host} does not take what it is asked ({said})")
         if found.status == 404:
             return UsageError(
-                f"{self.model.url}{_CHAT} is not there ({found.complaint}): look at the URL, which mostly "
+                f"{self.model.url}{_CHAT} is not there ({said}): look at the URL, which mostly "
                 "ends in /v1, and at --model"
             )
-        return UsageError(f"{self.model.url}{_CHAT} does not answer as chats do ({found.complaint})")
+        return UsageError(f"{self.model.url}{_CHAT} does not answer as chats do ({said})")
 
     def _models(self) -> list[str] | None:
         """The names that the server has; None where it does not tell."""
@@ -214,6 +217,11 @@ class Server:
             return [printable(str(one["id"])[:100]) for one in found.json()["data"]]
         except (NoReply, ValueError, KeyError, TypeError):
             return None
+
+    def _said(self, found: Reply | NoReply) -> str:
+        """What went wrong; without the key, which a server may repeat."""
+        words = found.complaint if isinstance(found, Reply) else found.message
+        return words.replace(self._key, "…") if self._key else words
 
     # its mood
 
@@ -231,13 +239,13 @@ class Server:
         self._answered(refused=True)
         if self._refused >= _MOST_REFUSED:
             raise UsageError(
-                f"{self._host} refused {self._refused} pages in a row ({found.complaint}); when that is "
+                f"{self._host} refused {self._refused} pages in a row ({self._said(found)}); when that is "
                 f"mended, vinbatch retry --reason {Reason.server_refused} puts them back"
             )
 
     def _wait_for(self, found: Reply | NoReply, pause: float) -> float:
         """Wait before the next try; how long to wait after that one. Raises Unavailable."""
-        why, now = _why(found), time.monotonic()
+        why, now = self._said(found), time.monotonic()
         asked = found.waits if isinstance(found, Reply) else None
         with self._lock:
             self._away_since = since = now if self._away_since is None else self._away_since
@@ -283,7 +291,3 @@ def _may_be_the_page(found: Reply | NoReply) -> bool:
     if isinstance(found, NoReply):
         return found.sent
     return found.status in (408, 500, 504)
-
-
-def _why(found: Reply | NoReply) -> str:
-    return found.complaint if isinstance(found, Reply) else found.message
