@@ -7,7 +7,7 @@ is written anew in the compact form of `pipeline.grammar`, and every token's pla
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from pipeline.transcript import transcript
 
 _JSON = JSONDecoder(strict=False)  # a control sign within a string is taken out below
 _BLANK = " \t\r\n"
+_PART = "\ufffd"
 _FINISHES: Mapping[str | None, Literal["stop", "length"]] = {
     "stop": "stop",
     "length": "length",
@@ -104,15 +105,47 @@ def _tokens(text: str, told: Any, count: int) -> tuple[npt.NDArray[np.int32], np
         found = list(_pieces(told))
     except (KeyError, TypeError, ValueError):
         found = []
-    whole, spans = transcript([piece for piece, _ in found])
-    start = whole.find(text) if found and text else -1
-    if start < 0:
+    spans = _placed(text, [piece for piece, _ in found]) if found and text else None
+    if spans is None:
         most = max(1, min(count, len(text.encode()) + 1))
         everywhere = np.tile(np.array([0, len(text)], dtype=np.int32), (most, 1))
         return everywhere, np.full(most, np.nan, dtype=np.float32)
-    chances = np.array([chance for _, chance in found], dtype=np.float32)
-    inside = (spans[:, 0] < start + len(text)) & (spans[:, 1] > start)
-    return np.clip(spans[inside] - start, 0, len(text)), chances[inside]
+    return spans, np.array([chance for _, chance in found[: len(spans)]], dtype=np.float32)
+
+
+def _placed(text: str, pieces: Sequence[bytes]) -> npt.NDArray[np.int32] | None:
+    """Where the first tokens, which make up `text`, stand in it, int32 [n, 2]; those behind it are left out.
+
+    None where they make another text. Some servers show a token that is a part of a letter as U+FFFD: such
+    tokens stand together for what is between their neighbours.
+    """
+    whole, spans = transcript(pieces)
+    if whole.startswith(text):
+        inside = int(np.searchsorted(spans[:, 0], len(text)))
+        return np.minimum(spans[:inside], len(text))
+    spans, at, parts = np.zeros((len(pieces), 2), dtype=np.int32), 0, 0  # `parts` of letters, just before
+    for number, piece in enumerate(pieces):
+        token = piece.decode("utf-8", "replace")
+        if at == len(text) and not parts:
+            return spans[:number]
+        if _PART in token:
+            parts += 1
+            continue
+        if parts:
+            before = [pieces[one].decode("utf-8", "replace") for one in range(number - parts, number)]
+            least = at + max(1, sum(len(one.replace(_PART, "")) for one in before))
+            ends = range(least, least + sum(one.count(_PART) for one in before) + 1)
+            end = next((end for end in ends if text.startswith(token, end)), None)
+            if end is None:
+                return None
+            spans[number - parts : number] = at, end
+            at, parts = end, 0
+        if not text.startswith(token, at):
+            return None
+        spans[number] = at, at + len(token)
+        at += len(token)
+    spans[len(pieces) - parts :] = at, len(text)
+    return spans if parts or at == len(text) else None
 
 
 def _pieces(told: Any) -> Iterator[tuple[bytes, float]]:

@@ -104,6 +104,17 @@ def test_a_confidence_is_that_of_the_tokens_of_its_value() -> None:
     assert sure(page) == {"number": 0.25, "word": 0.36, "lines": 0.63, "lines[0]": 0.9}
 
 
+def test_parts_of_letters_that_a_server_shows_as_replaced_are_between_their_neighbours() -> None:
+    pieces: Tokens = [
+        ('{"Số":"42","Chữ":"', 1.0), ("ti\ufffd", 0.5), ("\ufffd", 0.8), ("ng", 0.5), ('","D', 1.0),
+        ("\ufffd\ufffd", 0.3), ('ng":["AB"', 0.9), ("]}", 0.7), ("", 0.1),
+    ]  # fmt: skip
+    page = record(said('{"Số":"42","Chữ":"tiếng","Dòng":["AB"]}', pieces))
+    assert sure(page) == {"number": 1.0, "word": 0.2, "lines": 0.63, "lines[0]": 0.9}
+    other = record(said('{"Số":"43","Chữ":"tiếng","Dòng":["AB"]}', pieces))
+    assert set(sure(other).values()) == {None}
+
+
 def test_white_space_between_the_parts_moves_no_confidence() -> None:
     pieces: Tokens = [
         ('{\n  "Số" :', 1.0), (" ", 1.0), ('"42"', 0.5), (',\n  "Chữ": ', 1.0), ('"  hai   ba "', 0.8),
