@@ -52,8 +52,9 @@ class Compared:
     """Counts of values that both read."""
 
     values: int = 0
-    equal: int = 0
-    sure: list[float] = field(default_factory=list)  # how far confidences of equal values lie apart
+    equal: int = 0  # printed texts
+    same_value: int = 0  # also those whose number another field of the document made another
+    sure: list[float] = field(default_factory=list)  # how far confidences of equal texts lie apart
     unknown: int = 0  # values without a confidence
     differing: list[str] = field(default_factory=list)
 
@@ -62,7 +63,8 @@ class Compared:
         for path in sorted(ours.keys() | theirs.keys()):
             a, b = ours.get(path), theirs.get(path)
             self.values += 1
-            if a is None or b is None or (a.raw, a.value) != (b.raw, b.value):
+            self.same_value += a is not None and b is not None and a.value == b.value
+            if a is None or b is None or a.raw != b.raw:
                 self.differing.append(f"{name}: {path}")
                 continue
             self.equal += 1
@@ -103,9 +105,9 @@ def _tell(paths: list[Path], embedded: Side, served: Side) -> None:
         one, other = embedded.read(path), served.read(path)
         if one is not None and other is not None:
             found.add(path.name, one, other)
-    share = found.equal / found.values if found.values else 0.0
     print(f"documents          {len(paths)}")
-    print(f"values equal       {found.equal} of {found.values} ({share:.1%})")
+    print(f"texts equal        {found.equal} of {found.values}")
+    print(f"values equal       {found.same_value} of {found.values}")
     apart = sorted(found.sure)
     if apart:
         print(f"confidences apart  median {apart[len(apart) // 2]:.4f}, at most {apart[-1]:.4f}")
