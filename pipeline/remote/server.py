@@ -105,22 +105,9 @@ class Server:
         breaks, pause = 0, _PAUSES[0]
         while True:
             began = time.monotonic()
-            found = self._asked(body)
-            if isinstance(found, Reply) and not found.passing:
-                if found.status in _OF_A_PAGE:
-                    self._count_refusal(found)
-                    return reply.failed(
-                        request, Reason.server_refused, f"the server says {self._said(found)}"
-                    )
-                if found.status != 200:
-                    raise self._wrong(found)
-                try:
-                    answer = reply.generation(request, _json(found))
-                except reply.NotUnderstood as error:
-                    found = NoReply(str(error), sent=True)
-                else:
-                    self._answered()
-                    return answer
+            found = self._answer_in(self._asked(body), request)
+            if isinstance(found, Generation):
+                return found
             if _may_be_the_page(found) and self._answers_others(began):
                 breaks += 1
                 if breaks >= _BREAKS:
@@ -151,6 +138,22 @@ class Server:
         self._client.close()
 
     # one try
+
+    def _answer_in(self, found: Reply | NoReply, request: Request) -> Generation | Reply | NoReply:
+        """The answer to a page's request; what came as it is, where another try may do better."""
+        if isinstance(found, NoReply) or found.passing:
+            return found
+        if found.status in _OF_A_PAGE:
+            self._count_refusal(found)
+            return reply.failed(request, Reason.server_refused, f"the server says {self._said(found)}")
+        if found.status != 200:
+            raise self._wrong(found)
+        try:
+            answer = reply.generation(request, _json(found))
+        except reply.NotUnderstood as error:
+            return NoReply(str(error), sent=True)
+        self._answered()
+        return answer
 
     def _tried(self, request: Request) -> Reply | NoReply:
         return self._asked(question.body(request, self.model.name, self._dialect))

@@ -12,7 +12,7 @@ import pytest
 from llguidance import LLMatcher
 from PIL import Image
 
-from pipeline import grammar, merge, parse, tiles
+from pipeline import free_text, grammar, merge, parse, tiles
 from pipeline.errors import Permanent, Reason
 from pipeline.records import Extraction, PageRecord, Request
 from pipeline.remote import question, reply
@@ -154,6 +154,18 @@ def test_without_probabilities_nothing_is_sure_and_a_person_looks() -> None:
         assert found.state == "review"
         [low] = [check for check in found.checks if check.code == "low_confidence"]
         assert low.message == "how sure 5 of 5 fields are is not known"
+
+
+def test_free_text_comes_as_it_is() -> None:
+    ocr, text = resolve("ocr@1"), "Hóa  đơn số 7\nNgày 1"
+    asked = Request("a", PAGE.tiles, "Chép lại", None)
+    for answer, confidence in (
+        (said(text), None),
+        (said(text, [("Hóa  đơn", 0.25), (" số 7\nNgày 1", 1.0)]), 0.5),
+    ):
+        page = free_text.page_record(reply.generation(asked, answer), ocr, 1)
+        assert page.fields[1].value == text.replace("  ", " ") or page.fields[1].value == text
+        assert page.fields[1].confidence == (confidence and pytest.approx(confidence))
 
 
 def test_what_a_schema_would_not_allow_is_told() -> None:
