@@ -206,13 +206,14 @@ def test_what_a_server_does_not_take_is_asked_otherwise(asker: Asker) -> None:
 @pytest.mark.medium
 def test_no_more_are_asked_at_once_than_the_settings_allow(asker: Asker) -> None:
     lock, under_way, most = threading.Lock(), 0, 0
+    three = threading.Barrier(3)  # none is answered before three are under way
 
     def counted(body: dict[str, Any]) -> dict[str, Any]:
         nonlocal under_way, most
         with lock:
             under_way += 1
             most = max(most, under_way)
-        time.sleep(0.03)
+        three.wait(60)
         with lock:
             under_way -= 1
         return chat(body)
