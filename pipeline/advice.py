@@ -45,6 +45,8 @@ _ADVICE: dict[Reason, str] = {
     Reason.generation_loop: "the model repeated itself on this page: read it with another dpi, or by hand",
     Reason.grammar_error: "the schema's grammar cannot be used: simplify its patterns",
     Reason.schema_mismatch: "a rule of the schema made a value of another type: correct it",
+    Reason.server_refused: "the server will not read this page: see what it says, or read it by our engine",
+    Reason.server_failed: "the server breaks on this page: look at its log, raise server.seconds, try again",
     Reason.worker_lost: "its worker vanished each time: look at memory and logs, then try again",
     Reason.out_of_memory: "give a lane more memory, or make pages smaller (render.dpi), then try again",
     Reason.internal_error: "a fault of Vinbatch: `vinbatch failures --json` has the traceback",

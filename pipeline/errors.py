@@ -65,6 +65,8 @@ class Reason(StrEnum):
     generation_loop = "generation_loop"
     grammar_error = "grammar_error"
     schema_mismatch = "schema_mismatch"
+    server_refused = "server_refused"  # the server that is to read this page will not
+    server_failed = "server_failed"  # it breaks or falls silent on this page, and on no other
     # people
     rejected = "rejected"  # somebody decided that the document is none that belongs here
     # the machines

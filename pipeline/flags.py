@@ -32,4 +32,5 @@ class FlagCode(StrEnum):
     several_values = "several_values"  # of one field, in XML
     version_unknown = "version_unknown"  # of an e-invoice's layout
     words_doubtful = "words_doubtful"  # words of a free answer that are likelier wrong than right
+    form_not_kept = "form_not_kept"  # values of a server's answer are not as the schema has them printed
     not_inspected = "not_inspected"  # too damaged to tell what may be missing

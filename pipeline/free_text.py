@@ -92,8 +92,10 @@ def _shape(spec: SchemaSpec) -> tuple[Repeated, Leaf]:
 
 
 def _sure(chances: np.ndarray[tuple[int], np.dtype[np.float64]], *, running: bool) -> float | None:
-    """None where nothing was said: the model's certainty of that is not known."""
+    """None where nothing was said, or nothing of its tokens: the model's certainty is not known then."""
     if not len(chances):
+        return None
+    if np.isnan(chances).any():
         return None
     return float(np.exp(np.mean(np.log(np.maximum(chances, 1e-12))))) if running else float(np.prod(chances))
 

@@ -227,7 +227,8 @@ class _Merged:
                 items += _renamed(found[i], f"{path}[{i}]", paths[i])
                 total += 1
             self.checks += [_read_again(run, paths) for run in twice]
-        yield Field(path, None, total, min(map(_confidence, counts)), counts[0].source, counts[0].page)
+        least = min(counts, key=_confidence).confidence
+        yield Field(path, None, total, least, counts[0].source, counts[0].page)
         yield from items
         self._look_at(_texts(path, total, items), begins[1:])
 
@@ -373,6 +374,9 @@ def _low_confidence(fields: Sequence[Field], below: float) -> Iterator[Check]:
             f"{len(low)} of {len(fields)} fields are less sure than {below:g} (uncalibrated), "
             f"the least sure is {low[0].path} at {_confidence(low[0]):.2f}"
         )
+        if low[0].confidence is None:
+            unknown = sum(field.confidence is None for field in low)
+            message = f"how sure {unknown} of {len(fields)} fields are is not known"
         yield Check(
             "low_confidence",
             False,

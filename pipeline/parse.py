@@ -6,6 +6,9 @@ place of every value is known and with it the tokens that decided it.
 
 from __future__ import annotations
 
+import math
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence, Set
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,8 +19,9 @@ import numpy as np
 
 from pipeline import place, snap
 from pipeline.errors import Permanent, Reason
+from pipeline.flags import FlagCode
 from pipeline.grammar import Form, key
-from pipeline.records import Box, Code, Field, Generation, Ink, PageRecord
+from pipeline.records import Box, Code, Field, Flag, Generation, Ink, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 _NULL = "null"
 _JSON = JSONDecoder()
+_NAMED = 8  # paths in one message
 
 
 def page_record(
@@ -45,6 +50,8 @@ def page_record(
     with what the model gave them before the grammar's mask, where that is less: the mask may have left out
     what it wanted to write. A list has a field of its own whose value is the number of its items; its
     confidence is that of "more" or "no more" after each, the last before the mask if the list is full.
+    Where the probability of one of those tokens is not known, neither is the confidence.
+    Values that do not have the schema's printed form, as a server's may not, are told by a flag.
     `grid` and `tiles` of the page turn where the model looked into boxes, and its `ink` draws them around the
     print.
 
@@ -54,7 +61,7 @@ def page_record(
     raise_unfinished(generation, page)
     reader = _Reader(generation, page, grid, tiles, form, ink)
     fields = tuple(reader.read(spec.shape.of_pages))
-    return PageRecord(page, fields, tuple(codes), seams=tuple(reader.seams))
+    return PageRecord(page, fields, tuple(codes), tuple(reader.flags()), tuple(reader.seams))
 
 
 def normal(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
@@ -73,6 +80,12 @@ def normal(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
             "it should raise ValueError for a text that it cannot read",
         ) from error
     return json_ready(value), None
+
+
+def _has_form(leaf: Leaf, raw: str) -> bool:
+    """Whether the grammar allows this text for the value."""
+    pattern = unicodedata.normalize("NFC", leaf.printed.pattern)
+    return len(raw) <= leaf.printed.max_chars and re.fullmatch(pattern, raw) is not None
 
 
 def json_ready(value: Any) -> Any:
@@ -127,12 +140,20 @@ class _Reader:
         # A token that holds only part of a character spans nothing; it belongs to the character at its start.
         self._starts, self._ends = spans[:, 0], np.maximum(spans[:, 1], spans[:, 0] + 1)
         self.seams: list[str] = []
+        self._unlike: list[str] = []  # paths of what the grammar would not have allowed
         self._to_come = [int(spans[seam, 0]) for seam in generation.seams if seam < len(spans)]
 
     def read(self, shape: Group) -> Iterator[Field]:
         yield from self._group(shape, "")
         if self._at != len(self._text):
             raise self._mismatch("the end of the answer")
+
+    def flags(self) -> Iterator[Flag]:
+        """What is odd about the answer, once it is read."""
+        if self._unlike:
+            named = ", ".join(self._unlike[:_NAMED]) + (" …" if len(self._unlike) > _NAMED else "")
+            message = f"the server did not keep to the form that the schema has for {named}"
+            yield Flag(FlagCode.form_not_kept, message)
 
     def _group(self, group: Group, prefix: str) -> Iterator[Field]:
         self._expect("{")
@@ -177,7 +198,9 @@ class _Reader:
             count += 1
             decisions |= self._deciding(self._at - 1, self._at + 1)
         self._expect("]")
-        end = self._deciding(self._at - 1, self._at) if count == node.max_items else set()
+        if count > node.max_items:
+            self._unlike.append(path)
+        end = self._deciding(self._at - 1, self._at) if count >= node.max_items else set()
         yield Field(path, None, count, self._confidence(decisions, end), "read", self._page)
         yield from items
 
@@ -201,6 +224,8 @@ class _Reader:
             raise self._mismatch(f"the value of {path}")
         start = self._at
         raw = self._string()
+        if not self._generation.held and not _has_form(leaf, raw):
+            self._unlike.append(path)
         value, problem = normal(leaf, raw)
         confidence = self._confidence(self._deciding(since, self._at), self._deciding(start + 1, self._at))
         box = self._box(start + 1, self._at - 1, raw)
@@ -210,13 +235,14 @@ class _Reader:
         """The tokens that hold any of the characters start..end."""
         return {int(i) for i in np.flatnonzero((self._starts < end) & (self._ends > start))}
 
-    def _confidence(self, tokens: set[int], unmasked: Set[int] = frozenset()) -> float:
+    def _confidence(self, tokens: set[int], unmasked: Set[int] = frozenset()) -> float | None:
         """The product of the tokens' probabilities, of those `unmasked` before the mask where it is known."""
         under = self._generation.probability[sorted(tokens - unmasked)]
         both = (
             found[sorted(unmasked)] for found in (self._generation.probability, self._generation.unmasked)
         )
-        return float(np.prod(under, dtype=np.float64) * np.prod(np.fmin(*both), dtype=np.float64))
+        sure = float(np.prod(under, dtype=np.float64) * np.prod(np.fmin(*both), dtype=np.float64))
+        return None if math.isnan(sure) else sure
 
     def _box(self, start: int, end: int, raw: str) -> Box | None:
         if self._generation.place is None or self._grid is None or self._tiles is None:

@@ -251,6 +251,7 @@ class Request:
 
     `max_new_tokens` None: as many as all passes over the page come to. `second_look`: an answer with a value
     less sure than this is given once more, from a picture that is moved (`vintern.second_look`); None: never.
+    `grid` has the columns and rows of the tiles, as of the `PreparedPage`.
     """
 
     id: str
@@ -259,6 +260,7 @@ class Request:
     grammar: str | None
     max_new_tokens: int | None = None
     second_look: float | None = None
+    grid: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,7 @@ class Generation:
     seams        of a long table: how many tokens there were when each further pass over the page began
     again        the answer of a second look, where there was one that came to its end
     looked_again there was a second look, whatever became of it: the page was computed twice
+    held         the grammar held every token; False: a server was asked to keep to it
     """
 
     request_id: str
@@ -292,6 +295,7 @@ class Generation:
     seams: tuple[int, ...] = ()
     again: Generation | None = None
     looked_again: bool = False
+    held: bool = True
 
     @property
     def passes(self) -> int:

@@ -258,7 +258,7 @@ def request(page: PreparedPage, recipe: Recipe, id: str) -> Request:
     longest = recipe.settings.engine.max_new_tokens
     # Of free text every word is the model's own: no value in it stands out as doubtful.
     again = None if recipe.grammar is None else recipe.settings.second_look or None
-    return Request(id, page.tiles, recipe.question, recipe.grammar, longest, again)
+    return Request(id, page.tiles, recipe.question, recipe.grammar, longest, again, page.grid)
 
 
 def without_tiles(page: PreparedPage) -> PreparedPage:

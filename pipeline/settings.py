@@ -152,6 +152,18 @@ class EngineSettings(Section):
         return "bfloat16" if self.weights == "bfloat16" else self.dtype
 
 
+class ServerSettings(Section):
+    url: str | None = Field(
+        None,
+        description="an OpenAI-compatible server that reads pages in place of our own engine, like "
+        "http://HOST:8000/v1; its key, if it wants one, is in VINBATCH_SERVER_KEY",
+    )
+    requests: int = Field(32, ge=1, le=1024, description="pages that a lane asks it about at once")
+    seconds: float = Field(
+        300.0, gt=0, description="wall time of one request, its waiting at the server included"
+    )
+
+
 class SecondReaderSettings(Section):
     on: bool = False
     readers: tuple[Literal["rapidocr", "tesseract"], ...] = Field(
@@ -188,7 +200,7 @@ class LaneSettings(Section):
         100, ge=1, description="documents in a row that their source refuses, before the lane stops"
     )
     stall_seconds: float = Field(1800.0, gt=0, description="still for so long while busy: is replaced")
-    patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store")
+    patience_seconds: float = Field(600.0, gt=0, description="how long to wait for an absent store or server")
     machine_seconds: float | None = Field(
         None,
         gt=0,
@@ -238,6 +250,7 @@ class Settings(BaseSettings):
     second_reader: SecondReaderSettings = SecondReaderSettings()
     tiles: TileSettings = TileSettings()
     engine: EngineSettings = EngineSettings()
+    server: ServerSettings = ServerSettings()
     review_below: float = Field(
         0.9,
         ge=0,

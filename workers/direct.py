@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from pipeline import run
 from pipeline.errors import LeaseLost, ModelNeeded, UsageError
 from pipeline.filetype import promises_picture
+from pipeline.keys import ModelFacts
 from pipeline.reading import Commit, failure, no_result
 from pipeline.recipe import Recipe, engines_numerics
 from pipeline.records import PageResult
@@ -27,7 +27,6 @@ from pipeline.render import Renderer
 from pipeline.run import DocumentResult
 from pipeline.settings import LaneSettings
 from pipeline.store import Job, Lease, Store
-from pipeline.vintern import facts
 from schemas.registry import SchemaSpec
 from workers import endings
 from workers.flow_control import CircuitBreaker
@@ -202,10 +201,10 @@ class Direct:
 
 
 def earlier_recipes(
-    store: Store, job: Job, spec: SchemaSpec, recipe: Recipe, directory: Path
+    store: Store, job: Job, spec: SchemaSpec, recipe: Recipe, facts: Callable[[str], ModelFacts | None]
 ) -> list[Recipe]:
-    """As `recipe`, each with the keys of pages that the job's checkpoint, in `directory`, has read with one
-    kind of numerics.
+    """As `recipe`, each with the keys of pages that the job's checkpoint has read with one kind of numerics.
+    `facts` are those of a model with these numerics; None where the settings exclude them.
 
     A page counts whatever machine has read it, as long as the settings leave that open: no document mixes
     two kinds, because all of its pages must be known under one of these.
@@ -214,8 +213,8 @@ def earlier_recipes(
     found = []
     for whole in store.results.numerics_of(job.checkpoint):
         numerics = engines_numerics(settings, whole)
-        if numerics is None or not facts.may_serve(numerics, settings.engine):
+        model = None if numerics is None else facts(numerics)
+        if model is None:
             continue
-        model = facts.of_earlier(directory, job.checkpoint, settings.engine, numerics)
         found.append(replace(Recipe.of(spec, settings, model), trust=recipe.trust))
     return found

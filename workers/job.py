@@ -27,15 +27,14 @@ from pipeline.settings import Settings
 from pipeline.store import Balance, Job, Shadow, Store
 from pipeline.store.url import parse
 from pipeline.trust import packaged, words
-from pipeline.vintern import checkpoint as checkpoints  # brings no torch
-from pipeline.vintern import config as configs
 from schemas.registry import SchemaSpec
 from schemas.tasks import is_asked
 from schemas.text import unaccented
-from workers import cluster
+from workers import cluster, job_model, served
 from workers.counting import DocumentCounts
 from workers.direct import Direct, earlier_recipes
 from workers.ingest import ChosenListing, Ingest, Listing, SourceListing
+from workers.job_model import JobModel
 from workers.lane import LaneJob, LaneReport, schema_of
 from workers.logs import fields
 from workers.patience import Patience, until
@@ -118,14 +117,25 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
     if request.shadow_of is None:
         for source, *others in sources.together(request.sources):
             listings.append(SourceListing(source, request.settings.source, *others))
-    checkpoints.check(request.model)
+    request = served.followed(request)
+    job_model.check(request.model, request.settings)
     if request.address is None:  # else pages are read on other machines, whose readers look for themselves
         second_reader.check(request.settings.second_reader)
     patience = request.settings.lane.patience_seconds
     ask = Patience(until(stop, patience), interrupt=stop).call
     with ask(stores.open, request.settings.store) as store:
         name = request.name or default_name(request)
-        request, checkpoint, directory = ask(_pinned, request, store, name, schema)
+        begun = next((job for job in ask(store.jobs.all) if job.name == name), None)
+        model = ask(
+            job_model.found,
+            request.model,
+            request.settings,
+            schema,
+            None if begun is None else begun.model,
+            any_schema=request.any_schema,
+        )
+        request = replace(request, model=model.name)
+        served.greet(request, schema, reporter.print_line, stop, only_say=begun is not None)
         shadow = None
         if request.shadow_of is not None:
             first, share = ask(store.jobs.find, request.shadow_of.job), request.shadow_of.share
@@ -138,11 +148,12 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
             sources=request.sources,
             settings=keys.involved(request.settings),
             model=request.model,
-            checkpoint=checkpoint,
+            checkpoint=model.checkpoint,
             shadow=shadow,
         )
         ask(store.prepare_for, job)
-        _trust_packaged(store, job, directory, request.settings.accept_at)
+        if model.directory is not None:
+            _trust_packaged(store, job, model.directory, request.settings.accept_at)
         _LOG.info("the run begins", extra=fields(job=name, model=request.model, store=store.url))
         with (
             Presence(store, job, request.settings.share, stop, patience) as presence,
@@ -150,7 +161,7 @@ def _prepared(request: JobRequest, reporter: Reporter, stop: threading.Event) ->
         ):
             if presence.resumed:
                 reporter.print_line(f"job {name} was cancelled; it is taken up again")
-            yield _Driver(request, store, job, schema, directory, ingest, presence, reporter, started)
+            yield _Driver(request, store, job, schema, model, ingest, presence, reporter, started)
 
 
 @contextmanager
@@ -188,21 +199,6 @@ def _reached(store: Store, machines: Sequence[cluster.Node], *, grows: bool = Fa
         )
 
 
-def _pinned(request: JobRequest, store: Store, name: str, schema: SchemaSpec) -> tuple[JobRequest, str, Path]:
-    """The request with the one revision of its model that every lane and every later run of this job uses,
-    the hash of that checkpoint, and where it is. Raises UsageError where the model does not read the schema.
-    """
-    earlier = next((job.model for job in store.jobs.all() if job.name == name), None)
-    model = checkpoints.begun_with(request.model, earlier)
-    directory = checkpoints.locate(model)
-    # What is wrong with it is said now, not by the first lane.
-    configs.read(directory, context_length=request.settings.engine.context_length)
-    if not request.any_schema:
-        checkpoints.check_schema(model, directory, f"{schema.name}@{schema.version}")
-    pinned = replace(request, model=checkpoints.pinned(model, directory))
-    return pinned, checkpoints.digest(directory), directory
-
-
 def _trust_packaged(store: Store, job: Job, directory: Path, accept_at: float) -> None:
     """Put the calibration that lies beside the weights in force, where the store has none."""
     if store.calibrations.in_force(job) is not None:
@@ -215,10 +211,16 @@ def _trust_packaged(store: Store, job: Job, directory: Path, accept_at: float) -
 def default_name(request: JobRequest) -> str:
     """The same for the same sources, schema and model, so that the same command resumes."""
     places = sorted(absolute(source) for source in request.sources)
-    identity = "\n".join([*places, _absolute_schema(request.schema), absolute(request.model)])
+    identity = "\n".join([*places, _absolute_schema(request.schema), *_named(request)])
     named = request.schema if is_asked(request.schema) else request.schema.rpartition(":")[2]
     stem = re.sub(r"[^A-Za-z0-9]+", "-", unaccented(named)).strip("-").lower()
     return f"{stem[:_STEM].strip('-')}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+def _named(request: JobRequest) -> list[str]:
+    """The model; with the server that has it, if it is not here."""
+    url = request.settings.server.url
+    return [absolute(request.model)] if url is None else [request.model, url]
 
 
 class _Driver:
@@ -230,7 +232,7 @@ class _Driver:
         store: Store,
         job: Job,
         schema: SchemaSpec,
-        model: Path,
+        model: JobModel,
         ingest: Ingest,
         presence: Presence,
         reporter: Reporter,
@@ -265,7 +267,7 @@ class _Driver:
         trust = self._patience.call(self.store.calibrations.in_force, self.job)
         recipe = replace(Recipe.of(self._schema, self.request.settings, None), trust=trust)
         earlier = self._patience.call(
-            earlier_recipes, self.store, self.job, self._schema, recipe, self._model
+            earlier_recipes, self.store, self.job, self._schema, recipe, self._model.earlier
         )
         direct = Direct(self.store, self.job, recipe, driver_name(), self._ingest.complete, stop, earlier)
         work = asyncio.create_task(asyncio.to_thread(direct.work))
@@ -360,11 +362,12 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
         name=job.name,
         store=parse(request.settings.store).render_as_string(hide_password=False),
         schema=_absolute_schema(request.schema),
-        model=absolute(request.model),
+        model=_named(request)[0],
         checkpoint=job.checkpoint,
         gpus=plan.gpus,
         settings=request.settings.model_copy(update={"engine": engine}),
         cores=plan.cores,
+        server_key=served.key() if request.settings.server.url is not None else None,
     )
 
 

@@ -27,6 +27,10 @@ class LaneBroken(VinbatchError):
     """The lane cannot go on, through no document's fault; what it held is given back."""
 
 
+class StaysAway(LaneBroken):
+    """What the lane needs, the store or a server, was away for longer than it has patience."""
+
+
 class SourceRefuses(LaneBroken):
     """Document after document is refused by its source: the rest is better left as it is."""
 
@@ -43,10 +47,12 @@ class LaneJob:
     gpus: float  # of the replica; 0 for a CPU lane
     settings: Settings = field(repr=False)
     cores: float = 1.0  # of its machine, the lane's share
+    server_key: str | None = field(default=None, repr=False)
 
     @property
     def sizes(self) -> Sizes:
-        return sizes(self.settings.lane, gpu=self.gpus > 0, cores=self.cores)
+        served = self.settings.server if self.settings.server.url is not None else None
+        return sizes(self.settings.lane, gpu=self.gpus > 0, cores=self.cores, served=served)
 
 
 @dataclass(slots=True)

@@ -13,9 +13,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from pipeline.errors import Transient, UsageError, VinbatchError
 from workers.cluster import LanePlan
-from workers.lane import LaneJob, LaneReport
+from workers.lane import LaneJob, LaneReport, StaysAway
 from workers.logs import relay
-from workers.patience import StoreAway
 from workers.scheduler import Scheduler
 from workers.supervisor import Actor, Supervisor
 
@@ -41,7 +40,7 @@ class LaneHandle(Supervisor):
         self.report: LaneReport | None = None  # the newest
         self.past: list[LaneReport] = []  # the last ones of the schedulers that were here before
         self.why = ""  # why its last scheduler ended
-        self.away = False  # that was because the store stayed away, and none has worked since
+        self.away = False  # that was because the store, or a server, stayed away, and none has worked since
         self.finished = False  # it found that no document is left
         self._grace_seconds = job.settings.lane.grace_seconds
         self._scheduler: Actor | None = None  # at work
@@ -76,7 +75,7 @@ class LaneHandle(Supervisor):
                     self.why = logged = error.message
                 else:  # its text may hold what was read
                     self.why, logged = str(error).strip().splitlines()[-1], type(error).__name__
-                self.away |= isinstance(error, StoreAway)
+                self.away |= isinstance(error, StaysAway)
             else:
                 if not report.sigterm_received:
                     self.finished = not (self._stopping or report.refused)

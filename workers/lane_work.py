@@ -65,6 +65,7 @@ class LaneWork:
         self._changed = asyncio.Event()
         self._broken: BaseException | None = None
         self._phases: Mapping[str, float] = {}  # of the replica, when it was last asked
+        self._server_trouble: str | None = None  # of a server in the replica's place
 
     async def work(self) -> LaneReport:
         """Until every document of the job is finished, by whomever, until `stop` or SIGTERM, or until the
@@ -118,7 +119,8 @@ class LaneWork:
     async def report(self, after: int = 0) -> LaneReport:
         """As it is now, with what was logged after event number `after`."""
         self._report.activity.charge()
-        return replace(self._report, trouble=self._patience.trouble, events=self._recorder.after(after))
+        trouble = self._patience.trouble or self._server_trouble
+        return replace(self._report, trouble=trouble, events=self._recorder.after(after))
 
     def _sigterm_received(self) -> None:
         _LOG.info("SIGTERM came: the lane gives back what it cannot finish in time")
@@ -309,7 +311,7 @@ class LaneWork:
             before = self._phases.get(phase, 0.0)
             more = seconds - before if seconds >= before else seconds
             report.phases[phase] = report.phases.get(phase, 0.0) + more
-        self._phases = health.phases
+        self._phases, self._server_trouble = health.phases, health.trouble
 
     def _patience_seconds(self) -> float:
         """How long the store may be away."""

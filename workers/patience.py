@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from pipeline.errors import Transient
-from workers.lane import LaneBroken
+from workers.lane import StaysAway
 from workers.logs import fields
 
 P = ParamSpec("P")
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 
-class StoreAway(LaneBroken):
+class StoreAway(StaysAway):
     """The store did not answer for longer than the caller may wait."""
 
 

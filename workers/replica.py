@@ -41,6 +41,7 @@ class Health:
     kv_use: float = 0.0  # share of the KV cache that is taken
     batch: int = 0  # pages that are decoded together, at most
     phases: Mapping[str, float] = field(default_factory=dict)  # seconds of vision, prefill and decode
+    trouble: str | None = None  # what it waits for, if anything is wrong
 
 
 class Replica:

@@ -63,5 +63,10 @@ def start_replica(job: LaneJob) -> Actor:
     # All pages of the lane, and questions after its health.
     concurrency = job.sizes.pages_in_flight + 16
     options: dict[str, Any] = {"num_cpus": 0, "num_gpus": job.gpus, "max_concurrency": concurrency}
+    if job.settings.server.url is not None:
+        from workers.remote_replica import RemoteReplica
+
+        remote: Any = ray.remote(**options)(RemoteReplica)
+        return remote.remote(job.model, job.settings, job.schema, job.server_key)
     actor: Any = ray.remote(**options)(Replica)
     return actor.remote(job.model, job.settings.engine, job.schema)

@@ -27,6 +27,8 @@ def requested(request: JobRequest, model: str | None, share: float | None) -> Jo
     share = SHARE if share is None else share
     if not 0 < share <= 1:
         raise UsageError(f"--share: {share:g} is no share; 0.05 is one document of twenty")
+    if request.settings.server.url is not None:
+        raise UsageError("--shadow: a candidate is a checkpoint, and this job is read by a server (--engine)")
     checkpoints.check(model)
     directory = checkpoints.locate(model)
     configs.read(directory, context_length=request.settings.engine.context_length)

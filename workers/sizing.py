@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.settings import LaneSettings, Settings
+from pipeline.settings import LaneSettings, ServerSettings, Settings
 from pipeline.vintern.config import TILE
 
 # A reader draws 6 to 13 pages a second (infra/benchmarks/prepare.py), the best card answers some 60.
@@ -32,10 +32,13 @@ class Sizes:
     bytes_in_flight: int
 
 
-def sizes(lane: LaneSettings, *, gpu: bool, cores: float) -> Sizes:
-    """Of a lane with a GPU or without, and its share of its machine's cores."""
-    readers = max(1, min(_MOST_READERS, int(cores) - 1)) if gpu else 1
+def sizes(lane: LaneSettings, *, gpu: bool, cores: float, served: ServerSettings | None = None) -> Sizes:
+    """Of a lane with a GPU or without, and its share of its machine's cores; `served`: a server reads."""
+    quick = gpu or served is not None  # a model that several readers feed
+    readers = max(1, min(_MOST_READERS, int(cores) - 1)) if quick else 1
     pages = lane.pages_in_flight or (_ON_GPU if gpu else _ON_CPU)
+    if served is not None:
+        pages = lane.pages_in_flight or max(_ON_CPU, 2 * served.requests)
     return Sizes(
         lane.readers or readers,
         pages,
@@ -45,13 +48,17 @@ def sizes(lane: LaneSettings, *, gpu: bool, cores: float) -> Sizes:
 
 def words(settings: Settings) -> str:
     """What a lane on this machine would get, for people."""
-    gpus = gpus_here()
+    served = settings.server if settings.server.url is not None else None
+    gpus = 0 if served is not None else gpus_here()
     cores = len(os.sched_getaffinity(0)) / max(gpus, 1)
-    chosen = sizes(settings.lane, gpu=gpus > 0, cores=cores)
+    chosen = sizes(settings.lane, gpu=gpus > 0, cores=cores, served=served)
     batch = settings.engine.max_batch or ("up to 256, as memory allows," if gpus else 16)
+    together = f"{batch} pages decoded together"
     on = f"one of {gpus} GPUs" if gpus else "a CPU"
+    if served is not None:
+        on, together = "a server elsewhere", f"{served.requests} pages asked at once"
     return (
-        f"on {on}, {cores:g} cores: {batch} pages decoded together, {chosen.pages_in_flight} in flight, "
+        f"on {on}, {cores:g} cores: {together}, {chosen.pages_in_flight} in flight, "
         f"{chosen.readers} readers, {chosen.bytes_in_flight / 2**20:.0f} MiB of documents and pages"
     )
 

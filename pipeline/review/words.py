@@ -119,6 +119,7 @@ _CHECKS = {
     "attachment_not_read": "Có tệp đính kèm chưa đọc",
     "check_crashed": "Quy tắc kiểm tra bị lỗi",
     "words_doubtful": "Có chữ chưa chắc chắn trong câu trả lời",
+    "form_not_kept": "Có giá trị không đúng dạng của mẫu",
     "text_passed_over": "Trên trang còn chữ chưa được chép",
     "text_invented": "Có con số không thấy trên trang",
     "page_blurred": "Trang bị mờ",

@@ -58,6 +58,23 @@ class Job:
     priority: int = 0
     cancelled_at: datetime | None = None  # and nobody has run it since
 
+    @property
+    def server(self) -> str | None:
+        """The URL of the server that reads its pages; None: our own engine does."""
+        found: str | None = self.settings.get("server")
+        return found
+
+    @property
+    def reader(self) -> str:
+        """The model, and where it is if it is not ours, for people."""
+        return self.model if self.server is None else f"{self.model} at openai:{self.server}"
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What `vinbatch run` is given to read documents as this job does."""
+        engine = () if self.server is None else (f"--engine=openai:{self.server}",)
+        return f"--schema={self.schema_reference}", f"--model={self.model}", *engine
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

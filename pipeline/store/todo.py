@@ -49,7 +49,7 @@ def _unread(db: Database, job: Job) -> Iterator[Todo]:
     [(number, example)] = _rows(db, _UNREAD, job)
     if number:
         first, more = (job, ()) if job.shadow_of is None else _shadowed(db, job)
-        named = f"--schema={first.schema_reference}", f"--model={first.model}", f"--job={first.name}"
+        named = *first.flags, f"--job={first.name}"
         run = ("run", *named, *more, "--")
         why = "they wait to be read, or to be read again: the same command goes on where it stopped"
         yield Todo("unread", "not read", int(number), why, (example,), (*run, *job.sources))

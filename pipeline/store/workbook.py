@@ -122,7 +122,7 @@ def add_legend(book: Book, job: Job) -> None:
     facts: Sequence[tuple[str, str, Any]] = (
         ("Đợt", "job", job.name),
         ("Loại giấy tờ", "schema", job.schema),
-        ("Mô hình", "model", f"{job.model} ({job.checkpoint[:12]})"),
+        ("Mô hình", "model", f"{job.reader} ({job.checkpoint[:12]})"),
         ("Bắt đầu", "begun", job.created_at.replace(tzinfo=None, microsecond=0)),
     )
     for fact in facts:

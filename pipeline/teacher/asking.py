@@ -13,16 +13,15 @@ import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
-from pipeline.addresses import is_loopback
 from pipeline.errors import Unavailable, UsageError, VinbatchError
 from pipeline.printable import printable
+from pipeline.remote.address import Address
+from pipeline.remote.client import LONGEST, MOOD, complaint, retry_after
 from pipeline.teacher.protocols import SHAPES, Decoding, NotUnderstood, OpenAI, Reply
 
-LONGEST = 8 << 20  # bytes of an answer
 _LONGEST_PAUSE = 300.0  # seconds, whatever a server asks for
 _MOST_IN = 4_000  # tokens of a page and its question, until a server has told how many they are
 
@@ -58,30 +57,23 @@ class Teacher:
     key_name: str = ""  # of the environment's variable
 
     def check(self) -> None:
-        """Raises UsageError for an address or a key that cannot be used."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"the teacher's URL is {self.url!r}; it must be like https://HOST/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise UsageError(
-                "the teacher's URL may hold neither key nor question: give the key by its variable"
-            )
+        """Raises UsageError for an address, a key or a protocol that cannot be used."""
+        self.address.check()
         if self.protocol not in SHAPES:
             raise UsageError(f"no protocol {self.protocol!r}: there are {', '.join(SHAPES)}")
-        if self.key is not None and (not self.key.isascii() or not self.key.isprintable() or " " in self.key):
-            raise UsageError(
-                f"the key in {self.key_name} is none: it has blanks, line ends or other signs in it"
-            )
+
+    @property
+    def address(self) -> Address:
+        return Address(self.url, self.key, self.key_name, "the teacher's")
 
     @property
     def host(self) -> str:
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"
+        return self.address.host
 
     @property
     def is_here(self) -> bool:
         """Whether it is a server of this machine: nothing leaves it then."""
-        return is_loopback(urlsplit(self.url).hostname or "")
+        return self.address.is_here
 
 
 @dataclass(slots=True)
@@ -159,7 +151,7 @@ class Asking:
         self._shape = SHAPES[teacher.protocol]()
         self._pace = Pace(per_minute)
         self._tries, self._first_pause = tries, first_pause
-        self._url = teacher.url.rstrip("/") + self._shape.path(teacher.model)
+        self._url = teacher.address.below(self._shape.path(teacher.model))
         self._hurry = asyncio.Event()
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(seconds, connect=30.0),
@@ -194,9 +186,9 @@ class Asking:
                 continue
             if status == 200:
                 return Answer(self._read(body), unsettled)
-            problem = f"HTTP {status}: {_complaint(body)}"
-            if status in (408, 409, 425, 429) or status >= 500:
-                waits = _retry_after(headers.get("retry-after"))
+            problem = f"HTTP {status}: {complaint(body)}"
+            if status in MOOD or status >= 500:
+                waits = retry_after(headers.get("retry-after"))
                 if waits is not None:
                     self._pace.hold(min(_LONGEST_PAUSE, waits))
                 continue
@@ -260,22 +252,3 @@ class Asking:
         if status in (400, 413, 415, 422):
             return Refused(problem)
         return Unavailable(f"{self.teacher.host} does not answer as a teacher would ({problem})")
-
-
-def _complaint(body: bytes) -> str:
-    """What a server says is wrong, cut short: it may repeat what it was sent."""
-    try:
-        said = json.loads(body)
-        found = said.get("error", said) if isinstance(said, dict) else said
-        text = found.get("message", "") if isinstance(found, dict) else found
-    except ValueError:
-        text = body[:200].decode("utf-8", "replace")
-    return printable(" ".join(str(text).split())[:160]) or "no reason given"
-
-
-def _retry_after(said: str | None) -> float | None:
-    """Seconds; None where there is none, or a date, which a clock that differs would misread."""
-    try:
-        return max(0.0, float(said)) if said is not None else None
-    except ValueError:
-        return None

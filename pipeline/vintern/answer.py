@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from pipeline.errors import Permanent, Reason
 from pipeline.records import Generation, Request
+from pipeline.transcript import transcript
 from pipeline.vintern import passes
 from pipeline.vintern.constrain import Constraint
 from pipeline.vintern.sampler import Choice
@@ -229,21 +229,3 @@ class Answer:
             self.unseen.append(len(self.tokens) - 1)
         self.places.append(NOWHERE if forced else self._coming)
         self.unwatched.append((token, b'"' in piece or not self._values.inside))
-
-
-def transcript(pieces: Sequence[bytes]) -> tuple[str, npt.NDArray[np.int32]]:
-    """The text that tokens' bytes make, and the characters that each token has a part in, int32 [n, 2].
-
-    Tokens that share a character share it in their spans. Bytes that form no character become U+FFFD.
-    """
-    decoder = getincrementaldecoder("utf-8")("replace")
-    text = ""
-    spans = np.zeros((len(pieces), 2), dtype=np.int32)
-    for number, piece in enumerate(pieces):
-        start = len(text)  # of a character that is still open, too
-        text += decoder.decode(piece)
-        still_open = bool(piece and decoder.getstate()[0])
-        spans[number] = start, len(text) + still_open
-    rest = decoder.decode(b"", final=True)  # what was still open may be several characters: each is U+FFFD
-    spans[spans[:, 1] > len(text), 1] = len(text) + len(rest)
-    return text + rest, spans

@@ -36,6 +36,13 @@ def of_earlier(directory: Path, checkpoint: str, settings: EngineSettings, numer
     return ModelFacts(checkpoint, config.max_tiles, numerics, room, config.answer_form)
 
 
+def earlier(directory: Path, checkpoint: str, settings: EngineSettings, numerics: str) -> ModelFacts | None:
+    """As `of_earlier`; None where no engine with these settings could have those numerics."""
+    if not may_serve(numerics, settings):
+        return None
+    return of_earlier(directory, checkpoint, settings, numerics)
+
+
 def may_serve(numerics: str, settings: EngineSettings) -> bool:
     """Whether an engine with these settings could have these `numerics` on some machine: what a person left
     open may be as it was, what they chose must be so.

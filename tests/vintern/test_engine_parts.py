@@ -18,9 +18,9 @@ from transformers import RepetitionPenaltyLogitsProcessor
 from pipeline import grammar
 from pipeline.errors import Permanent, Reason
 from pipeline.settings import EngineSettings
+from pipeline.transcript import transcript
 from pipeline.vintern import Vintern, load
 from pipeline.vintern import tokenizer as tokenizers
-from pipeline.vintern.answer import transcript
 from pipeline.vintern.batching import Batch, Shape, Work
 from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.constrain import Grammars, unpack

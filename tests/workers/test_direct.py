@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -182,7 +183,8 @@ def test_print_whose_pages_are_known_is_committed_and_the_rest_is_left(
     new = picture(tmp_path / "new.png", 9)
     store.ledger.add(job, [DocumentRef(str(paper)), DocumentRef.of_parts(parts), DocumentRef(str(new))])
     bare = Recipe.of(SPEC, settings, None)
-    known = earlier_recipes(store, job, SPEC, bare, tmp_path / "model")
+    earlier = partial(facts.earlier, tmp_path / "model", "c", settings.engine)
+    known = earlier_recipes(store, job, SPEC, bare, earlier)
     assert [one.key for one in known] == [rules.key]
     work = Direct(store, job, bare, "here", lambda: True, threading.Event(), known)
     assert not work.work()

@@ -145,7 +145,7 @@ def _judges(asked: Asked) -> list[Judge]:
         url = os.environ.get(_URL + own, os.environ.get(_URL))
         if not url:
             raise UsageError(f"--judge: set {_URL} to the judge's address, http://HOST:PORT/v1")
-        server = ChatServer(url, os.environ.get(_KEY + own, os.environ.get(_KEY)))
+        server = ChatServer(url, os.environ.get(_KEY + own, os.environ.get(_KEY)), key_name=_KEY + own)
         server.check(elsewhere=asked.send_answers)
         found.append(Judge(model, server))
     return found

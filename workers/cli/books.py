@@ -78,8 +78,9 @@ def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
 
 def _repeat(job: Job, item: FailedItem) -> str:
     """The command that reads this one document again, into a store of its own."""
-    named = (f"--schema={job.schema_reference}", f"--model={job.model}")
-    return command(("vinbatch", "run", *named, "--store=sqlite:///alone.db", "--job=alone", "--", item.uri))
+    return command(
+        ("vinbatch", "run", *job.flags, "--store=sqlite:///alone.db", "--job=alone", "--", item.uri)
+    )
 
 
 def retry(

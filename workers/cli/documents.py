@@ -15,6 +15,7 @@ from workers import screen
 from workers.cli import candidate, ending, options
 from workers.cli.options import (
     AnySchema,
+    Engine,
     Exclude,
     Group,
     Include,
@@ -98,6 +99,7 @@ def plan(
         str | None,
         typer.Option(help="Draw every page, and see how many leave too little room for an answer."),
     ] = None,
+    engine: Engine = None,
     s3_endpoint: S3Endpoint = None,
     trust_manifests: TrustManifests = False,
     include: Include = None,
@@ -111,6 +113,7 @@ def plan(
 
     Leaves with 3 when a source or a document could not be looked at: refused, or out of reach.
     """
+    from pipeline.remote.facts import ServedModel
     from workers import sizing
     from workers.dry_run import dry_run
 
@@ -121,12 +124,14 @@ def plan(
         include=include,
         exclude=exclude,
         group=group,
+        engine=engine,
     )
     check_sandbox(settings)
     if model is not None and spec is None:
         raise UsageError("--model says how much room an answer has, and --schema what it needs: give both")
     cutter = None
-    if model is not None and spec is not None:
+    served = ServedModel.of(model, settings) if model is not None else None
+    if model is not None and spec is not None and served is None:  # of a server's context nothing is known
         from workers.tightness import Cutter  # the tokenizer is not loaded for nothing
 
         cutter = Cutter.of(model, spec, settings)
@@ -134,12 +139,15 @@ def plan(
     used = None if spec is None else f"{spec.name}@{spec.version}"
     lane = None if model is None else sizing.words(settings)
     if as_json:
-        screen.say_lines(dumps({"schema": used, **found.record(), "lane": lane}, indent=2))
+        engine = "own" if served is None else f"openai:{served.url}"
+        screen.say_lines(dumps({"schema": used, **found.record(), "engine": engine, "lane": lane}, indent=2))
     else:
         if spec is not None:
             screen.say(f"schema     {used}, {sum(1 for _ in spec.shape.leaves())} fields")
         for line in found.lines():
             screen.say(line)
+        if served is not None:
+            screen.say(f"engine     {served.leaving}; it is not asked now")
         if lane is not None:
             screen.say(f"a lane     {lane}")
     if found.unseen:
@@ -158,6 +166,7 @@ def run(
         str | None, typer.Option(help="NAME@VERSION, NAME (the newest) or FILE.py:Model.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="demo, a Hugging Face hub id, or a directory.")] = None,
+    engine: Engine = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -255,6 +264,7 @@ def run(
         trust_anchors=trust_anchors,
         group=group,
         second_reader=second_reader,
+        engine=engine,
         weight=weight,
         priority=priority,
         under=asked.settings,

@@ -47,7 +47,8 @@ def status(
         ),
         [
             (
-                *(row[what] for what in ("job", "state", "schema", "model")),
+                *(row[what] for what in ("job", "state", "schema")),
+                row["model"] if row["engine"] == "own" else f"{row['model']} at {row['engine']}",
                 *(row[state] for state in ("submitted", "done", "review", "partial", "quarantined")),
                 row["pending"] + row["leased"],
                 *(f"{row['weight']:g}", row["priority"], row["lanes"]),
@@ -85,6 +86,7 @@ def _status(
         "state": _state(job, runs),
         "schema": job.schema,
         "model": job.model,
+        "engine": "own" if job.server is None else f"openai:{job.server}",
         "shadow_of": None if job.shadow_of is None else names[job.shadow_of],
         "shadow_share": job.shadow_share,
         "sources": list(job.sources),

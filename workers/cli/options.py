@@ -77,6 +77,15 @@ SecondReader = Annotated[
         help="Also read pages with RapidOCR and Tesseract, as evidence; takes seconds a page.",
     ),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="openai:URL",
+        help="A server that speaks OpenAI's protocol reads the pages (openai:http://HOST:8000/v1): they are "
+        "sent there. --model: as it calls the model; its key: VINBATCH_SERVER_KEY. [default: our own engine]",
+    ),
+]
 Weight = Annotated[
     float | None,
     typer.Option(
@@ -104,6 +113,7 @@ def settings(
     trust_anchors: Path | None = None,
     group: list[str] | None = None,
     second_reader: bool = False,
+    engine: str | None = None,
     weight: float | None = None,
     priority: int | None = None,
     under: Mapping[str, Any] | None = None,
@@ -123,12 +133,26 @@ def settings(
         flags["source"] = source
     if second_reader:
         flags["second_reader"] = {"on": True}
+    if engine is not None:
+        flags["server"] = {"url": _server(engine)}
     if trust_anchors is not None:
         flags["trust_anchors"] = trust_anchors
     share = {"weight": weight, "priority": priority}
     if any(given is not None for given in share.values()):
         flags["share"] = {name: given for name, given in share.items() if given is not None}
     return load(**_over(under or {}, flags))
+
+
+def _server(engine: str) -> str:
+    """The URL of `openai:URL`. Raises UsageError."""
+    from pipeline.errors import UsageError
+
+    protocol, colon, url = engine.partition(":")
+    if protocol != "openai" or not colon or not url:
+        raise UsageError(
+            "--engine is openai:URL, like openai:http://127.0.0.1:8000/v1; leave it out for our own"
+        )
+    return url
 
 
 def _over(under: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:

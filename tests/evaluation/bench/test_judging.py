@@ -70,7 +70,7 @@ def test_answers_leave_this_machine_only_where_that_is_said() -> None:
         with pytest.raises(UsageError, match="say --send-answers"):
             ChatServer(url).check(elsewhere=False)
         ChatServer(url).check(elsewhere=True)
-    with pytest.raises(UsageError, match="and this is none"):
+    with pytest.raises(UsageError, match="must be like"):
         ChatServer("file:///etc/passwd").check(elsewhere=True)
 
 
