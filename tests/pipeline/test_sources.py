@@ -451,6 +451,8 @@ def test_what_the_system_says_of_a_file_has_a_reason(number: int, kind: type, re
         ("p/.hid", "p/.hid/.a.pdf", True),
         (".p/q/", ".p/q/a.pdf", False),
         ("p/.a.pdf", "p/.a.pdf", False),
+        ("in/truth.jsonl", "in/truth.jsonl", False),  # all of it was typed
+        ("in/truth", "in/truth.jsonl", True),
         ("/", "/.a.pdf", True),
         ("/", "/a.pdf", False),
     ],

@@ -130,6 +130,10 @@ def test_the_file_with_the_shorter_id_is_meant(tmp_path: Path) -> None:
         "1.jpg + 1-back.jpg",
         "2.jpg + 2-back.jpg",
     ]
+    folder_of(tmp_path / "named before", "back-z.jpg", "z.jpg")
+    assert shown(listed(tmp_path / "named before", "{id}.jpg,back-{id}.jpg"), tmp_path / "named before") == [
+        "z.jpg + back-z.jpg"
+    ]
 
 
 @pytest.mark.parametrize(
