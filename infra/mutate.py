@@ -62,7 +62,7 @@ ROOMS = {
     "pipeline/": ("tests/pipeline",),
     "pipeline/merge.py": ("tests/pipeline/test_merge.py",),
     "pipeline/parse.py": ("tests/pipeline/test_parse.py", "tests/pipeline/test_merge.py"),
-    "pipeline/keys.py": ("tests/pipeline/test_keys.py", "tests/pipeline/test_run.py"),
+    "pipeline/keys.py": ("tests/pipeline/test_keys.py", "tests/sandbox/test_second_reader.py"),
     "pipeline/tiles.py": ("tests/pipeline/test_tiles.py",),
     "pipeline/grammar.py": ("tests/pipeline/test_grammar.py", "tests/pipeline/test_parse.py"),
     "pipeline/sources/": tuple(
