@@ -6,11 +6,11 @@
 
 Every change is made in a copy of the checkout; the working tree is never touched. The tests run in a fork of
 this process, which has loaded what they need from outside the checkout. A first run without a change learns
-which tests touch which lines: those of the changed statement are run first, the quickest before the others,
-and the room's others only where these are few and none of them fails. So a change costs seconds. One that
-the tests let pass is printed with its line, before and after: either a test is missing, or the change alters
-nothing that matters (an equivalent mutant), or the line is not needed. Leaves with 1 when less than --floor
-were noticed.
+which quick tests touch which lines: those of the changed statement are run first, the quickest before the
+others, and the room's longer ones, or all where few touch it, if none of these fails. So a change costs
+seconds. One that the tests let pass is printed with its line, before and after: either a test is missing, or
+the change alters nothing that matters (an equivalent mutant), or the line is not needed. Leaves with 1 when
+less than --floor were noticed.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ _IN_SQL = {
 }
 _LOG = "mutate.log"  # what the last run of the tests printed, in the copy
 _TOUCHED = "mutate.json"  # which tests touch which lines, in the copy
-_MANY = 8  # tests that touch a line: what they pass is not tried on all others too
+_MANY = 8  # quick tests that touch a line: what they let pass is not tried on all other quick ones
 _SHOWN = 40  # characters on either side of a change
 _OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
@@ -316,7 +316,7 @@ def tests_of(file: str) -> tuple[str, ...]:
 
 
 class Touched:
-    """A plug-in of pytest that learns which tests touch which lines, and how long each of them takes."""
+    """A plug-in of pytest that learns which quick tests touch which lines, and how long each takes."""
 
     def __init__(self, copied: Path) -> None:
         self._into = copied / _TOUCHED
@@ -329,6 +329,9 @@ class Touched:
 
     def pytest_sessionstart(self) -> None:
         self._measured.start()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if item.get_closest_marker("medium") is None]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -364,13 +367,17 @@ class Only:
 
 
 class AllBut:
-    """A plug-in of pytest that passes these tests over."""
+    """A plug-in of pytest that passes these tests over, or all quick ones."""
 
-    def __init__(self, tests: Sequence[str]) -> None:
-        self._tests = set(tests)
+    def __init__(self, tests: Sequence[str], quick_too: bool) -> None:
+        self._tests, self._quick_too = set(tests), quick_too
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if item.nodeid not in self._tests]
+        items[:] = [
+            item
+            for item in items
+            if item.get_closest_marker("medium") or (self._quick_too and item.nodeid not in self._tests)
+        ]
 
 
 class Room:
@@ -399,9 +406,10 @@ class Room:
             files = sorted({test.partition("::")[0] for test in touching})
             if touching and self._fails(self._seconds, Only(touching), files):
                 return True
-            # Where few touch it, others may see it still: by what was made once for all, while importing, or
-            # in another process.
-            return len(touching) < _MANY and self._fails(self._seconds, AllBut(touching), self._tests)
+            # Longer tests are not measured. Where few quick ones touch it, others may see it still: by what
+            # was made once for all, while importing, or in another process.
+            others = AllBut(touching, quick_too=len(touching) < _MANY)
+            return self._fails(self._seconds, others, self._tests)
         finally:
             target.write_text(kept)
             _forget(target)
