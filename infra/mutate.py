@@ -45,9 +45,13 @@ LOADED = (
     "PIL.Image",
     "pydantic_settings",
     "boto3",
-    "sqlalchemy",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite",
+    "psycopg",
     "pikepdf",
     "stdnum.vn",
+    "typer",
+    "hypothesis.strategies",
 )
 COPIED = ("infra", "pipeline", "schemas", "tests", "workers", "pyproject.toml", "README.md", "Makefile")
 
@@ -453,7 +457,8 @@ def _run(copied: Path, tests: Sequence[str], plugin: object) -> NoReturn:
         sys.path[:] = [str(copied), *(entry for entry in sys.path if entry not in ("", str(CHECKOUT)))]
         os.environ["PYTHONPATH"] = str(copied)
         quick = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not drill")
-        code = int(pytest.main([*quick, *tests], plugins=[plugin]))
+        calm = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # of what was loaded before
+        code = int(pytest.main([*quick, *calm, *tests], plugins=[plugin]))
     except BaseException:  # noqa: BLE001  nothing may go on in the child but the tests
         traceback.print_exc()
     finally:
