@@ -16,6 +16,7 @@ from schemas.id_card import PROVINCES, expiries
 from schemas.invoice import Invoice
 from schemas.registry import BUILT_IN, resolve
 from schemas.words import to_words
+from tests.schemas.kinds import well_told
 
 INVOICE: dict[str, Any] = {
     "form_no": "1",
@@ -80,7 +81,10 @@ CARD: dict[str, Any] = {
 
 def faults(schema: str, record: dict[str, Any]) -> dict[str, CheckResult]:
     """The failed checks by code, but for what such a paper bears as a rule (test_required.py)."""
-    return {c.code: c for c in resolve(schema).run_checks(record) if not c.passed and c.code != "expected"}
+    spec = resolve(schema)
+    results = spec.run_checks(record)
+    well_told(spec, results)
+    return {check.code: check for check in results if not check.passed and check.code != "expected"}
 
 
 def line(n: int, **changed: Any) -> dict[str, Any]:
