@@ -59,6 +59,7 @@ COPIED = ("infra", "pipeline", "schemas", "tests", "workers", "pyproject.toml", 
 ROOMS = {
     "schemas/": (
         "tests/schemas",
+        "tests/pipeline/test_absence.py",
         "tests/pipeline/test_merge.py",
         "tests/pipeline/test_witnesses.py",
         "tests/einvoice/test_reading.py",
