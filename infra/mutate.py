@@ -260,12 +260,13 @@ def _sql_changes(sql: str) -> Iterator[str]:
 
 
 def _walk(node: ast.AST, place: Path_) -> Iterator[tuple[Path_, ast.AST]]:
-    """All nodes but types and the words of errors, which no test should hold to the letter."""
+    """All nodes but types, the words of errors and what is told to people, which no test should hold to the
+    letter."""
     yield place, node
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "type_comment", "decorator_list"):
             continue
-        if isinstance(node, ast.Raise) or _is_type(node):
+        if isinstance(node, ast.Raise) or _is_type(node) or _is_told(node):
             continue
         if isinstance(value, ast.AST):
             yield from _walk(value, (*place, (name, None)))
@@ -279,6 +280,16 @@ def _is_type(node: ast.AST) -> bool:
     """`Literal["a", "b"]`, and imports that only the type checker sees."""
     match node:
         case ast.Subscript(value=ast.Name(id="Literal")) | ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+    return False
+
+
+def _is_told(node: ast.AST) -> bool:
+    """What a field or an option is called, and what is said in a log."""
+    match node:
+        case ast.keyword(arg="title" | "description" | "help" | "metavar"):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="log" | "_log" | "logger")))):
             return True
     return False
 
