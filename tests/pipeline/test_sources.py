@@ -303,6 +303,10 @@ def test_an_archive_that_changed_is_not_mixed_up(tmp_path: Path) -> None:
     with pytest.raises(Permanent) as caught:
         fetch(ref.uri, SETTINGS, ref.etag)
     assert caught.value.reason is Reason.object_changed
+    with pytest.raises(Permanent, match="written to since it was listed"):
+        local.open_pinned(str(path), ref.etag)
+    with local.open_pinned(str(path), local.etag(str(path))) as file:
+        assert file.read(2) == b"PK"
 
 
 @pytest.mark.medium

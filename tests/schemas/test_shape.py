@@ -98,6 +98,7 @@ def test_lists_are_bounded() -> None:
 def test_choices_are_read_whatever_their_capitals() -> None:
     printed = leaf(Everything, "colour").printed
     assert (printed.parse("XANH"), printed.parse("Đỏ")) == ("Xanh", "Đỏ")
+    assert printed.max_chars == len("Xanh")
     assert re.fullmatch(leaf(Everything, "plain").printed.pattern, "Loại 1 (tốt)")
     with pytest.raises(ValueError, match="none of Đỏ, Xanh"):
         printed.parse("Vàng")
