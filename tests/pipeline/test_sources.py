@@ -496,3 +496,8 @@ def test_the_etag_of_an_object_that_is_encrypted_with_a_key_is_no_md5() -> None:
     assert s3._as_promised("1" * 32, answer | {"ServerSideEncryption": "aws:kms"})
     assert not s3._as_promised("1" * 32, answer | {"ServerSideEncryption": "AES256"})
     assert s3._as_promised("1" * 32, answer | {"SSECustomerAlgorithm": "AES256"})
+    # Boto3 itself has compared one of these.
+    for checksum in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"):
+        assert s3._as_promised("1" * 32, answer | {f"Checksum{checksum}": "AAAAAA=="})
+    assert s3._as_promised("1" * 32, {"ETag": '"' + "0" * 32 + '-2"'})
+    assert s3._as_promised("0" * 32, answer) and s3._as_promised("1" * 32, {})
