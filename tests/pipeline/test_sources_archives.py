@@ -162,9 +162,9 @@ def test_the_archive_that_nobody_asked_for_longest_is_closed(tmp_path: Path) -> 
 
 @pytest.mark.medium
 @given(
-    st.binary(max_size=40),
-    st.binary(max_size=20),
-    st.lists(st.tuples(st.integers(0, 2), st.integers(-5, 70), st.none() | st.integers(-1, 50)), max_size=8),
+    st.binary(max_size=6),
+    st.binary(max_size=6),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(-4, 8), st.none() | st.integers(-1, 8)), max_size=8),
 )
 def test_a_place_of_ones_own_reads_as_a_file_does(
     content: bytes, tail: bytes, steps: list[tuple[int, int, int | None]]
