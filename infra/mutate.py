@@ -412,7 +412,7 @@ class Room:
         self._times: dict[str, float] = known["seconds"]
 
     def notices(self, mutant: Mutant) -> bool:
-        """Whether a test fails, or hangs, with the change in place."""
+        """Whether a test fails, or takes four times as long, with the change in place."""
         target = self._copied / mutant.file
         kept = target.read_text()
         target.write_text(mutant.source)
@@ -420,7 +420,8 @@ class Room:
         try:
             touching = self._touching(mutant)
             files = sorted({test.partition("::")[0] for test in touching})
-            if touching and self._fails(self._seconds, Only(touching), files):
+            usual = sum(self._times[test] for test in touching)
+            if touching and self._fails(20 + 4 * usual, Only(touching), files):
                 return True
             # Longer tests are not measured. Where few quick ones touch it, others may see it still: by what
             # was made once for all, while importing, or in another process.
@@ -434,7 +435,7 @@ class Room:
         """The tests that touch the changed statement, the quickest first."""
         lines = self._lines.get(mutant.file, {})
         tests = {test for line in mutant.statement for test in lines.get(str(line), ())}
-        return sorted(tests, key=lambda test: self._times.get(test, 0.0))
+        return sorted(tests, key=self._times.__getitem__)
 
     def _fails(self, seconds: float, plugin: Touched | Only | AllBut, tests: Sequence[str]) -> bool:
         pid = os.fork()
