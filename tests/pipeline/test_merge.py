@@ -11,7 +11,7 @@ import pytest
 from pipeline import grammar, merge, parse
 from pipeline.errors import Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Check, Extraction, Failure, Flag, PageRecord, TextLayer
+from pipeline.records import Check, Extraction, Failure, Flag, PageRecord, Quality, TextLayer
 from schemas.printed import Printed, text_pattern
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import Group, Leaf, Repeated
@@ -249,6 +249,16 @@ def test_a_document_was_read_on_the_day_of_its_last_page() -> None:
     days = (date(2026, 11, 6), date(2026, 11, 5), None)
     pages = [replace(read, page=n, read_on=day) for n, day in enumerate(days, 1)]
     assert merge.document(pages, RECEIPT).read_on == date(2026, 11, 6)
+
+
+def test_a_document_is_worth_what_its_worst_page_is() -> None:
+    read = page(1, {"store": "A"})
+    assert merge.document([read], RECEIPT).tier is None
+    sharp = Quality("clean", 12.0, 0.0, 0.0, 0.0, 0.0)
+    for worse in ("scan", "photo"):
+        qualities = (sharp, replace(sharp, tier=worse), None)
+        pages = [replace(read, page=n, quality=quality) for n, quality in enumerate(qualities, 1)]
+        assert merge.document(pages, RECEIPT).tier == worse
 
 
 def test_a_text_beside_the_print_that_is_not_trusted_is_told_and_stops_nothing() -> None:
