@@ -60,6 +60,7 @@ ROOMS = {
     "schemas/": (
         "tests/schemas",
         "tests/pipeline/test_absence.py",
+        "tests/pipeline/test_authority.py",
         "tests/pipeline/test_merge.py",
         "tests/pipeline/test_witnesses.py",
         "tests/einvoice/test_reading.py",
