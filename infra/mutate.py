@@ -68,7 +68,10 @@ ROOMS = {
     "pipeline/": ("tests/pipeline",),
     "pipeline/merge.py": tuple(
         f"tests/pipeline/test_{of}.py"
-        for of in ("merge", "seams", "several", "witnesses", "absence", "authority", "completeness")
+        for of in (
+            *("merge", "seams", "several", "second_look", "witnesses", "absence", "authority"),
+            "completeness",
+        )
     ),
     "pipeline/parse.py": tuple(
         f"tests/pipeline/test_{of}.py" for of in ("parse", "forms", "seams", "grammar", "free_text", "merge")
