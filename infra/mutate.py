@@ -6,11 +6,13 @@
 
 Every change is made in a copy of the checkout; the working tree is never touched. The tests run in a fork of
 this process, which has loaded what they need from outside the checkout. A first run without a change learns
-which quick tests touch which lines: those of the changed statement are run first, the quickest before the
-others, and the room's longer ones, or all where few touch it, if none of these fails. So a change costs
-seconds. One that the tests let pass is printed with its line, before and after: either a test is missing, or
-the change alters nothing that matters (an equivalent mutant), or the line is not needed. Leaves with 1 when
-less than --floor were noticed.
+which quick tests touch which lines. Those of the changed statement are run first, the quickest before the
+others. If none of them fails, the longer ones follow, and where few touch it all others, of the files of tests
+that touch the changed file. So a change costs seconds.
+
+One that the tests let pass is printed with its line, before and after: either a test is missing, or the change
+alters nothing that matters (an equivalent mutant), or the line is not needed. Leaves with 1 when less than
+--floor were noticed.
 """
 
 from __future__ import annotations
@@ -430,10 +432,23 @@ class Room:
             # Longer tests are not measured. Where few quick ones touch it, others may see it still: by what
             # was made once for all, while importing, or in another process.
             others = AllBut(touching, quick_too=len(touching) < _MANY)
-            return self._fails(self._seconds, others, self._tests)
+            return self._fails(self._seconds, others, self._beside(mutant))
         finally:
             target.write_text(kept)
             _forget(target)
+
+    def _beside(self, mutant: Mutant) -> Sequence[str]:
+        """The files of tests of which one touches the changed file; all of the room where none does."""
+        lines = self._lines.get(mutant.file, {})
+        files = {test.partition("::")[0] for tests in lines.values() for test in tests}
+        measured = {test.partition("::")[0] for test in self._times}
+        unknown = [
+            str(file.relative_to(self._copied))
+            for place in map(self._copied.joinpath, self._tests)
+            for file in (place.rglob("test_*.py") if place.is_dir() else [place])
+            if str(file.relative_to(self._copied)) not in measured  # only longer tests are there
+        ]
+        return sorted({*files, *unknown}) if files else self._tests
 
     def _touching(self, mutant: Mutant) -> list[str]:
         """The tests that touch the changed statement, the quickest first."""
