@@ -184,6 +184,16 @@ def test_a_machine_without_poppler_has_keys_of_its_own(
     assert keys.installed()["poppler"] == "absent"
 
 
+def test_another_version_of_a_second_reader_reads_pages_again_and_resumes_no_other_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_twice = Settings(second_reader={"on": True, "readers": ("tesseract",)})
+    before, resumed = key(settings=read_twice), keys.involved(read_twice)
+    monkeypatch.setattr(keys, "_recogniser_versions", lambda names: dict.fromkeys(names, "another"))
+    assert key(settings=read_twice) != before
+    assert keys.involved(read_twice) == resumed
+
+
 def test_a_job_is_resumed_with_the_groups_that_it_began_with() -> None:
     """Jobs of the time before there was a choice have none, and are resumed without one."""
     assert "group" not in keys.involved(Settings())
