@@ -176,6 +176,8 @@ def test_a_pdf_and_an_xml_of_one_name_are_one_document() -> None:
         "a.pdf + a.xml", "a.png", "b.pdf", "b/a.xml", "c.pdf + c.XML", "d.xml", "e-1.pdf", "e.pdf + e.xml"
     ]  # fmt: skip
     assert {ref.group for ref in made if ref.parts} == {"a PDF and an XML of one name"}
+    alike = [DocumentRef(f"/in/{name}") for name in ("a.PDF", "a.pdf", "b.XML", "b.xml")]
+    assert list(groups.grouped(alike, rules, None)) == alike  # two of a kind are no pair
     apart = groups.Rules(SourceSettings(group=("none",)))
     assert list(groups.grouped(found, apart, None)) == found
 
