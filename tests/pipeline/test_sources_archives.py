@@ -283,6 +283,11 @@ def test_a_tar_ends_with_zeros_and_nothing_else(tmp_path: Path) -> None:
         assert "6 members were seen" in damage(listed(path), path)
 
 
+def test_what_stands_behind_a_tar_is_told_by_its_block(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tar", tar_bytes() + (bytes(10) + b"left over").ljust(1024, b"\0"))
+    assert f"no tar header stands at byte {len(tar_bytes()):,} " in damage(listed(path), path)
+
+
 def test_tars_one_after_the_other_are_all_read(tmp_path: Path) -> None:
     halves = [dict(list(MEMBERS.items())[:3]), dict(list(MEMBERS.items())[3:])]
     path = written(tmp_path / "a.tar", b"".join(map(tar_bytes, halves)))
