@@ -13,6 +13,7 @@ from pipeline.store import Job, Store
 from tests.store import samples
 from tests.store.samples import finish, invoice, refs
 
+pytestmark = pytest.mark.medium
 NAMES = "abcdefg"
 
 
