@@ -6,22 +6,24 @@ agree makes a value likelier, that they do not less likely.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from pipeline.records import Field, Testimony, Verdict
 from pipeline.witnesses.witness import AGAIN, NAMES, Subject
 
 
 class SecondLook:
-    """`fields` are what it read, by path."""
+    """`fields` are what it read, by path, on the `pages` that it looked at."""
 
     source = AGAIN
     name = NAMES[AGAIN]
 
-    def __init__(self, fields: Mapping[str, Field]) -> None:
-        self._fields = fields
+    def __init__(self, fields: Mapping[str, Field], pages: Set[int]) -> None:
+        self._fields, self._pages = fields, pages
 
     def testify(self, field: Field) -> Testimony:
+        if field.page not in self._pages:
+            return Testimony(field.path, self.source, "silent")
         other = self._fields.get(field.path)
         if other is None:
             return Testimony(field.path, self.source, "differs", page=field.page)
@@ -45,4 +47,4 @@ class SecondLook:
 
 def found(subject: Subject) -> Iterator[SecondLook]:
     if subject.again:
-        yield SecondLook(subject.again)
+        yield SecondLook(subject.again, {page.page for page in subject.pages if page.again})

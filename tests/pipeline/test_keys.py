@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from pydantic import BaseModel
 
 from pipeline import keys
 from pipeline.keys import ModelFacts
+from pipeline.room import Room
 from pipeline.settings import EngineSettings, RenderSettings, Settings
 
 MODEL = ModelFacts("c" * 64, max_tiles=6, numerics="cpu float32")
@@ -45,6 +48,11 @@ def test_the_same_parts_give_the_same_key_of_64_hex_digits() -> None:
         {"versions": {"pillow": "2"}},
         {"versions": {"pillow": "1", "torch": "2"}},
         {"settings": Settings(tiles={"max_tiles": 4})},
+        {"settings": Settings(second_look=0.5)},
+        {"settings": Settings(second_look=0)},
+        {"model": replace(MODEL, answer_form="rows")},
+        {"model": replace(MODEL, room=Room(4096, 256, 300, 100))},
+        {"paper": "card"},
     ],
     ids=lambda changed: next(iter(changed)),
 )
@@ -56,6 +64,33 @@ def test_our_own_form_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key()
     monkeypatch.setattr(keys, "FORM", keys.FORM + 1)
     assert key() != before
+
+
+def test_of_the_room_only_the_context_counts() -> None:
+    """The rest follows from question, grammar and checkpoint."""
+    usual, tight, other = Room(4096, 256, 300, 100), Room(4096, 256, 900, 50), Room(2048, 256, 300, 100)
+    assert key(model=replace(MODEL, room=usual)) == key(model=replace(MODEL, room=tight))
+    assert key(model=replace(MODEL, room=usual)) != key(model=replace(MODEL, room=other))
+
+
+def test_pages_that_were_read_keep_their_names() -> None:
+    """Whoever makes one of these another one has every page of every store read again."""
+    made = {
+        keys.page_key("a" * 64, 1, "k"): "5f80d6e93b08",
+        keys.page_key("a" * 64, 1, "k", attached=True): "eea7f6522d4c",
+        keys.xml_settings_key({"number": "SHDon"}, {"lxml": "6"}, "anchors"): "9039cbd7d4be",
+        key(): "85ec191a5af5",
+        key(settings=Settings(second_look=0)): "31ec63951ec4",  # as before there were second looks
+    }
+    assert [found[:12] for found in made] == list(made.values())
+
+
+@pytest.mark.parametrize(
+    "changed", [{"fields": {"number": "KHHDon"}}, {"versions": {"lxml": "7"}}, {"anchors": None}]
+)
+def test_each_part_of_what_reads_xml_is_in_its_key(changed: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"fields": {"number": "SHDon"}, "versions": {"lxml": "6"}, "anchors": "a"}
+    assert keys.xml_settings_key(**given) != keys.xml_settings_key(**{**given, **changed})
 
 
 def other(model: type[BaseModel], name: str) -> object:
@@ -121,6 +156,7 @@ def test_a_page_is_named_by_its_bytes_its_number_and_its_job() -> None:
     assert keys.page_key(*given) == keys.page_key(*given)
     others = [("b" * 64, 1, "k"), ("a" * 64, 2, "k"), ("a" * 64, 1, "l")]
     assert len({keys.page_key(*each) for each in [given, *others]}) == 4
+    assert keys.page_key(*given) != keys.page_key(*given, attached=True)
 
 
 def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
@@ -131,6 +167,38 @@ def test_the_versions_of_what_draws_cuts_and_reads_are_known() -> None:
     }  # fmt: skip
     assert found.keys() == read_by
     assert all(found.values())
+    assert re.fullmatch(r"[0-9]+(\.[0-9]+)+", found["poppler"])
+    assert keys.xml_installed().keys() == {"cryptography", "lxml"}
+    assert re.fullmatch(r"[0-9]+\.\S+", keys._recogniser_versions(["tesseract"])["tesseract"])
+    assert keys._recogniser_versions(["rapidocr"]).keys() == {
+        "rapidocr",
+        "onnxruntime",
+        "opencv-python-headless",
+    }
+
+
+def test_a_machine_without_poppler_has_keys_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert keys.installed()["poppler"] == "absent"
+
+
+def test_another_version_of_a_second_reader_reads_pages_again_and_resumes_no_other_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_twice = Settings(second_reader={"on": True, "readers": ("tesseract",)})
+    before, resumed = key(settings=read_twice), keys.involved(read_twice)
+    monkeypatch.setattr(keys, "_recogniser_versions", lambda names: dict.fromkeys(names, "another"))
+    assert key(settings=read_twice) != before
+    assert keys.involved(read_twice) == resumed
+
+
+def test_a_job_is_resumed_with_the_groups_that_it_began_with() -> None:
+    """Jobs of the time before there was a choice have none, and are resumed without one."""
+    assert "group" not in keys.involved(Settings())
+    both = (Settings(source={"group": some}) for some in (("none", "archive"), ("archive", "none")))
+    assert [keys.involved(settings)["group"] for settings in both] == [["archive", "none"]] * 2
 
 
 def test_what_a_job_must_be_resumed_with_is_what_can_change_its_results() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pipeline import grammar, merge, parse
 from pipeline.errors import Reason
 from pipeline.flags import FlagCode
-from pipeline.records import Check, Extraction, Failure, Flag, PageRecord
+from pipeline.records import Check, Extraction, Failure, Flag, PageRecord, Quality, TextLayer
 from schemas.printed import Printed, text_pattern
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import Group, Leaf, Repeated
@@ -240,6 +241,35 @@ def test_a_failed_page_makes_the_document_partial_whatever_else_is_wrong() -> No
     lost = Failure(Reason.output_truncated, "page 2: too long", 2)
     made = merge.document([page(1, {"store": "A"})], RECEIPT, failed=[lost])
     assert (made.state, made.pages) == ("partial", 2)
+
+
+def test_a_document_was_read_on_the_day_of_its_last_page() -> None:
+    read = page(1, {"store": "A"})
+    assert merge.document([read], RECEIPT).read_on is None
+    days = (date(2026, 11, 6), date(2026, 11, 5), None)
+    pages = [replace(read, page=n, read_on=day) for n, day in enumerate(days, 1)]
+    assert merge.document(pages, RECEIPT).read_on == date(2026, 11, 6)
+
+
+def test_a_document_is_worth_what_its_worst_page_is() -> None:
+    read = page(1, {"store": "A"})
+    assert merge.document([read], RECEIPT).tier is None
+    sharp = Quality("clean", 12.0, 0.0, 0.0, 0.0, 0.0)
+    for worse in ("scan", "photo"):
+        qualities = (sharp, replace(sharp, tier=worse), None)
+        pages = [replace(read, page=n, quality=quality) for n, quality in enumerate(qualities, 1)]
+        assert merge.document(pages, RECEIPT).tier == worse
+
+
+def test_a_text_beside_the_print_that_is_not_trusted_is_told_and_stops_nothing() -> None:
+    whole = page(1, {"store": "A", "date": "05/11/2026", "lines": [LINE], "total": "30.000"})
+    for trusted in (True, False):
+        layer = TextLayer((), trusted, "other letters are drawn")
+        made = merge.document([replace(whole, page=3, text=layer)], RECEIPT)
+        told = [(check.passed, check.severity, check.message) for check in named(made, "text_not_trusted")]
+        message = "page 3: its text is not taken for print: other letters are drawn"
+        assert told == ([] if trusted else [(False, "info", message)])
+        assert made.state == "done"
 
 
 def test_no_page_is_no_document() -> None:

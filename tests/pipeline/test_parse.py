@@ -195,6 +195,36 @@ def test_an_unfinished_answer_fails_with_its_reason(
         assert "llguidance said no" in str(caught.value)
 
 
+def test_an_unfinished_answer_says_how_far_it_came_and_keeps_what_was_said() -> None:
+    begun = recite(ANSWER[:20])
+    tokens = len(begun.spans)
+    told = {
+        f"page 3: the answer was not finished after {tokens} tokens": replace(begun, finish="length"),
+        f"page 3: the answer was not finished after {tokens} tokens in 2 passes": replace(
+            begun, finish="length", seams=(3,)
+        ),
+        f"page 3: the answer began to repeat itself after {tokens} tokens": replace(begun, finish="loop"),
+        "page 3: the engine gave no reason": replace(begun, finish="error"),
+    }
+    for message, generation in told.items():
+        with pytest.raises(Permanent) as caught:
+            fields(generation)
+        assert caught.value.message == message
+        assert caught.value.details == {"tokens": tokens, "output": ANSWER[:20]}
+    with pytest.raises(Permanent) as caught:
+        fields(replace(begun, finish="error", reason=Reason.out_of_memory, message="too large"))
+    assert (caught.value.reason, caught.value.message) == (Reason.out_of_memory, "page 3: too large")
+
+
+def test_a_text_in_another_form_is_shown_from_where_it_went_wrong() -> None:
+    wrong = ANSWER.replace('"A-7"', "7")
+    at = wrong.index("7")
+    with pytest.raises(Permanent, match=f"expected the value of number at character {at} of the") as caught:
+        fields(replace(recite(ANSWER), text=wrong))
+    assert caught.value.message.endswith(f"found {wrong[at : at + 40]!r}")
+    assert caught.value.details == {"output": wrong}
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -303,6 +303,10 @@ def test_an_archive_that_changed_is_not_mixed_up(tmp_path: Path) -> None:
     with pytest.raises(Permanent) as caught:
         fetch(ref.uri, SETTINGS, ref.etag)
     assert caught.value.reason is Reason.object_changed
+    with pytest.raises(Permanent, match="written to since it was listed"):
+        local.open_pinned(str(path), ref.etag)
+    with local.open_pinned(str(path), local.etag(str(path))) as file:
+        assert file.read(2) == b"PK"
 
 
 @pytest.mark.medium
@@ -451,6 +455,8 @@ def test_what_the_system_says_of_a_file_has_a_reason(number: int, kind: type, re
         ("p/.hid", "p/.hid/.a.pdf", True),
         (".p/q/", ".p/q/a.pdf", False),
         ("p/.a.pdf", "p/.a.pdf", False),
+        ("in/truth.jsonl", "in/truth.jsonl", False),  # all of it was typed
+        ("in/truth", "in/truth.jsonl", True),
         ("/", "/.a.pdf", True),
         ("/", "/a.pdf", False),
     ],
@@ -490,3 +496,8 @@ def test_the_etag_of_an_object_that_is_encrypted_with_a_key_is_no_md5() -> None:
     assert s3._as_promised("1" * 32, answer | {"ServerSideEncryption": "aws:kms"})
     assert not s3._as_promised("1" * 32, answer | {"ServerSideEncryption": "AES256"})
     assert s3._as_promised("1" * 32, answer | {"SSECustomerAlgorithm": "AES256"})
+    # Boto3 itself has compared one of these.
+    for checksum in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"):
+        assert s3._as_promised("1" * 32, answer | {f"Checksum{checksum}": "AAAAAA=="})
+    assert s3._as_promised("1" * 32, {"ETag": '"' + "0" * 32 + '-2"'})
+    assert s3._as_promised("0" * 32, answer) and s3._as_promised("1" * 32, {})

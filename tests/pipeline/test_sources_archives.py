@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import tarfile
+import tempfile
 import threading
 import tracemalloc
 import zipfile
@@ -16,11 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import Coded, Permanent, Reason
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import archives, fetch, fetching, list_documents
+from pipeline.sources.positional import Positional
 from tests.pipeline.test_sources import make_tar, make_zip
 from tests.servers.s3 import S3Server
 
@@ -146,6 +150,44 @@ def test_archives_by_turns_are_each_opened_once(tmp_path: Path, monkeypatch: pyt
     assert sorted(opened) == sorted(map(str, paths))
 
 
+def test_the_archive_that_nobody_asked_for_longest_is_closed(tmp_path: Path) -> None:
+    a, b, c = (str(make_zip(tmp_path / f"{name}.zip", {"1.pdf": b"x"})) for name in "abc")
+    opened = fetching._Opened(2)
+    first, second = opened(a, None, SETTINGS), opened(b, None, SETTINGS)
+    assert opened(a, None, SETTINGS) is first
+    opened(c, None, SETTINGS)
+    assert opened(a, None, SETTINGS) is first
+    assert opened(b, None, SETTINGS) is not second
+
+
+@pytest.mark.medium
+@given(
+    st.binary(max_size=6),
+    st.binary(max_size=6),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(-4, 8), st.none() | st.integers(-1, 8)), max_size=8),
+)
+def test_a_place_of_ones_own_reads_as_a_file_does(
+    content: bytes, tail: bytes, steps: list[tuple[int, int, int | None]]
+) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        own, plain = Positional(file, 100, tail), io.BytesIO(content + tail)
+        assert own.size == len(content + tail)
+        for whence, place, size in steps:
+            start = (0, plain.tell(), own.size)[whence] + place
+            if start < 0:
+                with pytest.raises(ValueError, match="before the file"):
+                    own.seek(place, whence)
+                continue
+            assert own.seek(place, whence) == plain.seek(start)
+            assert own.read(size) == plain.read(size)
+            assert own.tell() == plain.tell()
+        assert own.at(0, 100) == content + tail
+        with pytest.raises(ValueError, match="asks for 101 bytes at once"):
+            own.read(101)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["in.tar", "in.tgz", "in.zip"])
 def test_archives_of_a_bucket_by_many_threads(
@@ -239,6 +281,11 @@ def test_a_tar_ends_with_zeros_and_nothing_else(tmp_path: Path) -> None:
         path = written(tmp_path / "a.tar", whole + tail)
         assert members(listed(path)) == list(MEMBERS)
         assert "6 members were seen" in damage(listed(path), path)
+
+
+def test_what_stands_behind_a_tar_is_told_by_its_block(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tar", tar_bytes() + (bytes(10) + b"left over").ljust(1024, b"\0"))
+    assert f"no tar header stands at byte {len(tar_bytes()):,} " in damage(listed(path), path)
 
 
 def test_tars_one_after_the_other_are_all_read(tmp_path: Path) -> None:
@@ -469,6 +516,12 @@ def test_a_unicode_name_beside_the_old_one(tmp_path: Path) -> None:
     extra = struct.pack("<HH", 0x7075, len(field)) + field
     assert members(listed(raw_zip(tmp_path / "a.zip", [old], extra=extra))) == ["hóa.pdf"]
     assert members(listed(raw_zip(tmp_path / "b.zip", [b"x.pdf"], extra=extra))) == ["x.pdf"]
+
+
+def test_a_member_that_is_encrypted_has_its_name(tmp_path: Path) -> None:
+    (ref,) = listed(raw_zip(tmp_path / "a.zip", ["hóa đơn.pdf".encode()], flags=1))
+    assert ref.uri.endswith("!/hóa đơn.pdf") and ref.failure is not None
+    assert "encrypted" in ref.failure.message
 
 
 def test_hidden_members_are_named_when_asked_for(tmp_path: Path) -> None:

@@ -130,6 +130,10 @@ def test_the_file_with_the_shorter_id_is_meant(tmp_path: Path) -> None:
         "1.jpg + 1-back.jpg",
         "2.jpg + 2-back.jpg",
     ]
+    folder_of(tmp_path / "named before", "back-z.jpg", "z.jpg")
+    assert shown(listed(tmp_path / "named before", "{id}.jpg,back-{id}.jpg"), tmp_path / "named before") == [
+        "z.jpg + back-z.jpg"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +176,8 @@ def test_a_pdf_and_an_xml_of_one_name_are_one_document() -> None:
         "a.pdf + a.xml", "a.png", "b.pdf", "b/a.xml", "c.pdf + c.XML", "d.xml", "e-1.pdf", "e.pdf + e.xml"
     ]  # fmt: skip
     assert {ref.group for ref in made if ref.parts} == {"a PDF and an XML of one name"}
+    alike = [DocumentRef(f"/in/{name}") for name in ("a.PDF", "a.pdf", "b.XML", "b.xml")]
+    assert list(groups.grouped(alike, rules, None)) == alike  # two of a kind are no pair
     apart = groups.Rules(SourceSettings(group=("none",)))
     assert list(groups.grouped(found, apart, None)) == found
 

@@ -79,11 +79,11 @@ def test_unicode_text_of_excel(tmp_path: Path) -> None:
         assert names(found, tmp_path) == ["hóa đơn.pdf", "b.pdf"] and found[0].size == 5
 
 
-def test_an_s3_inventory(tmp_path: Path) -> None:
-    """Bucket and URL-encoded key, without headings; other columns stand behind them."""
-    (tmp_path / "inventory.csv").write_text(
-        '"bkt","p1/a+b.pdf","100"\n"bkt","p1/c%20d%2B.pdf","100"\n"bkt","p1/h%C3%B3a.pdf","7"\n'
-    )
+@pytest.mark.parametrize("other", ["", ',"100"', ',"100","2026-11-05T08:00:00.000Z"'])
+def test_an_s3_inventory(tmp_path: Path, other: str) -> None:
+    """Bucket and URL-encoded key, without headings; other columns may stand behind them."""
+    keys = ("p1/a+b.pdf", "p1/c%20d%2B.pdf", "p1/h%C3%B3a.pdf")
+    (tmp_path / "inventory.csv").write_text("".join(f'"bkt","{key}"{other}\n' for key in keys))
     uris = [ref.uri for ref in listed(tmp_path / "inventory.csv")]
     assert uris == ["s3://bkt/p1/a b.pdf", "s3://bkt/p1/c d+.pdf", "s3://bkt/p1/hóa.pdf"]
 

@@ -12,6 +12,7 @@ import threading
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from itertools import pairwise
 
 import boto3
 import botocore.exceptions
@@ -23,6 +24,7 @@ from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
 from pipeline.records import DocumentRef, Failure
 from pipeline.settings import SourceSettings
 from pipeline.sources import fetch, list_documents, s3
+from pipeline.sources.limits import SizeLimits
 from pipeline.sources.s3_errors import translate
 from tests.servers.faults import Fault, FaultProxy
 from tests.servers.s3 import S3Server
@@ -298,6 +300,18 @@ def test_an_archive_that_arrives_corrupt_is_fetched_again(
     into = io.BytesIO()
     s3.download(bucket, "1.pdf", settings, None, into)
     assert into.getvalue() == b"B" * 5000
+
+
+@pytest.mark.medium
+def test_a_body_comes_in_pieces_that_grow_to_a_bound(moto: S3Server) -> None:
+    """A trickle is noticed at the first ones, and the last ones cost no memory."""
+    data = bytes(range(256)) * 1500
+    bucket, pieces = moto.bucket({"a.pdf": data}), list[bytes]()
+    s3.body(f"s3://{bucket}/a.pdf", None, settings_for(moto), SizeLimits(len(data)), pieces.append)
+    assert b"".join(pieces) == data
+    sizes = [len(piece) for piece in pieces[:-1]]
+    assert sizes[0] < 1000 and sizes == sorted(sizes) and max(sizes) == 2**16
+    assert all(size <= 2 * before for before, size in pairwise(sizes))
 
 
 @pytest.mark.slow

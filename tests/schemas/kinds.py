@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from pipeline import merge, parse
 from pipeline.records import Extraction, Field, PageRecord
 from schemas import mrz
+from schemas.checks import CheckResult, Severity
 from schemas.registry import SchemaSpec, resolve
-from schemas.shape import Group, Leaf, Repeated
+from schemas.shape import Group, Leaf, Repeated, leaf_path
 from schemas.words import to_words
 
 Printed = dict[str, Any]
@@ -31,7 +32,29 @@ def judged(schema: str, printed: Mapping[str, Any]) -> Extraction:
     """
     spec = spec_of(schema)
     fields = tuple(_fields(spec.shape, printed, ""))
-    return merge.document([PageRecord(1, fields)], spec)
+    made = merge.document([PageRecord(1, fields)], spec)
+    well_told(spec, made.checks)
+    return made
+
+
+def well_told(spec: SchemaSpec, checks: Iterable[CheckResult]) -> None:
+    """Each check has a severity, names fields and suspects that there are, and says what it found."""
+    leaves = [path for path, _ in spec.shape.leaves()]
+    lists = {path.rpartition("[]")[0] for path in leaves if "[]" in path}
+    there = {*leaves, *lists, *(f"{path}[]" for path in lists)}
+    for check in checks:
+        assert check.severity in get_args(Severity), check
+        assert {leaf_path(path) for path in (*check.fields, *(check.suspects or ()))} <= there, check
+        if check.code in SAYING_NOT or (check.code == "form_no" and " go" in check.message):
+            assert bool(re.search(r"\b(?:not|no|none|neither)\b", check.message)) != check.passed, check
+        assert not (check.passed and "differ by" in check.message), check
+
+
+# Checks whose sentence says in words whether they passed, and not with two figures side by side.
+SAYING_NOT = {
+    *("coins", "date_order", "form_date", "line_numbers", "notes", "number_province", "series"),
+    *("series_code", "tax_authority_code", "vat_rate"),
+}
 
 
 def stopped(schema: str, printed: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 from hypothesis import given
@@ -56,6 +56,12 @@ def form(kind: Any) -> Printed:
         ),
         (fields.VnDate, "05/11/95", date(1995, 11, 5)),
         (fields.VnDate, "25/11/26", date(2026, 11, 25)),
+        # A year that few papers have, last or first: the other reading is none of recent years.
+        (fields.VnDate, "09/03/01", date(2001, 3, 9)),
+        (fields.VnDate, "12/03/10", date(2010, 3, 12)),
+        (fields.VnDate, "12/03/39", date(2039, 3, 12)),
+        (fields.VnDate, "01/03/49", date(2049, 3, 1)),
+        (fields.VnDate, "01/03/50", date(1950, 3, 1)),
         (fields.ExpiryDate, "Không thời hạn", dates.UNLIMITED),
         (fields.ExpiryDate, "KHÔNG THỜI HẠN", dates.UNLIMITED),
         (fields.ExpiryDate, "01/01/2039", date(2039, 1, 1)),
@@ -133,6 +139,10 @@ def test_what_is_printed_fits_its_pattern_and_is_normalised(kind: Any, raw: str,
         (fields.TillDate, "25/03/01", "may be 2025-03-01 or 2001-03-25"),
         (fields.TillDate, "25-03-26", "may be 2025-03-26 or 2026-03-25"),
         (fields.VnDate, "32/03/01", "may be 2032-03-01: "),
+        (fields.VnDate, "10/03/01", "may be 2010-03-01 or 2001-03-10"),
+        (fields.VnDate, "10/03/09", "may be 2010-03-09 or 2009-03-10"),
+        (fields.VnDate, "39/03/01", "may be 2039-03-01: "),
+        (fields.VnDate, "40/03/01", "does not exist"),
         (fields.TaxCode, "01001091061", "is no tax code"),
         (fields.NationalId, "0991990000", "is no identity number"),
         (fields.VatRate, "tám", "is no VAT rate"),
@@ -144,6 +154,41 @@ def test_what_is_printed_fits_its_pattern_and_is_normalised(kind: Any, raw: str,
 def test_a_misprint_is_no_value_but_a_sentence(kind: Any, raw: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         form(kind).parse(raw)
+
+
+COLUMNS = {
+    str: "text", int: "integer", float: "real", Decimal: "decimal", bool: "boolean",
+    date: "date", datetime: "datetime",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "printed"),
+    [
+        *fields.PLAIN.items(),
+        *((get_args(kind)[0], form(kind)) for kind in vars(fields).values() if get_origin(kind) is Annotated),
+    ],
+)
+def test_a_value_has_the_column_of_its_type(kind: type, printed: Printed) -> None:
+    assert printed.sql == COLUMNS[kind]
+
+
+DIGITS = (fields.InvoiceNumber, fields.LineNumber)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(fields.Text, fields.LongText, fields.Code, fields.PersonName, fields.AmountInWords, fields.Mrz),
+        *(fields.FormNumber, fields.Series, fields.InvoiceNumber, fields.AuthorityCode, fields.LineNumber),
+    ],
+)
+def test_a_text_is_full_where_its_pattern_ends(kind: Any) -> None:
+    """What is that long may have been cut (pipeline/bounds.py), and nothing longer can be read."""
+    longest = form(kind).max_chars
+    sample = MRZ if kind is fields.Mrz else ("1" if kind in DIGITS else "A") * longest
+    assert re.fullmatch(form(kind).pattern, sample) and len(sample) == longest
+    assert not re.fullmatch(form(kind).pattern, sample + sample[-1])
 
 
 def test_absent_digits_are_never_bent_into_a_valid_number() -> None:

@@ -80,6 +80,7 @@ def test_without_seller_series_or_number_nothing_can_be_compared(absent: int) ->
 )
 def test_what_an_invoice_says_of_another(text: str | None, relation: str | None, other: str | None) -> None:
     found = related(text, SELLER)
+    assert (found is None) == (relation is None)
     assert (found and found.relation) == relation
     assert (found and found.other and str(found.other)) == (other and f"{SELLER}|{other}")
 

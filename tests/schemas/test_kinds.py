@@ -274,6 +274,13 @@ def test_a_remark_stops_nothing_and_says_the_cure() -> None:
     assert (implied.expected, implied.fields) == ("15000", ("net", "vat", "total"))
 
 
+def test_an_old_series_is_held_against_its_own_time() -> None:
+    for day, verdict in (("15/01/2022", "was in use then"), ("01/07/2022", "was not in use then")):
+        printed = invoice(TWO, "215.000", "10%", "21.500", "236.500", **OLD | {"issue_date": day})
+        [check] = [one for one in judged("invoice@2", printed).checks if one.code == "series"]
+        assert check.message.endswith(verdict)
+
+
 def test_the_codes_issue_date_tells_the_expiry_that_the_front_prints() -> None:
     spec = resolve("id_card@2")
     front = {"number": "079199000007", "date_of_birth": "1999-01-01", "expiry": "2039-01-01"}

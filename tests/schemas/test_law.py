@@ -31,6 +31,12 @@ def stops(record: dict[str, Any], changed: Law | None = None) -> set[str]:
     return {check.code for check in checks if not check.passed and check.severity != "info"}
 
 
+def test_a_law_is_written_down_as_it_is_read() -> None:
+    """A job keeps its settings as JSON, and is resumed with them."""
+    for written in (law.built_in(), LONGER):
+        assert Law.model_validate_json(written.model_dump_json()) == written
+
+
 def test_every_period_of_ours_names_its_source() -> None:
     ours = law.built_in()
     dated = [

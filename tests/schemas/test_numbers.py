@@ -43,10 +43,14 @@ def printed(value: Decimal, group: str, point: str) -> str:
         ("-1.000", "-1000"),
         ("(1.000)", "-1000"),
         ("−1.000 ₫", "-1000"),
+        ("1,5k", "1500"),
+        ("-2k", "-2000"),
+        ("1,25 triệu", "1250000"),
     ],
 )
 def test_a_printed_number_is_read(raw: str, value: str) -> None:
-    assert numbers.number(raw) == Decimal(value)
+    """In one spelling, without idle zeros: two that are equal are one text in every table."""
+    assert str(numbers.number(raw)) == value
 
 
 @pytest.mark.parametrize(

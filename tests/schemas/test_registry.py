@@ -236,6 +236,12 @@ def test_an_unknown_name_says_what_there_is(name: str, complaint: str) -> None:
         ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("x = 1", "has no 'Note'; it has"),
+        ("from pydantic import BaseModel\nclass Bill(BaseModel):\n    a: str", "has no 'Note'; it has Bill"),
+        (
+            "from typing import ClassVar\nfrom pydantic import BaseModel\nclass Note(BaseModel):\n"
+            "    paper: ClassVar = 'plastic'\n    a: str",
+            "Note: its paper is 'plastic'; it can be card",
+        ),
         ("class Note: pass", "Note is no pydantic model"),
         ("Note = 3", "Note is no pydantic model"),
         (

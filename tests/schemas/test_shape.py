@@ -98,6 +98,7 @@ def test_lists_are_bounded() -> None:
 def test_choices_are_read_whatever_their_capitals() -> None:
     printed = leaf(Everything, "colour").printed
     assert (printed.parse("XANH"), printed.parse("Đỏ")) == ("Xanh", "Đỏ")
+    assert printed.max_chars == len("Xanh")
     assert re.fullmatch(leaf(Everything, "plain").printed.pattern, "Loại 1 (tốt)")
     with pytest.raises(ValueError, match="none of Đỏ, Xanh"):
         printed.parse("Vàng")
@@ -126,9 +127,10 @@ def test_a_users_pattern_means_what_pydantic_means_by_it(written: str, fits: str
     assert not re.fullmatch(whole_pattern(written), fits_not)
 
     class Note(BaseModel):
-        field: str = Field(pattern=written)
+        field: str = Field(pattern=written, max_length=30)
 
     Note(field=fits)
+    assert leaf(Note, "field").printed.max_chars == 30
 
 
 @pytest.mark.parametrize("kind", [r"(?=a)b", r"(?<!a)b", r"(a)\1", r"a^b", r"\bword", "(", r"\p{L}"])

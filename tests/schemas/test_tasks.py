@@ -81,3 +81,10 @@ def test_a_user_writes_tasks_of_his_own(tmp_path: Path) -> None:
 def test_a_free_answer_keeps_its_lines_and_nothing_that_hides() -> None:
     assert free_text(" Số\u200b 1 \r\nDòng\x00 hai\t3\n\n") == "Số 1\nDòng hai\t3"
     assert free_text("a\u0302\u0323") == "ậ"
+    hidden = ["\x1b", "\u00ad", "\ud800", "\ue000", "\U000e0080", "\u2028", "\u2029"]
+    assert [free_text(f"a{sign}b") for sign in hidden] == ["ab"] * len(hidden)
+
+
+def test_the_longest_question_is_asked() -> None:
+    question = "Ai ký?".ljust(500, "x")
+    assert resolve(f"ask:{question}").task == Task(question)

@@ -9,11 +9,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from pipeline import calibrating, grammar, parse, reading
 from pipeline import store as stores
+from pipeline.errors import UsageError
 from pipeline.records import Decision, PageResult
 from pipeline.store import Job, Store
+from pipeline.store.tables import calibrations
 from pipeline.trust import Calibration, InForce, Promise
 from pipeline.trust.fitting import Belongs, fitted
 from pipeline.trust.promise import Threshold
@@ -92,6 +95,25 @@ def test_the_newest_one_holds_with_who_and_when(store: Store, clock: Clock) -> N
     assert (times[2] - times[0]).total_seconds() == 60
     other = samples.job(store, "other", RECEIPT, checkpoint="d" * 64)
     assert store.calibrations.in_force(other) is None  # of other weights
+
+
+def test_one_that_cannot_be_read_is_named_and_never_passed_over(store: Store) -> None:
+    job, made = samples.job(store, spec=RECEIPT), calibration(*[0.9] * 60)
+    first = store.calibrations.add(made, None, "an")
+    with store._db.write() as connection:
+        connection.execute(update(calibrations).values(model={"version": "of tomorrow"}))
+    told = rf"calibration {first.id} of the store.*\(schema receipt@1\)"
+    for ask in (store.calibrations.in_force, lambda job: list(store.calibrations.history(job))):
+        with pytest.raises(UsageError, match=told):
+            ask(job)
+
+
+def test_the_jobs_of_a_calibration_are_those_of_its_schema_and_checkpoint(store: Store) -> None:
+    samples.job(store, "other weights", RECEIPT, checkpoint="d" * 64)
+    samples.job(store, "second", RECEIPT)
+    samples.job(store, "another schema")
+    samples.job(store, "first", RECEIPT)
+    assert store.calibrations.jobs(calibration(0.9)) == ["second", "first"]
 
 
 @pytest.mark.medium

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import store as stores
 from pipeline.errors import Reason, Unbalanced, UsageError
-from pipeline.records import Failure
+from pipeline.records import Decision, Failure
 from pipeline.store import FailureGroup, Store
 from schemas.registry import resolve
 from tests.store import samples
@@ -149,6 +149,27 @@ def test_what_can_be_worked_out_is_put_right(
         for lease in leases:
             finish(store, lease)
     store.books.verify(job)
+
+
+def test_what_people_decided_is_held_against_what_is_kept_for_it(store: Store) -> None:
+    """In one job, while another one that is damaged alike stays as it is."""
+    jobs = [samples.job(store, "june"), samples.job(store, "july", checkpoint="d" * 64)]
+    for job in jobs:
+        store.ledger.add(job, refs("a", "b", "c"))
+        for lease in store.ledger.claim(job, "w", 3, 60):
+            finish(store, lease)
+        store.decisions.add(job, "/in/a", [Decision("total", "accept", "an")])
+        store.decisions.add(job, "/in/b", [Decision(None, "reject", "an")])
+        store.books.verify(job)
+    with store._db.write() as connection:
+        connection.exec_driver_sql("DELETE FROM decisions")
+    june, july = (store.books.balance(job).differences for job in jobs)
+    assert len(june) == len(july) == 2
+    told = "2 documents that lacked their result or a page of it are pending again"
+    assert [step.message for step in store.books.repair(jobs[0])] == [told]
+    store.books.verify(jobs[0])
+    assert store.books.balance(jobs[1]).differences == july
+    assert store.books.counts(jobs[0])["pending"] == 2
 
 
 def test_rows_of_no_document_are_removed(tmp_path: Path) -> None:

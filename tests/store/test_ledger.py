@@ -317,6 +317,20 @@ def test_each_end_says_in_which_state_it_left_the_document(store: Store, clock: 
     assert [store.ledger.quarantine(other, LOST) for _ in range(2)] == ["quarantined"] * 2
 
 
+def test_who_ended_a_document_has_no_say_once_it_is_to_be_read_again(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a", "b"))
+    leases = store.ledger.claim(job, "w", 2, 60)
+    for lease in leases:
+        store.ledger.quarantine(lease, Failure(Reason.pdf_damaged, "no"))
+    store.ledger.add(job, [DocumentRef("/in/a", 11, "new")])
+    assert store.failures.retry(job, document="/in/b") == 1
+    for lease in leases:
+        with pytest.raises(LeaseLost):
+            store.ledger.release(lease)
+    assert len(store.ledger.claim(job, "w", 2, 60)) == 2
+
+
 @pytest.mark.medium
 def test_the_databases_clock_ends_leases(url: str) -> None:
     with stores.open(url) as store:
