@@ -89,7 +89,10 @@ if [ -n "$find_links" ]; then
 else
   export UV_TORCH_BACKEND=${UV_TORCH_BACKEND:-auto}
 fi
-"${install[@]}" -c infra/constraints.txt torch
+torch=(torch)
+# What a GPU's build brings, a CPU's build lacks: the tests run our GPU kernels by Triton's interpreter.
+[ "$part" = test ] && [ "$(uname -sm)" = "Linux x86_64" ] && torch+=("triton>=3.6")
+"${install[@]}" -c infra/constraints.txt "${torch[@]}"
 "${install[@]}" --no-deps --no-build-isolation -e .
 
 # uv leaves no bytecode; compiled once here, no process need compile torch, transformers and Ray for itself

@@ -63,8 +63,8 @@ class Head:
 
     @property
     def ended(self) -> bool:
-        """`ray start --block` ends when any of Ray's own processes does, unless it ended as if told to: so does
-        a raylet whose agent died.
+        """`ray start --block` ends when any of Ray's own processes does, unless that ended as if told to: so
+        does a raylet whose agent died.
         """
         if self.process.poll() is not None:
             return True

@@ -41,7 +41,7 @@ from pipeline.vintern.kv_cache import KVCache
 from pipeline.vintern.language import Attend, rotary
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import CELLS
-from pipeline.vintern.vision import normalise, pixel_shuffle
+from pipeline.vintern.vision import normalise, pixel_shuffle, total
 
 BATCH = 16  # requests decoded together: beyond it a step takes longer by as much
 ROWS = 16  # fewest rows of a padded product; below, float32 sums in another order
@@ -201,8 +201,9 @@ class CpuBackend:
         draw = torch.Generator().manual_seed(0)
         tile = torch.randint(0, 256, (1, TILE, TILE, 3), dtype=torch.uint8, generator=draw)
         pixels = normalise(tile).to(self.model.dtype)
-        patches, added = vision.layers[0](vision.embeddings(pixels, None, vision.shuffle), None, None)
-        patches = torch.addcmul(patches, added, vision.layers[0].ls2)
+        first = vision.layers[0]
+        patches, added = first(vision.embeddings(pixels, None, vision.shuffle), None, None)
+        patches = total(patches, added, first.ls2)  # type: ignore[arg-type]
         side = TILE // vision.config.patch
         visual = vision.mlp1(pixel_shuffle(patches[:, 1:], side, side, vision.shuffle))
 

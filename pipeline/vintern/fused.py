@@ -1,7 +1,7 @@
 """What a pass spends beside its products, in few kernels of our own (`triton_kernels`).
 
-They are operations of PyTorch (`torch.ops.vintern`), so that whatever watches a pass sees them: a compiler, or
-the meter that counts what is launched.
+They are operations of PyTorch (`torch.ops.vintern`), so that whatever watches a pass sees them: a compiler,
+or the meter that counts what is launched.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def attend(
     """query [n, heads, d] over keys and values [all places, kv_heads, d]; a request's tokens are the last of
     those in its slot.
 
-    starts int32 [requests + 1] cumulative counts of tokens, slots int32 [requests] where a slot begins, filled
-    int32 [requests] how much of it there is, most the largest count, splits into how many parts keys are cut.
-    Returns what query is like and float32 [n, heads], the logarithm of the sum of weights.
+    starts int32 [requests + 1]: cumulative counts of tokens; slots int32 [requests]: where a slot begins;
+    filled int32 [requests]: how much of it there is; most: the largest count; splits: into how many parts
+    keys are cut. Returns what query is like and float32 [n, heads], the logarithm of the sum of weights.
     """
     mixed, sums = torch.ops.vintern.attend(query, keys, values, starts, slots, filled, most, splits)
     return mixed, sums
@@ -121,7 +121,8 @@ def attend(
 def seen(query: Tensor, sums: Tensor, keys: Tensor, owners: Tensor, start: int, cells: int) -> Tensor:
     """How much each token attended to `cells` places of its slot from `start`, the mean over heads.
 
-    query [n, heads, d] and sums [n, heads] as of `attend`, keys [slots, length, kv_heads, d], owners int64 [n].
+    query [n, heads, d] and sums [n, heads] as of `attend`, keys [slots, length, kv_heads, d], owners int64
+    [n].
     Returns float32 [n, cells], 0 beyond a slot's end.
     """
     found: Tensor = torch.ops.vintern.seen(query, sums, keys, owners, start, cells)
@@ -147,7 +148,7 @@ def together(logits: Tensor, chosen: Tensor, held: Tensor, group: Tensor, alone:
 
 
 def _operation(schema: str, shape: Callable[..., object]) -> Callable[[Callable[..., object]], object]:
-    """Registers a function as the operation of this schema; `shape` says what it returns, without contents."""
+    """Registers a function as the operation of this schema; `shape` says what it returns."""
     name = schema.partition("(")[0]
     _library.define(schema)
     torch.library.register_fake(f"vintern::{name}", shape, lib=_library)
@@ -232,7 +233,8 @@ def _seen(query: Tensor, sums: Tensor, keys: Tensor, owners: Tensor, start: int,
     shared, block = heads // kv_heads, 128
     out = torch.empty((tokens, cells), dtype=torch.float32, device=query.device)
     triton_kernels.seen[(tokens, -(-cells // block))](
-        query, sums, keys, owners, out, width**-0.5, query.stride(0), query.stride(1), kv_heads, length, start, cells,
+        query, sums, keys, owners, out, width**-0.5, query.stride(0), query.stride(1), kv_heads, length,
+        start, cells,
         SHARED=shared, ROWS=max(_SHORT, _power(shared)), WIDTH=width, BLOCK=block,
     )  # fmt: skip
     return out
@@ -276,7 +278,8 @@ def _write(keys: Tensor, values: Tensor, places: Tensor, key: Tensor, value: Ten
 
     _, kv_heads, width = keys.shape
     triton_kernels.write[(len(places),)](
-        keys, values, places, key, value, key.stride(0), key.stride(1), value.stride(0), value.stride(1), kv_heads,
+        keys, values, places, key, value,
+        key.stride(0), key.stride(1), value.stride(0), value.stride(1), kv_heads,
         WIDTH=width, BLOCK=_power(kv_heads),
     )  # fmt: skip
 
@@ -335,7 +338,8 @@ def _choose(logits: Tensor, masks: Tensor | None) -> Tensor:
     rows, vocabulary = logits.shape
     out = torch.empty((4, rows), dtype=torch.float64, device=logits.device)
     triton_kernels.choose[(rows,)](
-        logits, logits if masks is None else masks, out, logits.stride(0), rows, vocabulary, 0 if masks is None else masks.shape[1],
+        logits, logits if masks is None else masks, out, logits.stride(0), rows, vocabulary,
+        0 if masks is None else masks.shape[1],
         MASKED=masks is not None, BLOCK=_VOCABULARY, num_warps=8,
     )  # fmt: skip
     return out

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.settings import EngineSettings
-from pipeline.vintern import fused, sampler
+from pipeline.vintern import fused, sampler, vision
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import (
     Fed,
@@ -71,8 +71,9 @@ class GpuBackend:
         # Its three shapes are recorded once: there cuDNN's plans pay, on Hopper and later.
         self._vision_by_cudnn = torch.cuda.get_device_properties(model.device).major >= 9
         if self._vision_by_cudnn:
-            for layer in model.vision.layers:
-                layer.attn.attend = _attend_by_cudnn
+            for module in model.vision.modules():
+                if isinstance(module, vision.Attention):
+                    module.attend = _attend_by_cudnn
         page = page_positions(model, self.cache) if settings.place else None
         self._layout: Layout = (Slots if self._fused else Rectangle)(self.cache, page)
         self._page_start = page_start(model)

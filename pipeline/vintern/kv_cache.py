@@ -89,7 +89,7 @@ class KVCache:
 
 
 def put(keys: Tensor, values: Tensor, places: Tensor, key: Tensor, value: Tensor) -> None:
-    """key and value [n, kv_heads, head_dim] to places int64 [n] of keys and values [all, kv_heads, head_dim]."""
+    """key, value [n, kv_heads, head_dim] to places int64 [n] of keys, values [all, kv_heads, head_dim]."""
     keys.index_copy_(0, places, key)
     values.index_copy_(0, places, value)
 

@@ -1,9 +1,9 @@
-"""The GPU's own kernels, in Triton. `fused` calls them; on a CPU Triton's interpreter runs them for the tests.
+"""The GPU's own kernels, in Triton. `fused` calls them; for tests Triton's interpreter runs them on a CPU.
 
-Each rounds where the operations that it replaces round (`language`, `sampler`, `values`): sums differ by their
-order alone. Attention keeps a running maximum and a sum of exponentials for each query row, as Flash Attention
-does (Dao et al. 2022, arXiv:2205.14135); the query heads that share a key head are rows of one product, so
-that keys and values are read once for all of them.
+Each rounds where the operations that it replaces round (`language`, `vision`, `sampler`, `values`): sums
+differ by their order alone. Attention keeps a running maximum and a running sum of exponentials for each
+query row, as Flash Attention does (Dao et al. 2022, arXiv:2205.14135); the query heads that share a key head
+are rows of one product, so that keys and values are read once for all of them.
 """
 
 from __future__ import annotations

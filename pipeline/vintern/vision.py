@@ -48,12 +48,12 @@ class Vision(nn.Module):
         """The same before the projector: [n, height / 28 · width / 28, hidden · shuffle²]."""
         rows, columns = pixels.shape[2] // self.config.patch, pixels.shape[3] // self.config.patch
         hidden = self.embeddings(pixels, offsets, self.shuffle)
-        added = scale = None
+        added: Tensor | None = None
+        scale: Tensor | None = None
         for layer in self.layers:
             hidden, added = layer(hidden, added, scale)
-            scale = layer.ls2
-        hidden = hidden if added is None else torch.addcmul(hidden, added, scale)
-        return pixel_shuffle(hidden[:, 1:], rows, columns, self.shuffle)
+            scale = layer.ls2  # type: ignore[assignment]
+        return pixel_shuffle(total(hidden, added, scale)[:, 1:], rows, columns, self.shuffle)
 
 
 def normalise(tiles: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class Layer(nn.Module):
         ] = add_norm
 
     def forward(self, hidden: Tensor, added: Tensor | None, scale: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The hidden states and what is still to be added to them, before with its scale, after times `ls2`."""
+        """The hidden states and what is still to be added to them, times its scale: before and after."""
         hidden, normed = self.add_norm(hidden, added, scale, self.norm1)
         hidden, normed = self.add_norm(hidden, self.attn(normed), self.ls1, self.norm2)
         return hidden, self.mlp(normed)
@@ -136,9 +136,14 @@ class Layer(nn.Module):
 def add_norm(
     hidden: Tensor, added: Tensor | None, scale: Tensor | None, norm: nn.LayerNorm
 ) -> tuple[Tensor, Tensor]:
-    """hidden + added · scale, if anything is to be added, and the norm of it."""
-    total = hidden if added is None or scale is None else torch.addcmul(hidden, added, scale)
-    return total, norm(total)
+    """`total`, and the norm of it."""
+    found = total(hidden, added, scale)
+    return found, norm(found)
+
+
+def total(hidden: Tensor, added: Tensor | None, scale: Tensor | None) -> Tensor:
+    """hidden + added · scale, if anything is to be added."""
+    return hidden if added is None or scale is None else torch.addcmul(hidden, added, scale)
 
 
 class Attention(nn.Module):

@@ -102,8 +102,9 @@ def attend(
     n, counts = torch.arange(len(query)), rows.starts.diff()
     owner = torch.searchsorted(rows.starts[1:].contiguous(), n, right=True).clamp(max=len(counts) - 1)
     last = rows.filled[owner] - counts[owner] + n - rows.starts[owner]
-    # Of a decode step a whole slot, the same in each replay.
-    reach = torch.arange(max(len(keys) // (len(rows.filled) + 1), int(rows.filled.max())))
+    # A decode step's is the same in each replay: a whole slot.
+    decoding = rows.most == slots.CHUNK
+    reach = torch.arange(len(keys) // (len(rows.filled) + 1) if decoding else int(rows.filled.max()))
     places = (rows.slots[owner][:, None] + reach).clamp(max=len(keys) - 1)
     shared = query.shape[1] // keys.shape[1]
     seen, carried = (each[places].repeat_interleave(shared, 2) for each in (keys, values))
