@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -31,7 +30,7 @@ import torch
 from infra.benchmarks import engine as side_by_side
 from infra.benchmarks import random_checkpoint
 from infra.benchmarks.contenders import Apart, Ours
-from infra.meter.workload import PROMPT, SEEN, answer
+from infra.meter.workload import PROMPT, SEEN, answer, printed
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
 from pipeline.vintern import Vintern, fused, load, loops, probe
@@ -107,7 +106,7 @@ def passes(model: Vintern) -> dict[str, float]:
     found = {}
     for tiles in (8, 32):
         blank = torch.randint(0, 256, (tiles, 448, 448, 3), dtype=torch.uint8, device=model.device)
-        page: Any = SimpleNamespace(tiles=blank, visual=None, tile_count=tiles)
+        page = printed(blank)
         given = [(page, number) for number in range(tiles)]
         found[f"vision {tiles}"] = _milliseconds(lambda: back.encode_tiles(given))  # noqa: B023
     for count in (1, 7):

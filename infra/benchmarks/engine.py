@@ -32,7 +32,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,7 @@ from rich.table import Table
 
 from infra.benchmarks import random_checkpoint
 from infra.benchmarks.contenders import Apart, Measured, Ours, Vllm
+from infra.meter.workload import printed
 from pipeline import prompt
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
@@ -268,7 +268,7 @@ def device_figures(model: Vintern, options: argparse.Namespace) -> dict[str, Any
     )
     for tiles in engine.backend.shape.vision:
         blank = torch.zeros(tiles, 448, 448, 3, dtype=torch.uint8, device=model.device)
-        page: Any = SimpleNamespace(tiles=blank, visual=None, tile_count=tiles)
+        page = printed(blank)
         given = [(page, number) for number in range(tiles)]
         for _ in range(3):
             engine.backend.encode_tiles(given)

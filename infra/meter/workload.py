@@ -72,6 +72,11 @@ def answer(slot: int, cached: int, pending: int, prompt: int = PROMPT - 6) -> An
     )  # fmt: skip
 
 
+def printed(tiles: torch.Tensor) -> Any:
+    """As much of an Answer as the vision encoder asks for; none of its tiles is empty paper."""
+    return SimpleNamespace(tiles=tiles, visual=None, tile_count=len(tiles), shades=[None] * len(tiles))
+
+
 def step(back: GpuBackend, meter: Meter, rows: int, counts: Sequence[int] = ()) -> None:
     """A decode step of so many rows, of which the first feed so many tokens and the others one."""
     fed = [(answer(n, SEEN, 8), counts[n] if n < len(counts) else 1) for n in range(rows)]
@@ -94,7 +99,7 @@ def _passes(back: GpuBackend, meter: Meter) -> dict[str, Callable[[], object]]:
     found: dict[str, Callable[[], object]] = {}
     for tiles in (8, 32):
         blank = torch.empty(tiles, 448, 448, 3, dtype=torch.uint8, device=back.model.device)
-        page: Any = SimpleNamespace(tiles=blank, visual=None, tile_count=tiles)
+        page = printed(blank)
         found[f"vision {tiles}"] = partial(back.encode_tiles, [(page, n) for n in range(tiles)])
     for pages in (1, 7):
         found[f"prefill {pages}"] = partial(_prefill, back, meter, pages)

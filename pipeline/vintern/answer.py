@@ -15,6 +15,7 @@ from pipeline.errors import Permanent, Reason
 from pipeline.records import Generation, Request
 from pipeline.transcript import transcript
 from pipeline.vintern import passes
+from pipeline.vintern.blank import shades
 from pipeline.vintern.constrain import Constraint
 from pipeline.vintern.sampler import Choice
 from pipeline.vintern.values import ValueText
@@ -60,6 +61,7 @@ class Answer:
         self.slot = -1  # of the KV cache, while admitted
         self.launched = False  # it is in a pass that has not been entered yet
         self.tiles: Tensor | None = None  # uint8, on the model's device
+        self.shades = shades(request.tiles)  # of tiles that are of one colour
         self.visual: Tensor | None = None  # filled tile by tile
         self.encoded = 0  # tiles already in `visual`
         self._fresh = constraint

@@ -101,7 +101,7 @@ def stacked(tiles: Sequence[Tile]) -> Tensor:
     return torch.stack([answer.tiles[number] for answer, number in tiles if answer.tiles is not None])
 
 
-def keep_visual(tiles: Sequence[Tile], visual: Tensor) -> None:
+def keep_visual(tiles: Sequence[Tile], visual: Tensor | Sequence[Tensor]) -> None:
     """Give each tile's visual tokens to its answer; rows beyond the last tile are padding."""
     for (answer, number), tokens in zip(tiles, visual, strict=False):
         if answer.visual is None:

@@ -41,6 +41,7 @@ from pipeline.vintern.transfer import up
 
 BATCH = 256  # requests decoded together, where memory allows: beyond it a step is no cheaper for each
 HALVES = 64  # requests; below, a step takes as long for half of them
+SHADES = 64  # of empty paper whose visual tokens are kept, half a megabyte each
 SHAPES = 256  # compiled at most: slots × columns × tokens × length, of which a job meets some dozen
 
 
@@ -77,6 +78,7 @@ class GpuBackend:
         page = page_positions(model, self.cache) if settings.place else None
         self._layout: Layout = (Slots if self._fused else Rectangle)(self.cache, page)
         self._page_start = page_start(model)
+        self._blank: dict[int, Tensor] = {}  # visual tokens of tiles of one colour, by the colour
         # Rows of logits that do not begin at 16 bytes are computed at a sixth of the speed.
         head = model.language.embed_tokens if model.language.lm_head is None else model.language.lm_head
         odd = -len(head.weight) % 64
@@ -105,6 +107,25 @@ class GpuBackend:
 
     @torch.inference_mode()
     def encode_tiles(self, tiles: Sequence[Tile]) -> None:
+        """Of tiles of one colour, one for all that have been and will be."""
+        shades = [answer.shades[number] for answer, number in tiles]
+        seen = [
+            at
+            for at, shade in enumerate(shades)
+            if shade is None or (shade not in self._blank and shade not in shades[:at])
+        ]
+        if seen:
+            self._encode([tiles[at] for at in seen])
+        for at in seen:
+            (answer, number), shade = tiles[at], shades[at]
+            if shade is not None and answer.visual is not None:
+                self._blank[shade] = answer.visual[number].clone()
+        alike = [at for at in range(len(tiles)) if at not in seen]
+        keep_visual([tiles[at] for at in alike], [self._blank[shades[at] or 0] for at in alike])
+        while len(self._blank) > SHADES:
+            del self._blank[next(iter(self._blank))]
+
+    def _encode(self, tiles: Sequence[Tile]) -> None:
         pixels = stacked(tiles)
         bucket = self.shape.bucket(len(pixels))
         if len(pixels) < bucket:

@@ -145,6 +145,29 @@ def test_decoding_as_on_a_gpu_says_the_same(model, pages, cuda, layout) -> None:
     assert by_token["page 50"].passes > 2
 
 
+@pytest.mark.medium
+def test_empty_paper_is_seen_once(model, cuda, monkeypatch) -> None:  # noqa: F811
+    """Tiles of one colour, in one pass and in later ones; a speck makes a tile a page of its own."""
+    seen, vision_of = [], model.vision.forward
+
+    def counted(tiles: torch.Tensor) -> torch.Tensor:
+        seen.append(tiles)
+        return vision_of(tiles)
+
+    monkeypatch.setattr(model.vision, "forward", counted)
+    engine = gpu(model, max_batch=4, warmup="none")
+    for number, tiles in enumerate((3, 3)):
+        asked = page(number, tiles, None, 8)
+        asked.tiles[0], asked.tiles[2] = 255, 255
+        asked.tiles[2, 17, 30, 1] = 254 - 100 * number
+        (answer,) = run(engine, [asked]).values()
+        (alone,) = run(Engine(model, EngineSettings(max_batch=4)), [asked]).values()
+        assert answer.text == alone.text
+    ours = [tiles for tiles in seen if len(tiles) == 8]  # a bucket: the last tiles are padding
+    empty = [sum(bool((tile == 255).all()) for tile in tiles) for tiles in ours]
+    assert empty == [1, 0]
+
+
 @pytest.mark.slow
 def test_what_a_gpu_compiles_is_one_graph_a_shape(model, pages, cuda, monkeypatch) -> None:  # noqa: F811
     """Without a compiler behind it: only that all of a pass can be traced, and still says the same."""
