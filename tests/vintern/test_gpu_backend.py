@@ -106,20 +106,20 @@ def attend(
     decoding = rows.most == slots.CHUNK
     reach = torch.arange(len(keys) // (len(rows.filled) + 1) if decoding else int(rows.filled.max()))
     places = (rows.slots[owner][:, None] + reach).clamp(max=len(keys) - 1)
-    shared = query.shape[1] // keys.shape[1]
-    seen, carried = (each[places].repeat_interleave(shared, 2) for each in (keys, values))
-    scores = torch.einsum("nhd,nlhd->nhl", query, seen) / query.shape[2] ** 0.5
-    scores = scores.masked_fill(reach > last[:, None, None], -torch.inf)
-    return torch.einsum("nhl,nlhd->nhd", scores.softmax(-1), carried), scores.logsumexp(-1)
+    grouped = query.unflatten(1, (keys.shape[1], -1))
+    scores = torch.einsum("nksd,nlkd->nksl", grouped, keys[places]) / query.shape[2] ** 0.5
+    scores = scores.masked_fill(reach > last[:, None, None, None], -torch.inf)
+    mixed = torch.einsum("nksl,nlkd->nksd", scores.softmax(-1), values[places])
+    return mixed.flatten(1, 2), scores.logsumexp(-1).flatten(1, 2)
 
 
 def look(
     query: torch.Tensor, sums: torch.Tensor, keys: torch.Tensor, owners: torch.Tensor, page: slice
 ) -> torch.Tensor:
     """`slots.look` by plain operations."""
-    seen = keys[owners, page].repeat_interleave(query.shape[1] // keys.shape[2], 2)
-    scores = torch.einsum("nhd,nlhd->nhl", query, seen) / query.shape[2] ** 0.5
-    found = (scores - sums[:, :, None]).exp().mean(1)
+    grouped = query.unflatten(1, (keys.shape[2], -1))
+    scores = torch.einsum("nksd,nlkd->nksl", grouped, keys[owners, page]) / query.shape[2] ** 0.5
+    found = (scores.flatten(1, 2) - sums[:, :, None]).exp().mean(1)
     return torch.nn.functional.pad(found, (0, page.stop - page.start - found.shape[1]))
 
 
