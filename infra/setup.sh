@@ -89,10 +89,10 @@ if [ -n "$find_links" ]; then
 else
   export UV_TORCH_BACKEND=${UV_TORCH_BACKEND:-auto}
 fi
-torch=(torch)
-# What a GPU's build brings, a CPU's build lacks: the tests run our GPU kernels by Triton's interpreter.
-[ "$part" = test ] && [ "$(uname -sm)" = "Linux x86_64" ] && torch+=("triton>=3.6")
-"${install[@]}" -c infra/constraints.txt "${torch[@]}"
+# A GPU's build brings Triton, a CPU's does not: the tests run our GPU kernels by its interpreter.
+triton=()
+[ "$part" = test ] && [ "$(uname -sm)" = "Linux x86_64" ] && triton=("triton>=3.6")
+"${install[@]}" -c infra/constraints.txt torch "${triton[@]}"
 "${install[@]}" --no-deps --no-build-isolation -e .
 
 # uv leaves no bytecode; compiled once here, no process need compile torch, transformers and Ray for itself

@@ -48,7 +48,8 @@ def test_every_dependency_is_in_its_lock() -> None:
     told = [one for extra in lock.LOCKS[lock.EXTRAS_LOCK] for one in optional[extra]]
     assert names(told) - extras == set()
     assert names(optional["teacher"]) - job == set()  # the hub's package needs it too
-    assert names([*optional["test"], *optional["second-reader"]]) - job - extras - test == set()
+    # A GPU's build of torch names the Triton that it was made with.
+    assert names([*optional["test"], *optional["second-reader"]]) - job - extras - test == {"triton"}
     assert not job & extras and not job & test and not extras & test and {"uv", "setuptools"} <= job
 
 
