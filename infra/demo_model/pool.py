@@ -128,9 +128,9 @@ class Pool:
         runtime = torch.cuda.cudart()
         for parts in self._shared.values():
             for tensor in parts.values():
-                error = int(runtime.cudaHostRegister(tensor.data_ptr(), tensor.nbytes, 0))
-                if error:
-                    print(f"slots are not pinned (CUDA error {error}): copies will wait for the learning")
+                error = runtime.cudaHostRegister(tensor.data_ptr(), tensor.nbytes, 0)
+                if int(error):
+                    print(f"slots are not pinned ({error}): copies will wait for the learning", flush=True)
                     return
 
 
