@@ -127,10 +127,11 @@ class Drawing:
 
     def end(self) -> None:
         for process in self._running:
-            process.terminate()
+            process.kill()
 
     def _run(self, plan: dict[str, Any], directory: Path, number: int, seed: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends us
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         torch.set_num_threads(1)
         parent = os.getppid()
         words = Words(directory)

@@ -117,7 +117,11 @@ class Run:
                 share *= min(1.0, max(0.02, (ends - time.time()) / (decay * seconds)))
             self.pool.take()
             self.drawing.at_stage(self._stage())
-            for name, value in self._learn().items():
+            told = self._learn()
+            if not told:  # nothing of this stage has been drawn yet
+                time.sleep(0.02)
+                continue
+            for name, value in told.items():
                 sums[name].append(value)
             sums["gradient"].append(self.optimiser.step(share))
             self.step += 1
