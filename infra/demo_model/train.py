@@ -257,7 +257,8 @@ def _brief(entry: dict[str, Any]) -> str:
     """A line of the log for a person: of held-out sets the share of right fields, of kinds their number."""
     seen, scores = sum(entry["seen"].values()), entry.get("heldout", {})
     brief = {name: value for name, value in entry.items() if name not in ("seen", "heldout", "stage")}
-    brief |= {name: round(fields.get("all", 0.0) or fields["absent"], 3) for name, fields in scores.items()}
+    for name, fields in scores.items():  # a set without a value to read has its nulls alone
+        brief[name] = fields["absent"] if set(fields) == {"all", "absent"} else round(fields["all"], 3)
     return json.dumps({**brief, "seen": seen}, ensure_ascii=False)
 
 
