@@ -135,6 +135,4 @@ class Pool:
 
 
 def _bytes(form: Form) -> int:
-    return sum(
-        math.prod(shape) * _TYPES[kind].itemsize for kind, shape in form.parts().values()
-    )
+    return sum(math.prod(shape) * _TYPES[kind].itemsize for kind, shape in form.parts().values())

@@ -66,9 +66,7 @@ class Reader(nn.Module):
         logits = self.aux(visual).float()
         untold, empty = cells == UNTOLD, cells == BLANK
         weight = torch.where(empty, 0.1, 1.0).masked_fill(untold, 0.0)
-        loss = F.cross_entropy(
-            logits.flatten(0, 2), cells.flatten(), reduction="none", ignore_index=UNTOLD
-        )
+        loss = F.cross_entropy(logits.flatten(0, 2), cells.flatten(), reduction="none", ignore_index=UNTOLD)
         printed = ~(untold | empty)
         right = (logits.detach().argmax(-1) == cells) & printed
         mean = (loss * weight.flatten()).sum() / weight.sum().clamp_min(1)

@@ -43,7 +43,9 @@ def main() -> None:
     )
     options.add_argument("--run", required=True, help="name of the run, new or to be gone on with")
     options.add_argument("--seconds", type=float, help="for which to learn this time")
-    options.add_argument("--decay", type=float, default=0.4, help="part of the seconds in which the rate falls")
+    options.add_argument(
+        "--decay", type=float, default=0.4, help="part of the seconds in which the rate falls"
+    )
     options.add_argument("--steps", type=int, help="end after so many steps in all")
     options.add_argument("--curriculum", type=Path, default=HERE / "curriculum.toml")
     options.add_argument("--runs", type=Path, default=HERE / "runs")

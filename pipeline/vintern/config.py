@@ -362,9 +362,7 @@ def _profile(directory: Path, raw: Mapping[str, Any]) -> Profile:
         raise UsageError(f"{path}: 'answer_form' is {profile.answer_form!r}, expected {forms}")
     for schema, most in profile.tiles_of.items():
         if not isinstance(most, int) or not 1 <= most <= MOST_TILES:
-            raise UsageError(
-                f"{path}: 'tiles_of' gives {schema} {most!r} tiles, expected 1 to {MOST_TILES}"
-            )
+            raise UsageError(f"{path}: 'tiles_of' gives {schema} {most!r} tiles, expected 1 to {MOST_TILES}")
     return profile
 
 
