@@ -216,6 +216,6 @@ def earlier_recipes(
         numerics = engines_numerics(settings, whole)
         if numerics is None or not facts.may_serve(numerics, settings.engine):
             continue
-        model = facts.of_earlier(directory, job.checkpoint, settings.engine, numerics)
+        model = facts.of_earlier(directory, job.checkpoint, settings.engine, numerics, spec.reference)
         found.append(replace(Recipe.of(spec, settings, model), trust=recipe.trust))
     return found

@@ -97,10 +97,8 @@ def plan(
 
 
 def _lines(rng: Random, trade: Trade, several: bool, most: int | None) -> tuple[Line, ...]:
-    if most is None:
-        count = rng.randint(*rng.choices(_LINE_COUNTS, (5, 4, 2, 3))[0])
-    else:
-        count = rng.randint(1, most)
+    counts = rng.choices(_LINE_COUNTS, (5, 4, 2, 3))[0] if most is None else (1, most)
+    count = rng.randint(*counts)
     one = rng.choices(RATES, (4, 6, 1, 1, 1))[0]
     few = rng.sample(RATES[:3] + RATES[4:], k=rng.randint(2, 3))
     lines = []

@@ -112,7 +112,7 @@ class Config:
     tiles_of: Mapping[str, int] = field(default_factory=dict)
 
     def most_tiles(self, schema: str) -> int:
-        """Tiles of a page of this schema, such as "invoice@1", at most; the thumbnail apart."""
+        """Tiles of a page of a schema by its reference, such as "invoice@1", at most; the thumbnail apart."""
         return self.tiles_of.get(schema, self.max_tiles)
 
     @property
@@ -146,8 +146,16 @@ def read(directory: Path, profile: Profile | None = None, context_length: int | 
 
 
 def resized(config: Config, vocab: int, max_tiles: int) -> Config:
-    """The model with so many tokens, and pages cut into at most so many tiles."""
+    """The model with so many tokens, and pages cut into at most so many tiles; schemas that have a number of
+    their own keep it.
+    """
     return replace(config, language=replace(config.language, vocab=vocab), max_tiles=max_tiles)
+
+
+def limited(config: Config, max_tiles: int) -> Config:
+    """The model with pages of every schema cut into no more tiles than these."""
+    own = {schema: min(most, max_tiles) for schema, most in config.tiles_of.items()}
+    return replace(config, max_tiles=min(config.max_tiles, max_tiles), tiles_of=own)
 
 
 class _Section:
@@ -360,6 +368,8 @@ def _profile(directory: Path, raw: Mapping[str, Any]) -> Profile:
     if profile.answer_form not in get_args(Form):
         forms = " or ".join(map(repr, get_args(Form)))
         raise UsageError(f"{path}: 'answer_form' is {profile.answer_form!r}, expected {forms}")
+    if not isinstance(profile.tiles_of, dict):
+        raise UsageError(f"{path}: 'tiles_of' must give tiles by schema, like {{\"invoice@1\": 6}}")
     for schema, most in profile.tiles_of.items():
         if not isinstance(most, int) or not 1 <= most <= MOST_TILES:
             raise UsageError(f"{path}: 'tiles_of' gives {schema} {most!r} tiles, expected 1 to {MOST_TILES}")

@@ -171,7 +171,8 @@ def test_print_whose_pages_are_known_is_committed_and_the_rest_is_left(
 ) -> None:
     write(tmp_path / "model", "v2")
     settings = load(store=store.url, review_below=0.5)
-    model = facts.of_earlier(tmp_path / "model", "c", settings.engine, "cpu float32 AVX2 torch, sample 00")
+    numerics = "cpu float32 AVX2 torch, sample 00"
+    model = facts.of_earlier(tmp_path / "model", "c", settings.engine, numerics, SPEC.reference)
     rules = Recipe.of(SPEC, load(store=store.url), model)
     paper = picture(tmp_path / "a.png")
     before = answered(store, paper, rules, nulls(rules))
