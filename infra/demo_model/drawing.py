@@ -1,8 +1,8 @@
-"""Samples drawn on the side: processes of their own write them where the training finds them, in shared memory.
+"""Samples drawn on the side: processes of their own write them into memory that the training shares.
 
-Each process has a few slots of each form. It fills one, tells its number through a queue, and may use it again
-when the training has taken what is in it. Nothing but numbers goes through the queue, so that one process that
-learns keeps up with many that draw.
+Each process has a few slots of each form. It fills one, tells its number through a queue, and may use it
+again when the training has taken what is in it. Nothing but numbers goes through the queue, so that one
+process that learns keeps up with many that draw.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ FORMS: Mapping[str, Form] = {
 
 
 class Drawn(NamedTuple):
-    """A filled slot. `length`: tokens of question and answer; `heldout`: the set that it belongs to, or ''."""
+    """A filled slot. `length`: tokens of question and answer; `heldout`: its set, or "" for training."""
 
     form: str
     slot: int
@@ -151,14 +151,12 @@ class Drawing:
             _page(put, words, heldout.page(name, index), name)
         while os.getppid() == parent:
             try:
-                _draw(put, words, plan, plan["stage"][self._stage.value], rng)
-            except Exception:
+                _draw(put, words, plan["stage"][self._stage.value], rng)
+            except Exception:  # noqa: BLE001 - whatever it was, it is told, and the next sample is drawn
                 self._queue.put(Failed(traceback.format_exc()))
 
 
-def _draw(
-    put: Callable[..., None], words: Words, plan: dict[str, Any], stage: dict[str, Any], rng: random.Random
-) -> None:
+def _draw(put: Callable[..., None], words: Words, stage: dict[str, Any], rng: random.Random) -> None:
     """One page, or some crops."""
     if rng.random() < stage["crops"]:
         side = FORMS["crop"].side // samples.CELL

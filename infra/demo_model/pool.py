@@ -1,4 +1,4 @@
-"""All samples that the training may show, on the device that learns; new ones take the place of the oldest."""
+"""Samples that the training may show, on the device that learns; new ones take the place of the oldest."""
 
 from __future__ import annotations
 
