@@ -50,7 +50,7 @@ def _panel(image: Image.Image, top: int, title: str, series: Series, low: float,
         pen.line([(left, height), (WIDTH - MARGIN, height)], "#dddddd")
         pen.text((8, height - 7), tick(y), "black", font)
         x = latest * number / 5
-        pen.text((place(x, low)[0] - 12, top + HEIGHT - MARGIN + 6), f"{x:.0f} min", "black", font)
+        pen.text((place(x, low)[0] - 12, top + HEIGHT - MARGIN + 6), f"{x:.3g} min", "black", font)
     for number, (name, points) in enumerate(sorted(series.items())):
         colour = COLOURS[number % len(COLOURS)]
         if len(points) > 1:
