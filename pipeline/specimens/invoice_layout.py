@@ -80,7 +80,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {  # of the layouts "varied"
     "total": ("Phải thanh toán:", "Tổng số tiền:", "Cộng thanh toán:", "Grand total:"),
     "words": ("Ghi bằng chữ:", "Số tiền bằng chữ:", "Đọc là:"),
 }
-_OTHER_HEADINGS: tuple[tuple[str, ...], ...] = (
+_OTHER_HEADINGS = (
     ("Số", "Mặt hàng", "ĐV", "Lượng", "Giá bán", "Trị giá", "VAT"),
     ("No", "Nội dung", "Tính theo", "SL", "Giá đơn vị", "Cộng", "Mức thuế"),
     ("#", "Diễn giải", "Unit", "Qty", "Price", "Amount", "Rate"),
