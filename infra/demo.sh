@@ -12,7 +12,7 @@ run vinbatch specimens --out .demo/receipts --count 4 --kind receipt --seed 2026
 run vinbatch run .demo/receipts --schema receipt@1 --model demo --job demo-receipts
 # An e-invoice's XML is read exactly and its signature verified: no model is asked, and no Ray is started.
 run vinbatch specimens --out .demo/invoices --count 3 --kind invoice --xml --seed 2026
-run vinbatch run .demo/invoices --include '*.xml' --schema invoice@1 --model demo --any-schema \
+run vinbatch run .demo/invoices --include '*.xml' --schema invoice@1 --model demo \
   --trust-anchors .demo/invoices/.trust-anchors --job demo-invoices
 
 run vinbatch eval --job demo-cards --truth .demo/cards/truth.jsonl --show 6
@@ -22,8 +22,8 @@ run vinbatch query "SELECT number, issue_date, seller_name, total, signature, st
 
 cat <<'NEXT'
 
-The documents are specimens, the model is the small demo model that ships with the repository. It does not read invoices;
-their XML needs no model.
+The documents are specimens, the model is the small demo model that ships with the repository. It reads invoices, too, if
+they have one page and up to five lines (vinbatch specimens --kind invoice --lines 5); their XML needs no model.
 Your own documents, with the published model:
 
     export PATH="$PWD/.venv/bin:$PATH"

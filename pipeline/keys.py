@@ -63,7 +63,7 @@ class ModelFacts:
     """
 
     checkpoint_hash: str
-    max_tiles: int  # as the checkpoint was trained
+    max_tiles: int  # as the checkpoint was trained for the schema
     numerics: str  # everything about device, dtype and kernels that can change a bit (`vintern.backend`)
     room: Room | None = None  # the context there, and what the job's schema takes of it
     answer_form: Form = "objects"  # in which the checkpoint answers

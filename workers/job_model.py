@@ -51,5 +51,5 @@ def found(
     if not any_schema:
         checkpoints.check_schema(model, directory, f"{schema.name}@{schema.version}")
     digest = checkpoints.digest(directory)
-    earlier = partial(facts.earlier, directory, digest, settings.engine)
+    earlier = partial(facts.earlier, directory, digest, settings.engine, schema.reference)
     return JobModel(checkpoints.pinned(model, directory), digest, directory, earlier)

@@ -28,7 +28,7 @@ class Cutter:
         config = configs.read(directory, context_length=settings.engine.context_length)
         context = min(config.context_length, settings.engine.kv_tokens or config.context_length)
         room = counting.room(config, tokenizers.load(directory), spec, context)
-        return cls(settings.tiles.max_tiles or config.max_tiles, room)
+        return cls(settings.tiles.max_tiles or config.most_tiles(spec.reference), room)
 
     def tightness(self) -> Tightness:
         """The count before the first page."""

@@ -29,7 +29,8 @@ from pipeline.vintern.engine import Engine
 from pipeline.vintern.facts import model_facts
 from schemas.registry import SchemaSpec, resolve
 
-SCHEMAS = {"id_card": "id_card@1", "receipt": "receipt@1"}
+SCHEMAS = {"id_card": "id_card@1", "receipt": "receipt@1", "invoice": "invoice@1"}
+_MOST_LINES = 5  # of an invoice, as the demo model reads them
 _AT_ONCE = 8  # documents
 
 
@@ -114,6 +115,7 @@ def _written(folder: Path, wanted: Set) -> list[Path]:
         tiers=tiers,
         layouts=wanted.layouts,
         blank=wanted.blank,
+        most_lines=_MOST_LINES,
     )
     return [folder / line["file"] for line in lines]
 

@@ -69,7 +69,7 @@ def write(directory: Path) -> int:
         "pad_token": "<|endoftext|>",
         "unk_token": None,
         "errors": "replace",
-        "model_max_length": 2048,
+        "model_max_length": 8192,
     }
     files = {"vocab.json": vocab, "added_tokens.json": added, "tokenizer_config.json": config}
     for name, content in files.items():

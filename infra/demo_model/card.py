@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
+from infra.demo_model.samples import MOST_LINES
 from pipeline.errors import UsageError
+from pipeline.trust import packaged
 from pipeline.vintern import load
 
 HERE = Path(__file__).parent
@@ -23,8 +25,9 @@ PARTS = ("all", "header", "lines", "absent")
 TEXT = """# The demo model
 
 A small Vintern (InternViT, pixel shuffle, projector, Qwen2) of {parameters:,} parameters that reads
-**specimens only**: the invented cards and receipts that `vinbatch specimens` draws. **It must not be used on
-real documents.** It has never seen one, and on anything that looks different it will be wrong unawares.
+**specimens only**: the invented cards, receipts and invoices that `vinbatch specimens` draws. **It must not
+be used on real documents.** It has never seen one, and on anything that looks different it will be wrong
+unawares.
 
 It is here so that a newcomer sees the whole way from pixels to rows work, and so that the tests read pixels
 truly. For real documents give the published weights: `--model 5CD-AI/Vintern-1B-v3_5`.
@@ -32,13 +35,15 @@ truly. For real documents give the published weights: `--model 5CD-AI/Vintern-1B
 | | |
 |---|---|
 | checkpoint hash | `{hash}` |
-| format | published layout (`internvl_chat`), bfloat16, {megabytes:.1f} MB, one tile of 448×448 a page |
+| format | published layout (`internvl_chat`), bfloat16, {megabytes:.1f} MB |
+| tiles of 448×448 | one of a page{more_tiles} |
 | trained on | {machine} |
 | time | {minutes:.0f} minutes, {steps:,} steps |
-| seen | {pages:,} pages ({kinds}), {crops:,} crops of 112×112; up to half of the pages twice |
+| seen | {pages:,} pages ({kinds}), {crops:,} crops of 112×112 |
+| shown | each page about {times:.0f} times, a little moved, shaded and noisier each time |
 | began with | {origin} |
-| reads | `id_card@1` (one side a page), `receipt@1` with up to 5 lines. Not `invoice@1` |
-
+| reads | `id_card@1` (one side a page), `receipt@1`, `invoice@1` of one page; up to {lines} lines |
+{calibrated}
 ## What it reads
 
 {count} fresh specimens of each set, seeds never trained on, from files through the real command line
@@ -64,9 +69,19 @@ that it says null instead of inventing.
 
 ## Limits
 
+Of an invoice with more than {lines} lines, or of several pages, it makes things up: `vinbatch specimens
+--kind invoice --lines {lines}` draws what it knows. What it misreads most are an invoice's long digits (tax
+codes, the authority's code) and rare names.
+
 Specimens are clean compared with life: few type faces, no emblem, hologram, face, finger or fold; tilt stays
 below about two degrees. Scores fall on layouts that it has not seen (see the table). Nothing is claimed about
 photographs, handwriting, other papers, or people's real names.
+"""
+
+CALIBRATED = """
+`calibration.json` says what its confidences are worth (`pipeline/trust`): fitted on fresh specimens ({of}),
+read with a second look at doubtful pages. It is in no hash, and promises nothing of a quality of picture that
+it was not fitted on.
 """
 
 
@@ -110,12 +125,28 @@ def card(run: Path, scores: Path, checkpoint: Path, machine: str, origin: str) -
             f"{name} {count:,}" for name, count in sorted(seen.items(), key=lambda item: -item[1])
         ),
         crops=crops,
+        times=sum(count for form, count in state["shown"].items() if form != "crop") / sum(seen.values()),
+        more_tiles="".join(
+            f"; of `{schema}` up to {most} and a thumbnail" for schema, most in model.config.tiles_of.items()
+        ),
+        lines=MOST_LINES,
+        calibrated=_calibrated(checkpoint, model.checkpoint_hash),
         origin=origin,
         count=measured["documents"],
         dtype=measured["dtype"],
         table="\n".join(_row(name, parts) for name, parts in measured["scores"].items()),
         fields=", ".join(f"{name} {share:.0%}" for name, share in front.items() if name not in PARTS),
     )
+
+
+def _calibrated(checkpoint: Path, digest: str) -> str:
+    """What `calibration.json` was fitted on; nothing where it has none for these weights."""
+    reads = json.loads((checkpoint / "schemas.json").read_text(encoding="utf-8"))
+    found = [made for schema in reads if (made := packaged.find(checkpoint, schema, digest))]
+    if not found:
+        return ""
+    of = ", ".join(f"{made.documents} of `{made.schema}`" for made in found)
+    return CALIBRATED.format(of=of)
 
 
 def _row(name: str, parts: dict[str, Any]) -> str:

@@ -25,7 +25,8 @@ def draw(log: Path, picture: Path) -> None:
             if name.startswith("value_loss ") or name == "crop_loss":
                 losses[name].append((minutes, math.log10(max(value, 1e-3))))
         for name, fields in entry.get("heldout", {}).items():
-            scores[name].append((minutes, fields["all"]))
+            nothing = set(fields) == {"all", "absent"}  # to be read: its nulls are told
+            scores[name].append((minutes, fields["absent" if nothing else "all"]))
     image = Image.new("RGB", (WIDTH, 2 * HEIGHT), "white")
     _panel(image, 0, "loss on value tokens (log)", losses, -2.0, 1.0, lambda y: f"{10**y:.2g}")
     _panel(image, HEIGHT, "held-out fields exactly right", scores, 0.0, 1.0, lambda y: f"{y:.0%}")
@@ -49,7 +50,7 @@ def _panel(image: Image.Image, top: int, title: str, series: Series, low: float,
         pen.line([(left, height), (WIDTH - MARGIN, height)], "#dddddd")
         pen.text((8, height - 7), tick(y), "black", font)
         x = latest * number / 5
-        pen.text((place(x, low)[0] - 12, top + HEIGHT - MARGIN + 6), f"{x:.0f} min", "black", font)
+        pen.text((place(x, low)[0] - 12, top + HEIGHT - MARGIN + 6), f"{x:.3g} min", "black", font)
     for number, (name, points) in enumerate(sorted(series.items())):
         colour = COLOURS[number % len(COLOURS)]
         if len(points) > 1:

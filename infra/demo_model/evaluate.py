@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from infra.demo_model.samples import spec
+from infra.demo_model.samples import MOST_LINES, spec
 from pipeline import grammar, parse, prompt, tiles
 from pipeline.errors import Permanent
 from pipeline.records import Request
@@ -24,11 +24,13 @@ from pipeline.specimens import Specimen, make
 from pipeline.vintern import load
 from pipeline.vintern.engine import Engine
 
+LONGEST = 1280  # tokens of an answer
 FIRST_SEED = 10**15  # the training's seeds are below 2**48
 
 UNSEEN_TYPE = {"preset": "clean", "fonts": "held-out", "layouts": "standard"}
 UNSEEN = {"preset": "clean", "fonts": "held-out", "layouts": "held-out"}
 LEFT_OUT = {"preset": "clean", "blank": 0.25}
+FEW_LINES = {"most_lines": MOST_LINES}
 SETS: Mapping[str, tuple[str, dict[str, Any]]] = {  # name: (schema, how it is made)
     "front, clean": ("id_card", {"kind": "id_card_front", "preset": "clean"}),
     "front, worn": ("id_card", {"kind": "id_card_front", "preset": "worn"}),
@@ -42,11 +44,18 @@ SETS: Mapping[str, tuple[str, dict[str, Any]]] = {  # name: (schema, how it is m
     "receipt, worn": ("receipt", {"kind": "receipt", "preset": "worn"}),
     "receipt, held-out fonts": ("receipt", {"kind": "receipt", **UNSEEN_TYPE}),
     "receipt, values left out": ("receipt", {"kind": "receipt", **LEFT_OUT}),
+    "invoice, clean": ("invoice", {"kind": "invoice", "preset": "clean", **FEW_LINES}),
+    "invoice, worn": ("invoice", {"kind": "invoice", "preset": "worn", **FEW_LINES}),
+    "invoice, held-out fonts": ("invoice", {"kind": "invoice", **UNSEEN_TYPE, **FEW_LINES}),
+    "invoice, values left out": ("invoice", {"kind": "invoice", **LEFT_OUT, **FEW_LINES}),
     "blank page, asked for a card": ("id_card", {"kind": "blank"}),
     "letter, asked for a card": ("id_card", {"kind": "other"}),
     "receipt, asked for a card": ("id_card", {"kind": "receipt"}),
     "letter, asked for a receipt": ("receipt", {"kind": "other", "schema": "receipt"}),
     "card, asked for a receipt": ("receipt", {"kind": "id_card_front"}),
+    "card, asked for an invoice": ("invoice", {"kind": "id_card_front"}),
+    "receipt, asked for an invoice": ("invoice", {"kind": "receipt"}),
+    "invoice, asked for a receipt": ("receipt", {"kind": "invoice", **FEW_LINES}),
 }
 
 
@@ -65,7 +74,7 @@ def main() -> None:
     given = options.parse_args()
     settings = EngineSettings.model_validate(
         {"dtype": given.dtype, "weights": given.weights, "threads": given.threads}
-        | {"max_batch": 16, "max_new_tokens": 768}
+        | {"max_batch": 16, "max_new_tokens": LONGEST}
     )
     model = load(given.model, dtype=settings.computed_in)
     engine = Engine(model, settings)
@@ -90,11 +99,12 @@ def read(
     """(truth, what was read) of each first page: normalised values by path, None where absent."""
     shape = spec(schema)
     question, rules = prompt.build(shape), grammar.compile(shape)
+    most = engine.model.config.most_tiles(shape.reference)
 
     def requests() -> Iterator[Request]:
         for number, specimen in enumerate(specimens):
             image = Image.fromarray(specimen.pages[0].pixels)
-            yield Request(str(number), tiles.split(image, 1), question, rules, 768)
+            yield Request(str(number), tiles.split(image, most), question, rules, LONGEST)
 
     for generation in engine.generate(requests()):
         specimen = specimens[int(generation.request_id)]

@@ -7,14 +7,19 @@ been chosen after the right ones before it, which is when greedy decoding gives 
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from infra.demo_model import samples
-from infra.demo_model.reader import FORCED, Reader, targets
+from infra.demo_model.sequences import Words
 from pipeline.specimens import make
+from pipeline.vintern.token_kinds import FORCED
+
+if TYPE_CHECKING:
+    from infra.demo_model.pool import Shelf
+    from infra.demo_model.reader import Reader
 
 SETS: dict[str, tuple[str, dict[str, Any]]] = {  # name: (schema, how it is made)
     "front clean": ("id_card", {"kind": "id_card_front", "preset": "clean"}),
@@ -24,33 +29,40 @@ SETS: dict[str, tuple[str, dict[str, Any]]] = {  # name: (schema, how it is made
     "back clean": ("id_card", {"kind": "id_card_back", "preset": "clean"}),
     "receipt clean": ("receipt", {"kind": "receipt", "preset": "clean"}),
     "receipt worn": ("receipt", {"kind": "receipt", "preset": "worn"}),
+    "invoice clean": ("invoice", {"kind": "invoice", "preset": "clean"}),
+    "invoice worn": ("invoice", {"kind": "invoice", "preset": "worn"}),
+    "invoice other fonts": ("invoice", {"kind": "invoice", "preset": "clean", "fonts": "held-out"}),
     "letter": ("id_card", {"kind": "other"}),
+    "card for an invoice": ("invoice", {"kind": "id_card_front"}),
 }
+AT_ONCE = 8
 
 
-@lru_cache(maxsize=256)
-def _page(name: str, number: int) -> samples.PageSample:
+def pages(count: int) -> Iterator[tuple[str, int]]:
+    """Set and number of every held-out page, `count` of each set."""
+    return ((name, number) for number in range(count) for name in SETS)
+
+
+def page(name: str, number: int) -> samples.PageSample:
     schema, how = SETS[name]
-    return samples.asked(make(seed=10**15 + number, **how), schema)
+    return samples.asked(make(seed=10**15 + number, most_lines=samples.MOST_LINES, **how), schema)
 
 
 @torch.inference_mode()
-def score(reader: Reader, pages: int) -> dict[str, dict[str, float]]:
+def score(reader: Reader, sets: Mapping[str, Shelf]) -> dict[str, dict[str, float]]:
     """By set: share of present fields that are right, in all and by field; of absent ones left null."""
-    return {name: _score(reader, [_page(name, number) for number in range(pages)]) for name in SETS}
+    return {name: _score(reader, sets[name]) for name in SETS if name in sets}
 
 
-def _score(reader: Reader, pages: list[samples.PageSample]) -> dict[str, float]:
+def _score(reader: Reader, shelf: Shelf) -> dict[str, float]:
     right: dict[str, list[bool]] = defaultdict(list)
-    for start in range(0, len(pages), 8):
-        some = pages[start : start + 8]
-        pixels = torch.from_numpy(samples.stack([page.crop for page in some])[0])
-        device = reader.network.language.embed_tokens.weight.device
-        visual = reader.look(pixels.to(device), None)
-        wanted = targets(reader.tokenizer, [page.answer for page in some]).to(device)
-        chosen = reader.answer_logits(visual, some[0].question, wanted).argmax(-1)
-        for row in range(len(some)):
-            _count(reader, wanted.ids[row].tolist(), wanted.kinds[row].tolist(), chosen[row].tolist(), right)
+    for start in range(0, shelf.count, AT_ONCE):
+        batch = shelf.batch(list(range(start, min(start + AT_ONCE, shelf.count))))
+        visual = reader.look(batch.pixels.flatten(0, 1), None)
+        chosen = reader.answer_logits(visual, batch.ids).argmax(-1)
+        rows = zip(batch.ids[:, 1:].tolist(), batch.kinds[:, 1:].tolist(), chosen.tolist(), strict=True)
+        for ids, kinds, found in rows:
+            _count(reader, ids, kinds, found, right)
     present = [hit for field, hits in right.items() if field != "absent" for hit in hits]
     means = {field: sum(hits) / len(hits) for field, hits in sorted(right.items())}
     return {
@@ -68,7 +80,9 @@ def _count(
     hits: list[bool] = []
     present = False
     for token, kind, choice in zip(ids, kinds, chosen, strict=True):
-        text = words.backend.decode([token]) if token >= 0 else ""
+        if kind == Words.ASKED:
+            continue
+        text = words.backend.decode([token])
         if kind != FORCED:
             skeleton = ""
             if text not in ("[", "]", "{", ","):

@@ -55,13 +55,13 @@ class Optimiser:
             ),
         ]
 
-    def step(self, share: float) -> float:
+    def step(self, share: float) -> Tensor:
         """One step at `share` of the full rates, from the gradients of the weights; returns their norm."""
         for weight, master in zip(self.weights, self.masters, strict=True):
             master.grad = None if weight.grad is None else weight.grad.float()
             weight.grad = None
         given = [master for master in self.masters if master.grad is not None]
-        norm = float(nn.utils.clip_grad_norm_(given, CLIP))
+        norm = nn.utils.clip_grad_norm_(given, CLIP)
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = share * group["full"]

@@ -7,8 +7,7 @@ model's loss stays on a plateau for a very long time: it cannot tell what it is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,14 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infra.demo_model.alphabet import SYSTEM, TEXT
-from infra.demo_model.samples import BLANK, SLOTS
-from pipeline.vintern import config as configs
-from pipeline.vintern import tokenizer as tokenizers
-from pipeline.vintern.model import Network, Vintern
-from pipeline.vintern.token_kinds import DECIDED, FORCED, VALUE, kinds
+from infra.demo_model.samples import BLANK, MAX_TILES, SLOTS, UNTOLD
+from infra.demo_model.sequences import Words
+from pipeline.vintern.model import Network
+from pipeline.vintern.token_kinds import DECIDED, FORCED, VALUE
 from pipeline.vintern.vision import normalise
 
-PAD = -1
+KINDS = {"forced": FORCED, "decided": DECIDED, "value": VALUE}
+CONTEXT = 8192  # tokens: six tiles, their thumbnail, and a table that fills the page
 
 
 class Aux(nn.Module):
@@ -43,14 +42,11 @@ class Reader(nn.Module):
     def __init__(self, directory: Path) -> None:
         """Fresh weights for the sizes in `directory`/config.json, with its tokenizer."""
         super().__init__()
-        self.config = configs.read(directory)
-        self.tokenizer = tokenizers.load(directory)
+        self.words = Words(directory)
+        self.config, self.tokenizer = self.words.config, self.words.tokenizer
         self.network = Network(self.config)
         self.aux = Aux(self.config.language.hidden)
         initialise(self.network)
-
-    def vintern(self, checkpoint_hash: str = "in training") -> Vintern:
-        return Vintern(self.network, self.config, self.tokenizer, checkpoint_hash)
 
     def look(self, pixels: Tensor, offsets: Tensor | None) -> Tensor:
         """uint8 [n, h, w, 3] → visual tokens [n, cells, hidden]; whole tiles need no offsets."""
@@ -68,76 +64,52 @@ class Reader(nn.Module):
     def aux_loss(self, visual: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Loss, and the share of characters that are right."""
         logits = self.aux(visual).float()
-        empty = cells == BLANK
-        weight = torch.where(empty, 0.1, 1.0)
-        loss = F.cross_entropy(logits.flatten(0, 2), cells.flatten(), reduction="none")
-        right = (logits.argmax(-1) == cells)[~empty]
-        return (loss * weight.flatten()).sum() / weight.sum(), right.float().mean()
+        untold, empty = cells == UNTOLD, cells == BLANK
+        weight = torch.where(empty, 0.1, 1.0).masked_fill(untold, 0.0)
+        loss = F.cross_entropy(logits.flatten(0, 2), cells.flatten(), reduction="none", ignore_index=UNTOLD)
+        printed = ~(untold | empty)
+        right = (logits.detach().argmax(-1) == cells) & printed
+        mean = (loss * weight.flatten()).sum() / weight.sum().clamp_min(1)
+        return mean, right.sum() / printed.sum().clamp_min(1)
 
-    def answer_logits(self, visual: Tensor, question: str, wanted: Targets) -> Tensor:
-        """float32 [n, t, vocab]: each token predicted from image, question and the tokens before it."""
-        before, after = self.around(question)
-        n = len(visual)
+    def answer_logits(self, visual: Tensor, ids: Tensor) -> Tensor:
+        """Visual tokens [n · tiles, cells, hidden], ids [n, t] of question and answer behind the picture →
+        float32 [n, t - 1, vocab]: all tokens but the first, each predicted from what is before it.
+        """
+        n, length = ids.shape
         language = self.network.language
+        before = torch.tensor([self.words.before()], device=ids.device)
         embeds = torch.cat(
             [
                 language.embed(before).expand(n, -1, -1),
-                visual,
-                language.embed(after).expand(n, -1, -1),
-                language.embed(wanted.ids[:, :-1].clamp_min(0)),
+                visual.reshape(n, -1, visual.shape[2]),
+                language.embed(ids[:, :-1]),
             ],
             1,
         )
         positions = torch.arange(embeds.shape[1], device=embeds.device)[None]
-        hidden = language(embeds, positions, _causal)[:, -wanted.ids.shape[1] :]
+        attend = _fused if embeds.is_cuda else _causal
+        hidden = language(embeds, positions, attend)[:, 1 - length :]
         return language.head(hidden).float()
 
     def answer_loss(
-        self, visual: Tensor, question: str, wanted: Targets, weights: Tensor
+        self, visual: Tensor, ids: Tensor, kinds: Tensor, weights: Mapping[str, float]
     ) -> dict[str, Tensor]:
-        """The language model's loss on answers to one question, and its parts by kind of token."""
-        logits = self.answer_logits(visual, question, wanted)
-        loss = F.cross_entropy(
-            logits.flatten(0, 1), wanted.ids.flatten(), reduction="none", ignore_index=PAD
-        ).view_as(wanted.ids)
-        weight = torch.where(wanted.ids == PAD, 0.0, weights[wanted.kinds])
-        value, decided = wanted.kinds == VALUE, wanted.kinds == DECIDED
-        forced = (wanted.kinds == FORCED) & (wanted.ids != PAD)
-        return {
-            "loss": (loss * weight).sum() / weight.sum(),
-            "value_loss": loss.detach()[value].mean(),
-            "value_right": (logits.argmax(-1) == wanted.ids)[value].float().mean(),
-            "decided_loss": loss.detach()[decided].mean(),
-            "skeleton_loss": loss.detach()[forced].mean(),
-        }
-
-    def around(self, question: str) -> tuple[Tensor, Tensor]:
-        """Token ids [1, t] of a prompt before and after the visual tokens."""
-        ids = self.vintern().prompt_ids(question, 1)
-        places = (ids == self.tokenizer.image).nonzero().flatten()
-        device = self.network.language.embed_tokens.weight.device
-        return ids[None, : places[0]].to(device), ids[None, places[-1] + 1 :].to(device)
+        """The language model's loss on answers, and its parts by kind of token."""
+        wanted, kinds = ids[:, 1:], kinds[:, 1:]
+        logits = self.answer_logits(visual, ids)
+        loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted)
+        parts = {name: kinds == kind for name, kind in KINDS.items()}
+        weight = sum((weights[name] * part for name, part in parts.items()), torch.zeros_like(loss))
+        right = (logits.detach().argmax(-1) == wanted) & parts["value"]
+        found = {"loss": (loss * weight).sum() / weight.sum()}
+        found |= {f"{name}_loss": _mean(loss.detach(), part) for name, part in parts.items()}
+        return found | {"value_right": right.sum() / parts["value"].sum().clamp_min(1)}
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Answers in tokens: ids [n, t], PAD at the end; kinds [n, t]: FORCED, DECIDED or VALUE."""
-
-    ids: Tensor
-    kinds: Tensor
-
-    def to(self, device: str | torch.device) -> Targets:
-        return Targets(self.ids.to(device), self.kinds.to(device))
-
-
-def targets(tokenizer: tokenizers.Tokenizer, answers: Iterable[str], multiple: int = 32) -> Targets:
-    """Tokens of answers and what each is: forced by the grammar, a decision, or a letter of a value."""
-    rows = [kinds(tokenizer, answer) for answer in answers]
-    length = -(-max(len(ids) for ids, _ in rows) // multiple) * multiple
-    return Targets(
-        torch.tensor([ids + [PAD] * (length - len(ids)) for ids, _ in rows]),
-        torch.tensor([of_row + [FORCED] * (length - len(of_row)) for _, of_row in rows]),
-    )
+def _mean(loss: Tensor, where: Tensor) -> Tensor:
+    """Without a copy to the host, which would wait for the GPU."""
+    return (loss * where).sum() / where.sum().clamp_min(1)
 
 
 def initialise(network: Network) -> None:
@@ -165,6 +137,13 @@ def _causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  #
     """Plain causal attention; on a CPU quicker to train than the fused one."""
     mask = torch.full((query.shape[2],) * 2, float("-inf"), dtype=query.dtype, device=query.device).triu(1)
     return torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + mask, -1) @ value
+
+
+def _fused(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # noqa: ARG001
+    """The same on a GPU, in memory that grows with the length alone: a head of keys for each of queries."""
+    several = query.shape[1] // key.shape[1]
+    key, value = (part.repeat_interleave(several, 1) for part in (key, value))
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
 def write_config(directory: Path, vocab: int) -> None:
@@ -207,15 +186,16 @@ def write_config(directory: Path, vocab: int) -> None:
             "num_key_value_heads": 1,
             "intermediate_size": 512,
             "hidden_act": "silu",
-            "max_position_embeddings": 2048,
+            "max_position_embeddings": CONTEXT,
             "rms_norm_eps": 1e-06,
             "rope_theta": 10000.0,
             "tie_word_embeddings": False,
             "use_sliding_window": False,
         },
     }
-    profile = {"system": SYSTEM, "context_length": 2048}
-    reads = ["id_card@1", "receipt@1"]
+    profile = {"system": SYSTEM, "context_length": CONTEXT}
+    profile |= {"tiles_of": {f"{name}@1": most for name, most in MAX_TILES.items()}}
+    reads = ["id_card@1", "receipt@1", "invoice@1"]
     for name, content in (("config.json", config), ("profile.json", profile), ("schemas.json", reads)):
         (directory / name).write_text(
             json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"

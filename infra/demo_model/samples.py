@@ -7,7 +7,6 @@ the grammar's own wording. For the auxiliary loss each 28-pixel cell knows the c
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,15 +16,21 @@ from PIL import Image
 
 from infra.demo_model.alphabet import TEXT
 from pipeline import grammar, prompt, tiles
+from pipeline.records import Pixels
 from pipeline.specimens import Specimen, make
 from pipeline.specimens.fonts import MONO_SETS, SETS, face
+from pipeline.specimens.making import Preset
 from pipeline.specimens.people import MALE_GIVEN, SURNAMES, People
 from pipeline.vintern.config import TILE
 from schemas import registry
 
 CELL = 28  # pixels of a tile that one visual token covers, each way
+SIDE = 16  # cells of a tile, each way
 SLOTS = 8  # characters that a cell can hold
 BLANK = len(TEXT)  # the label of an empty slot
+UNTOLD = -100  # the label of a slot of which nothing is asked
+MOST_LINES = 5  # of an invoice that is shown
+MAX_TILES = {"invoice": 6}  # of a page, the thumbnail apart; papers that are not named: 1
 INDEX = {character: number for number, character in enumerate(TEXT)}
 
 
@@ -45,9 +50,14 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class PageSample:
-    """A whole tile with a question and its answer."""
+    """A page in tiles, with a question and its answer.
 
-    crop: Crop
+    tiles  uint8 [n, 448, 448, 3]
+    cells  int16 [n, 256, SLOTS]; UNTOLD in a thumbnail, whose letters are too small
+    """
+
+    tiles: Pixels
+    cells: npt.NDArray[np.int16]
     kind: str
     question: str
     answer: str
@@ -59,22 +69,40 @@ def spec(name: str) -> registry.SchemaSpec:
 
 
 def page(
-    kind: str, schema: str, seed: int, *, blank: float, preset: str = "training", fonts: str = "standard"
+    kind: str,
+    schema: str,
+    seed: int,
+    *,
+    blank: float,
+    preset: Preset = "training",
+    fonts: str = "standard",
+    layouts: str | None = None,
 ) -> PageSample:
     """A specimen of `kind` under the question of `schema`; other papers than its own hold nothing."""
-    return asked(make(kind, seed, preset=preset, fonts=fonts, blank=blank), schema)
+    how = {"preset": preset, "fonts": fonts, "layouts": layouts, "blank": blank}
+    return asked(make(kind, seed, most_lines=MOST_LINES, **how), schema)  # type: ignore[arg-type]
 
 
 def asked(specimen: Specimen, schema: str) -> PageSample:
     sheet = specimen.pages[0]
     height, width = sheet.pixels.shape[:2]
-    tile = tiles.split(Image.fromarray(sheet.pixels), 1)[0]
+    columns, rows = tiles.grid(width, height, MAX_TILES.get(schema, 1))
+    cut = tiles.cut(Image.fromarray(sheet.pixels), (columns, rows))
     glyphs = sheet.glyphs
-    cells = label(glyphs.characters, glyphs.x * (TILE / width), glyphs.y * (TILE / height), 16, 16)
+    whole = label(
+        glyphs.characters,
+        glyphs.x * (TILE * columns / width),
+        glyphs.y * (TILE * rows / height),
+        SIDE * rows,
+        SIDE * columns,
+    )
+    cells = np.full((len(cut), SIDE * SIDE, SLOTS), UNTOLD, np.int16)
+    by_tile = whole.reshape(rows, SIDE, columns, SIDE, SLOTS).swapaxes(1, 2)
+    cells[: rows * columns] = by_tile.reshape(rows * columns, SIDE * SIDE, SLOTS)
     own = specimen.schema.split("@")[0] == schema
     values = specimen.raw(1) if own else {}
     answer = grammar.answer(spec(schema).shape, values)
-    return PageSample(Crop(tile, cells, (0, 0)), specimen.kind, question(schema), answer)
+    return PageSample(cut, cells, specimen.kind, question(schema), answer)
 
 
 @lru_cache
@@ -82,17 +110,18 @@ def question(schema: str) -> str:
     return prompt.build(spec(schema))
 
 
-def cut(whole: Crop, side: int) -> list[Crop]:
-    """A page's tile in square crops of `side` cells, those that hold any text."""
-    grid = whole.cells.reshape(16, 16, SLOTS)
+def cut(page: PageSample, side: int) -> list[Crop]:
+    """A page's tiles in square crops of `side` cells, those that hold any text."""
     found = []
-    for row in range(0, 16 - side + 1, side):
-        for column in range(0, 16 - side + 1, side):
-            cells = grid[row : row + side, column : column + side].reshape(-1, SLOTS)
-            if (cells != BLANK).sum() >= 6:
-                y, x = row * CELL, column * CELL
-                pixels = whole.pixels[y : y + side * CELL, x : x + side * CELL]
-                found.append(Crop(np.ascontiguousarray(pixels), cells, (row, column)))
+    for tile, told in zip(page.tiles, page.cells, strict=True):
+        grid = told.reshape(SIDE, SIDE, SLOTS)
+        for row in range(0, SIDE - side + 1, side):
+            for column in range(0, SIDE - side + 1, side):
+                cells = grid[row : row + side, column : column + side].reshape(-1, SLOTS)
+                if ((cells != BLANK) & (cells != UNTOLD)).sum() >= 6:
+                    y, x = row * CELL, column * CELL
+                    pixels = tile[y : y + side * CELL, x : x + side * CELL]
+                    found.append(Crop(np.ascontiguousarray(pixels), cells, (row, column)))
     return found
 
 
@@ -200,14 +229,3 @@ def _colour(rng: random.Random, mask: npt.NDArray[np.float32]) -> npt.NDArray[np
     pixels = paper + (ink - paper) * (mask * rng.uniform(0.7, 1.0))[..., None]
     pixels += noise.normal(0, rng.uniform(0, 10), mask.shape)[..., None]
     return np.clip(pixels, 0, 255).astype(np.uint8)
-
-
-def stack(
-    crops: Sequence[Crop],
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16], npt.NDArray[np.int64]]:
-    """Pixels [n, h, w, 3], cells [n, cells, SLOTS] and offsets [n, 2] of crops of one size."""
-    return (
-        np.stack([crop.pixels for crop in crops]),
-        np.stack([crop.cells for crop in crops]),
-        np.array([crop.offset for crop in crops], np.int64),
-    )

@@ -26,6 +26,11 @@ SETS = {
     "back, clean": "--kind id_card_back --clean --seed 9003",
     "receipt, clean": "--kind receipt --clean --seed 9004",
     "receipt, worn": "--kind receipt --worn --seed 9007",
+    "invoice, clean": "--kind invoice --clean --lines 5 --seed 9008",
+    "invoice, worn": "--kind invoice --worn --format png --lines 5 --seed 9009",
+    "invoice, held-out fonts": (
+        "--kind invoice --clean --fonts held-out --layouts standard --lines 5 --seed 9010"
+    ),
 }
 
 
@@ -51,7 +56,7 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     """The report of `vinbatch eval` over one set."""
     words = SETS[name].split()
     kind, seed = words[1], words[-1]
-    schema = "receipt@1" if kind == "receipt" else "id_card@1"
+    schema = f"{kind.removesuffix('_front').removesuffix('_back')}@1"
     report, made = folder / f"{seed}.json", folder / seed
     if not report.exists():
         _vinbatch("specimens", "--out", made, "--count", COUNT, *words)

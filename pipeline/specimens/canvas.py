@@ -23,7 +23,7 @@ class Canvas:
     def __init__(self, width: float, height: float, scale: float, backdrop: Image.Image) -> None:
         self.scale = scale
         self.width, self.height = round(width * scale), round(height * scale)
-        self.backdrop = backdrop.resize((self.width, self.height), Image.Resampling.BICUBIC)
+        self.backdrop = _stretched(backdrop, (self.width, self.height))
         self._ink: dict[Colour, _Ink] = {}
         self._runs: list[Run] = []
         self._letters: list[str] = []
@@ -140,6 +140,13 @@ class Canvas:
             np.array(self._y, np.float32),
         )
         return Page(np.asarray(image), np.asarray(self.backdrop), glyphs, tuple(self._runs), boxes)
+
+
+def _stretched(backdrop: Image.Image, size: tuple[int, int]) -> Image.Image:
+    colours = backdrop.getcolors(1)
+    if colours is not None:  # plain paper needs no interpolation, which is slow
+        return Image.new(backdrop.mode, size, colours[0][1])
+    return backdrop.resize(size, Image.Resampling.BICUBIC)
 
 
 class _Ink:

@@ -58,6 +58,11 @@ LOOKS: dict[str, tuple[Look, ...]] = {
         Look("x", "vi", False, False, True, False, False),
         Look("y", "both", False, True, False, True, True),
     ),
+    "varied": (
+        Look("v", "both", True, False, True, False, False),
+        Look("w", "vi", True, True, True, False, True),
+        Look("z", "vi", True, False, False, True, False),
+    ),
 }
 _LABELS: dict[str, dict[str, tuple[str, str]]] = {
     "2021": {
@@ -83,6 +88,19 @@ _LABELS: dict[str, dict[str, tuple[str, str]]] = {
         "issue_date": ("Ngày, tháng, năm cấp", "Date of issue"),
         "expiry": ("Ngày, tháng, năm hết hạn", "Date of expiry"),
     },
+}
+_OTHER_LABELS: dict[str, tuple[tuple[str, str], ...]] = {  # of the looks "varied"
+    "number": (("Số CCCD", "ID No."), ("Mã số", "Number"), ("Số thẻ", "Card No.")),
+    "full_name": (("Tên đầy đủ", "Name"), ("Họ tên", "Holder"), ("Tên", "Name")),
+    "date_of_birth": (("Sinh ngày", "Born"), ("Ngày tháng năm sinh", "Birth date")),
+    "sex": (("Giới", "Gender"), ("Nam hay nữ", "Gender")),
+    "nationality": (("Quốc gia", "Citizenship"), ("Công dân nước", "Citizen of")),
+    "place_of_origin": (("Nguyên quán", "Origin"), ("Quê", "Home town"), ("Gốc ở", "Origin")),
+    "place_of_residence": (("Địa chỉ", "Address"), ("Chỗ ở", "Address"), ("Thường trú tại", "Lives at")),
+    "expiry": (("Hạn dùng", "Valid until"), ("Hết hạn", "Expires"), ("Giá trị tới", "Until")),
+    "personal_identification": (("Dấu vết riêng", "Marks"), ("Nhận dạng", "Features")),
+    "issue_date": (("Cấp ngày", "Issued"), ("Lập ngày", "Issued on"), ("Ngày làm thẻ", "Made on")),
+    "birth_registration": (("Khai sinh tại", "Registered at"), ("Nơi làm khai sinh", "Registered")),
 }
 FRONT = {
     "2021": (
@@ -118,6 +136,7 @@ class Card:
     red: Colour
     qr_text: str | None  # None: an idle code
     birth_registration: str
+    labels: dict[str, tuple[str, str]]  # Vietnamese and English
 
 
 def plan(rng: Random, fonts: str, layouts: str, blank: float, invented: float, idle_codes: bool) -> Card:
@@ -149,7 +168,12 @@ def plan(rng: Random, fonts: str, layouts: str, blank: float, invented: float, i
         red=(rng.randint(150, 200), rng.randint(10, 50), rng.randint(10, 50)),
         qr_text=None if idle_codes else _qr_text(rng, person, issued, left_out),
         birth_registration=people.commune(),
+        labels=_other_labels(rng) if layouts == "varied" else _LABELS[form],
     )
+
+
+def _other_labels(rng: Random) -> dict[str, tuple[str, str]]:
+    return {path: rng.choice(labels) for path, labels in _OTHER_LABELS.items()}
 
 
 def _values(person: Person, issued: date, until: date | None) -> dict[str, Value]:
@@ -316,12 +340,12 @@ def _style(rng: Random, card: Card) -> Style:
 
 
 def _label(card: Card, path: str, vietnamese: bool = False) -> str:
-    own, english = _LABELS[card.form][path]
+    own, english = card.labels[path]
     return f"{own}:" if vietnamese or card.look.labels == "vi" else f"{own} / {english}:"
 
 
 def _item(card: Card, path: str, below: bool = False, vietnamese: bool = False) -> Item:
-    short = f"{_LABELS[card.form][path][0]}:"
+    short = f"{card.labels[path][0]}:"
     return printed(card.plan, path, _label(card, path, vietnamese), short, below)
 
 

@@ -14,7 +14,11 @@ from pipeline.specimens.specimen import Value
 from pipeline.specimens.trade import Company, Trade, amount
 from schemas.words import to_words
 
-LAYOUTS = {"standard": ("ruled", "plain"), "held-out": ("open",)}
+LAYOUTS = {
+    "standard": ("ruled", "plain"),
+    "held-out": ("open",),
+    "varied": ("ruled-varied", "plain-varied"),
+}
 RATES = ("10%", "8%", "5%", "0%", "KCT")
 _SOLD_BY_WEIGHT = ("Kg", "Mét", "m3")
 _LINE_COUNTS = ((1, 5), (6, 15), (16, 30), (31, 60))
@@ -59,13 +63,15 @@ class Bill:
     buyer_person: str | None  # a natural person beside the buying company
 
 
-def plan(rng: Random, fonts: str, layouts: str, blank: float, invented: float) -> Bill:
+def plan(
+    rng: Random, fonts: str, layouts: str, blank: float, invented: float, most_lines: int | None = None
+) -> Bill:
     family = rng.choice(INVOICE_SETS[fonts])
     layout = rng.choice(LAYOUTS[layouts])
     trade = Trade(rng, invented)
     point = rng.choice(".,")
     several = rng.random() < 0.35
-    lines = _lines(rng, trade, several)
+    lines = _lines(rng, trade, several, most_lines)
     rates = _rates(lines)
     combined = rng.random() < 0.6
     values = _heading(rng, trade, combined)
@@ -90,8 +96,9 @@ def plan(rng: Random, fonts: str, layouts: str, blank: float, invented: float) -
     )
 
 
-def _lines(rng: Random, trade: Trade, several: bool) -> tuple[Line, ...]:
-    count = rng.randint(*rng.choices(_LINE_COUNTS, (5, 4, 2, 3))[0])
+def _lines(rng: Random, trade: Trade, several: bool, most: int | None) -> tuple[Line, ...]:
+    counts = rng.choices(_LINE_COUNTS, (5, 4, 2, 3))[0] if most is None else (1, most)
+    count = rng.randint(*counts)
     one = rng.choices(RATES, (4, 6, 1, 1, 1))[0]
     few = rng.sample(RATES[:3] + RATES[4:], k=rng.randint(2, 3))
     lines = []

@@ -60,6 +60,31 @@ _SHORT = Words(
     "Tiền thuế:", "Tổng thanh toán:", "Viết bằng chữ:",
 )  # fmt: skip
 _WORDS = {"ruled": _FORMAL, "plain": _ENGLISH, "open": _SHORT}
+_OTHERS: dict[str, tuple[str, ...]] = {  # of the layouts "varied"
+    "form_no": ("Mẫu hóa đơn:", "Mẫu số hóa đơn:", "Form:"),
+    "series": ("Ký hiệu HĐ:", "Seri:", "Serial No:"),
+    "number": ("Hóa đơn số:", "No:", "Số hóa đơn:"),
+    "issue_date": ("Lập ngày:", "Ngày hóa đơn:", "Date:", "Ngày xuất:"),
+    "authority": ("Mã của thuế:", "Mã xác thực:", "Mã cấp:"),
+    "seller": ("Nhà cung cấp:", "Công ty bán:", "Đơn vị phát hành:", "Seller:"),
+    "tax_code": ("Mã thuế:", "MS thuế:", "Tax ID:", "Mã số DN:"),
+    "address": ("Trụ sở:", "Địa điểm:", "Nơi đóng:", "Address:"),
+    "buyer_person": ("Người liên hệ:", "Người nhận hàng:", "Đại diện:"),
+    "buyer": ("Khách hàng:", "Đơn vị mua hàng:", "Công ty mua:", "Customer:"),
+    "payment": ("Cách thanh toán:", "Phương thức TT:", "HTTT:", "Trả bằng:"),
+    "currency": ("Đơn vị tiền:", "Đồng tiền:", "Currency:"),
+    "related": ("Kèm theo:", "Căn cứ:", "Xem thêm:"),
+    "net": ("Tiền trước thuế:", "Cộng:", "Cộng tiền:", "Giá trị hàng:"),
+    "rate": ("Mức thuế:", "VAT:", "Thuế (%):"),
+    "vat": ("Thuế GTGT:", "Cộng tiền thuế:", "VAT amount:"),
+    "total": ("Phải thanh toán:", "Tổng số tiền:", "Cộng thanh toán:", "Grand total:"),
+    "words": ("Ghi bằng chữ:", "Số tiền bằng chữ:", "Đọc là:"),
+}
+_OTHER_HEADINGS = (
+    ("Số", "Mặt hàng", "ĐV", "Lượng", "Giá bán", "Trị giá", "VAT"),
+    ("No", "Nội dung", "Tính theo", "SL", "Giá đơn vị", "Cộng", "Mức thuế"),
+    ("#", "Diễn giải", "Unit", "Qty", "Price", "Amount", "Rate"),
+)
 _COLUMNS = ("no", "name", "unit", "quantity", "unit_price", "amount", "vat_rate")
 _HEADINGS = {
     "ruled": (
@@ -87,12 +112,17 @@ class _Printer:
 
     def __init__(self, rng: Random, bill: Bill, scale: float) -> None:
         self.rng, self.bill, self.scale = rng, bill, scale
-        self.words = _WORDS[bill.layout]
+        self.style, _, others = bill.layout.partition("-")
+        self.words = _WORDS[self.style]
+        self.headings = _HEADINGS[self.style]
+        if others:
+            self.words = Words(**{name: rng.choice(labels) for name, labels in _OTHERS.items()})
+            self.headings = rng.choice(_OTHER_HEADINGS)
         self.pages: list[Page] = []
         self.ink: Colour = rng.choice(((0, 0, 0), (20, 20, 40), (40, 40, 40)))
         self.accent: Colour = rng.choice(((0, 0, 0), (160, 20, 20), (20, 60, 130)))
         self.red: Colour = (170, 30, 30)
-        self.centred = bill.layout != "plain"
+        self.centred = self.style != "plain"
         several = any(path.endswith("].vat_rate") for path in bill.plan)
         shares = _SHARES if several else (*_SHARES[:1], _SHARES[1] + _SHARES[6], *_SHARES[2:6])
         width = WIDTH - 2 * MARGIN
@@ -185,7 +215,7 @@ class _Printer:
             start = self.canvas.text(self.face, MARGIN, self.y, words.buyer_person, self.ink)
             self.canvas.text(self.face, start + 10, self.y, self.bill.buyer_person, self.ink)
             self.y += self.pitch
-        self._pair(words.buyer, "buyer_name", MARGIN, right, bold=self.bill.layout == "open")
+        self._pair(words.buyer, "buyer_name", MARGIN, right, bold=self.style == "open")
         self._pair(words.tax_code, "buyer_tax_code", MARGIN, right)
         self._pair(words.address, "buyer_address", MARGIN, right)
         before = self.y
@@ -197,7 +227,7 @@ class _Printer:
         self.y += 12
 
     def _rule(self) -> None:
-        if self.bill.layout == "open":
+        if self.style == "open":
             self.y += 16
             return
         self.canvas.rectangle(MARGIN, self.y - self.bill.size * 0.9, WIDTH - 2 * MARGIN, 2, self.ink)
@@ -220,7 +250,7 @@ class _Printer:
 
     def _table_head(self) -> None:
         self._grid(self.y - self.bill.size * 1.1, self.pitch)
-        for column, heading in enumerate(_HEADINGS[self.bill.layout][: len(self.edges) - 1]):
+        for column, heading in enumerate(self.headings[: len(self.edges) - 1]):
             left, right = self.edges[column], self.edges[column + 1]
             face = self.bold
             if self.canvas.measure(face, heading) > right - left - 8:
@@ -259,11 +289,11 @@ class _Printer:
 
     def _grid(self, top: float, height: float) -> None:
         """Frames of a row: every cell ("ruled"), the lower edge ("plain"), nothing ("open")."""
-        if self.bill.layout == "ruled":
+        if self.style == "ruled":
             self.canvas.frame(MARGIN, top, WIDTH - 2 * MARGIN, height, self.ink, 2)
             for edge in self.edges[1:-1]:
                 self.canvas.rectangle(edge, top, 2, height, self.ink)
-        elif self.bill.layout == "plain":
+        elif self.style == "plain":
             self.canvas.rectangle(MARGIN, top + height, WIDTH - 2 * MARGIN, 1, (150, 150, 150))
 
     def _totals(self) -> None:

@@ -24,6 +24,7 @@ def make(
     layouts: str | None = None,
     blank: float = 0.0,
     schema: str = "id_card",
+    most_lines: int | None = None,
 ) -> Specimen:
     """The specimen of this kind and seed.
 
@@ -31,9 +32,10 @@ def make(
               sizes, some words random syllables, the QR code only for its looks; "scan", "noisy",
               "photo": how it came into the computer (`tiers`), as "clean" is one of these too
     fonts     "standard" (default) or "held-out"
-    layouts   "standard" or "held-out"; by default as `fonts`
+    layouts   "standard", "held-out", or "varied": labels in other words; by default as `fonts`
     blank     chance that a value is left out (with its label in half of the cases)
     schema    for the kinds "blank" and "other": whose fields are absent
+    most_lines  of an invoice; by default up to 60, on several pages
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of specimen {kind!r}: choose from {', '.join(KINDS)}")
@@ -61,7 +63,8 @@ def make(
         page, family = other.letter(rng, font_set, scale, invented)
         pages, name, layout, plan = (page,), schema, "letter", {}
     else:
-        bill = invoice.plan(rng, font_set, layout_set, blank, invented)
+        bill = invoice.plan(rng, font_set, layout_set, blank, invented, most_lines)
+        scale *= 0.85 if training else 1.0  # of 200 dpi, in six tiles; the others fill one
         pages = invoice_layout.draw(rng, bill, scale)
         name, layout, family, plan = "invoice", bill.layout, bill.family, bill.plan
     if preset in ("scan", "noisy", "photo"):

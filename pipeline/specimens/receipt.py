@@ -15,7 +15,11 @@ from pipeline.specimens.trade import Trade, amount
 
 WIDTH = 720
 HEADINGS = ("HÓA ĐƠN BÁN LẺ", "PHIẾU THANH TOÁN", "HÓA ĐƠN THANH TOÁN", "PHIẾU TÍNH TIỀN")
-LAYOUTS = {"standard": ("columns", "stacked"), "held-out": ("stacked-right",)}
+LAYOUTS = {
+    "standard": ("columns", "stacked"),
+    "held-out": ("stacked-right",),
+    "varied": ("columns-varied", "stacked-varied"),
+}
 _LABELS = {
     "tax_code": ("MST:", "Mã số thuế:"),
     "address": ("Địa chỉ:", "Đ/c:", ""),
@@ -25,6 +29,16 @@ _LABELS = {
     "paid": ("Tiền khách đưa:", "Khách đưa:", "Khách trả:"),
     "change": ("Tiền thừa:", "Trả lại:", "Tiền thối lại:"),
 }
+_OTHER_LABELS = {  # of the layouts "varied"
+    "tax_code": ("Mã thuế:", "MS thuế:", "Mã số DN:"),
+    "address": ("Tại:",),
+    "number": ("Mã HĐ:", "Bill:", "Phiếu số:", "Mã đơn:", "Số phiếu:"),
+    "date": ("Thời gian:", "Lúc:", "Ngày in:", "Giờ bán:"),
+    "total": ("Cộng:", "Phải trả:", "Tổng thanh toán:", "Tổng:", "Cần thanh toán:"),
+    "paid": ("Tiền nhận:", "Đã nhận:", "Khách trả tiền:", "Nhận của khách:"),
+    "change": ("Thối lại:", "Còn lại:", "Hoàn lại:", "Tiền trả khách:"),
+}
+_OTHER_COLUMNS = (("S.L", "Giá", "Tiền"), ("Lượng", "Giá bán", "Cộng"), ("Số", "Giá lẻ", "Trị giá"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,7 @@ def plan(rng: Random, fonts: str, layouts: str, blank: float, invented: float) -
 
 
 def draw(rng: Random, slip: Slip, scale: float) -> Page:
-    most_lines = 12 + slip.wares * (1 if slip.layout == "columns" else 2)
+    most_lines = 12 + slip.wares * (1 if slip.layout.startswith("columns") else 2)
     height = max(rng.randint(690, 860), 40 + 34 * most_lines)  # short paper, so that a tile shows large type
     white = rng.randint(240, 255)
     canvas = Canvas(WIDTH, height, scale, tint([(white, white, white - rng.randint(0, 12))] * 4))
@@ -104,11 +118,13 @@ class _Till:
         self.left, self.right = 22.0, WIDTH - 22.0
         self.height = height
         self.baseline = 0.0
+        self.varied = slip.layout.endswith("-varied")
+        self.labels = _OTHER_LABELS if self.varied else _LABELS
 
     def print(self) -> Page:
         rng, slip = self.rng, self.slip
         address = self._address_lines()
-        stacked = slip.layout != "columns"
+        stacked = not slip.layout.startswith("columns")
         rows_of_wares = slip.wares * (2 if stacked else 1)
         tail = sum(self._shown(path) for path in ("total", "paid", "change"))
         together = rng.random() < 0.7  # number and date on one line
@@ -160,7 +176,7 @@ class _Till:
     def _address_lines(self) -> list[tuple[str, str | None]]:
         if not self._shown("address"):
             return []
-        label = self.rng.choice(_LABELS["address"])
+        label = self.rng.choice(self.labels["address"])
         if not self._filled("address"):
             return [(label, None)] if label else []
         text = self.slip.plan["address"].raw
@@ -171,7 +187,7 @@ class _Till:
         """A label and its value: from `x`, centred, or (None) set against the right edge."""
         if not self._shown(path):
             return
-        label = self.rng.choice([text for text in _LABELS[path] if text])
+        label = self.rng.choice([text for text in self.labels[path] if text])
         gap = self.canvas.measure(self.face, "n") * 0.6
         value = self.slip.plan[path].raw if self._filled(path) else ""
         width = self.canvas.measure(self.face, label) + gap + self.canvas.measure(self.face, value)
@@ -188,6 +204,8 @@ class _Till:
         if stacked:
             edges = (self.left + 120, self.left + 360, self.right)
         headings = ("SL", "Đơn giá", "Thành tiền") if stacked else ("SL", "Đ.giá", "T.tiền")
+        if self.varied:
+            headings = self.rng.choice(_OTHER_COLUMNS)
         if self.slip.layout != "stacked-right":
             self.canvas.text(
                 self.bold, self.left, self.baseline, "Tên hàng" if not stacked else "Tên", self.ink
@@ -216,7 +234,7 @@ class _Till:
             if not self._shown(path):
                 continue
             face = self.bold if path == "total" else self.face
-            self.canvas.text(face, self.left, self.baseline, self.rng.choice(_LABELS[path]), self.ink)
+            self.canvas.text(face, self.left, self.baseline, self.rng.choice(self.labels[path]), self.ink)
             if self._filled(path):
                 raw = self.slip.plan[path].raw
                 self.canvas.text(face, self.right, self.baseline, raw, self.ink, path, align="right")

@@ -50,6 +50,7 @@ def write(
     font_set: str = "standard",
     layouts: str | None = None,
     blank: float = 0.0,
+    most_lines: int | None = None,
     xml: bool = False,
 ) -> list[dict[str, Any]]:
     """Writes `count` documents, the kinds by turns, and truth.jsonl; returns its lines as dicts.
@@ -60,6 +61,7 @@ def write(
     formats   those to choose from: "pdf", "pdf-fonts-absent", "scanned-pdf", "jpeg", "png", "tiff"; none:
               the usual ones
     blank     chance that a value is left out
+    most_lines  of an invoice; None: up to 60
     xml       beside each invoice its e-invoice XML, signed by a test authority, of the same name but for the
               suffix and with a line of its own in truth.jsonl; no value is left out of it. The authority's
               certificate is put into the folder's ANCHORS
@@ -75,11 +77,12 @@ def write(
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     before = _lines(folder / TRUTH)
+    how: dict[str, Any] = {"fonts": font_set, "layouts": layouts, "most_lines": most_lines}
     lines: list[dict[str, Any]] = []
     for index in range(count):
         kind = kinds[index % len(kinds)]
         own = seed * MOST + index
-        specimen, form, preset = _one(kind, own, ways, font_set, layouts, blank)
+        specimen, form, preset = _one(kind, own, ways, {**how, "blank": blank})
         name = f"{kind}-{index + 1:05d}"
         printed = f"{name}{files.SUFFIX[form]}"
         written = {printed: files.encode(specimen, form)}
@@ -87,7 +90,7 @@ def write(
         if xml and kind == "invoice":
             whole = specimen.truth
             if blank:
-                whole = make(kind, own, preset=preset, fonts=font_set, layouts=layouts).truth
+                whole = make(kind, own, preset=preset, **how).truth
             data, line = _einvoice(specimen, whole, own, f"{name}.xml")
             written[f"{name}.xml"] = data
             lines.append(line)
@@ -176,9 +179,8 @@ class _Ways:
         return "worn" if is_worn else "clean", form, forms
 
 
-def _one(
-    kind: str, seed: int, ways: _Ways, font_set: str, layouts: str | None, blank: float
-) -> tuple[Specimen, str, Preset]:
+def _one(kind: str, seed: int, ways: _Ways, how: Mapping[str, Any]) -> tuple[Specimen, str, Preset]:
+    """`how`: what `make` is told beside the preset."""
     rng = Random(f"file:{kind}:{seed}")
     side = kind
     if kind == "id_card":
@@ -186,7 +188,7 @@ def _one(
         chances = (4, 2, 0 if single else 4)
         side = rng.choices(("id_card_front", "id_card_back", "id_card"), chances)[0]
     preset, form, forms = ways.drawn(rng, side)
-    specimen = make(side, seed, preset=preset, fonts=font_set, layouts=layouts, blank=blank)
+    specimen = make(side, seed, preset=preset, **how)
     if len(specimen.pages) > 1 and form in files.ONE_PAGE:
         several = [choice for choice in forms if choice not in files.ONE_PAGE]
         form = rng.choice(several or ["tiff"])

@@ -110,12 +110,10 @@ class Preparer:
 
     def grid(self, pixels: Pixels, labels: Labels | None) -> Grid:
         """How a job cuts a page: into fewer tiles where its answer would have no room."""
-        room = (
-            None
-            if labels is None
-            else counting.room(self.config, self.tokenizer, labels.spec, self.config.context_length)
-        )
-        return page_tiling(pixels, self.config.max_tiles, room).grid
+        if labels is None:
+            return page_tiling(pixels, self.config.max_tiles, None).grid
+        room = counting.room(self.config, self.tokenizer, labels.spec, self.config.context_length)
+        return page_tiling(pixels, self.config.most_tiles(labels.spec.reference), room).grid
 
 
 def moved(pixels: Pixels, seed: str) -> Pixels:

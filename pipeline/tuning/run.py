@@ -19,7 +19,7 @@ from pipeline.tuning.prepare import Prepared, Preparer, Resolve, schemas_of
 from pipeline.tuning.scoring import Known, Score, score
 from pipeline.vintern import checkpoint, growing, tune_settings
 from pipeline.vintern import tokenizer as tokenizers
-from pipeline.vintern.config import resized
+from pipeline.vintern.config import limited, resized
 from pipeline.vintern.tune_settings import TuneSettings
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class Run:
             growing.grow(self.base, model.tokenizer, self.new_words, self.words)
             tokenizer = tokenizers.load(self.words)
             vocab = tokenizer.size
-        config = resized(model.config, vocab, min(self.how.max_tiles, model.config.max_tiles))
+        limit = limited(model.config, self.how.max_tiles)
+        config = resized(limit, vocab, limit.max_tiles)
         self.model = with_tokens(model, config, tokenizer, self.new_words)
         self.preparer = Preparer(
             config,

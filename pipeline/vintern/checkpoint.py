@@ -81,7 +81,7 @@ def check_schema(name: str, directory: Path, schema: str) -> None:
         raise UsageError(f'{path} must be a list of schemas like ["id_card@1"]')
     if schema not in reads:
         raise UsageError(
-            f"model {name} reads {' and '.join(reads) or 'nothing'}, not {schema}: it would write down what "
+            f"model {name} reads {', '.join(reads) or 'nothing'}, not {schema}: it would write down what "
             "does not stand there. Give another --model, or insist with --any-schema"
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ from pipeline.grammar import Form
 Layout = Literal["published", "native"]
 
 TILE = 448  # pixels a side; the tiler cuts no other size
+MOST_TILES = 40  # of a page, the thumbnail apart
 SYSTEM = (
     "Bạn là một mô hình trí tuệ nhân tạo đa phương thức Tiếng Việt có tên gọi là Vintern, được phát triển "
     "bởi người Việt. Bạn là một trợ lý trí tuệ nhân tạo hữu ích và không gây hại."
@@ -93,6 +94,7 @@ class Profile:
     max_tiles: int | None = None  # tiles of a page without the thumbnail
     context_length: int | None = None  # tokens of prompt and answer together
     answer_form: Form = "objects"  # that of the published checkpoints
+    tiles_of: Mapping[str, int] = field(default_factory=dict)  # max_tiles of schemas that have their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,11 @@ class Config:
     separator: str
     image_token_id: int | None  # only the native layout writes it
     answer_form: Form = "objects"
+    tiles_of: Mapping[str, int] = field(default_factory=dict)
+
+    def most_tiles(self, schema: str) -> int:
+        """Tiles of a page of a schema by its reference, such as "invoice@1", at most; the thumbnail apart."""
+        return self.tiles_of.get(schema, self.max_tiles)
 
     @property
     def tokens_per_tile(self) -> int:
@@ -134,12 +141,21 @@ def read(directory: Path, profile: Profile | None = None, context_length: int | 
         max_tiles=profile.max_tiles or config.max_tiles,
         context_length=_context(directory, config, profile, raw.get("template"), context_length),
         answer_form=profile.answer_form,
+        tiles_of=profile.tiles_of,
     )
 
 
 def resized(config: Config, vocab: int, max_tiles: int) -> Config:
-    """The model with so many tokens, and pages cut into at most so many tiles."""
+    """The model with so many tokens, and pages cut into at most so many tiles; schemas that have a number of
+    their own keep it.
+    """
     return replace(config, language=replace(config.language, vocab=vocab), max_tiles=max_tiles)
+
+
+def limited(config: Config, max_tiles: int) -> Config:
+    """The model with pages of every schema cut into no more tiles than these."""
+    own = {schema: min(most, max_tiles) for schema, most in config.tiles_of.items()}
+    return replace(config, max_tiles=min(config.max_tiles, max_tiles), tiles_of=own)
 
 
 class _Section:
@@ -345,13 +361,18 @@ def _profile(directory: Path, raw: Mapping[str, Any]) -> Profile:
         separator = SEPARATORS[template]
     known = {"separator": separator, **({"system": system} if isinstance(system, str) else {})}
     given: dict[str, Any] = _json(path) if path.is_file() else {}
-    unknown = set(given) - {field.name for field in fields(Profile)}
+    unknown = set(given) - {one.name for one in fields(Profile)}
     if unknown:
         raise UsageError(f"{path}: unknown key {sorted(unknown)[0]!r}")
     profile = Profile(**{**known, **given})
     if profile.answer_form not in get_args(Form):
         forms = " or ".join(map(repr, get_args(Form)))
         raise UsageError(f"{path}: 'answer_form' is {profile.answer_form!r}, expected {forms}")
+    if not isinstance(profile.tiles_of, dict):
+        raise UsageError(f"{path}: 'tiles_of' must give tiles by schema, like {{\"invoice@1\": 6}}")
+    for schema, most in profile.tiles_of.items():
+        if not isinstance(most, int) or not 1 <= most <= MOST_TILES:
+            raise UsageError(f"{path}: 'tiles_of' gives {schema} {most!r} tiles, expected 1 to {MOST_TILES}")
     return profile
 
 

@@ -21,26 +21,23 @@ def model_facts(engine: Engine, spec: SchemaSpec) -> ModelFacts:
 
     model, backend = engine.model, engine.backend
     room = counting.room(model.config, model.tokenizer, spec, backend.cache.length)
-    return ModelFacts(
-        model.checkpoint_hash, model.max_tiles, backend.numerics, room, model.config.answer_form
-    )
+    most, form = model.config.most_tiles(spec.reference), model.config.answer_form
+    return ModelFacts(model.checkpoint_hash, most, backend.numerics, room, form)
 
 
-def of_earlier(directory: Path, checkpoint: str, settings: EngineSettings, numerics: str) -> ModelFacts:
+def earlier(
+    directory: Path, checkpoint: str, settings: EngineSettings, schema: str, numerics: str
+) -> ModelFacts | None:
     """The same of an engine that has answered before with these `numerics`, without loading the model: enough
-    for the keys of its pages, and not to cut one. Raises UsageError for files that are no checkpoint.
+    for the keys of its pages of a schema, by its reference, and not to cut one. None where no engine with
+    these settings could have those numerics. Raises UsageError for files that are no checkpoint.
     """
+    if not may_serve(numerics, settings):
+        return None
     config = configs.read(directory, context_length=settings.context_length)
     context = min(config.context_length, settings.kv_tokens or config.context_length)  # as `KVCache` has it
     room = Room(context, config.tokens_per_tile, prompt=0, header=0)
-    return ModelFacts(checkpoint, config.max_tiles, numerics, room, config.answer_form)
-
-
-def earlier(directory: Path, checkpoint: str, settings: EngineSettings, numerics: str) -> ModelFacts | None:
-    """As `of_earlier`; None where no engine with these settings could have those numerics."""
-    if not may_serve(numerics, settings):
-        return None
-    return of_earlier(directory, checkpoint, settings, numerics)
+    return ModelFacts(checkpoint, config.most_tiles(schema), numerics, room, config.answer_form)
 
 
 def may_serve(numerics: str, settings: EngineSettings) -> bool:

@@ -91,6 +91,7 @@ def _profile(config: Config) -> dict[str, Any]:
         max_tiles=config.max_tiles,
         context_length=config.context_length,
         answer_form=config.answer_form,
+        tiles_of=config.tiles_of,
     )
     return asdict(profile)
 

@@ -11,10 +11,10 @@ from tests.e2e.conftest import Command
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("kind", ["id_card", "receipt"])
-def test_it_reads_specimens_that_it_never_saw(vinbatch: Command, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "least"), [("id_card", 0.88), ("receipt", 0.88), ("invoice", 0.7)])
+def test_it_reads_specimens_that_it_never_saw(vinbatch: Command, kind: str, least: float) -> None:
     """Its seeds are none of those drawn for training; the floor is below what its card says."""
-    vinbatch("specimens", "--out", "in", "--count", 4, "--kind", kind, "--seed", 5_000)
+    vinbatch("specimens", "--out", "in", "--count", 4, "--kind", kind, "--seed", 5_000, "--lines", 5)
     said = vinbatch(
         *("eval", "in", "--schema", f"{kind}@1", "--model", "demo", "--truth", "in/truth.jsonl"),
         *("--store", "sqlite:///rows.db", "--job", "read", "--json", "scores.json"),
@@ -25,7 +25,7 @@ def test_it_reads_specimens_that_it_never_saw(vinbatch: Command, kind: str) -> N
     assert "4 documents with truth" in said
     scores = json.loads((vinbatch.folder / "scores.json").read_text())
     assert scores["documents"] == 4
-    assert scores["total"]["recall"] >= 0.88
+    assert scores["total"]["recall"] >= least
     assert (vinbatch.folder / "page.html").read_text().count("<img") >= 1
 
 

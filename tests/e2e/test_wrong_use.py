@@ -50,8 +50,8 @@ def says(
         (("run", "ftp://host/x", *RUN), "documents come from files or from s3://"),
         (("run", "in", *RUN, "--model", "no-such-model"), "no-such-model"),
         (
-            ("run", "in", *RUN, "--schema", "invoice@1", "--model", "demo"),
-            "model demo reads id_card@1 and receipt@1, not invoice@1",
+            ("run", "in", *RUN, "--schema", "receipt@2", "--model", "demo"),
+            "model demo reads id_card@1, receipt@1, invoice@1, not receipt@2",
         ),
         (("run", "in", *RUN, "--trust-anchors", "absent"), "no folder of trust anchors at"),
         (("run", "in", *RUN, "--store", "mysql://u:secret@h/db"), "is of a kind that is not known"),
@@ -155,10 +155,10 @@ def test_a_second_reader_that_is_not_installed_is_named_before_anything_starts(
 def test_a_context_beyond_the_models_positions_is_refused_before_anything_starts(
     says: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VINBATCH_ENGINE__CONTEXT_LENGTH", "4096")  # the demo model has 2,048
+    monkeypatch.setenv("VINBATCH_ENGINE__CONTEXT_LENGTH", "16384")  # the demo model has 8,192
     for command in (("run", "in", *RUN, "--model", "demo"), ("plan", "in", *RUN[:2], "--model", "demo")):
         err = says(*command)
-        assert "engine.context_length is 4096, expected 1 to 2048" in err and "config.json" in err
+        assert "engine.context_length is 16384, expected 1 to 8192" in err and "config.json" in err
 
 
 def test_a_schema_that_the_model_does_not_name_can_be_insisted_on(

@@ -133,7 +133,7 @@ def test_check_finds_what_was_planted(made, tmp_path, monkeypatch, capfd):
     long = {**train[0], "id": "long", "schema": None}
     long["conversations"] = [
         {"from": "human", "value": "<image>\nĐọc."},
-        {"from": "gpt", "value": "à " * 3000},
+        {"from": "gpt", "value": "à " * 5000},
     ]
     foreign = json.loads(json.dumps(train[3]))
     foreign["conversations"][1]["value"] = '{"Số phiếu":"GH1"}'

@@ -13,11 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from pipeline import vintern
 from pipeline.errors import Unavailable, UsageError
+from pipeline.settings import EngineSettings
 from pipeline.vintern import Profile
 from pipeline.vintern import checkpoint as checkpoint_files
 from pipeline.vintern import config as configs
 from pipeline.vintern.config import SYSTEM
 from pipeline.vintern.constrain import Grammars, unpack
+from pipeline.vintern.facts import earlier
 from tests.vintern import checkpoints
 from tests.vintern.pages import WORDS
 
@@ -350,6 +352,20 @@ def test_a_profile_replaces_what_the_template_says(checkpoint):
     assert model.config.separator == "<|im_end|>"  # still that of the named template
     given = vintern.load(checkpoint, profile=Profile(system="", separator="\n", max_tiles=1))
     assert (given.config.system, given.config.separator, given.max_tiles) == ("", "\n", 1)
+
+
+def test_a_schema_may_have_a_number_of_tiles_of_its_own(checkpoint):
+    (checkpoint / "profile.json").write_text(json.dumps({"max_tiles": 2, "tiles_of": {"invoice@1": 6}}))
+    config = configs.read(checkpoint)
+    assert [config.most_tiles(name) for name in ("invoice@1", "receipt@1")] == [6, 2]
+    limited = configs.limited(config, 4)
+    assert [limited.most_tiles(name) for name in ("invoice@1", "receipt@1")] == [4, 2]
+    facts = earlier(checkpoint, "c", EngineSettings(), "invoice@1", "cpu float32")
+    assert facts is not None
+    assert facts.max_tiles == 6  # and so its pages have other keys than those cut into two
+    for wrong in ({"invoice@1": 0}, {"invoice@1": "6"}, ["invoice@1"]):
+        (checkpoint / "profile.json").write_text(json.dumps({"tiles_of": wrong}))
+        assert re.match(r".*/profile.json: 'tiles_of' ", refusal(checkpoint))
 
 
 @pytest.mark.parametrize(

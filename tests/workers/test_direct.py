@@ -172,7 +172,8 @@ def test_print_whose_pages_are_known_is_committed_and_the_rest_is_left(
 ) -> None:
     write(tmp_path / "model", "v2")
     settings = load(store=store.url, review_below=0.5)
-    model = facts.of_earlier(tmp_path / "model", "c", settings.engine, "cpu float32 AVX2 torch, sample 00")
+    numerics = "cpu float32 AVX2 torch, sample 00"
+    model = facts.earlier(tmp_path / "model", "c", settings.engine, SPEC.reference, numerics)
     rules = Recipe.of(SPEC, load(store=store.url), model)
     paper = picture(tmp_path / "a.png")
     before = answered(store, paper, rules, nulls(rules))
@@ -183,7 +184,7 @@ def test_print_whose_pages_are_known_is_committed_and_the_rest_is_left(
     new = picture(tmp_path / "new.png", 9)
     store.ledger.add(job, [DocumentRef(str(paper)), DocumentRef.of_parts(parts), DocumentRef(str(new))])
     bare = Recipe.of(SPEC, settings, None)
-    earlier = partial(facts.earlier, tmp_path / "model", "c", settings.engine)
+    earlier = partial(facts.earlier, tmp_path / "model", "c", settings.engine, SPEC.reference)
     known = earlier_recipes(store, job, SPEC, bare, earlier)
     assert [one.key for one in known] == [rules.key]
     work = Direct(store, job, bare, "here", lambda: True, threading.Event(), known)

@@ -16,7 +16,7 @@ from workers.replica import Replica
 
 @pytest.mark.medium
 @pytest.mark.parametrize(
-    ("settings", "context"), [({}, 2048), ({"context_length": 1500}, 1500), ({"kv_tokens": 1200}, 1200)]
+    ("settings", "context"), [({}, 8192), ({"context_length": 1500}, 1500), ({"kv_tokens": 1200}, 1200)]
 )
 def test_a_replica_knows_its_room(settings: dict[str, Any], context: int) -> None:
     replica = Replica("demo", EngineSettings(max_batch=1, kernels=False, **settings), "receipt@1")

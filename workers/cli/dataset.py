@@ -133,11 +133,11 @@ def _preparer(model: str, max_tiles: int, schema: str | None, settings: Settings
     from pipeline.vintern import checkpoint
     from pipeline.vintern import config as configs
     from pipeline.vintern import tokenizer as tokenizers
-    from pipeline.vintern.config import resized
+    from pipeline.vintern.config import limited
 
     directory = checkpoint.locate(model, weights=False)
     config, tokenizer = configs.read(directory), tokenizers.load(directory)
-    config = resized(config, config.language.vocab, min(max_tiles, config.max_tiles))
+    config = limited(config, max_tiles)
     return Preparer(config, tokenizer, config.context_length, 1.0, options.moved(schema), settings.render)
 
 

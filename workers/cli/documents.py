@@ -62,6 +62,9 @@ def specimens(
     ] = "standard",
     layouts: Annotated[str | None, typer.Option(help="The same of layouts [default: as the fonts]")] = None,
     blank: Annotated[float, typer.Option(min=0, max=1, help="Chance that a value is left out.")] = 0.0,
+    lines: Annotated[
+        int | None, typer.Option(min=1, max=60, help="Of an invoice at most. [default: up to 60]")
+    ] = None,
     xml: Annotated[bool, typer.Option("--xml", help="Signed e-invoice XML beside each invoice.")] = False,
 ) -> None:
     """Write synthetic documents whose truth is known, and truth.jsonl beside them."""
@@ -79,6 +82,7 @@ def specimens(
         font_set=fonts,
         layouts=layouts,
         blank=blank,
+        most_lines=lines,
         xml=xml,
     )
     screen.say(f"{len(written)} specimens and their truth are in {out}")
