@@ -123,14 +123,14 @@ class Tuner:
     def _hidden(self, language: Language, embeds: Tensor) -> Tensor:
         positions = torch.arange(embeds.shape[1], device=self.device)[None]
         rotation = rotary(positions, language.config.head_dim, language.config.rope_theta, embeds.dtype)
-        hidden = embeds
+        hidden, mixed = embeds, None
         for number, layer in enumerate(language.layers):
+            given = number, hidden, mixed, rotation, self._attend
             if self.settings.remember or not torch.is_grad_enabled():
-                hidden = layer(number, hidden, rotation, self._attend)
+                hidden, mixed = layer(*given)
             else:
-                hidden = checkpoint(layer, number, hidden, rotation, self._attend, use_reentrant=False)
-        found: Tensor = language.norm(hidden)
-        return found
+                hidden, mixed = checkpoint(layer, *given, use_reentrant=False)
+        return language.norm.added(hidden, mixed)[1]
 
     def _said(self, example: Example) -> Tensor:
         """Visual tokens [n · 256, hidden] of a page."""

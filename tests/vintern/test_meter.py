@@ -33,7 +33,7 @@ def counted() -> dict[str, Meter]:
         ("slots", "prefill 7", 270, 32.7),
         ("slots", "decode 256", 265, 8.5),
         ("slots", "choose 256", 3, 0.45),
-        ("rectangle", "decode 256", 460, 21.2),
+        ("rectangle", "decode 256", 940, 22.2),
     ],
 )
 def test_what_a_pass_launches_and_moves(
