@@ -461,7 +461,8 @@ class Room:
         if pid == 0:
             _run(self._copied, tests, plugin)
         code = _ended(pid, time.monotonic() + seconds)
-        if code not in (0, 1, 2, 5, None):  # 2: a module could not be imported; 5: tests have other names now
+        # 2 and 4: a module or a conftest could not be imported; 5: tests have other names now.
+        if code not in (0, 1, 2, 4, 5, None):
             raise SystemExit(f"mutate: pytest ended with {code}: {self._log()}")
         return code not in (0, 5)
 
