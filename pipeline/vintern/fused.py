@@ -161,13 +161,17 @@ def _operation(schema: str, shape: Callable[..., object]) -> Callable[[Callable[
     return register
 
 
-def _power(count: int) -> int:
-    return 1 << (count - 1).bit_length()
+def _like(first: Tensor, *_: object) -> Tensor:
+    return first.new_empty(first.shape)
+
+
+def _two_like(first: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+    return _like(first), _like(first)
 
 
 @_operation(
     "norm(Tensor hidden, Tensor weight, float eps) -> Tensor",
-    lambda hidden, *_: hidden.new_empty(hidden.shape),
+    _like,
 )
 def _norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
     return _normed(hidden, None, weight, eps)[1]
@@ -175,7 +179,7 @@ def _norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 @_operation(
     "add_norm(Tensor hidden, Tensor added, Tensor weight, float eps) -> (Tensor, Tensor)",
-    lambda hidden, *_: (hidden.new_empty(hidden.shape), hidden.new_empty(hidden.shape)),
+    _two_like,
 )
 def _add_norm(hidden: Tensor, added: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return _normed(hidden, added, weight, eps)
@@ -189,7 +193,7 @@ def _normed(hidden: Tensor, added: Tensor | None, weight: Tensor, eps: float) ->
     total = hidden if added is None else torch.empty_like(hidden)
     triton_kernels.add_norm[(hidden.numel() // width,)](
         hidden, hidden if added is None else added, weight, total, normed, width, eps,
-        ADD=added is not None, BLOCK=_power(width),
+        ADD=added is not None, BLOCK=triton_kernels.power(width),
     )  # fmt: skip
     return total, normed
 
@@ -197,7 +201,7 @@ def _normed(hidden: Tensor, added: Tensor | None, weight: Tensor, eps: float) ->
 @_operation(
     "scale_add_norm(Tensor hidden, Tensor added, Tensor scale, Tensor weight, Tensor bias, float eps) "
     "-> (Tensor, Tensor)",
-    lambda hidden, *_: (hidden.new_empty(hidden.shape), hidden.new_empty(hidden.shape)),
+    _two_like,
 )
 def _scale_add_norm(
     hidden: Tensor, added: Tensor, scale: Tensor, weight: Tensor, bias: Tensor, eps: float
@@ -207,12 +211,12 @@ def _scale_add_norm(
     width = hidden.shape[-1]
     total, normed = torch.empty_like(hidden), torch.empty_like(hidden)
     triton_kernels.scale_add_norm[(hidden.numel() // width,)](
-        hidden, added, scale, weight, bias, total, normed, width, eps, BLOCK=_power(width)
+        hidden, added, scale, weight, bias, total, normed, width, eps, BLOCK=triton_kernels.power(width)
     )
     return total, normed
 
 
-@_operation("gelu(Tensor given) -> Tensor", lambda given: given.new_empty(given.shape))
+@_operation("gelu(Tensor given) -> Tensor", _like)
 def _gelu(given: Tensor) -> Tensor:
     from pipeline.vintern import triton_kernels
 
@@ -235,14 +239,14 @@ def _seen(query: Tensor, sums: Tensor, keys: Tensor, owners: Tensor, start: int,
     triton_kernels.seen[(tokens, -(-cells // block))](
         query, sums, keys, owners, out, width**-0.5, query.stride(0), query.stride(1), kv_heads, length,
         start, cells,
-        SHARED=shared, ROWS=max(_SHORT, _power(shared)), WIDTH=width, BLOCK=block,
+        SHARED=shared, ROWS=max(_SHORT, triton_kernels.power(shared)), WIDTH=width, BLOCK=block,
     )  # fmt: skip
     return out
 
 
 @_operation(
     "rotate(Tensor states, Tensor cosine, Tensor sine) -> Tensor",
-    lambda states, *_: states.new_empty(states.shape),
+    _like,
 )
 def _rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """states [b, t, heads, d], where tokens lie at one distance from each other."""
@@ -253,7 +257,7 @@ def _rotate(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     turned = torch.empty((batch, tokens, heads, width), dtype=states.dtype, device=states.device)
     triton_kernels.rotate[(batch * tokens,)](
         states, cosine.contiguous(), sine.contiguous(), turned, heads, states.stride(1), states.stride(2),
-        HALF=width // 2, BLOCK=_power(heads),
+        HALF=width // 2, BLOCK=triton_kernels.power(heads),
     )  # fmt: skip
     return turned
 
@@ -264,7 +268,7 @@ def _gate(both: Tensor) -> Tensor:
 
     width = both.shape[-1] // 2
     out = both.new_empty(*both.shape[:-1], width)
-    block = min(1024, _power(width))
+    block = min(1024, triton_kernels.power(width))
     triton_kernels.gate[(both.numel() // (2 * width), -(-width // block))](both, out, width, BLOCK=block)
     return out
 
@@ -280,7 +284,7 @@ def _write(keys: Tensor, values: Tensor, places: Tensor, key: Tensor, value: Ten
     triton_kernels.write[(len(places),)](
         keys, values, places, key, value,
         key.stride(0), key.stride(1), value.stride(0), value.stride(1), kv_heads,
-        WIDTH=width, BLOCK=_power(kv_heads),
+        WIDTH=width, BLOCK=triton_kernels.power(kv_heads),
     )  # fmt: skip
 
 

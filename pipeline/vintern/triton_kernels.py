@@ -8,9 +8,12 @@ are rows of one product, so that keys and values are read once for all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import triton
 import triton.language as tl
 
+power: Callable[[int], int] = triton.next_power_of_2  # blocks are as long
 FORBIDDEN = tl.constexpr(-1e30)  # as `sampler.FORBIDDEN`
 _LEAST = tl.constexpr(-3e38)
 
