@@ -20,13 +20,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher
 from PIL import Image
 
+from infra.benchmarks.serving import Quiet, answering
 from pipeline import tiles
 from pipeline.records import Generation, Request
 from pipeline.settings import EngineSettings
@@ -124,9 +124,7 @@ def serving(
 ) -> Iterator[Served]:
     """`name` is the model that it has, `key` what it wants to be asked with."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(Quiet):
         def do_GET(self) -> None:
             if self.path == "/v1/models":
                 return self._send(200, _json({"object": "list", "data": [{"id": name}]}))
@@ -168,26 +166,9 @@ def serving(
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 256
-
-        def handle_error(self, request: object, address: object) -> None:
-            """A client that leaves before its answer, as one that is killed does, is no fault of ours."""
-
-    server = Server(("127.0.0.1", port), Handler)
-    served = Served(f"http://127.0.0.1:{server.server_port}/v1", server.server_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(Handler, port) as at:
+        served = Served(f"http://127.0.0.1:{at}/v1", at)
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _json(value: Any) -> bytes:

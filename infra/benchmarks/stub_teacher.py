@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from infra.benchmarks.serving import Quiet, answering
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ def serving(says: Says, *, key: str | None = None, seconds: float = 0.0) -> Iter
     lock = threading.Lock()
     under_way = 0
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(Quiet):
         def do_POST(self) -> None:
             nonlocal under_way
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -89,26 +88,9 @@ def serving(says: Says, *, key: str | None = None, seconds: float = 0.0) -> Iter
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 256
-
-        def handle_error(self, request: object, address: object) -> None:
-            """A client that leaves before its answer, as one that is killed does, is no fault of ours."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    stub = Stub(f"http://127.0.0.1:{server.server_port}/v1")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(Handler) as port:
+        stub = Stub(f"http://127.0.0.1:{port}/v1")
         yield stub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _of_openai(body: dict[str, Any]) -> tuple[str, str]:
