@@ -297,6 +297,28 @@ class Generation:
     looked_again: bool = False
     held: bool = True
 
+    @classmethod
+    def failed(
+        cls, request: Request, reason: Reason, message: str, prompt_tokens: int = 0, *, held: bool = True
+    ) -> Generation:
+        """The answer to a request that has none."""
+        import numpy as np
+
+        nothing = np.zeros(0, dtype=np.float32)
+        return cls(
+            request_id=request.id,
+            text="",
+            finish="error",
+            spans=np.zeros((0, 2), dtype=np.int32),
+            probability=nothing,
+            unmasked=nothing,
+            forced=np.zeros(0, dtype=np.bool_),
+            prompt_tokens=prompt_tokens,
+            message=message,
+            reason=reason,
+            held=held,
+        )
+
     @property
     def passes(self) -> int:
         """In how many passes over the page the answer was written."""

@@ -51,7 +51,7 @@ def generation(request: Request, said: Any) -> Generation:
     if ended is None or refusal or not isinstance(text, str):
         why = "there is no text in it" if ended else f"it ended with {printable(str(finish)[:40])}"
         message = f"the server gave no answer: {'the model refuses' if refusal else why}"
-        return failed(request, Reason.server_refused, message, prompt_tokens)
+        return Generation.failed(request, Reason.server_refused, message, prompt_tokens, held=False)
     spans, chances = _tokens(text, told, tokens)
     if request.grammar is not None:
         text, moved = compact(text)
@@ -65,24 +65,6 @@ def generation(request: Request, said: Any) -> Generation:
         unmasked=chances.copy(),
         forced=np.zeros(len(chances), dtype=np.bool_),
         prompt_tokens=prompt_tokens,
-        held=False,
-    )
-
-
-def failed(request: Request, reason: Reason, message: str, prompt_tokens: int = 0) -> Generation:
-    """The answer to a request that has none."""
-    empty = np.zeros(0, dtype=np.float32)
-    return Generation(
-        request_id=request.id,
-        text="",
-        finish="error",
-        spans=np.zeros((0, 2), dtype=np.int32),
-        probability=empty,
-        unmasked=empty,
-        forced=np.zeros(0, dtype=np.bool_),
-        prompt_tokens=prompt_tokens,
-        message=message,
-        reason=reason,
         held=False,
     )
 

@@ -114,7 +114,7 @@ class Server:
                     message = (
                         f"the server broke on this page {breaks} times, not on others: {self._said(found)}"
                     )
-                    return reply.failed(request, Reason.server_failed, message)
+                    return Generation.failed(request, Reason.server_failed, message, held=False)
             pause = self._wait_for(found, pause)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Generation]:
@@ -145,7 +145,9 @@ class Server:
             return found
         if found.status in _OF_A_PAGE:
             self._count_refusal(found)
-            return reply.failed(request, Reason.server_refused, f"the server says {self._said(found)}")
+            return Generation.failed(
+                request, Reason.server_refused, f"the server says {self._said(found)}", held=False
+            )
         if found.status != 200:
             raise self._wrong(found)
         try:

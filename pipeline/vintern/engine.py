@@ -154,7 +154,7 @@ class Engine:
         try:
             answer = self._answer(request)
         except Permanent as error:
-            self._answered.append(_refusal(request, error))
+            self._answered.append(Generation.failed(request, error.reason, error.message))
             return
         if answer.finish is None:
             self._batch.waiting.append(answer)
@@ -378,20 +378,3 @@ def backend_for(model: Vintern, settings: EngineSettings) -> Backend:
     if settings.weights == "int8":
         raise UsageError("engine.weights is int8, which is for CPUs. Leave it at auto on a GPU")
     return GpuBackend(model, settings)
-
-
-def _refusal(request: Request, error: Permanent) -> Generation:
-    """The answer to a request that was never queued."""
-    empty = np.zeros(0, dtype=np.float32)
-    return Generation(
-        request_id=request.id,
-        text="",
-        finish="error",
-        spans=np.zeros((0, 2), dtype=np.int32),
-        probability=empty,
-        unmasked=empty,
-        forced=np.zeros(0, dtype=np.bool_),
-        prompt_tokens=0,
-        message=error.message,
-        reason=error.reason,
-    )
