@@ -12,14 +12,14 @@ from functools import partial
 from typing import TypeVar
 
 from pipeline import grammar, prompt
-from pipeline.errors import Reason, ReplicaLost, Unavailable
+from pipeline.errors import Unavailable
 from pipeline.keys import ModelFacts
 from pipeline.records import Generation, Request
 from pipeline.remote.facts import ServedModel
 from pipeline.remote.server import Server
 from pipeline.settings import Settings
 from workers.lane import StaysAway, peak_bytes, schema_of
-from workers.replica import Health
+from workers.replica import Health, answered
 from workers.sigterm import ignore_sigterm
 
 T = TypeVar("T")
@@ -71,13 +71,7 @@ class RemoteReplica:
         """The answer to a request that was taken, once. Raises ReplicaLost when it was not taken here,
         UsageError and ServerAway.
         """
-        answer = self._answers.get(id)
-        if answer is None:
-            raise ReplicaLost(Reason.worker_lost, "the replica that took the page is gone")
-        try:
-            return await asyncio.wrap_future(answer)
-        finally:
-            self._answers.pop(id, None)
+        return await answered(self._answers, id)
 
     async def health(self) -> Health:
         """It never stands still: who waits for a server waits with the lane's patience."""

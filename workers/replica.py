@@ -98,13 +98,7 @@ class Replica:
         """The answer to a request that was taken, once. Raises ReplicaLost when it was not taken here, or the
         engine breaks.
         """
-        answer = self._answers.get(id)
-        if answer is None:
-            raise ReplicaLost(Reason.worker_lost, "the replica that took the page is gone")
-        try:
-            return await asyncio.wrap_future(answer)
-        finally:
-            self._answers.pop(id, None)
+        return await answered(self._answers, id)
 
     async def health(self) -> Health:
         if self._broken is not None:
@@ -192,6 +186,19 @@ class Replica:
         let_go = self._let_go.pop(id, None)
         if let_go is not None:
             let_go.set_result(None)
+
+
+async def answered(answers: dict[str, Future[Generation]], id: str) -> Generation:
+    """The one of these by this name, once it is there; then it is none of them any more. Raises ReplicaLost
+    when it never was, and what answering raised.
+    """
+    answer = answers.get(id)
+    if answer is None:
+        raise ReplicaLost(Reason.worker_lost, "the replica that took the page is gone")
+    try:
+        return await asyncio.wrap_future(answer)
+    finally:
+        answers.pop(id, None)
 
 
 def _phases(engine: Engine) -> dict[str, float]:
