@@ -101,6 +101,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         _timed(Engine, "submit", spent)
         question, rules = prompt.build(registry.resolve("id_card@1")), grammar()
         tiles = np.zeros((7, 448, 448, 3), dtype=np.uint8)
+        tiles[:, 0, 1] = 255  # no empty paper
 
         def work(name: str, count: int) -> Iterator[Request]:
             for number in range(count):
@@ -176,10 +177,11 @@ def _model(directory: Path) -> Any:
         return embeds.new_zeros(1, keep.numel(), WIDTH).expand(len(keep), -1, -1)
 
     language.embed = lambda ids: torch.empty(*ids.shape, WIDTH)  # type: ignore[attr-defined]
-    language.head = lambda hidden: hidden  # type: ignore[attr-defined]
+    language.lm_head = None  # type: ignore[attr-defined]
+    language.embed_tokens = SimpleNamespace(weight=torch.empty(64, WIDTH))  # type: ignore[attr-defined]
     return SimpleNamespace(
         config=config, tokenizer=words, device=torch.device("cpu"), dtype=torch.float32, context_length=4096,
-        vision=None, language=language, checkpoint_hash="none", max_tiles=12,
+        vision=torch.nn.Identity(), language=language, checkpoint_hash="none", max_tiles=12,
         prompt_ids=lambda question, n: torch.tensor(prompt_ids.prompt_ids(words, config, question, n)),
     )  # fmt: skip
 
@@ -204,6 +206,7 @@ def _stand_ins() -> Any:
     }
     stack = [mock.patch.object(torch.cuda, name, value) for name, value in patches.items()]
     stack.append(mock.patch.object(Graphs, "run", run))
+    stack.append(mock.patch.object(GpuBackend, "logits", lambda _, hidden: hidden))
     # The tiles of a pass are put together, and its results given out, by the device.
     stack.append(mock.patch.object(gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)))
     stack.append(mock.patch.object(gpu, "keep_visual", lambda *_: None))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,17 @@ from pipeline.transcript import transcript
 from pipeline.vintern import passes
 from pipeline.vintern.blank import shades
 from pipeline.vintern.constrain import Constraint
-from pipeline.vintern.sampler import Choice
-from pipeline.vintern.values import ValueText
+from pipeline.vintern.states import Run
+from pipeline.vintern.values import Position, Positions
 
-NOWHERE = np.zeros(4, dtype=np.float32)  # the place of a token that was never shown to the model
+
+class Said(NamedTuple):
+    """Tokens that are forced, and what they do to an answer's text from where it stands."""
+
+    tokens: Sequence[int]
+    end: Position
+    values: list[int]  # numbers of those that have a part of a value
+    breaks: list[bool]
 
 
 class Forget(Protocol):
@@ -45,6 +51,7 @@ class Answer:
         max_passes: int,
         end: int,
         bytes_of: Callable[[int], bytes],
+        positions: Positions,
         forget: Forget,
         penalty: float = 1.0,
     ) -> None:
@@ -67,6 +74,7 @@ class Answer:
         self._fresh = constraint
         self._end = end
         self._bytes_of = bytes_of
+        self._positions = positions
         self.attempts = 0
         self.begin(penalty)
 
@@ -78,22 +86,22 @@ class Answer:
         self.finish: Literal["stop", "length", "loop", "error"] | None = None
         self.error: Permanent | None = None
         self.tokens: list[int] = []
-        self.probability: list[float] = []
-        self.unmasked: list[float] = []
-        self.forced: list[bool] = []
-        self._values = ValueText()
+        # Of tokens that the model chose: their numbers, and the probability under and without the mask.
+        self._chosen: list[int] = []
+        self._probability: list[float] = []
+        self._unmasked: list[float] = []
+        self.weighed: dict[int, float] = {}  # the probability without the mask of forced tokens, by number
+        self._at = self._positions.start
         self.unseen: list[int] = []  # forced tokens of values, by number, before which the model was not seen
         self.knew: dict[int, Tensor] = {}  # its hidden state [hidden] before those that it was seen before
         self.said = False  # the grammar is complete, and what was forced last is still to be fed
-        self.places: list[npt.NDArray[np.float32]] = []  # [4] each; see Generation.place
-        self._coming = NOWHERE
+        self._places = np.zeros((0, 4), dtype=np.float32)  # see Generation.place; at least one a token seen
         self.seams: list[int] = []  # how many tokens there were when each further pass began
-        self._pieces: list[bytes] = []  # of each token
-        self._sight: list[bytes] = []  # of those that have not left the slot again
+        self._gone: list[tuple[int, int]] = []  # what each pass took out of those then in sight: from, up to
+        self._out_of_sight = 0  # tokens that have left the slot again
         self.watched = False  # the guard against loops has begun to
-        self.unwatched: list[
-            tuple[int, bool]
-        ] = []  # tokens that it has not seen, and whether they break a run
+        self.unwatched: list[int] = []  # tokens that it has not seen
+        self.breaks: list[bool] = []  # whether these break a run
         # The second time the cache holds the prompt: only its last token is fed again, for its logits.
         self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
         self.pending = list(self.prompt[self.cached :])
@@ -108,31 +116,37 @@ class Answer:
     @property
     def position(self) -> int:
         """Of the first pending token. What has left the slot keeps its positions."""
-        return self.cached + len(self.tokens) - len(self._sight)
+        return self.cached + self._out_of_sight
 
     def fed(self, count: int) -> None:
         """The first `count` pending tokens are in the cache."""
         self.cached += count
         del self.pending[:count]
 
-    def weighs(self, choice: Choice) -> bool:
-        """Whether what the model chose counts. If not, the answer is finished: it is said, or has failed."""
-        if self.said:
-            self.finish = "stop"
-        elif not (math.isfinite(choice.probability) and math.isfinite(choice.unmasked)):
-            self.fail(Permanent(Reason.internal_error, "the model's logits are not finite"))
-        return self.finish is None
+    def not_finite(self) -> None:
+        self.fail(Permanent(Reason.internal_error, "the model's logits are not finite"))
 
-    def take(self, choice: Choice) -> bool:
+    def take(self, token: int, probability: float, unmasked: float) -> bool:
         """The model chose its next token, and the grammar has accepted it; False where that is the end.
 
         Then the guard against loops looks at what is `unwatched`, and `follow` appends what is forced.
         """
-        if choice.token == self._end:
+        if token == self._end:
             self.finish = "stop"
-        else:
-            self._append(choice.token, choice.probability, choice.unmasked, forced=False)
-        return self.finish is None
+            return False
+        self._make_room()
+        if self.finish is not None:
+            return False
+        tokens = self.tokens
+        self._chosen.append(len(tokens))
+        self._probability.append(probability)
+        self._unmasked.append(unmasked)
+        tokens.append(token)
+        self.pending.append(token)
+        self._at, _, breaks = self._positions.after(self._at, token)
+        self.unwatched.append(token)
+        self.breaks.append(breaks)
+        return True
 
     def see(self, hidden: Tensor) -> None:
         """`hidden` [n, hidden] are the states of the next n pending tokens, which were fed."""
@@ -145,11 +159,14 @@ class Answer:
         """Where tokens fed to places from `cached` on looked, float32 [n, 4], and where the next one comes
         from.
         """
-        left = len(self.tokens) - len(self._sight)
-        for index, place in enumerate(fed, start=cached + left - len(self.prompt)):
-            if index >= 0:
-                self.places[index] = place
-        self._coming = coming
+        first = cached + self._out_of_sight - len(self.prompt)
+        stop = first + len(fed)
+        if stop >= len(self._places):
+            more = np.zeros((max(64, stop + 1), 4), dtype=np.float32)
+            self._places = np.concatenate([self._places, more])
+        self._places[max(first, 0) : stop] = fed[max(-first, 0) :]
+        if stop == len(self.tokens):  # the next one is chosen, unless something is forced first
+            self._places[stop] = coming
 
     def fail(self, error: Permanent) -> None:
         self.finish, self.error = "error", error
@@ -158,17 +175,25 @@ class Answer:
         """The finished answer. `place`: with where each token looked."""
         if self.finish is None:
             raise ValueError(f"request {self.request.id} is not finished")
-        text, spans = transcript(self._pieces)
+        text, spans = transcript(self._pieces())
+        count, chosen = len(self.tokens), np.array(self._chosen, dtype=np.int64)
+        forced = np.ones(count, dtype=np.bool_)
+        forced[chosen] = False
+        probability = np.ones(count, dtype=np.float32)
+        probability[chosen] = self._probability
+        unmasked = np.full(count, np.nan, dtype=np.float32)
+        unmasked[chosen] = self._unmasked
+        unmasked[list(self.weighed)] = list(self.weighed.values())
         return Generation(
             request_id=self.request.id,
             text=text,
             finish=self.finish,
             spans=spans,
-            probability=np.array(self.probability, dtype=np.float32),
-            unmasked=np.array(self.unmasked, dtype=np.float32),
-            forced=np.array(self.forced, dtype=np.bool_),
+            probability=probability,
+            unmasked=unmasked,
+            forced=forced,
             prompt_tokens=len(self.prompt),
-            place=np.array(self.places, dtype=np.float32).reshape(-1, 4) if place else None,
+            place=self._looked() if place else None,
             message=self.error.message if self.error else None,
             reason=self.error.reason if self.error else None,
             attempts=self.attempts,
@@ -179,11 +204,14 @@ class Answer:
         """Append what is forced, and see whether that is the end."""
         if self.constraint is not None and self.finish is None:
             try:
-                for token in self.constraint.forced():
-                    self._append(token, 1.0, math.nan, forced=True)
+                run = self.constraint.run()
+                if run is not None:
+                    self._append(run)
+                complete = self.finish is None and self.constraint.complete
             except Permanent as error:
                 self.fail(error)
-            if self.finish is None and self.constraint.complete:
+                complete = False
+            if complete:
                 self.said = bool(self.unseen)
                 self.finish = None if self.said else "stop"
         if not self.said:
@@ -191,7 +219,8 @@ class Answer:
 
     def _make_room(self) -> None:
         """Begin another pass where the room of this one is used up; where none can begin, the answer ends."""
-        if self.finish is not None or (len(self._sight) < self.limit and len(self.tokens) < self._longest):
+        count = len(self.tokens)
+        if (count - self._out_of_sight < self.limit and count < self._longest) or self.finish is not None:
             return
         leave = None
         if (
@@ -199,10 +228,10 @@ class Answer:
             and len(self.tokens) < self._longest
             and len(self.seams) + 1 < self._max_passes
         ):
-            leave = passes.leaving(self._sight, self.limit, self.cached - len(self.prompt))
+            leave = passes.leaving(self._sight(), self.limit, self.cached - len(self.prompt))
         if leave is None:
             self.finish = "length"
-        elif passes.goes_round(b"".join(self._pieces)):
+        elif passes.goes_round(b"".join(self._pieces())):
             self.finish = "loop"
         else:
             self._begin_pass(*leave)
@@ -211,23 +240,61 @@ class Answer:
         """The tokens `start` to `stop` of those in sight leave."""
         first = len(self.prompt)
         self._forget(self.slot, first + start, first + stop, self.cached)
-        del self._sight[start:stop]
+        self._gone.append((start, stop))
+        self._out_of_sight += stop - start
         self.cached -= stop - start
         self.seams.append(len(self.tokens))
 
-    def _append(self, token: int, probability: float, unmasked: float, *, forced: bool) -> None:
-        self._make_room()
-        if self.finish is not None:
+    def _append(self, run: Run) -> None:
+        """What is forced; where room runs out on the way, as far as there is any."""
+        end = len(self.tokens) + len(run.tokens)
+        if end - self._out_of_sight > self.limit or end > self._longest:
+            for token in run.tokens:
+                self._make_room()
+                if self.finish is not None:
+                    return
+                self._force(self._forced_by([token]))
             return
-        piece = self._bytes_of(token)
-        self._pieces.append(piece)
-        self._sight.append(piece)
-        self.tokens.append(token)
-        self.pending.append(token)
-        self.probability.append(probability)
-        self.unmasked.append(unmasked)
-        self.forced.append(forced)
-        if self._values.holds(piece) and forced:
-            self.unseen.append(len(self.tokens) - 1)
-        self.places.append(NOWHERE if forced else self._coming)
-        self.unwatched.append((token, b'"' in piece or not self._values.inside))
+        said = run.said.get(self._at)
+        if said is None:
+            said = run.said[self._at] = self._forced_by(run.tokens)
+        self._force(said)
+
+    def _force(self, said: Said) -> None:
+        count = len(self.tokens)
+        self.tokens += said.tokens
+        self.pending += said.tokens
+        self.unwatched += said.tokens
+        self.breaks += said.breaks
+        self._at = said.end
+        if said.values:
+            self.unseen += [count + number for number in said.values]
+
+    def _forced_by(self, tokens: Sequence[int]) -> Said:
+        end, values, breaks = self._at, [], []
+        for number, token in enumerate(tokens):
+            end, holds, breaks_run = self._positions.after(end, token)
+            breaks.append(breaks_run)
+            if holds:
+                values.append(number)
+        return Said(tokens, end, values, breaks)
+
+    def _pieces(self) -> list[bytes]:
+        """The bytes of each token."""
+        return list(map(self._bytes_of, self.tokens))
+
+    def _sight(self) -> list[bytes]:
+        """Of those that have not left the slot again."""
+        pieces, seen, taken = self._pieces(), list[bytes](), 0
+        for (start, stop), seam in zip(self._gone, self.seams, strict=True):
+            seen += pieces[taken:seam]
+            del seen[start:stop]
+            taken = seam
+        return seen + pieces[taken:]
+
+    def _looked(self) -> npt.NDArray[np.float32]:
+        """float32 [n, 4], zeros for a token that was never shown to the model."""
+        places = np.zeros((len(self.tokens), 4), dtype=np.float32)
+        known = self._places[: len(places)]
+        places[: len(known)] = known
+        return places

@@ -56,10 +56,6 @@ class Backend(Protocol):
         """Start moving uint8 tiles to the device."""
         ...
 
-    def mask_buffer(self, words: int) -> Tensor:
-        """int32 [slots, words] on the host, zeros, for grammar masks that `choose` takes."""
-        ...
-
     def encode_tiles(self, tiles: Sequence[Tile]) -> None:
         """Run the vision encoder over at most `shape.vision[-1]` tiles; fills `Answer.visual`."""
         ...
@@ -77,7 +73,7 @@ class Backend(Protocol):
         ...
 
     def choose(self, logits: Tensor, masks: Tensor | None, penalties: Penalties | None) -> Tensor:
-        """As `sampler.choose`, with masks on the host."""
+        """As `sampler.choose`, with masks on the device or on the host."""
         ...
 
 

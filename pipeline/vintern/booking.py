@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.vintern.answer import Answer
-from pipeline.vintern.constrain import Grammars
+from pipeline.vintern.constrain import Constraint, Grammars
 from pipeline.vintern.loops import LoopGuard
-from pipeline.vintern.sampler import Choice
 
 
 class Booking:
@@ -19,50 +20,67 @@ class Booking:
         self._grammars = grammars
         self._guard = LoopGuard(slots)
 
-    def enter(self, answers: Sequence[Answer], choices: Sequence[Choice]) -> None:
-        """Of answers, each in a slot of its own, the next token; what is forced after it is appended too."""
-        going = [pair for pair in zip(answers, choices, strict=True) if pair[0].weighs(pair[1])]
-        self._accept(going)
-        told = [answer for answer, choice in going if answer.finish is None and answer.take(choice)]
+    def enter(self, answers: Sequence[Answer], chosen: npt.NDArray[Any]) -> None:
+        """Of answers, each in a slot of its own, the next token; what is forced after it is appended too.
+
+        chosen float64 [3, n], as of `sampler.choose`. One that is not finite fails its answer; an answer that
+        is said already is at its end.
+        """
+        finite = np.isfinite(chosen[1:]).all(0).tolist()
+        tokens = chosen[0].astype(np.int64).tolist()
+        probability, unmasked = chosen[1].tolist(), chosen[2].tolist()
+        going: list[int] = []
+        for row, answer in enumerate(answers):
+            if answer.said:
+                answer.finish = "stop"
+            elif not finite[row]:
+                answer.not_finite()
+            else:
+                going.append(row)
+        self._accept(answers, tokens, going)
+        told = [
+            answer
+            for row in going
+            if (answer := answers[row]).finish is None
+            and answer.take(tokens[row], probability[row], unmasked[row])
+        ]
         self._watch(told)
         for answer in told:
             answer.follow()
 
-    def _accept(self, going: Sequence[tuple[Answer, Choice]]) -> None:
-        held = [
-            (answer, answer.constraint, choice.token)
-            for answer, choice in going
-            if answer.constraint is not None
-        ]
-        refused = self._grammars.accept([(constraint, token) for _, constraint, token in held])
-        for number, error in refused.items():
-            held[number][0].fail(error)
+    def _accept(self, answers: Sequence[Answer], tokens: Sequence[int], going: Sequence[int]) -> None:
+        held: list[tuple[Constraint, int]] = []
+        rows: list[int] = []
+        for row in going:
+            constraint = answers[row].constraint
+            if constraint is not None:
+                held.append((constraint, tokens[row]))
+                rows.append(row)
+        for number, error in self._grammars.accept(held).items():
+            answers[rows[number]].fail(error)
 
     def _watch(self, answers: Sequence[Answer]) -> None:
-        """What was forced since the last choice, one token of each in a turn, and then the choices."""
+        """What was forced since the last choice, and the choice.
+
+        What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
+        """
+        tokens: list[int] = []
+        breaks: list[bool] = []
+        counts: list[int] = []
         for answer in answers:
             if not answer.watched:
                 self._guard.begin(answer.slot, values=answer.constraint is not None)
                 answer.watched = True
-        forced = [answer for answer in answers if len(answer.unwatched) > 1]
-        turn = 0
-        while forced:
-            self._loops(forced, turn)
-            turn += 1
-            forced = [answer for answer in forced if len(answer.unwatched) > turn + 1]
-        # What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
-        for answer, loops in zip(answers, self._loops(answers, -1), strict=True):
+            tokens += answer.unwatched
+            breaks += answer.breaks
+            counts.append(len(answer.unwatched))
             answer.unwatched.clear()
-            if loops:
-                answer.finish = "loop"
-
-    def _loops(self, answers: Sequence[Answer], turn: int) -> list[bool]:
-        if not answers:
-            return []
-        given = [answer.unwatched[turn] for answer in answers]
-        found: list[bool] = self._guard.loops(
-            np.array([answer.slot for answer in answers]),
-            np.array([token for token, _ in given]),
-            np.array([breaks for _, breaks in given]),
-        ).tolist()
-        return found
+            answer.breaks.clear()
+        loops = self._guard.loops(
+            np.array([answer.slot for answer in answers], dtype=np.int64),
+            np.array(tokens, dtype=np.int32),
+            np.array(breaks, dtype=np.bool_),
+            np.array(counts, dtype=np.int64),
+        )
+        for row in np.flatnonzero(loops).tolist():
+            answers[row].finish = "loop"

@@ -20,110 +20,162 @@ from llguidance import LLExecutor, LLMatcher, LLTokenizer
 from torch import Tensor
 
 from pipeline.errors import Permanent, Reason
-from pipeline.vintern.following import Follower, Place, Vocabulary
+from pipeline.vintern.following import Follower, Vocabulary
 from pipeline.vintern.languages import NotRead
+from pipeline.vintern.masks import ALL, MaskTable
+from pipeline.vintern.states import UNKNOWN, Near, Run, State, States
 from pipeline.vintern.tokenizer import Tokenizer
+from pipeline.vintern.transfer import up
+from pipeline.vintern.values import Positions
 
 KEPT = 64  # compiled grammars
 TOGETHER = 16  # grammars that are worth waking threads for
-REMEMBERED = 64 << 20  # bytes of masks: 3,500 at a vocabulary of 151,674; an invoice's pages need some 800
-_NOTHING: dict[int | None, list[int]] = {}  # is forced, whatever the token before it
-
-
-class Forced:
-    """What one grammar forces, by place and by the token before it, which llguidance may join to it."""
-
-    def __init__(self) -> None:
-        self._known: dict[Place, dict[int | None, list[int]]] = {}
-
-    def get(self, place: Place, last: int | None, matcher: LLMatcher) -> list[int]:
-        by_last = self._known.get(place)
-        if by_last is None:
-            by_last = self._known[place] = {} if matcher.compute_ff_bytes() else _NOTHING
-        if by_last is _NOTHING:
-            return []
-        found = by_last.get(last)
-        if found is None:
-            found = by_last[last] = matcher.compute_ff_tokens()
-        return found
+_APART = -2  # the row of a mask that is worked out for this step alone
 
 
 class Constraint:
-    """Where one answer stands in its grammar."""
+    """Where one answer stands in its grammar.
+
+    Where the grammar is followed, the matcher is asked only what is not known of the state; the tokens since
+    then are kept for it.
+    """
 
     def __init__(
         self,
         matcher: LLMatcher,
-        follower: Follower | None = None,
-        forced: Forced | None = None,
-        place: Place | None = None,
+        states: States | None = None,
+        state: State | None = None,
         last: int | None = None,
+        behind: Sequence[int] = (),
+        *,
+        own: bool = True,
     ) -> None:
-        """`follower`, `forced` and `place` (`at`) are None where the grammar is not followed."""
-        self.matcher = matcher
-        self.follower = follower
-        self._forced = forced
-        self.at = place
+        """`states` and `state` are None where the grammar is not followed. `behind`: tokens that the matcher
+        has not consumed yet. own: no other constraint has this matcher.
+        """
+        self._matcher = matcher
+        self._own = own
+        self.states = states
+        self.state = state
         self._last = last
-        self._coming: list[int] | None = None  # forced tokens, once they are asked for
-        self._see()
+        self._behind = list(behind)
+
+    @property
+    def matcher(self) -> LLMatcher:
+        """At this state. Raises Permanent when it broke on the way."""
+        if not self._own:
+            self._matcher, self._own = self._matcher.deep_copy(), True
+        if self._behind:
+            tokens, self._behind = self._behind, []
+            if not self._matcher.consume_tokens(tokens):
+                raise _error(self._matcher)
+        if self._matcher.is_error():
+            raise _error(self._matcher)
+        return self._matcher
 
     @property
     def complete(self) -> bool:
-        """Nothing may follow."""
-        return bool(self.matcher.is_stopped())
+        """Nothing may follow. Raises Permanent."""
+        if self.state is None:
+            return bool(self.matcher.is_stopped())
+        near = self.state.near
+        if near.complete is None:
+            near.complete = bool(self.matcher.is_stopped())
+        return near.complete
 
     @property
-    def place(self) -> Place | None:
-        """By which its mask is remembered; None where it is not."""
+    def near(self) -> Near | None:
+        """By which its mask is remembered; None where it is not. Raises Permanent."""
         # Where tokens are still forced, the mask is the first of them, which depends on the token before it.
-        return None if self._near is None or self._ahead() else self._near
+        return None if self.state is None or self._ahead() else self.state.near
+
+    @property
+    def row(self) -> int:
+        """Of its mask in the table; UNKNOWN where more is to be asked."""
+        if self.state is None:
+            return _APART
+        near = self.state.near
+        if near.row >= 0 and (near.forced == {} or (near.forced and near.forced.get(self._last) == [])):
+            return near.row
+        return UNKNOWN
 
     def forced(self) -> list[int]:
-        """The tokens that the grammar leaves no choice about, now consumed. Often none."""
-        tokens = self._ahead()
-        if tokens:
-            self.accept(*tokens)
-        return list(tokens)
+        """The tokens that the grammar leaves no choice about, now consumed. Often none. Raises Permanent."""
+        run = self.run()
+        return [] if run is None else list(run.tokens)
+
+    def run(self) -> Run | None:
+        """As `forced`."""
+        state = self.state
+        if state is None:
+            tokens = self.matcher.compute_ff_tokens()
+            if tokens:
+                self.accept(*tokens)
+            return Run(tokens, None) if tokens else None
+        if state.near.forced == {}:
+            return None
+        run = state.runs.get(self._last)
+        if run is None:
+            tokens = self._ahead()
+            if not tokens:
+                return None
+            run = self.states.keep_run(state, self._last, tokens)  # type: ignore[union-attr]
+        self._behind += run.tokens
+        self._last = run.tokens[-1]
+        self.state = run.end
+        return run
 
     def accept(self, *tokens: int) -> None:
         """Consume tokens. Raises Permanent when the grammar does not allow them."""
         if not self.matcher.consume_tokens(list(tokens)):
-            raise _error(self.matcher)
-        self.go_on(*tokens)
+            raise _error(self._matcher)
+        self._go_on(*tokens)
 
-    def go_on(self, *tokens: int) -> None:
-        """The matcher has consumed tokens."""
-        self._coming = None
-        if self.follower is not None:
-            for token in tokens:
-                self.at = None if self.at is None else self.follower.follow(self.at, token)
-            self._last = tokens[-1] if tokens else self._last
-            self._see()
+    def allowed(self, token: int) -> None:
+        """The next token, which its mask allows."""
+        self._behind.append(token)
+        self._go_on(token)
+
+    def consumed(self, token: int) -> None:
+        """The next token, which the matcher has consumed."""
+        self._go_on(token)
 
     def copy(self) -> Constraint:
-        return Constraint(self.matcher.deep_copy(), self.follower, self._forced, self.at, self._last)
+        # A matcher that is nobody's own is never changed.
+        matcher = self._matcher.deep_copy() if self._own else self._matcher
+        return Constraint(matcher, self.states, self.state, self._last, self._behind, own=self._own)
 
-    def _see(self) -> None:
-        followed = self.follower is not None and self.at is not None
-        self._near = self.follower.near(self.at) if followed else None  # type: ignore[union-attr,arg-type]
+    def _go_on(self, *tokens: int) -> None:
+        if self.states is not None:
+            for token in tokens:
+                self.state = None if self.state is None else self.states.after(self.state, token)
+            self._last = tokens[-1] if tokens else self._last
 
     def _ahead(self) -> list[int]:
-        if self._coming is None:
-            if self._near is None or self._forced is None:
-                self._coming = self.matcher.compute_ff_tokens()
-            else:
-                self._coming = self._forced.get(self._near, self._last, self.matcher)
-        return self._coming
+        """What is forced at a state."""
+        near = self.state.near  # type: ignore[union-attr]
+        if near.forced is None:
+            near.forced = (
+                {self._last: self.matcher.compute_ff_tokens()} if self.matcher.compute_ff_bytes() else {}
+            )
+        if not near.forced:
+            return []
+        found = near.forced.get(self._last)
+        if found is None:
+            found = near.forced[self._last] = self.matcher.compute_ff_tokens()
+        return found
 
 
 class Grammars:
     """Compiles grammars for one tokenizer and vocabulary, and computes masks.
 
     pool: by a thread for each core, for a GPU's many rows. To wake them takes longer than a CPU's few rows.
+    device: keeps a copy of the masks there.
     """
 
-    def __init__(self, tokenizer: Tokenizer, vocabulary: int, *, pool: bool = False) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, vocabulary: int, *, pool: bool = False, device: torch.device | None = None
+    ) -> None:
         reach = max(vocabulary, tokenizer.size)  # `<video>` may have no row in the model
         self.words = (reach + 31) // 32  # of a mask, 32 tokens each
         self._tokenizer = LLTokenizer(
@@ -133,10 +185,15 @@ class Grammars:
         added = tokenizer.backend.get_added_tokens_decoder()
         self._special = {number for number, token in added.items() if token.special}
         self.vocabulary = Vocabulary([self._bytes_of(token) for token in range(vocabulary)])
+        self.positions = Positions(self.vocabulary.tokens)
         self._executor = LLExecutor() if pool else None
         self._compiled: OrderedDict[str, Constraint] = OrderedDict()
-        self._masks: OrderedDict[Place, npt.NDArray[np.int32]] = OrderedDict()
-        self.room = max(1, REMEMBERED // (4 * self.words))  # masks that are remembered
+        self._masks = MaskTable(self.words, device)
+
+    @property
+    def room(self) -> int:
+        """Masks that are remembered at most."""
+        return self._masks.room
 
     def start(self, grammar: str) -> Constraint:
         """A fresh constraint. Raises Permanent when the grammar is not valid."""
@@ -149,17 +206,28 @@ class Grammars:
         return fresh.copy()
 
     def accept(self, chosen: Sequence[tuple[Constraint, int]]) -> dict[int, Permanent]:
-        """Let each constraint consume its token; the errors of those that do not allow it, by number."""
-        if self._executor is not None and len(chosen) >= TOGETHER:
-            found = self._executor.consume_token_par([(held.matcher, token) for held, token in chosen])
-        else:
-            found = [held.matcher.consume_tokens([token]) for held, token in chosen]
+        """Let each constraint take its token; the errors of those that do not allow it, by number."""
+        rows = [held.row for held, _ in chosen]
+        allowed = self._masks.allow([max(row, ALL) for row in rows], [token for _, token in chosen]).tolist()
         refused: dict[int, Permanent] = {}
-        for number, (allowed, (held, token)) in enumerate(zip(found, chosen, strict=True)):
-            if allowed:
-                held.go_on(token)
+        asked: list[tuple[int, Constraint, LLMatcher, int]] = []
+        for number, ((held, token), row, may) in enumerate(zip(chosen, rows, allowed, strict=True)):
+            if may and row >= 0:
+                held.allowed(token)
+                continue
+            try:
+                asked.append((number, held, held.matcher, token))
+            except Permanent as error:
+                refused[number] = error
+        if self._executor is not None and len(asked) >= TOGETHER:
+            found = self._executor.consume_token_par([(matcher, token) for _, _, matcher, token in asked])
+        else:
+            found = [matcher.consume_tokens([token]) for _, _, matcher, token in asked]
+        for consumed, (number, held, matcher, token) in zip(found, asked, strict=True):
+            if consumed:
+                held.consumed(token)
             else:
-                refused[number] = _error(held.matcher)
+                refused[number] = _error(matcher)
         return refused
 
     def _compile(self, grammar: str) -> Constraint:
@@ -167,10 +235,10 @@ class Grammars:
         if matcher.is_error():
             raise _error(matcher)
         try:
-            follower = Follower(grammar, self.vocabulary)
+            states = States(Follower(grammar, self.vocabulary))
         except NotRead:
-            return Constraint(matcher)
-        return Constraint(matcher, follower, Forced(), follower.start)
+            return Constraint(matcher, own=False)
+        return Constraint(matcher, states, states.start(), own=False)
 
     def bytes_of(self, token: int) -> bytes:
         """The bytes that a token stands for; none for a special token and for padding of the vocabulary."""
@@ -187,27 +255,57 @@ class Grammars:
 
         A row without a constraint allows every token. A broken constraint is found by `accept`, not here.
         """
-        rows = masks.numpy()
-        missing: list[tuple[LLMatcher, int]] = []
-        places: list[tuple[Place, int]] = []
-        for row, constraint in enumerate(constraints):
-            if constraint is None:
-                rows[row] = -1
-                continue
-            place = constraint.place
-            known = None if place is None else self._masks.get(place)
-            if place is not None and known is not None:
-                rows[row] = known
-                self._masks.move_to_end(place)
-                continue
-            missing.append((constraint.matcher, row))
-            if place is not None:
-                places.append((place, row))
-        self._work_out(missing, masks)
-        for place, row in places:
-            self._masks[place] = rows[row].copy()
-        while len(self._masks) > self.room:
-            self._masks.popitem(last=False)
+        rows, apart, words = self._find(constraints)
+        filled = masks.numpy()
+        filled[: len(rows)] = self._masks.read(rows)
+        if apart:
+            filled[apart] = words
+
+    def masks(self, constraints: Sequence[Constraint | None]) -> Tensor:
+        """As `fill` writes them, on the device."""
+        rows, apart, words = self._find(constraints)
+        masks = self._masks.on_device(rows)
+        if apart:
+            masks[up(np.array(apart), masks.device)] = up(words, masks.device)
+        return masks
+
+    def _find(
+        self, constraints: Sequence[Constraint | None]
+    ) -> tuple[npt.NDArray[np.int64], list[int], npt.NDArray[np.int32]]:
+        """Each one's row in the table; which are not in it, and the masks of these, int32 [n, words]."""
+        found = [ALL if held is None else held.row for held in constraints]
+        unknown = [number for number, row in enumerate(found) if row < 0]
+        matchers: list[LLMatcher] = []
+        asked: dict[object, list[int]] = {}  # by state, if it is to be remembered
+        for number in unknown:
+            held, found[number] = constraints[number], ALL
+            try:
+                near = held.near  # type: ignore[union-attr]
+                if near is not None and near.row >= 0:
+                    found[number] = near.row
+                    continue
+                same = asked.setdefault(number if near is None else near, [])
+                if not same:
+                    matchers.append(held.matcher)  # type: ignore[union-attr]
+                same.append(number)
+            except Permanent:
+                continue  # `accept` says so
+        self._masks.use(np.array(found, dtype=np.int64))
+        words = np.zeros((len(matchers), self.words), dtype=np.int32)
+        self._work_out([(matcher, row) for row, matcher in enumerate(matchers)], torch.from_numpy(words))
+        apart: list[int] = []
+        which: list[int] = []
+        for each, (near_or_number, numbers) in enumerate(asked.items()):
+            row = (
+                self._masks.keep(near_or_number, words[each]) if isinstance(near_or_number, Near) else UNKNOWN
+            )
+            for number in numbers:
+                if row >= 0:
+                    found[number] = row
+                else:
+                    apart.append(number)
+                    which.append(each)
+        return np.array(found, dtype=np.int64), apart, words[which]
 
     def _work_out(self, rows: list[tuple[LLMatcher, int]], masks: Tensor) -> None:
         if self._executor is None:

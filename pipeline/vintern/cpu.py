@@ -82,9 +82,6 @@ class CpuBackend:
     def upload(self, tiles: Tensor) -> Tensor:
         return tiles
 
-    def mask_buffer(self, words: int) -> Tensor:
-        return torch.zeros(self.cache.slots, words, dtype=torch.int32)
-
     @torch.inference_mode()
     def encode_tiles(self, tiles: Sequence[Tile]) -> None:
         keep_visual(tiles, self.model.vision(stacked(tiles)))

@@ -46,7 +46,7 @@ from pipeline.vintern.gpu import GpuBackend
 from pipeline.vintern.model import Vintern
 from pipeline.vintern.pointing import Looks, Pointer
 from pipeline.vintern.prompt_ids import Prompts
-from pipeline.vintern.sampler import Penalties, choices
+from pipeline.vintern.sampler import Penalties
 from pipeline.vintern.second_look import SecondLooks
 from pipeline.vintern.stats import Clock, EngineStats
 from pipeline.vintern.transfer import Download, up
@@ -95,10 +95,11 @@ class Engine:
         self._most_waiting = settings.max_waiting or max(_LEAST_WAITING, self._cache.slots // 2)
         self._pointer = Pointer.for_model(model, self._cache) if settings.place else None
         self._grammars = Grammars(
-            model.tokenizer, model.config.language.vocab, pool=self.backend.shape.many_rows
+            model.tokenizer,
+            model.config.language.vocab,
+            pool=self.backend.shape.many_rows,
+            device=model.device if self.backend.own_memory else None,
         )
-        halves = 1 if self.backend.shape.halves is None else 2
-        self._masks = deque(self.backend.mask_buffer(self._grammars.words) for _ in range(halves))
         self._unmasked = Unmasked(model.tokenizer, model.config.language.vocab, model.device)
         self._answered: list[Generation] = []  # at submit, for the next step to hand out
         self._ids: set[str] = set()
@@ -230,6 +231,7 @@ class Engine:
             max_passes=self.settings.max_passes,
             end=self.model.tokenizer.end_of_turn,
             bytes_of=self._grammars.bytes_of,
+            positions=self._grammars.positions,
             forget=self._cache.forget,
             penalty=self.settings.repetition_penalty,
         )
@@ -277,11 +279,8 @@ class Engine:
         masks = penalties = None
         constraints = [None if answer.said else answer.constraint for answer in answers]
         if any(constraints):
-            # The halves take turns: what the other one's masks are read from stays as it is.
-            self._masks.rotate()
-            masks = self._masks[0][: len(answers)]
             # Launched work goes on meanwhile. A row that is not at its last pending token is not used.
-            self._grammars.fill(constraints, masks)
+            masks = self._grammars.masks(constraints)
         if any(answer.penalty != 1 for answer in answers):
             penalties = Penalties(
                 [answer.penalty for answer in answers], [answer.tokens for answer in answers]
@@ -324,8 +323,10 @@ class Engine:
         for answer, count in launched.fed:
             answer.launched = False
             answer.fed(count)
-        self._booking.enter(list(compress(answers, complete)), list(compress(choices(chosen), complete)))
-        self._finished += [answer for answer in answers if answer.finish is not None]
+        if not all(complete):
+            answers, chosen = list(compress(answers, complete)), chosen[:, complete]
+        self._booking.enter(answers, chosen)
+        self._finished += [answer for answer, _ in launched.fed if answer.finish is not None]
 
     def _leave(self) -> list[Generation]:
         """Hand out what is finished; a first loop goes back to the end of its prompt instead."""
@@ -350,7 +351,7 @@ class Engine:
         answer = leaving.answer
         weighed = [value for some in leaving.coming.wait() for value in some.tolist()]
         for number, unmasked in zip(leaving.numbers, weighed, strict=True):
-            answer.unmasked[number] = unmasked
+            answer.weighed[number] = unmasked
         generation = answer.generation(self.settings.place)
         self._count(generation)
         first = self._looks.taken(answer.request, generation)

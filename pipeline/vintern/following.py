@@ -111,6 +111,14 @@ class Follower:
             return None
         return None if now is self._all.nothing else Place(now, rest, open_bytes)
 
+    def kinds(self, token: int) -> tuple[int, ...] | None:
+        """Of a token's letters, as the grammar tells them apart; None if it has other than whole letters."""
+        data = self._vocabulary.tokens[token]
+        try:
+            return self._all.kinds(data.decode()) if data else None
+        except UnicodeDecodeError:
+            return None
+
     def letters(self, place: Place) -> list[str]:
         """One letter for each way on from a place; none of those that are not followed."""
         found: dict[object, str] = {}

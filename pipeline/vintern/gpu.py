@@ -102,9 +102,6 @@ class GpuBackend:
     def upload(self, tiles: Tensor) -> Tensor:
         return tiles.pin_memory().to(self.model.device, non_blocking=True)
 
-    def mask_buffer(self, words: int) -> Tensor:
-        return torch.zeros(self.cache.slots, words, dtype=torch.int32).pin_memory()
-
     @torch.inference_mode()
     def encode_tiles(self, tiles: Sequence[Tile]) -> None:
         """Of tiles of one colour, one for all that have been and will be."""

@@ -218,6 +218,10 @@ class Languages:
         starts |= {edge for edge in self._edges if any(low <= edge <= high for low, high in ranges)}
         return sorted(starts)
 
+    def kinds(self, text: str) -> tuple[int, ...]:
+        """Of its characters. Where no word stands, texts of the same kinds lead to the same."""
+        return tuple(bisect_right(self._edges, ord(letter)) for letter in text)
+
     def follow(self, now: Language, rest: Language, text: str) -> tuple[Language, Language]:
         """What is left of `now`, and of `rest` behind it, after `text`; `nothing` where none begins so.
 

@@ -14,6 +14,7 @@ import torch
 
 from pipeline.vintern.constrain import Constraint, Grammars
 from pipeline.vintern.following import Place
+from pipeline.vintern.states import State
 
 LARGE = 32_768  # tokens; with fewer a mask costs some microseconds, and its state need not be learned
 TOGETHER = 64  # masks that are worked out at once
@@ -58,25 +59,26 @@ def states(start: Constraint, spell: Callable[[str], list[int] | None]) -> Itera
     while waiting:
         here, depth = waiting.popleft()
         here.forced()
-        if here.complete or here.follower is None or here.at is None or here.place is None:
+        state, near = here.state, here.near
+        if here.complete or here.states is None or state is None or near is None:
             continue
-        new = here.place not in known
+        new = near.place not in known
         # What is behind the value counts only as far as masks tell it apart: line 2 is as line 100.
-        where = here.at._replace(rest=here.place.rest)
+        where = state.at._replace(rest=near.place.rest)
         if where in said or (depth > DEEP and not new):
             continue
         said.add(where)
-        known.add(here.place)
+        known.add(near.place)
         if new:
             yield here
-        for letter in here.follower.letters(here.at):
+        for letter in here.states.follower.letters(state.at):
             tokens = spell(letter)
             # Behind a backslash there may be nothing to come.
             if tokens is not None and here.matcher.validate_tokens(tokens) == len(tokens):
                 further = here.copy()
                 further.accept(*tokens)
-                waiting.append((further, depth + 1 if _within_one_value(here.at, further.at) else 0))
+                waiting.append((further, depth + 1 if _within_one_value(state, further.state) else 0))
 
 
-def _within_one_value(one: Place, other: Place | None) -> bool:
-    return other is not None and one.now.kind == other.now.kind == "quoted"
+def _within_one_value(one: State, other: State | None) -> bool:
+    return other is not None and one.at.now.kind == other.at.now.kind == "quoted"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -14,14 +12,6 @@ from pipeline.vintern.constrain import unpack
 from pipeline.vintern.transfer import up
 
 FORBIDDEN = 1e30  # taken from the logit of a token that the mask forbids
-
-
-class Choice(NamedTuple):
-    """The chosen token, its probability among the allowed tokens, and among all (before mask and penalty)."""
-
-    token: int
-    probability: float
-    unmasked: float
 
 
 def choose(logits: Tensor, masks: Tensor | None, penalties: Penalties | None = None) -> Tensor:
@@ -44,11 +34,6 @@ def choose(logits: Tensor, masks: Tensor | None, penalties: Penalties | None = N
     )
     probability = torch.where(best > -FORBIDDEN / 2, probability, torch.nan)
     return torch.stack([token.double(), probability, unmasked])
-
-
-def choices(chosen: npt.NDArray[np.float64]) -> list[Choice]:
-    """What `choose` returned, once it is on the host."""
-    return list(map(Choice, chosen[0].astype(np.int64).tolist(), chosen[1].tolist(), chosen[2].tolist()))
 
 
 class Penalties:

@@ -8,6 +8,8 @@ a closing quote count as one: `"`, `",` and `"` with a line's end, or `)` and `)
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,24 @@ class ValueText:
         """The text so far ends within a string."""
         return bool(self._inside)
 
+    @property
+    def stays(self) -> tuple[bool, bool]:
+        """Whether it ends within a value; and within a string, where text without signs of JSON's own is only
+        more of it.
+        """
+        return self._inside == "value", bool(self._inside) and not self._escaped
+
+    @property
+    def state(self) -> Hashable:
+        """All that counts of the text so far."""
+        return tuple(self._nesting), self._inside, self._escaped, self._last
+
+    def copy(self) -> ValueText:
+        copied = ValueText()
+        copied._nesting = self._nesting.copy()
+        copied._inside, copied._escaped, copied._last = self._inside, self._escaped, self._last
+        return copied
+
     def holds(self, text: bytes) -> bool:
         """Take in the next token; True if it has a part of a value, or ends a value or a list."""
         found = False
@@ -50,6 +70,60 @@ class ValueText:
                 elif byte in b"}]":
                     del self._nesting[-1:]
                 self._last = byte
+        return found
+
+
+class Position:
+    """Where an answer's text stands, and what tokens do there: see `Positions.after`."""
+
+    __slots__ = ("inside", "stays", "text", "value", "ways")
+
+    def __init__(self, text: ValueText) -> None:
+        self.text = text  # never changed
+        self.inside = text.inside
+        self.value, self.stays = text.stays
+        self.ways: dict[int, tuple[Position, bool, bool]] = {}
+
+
+class Positions:
+    """Follows answers token by token as `ValueText` does, and remembers what came of it, up to `most`."""
+
+    def __init__(self, tokens: Sequence[bytes], most: int = 1 << 15) -> None:
+        """tokens: the bytes of each."""
+        self._tokens = tokens
+        self._most = most
+        # Of a text in a string they change nothing.
+        self._plain = bytearray(
+            bool(text) and _QUOTE not in text and _BACKSLASH not in text for text in tokens
+        )
+        self._made: dict[Hashable, Position] = {}
+        self._ways = 0
+        self.start = self._at(ValueText())
+
+    def after(self, position: Position, token: int) -> tuple[Position, bool, bool]:
+        """The position behind a token; whether it has a part of a value, or ends a value or a list; whether
+        it breaks a run: a quote is in it, or it ends outside of strings.
+        """
+        if position.stays and token < len(self._plain) and self._plain[token]:
+            return position, position.value, False
+        found = position.ways.get(token)
+        if found is None:
+            piece = self._tokens[token] if token < len(self._tokens) else b""
+            text = position.text.copy()
+            holds = text.holds(piece)
+            if self._ways >= self._most:
+                for one in self._made.values():
+                    one.ways.clear()
+                self._made.clear()
+                self._ways = 0
+            self._ways += 1
+            found = position.ways[token] = (self._at(text), holds, _QUOTE in piece or not text.inside)
+        return found
+
+    def _at(self, text: ValueText) -> Position:
+        found = self._made.get(text.state)
+        if found is None:
+            found = self._made[text.state] = Position(text)
         return found
 
 

@@ -40,9 +40,6 @@ class Scripted:
     def upload(self, tiles: Tensor) -> Tensor:
         return tiles
 
-    def mask_buffer(self, words: int) -> Tensor:
-        return torch.zeros(self.cache.slots, words, dtype=torch.int32)
-
     def encode_tiles(self, tiles: Sequence[Tile]) -> None:
         self.encoded += len(tiles)
 

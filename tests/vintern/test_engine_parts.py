@@ -28,7 +28,7 @@ from pipeline.vintern.engine import Engine
 from pipeline.vintern.kv_cache import KVCache, token_bytes
 from pipeline.vintern.loops import CYCLES, LINES, PERIOD, SHORTEST, LoopGuard
 from pipeline.vintern.pointing import Pointer, peaks
-from pipeline.vintern.sampler import Penalties, choices, choose
+from pipeline.vintern.sampler import Penalties, choose
 from pipeline.vintern.values import ValueText
 from schemas.registry import resolve
 from tests.vintern import checkpoints
@@ -241,11 +241,11 @@ def test_the_penalty_is_transformers_own() -> None:
 def test_choose_gives_both_probabilities() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]))
     masks = torch.tensor([[0b1110], [-1]], dtype=torch.int32)
-    first, second = choices(choose(logits, masks).numpy())
+    first, second = choose(logits, masks).numpy().T
     assert first == pytest.approx((1, 0.4, 0.2))  # of equal ones the lowest
     assert second == pytest.approx((3, 0.4, 0.4))
-    (nothing, _) = choices(choose(logits, torch.tensor([[0], [-1]], dtype=torch.int32)).numpy())
-    assert not np.isfinite(nothing.probability)
+    nothing, _ = choose(logits, torch.tensor([[0], [-1]], dtype=torch.int32)).numpy().T
+    assert not np.isfinite(nothing[1])
 
 
 @pytest.mark.parametrize("pool", [False, True])

@@ -196,7 +196,7 @@ def test_a_small_vocabulary_has_nothing_to_learn() -> None:
 def test_no_more_is_remembered_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch, fresh: Counting, published_tokenizer: Tokenizer
 ) -> None:
-    monkeypatch.setattr(fresh, "room", 5)
+    monkeypatch.setattr(fresh._masks, "room", 5)
     text = grammar.answer(SPECS["receipt@1"].shape, {"total": "12.500"})
     for _ in range(2):
         walk(fresh, GRAMMARS["receipt@1"], saying(fresh, published_tokenizer, text))
