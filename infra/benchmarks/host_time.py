@@ -3,9 +3,13 @@
     python -m infra.benchmarks.host_time                      this checkout
     python -m infra.benchmarks.host_time --against DIR        and another one, run by turns
 
-The device computes nothing: passes end at the launch of their graph, and of the tokens that the grammar's
-masks allow one is drawn at random. Everything else is the engine's own. Printed are CPU seconds of the
+The device computes nothing: passes end at the launch of their graph, and of the more usual tokens that
+the grammar's masks allow one is drawn at random. Everything else is the engine's own. Printed are CPU seconds of the
 engine's thread, and of all threads of the process (which masks and grammars may use), drawing left out.
+
+And how much of the time the device would be busy if its passes took as long as an H200's (`Device`): over all
+pages, and in decode steps of the whole batch. The thread's time is CPU time there too, so that other work on
+the machine does not count.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,14 +41,65 @@ from pipeline import prompt
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
 from pipeline.vintern import config as configs
-from pipeline.vintern import gpu, loops, prompt_ids, tokenizer
+from pipeline.vintern import fused, gpu, loops, prompt_ids, tokenizer
 from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
 from pipeline.vintern.graphs import Graphs
+from pipeline.vintern.transfer import Download
 from schemas import registry
 
+try:
+    from pipeline.vintern.masks import MaskTable
+except ImportError:  # an older checkout
+    MaskTable = None  # type: ignore[assignment,misc]
+
+COMMON = 256  # words of a mask: the tokens that are drawn, unless none of them is allowed
 WIDTH = 8  # of the hidden states that nobody computes
+# Milliseconds of passes on an H200, as `card.py` measured them (the table in README.md).
+ROWS, DECODE, CHOOSE = (16, 128, 256), (1.8, 2.7, 3.7), (0.4, 0.6, 1.0)
+TILE, PAGE = 61.4 / 32, 24.9 / 7  # of vision a tile, in buckets of 32; of prefill a page
+
+
+class Device:
+    """A card that takes a given time for each pass, on one clock with the thread that launches them: the
+    thread's CPU time, what is no part of the engine left out, and the time that it waits for the card.
+    """
+
+    def __init__(self, faster: float) -> None:
+        self.faster = faster
+        self.waited = self.free_at = self.idle = 0.0
+        self.left_out = 0.0
+        # To ask for the time may take longer than a row.
+        began = time.thread_time()
+        for _ in range(200):
+            time.thread_time()
+        self._asking = (time.thread_time() - began) / 201
+        self.full = [0.0, 0.0]  # seconds with the whole batch decoded, and of them idle ones
+
+    @property
+    def now(self) -> float:
+        return self.clock() + self.waited
+
+    def clock(self) -> float:
+        """Seconds of the thread, but for what is left out."""
+        self.left_out += self._asking
+        return time.thread_time() - self.left_out
+
+    def work(self, milliseconds: float) -> None:
+        now = self.now
+        self.idle += max(0.0, now - self.free_at)
+        self.free_at = max(now, self.free_at) + milliseconds / 1000 / self.faster
+
+    def wait(self, until: float) -> None:
+        self.waited += max(0.0, until - self.now)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is done in place of the device."""
+        began = self.clock()
+        yield
+        self.left_out += self.clock() - began
 
 
 def main() -> None:
@@ -76,7 +131,10 @@ def _apart(place: Path, options: argparse.Namespace) -> dict[str, float]:
         "import sys, runpy; sys.path.insert(0, ''); del sys.argv[0]; "
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    given = [f"--{key.replace('_', '-')}={getattr(options, key)}" for key in ("batch", "pages", "vocabulary")]
+    given = [
+        f"--{key.replace('_', '-')}={getattr(options, key)}"
+        for key in ("batch", "pages", "faster", "vocabulary")
+    ]
     out = subprocess.run(
         [sys.executable, "-c", program, __file__, "--one", *given],
         cwd=place, check=True, capture_output=True, text=True,
@@ -88,20 +146,22 @@ def _apart(place: Path, options: argparse.Namespace) -> dict[str, float]:
 def measure(options: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(1)
     loops.SHORTEST = 10**6
-    model = _model(Path(options.vocabulary))
     spent: dict[str, float] = defaultdict(float)
     rows: Counter[str] = Counter()
-    with _stand_ins():
+    device = Device(options.faster)
+    model = _model(Path(options.vocabulary), device)
+    with _stand_ins(device):
         settings = EngineSettings(
             max_batch=options.batch, max_waiting=max(64, options.batch // 2), retry_penalty=1, place=False,
             warmup="graphs",
         )  # fmt: skip
         engine = Engine(model, settings, GpuBackend(model, settings))
-        _draw(engine, spent, rows)
-        _timed(Engine, "submit", spent)
+        _draw(engine, device, rows)
+        _timed(Engine, "submit", spent, device)
+        _watch(engine, device, options.batch)
         question, rules = prompt.build(registry.resolve("id_card@1")), grammar()
         tiles = np.zeros((7, 448, 448, 3), dtype=np.uint8)
-        tiles[:, 0, 1] = 255  # no empty paper
+        tiles[:, 0, 61] = 255  # no empty paper
 
         def work(name: str, count: int) -> Iterator[Request]:
             for number in range(count):
@@ -110,52 +170,74 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         list(engine.generate(work("warm", options.batch // 4)))  # masks are remembered, as in a long job
         spent.clear(), rows.clear()
         steps = engine.stats.steps
-        thread, process = time.thread_time(), time.process_time()
+        device.full, device.idle, left_out, began = [0.0, 0.0], 0.0, device.left_out, device.now
+        thread, process = device.clock(), time.process_time()
         with cProfile.Profile() if options.profile else nullcontext() as profile:
             done = list(engine.generate(work("page", options.pages)))
-        thread, process = time.thread_time() - thread, time.process_time() - process
+        thread, process = device.clock() - thread, time.process_time() - process
+        device.work(0)
+        seconds = device.now - began
     if profile is not None:
-        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(30).sort_stats("cumtime").print_stats(45)
     pages = len(done)
-    whole = thread - spent["drawing"]
+    left_out = device.left_out - left_out
     return {
         "steps": engine.stats.steps - steps,
         "rows_a_step": rows["decoded"] / (engine.stats.steps - steps),
-        "us_a_row": 1e6 * (whole - spent["submit"]) / rows["decoded"],
-        "us_a_row_all_threads": 1e6 * (process - spent["drawing"] - spent["submit"]) / rows["decoded"],
+        "us_a_row": 1e6 * (thread - spent["submit"]) / rows["decoded"],
+        "us_a_row_all_threads": 1e6 * (process - left_out - spent["submit"]) / rows["decoded"],
         "ms_a_page_beside": 1e3 * spent["submit"] / pages,
+        "busy_percent": 100 * (1 - device.idle / seconds),
+        "busy_percent_decoding": 100 * (1 - device.full[1] / device.full[0]) if device.full[0] else 0.0,
     }
 
 
-def _timed(owner: Any, name: str, spent: dict[str, float]) -> None:
+def _timed(owner: Any, name: str, spent: dict[str, float], device: Device) -> None:
     plain = getattr(owner, name)
 
     def timed(*given: Any, **more: Any) -> Any:
-        began = time.thread_time()
+        began = device.clock()
         try:
             return plain(*given, **more)
         finally:
-            spent[name] += time.thread_time() - began
+            spent[name] += device.clock() - began
 
     setattr(owner, name, timed)
 
 
-def _draw(engine: Engine, spent: dict[str, float], rows: Counter[str]) -> None:
+def _watch(engine: Engine, device: Device, batch: int) -> None:
+    """Add up the steps in which nothing but the whole batch is decoded."""
+    plain = engine.step
+
+    def step() -> Any:
+        full = len(engine._batch.running) == batch
+        now, idle, steps = device.now, device.idle, engine._stats.steps
+        found = plain()
+        if full and engine._stats.steps > steps and not found:
+            device.full[0] += device.now - now
+            device.full[1] += device.idle - idle
+        return found
+
+    engine.step = step  # type: ignore[method-assign]
+
+
+def _draw(engine: Engine, device: Device, rows: Counter[str]) -> None:
     """Let the back end choose at random among what the masks allow."""
     rng = np.random.default_rng(0)
 
     def choose(logits: torch.Tensor, masks: torch.Tensor | None, penalties: Any) -> torch.Tensor:  # noqa: ARG001
-        began = time.thread_time()
         rows["decoded"] += len(logits)
-        words = (torch.full((len(logits), 1), -1, dtype=torch.int32) if masks is None else masks).numpy()
-        chosen = []
-        for row in words.view(np.uint32):
-            some = np.flatnonzero(row)
-            word = int(some[rng.integers(len(some))]) if len(some) else 0
-            bits = [bit for bit in range(32) if row[word] >> bit & 1] or [0]
-            chosen.append(32 * word + bits[int(rng.integers(len(bits)))])
-        found = torch.tensor([chosen, [0.9] * len(chosen), [0.8] * len(chosen)], dtype=torch.float64)
-        spent["drawing"] += time.thread_time() - began
+        with device.apart():
+            words = (torch.full((len(logits), 1), -1, dtype=torch.int32) if masks is None else masks).numpy()
+            chosen = []
+            for row in words.view(np.uint32):
+                some = np.flatnonzero(row[:COMMON])
+                some = some if len(some) else np.flatnonzero(row)
+                word = int(some[rng.integers(len(some))]) if len(some) else 0
+                bits = [bit for bit in range(32) if row[word] >> bit & 1] or [0]
+                chosen.append(32 * word + bits[int(rng.integers(len(bits)))])
+            found = torch.tensor([chosen, [0.9] * len(chosen), [0.8] * len(chosen)], dtype=torch.float64)
+        device.work(float(np.interp(len(logits), ROWS, CHOOSE)))
         return found
 
     engine.backend.choose = choose  # type: ignore[method-assign]
@@ -163,7 +245,7 @@ def _draw(engine: Engine, spent: dict[str, float], rows: Counter[str]) -> None:
     engine._unmasked.among_all = lambda logits, tokens: torch.ones(len(tokens))  # type: ignore[method-assign]  # noqa: ARG005
 
 
-def _model(directory: Path) -> Any:
+def _model(directory: Path, device: Device) -> Any:
     """As much of a model as the engine asks for when nothing is computed."""
     words = tokenizer.load(directory)
     small = configs.read(DEMO, None)
@@ -174,6 +256,7 @@ def _model(directory: Path) -> Any:
     )
 
     def language(embeds: torch.Tensor, positions: Any, attend: Any, keep: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+        device.work(PAGE * len(keep))
         return embeds.new_zeros(1, keep.numel(), WIDTH).expand(len(keep), -1, -1)
 
     language.embed = lambda ids: torch.empty(*ids.shape, WIDTH)  # type: ignore[attr-defined]
@@ -181,18 +264,35 @@ def _model(directory: Path) -> Any:
     language.embed_tokens = SimpleNamespace(weight=torch.empty(64, WIDTH))  # type: ignore[attr-defined]
     return SimpleNamespace(
         config=config, tokenizer=words, device=torch.device("cpu"), dtype=torch.float32, context_length=4096,
-        vision=torch.nn.Identity(), language=language, checkpoint_hash="none", max_tiles=12,
+        vision=torch.nn.Identity(), language=language, network=None, checkpoint_hash="none", max_tiles=12,
         prompt_ids=lambda question, n: torch.tensor(prompt_ids.prompt_ids(words, config, question, n)),
     )  # fmt: skip
 
 
-def _stand_ins() -> Any:
+def _stand_ins(device: Device) -> ExitStack:
     """For what the back end takes from a card; a graph's replay takes the device's time and nothing else."""
     stream = SimpleNamespace(wait_stream=lambda _: None)
 
+    stepped = [0]
+    decode, sent, here = GpuBackend.decode, Download.__init__, Download.wait
+
+    def decoded(self: GpuBackend, fed: Any) -> Any:
+        stepped.append(len(fed))
+        return decode(self, fed)
+
+    def send(self: Any, tensors: Any) -> None:
+        sent(self, tensors)
+        self.at = device.free_at
+
+    def wait(self: Any) -> Any:
+        device.wait(self.at)
+        return here(self)
+
     def run(self: Graphs, key: Any, function: Any, given: torch.Tensor) -> Any:  # noqa: ARG001
         if isinstance(key, tuple) and key[0] == "vision":
+            device.work(TILE * len(given))
             return torch.zeros(len(given), 256, WIDTH)
+        device.work(float(np.interp(stepped[-1], ROWS, DECODE)))
         return torch.zeros(len(given), WIDTH), None
 
     patches: dict[str, Callable[..., Any]] = {
@@ -204,22 +304,32 @@ def _stand_ins() -> Any:
         "mem_get_info": lambda *_: (2**36, 2**36),
         "get_device_properties": lambda *_: SimpleNamespace(major=9, minor=0, multi_processor_count=132),
     }
-    stack = [mock.patch.object(torch.cuda, name, value) for name, value in patches.items()]
-    stack.append(mock.patch.object(Graphs, "run", run))
-    stack.append(mock.patch.object(GpuBackend, "logits", lambda _, hidden: hidden))
-    # The tiles of a pass are put together, and its results given out, by the device.
-    stack.append(mock.patch.object(gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)))
-    stack.append(mock.patch.object(gpu, "keep_visual", lambda *_: None))
-    stack.append(mock.patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor))
-    return _together(stack)
-
-
-def _together(patches: list[Any]) -> Any:
-    from contextlib import ExitStack
-
     stack = ExitStack()
-    for patch in patches:
-        stack.enter_context(patch)
+    for name, value in patches.items():
+        stack.enter_context(mock.patch.object(torch.cuda, name, value))
+    # The tiles of a pass are put together, and its results given out, by the device.
+    for owner, name, value in (
+        (Graphs, "run", run),
+        (GpuBackend, "logits", lambda _, hidden: hidden),
+        (GpuBackend, "decode", decoded),
+        (Download, "__init__", send),
+        (Download, "wait", wait),
+        (Download, "here", property(lambda self: self.at <= device.now)),
+        (gpu, "sound", lambda _: True),
+        (fused, "install", lambda _: None),
+        (gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)),
+        (gpu, "keep_visual", lambda *_: None),
+        (torch.Tensor, "pin_memory", lambda tensor: tensor),
+    ):
+        stack.enter_context(mock.patch.object(owner, name, value))
+    if MaskTable is not None:  # rows are taken from the table by the device
+        take = MaskTable.on_device
+
+        def on_device(self: Any, rows: Any) -> Any:
+            with device.apart():
+                return take(self, rows)
+
+        stack.enter_context(mock.patch.object(MaskTable, "on_device", on_device))
     return stack
 
 
@@ -230,6 +340,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--pages", type=int, default=512)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--faster", type=float, default=1.0, help="than an H200's passes; 0.5: half as fast")
     parser.add_argument("--against", help="another checkout's directory")
     parser.add_argument("--vocabulary", help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)

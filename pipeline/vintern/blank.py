@@ -15,8 +15,8 @@ def shades(tiles: npt.NDArray[np.uint8]) -> list[int | None]:
 
 def _shade(tile: npt.NDArray[np.uint8]) -> int | None:
     first = tile[0, 0]
-    # The sample first: a whole tile takes a hundred times as long.
-    if (tile[::_SAMPLE, ::_SAMPLE] != first).any() or (tile != first).any():
+    # The sample first: a whole tile takes a hundred times as long. Its lines are held against the first one.
+    if (tile[::_SAMPLE, ::_SAMPLE] != first).any() or (tile[0] != first).any() or (tile != tile[0]).any():
         return None
     red, green, blue = first.tolist()
     return int(red << 16 | green << 8 | blue)

@@ -13,7 +13,7 @@ import json
 import re
 from bisect import bisect_left
 from codecs import getincrementaldecoder
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -111,13 +111,21 @@ class Follower:
             return None
         return None if now is self._all.nothing else Place(now, rest, open_bytes)
 
-    def kinds(self, token: int) -> tuple[int, ...] | None:
-        """Of a token's letters, as the grammar tells them apart; None if it has other than whole letters."""
-        data = self._vocabulary.tokens[token]
+    def edges(self, place: Place) -> tuple[int, ...] | None:
+        """Where letters are told apart as long as the string goes on that stands here; None: none does."""
+        return self._all.edges(place.now) if place.now.kind == "quoted" else None
+
+    def kinds(self, token: int, edges: tuple[int, ...] | None) -> Hashable | None:
+        """Of a token's letters, and where they were told apart; None if it has other than whole letters.
+
+        They are at `edges`, but as finely as anywhere where the token may end the string.
+        """
         try:
-            return self._all.kinds(data.decode()) if data else None
+            text = self._vocabulary.tokens[token].decode()
         except UnicodeDecodeError:
             return None
+        used = None if '"' in text or "\\" in text else edges
+        return (used, self._all.kinds(text, used)) if text else None
 
     def letters(self, place: Place) -> list[str]:
         """One letter for each way on from a place; none of those that are not followed."""

@@ -62,6 +62,7 @@ class Languages:
 
     def __init__(self) -> None:
         self._made: dict[tuple[Any, ...], Language] = {}
+        self._edges_of: dict[Language, tuple[int, ...]] = {}
         self.nothing = self._make("nothing", (), False, 0, 0)
         self.empty = self._make("empty", (), True, 0, 0)
         # Characters are told apart only where some class begins or ends, and where JSON does.
@@ -218,9 +219,25 @@ class Languages:
         starts |= {edge for edge in self._edges if any(low <= edge <= high for low, high in ranges)}
         return sorted(starts)
 
-    def kinds(self, text: str) -> tuple[int, ...]:
-        """Of its characters. Where no word stands, texts of the same kinds lead to the same."""
-        return tuple(bisect_right(self._edges, ord(letter)) for letter in text)
+    def edges(self, language: Language) -> tuple[int, ...]:
+        """Where characters begin to be told apart within a JSON string of this language; none of a label."""
+        known = self._edges_of.get(language)
+        if known is None:
+            found = {edge for sign in (0x22, 0x5C) for edge in (sign, sign + 1)}
+            for one in language.parts:
+                if isinstance(one, Language):
+                    found.update(self.edges(one))
+            if language.kind == "letter":
+                found.update(edge for low, high in language.parts[0] for edge in (low, high + 1))
+            known = self._edges_of[language] = tuple(sorted(found))
+        return known
+
+    def kinds(self, text: str, edges: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Of its characters, told apart at `edges`, or as finely as anywhere. Where no word stands, texts of
+        the same kinds lead to the same.
+        """
+        edges = self._edges if edges is None else edges
+        return tuple(bisect_right(edges, ord(letter)) for letter in text)
 
     def follow(self, now: Language, rest: Language, text: str) -> tuple[Language, Language]:
         """What is left of `now`, and of `rest` behind it, after `text`; `nothing` where none begins so.

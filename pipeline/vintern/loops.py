@@ -12,7 +12,7 @@ CYCLES = 6  # this many in a row are a loop ...
 SHORTEST = 48  # ... if they make at least this many tokens: a line of dots is not yet one
 LINES = 40  # equal lines of a list in a row are a loop: a crate of 24 bottles may be rung up one by one
 _LENGTH = 4 * PERIOD  # tokens of an answer that are kept, before the last of them are moved to the front
-_PERIODS = np.arange(1, PERIOD + 1)
+_PERIODS = np.arange(1, PERIOD + 1, dtype=np.int32)
 
 Numbers = npt.NDArray[Any]
 
@@ -87,17 +87,24 @@ class LoopGuard:
         recent = self._recent.reshape(-1)
         recent[places] = tokens
         self._end[rows] += counts
-        equal = recent.take(places[:, None] - _PERIODS) == tokens[:, None]
+        before = places.astype(np.int32)[:, None] - _PERIODS
+        equal = recent.take(before) == tokens[:, None]
         ends = counts.cumsum()
         if len(tokens) == len(rows):
-            matches = (self._matches[rows] + 1) * equal
+            matches = self._matches[rows]
+            matches += 1
+            matches *= equal
             run = np.where(breaks, 0, self._run[rows] + 1)
         else:
-            numbers = np.arange(1, len(tokens) + 1)
+            numbers = np.arange(1, len(tokens) + 1, dtype=np.int32)
             starts = ends - counts
             # The last token of a row's that was not equal, or broke the run, counted from 1; 0: none did.
-            last = np.maximum.reduceat(np.where(equal, 0, numbers[:, None]), starts, axis=0)
-            matches = np.where(last > 0, ends[:, None] - last, self._matches[rows] + counts[:, None])
+            last = np.maximum.reduceat(numbers[:, None] * ~equal, starts, axis=0)
+            matches = np.where(
+                last > 0,
+                ends.astype(np.int32)[:, None] - last,
+                self._matches[rows] + counts.astype(np.int32)[:, None],
+            )
             broke = np.maximum.reduceat(np.where(breaks, numbers, 0), starts)
             run = np.where(broke > 0, ends - broke, self._run[rows] + counts)
         self._matches[rows] = matches

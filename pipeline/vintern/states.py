@@ -31,17 +31,31 @@ class Near:
 
 
 class State:
-    """ways: to the next state, by the kind of token. runs: what is forced here, by the token before."""
+    """kinds: of tokens here. ways: to the next state, by the kind of token. runs: what is forced here, by the
+    token before.
+    """
 
-    __slots__ = ("at", "by_letters", "near", "runs", "ways")
+    __slots__ = ("at", "kinds", "near", "runs", "ways")
 
-    def __init__(self, at: Place, near: Near) -> None:
+    def __init__(self, at: Place, near: Near, kinds: Kinds) -> None:
         self.at = at
         self.near = near
-        # Within a label, or a character that is not complete, a token's own bytes count.
-        self.by_letters = at.now.kind != "word" and not at.open
+        self.kinds = kinds
         self.ways: dict[int, State] = {}
         self.runs: dict[int | None, Run] = {}
+
+
+class Kinds:
+    """Numbers for the kinds of tokens that lead to the same, in states where letters are told apart at `edges`;
+    None: as finely as anywhere. alone: each token is a kind of its own.
+    """
+
+    __slots__ = ("alone", "edges", "known")
+
+    def __init__(self, edges: tuple[int, ...] | None, *, alone: bool = False) -> None:
+        self.edges = edges
+        self.alone = alone
+        self.known: dict[int, int] = {}  # by token
 
 
 class Run:
@@ -66,17 +80,18 @@ class States:
         self.made = 0  # states, ways and runs that are kept
         self._states: dict[Place, State] = {}
         self._nears: dict[Place, Near] = {}
-        self._kinds: dict[int, int] = {}  # by token
-        self._named: dict[tuple[int, ...], int] = {}  # kinds of letters → the kind of token
+        self._kinds: dict[tuple[int, ...] | None, Kinds] = {}
+        self._alone = Kinds(None, alone=True)
+        self._named: dict[object, int] = {}  # kinds of letters → the kind of token
 
     def start(self) -> State:
         return self._at(self.follower.start)
 
     def after(self, state: State, token: int) -> State | None:
         """The state behind a token that is allowed here; None where it cannot be told."""
-        kind = self._kinds.get(token) if state.by_letters else ~token
+        kind = state.kinds.known.get(token)
         if kind is None:
-            kind = self._kind(token)
+            kind = self._kind(state.kinds, token)
         found = state.ways.get(kind)
         if found is None:
             place = self.follower.follow(state.at, token)
@@ -99,7 +114,8 @@ class States:
         if state is None:
             self._count()
             near = self.follower.near(place)
-            state = self._states[place] = State(place, self._nears.setdefault(near, Near(near)))
+            state = State(place, self._nears.setdefault(near, Near(near)), self._kinds_at(place))
+            self._states[place] = state
         return state
 
     def _count(self) -> None:
@@ -116,9 +132,19 @@ class States:
                 near.forced = None
             self.made = 0
 
-    def _kind(self, token: int) -> int:
+    def _kinds_at(self, place: Place) -> Kinds:
+        # Within a label, or a character that is not complete, a token's own bytes count.
+        if place.now.kind == "word" or place.open:
+            return self._alone
+        edges = self.follower.edges(place)
+        found = self._kinds.get(edges)
+        if found is None:
+            found = self._kinds[edges] = Kinds(edges)
+        return found
+
+    def _kind(self, kinds: Kinds, token: int) -> int:
         """One number for all tokens with letters of the same kinds; ~token where it has not whole letters."""
-        letters = self.follower.kinds(token)
+        letters = None if kinds.alone else self.follower.kinds(token, kinds.edges)
         found = ~token if letters is None else self._named.setdefault(letters, len(self._named))
-        self._kinds[token] = found
+        kinds.known[token] = found
         return found
