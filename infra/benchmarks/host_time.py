@@ -4,8 +4,9 @@
     python -m infra.benchmarks.host_time --against DIR        and another one, run by turns
 
 The device computes nothing: passes end at the launch of their graph, and of the more usual tokens that
-the grammar's masks allow one is drawn at random. Everything else is the engine's own. Printed are CPU seconds of the
-engine's thread, and of all threads of the process (which masks and grammars may use), drawing left out.
+the grammar's masks allow one is drawn at random. Everything else is the engine's own. Printed are CPU
+seconds of the engine's thread, and of all threads of the process (which masks and grammars may use), drawing
+left out.
 
 And how much of the time the device would be busy if its passes took as long as an H200's (`Device`): over all
 pages, and in decode steps of the whole batch. The thread's time is CPU time there too, so that other work on
@@ -167,8 +168,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             for number in range(count):
                 yield Request(f"{name} {number}", tiles, question, rules, 250)
 
-        list(engine.generate(work("warm", options.batch // 4)))  # masks are remembered, as in a long job
-        spent.clear(), rows.clear()
+        list(engine.generate(work("warm", options.batch)))  # masks are remembered, as in a long job
+        spent.clear()
+        rows.clear()
         steps = engine.stats.steps
         device.full, device.idle, left_out, began = [0.0, 0.0], 0.0, device.left_out, device.now
         thread, process = device.clock(), time.process_time()

@@ -148,12 +148,15 @@ class Answer:
         self.breaks.append(breaks)
         return True
 
-    def see(self, hidden: Tensor) -> None:
-        """`hidden` [n, hidden] are the states of the next n pending tokens, which were fed."""
+    def to_see(self, count: int) -> list[tuple[int, int]]:
+        """Of `unseen` those before which the next `count` pending tokens show the model: which of these, and
+        the token's number. They are unseen no longer.
+        """
         first = self.position - len(self.prompt) + 1  # the number of the token that the first one leads to
-        for number in [number for number in self.unseen if first <= number < first + len(hidden)]:
-            self.knew[number] = hidden[number - first].clone()
-            self.unseen.remove(number)
+        found = [(number - first, number) for number in self.unseen if first <= number < first + count]
+        if found:
+            self.unseen = [number for number in self.unseen if not first <= number < first + count]
+        return found
 
     def look(self, cached: int, fed: npt.NDArray[np.float32], coming: npt.NDArray[np.float32]) -> None:
         """Where tokens fed to places from `cached` on looked, float32 [n, 4], and where the next one comes

@@ -296,10 +296,19 @@ class Engine:
         if self.backend.fed_hidden is None:
             raise RuntimeError("the pass kept no hidden states")
         start = 0
+        places: list[int] = []
+        kept: list[tuple[Answer, int]] = []
         for answer, count in fed:
-            if answer.unseen:
-                answer.see(self.backend.fed_hidden[start : start + count])
+            for place, number in answer.to_see(count) if answer.unseen else ():
+                places.append(start + place)
+                kept.append((answer, number))
             start += count
+        if places:
+            hidden = self.backend.fed_hidden
+            for (answer, number), state in zip(
+                kept, hidden[up(np.array(places), hidden.device)], strict=True
+            ):
+                answer.knew[number] = state
 
     @torch.inference_mode()
     def _weigh(self, answer: Answer) -> _Leaving:

@@ -46,8 +46,8 @@ class State:
 
 
 class Kinds:
-    """Numbers for the kinds of tokens that lead to the same, in states where letters are told apart at `edges`;
-    None: as finely as anywhere. alone: each token is a kind of its own.
+    """Numbers for the kinds of tokens that lead to the same, in states where letters are told apart at
+    `edges`; None: as finely as anywhere. alone: each token is a kind of its own.
     """
 
     __slots__ = ("alone", "edges", "known")

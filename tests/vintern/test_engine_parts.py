@@ -18,7 +18,7 @@ from transformers import RepetitionPenaltyLogitsProcessor
 from pipeline import grammar
 from pipeline.errors import Permanent, Reason
 from pipeline.settings import EngineSettings
-from pipeline.transcript import transcript
+from pipeline.transcript import _piece_by_piece, transcript
 from pipeline.vintern import Vintern, load
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.batching import Batch, Shape, Work
@@ -52,6 +52,8 @@ def test_spans_cover_the_text_however_it_is_cut(text: str, cuts: list[int], dama
     pieces = [whole[a:b] for a, b in pairwise(edges)]
     said, spans = transcript(pieces)
     assert said == whole.decode("utf-8", "replace")
+    plain, plain_spans = _piece_by_piece(pieces)
+    assert said == plain and spans.tolist() == plain_spans.tolist() and spans.dtype == plain_spans.dtype
     assert all(0 <= start <= end <= len(said) for start, end in spans)
     assert all((start < end) == bool(piece) for (start, end), piece in zip(spans, pieces, strict=True))
     assert set().union(*(range(a, b) for a, b in spans)) == set(range(len(said)))

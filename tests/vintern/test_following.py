@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher
 
 from pipeline import grammar
+from pipeline.errors import Reason
 from pipeline.specimens.making import make
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.checkpoint import DEMO
@@ -202,6 +203,50 @@ def test_no_more_is_remembered_than_there_is_room_for(
         walk(fresh, GRAMMARS["receipt@1"], saying(fresh, published_tokenizer, text))
         assert len(fresh._masks) == 5
     assert fresh.asked > 20
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("pool", [False, True])
+def test_rows_of_a_step_are_as_each_by_itself_however_little_is_kept(pool: bool) -> None:
+    """Masks as they are on the device, tokens of all rows at once, and next to no room for what is known."""
+    small, dice = tokenizers.load(DEMO), random.Random(5)
+    grammars = Grammars(small, small.size, pool=pool, device=torch.device("cpu"))
+    grammars._masks.room = 3
+    rules = [GRAMMARS["receipt@1"], GRAMMARS["odd in rows"], LLMatcher.grammar_from_regex("Số [0-9]{9}")]
+    rows = [
+        (grammars.start(rules[n % 3]), LLMatcher(grammars._tokenizer, rules[n % 3], log_level=0))
+        for n in range(18)
+    ]
+    every = [states for held, _ in rows[:2] if (states := held.states)]
+    for states in every:
+        states.most = 40
+    expected, forgotten = torch.zeros(len(rows), grammars.words, dtype=torch.int32), 0
+    for _ in range(60):
+        for held, plain in rows:
+            forced = plain.compute_ff_tokens()
+            assert held.forced() == forced and plain.consume_tokens(forced)
+            assert held.complete == plain.is_stopped()
+        rows = [(held, plain) for held, plain in rows if not held.complete]
+        if not rows:
+            break
+        masks = grammars.masks([None, *(held for held, _ in rows)])
+        tokens = []
+        for row, (_, plain) in enumerate(rows):
+            plain.unsafe_compute_mask_ptr(expected[row].data_ptr(), grammars.words * 4)
+            bits = np.unpackbits(expected[row].numpy().view(np.uint8), bitorder="little")
+            tokens.append(int(dice.choice(np.flatnonzero(bits))))
+        assert torch.equal(masks[1:], expected[: len(rows)]) and bool((masks[0] == -1).all())
+        made = [states.made for states in every]
+        held = rows[0][0].copy()
+        wrong = next(token for token in range(small.size) if not masks[1, token // 32] >> token % 32 & 1)
+        refused = grammars.accept(
+            [(held, wrong), *((held, token) for (held, _), token in zip(rows, tokens, strict=True))]
+        )
+        assert list(refused) == [0] and refused[0].reason == Reason.grammar_error
+        assert all(plain.consume_tokens([token]) for (_, plain), token in zip(rows, tokens, strict=True))
+        assert len(grammars._masks) <= 3 and all(states.made <= states.most for states in every)
+        forgotten += any(states.made < before for states, before in zip(every, made, strict=True))
+    assert forgotten
 
 
 @pytest.mark.slow
