@@ -44,16 +44,12 @@ from pipeline.settings import EngineSettings
 from pipeline.vintern import config as configs
 from pipeline.vintern import fused, gpu, loops, prompt_ids, tokenizer
 from pipeline.vintern.checkpoint import DEMO
+from pipeline.vintern.constrain import Grammars
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
 from pipeline.vintern.graphs import Graphs
-from pipeline.vintern.transfer import Download
+from pipeline.vintern.transfer import Download, up
 from schemas import registry
-
-try:
-    from pipeline.vintern.masks import MaskTable
-except ImportError:  # an older checkout
-    MaskTable = None  # type: ignore[assignment,misc]
 
 COMMON = 256  # words of a mask: the tokens that are drawn, unless none of them is allowed
 WIDTH = 8  # of the hidden states that nobody computes
@@ -71,36 +67,38 @@ class Device:
         self.faster = faster
         self.waited = self.free_at = self.idle = 0.0
         self.left_out = 0.0
-        # To ask for the time may take longer than a row.
-        began = time.thread_time()
-        for _ in range(200):
-            time.thread_time()
-        self._asking = (time.thread_time() - began) / 201
+        self.now = 0.0  # when the thread was last asked
         self.full = [0.0, 0.0]  # seconds with the whole batch decoded, and of them idle ones
 
-    @property
-    def now(self) -> float:
-        return self.clock() + self.waited
-
     def clock(self) -> float:
-        """Seconds of the thread, but for what is left out."""
-        self.left_out += self._asking
-        return time.thread_time() - self.left_out
+        """Seconds of the thread, but for what is left out: also to ask for them, which may take longer than
+        the engine's work for some rows. So it is done twice.
+        """
+        first, second = time.thread_time(), time.thread_time()
+        self.left_out += 2 * (second - first)
+        self.now = second - self.left_out + self.waited
+        return second - self.left_out
+
+    def launch(self) -> None:
+        """The thread is at a launch; `work` follows."""
+        self.clock()
 
     def work(self, milliseconds: float) -> None:
-        now = self.now
-        self.idle += max(0.0, now - self.free_at)
-        self.free_at = max(now, self.free_at) + milliseconds / 1000 / self.faster
+        self.idle += max(0.0, self.now - self.free_at)
+        self.free_at = max(self.now, self.free_at) + milliseconds / 1000 / self.faster
 
     def wait(self, until: float) -> None:
+        self.clock()
         self.waited += max(0.0, until - self.now)
+        self.now = max(self.now, until)
 
     @contextmanager
     def apart(self) -> Iterator[None]:
         """What is done in place of the device."""
-        began = self.clock()
+        began, now = self.clock(), self.now
         yield
         self.left_out += self.clock() - began
+        self.now = now
 
 
 def main() -> None:
@@ -172,8 +170,8 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         spent.clear()
         rows.clear()
         steps = engine.stats.steps
-        device.full, device.idle, left_out, began = [0.0, 0.0], 0.0, device.left_out, device.now
         thread, process = device.clock(), time.process_time()
+        device.full, device.idle, left_out, began = [0.0, 0.0], 0.0, device.left_out, device.now
         with cProfile.Profile() if options.profile else nullcontext() as profile:
             done = list(engine.generate(work("page", options.pages)))
         thread, process = device.clock() - thread, time.process_time() - process
@@ -227,9 +225,13 @@ def _draw(engine: Engine, device: Device, rows: Counter[str]) -> None:
     """Let the back end choose at random among what the masks allow."""
     rng = np.random.default_rng(0)
 
-    def choose(logits: torch.Tensor, masks: torch.Tensor | None, penalties: Any) -> torch.Tensor:  # noqa: ARG001
+    def choose(logits: torch.Tensor, masks: Any, penalties: Any) -> torch.Tensor:  # noqa: ARG001
         rows["decoded"] += len(logits)
         with device.apart():
+            if isinstance(masks, tuple):
+                table, numbers, apart, own = masks
+                masks = torch.from_numpy(table.read(numbers))
+                masks[apart] = torch.from_numpy(own)
             words = (torch.full((len(logits), 1), -1, dtype=torch.int32) if masks is None else masks).numpy()
             chosen = []
             for row in words.view(np.uint32):
@@ -258,6 +260,7 @@ def _model(directory: Path, device: Device) -> Any:
     )
 
     def language(embeds: torch.Tensor, positions: Any, attend: Any, keep: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+        device.launch()
         device.work(PAGE * len(keep))
         return embeds.new_zeros(1, keep.numel(), WIDTH).expand(len(keep), -1, -1)
 
@@ -292,8 +295,10 @@ def _stand_ins(device: Device) -> ExitStack:
 
     def run(self: Graphs, key: Any, function: Any, given: torch.Tensor) -> Any:  # noqa: ARG001
         if isinstance(key, tuple) and key[0] == "vision":
+            device.launch()
             device.work(TILE * len(given))
             return torch.zeros(len(given), 256, WIDTH)
+        device.launch()
         device.work(float(np.interp(stepped[-1], ROWS, DECODE)))
         return torch.zeros(len(given), WIDTH), None
 
@@ -316,7 +321,7 @@ def _stand_ins(device: Device) -> ExitStack:
         (GpuBackend, "decode", decoded),
         (Download, "__init__", send),
         (Download, "wait", wait),
-        (Download, "here", property(lambda self: self.at <= device.now)),
+        (Download, "here", property(lambda self: getattr(self, "at", 0.0) <= device.now)),
         (gpu, "sound", lambda _: True),
         (fused, "install", lambda _: None),
         (gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)),
@@ -324,15 +329,16 @@ def _stand_ins(device: Device) -> ExitStack:
         (torch.Tensor, "pin_memory", lambda tensor: tensor),
     ):
         stack.enter_context(mock.patch.object(owner, name, value))
-    if MaskTable is not None:  # rows are taken from the table by the device
-        take = MaskTable.on_device
-
-        def on_device(self: Any, rows: Any) -> Any:
-            with device.apart():
-                return take(self, rows)
-
-        stack.enter_context(mock.patch.object(MaskTable, "on_device", on_device))
+    if hasattr(Grammars, "masks"):  # rows are taken from the table by the device
+        stack.enter_context(mock.patch.object(Grammars, "masks", _rows))
     return stack
+
+
+def _rows(grammars: Any, constraints: Any) -> Any:
+    """`Grammars.masks` up to what the device does."""
+    rows, apart, words = grammars._find(constraints)
+    up(rows, torch.device("cpu"))
+    return grammars._masks, rows, apart, words
 
 
 def _options() -> argparse.Namespace:

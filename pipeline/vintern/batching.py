@@ -123,8 +123,10 @@ class Batch:
         spare = self.shape.decode - len(idle)
         fed = []
         for answer in idle:
-            more = min(len(answer.pending), self.shape.chunk, 1 + spare) - 1
-            spare -= more
+            more = len(answer.pending) - 1
+            if more:
+                more = min(more, self.shape.chunk - 1, spare)
+                spare -= more
             fed.append((answer, 1 + more))
         return fed
 

@@ -132,9 +132,12 @@ class Constraint:
         self._go_on(*tokens)
 
     def allowed(self, token: int) -> None:
-        """The next token, which its mask allows."""
+        """The next token, of which its mask in the table says that it is allowed."""
+        if self.states is None or self.state is None:
+            raise RuntimeError("a grammar that is not followed has no mask in the table")
         self._behind.append(token)
-        self._go_on(token)
+        self.state = self.states.after(self.state, token)
+        self._last = token
 
     def consumed(self, token: int) -> None:
         """The next token, which the matcher has consumed."""
