@@ -245,7 +245,7 @@ def _draw(engine: Engine, device: Device, rows: Counter[str]) -> None:
         return found
 
     engine.backend.choose = choose  # type: ignore[method-assign]
-    engine._unmasked.beside = lambda logits, chosen, held: chosen  # type: ignore[method-assign]  # noqa: ARG005
+    engine._unmasked.beside = lambda logits, chosen, constrained: chosen  # type: ignore[method-assign]  # noqa: ARG005
     engine._unmasked.among_all = lambda logits, tokens: torch.ones(len(tokens))  # type: ignore[method-assign]  # noqa: ARG005
 
 
@@ -315,7 +315,7 @@ def _stand_ins(device: Device) -> ExitStack:
     for name, value in patches.items():
         stack.enter_context(mock.patch.object(torch.cuda, name, value))
     # The tiles of a pass are put together, and its results given out, by the device.
-    for owner, name, value in (
+    of_the_device: list[tuple[Any, str, Any]] = [
         (Graphs, "run", run),
         (GpuBackend, "logits", lambda _, hidden: hidden),
         (GpuBackend, "decode", decoded),
@@ -327,7 +327,8 @@ def _stand_ins(device: Device) -> ExitStack:
         (gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)),
         (gpu, "keep_visual", lambda *_: None),
         (torch.Tensor, "pin_memory", lambda tensor: tensor),
-    ):
+    ]
+    for owner, name, value in of_the_device:
         stack.enter_context(mock.patch.object(owner, name, value))
     if hasattr(Grammars, "masks"):  # rows are taken from the table by the device
         stack.enter_context(mock.patch.object(Grammars, "masks", _rows))

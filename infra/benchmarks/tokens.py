@@ -33,7 +33,8 @@ from pipeline.specimens import invoice
 from pipeline.specimens.making import make
 from pipeline.specimens.specimen import shape
 from pipeline.vintern import tokenizer
-from pipeline.vintern.constrain import Constraint, Grammars
+from pipeline.vintern.constrain import Grammars
+from pipeline.vintern.constraint import Constraint
 from pipeline.vintern.tokenizer import Tokenizer
 from schemas.registry import SchemaSpec, resolve
 

@@ -15,7 +15,7 @@ from pipeline.records import Generation, Request
 from pipeline.transcript import transcript
 from pipeline.vintern import passes
 from pipeline.vintern.blank import shades
-from pipeline.vintern.constrain import Constraint
+from pipeline.vintern.constraint import Constraint
 from pipeline.vintern.states import Run
 from pipeline.vintern.values import Position, Positions
 
@@ -297,7 +297,5 @@ class Answer:
 
     def _looked(self) -> npt.NDArray[np.float32]:
         """float32 [n, 4], zeros for a token that was never shown to the model."""
-        places = np.zeros((len(self.tokens), 4), dtype=np.float32)
-        known = self._places[: len(places)]
-        places[: len(known)] = known
-        return places
+        more = max(0, len(self.tokens) - len(self._places))
+        return np.pad(self._places[: len(self.tokens)], ((0, more), (0, 0)))

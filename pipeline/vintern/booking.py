@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.vintern.answer import Answer
-from pipeline.vintern.constrain import Constraint, Grammars
+from pipeline.vintern.constrain import Grammars
+from pipeline.vintern.constraint import Constraint
 from pipeline.vintern.loops import LoopGuard
 
 

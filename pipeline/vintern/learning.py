@@ -12,7 +12,8 @@ from itertools import islice
 
 import torch
 
-from pipeline.vintern.constrain import Constraint, Grammars
+from pipeline.vintern.constrain import Grammars
+from pipeline.vintern.constraint import Constraint
 from pipeline.vintern.following import Place
 from pipeline.vintern.states import State
 
