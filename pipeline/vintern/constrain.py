@@ -99,7 +99,7 @@ class Grammars:
 
     def _compile(self, grammar: str) -> Constraint:
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
-        if matcher.isbroken():
+        if matcher.is_error():
             raise broken(matcher)
         try:
             states = States(Follower(grammar, self.vocabulary))

@@ -48,7 +48,7 @@ class Constraint:
             tokens, self._behind = self._behind, []
             if not self._matcher.consume_tokens(tokens):
                 raise broken(self._matcher)
-        if self._matcher.isbroken():
+        if self._matcher.is_error():
             raise broken(self._matcher)
         return self._matcher
 
