@@ -71,9 +71,9 @@ Of an invoice with more than {lines} lines, or of several pages, it makes things
 --kind invoice --lines {lines}` draws what it knows. What it misreads most are an invoice's long digits (tax
 codes, the authority's code) and rare names.
 
-Specimens are clean compared with life: few type faces, no emblem, hologram, face, finger or fold; scanned ones
-tilt by two degrees at most. Scores fall on layouts that it has not seen (see the table). "Photo" is an invented
-photograph; nothing is claimed about real ones, handwriting, other papers, or people's real names.
+Specimens are clean compared with life: few type faces, no emblem, hologram, face, finger or fold; scanned
+ones tilt by two degrees at most. Scores fall on layouts that it has not seen (see the table). "Photo" is an
+invented photograph; nothing is claimed about real ones, handwriting, other papers, or people's real names.
 """
 
 CALIBRATED = """
