@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -108,23 +108,30 @@ def test_what_was_done_when(store: Store, job: Job, clock: Clock) -> None:
     assert store.figures.pace(samples.job(store, "empty")) is None
 
 
-def test_spans_are_as_short_as_forty_of_them_allow(store: Store, clock: Clock) -> None:
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+@pytest.mark.medium
+def test_spans_are_as_short_as_forty_of_them_allow_and_of_a_length_that_people_know(
+    store: Store, clock: Clock
+) -> None:
     job = samples.job(store)
-    store.ledger.add(job, refs(*map(str, range(8))))
-    first, *others = store.ledger.claim(job, "w", 8, 1e9)
+    hours, days = (HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR), (DAY, 7 * DAY, 30 * DAY)
+    widths = (1, 5, 10, 30, MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, *hours, *days)
+    store.ledger.add(job, refs(*map(str, range(len(widths) + 2))))
+    first, *others = store.ledger.claim(job, "w", 99, 1e9)
     finish(store, first)
-    lasted = 0
-    for seconds, width in ((39, 1), (40, 5), (199, 5), (200, 10), (60 * 40 - 1, 60), (60 * 40, 300)):
-        clock.pass_(seconds - lasted)
-        lasted = seconds
+    began = clock.now
+    for width in widths:
+        clock.now = began + timedelta(seconds=40 * width - 1)
         finish(store, others.pop())
         pace = store.figures.pace(job)
         assert pace is not None and pace.seconds == width
-    assert pace.running == 7 * 300 if len(pace.spans) == 7 else pace.running == len(pace.spans) * 300
-    clock.pass_(2_592_000 * 100)
+        assert pace.running == min(40 * width, len(pace.spans) * width)
+    clock.pass_(100 * 30 * DAY)
     finish(store, others.pop())
     longest = store.figures.pace(job)
-    assert longest is not None and longest.seconds == 2_592_000 and len(longest.spans) == 2
+    assert longest is not None and longest.seconds == 30 * DAY, "and then there are more of them"
 
 
 def test_a_job_that_was_done_at_once_ran_for_a_second(store: Store) -> None:
