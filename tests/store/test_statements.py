@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
+from typing import Any
 
 import psycopg
 import pytest
@@ -36,7 +38,7 @@ def test_an_overdue_document_that_is_locked_holds_up_nobody(postgres_url: str, c
 
 
 @pytest.mark.medium
-@pytest.mark.parametrize("work", ["renew", "add"])
+@pytest.mark.parametrize("work", ["renew", "add", "purge"])
 def test_rows_are_locked_in_the_order_of_their_ids(postgres_url: str, work: str) -> None:
     """However they lie in the table: else two that want the same rows may wait for each other."""
     with stores.open(postgres_url) as store, psycopg.connect(postgres_url) as other:
@@ -46,7 +48,11 @@ def test_rows_are_locked_in_the_order_of_their_ids(postgres_url: str, work: str)
         leases = [*reversed(others), first]
         store.ledger.renew([first], 600)  # its row lies behind the others now
         changed = [DocumentRef(lease.uri, 11, "new") for lease in leases]
-        calls = {"renew": (store.ledger.renew, leases, 600), "add": (store.ledger.add, job, changed)}
+        calls: dict[str, tuple[Any, ...]] = {
+            "renew": (store.ledger.renew, leases, 600),
+            "add": (store.ledger.add, job, changed),
+            "purge": (partial(store.purge, job=job),),
+        }
         if work == "add":
             for lease in leases:
                 store.ledger.release(lease)
