@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 from pipeline import deciding
 from pipeline.errors import LeaseLost, Permanent, Transient, VinbatchError
 from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import duplicates, files, group_commit, readings, rows, statements, views
+from pipeline.store import duplicates, files, group_commit, page_rows, readings, rows, statements, views
 from pipeline.store.database import Database
 from pipeline.store.entities import DocumentRow, Job, Lease, State
 from pipeline.store.group_commit import Result
@@ -34,8 +34,9 @@ class Results(StoredResults):
     def save_page(self, lease: Lease, page: PageResult) -> None:
         """Keeps a page as soon as it is read, so that no crash makes it be read again. Raises LeaseLost."""
         held = {"document": lease.document_id, "token": lease.token}
+        kept = rows.dump([page_rows.row_of(page)])
         with self._db.single() as connection:
-            if not self._db.sql(connection, statements.SAVE_PAGE, **held, pages=rows.dump([rows.page(page)])):
+            if not self._db.sql(connection, statements.SAVE_PAGE, **held, pages=kept):
                 raise lost(lease)
 
     def save_pages(self, pages: Sequence[tuple[Lease, PageResult]]) -> list[LeaseLost | None]:
@@ -160,7 +161,7 @@ class Results(StoredResults):
             "etag": one.etag,
             "page_count": len(one.pages),
             "parts": rows.dump([files.found(number, part) for number, part in enumerate(one.parts, 1)]),
-            "pages": rows.dump([rows.page(page) for page in one.pages]),
+            "pages": rows.dump([page_rows.row_of(page) for page in one.pages]),
             **statements.values_of(one.extraction),
         }
 

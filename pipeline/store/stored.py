@@ -9,7 +9,7 @@ from itertools import islice
 from sqlalchemy import BigInteger, Connection, RowMapping, Table, func, literal_column, select
 
 from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import files, readings, rows
+from pipeline.store import files, page_rows, readings, rows
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, StoredExtraction
 from pipeline.store.tables import checks, documents, extractions, fields, jobs, pages, witnesses
@@ -37,7 +37,7 @@ class StoredResults:
             while chunk := list(islice(remaining, _BATCH)):
                 query = select(pages).where(pages.c.key.in_(chunk), pages.c.record.is_not(None))
                 for row in connection.execute(query).mappings():
-                    known[row["key"]] = rows.page_from(row)
+                    known[row["key"]] = page_rows.page_of(row)
         return known
 
     def numerics_of(self, checkpoint: str) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class StoredResults:
             .order_by(pages.c.page)
         )
         with self._db.read() as connection:
-            return [rows.page_from(row) for row in connection.execute(query).mappings()]
+            return [page_rows.page_of(row) for row in connection.execute(query).mappings()]
 
     def documents(self, job: Job) -> Iterator[DocumentRow]:
         """All documents of a job in the order they were added, streamed."""
