@@ -334,3 +334,31 @@ def test_diff_tells_what_changed_field_by_field(store: Store) -> None:
         ("/in/é", "total", "4", "6"),
     ]
     assert list(store.diff(june, june)) == []
+
+
+def test_diff_holds_against_each_other_what_people_decided_and_what_could_not_be_taken(store: Store) -> None:
+    june, july = samples.job(store, "june"), samples.job(store, "july", checkpoint="d" * 64)
+    read = invoice()
+    for job, rate, name in ((june, "?", "A"), (july, "??", "A")):
+        store.ledger.add(job, refs("a", "b"))
+        fields = (
+            *read.fields[:-2],
+            replace(read.fields[-2], raw=rate),  # no value: what is printed counts
+            replace(read.fields[0], path="buyer_name", raw=f"{name} {job.name}", value=name),
+        )
+        for lease in store.ledger.claim(job, "w", 2, 60):
+            finish(store, lease, replace(read, fields=fields, state="review"), sha256=lease.uri)
+    assert [(change.uri, change.path, change.before, change.after) for change in store.diff(june, july)] == [
+        ("/in/a", "vat_rate", "?", "??"),
+        ("/in/b", "vat_rate", "?", "??"),
+    ]
+    store.decisions.add(july, "/in/a", [Decision("vat_rate", "illegible", "an")])
+    ids = store.decisions.add(july, "/in/b", [Decision("seller_name", "correct", "an", "Công ty B")])
+    found = [change for change in store.diff(june, july) if change.path is not None]
+    assert [(change.uri, change.path, change.before, change.after) for change in found] == [
+        ("/in/a", "vat_rate", "?", None),
+        ("/in/b", "seller_name", "Công ty Mẫu", "Công ty B"),
+        ("/in/b", "vat_rate", "?", "??"),
+    ]
+    store.decisions.undo(ids, "an")
+    assert len([change for change in store.diff(june, july) if change.path == "seller_name"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -143,7 +144,8 @@ def test_parquet_of_several_batches_is_whole(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(parquet, "_BATCH", 2)
     for count in (4, 5):
         rows = Rows(("n", "odd"), iter([(n, bool(n % 2)) for n in range(count)]), {})
-        assert formats.write(rows, "parquet", out := io.BytesIO()) == count
+        out = io.BytesIO()
+        assert formats.write(rows, "parquet", out) == count
         assert pq.read_table(out).column("n").to_pylist() == list(range(count))
 
 
@@ -199,3 +201,30 @@ def test_forms_of_a_stores_address(given: str, parsed: str) -> None:
 )
 def test_an_address_is_shown_without_its_password(given: str, shown: str) -> None:
     assert url.shown(given) == shown
+
+
+def test_columns_of_figures_stand_to_the_right() -> None:
+    batch = [(1, "x", None, True, Decimal("2.5"), None), (2.5, "y", None, False, None, 3)]
+    rows = Rows(tuple("abcdef"), iter(batch), {"c": "decimal", "b": "text"})
+    assert formats._figures(rows, batch) == {0, 2, 4, 5}
+    assert formats._figures(Rows(("a", "b"), iter([]), {"a": "integer", "b": "real"}), []) == {0, 1}
+
+
+def test_json_of_a_query_has_values_of_its_own_kinds() -> None:
+    values = ('{"a": 1}', Decimal("1.50"), DAY, [1], "[no json", True, None, Decimal("7"))
+    rows = Rows(tuple("abcdefgh"), iter([values, values]), {"a": "json", "e": "json", "f": "json"})
+    out = io.BytesIO()
+    assert formats.write(rows, "json", out) == 2
+    first, second = json.loads(out.getvalue())
+    assert first == second == {
+        "a": {"a": 1}, "b": 1.5, "c": "2026-05-01", "d": [1], "e": "[no json", "f": True, "g": None, "h": 7
+    }  # fmt: skip
+
+
+def test_csv_for_a_persons_terminal_keeps_to_its_line() -> None:
+    rows = lambda: Rows(("a\n", "b"), iter([("x\ny", "=1"), (None, "\x1b[31m")]), {})  # noqa: E731
+    formats.write(rows(), "csv", plain_ := io.BytesIO())
+    formats.write(rows(), "csv", shown := io.BytesIO(), shown=True, bom=True)
+    assert plain_.getvalue().decode() == '"a\n",b\n"x\ny",\'=1\n,\x1b[31m\n'
+    text = shown.getvalue().decode()
+    assert text.startswith("\ufeff") and text.count("\n") == 3 and "\x1b" not in text
