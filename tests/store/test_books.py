@@ -40,6 +40,7 @@ def opened(*rows: list[Any], heads: list[str], **looks: Any) -> list[Worksheet]:
         (date(2026, 5, 1), datetime(2026, 5, 1), "dd/mm/yyyy"),
         (datetime(2026, 5, 1, 8, 30), datetime(2026, 5, 1, 8, 30), "dd/mm/yyyy hh:mm:ss"),
         (date(1899, 12, 31), "1899-12-31", "General"),
+        (date(1900, 3, 1), datetime(1900, 3, 1), "dd/mm/yyyy"),
         ("=1+1", "=1+1", "General"),
         ("a\x0bb", "a\ufffdb", "General"),
         ("x" * 32_767, "x" * 32_767, "General"),
@@ -103,6 +104,10 @@ def test_what_is_said_of_a_sheet_holds_for_each_of_its_parts(monkeypatch: pytest
     for part, last in ((first, 4), (second, 3)):
         assert [cell.value for cell in part[1]] == ["a", "b", "c"] and part["A1"].font.bold
         assert [cell.value for cell in part[2]] == ["x", "y", "z"] and part["A2"].font.italic
+        head, label = part["A1"], part["A2"]
+        assert (head.fill.fgColor.rgb[2:], head.font.color.rgb[2:]) == ("1F3864", "FFFFFF")
+        assert label.fill.fgColor.rgb[2:] == "D9E2F3" and label.alignment.wrap_text
+        assert head.alignment.vertical == label.alignment.vertical == "top"
         assert part.freeze_panes == "C3" and part.auto_filter.ref == f"A2:C{last}"
         assert part.column_dimensions["B"].outlineLevel == 1 and not part.column_dimensions["B"].hidden
         assert part.column_dimensions["C"].hidden

@@ -260,12 +260,26 @@ def test_only_invoices_are_held_against_each_other(store: Store) -> None:
     assert duplicates.repeated(store._db, card) == duplicates.Repeated(0, ())
     assert duplicates.repeated(store._db, samples.job(store)) == duplicates.Repeated(0, ())
     put(store, "jobs", a=made("7"), b=made("7"), c=made("8"), d=made("9"), e=made("9"), f=made("9"))
-    found = duplicates.repeated(store._db, store.jobs.find("jobs"))
-    assert found == duplicates.Repeated(5, ("/in/a", "/in/b"))
+    job = store.jobs.find("jobs")
+    assert duplicates.repeated(store._db, job) == duplicates.Repeated(5, ("/in/a", "/in/b"))
+    # What is decided of another document, or of one value, settles nothing.
+    store.decisions.add(job, "/in/c", [Decision(None, "accept", "an")])
+    store.decisions.add(job, "/in/a", [Decision("number", "accept", "an")])
+    assert duplicates.repeated(store._db, job) == duplicates.Repeated(5, ("/in/a", "/in/b"))
     messages = {
-        one.uri: one.extraction.checks[-1].message
-        for one in store.results.extractions(store.jobs.find("jobs"))
-        if one.extraction.checks
+        one.uri: check.message
+        for one in store.results.extractions(job)
+        for check in one.extraction.checks
+        if check.code in REPEATS
     }
     told = "another document of this store shows the same invoice (seller, form, series and number): "
     assert messages == {"/in/b": f"{told}/in/a", "/in/e": f"{told}/in/d", "/in/f": f"{told}/in/d"}
+
+
+def test_of_papers_that_stand_for_an_invoice_no_more_the_same_file_is_told_first(store: Store) -> None:
+    put(store, a=made("7"), b=made("7"), same1=made("7"))
+    store.purge(document="/in/a")
+    put(store, "july", same2=made("7"))
+    assert told(store, "july") == {"same2": ("review", ("duplicate_file",))}
+    [found] = store.results.extractions(store.jobs.find("july"))
+    assert found.extraction.checks[-1].found == "/in/same1"

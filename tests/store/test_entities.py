@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline import store as stores
 from pipeline.errors import UsageError
 from pipeline.store import Balance, Lease, Store
 from pipeline.store.entities import Column, View
@@ -22,6 +23,10 @@ def test_a_job_says_who_reads_it_and_how_another_one_is_read_alike(store: Store)
     assert (job.weight, job.priority, job.cancelled_at, job.shadow_of, job.shadow_share) == (
         1.0, 0, None, None, None
     )  # fmt: skip
+
+
+def test_the_package_names_what_it_has() -> None:
+    assert [name for name in stores.__all__ if not hasattr(stores, name)] == []
 
 
 def test_a_try_is_no_worker_that_vanished(clock: Clock) -> None:

@@ -210,6 +210,8 @@ def test_the_sheets_of_a_workbook_say_what_they_are(store: Store, tmp_path: Path
     assert (row["field"].value, row["value"].value, row["printed"].value) == ("total", 80000, "80.000")
     assert row["value"].fill.fgColor.rgb[2:] == "FFC7CE" and row["confidence"].number_format == "0.000"
     assert row["why"].alignment.wrap_text and row["correction"].number_format == "@"
+    assert row["correction"].fill.fgColor.rgb[2:] == "FFFFE0" and row["ruling"].border.left.style == "thin"
+    assert row["why"].alignment.vertical == "top"
     values = book["receipt_v1"]
     letters = {cell.value: cell.column_letter for cell in values[1]}
     folded = {name for name, letter in letters.items() if values.column_dimensions[letter].outlineLevel}

@@ -206,7 +206,7 @@ def test_what_people_decided_is_held_against_what_is_kept_for_it(store: Store) -
     with store._db.write() as connection:
         connection.exec_driver_sql("DELETE FROM decisions")
     june, july = (store.books.balance(job).differences for job in jobs)
-    assert len(june) == len(july) == 2
+    assert len(june) == len(july) == 2 and {one.kind for one in june} == {"decision_rows"}
     told = "2 documents that lacked their result or a page of it are pending again"
     assert [step.message for step in store.books.repair(jobs[0])] == [told]
     store.books.verify(jobs[0])
@@ -221,6 +221,11 @@ def test_rows_of_no_document_are_removed(tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "a.db")) as other, other:
             other.execute("DELETE FROM documents WHERE uri = '/in/a'")
         job = store.jobs.find("june")
+        found = {
+            (one.kind, one.message.partition(": ")[2], one.uri)
+            for one in store.books.balance(job).differences
+        }
+        assert found == {("orphan_extraction", "belongs to no document", None), ("submitted", "", None)}
         assert [step.message for step in store.books.repair(job)] == [
             "15 rows that belong to no document were removed",
             "5 documents are there, and 6 were on the books: now 5",

@@ -246,6 +246,7 @@ def test_parts_that_do_not_add_up_are_named_and_put_right(store: Store, damage: 
     with pytest.raises(Unbalanced) as caught:
         store.books.verify(job)
     assert told in caught.value.message
+    assert {one.kind for one in store.books.balance(job).differences} == {"part_rows"}
     store.books.repair(job)
     store.ledger.add(job, listing)  # the same command again
     for again in store.ledger.claim(job, "w", 5, 60):

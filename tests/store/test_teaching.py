@@ -117,3 +117,31 @@ def test_a_ledger_is_for_its_owner_and_of_this_version(ledger: Teaching, path: P
     (path.parent / "no.db").write_bytes(b"no database" * 100)
     with pytest.raises(UsageError, match="is no ledger of answers: file is not a database"):
         Teaching(path.parent / "no.db")
+
+
+TABLES = {
+    "files": "uri VARCHAR NOT NULL, etag VARCHAR, problem VARCHAR, PRIMARY KEY (uri)",
+    "pages": "number INTEGER NOT NULL, image VARCHAR NOT NULL, uri VARCHAR NOT NULL,"
+    " document VARCHAR NOT NULL, page INTEGER NOT NULL, of INTEGER NOT NULL, width INTEGER NOT NULL,"
+    " height INTEGER NOT NULL, text TEXT, exact BOOLEAN NOT NULL, reader TEXT, PRIMARY KEY (number),"
+    " UNIQUE (image)",
+    "asks": "number INTEGER NOT NULL, key VARCHAR NOT NULL, image VARCHAR NOT NULL, prompt VARCHAR NOT NULL,"
+    " asked JSON NOT NULL, state VARCHAR NOT NULL, cost FLOAT NOT NULL, text TEXT, finish VARCHAR,"
+    " version VARCHAR, tokens_in INTEGER, tokens_out INTEGER, problem VARCHAR, at VARCHAR NOT NULL,"
+    " PRIMARY KEY (number), UNIQUE (key)",
+}
+
+
+def test_the_tables_are_those_of_their_form(ledger: Teaching) -> None:
+    """Who changes them gives them another `FORM`: ledgers lie beside data sets for years."""
+    with ledger._engine.connect() as connection:
+        made = dict(
+            connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
+        )
+        index = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        assert connection.exec_driver_sql(index).scalars().all() == [
+            "CREATE INDEX ix_pages_uri ON pages (uri)"
+        ]
+    plain = {name: " ".join(sql.replace('"', "").split()) for name, sql in made.items()}
+    assert teaching.FORM == 1
+    assert plain == {name: f"CREATE TABLE {name} ( {columns} )" for name, columns in TABLES.items()}
