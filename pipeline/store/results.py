@@ -22,8 +22,8 @@ from sqlalchemy import (
 
 from pipeline import deciding
 from pipeline.errors import LeaseLost, Permanent, Transient, VinbatchError
-from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import duplicates, files, group_commit, readings, rows, views
+from pipeline.records import DocumentRef, Extraction, PageResult, Part
+from pipeline.store import duplicates, enqueue, files, group_commit, readings, rows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.group_commit import Result
@@ -224,6 +224,7 @@ class Results:
                 etag=one.etag,
                 parts=one.parts,
                 spec=one.spec,
+                members=one.members,
             )
         except Transient:
             raise
@@ -240,23 +241,25 @@ class Results:
         etag: str | None = None,
         parts: Sequence[Part] = (),
         spec: SchemaSpec | None = None,
+        members: Sequence[DocumentRef] = (),
     ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
 
         What people decided on the document is kept; `spec` (None: as the job names it) has the rules that are
-        then run again. `sha256` and `etag` are those of the first file; `parts` are all of them, where there
-        are several. Returns the state that the document is in now.
+        then run again. `members`, documents within a portfolio, are added to the job in the same transaction;
+        known ones stay as they are. `sha256` and `etag` are those of the first file; `parts` are all of them,
+        where there are several. Returns the state that the document is in now.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
         its field's type.
         """
-        one = Result(lease, extraction, pages, sha256, etag, parts)
+        one = Result(lease, extraction, pages, sha256, etag, parts, spec, members)
         values = self._values(one)
         finish = _FINISH_UNDECIDED if self._db.is_sqlite else _FINISH_WITH_PARTS
         state: State = extraction.state
         indexed = self._jobs.indexed(lease.job_id)
-        with self._db.write() if indexed else self._db.single() as connection:
+        with self._db.write() if indexed or members else self._db.single() as connection:
             ended = self._db.sql(connection, finish, **values)
             decided = not ended and readings.has_decisions(connection, lease.document_id)
             if not ended and not decided:
@@ -266,7 +269,9 @@ class Results:
                     self._db.sql(connection, part, **values)
             if ended and self._repeating(connection, [one]):
                 state = "review"
-        return self._commit_decided(lease, extraction, values, spec) if decided else state
+            if ended:
+                enqueue.add(self._db, connection, lease.job_id, members)
+        return self._commit_decided(one, values) if decided else state
 
     def _values(self, one: Result) -> dict[str, Any]:
         """What the statements take of a document's result. Raises Permanent(schema_mismatch)."""
@@ -289,16 +294,16 @@ class Results:
             **_parts(one.extraction),
         }
 
-    def _commit_decided(
-        self, lease: Lease, extraction: Extraction, values: dict[str, Any], spec: SchemaSpec | None
-    ) -> State:
+    def _commit_decided(self, one: Result, values: dict[str, Any]) -> State:
         """Of a document that was read again: what people decided is kept."""
-        rules = self._jobs.rules(lease.job_id, spec)
+        lease, extraction = one.lease, one.extraction
+        rules = self._jobs.rules(lease.job_id, one.spec)
         with self._db.write() as connection:
             if not self._db.sql(connection, _FINISH, **values):
                 return self._compare(connection, lease, extraction)
             for part in _PAGES_ALONE:
                 self._db.sql(connection, part, **values)
+            enqueue.add(self._db, connection, lease.job_id, one.members)
             indexed = self._jobs.indexed(lease.job_id)
             return put_decided(self._db, connection, lease.document_id, extraction, rules, indexed=indexed)
 
