@@ -20,10 +20,9 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline import deciding
 from pipeline.errors import LeaseLost, Permanent, Transient, VinbatchError
 from pipeline.records import DocumentRef, Extraction, PageResult, Part
-from pipeline.store import duplicates, enqueue, files, group_commit, readings, rows, views
+from pipeline.store import enqueue, files, group_commit, readings, rows, views
 from pipeline.store.database import Database
 from pipeline.store.entities import FINISHED, DocumentRow, Job, Lease, State, StoredExtraction
 from pipeline.store.group_commit import Result
@@ -212,7 +211,11 @@ class Results:
             for one in ended
             if self._jobs.indexed(one.lease.job_id)
         }
-        return duplicates.mark(self._db, connection, found) if found else set()
+        if not found:
+            return set()
+        from pipeline.store import duplicates  # with all schemas, which few who use the store need
+
+        return duplicates.mark(self._db, connection, found)
 
     def _commit_one(self, one: Result) -> State | VinbatchError | ValueError:
         try:
@@ -503,11 +506,18 @@ def put_decided(
     The document's row is locked by the caller. `spec` is needed where there are decisions. `indexed`: as
     `Jobs.indexed` says of its job. Raises Permanent(schema_mismatch) as `commit` does.
     """
+    # With all schemas, which few who use the store need.
+    from pipeline import deciding
+    from pipeline.store import duplicates
+
     read = duplicates.unmarked(read)
     made = readings.standing(connection, [document]).get(document, ())
     connection.execute(delete(extractions).where(extractions.c.document_id == document))
     readings.forget(connection, [document])
+    settled = set[int]()
     if made:
+        whole = deciding.standing(made).get(None)
+        settled = {document} if whole is not None and whole.ruling == "accept" else set()
         readings.keep(connection, document, read)
         if (no := deciding.rejected(made)) is not None:
             readings.reject(connection, document, no.by)
@@ -523,8 +533,6 @@ def put_decided(
         db.sql(connection, part, document=document, **values)
     if not indexed:
         return read.state
-    whole = deciding.standing(made).get(None)
-    settled = {document} if whole is not None and whole.ruling == "accept" else set[int]()
     sent = duplicates.mark(db, connection, {document: read.record}, settled, new=False)
     return "review" if document in sent else read.state
 
