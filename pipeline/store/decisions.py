@@ -18,7 +18,8 @@ from pipeline.store.database import Database
 from pipeline.store.entities import Job
 from pipeline.store.failures import named
 from pipeline.store.jobs import Jobs
-from pipeline.store.results import put_decided, results_of
+from pipeline.store.results import put_decided
+from pipeline.store.stored import results_of
 from pipeline.store.tables import decisions, documents
 from schemas.registry import SchemaSpec
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pipeline.records import DocumentRef, Extraction, PageResult, Part
-from pipeline.store import rows
+from pipeline.store import page_rows, rows
 from pipeline.store.database import Database
 from pipeline.store.entities import Lease
 from schemas.spec import SchemaSpec
@@ -135,7 +135,7 @@ SELECT id FROM held"""
         for lease, page in pages:
             by_lease[lease.document_id, lease.token].append(page)
         several: list[dict[str, Any]] = [
-            {"document": document, "token": token, "pages": rows.dump([rows.page(page) for page in some])}
+            {"document": document, "token": token, "pages": rows.dump(list(map(page_rows.row_of, some)))}
             for (document, token), some in by_lease.items()
         ]
         with db.write() as connection:
