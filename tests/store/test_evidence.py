@@ -182,6 +182,7 @@ def test_a_value_has_the_colour_of_its_confidence(confidence: float | None, sour
     assert workbook.band(None, "read") is None
 
 
+@pytest.mark.medium
 def test_the_sheets_of_a_workbook_say_what_they_are(store: Store, tmp_path: Path) -> None:
     wrong = sheets.receipt({"total": "80.000"}, {"total": 0.6})
     job = sheets.filled(store, {"a": wrong, "b": sheets.receipt()})
@@ -244,6 +245,7 @@ def test_what_an_older_job_had_no_label_for_has_none(store: Store, tmp_path: Pat
     assert doubts.called("lines[0].amount", doubts.names(job)).label == "lines 1: amount"
 
 
+@pytest.mark.medium
 def test_evidence_is_typed_and_whole_however_documents_are_grouped(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

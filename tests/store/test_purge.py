@@ -128,6 +128,7 @@ def test_a_name_with_a_crossed_d_is_found_in_an_mrz(store: Store) -> None:
     assert store.purge(subject="đỗ đức đan", dry_run=True).documents == 1
 
 
+@pytest.mark.medium
 def test_every_row_of_a_document_goes_and_is_counted(store: Store) -> None:
     job, other = samples.job(store), samples.job(store, "other", checkpoint="d" * 64)
     files = DocumentRef.of_parts(refs("front", "back"), "one")
@@ -220,6 +221,7 @@ def test_a_person_is_found_in_each_place_of_its_own(store: Store) -> None:
     assert store.purge(subject="SECRET-4", dry_run=True).documents == 1, "what was decided before stays a row"
 
 
+@pytest.mark.medium
 def test_copies_are_other_names_of_the_same_bytes_a_hundred_at_most(store: Store) -> None:
     job = samples.job(store)
     names = [f"{n:03}" for n in range(102)]
