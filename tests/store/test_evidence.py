@@ -214,6 +214,23 @@ def test_the_sheets_of_a_workbook_say_what_they_are(store: Store, tmp_path: Path
     assert row["correction"].fill.fgColor.rgb[2:] == "FFFFE0" and row["ruling"].border.left.style == "thin"
     assert row["why"].alignment.vertical == "top"
     values = book["receipt_v1"]
+    named = dict(zip(*([cell.value for cell in values[row]] for row in (1, 2)), strict=True))
+    fixed = {
+        "document_uri": "Tài liệu",
+        "file": "Tệp",
+        "review": "Xem trang",
+        "job": "Đợt",
+        "state": "Trạng thái",
+        "reasons": "Lý do cần xem",
+        "score": "Độ tin cậy cả tài liệu",
+        "calibration": "Thang độ tin cậy",
+        "total_confidence": "Tổng cộng: độ tin cậy",
+        "total_source": "Tổng cộng: nguồn",
+        "total_page": "Tổng cộng: trang",
+        "witnesses": "Đối chứng",
+    }
+    assert {name: named[name] for name in fixed} == fixed
+    assert book["receipt_v1_lines"]["D2"].value == "Dòng"
     letters = {cell.value: cell.column_letter for cell in values[1]}
     folded = {name for name, letter in letters.items() if values.column_dimensions[letter].outlineLevel}
     assert folded == {name for name in letters if name.endswith(("_confidence", "_source", "_page"))}

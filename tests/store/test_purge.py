@@ -207,7 +207,7 @@ def test_a_person_is_found_in_each_place_of_its_own(store: Store) -> None:
     code = page(key="a")
     assert code.record is not None
     store.results.save_page(
-        a, replace(code, record=replace(code.record, codes=(Code("qr", "x|SECRET-1|y"),)))
+        a, replace(code, record=replace(code.record, codes=(Code("qr", "x|SECRET-1|Nguyễn Ái|y"),)))
     )
     plain = invoice("1")
     printed, read = replace(plain.fields[0], raw="SECRET-2"), replace(plain.fields[0], value="SECRET-3")
@@ -217,6 +217,7 @@ def test_a_person_is_found_in_each_place_of_its_own(store: Store) -> None:
     store.decisions.add(job, "/in/d", [Decision("seller_name", "correct", "an", "SECRET-4")])
     found = {n: store.purge(subject=f"SECRET-{n}", dry_run=True).documents for n in range(1, 7)}
     assert found == dict.fromkeys(range(1, 7), 1)
+    assert store.purge(subject="Nguyễn Ái", dry_run=True).documents == 1, "in a code, with its accents"
     store.decisions.add(job, "/in/d", [Decision("seller_name", "correct", "an", "Công ty Khác")])
     assert store.purge(subject="SECRET-4", dry_run=True).documents == 1, "what was decided before stays a row"
 

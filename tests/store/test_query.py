@@ -296,6 +296,8 @@ def test_what_a_query_does_wrong_is_told_in_its_own_words(filled: Store) -> None
         wrong = {
             "SELECT 1 / 0": "division by zero",
             "SELECT (SELECT 1 UNION SELECT 2)": "more than one row returned by a subquery",
+            "SELECT repeat('x', 1500000000)": "requested length too large",
+            "SELECT uri FROM documents GROUP BY 1 FOR UPDATE": "FOR UPDATE is not allowed with GROUP BY",
             "SELECT no_such": 'column "no_such" does not exist',
         }
     for sql, told in wrong.items():
