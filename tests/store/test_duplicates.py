@@ -266,6 +266,9 @@ def test_only_invoices_are_held_against_each_other(store: Store) -> None:
     store.decisions.add(job, "/in/c", [Decision(None, "accept", "an")])
     store.decisions.add(job, "/in/a", [Decision("number", "accept", "an")])
     assert duplicates.repeated(store._db, job) == duplicates.Repeated(5, ("/in/a", "/in/b"))
+    with store._db.write() as connection:
+        connection.execute(delete(invoice_index))  # as an older Vinbatch left them
+    assert duplicates.repeated(store._db, job).documents == 5
     messages = {
         one.uri: check.message
         for one in store.results.extractions(job)

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from pipeline.records import Check, Decision, Extraction, Field
 from pipeline.records import Testimony as Said
-from pipeline.store import Store, StoredExtraction, doubts, evidence, workbook
+from pipeline.store import Store, StoredExtraction, doubts, evidence, to_check, workbook
 from pipeline.store.doubts import Called
 from pipeline.store.entities import Column
 from pipeline.store.evidence import Known
@@ -90,6 +90,23 @@ def test_a_key_names_document_value_and_what_it_was() -> None:
     assert doubts.is_in(total, "june", "/in/a") and not doubts.is_in(total, "june", "/in/b")
     assert doubts.is_of(total, "june", "/in/a", "total") and not doubts.is_of(total, "june", "/in/a", None)
     assert not doubts.is_of(total, "july", "/in/a", "total")
+
+
+def test_what_a_sheet_to_check_says_and_takes() -> None:
+    """By these names and words it is read when it comes in again, weeks later."""
+    assert (
+        *("document_uri", "field", "label", "value", "printed", "confidence", "calibration", "why"),
+        *("correction", "ruling", "page", "key"),
+    ) == to_check.NAMES
+    assert to_check.CHOICES == {
+        "accept": "đúng · accept",
+        "correct": "sửa · correct",
+        "not_on_page": "không có trên trang · not on page",
+        "illegible": "không đọc được · illegible",
+        "reject": "loại cả tài liệu · reject document",
+        "remove_line": "bỏ cả dòng · remove line",
+    }
+    assert to_check.SHEET == "to check"
 
 
 def stored(extraction: Extraction, *decisions: Decision) -> StoredExtraction:

@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, event
 from pipeline import store as stores
 from pipeline.errors import Reason, Transient, Unavailable, UsageError
 from pipeline.records import Decision, Failure
-from pipeline.store import tables
+from pipeline.store import migrate, tables
 from pipeline.store.database import Database
 from tests.servers.postgres import PostgresServer
 from tests.store import samples
@@ -145,6 +145,12 @@ def test_a_migration_that_fails_leaves_nothing(
             with pytest.raises(UsageError, match="the power went"):
                 stores.open(url)
         stores.open(url).close()
+
+
+def test_a_server_that_is_too_old_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "_OLDEST_POSTGRES", 990000)
+    with pytest.raises(UsageError, match=r"runs on PostgreSQL \d\d; 13 or newer is needed$"):
+        stores.open(postgres_url)
 
 
 @pytest.mark.medium
