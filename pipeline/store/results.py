@@ -8,10 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from pipeline import deciding
 from pipeline.errors import LeaseLost, Permanent, Transient, VinbatchError
-from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import duplicates, files, group_commit, page_rows, readings, rows, statements, views
+from pipeline.records import DocumentRef, Extraction, PageResult, Part
+from pipeline.store import (
+    enqueue,
+    files,
+    group_commit,
+    page_rows,
+    readings,
+    rows,
+    statements,
+    views,
+)
 from pipeline.store.database import Database
 from pipeline.store.entities import DocumentRow, Job, Lease, State
 from pipeline.store.group_commit import Result
@@ -88,7 +96,11 @@ class Results(StoredResults):
             for one in ended
             if self._jobs.indexed(one.lease.job_id)
         }
-        return duplicates.mark(self._db, connection, found) if found else set()
+        if not found:
+            return set()
+        from pipeline.store import duplicates  # with all schemas, which few who use the store need
+
+        return duplicates.mark(self._db, connection, found)
 
     def _commit_one(self, one: Result) -> State | VinbatchError | ValueError:
         try:
@@ -100,6 +112,7 @@ class Results(StoredResults):
                 etag=one.etag,
                 parts=one.parts,
                 spec=one.spec,
+                members=one.members,
             )
         except Transient:
             raise
@@ -116,23 +129,25 @@ class Results(StoredResults):
         etag: str | None = None,
         parts: Sequence[Part] = (),
         spec: SchemaSpec | None = None,
+        members: Sequence[DocumentRef] = (),
     ) -> State:
         """Ends a document with its result: state, extraction, fields, checks and pages in one transaction.
 
         What people decided on the document is kept; `spec` (None: as the job names it) has the rules that are
-        then run again. `sha256` and `etag` are those of the first file; `parts` are all of them, where there
-        are several. Returns the state that the document is in now.
+        then run again. `members`, documents within a portfolio, are added to the job in the same transaction;
+        known ones stay as they are. `sha256` and `etag` are those of the first file; `parts` are all of them,
+        where there are several. Returns the state that the document is in now.
 
         Raises LeaseLost, and leaves nothing, when the document is no longer this lease's. The same commit
         again is no error and changes nothing. Raises Permanent(schema_mismatch) when a value is not of
         its field's type.
         """
-        one = Result(lease, extraction, pages, sha256, etag, parts)
+        one = Result(lease, extraction, pages, sha256, etag, parts, spec, members)
         values = self._values(one)
         finish = statements.FINISH_UNDECIDED if self._db.is_sqlite else statements.FINISH_WITH_PARTS
         state: State = extraction.state
         indexed = self._jobs.indexed(lease.job_id)
-        with self._db.write() if indexed else self._db.single() as connection:
+        with self._db.write() if indexed or members else self._db.single() as connection:
             ended = self._db.sql(connection, finish, **values)
             decided = not ended and readings.has_decisions(connection, lease.document_id)
             if not ended and not decided:
@@ -142,7 +157,9 @@ class Results(StoredResults):
                     self._db.sql(connection, part, **values)
             if ended and self._repeating(connection, [one]):
                 state = "review"
-        return self._commit_decided(lease, extraction, values, spec) if decided else state
+            if ended:
+                enqueue.add(self._db, connection, lease.job_id, members)
+        return self._commit_decided(one, values) if decided else state
 
     def _values(self, one: Result) -> dict[str, Any]:
         """What the statements take of a document's result. Raises Permanent(schema_mismatch)."""
@@ -165,16 +182,16 @@ class Results(StoredResults):
             **statements.values_of(one.extraction),
         }
 
-    def _commit_decided(
-        self, lease: Lease, extraction: Extraction, values: dict[str, Any], spec: SchemaSpec | None
-    ) -> State:
+    def _commit_decided(self, one: Result, values: dict[str, Any]) -> State:
         """Of a document that was read again: what people decided is kept."""
-        rules = self._jobs.rules(lease.job_id, spec)
+        lease, extraction = one.lease, one.extraction
+        rules = self._jobs.rules(lease.job_id, one.spec)
         with self._db.write() as connection:
             if not self._db.sql(connection, statements.FINISH, **values):
                 return self._compare(connection, lease, extraction)
             for part in statements.PAGES_ALONE:
                 self._db.sql(connection, part, **values)
+            enqueue.add(self._db, connection, lease.job_id, one.members)
             indexed = self._jobs.indexed(lease.job_id)
             return put_decided(self._db, connection, lease.document_id, extraction, rules, indexed=indexed)
 
@@ -233,11 +250,18 @@ def put_decided(
     The document's row is locked by the caller. `spec` is needed where there are decisions. `indexed`: as
     `Jobs.indexed` says of its job. Raises Permanent(schema_mismatch) as `commit` does.
     """
+    # With all schemas, which few who use the store need.
+    from pipeline import deciding
+    from pipeline.store import duplicates
+
     read = duplicates.unmarked(read)
     made = readings.standing(connection, [document]).get(document, ())
     connection.execute(delete(extractions).where(extractions.c.document_id == document))
     readings.forget(connection, [document])
+    settled = set[int]()
     if made:
+        whole = deciding.standing(made).get(None)
+        settled = {document} if whole is not None and whole.ruling == "accept" else set()
         readings.keep(connection, document, read)
         if (no := deciding.rejected(made)) is not None:
             readings.reject(connection, document, no.by)
@@ -253,7 +277,5 @@ def put_decided(
         db.sql(connection, part, document=document, **values)
     if not indexed:
         return read.state
-    whole = deciding.standing(made).get(None)
-    settled = {document} if whole is not None and whole.ruling == "accept" else set[int]()
     sent = duplicates.mark(db, connection, {document: read.record}, settled, new=False)
     return "review" if document in sent else read.state
