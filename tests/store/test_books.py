@@ -73,7 +73,9 @@ def test_a_column_is_as_wide_as_its_longest_text_within_bounds() -> None:
 
 
 def test_a_link_opens_its_url_or_is_an_empty_cell() -> None:
-    [sheet] = opened([Link("http://a/b", "mở"), Link(None, "c"), Link("u" * 256, "d")], heads=list("abc"))
+    links = (Link("http://a/b", "mở"), Link(None, "c"), Link("u" * 256, "d"), Link("u" * 255, "e"))
+    [sheet] = opened(list(links), heads=list("abcd"))
+    assert sheet["D2"].value == f'=HYPERLINK("{"u" * 255}","e")'
     assert sheet["A2"].value == '=HYPERLINK("http://a/b","mở")'
     assert sheet["B2"].value is sheet["C2"].value is None
 

@@ -203,6 +203,21 @@ def test_the_last_decision_of_a_value_counts_everywhere(store: Store) -> None:
     assert store.decisions.history(other, "/in/a") == [] and store.books.verify(other).submitted == 1
 
 
+def test_a_commit_that_is_sent_again_after_a_decision_changes_nothing(store: Store) -> None:
+    job = samples.job(store, spec=RECEIPT, settings={"review_below": 0.9})
+    store.ledger.add(job, refs("a"))
+    [lease] = store.ledger.claim(job, "worker", 1, lease_seconds=60)
+    first, other = read(), read("a2", total="43.000")
+    assert store.results.commit(lease, merged(first), [first], sha256="ab") == "review"
+    decide(store, job, ("store", "accept", None))
+    decided = only(store, job)
+    assert decided.extraction.state == "done"
+    assert store.results.commit(lease, merged(first), [first], sha256="ab") == "done"
+    with pytest.raises(LeaseLost):
+        store.results.commit(lease, merged(other), [other], sha256="ab")
+    assert only(store, job) == decided
+
+
 def test_decisions_are_those_of_one_document_of_one_job(store: Store) -> None:
     june = filled(store, "june")
     july = filled(store, "july")

@@ -266,6 +266,9 @@ def test_only_invoices_are_held_against_each_other(store: Store) -> None:
     store.decisions.add(job, "/in/c", [Decision(None, "accept", "an")])
     store.decisions.add(job, "/in/a", [Decision("number", "accept", "an")])
     assert duplicates.repeated(store._db, job) == duplicates.Repeated(5, ("/in/a", "/in/b"))
+    with store._db.write() as connection:
+        connection.execute(delete(invoice_index))  # as an older Vinbatch left them
+    assert duplicates.repeated(store._db, job).documents == 5
     messages = {
         one.uri: check.message
         for one in store.results.extractions(job)
@@ -283,3 +286,13 @@ def test_of_papers_that_stand_for_an_invoice_no_more_the_same_file_is_told_first
     assert told(store, "july") == {"same2": ("review", ("duplicate_file",))}
     [found] = store.results.extractions(store.jobs.find("july"))
     assert found.extraction.checks[-1].found == "/in/same1"
+
+
+def test_what_is_judged_anew_repeats_only_what_stands_for_the_invoice(store: Store) -> None:
+    put(store, a=made("7"), b=made("7"), c=made("7"))
+    store.purge(document="/in/a")
+    job = store.jobs.find("may")
+    [b, c] = store.results.finished(job)
+    assert store.results.replace(job, b, made("7")) == "done", "now it is the first one"
+    assert store.results.replace(job, c, made("7")) == "review"
+    assert told(store, "may") == {"b": ("done", ()), "c": ("review", ("duplicate_invoice",))}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from pipeline import store as stores
 from pipeline.errors import UsageError
-from pipeline.store import Balance, Lease, Store
+from pipeline.records import Field
+from pipeline.records import Testimony as Said
+from pipeline.store import Balance, Lease, Store, rows
 from pipeline.store.entities import Column, View
 from tests.store import samples
 from tests.store.samples import INVOICE, Clock
@@ -114,3 +118,26 @@ def test_what_judges_a_job_later_is_kept_beside_its_other_settings(store: Store)
     store.jobs.set_judgement(june, 0.6, None)
     assert store.jobs.find("june").settings["sources_of_authority"] is None
     assert store.jobs.find("july") == july
+
+
+def test_json_that_both_databases_take() -> None:
+    given = {"a": math.nan, "b": [math.inf, (1, 2.5)], "c": "x\0\ud800", "đ\0": {"e": None, "f": True}}
+    taken = '{"a":null,"b":[null,[1,2.5]],"c":"x\ufffd\ufffd","đ\ufffd":{"e":null,"f":true}}'
+    assert rows.dump(given) == taken
+    assert rows.dump({"a": "\\u0000 is six letters"}) == '{"a":"\\\\u0000 is six letters"}'
+    assert rows.dump({"tên": ("Bút", 1)}) == '{"tên":["Bút",1]}'
+
+
+@pytest.mark.parametrize("value", ["x", "7", 7, 1.5, True, False, None])
+def test_a_value_comes_back_of_its_type(value: object) -> None:
+    for back in (rows.field_from(_row(value)).value, rows.testimony_from(_row(value)).value):
+        assert back == value and type(back) is type(value)
+
+
+def _row(value: object) -> dict[str, Any]:
+    field = rows.field(1, Field("a", "raw", value, 0.5, "read", 1, (0.0, 0.25, 0.5, 1.0)))
+    said = rows.testimony(1, Said("a", "qr", "agrees", "raw", value, 1, (0.0, 0.25, 0.5, 1.0)))
+    assert {name: said[name] for name in ("value", "type", "raw")} == {
+        name: field[name] for name in ("value", "type", "raw")
+    }
+    return {**said, **field, "box": rows.dump(field["box"])}

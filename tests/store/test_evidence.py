@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from pipeline.records import Check, Decision, Extraction, Field
 from pipeline.records import Testimony as Said
-from pipeline.store import Store, StoredExtraction, doubts, evidence, workbook
+from pipeline.store import Store, StoredExtraction, doubts, evidence, to_check, workbook
 from pipeline.store.doubts import Called
 from pipeline.store.entities import Column
 from pipeline.store.evidence import Known
@@ -90,6 +90,23 @@ def test_a_key_names_document_value_and_what_it_was() -> None:
     assert doubts.is_in(total, "june", "/in/a") and not doubts.is_in(total, "june", "/in/b")
     assert doubts.is_of(total, "june", "/in/a", "total") and not doubts.is_of(total, "june", "/in/a", None)
     assert not doubts.is_of(total, "july", "/in/a", "total")
+
+
+def test_what_a_sheet_to_check_says_and_takes() -> None:
+    """By these names and words it is read when it comes in again, weeks later."""
+    assert (
+        *("document_uri", "field", "label", "value", "printed", "confidence", "calibration", "why"),
+        *("correction", "ruling", "page", "key"),
+    ) == to_check.NAMES
+    assert to_check.CHOICES == {
+        "accept": "đúng · accept",
+        "correct": "sửa · correct",
+        "not_on_page": "không có trên trang · not on page",
+        "illegible": "không đọc được · illegible",
+        "reject": "loại cả tài liệu · reject document",
+        "remove_line": "bỏ cả dòng · remove line",
+    }
+    assert to_check.SHEET == "to check"
 
 
 def stored(extraction: Extraction, *decisions: Decision) -> StoredExtraction:
@@ -182,6 +199,7 @@ def test_a_value_has_the_colour_of_its_confidence(confidence: float | None, sour
     assert workbook.band(None, "read") is None
 
 
+@pytest.mark.medium
 def test_the_sheets_of_a_workbook_say_what_they_are(store: Store, tmp_path: Path) -> None:
     wrong = sheets.receipt({"total": "80.000"}, {"total": 0.6})
     job = sheets.filled(store, {"a": wrong, "b": sheets.receipt()})
@@ -213,6 +231,23 @@ def test_the_sheets_of_a_workbook_say_what_they_are(store: Store, tmp_path: Path
     assert row["correction"].fill.fgColor.rgb[2:] == "FFFFE0" and row["ruling"].border.left.style == "thin"
     assert row["why"].alignment.vertical == "top"
     values = book["receipt_v1"]
+    named = dict(zip(*([cell.value for cell in values[row]] for row in (1, 2)), strict=True))
+    fixed = {
+        "document_uri": "Tài liệu",
+        "file": "Tệp",
+        "review": "Xem trang",
+        "job": "Đợt",
+        "state": "Trạng thái",
+        "reasons": "Lý do cần xem",
+        "score": "Độ tin cậy cả tài liệu",
+        "calibration": "Thang độ tin cậy",
+        "total_confidence": "Tổng cộng: độ tin cậy",
+        "total_source": "Tổng cộng: nguồn",
+        "total_page": "Tổng cộng: trang",
+        "witnesses": "Đối chứng",
+    }
+    assert {name: named[name] for name in fixed} == fixed
+    assert book["receipt_v1_lines"]["D2"].value == "Dòng"
     letters = {cell.value: cell.column_letter for cell in values[1]}
     folded = {name for name, letter in letters.items() if values.column_dimensions[letter].outlineLevel}
     assert folded == {name for name in letters if name.endswith(("_confidence", "_source", "_page"))}
@@ -244,6 +279,7 @@ def test_what_an_older_job_had_no_label_for_has_none(store: Store, tmp_path: Pat
     assert doubts.called("lines[0].amount", doubts.names(job)).label == "lines 1: amount"
 
 
+@pytest.mark.medium
 def test_evidence_is_typed_and_whole_however_documents_are_grouped(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 
 from pipeline import store as stores
-from pipeline.errors import LeaseLost, Permanent
-from pipeline.records import Decision, DocumentRef, Extraction, Part
+from pipeline.errors import LeaseLost, Permanent, Reason
+from pipeline.records import Decision, DocumentRef, Extraction, Failure, Part
 from pipeline.store import Result, Store, group_commit
 from pipeline.store.failures import reopen
 from tests.store import samples
@@ -111,7 +111,12 @@ def test_a_larger_group_than_one_transaction_takes_is_ended_and_kept_whole(
     monkeypatch.setattr(group_commit, "MOST", 2)
     job = samples.job(store)
     store.ledger.add(job, refs(*"abcde"))
+    for lease in store.ledger.claim(job, "w", 2, 600):
+        why = Failure(Reason.object_changed, "it was written to", 1, True, "Traceback …")
+        store.ledger.quarantine(lease, why)
+    assert store.failures.retry(job, reason="object_changed") == 2
     leases = store.ledger.claim(job, "w", 5, 600)
+    assert all(_result(lease).plain for lease in leases)
     pages = [(lease, page(key=lease.uri)) for lease in leases]
     gone = replace(leases[2], token="another's")
     told = store.results.save_pages([*pages[:2], (gone, page(key="gone")), *pages[3:]])
@@ -121,7 +126,12 @@ def test_a_larger_group_than_one_transaction_takes_is_ended_and_kept_whole(
     }
     # Without an etag the one that was listed stays; what an earlier failure said is forgotten.
     assert store.results.commit_group([_result(lease) for lease in leases]) == ["done"] * 5
-    assert [row.etag for row in store.results.documents(job)] == [f"etag-{name}" for name in "abcde"]
+    assert [(row.etag, row.reason, row.message) for row in store.results.documents(job)] == [
+        (f"etag-{name}", None, None) for name in "abcde"
+    ]
+    with store._db.read() as connection:
+        left = "SELECT count(*) FROM documents WHERE traceback IS NOT NULL OR retryable IS NOT NULL"
+        assert connection.exec_driver_sql(f"{left} OR failed_page IS NOT NULL").scalar_one() == 0
     store.books.verify(job)
 
 

@@ -258,6 +258,24 @@ def test_a_list_of_suppliers_as_people_have_it(text: str, encoding: str, tmp_pat
     assert one == Supplier("9900000016", date(2026, 2, 1), None, "it's gone")
 
 
+HEADINGS = {
+    "tax_code": ("tax_code", "Tax code", "MST", "Mã số thuế", "mã số doanh nghiệp", "taxcode"),
+    "since": ("since", "from", "Từ ngày", "ngày bắt đầu", "ngày bỏ trốn"),
+    "until": ("until", "to", "đến_ngày", "ngày  kết thúc"),
+    "note": ("note", "ghi chú", "Lý do", "reason", "trạng thái", "tên", "TÊN NGƯỜI NỘP THUẾ", "name"),
+}
+
+
+def test_headings_of_a_list_of_suppliers(tmp_path: Path) -> None:
+    cells = {"tax_code": SELLER, "since": "01/02/2026", "until": "2026-03-31", "note": "bỏ trốn"}
+    for name, words in HEADINGS.items():
+        for word in words:
+            heads = [word if each == name else each for each in HEADINGS]
+            (tmp_path / "risky.csv").write_text(f"{';'.join(heads)}\n{';'.join(cells.values())}\n", "utf-8")
+            [one] = suppliers.read(tmp_path / "risky.csv")
+            assert one == Supplier(SELLER, date(2026, 2, 1), date(2026, 3, 31), "bỏ trốn"), word
+
+
 def test_columns_of_a_list_of_suppliers_that_mean_one_thing(tmp_path: Path) -> None:
     """The first that is filled counts; lines that say nothing are passed over."""
     lines = ("mst,từ_ngày,đến ngày,ghi chú,tên", "9900000016,01/02/2026,2026-03-31,,Công ty", ",,,")

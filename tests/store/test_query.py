@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -22,7 +23,7 @@ from pipeline import store as stores
 from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.records import Failure
 from pipeline.settings import SourceSettings
-from pipeline.store import Store, formats, reader
+from pipeline.store import Store, formats, query, reader
 from pipeline.store.query import Rows
 from pipeline.store.tables import metadata
 from tests.servers.postgres import PostgresServer
@@ -295,12 +296,26 @@ def test_what_a_query_does_wrong_is_told_in_its_own_words(filled: Store) -> None
     else:
         wrong = {
             "SELECT 1 / 0": "division by zero",
-            "SELECT (SELECT 1 UNION SELECT 2)": "more than one row returned by a subquery",
+            "SELECT (SELECT 1 UNION SELECT 2)": "more than one row returned by a subquery .* expression",
+            "SELECT repeat('x', 1500000000)": "requested length too large",
+            "SELECT uri FROM documents GROUP BY 1 FOR UPDATE": "FOR UPDATE is not allowed with GROUP BY .*",
             "SELECT no_such": 'column "no_such" does not exist',
         }
     for sql, told in wrong.items():
-        with pytest.raises(UsageError, match=f"^the query failed: {told}"), filled.query(sql) as rows:
+        with pytest.raises(UsageError, match=f"^the query failed: {told}$"), filled.query(sql) as rows:
             list(rows)
+
+
+def test_an_answer_that_finds_no_room_is_no_short_one(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(query, "_IN_MEMORY", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with (
+        pytest.raises(UsageError, match=r"does not fit into the temporary folder \(No such file"),
+        filled.query("SELECT uri FROM documents") as rows,
+    ):
+        list(rows)
 
 
 def test_an_unknown_format_is_told(filled: Store) -> None:
@@ -471,7 +486,8 @@ def test_a_database_that_was_restored_without_its_role_gets_it_again(superusers:
             with store.query(f"SELECT count(*), current_user LIKE 'vinbatch_reader_%' FROM {name}") as rows:
                 [(_, as_reader)] = list(rows)
                 assert as_reader
-        with pytest.raises(UsageError, match="permission denied"), store.query("SELECT * FROM foreign_to_us"):
+        denied = r"permission denied for table foreign_to_us \(it runs as vinbatch_reader_\d+\)$"
+        with pytest.raises(UsageError, match=denied), store.query("SELECT * FROM foreign_to_us"):
             pass
 
 

@@ -77,6 +77,7 @@ def test_scores_count_where_there_are_any(store: Store, job: Job) -> None:
     assert (entry.unsure, round(entry.wrong, 6)) == (1, 0.06)
 
 
+@pytest.mark.medium
 def test_each_kind_of_document_can_be_asked_for(store: Store, job: Job) -> None:
     put(
         store,

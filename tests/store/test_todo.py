@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from pipeline.errors import Reason
 from pipeline.records import Check, Decision, Failure, Field
 from pipeline.store import Store
@@ -101,6 +103,7 @@ def test_each_group_says_why_and_what_to_type(store: Store) -> None:
     assert kinds == ["unread", *["failed"] * 3, *["check"] * 3, "duplicate", "unsure", "accepted"]
 
 
+@pytest.mark.medium
 def test_of_many_five_are_named_and_those_of_the_sample_are_scattered(store: Store) -> None:
     job = samples.job(store, "may")
     names = [f"{n:02}" for n in range(40)]
