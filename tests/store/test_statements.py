@@ -74,7 +74,7 @@ def test_books_are_put_right_while_documents_are_added(postgres_url: str) -> Non
         job = samples.job(store)
         store.ledger.add(job, refs("a", "b"))
         with store._db.write() as adding:
-            enqueue.insert(store._db, adding, job, map(enqueue.item, refs("c")))
+            enqueue.insert(store._db, adding, job.id, map(enqueue.item, refs("c")))
             waiter = Thread(target=store.books.repair, args=(job,))
             waiter.start()
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
