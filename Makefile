@@ -14,6 +14,9 @@ CLUSTERS := tests/e2e tests/infra tests/workers
 export RAY_USAGE_STATS_ENABLED := 0
 # Where a machine forbids it, each of the tests' hundreds of processes would compile our code again.
 export PYTHONDONTWRITEBYTECODE :=
+# The tests' networks are tiny, and two parts of the tests run at once: threads that wait for each other would take
+# many times as long on a machine that has other work.
+ONE_THREAD := OMP_NUM_THREADS=1
 
 .PHONY: demo test clusters covered slow drills long quick lint lock audit clean
 demo: .venv/.ready-app
@@ -28,10 +31,10 @@ clusters: .venv/.ready-test
 
 covered: .venv/.ready-test
 	@mkdir -p .coverage
-	$(BIN)/python -m pytest -q -m "not slow and not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -m "not slow and not drill" --cov --cov-report=term --cov-fail-under=$(COVERED)
 
 slow: .venv/.ready-test
-	$(BIN)/python -m pytest -q -m "slow and not drill" --durations=20 tests $(CLUSTERS:%=--ignore=%)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -m "slow and not drill" --durations=20 tests $(CLUSTERS:%=--ignore=%)
 
 drills: .venv/.ready-test
 	$(BIN)/python -m pytest -m drill
@@ -45,7 +48,7 @@ quick: .venv/.ready-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not medium and not drill"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m "not slow and not medium and not drill"
 
 lint: .venv/.ready-test
 	$(BIN)/ruff format --check .

@@ -1,5 +1,8 @@
 """Documents that are attached to a PDF, or make up a portfolio: read as further pages behind its own.
 
+Those of a portfolio of several are documents of their own instead (its `members`), where whoever asks has a
+ledger to put them in.
+
 Each is a file of its own, sniffed and opened in the renderer's children like any other. One level deep: what
 is attached to an attached PDF is named and not read. An XML is read where it is such a document as the job's
 schema reads; it comes last, so that the numbers of pages that are drawn do not depend on it.
@@ -16,7 +19,9 @@ from pipeline.errors import Permanent
 from pipeline.filetype import Kind, sniff
 from pipeline.flags import FlagCode
 from pipeline.records import Document, Flag
+from pipeline.sandbox.drawer import MOST_ATTACHED
 from pipeline.sandbox.parent import Child
+from pipeline.sources.portfolios import Listed, is_portfolio, member_names
 
 MOST = 20  # documents of one PDF
 MOST_BYTES = 64 * 2**20  # of all of them, which are in memory together
@@ -34,10 +39,14 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Attachments:
-    """Those of one PDF that are read, in the order of their pages; `flags` say what is not."""
+    """Those of one PDF that are read, in the order of their pages; `flags` say what is not.
+
+    `members` are the names of those that are to be documents of their own; then none is read here.
+    """
 
     read: tuple[Attached, ...] = ()
     flags: tuple[Flag, ...] = ()
+    members: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -63,13 +72,24 @@ def find(
     page_count: Callable[[Document], int],
     tree: Callable[[Document], Element],
     xml_root: str | None,
+    *,
+    members: bool = False,
 ) -> Attachments:
     """What is attached to `pdf`, which is open in `child`.
 
     At most `pages_left` pages of it are read; 0: none is, but named. `xml_root` is the element that is a
-    document of the schema. Raises Transient.
+    document of the schema. With `members` a portfolio's documents may be documents of their own. Raises
+    Transient.
     """
     listed, portfolio = child.attachments()
+    cut = _cut(listed)
+    names = tuple(member_names(listed).values())
+    if members and portfolio and is_portfolio(pdf.uri) and _several(names):
+        message = (
+            f"a portfolio: this is the page before the {len(names)} documents within it, which are "
+            f"documents of their own: {_listed(names)}"
+        )
+        return Attachments(flags=(Flag(FlagCode.placeholder, message), *cut), members=names)
     documents = [(number, name) for number, (name, is_document) in enumerate(listed) if is_document]
     wanted = documents[:MOST] if pages_left else []
     read: list[Attached] = []
@@ -83,10 +103,10 @@ def find(
             read.append(one)
             pages_left -= one.pages
     read.sort(key=lambda one: one.kind == "xml")
-    flags = []
+    flags = [*cut]
     if portfolio and not read:
-        names = _listed([name for name, _ in listed]) or "nothing"
-        message = f"a portfolio: its page stands before what is attached to it: {names}"
+        what = _listed([name for name, _ in listed]) or "nothing"
+        message = f"a portfolio: its page stands before what is attached to it: {what}"
         flags.append(Flag(FlagCode.placeholder, message))
     papers = [one.document.uri.partition("!/")[2] for one in read if one.kind != "xml"]
     if portfolio and len(papers) > 1:
@@ -100,6 +120,19 @@ def find(
         message = f"documents are attached to the PDF and are not read: {_listed(unread)}"
         flags.append(Flag(FlagCode.attachment_not_read, message))
     return Attachments(tuple(read), tuple(flags))
+
+
+def _several(names: Sequence[str]) -> bool:
+    """Whether these are more than one paper and its XML."""
+    papers = sum(not name.lower().endswith(".xml") for name in names)
+    return papers > 1 or (not papers and len(names) > 1)
+
+
+def _cut(listed: Listed) -> list[Flag]:
+    if len(listed) < MOST_ATTACHED:
+        return []
+    message = f"the first {MOST_ATTACHED} files within the PDF were looked at; others may be missing"
+    return [Flag(FlagCode.attachment_not_read, message)]
 
 
 def _bytes(child: Child, wanted: Sequence[tuple[int, str]]) -> Iterator[tuple[str, bytes | None]]:
@@ -131,5 +164,5 @@ def _opened(
         return None
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

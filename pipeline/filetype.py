@@ -90,6 +90,11 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(_ARCHIVES)
 
 
+def holds_members(name: str) -> bool:
+    """An archive, or a PDF, which may be a portfolio: NAME!/member names one of what it holds."""
+    return is_archive(name) or _suffix(name) == "pdf"
+
+
 def promises_other(name: str) -> bool:
     """The name says that this is neither a document that is read nor an archive that is opened."""
     return _suffix(name) in _OTHERS | _UNREAD and not is_archive(name)

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pipeline.einvoice import trusted
+from pipeline.errors import UsageError
 from pipeline.grammar import Form
 from pipeline.room import Room
 from pipeline.sandbox import faces
@@ -164,7 +165,7 @@ def installed() -> dict[str, str]:
 def _second_reader(settings: Settings, *, with_versions: bool = False) -> dict[str, Any]:
     """Nothing where there is none, as in the keys of pages that were read before there could be one.
 
-    Raises UsageError where one is not installed.
+    Raises UsageError where one is not installed or does not run.
     """
     if not settings.second_reader.on:
         return {}
@@ -180,7 +181,12 @@ def _recogniser_versions(names: Sequence[str]) -> dict[str, str]:
     found = {package: version(package) for entry in entries for package in entry.packages}
     for program in (program for entry in entries for program in entry.programs):
         command = [program, "--version"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            raise UsageError(
+                f"the second reader's program does not run: {program} --version: {error}"
+            ) from error
         found[program] = said.partition("\n")[0].removeprefix(program).strip()
     return found
 

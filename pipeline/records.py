@@ -106,6 +106,7 @@ class Part:
     attached: tuple[
         Kind, ...
     ] = ()  # of its last pages: documents that are attached to it, counted in `pages`
+    members: tuple[DocumentRef, ...] = ()  # of a portfolio: documents within it, to be read by themselves
 
     def kind_of(self, page: int) -> Kind | None:
         """That of the file in which its page `page` (from 1) stands."""

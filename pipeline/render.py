@@ -78,9 +78,14 @@ class Renderer:
         settings: RenderSettings,
         second: SecondReaderSettings | None = None,
         xml_root: str | None = None,
+        *,
+        members: bool = False,
     ) -> None:
-        """`xml_root`: the element that is a document in XML attached to PDFs; None: no such XML is read."""
-        self._settings, self._xml_root = settings, xml_root
+        """`xml_root`: the element that is a document in XML attached to PDFs; None: no such XML is read.
+
+        `members`: the documents within a portfolio of several are no pages of it but told by `members`.
+        """
+        self._settings, self._xml_root, self._apart = settings, xml_root, members
         # The last PDF, its own pages, and what is attached to it.
         self._attached: tuple[Document, int, Attachments] | None = None
         self._second = SecondReader(second or SecondReaderSettings(), settings)
@@ -108,6 +113,12 @@ class Renderer:
     def attached_kinds(self, document: Document) -> tuple[Kind, ...]:
         """The kind of each page behind a document's own: what is attached to it. Raises as `page_count`."""
         return self._attachments(document).kinds
+
+    def members(self, document: Document) -> tuple[str, ...]:
+        """The names of those documents in a portfolio that are to be read by themselves. Raises as
+        `page_count`.
+        """
+        return self._attachments(document).members
 
     def kind(self, document: Document, number: int) -> Kind:
         """Of page `number` (from 1). Raises as `page_count` does."""
@@ -235,7 +246,15 @@ class Renderer:
         try:
             child, _ = self._opened(document, looker)
             left = 0 if within else self._settings.max_pages - pages
-            found = attached.find(document, child, left, self._pages_of, self._tree, self._xml_root)
+            found = attached.find(
+                document,
+                child,
+                left,
+                self._pages_of,
+                self._tree,
+                self._xml_root,
+                members=self._apart and not within,
+            )
         except Permanent as error:
             self._account_of(document).blind |= error.reason in _ENDS
             found = Attachments(flags=(Flag(FlagCode.not_inspected, "what is attached cannot be told"),))

@@ -105,9 +105,19 @@ def document(
     return DocumentResult(uri, reading.verdict(last_try=last_try), finished, reading.parts)
 
 
-def renderer_for(recipe: Recipe) -> Renderer:
-    """What draws the pages of documents of this recipe. Raises UsageError."""
-    return Renderer(recipe.settings.render, recipe.settings.second_reader, recipe.xml_root)
+def renderer_for(recipe: Recipe, *, members: bool = False) -> Renderer:
+    """What draws the pages of documents of this recipe. Raises UsageError.
+
+    With `members` the documents within a portfolio are to be read by themselves, unless a whole archive is
+    one document: for a caller that puts `Part.members` into the ledger.
+    """
+    members = members and "archive" not in recipe.settings.source.group
+    return Renderer(recipe.settings.render, recipe.settings.second_reader, recipe.xml_root, members=members)
+
+
+def members(source: Document, renderer: Renderer, recipe: Recipe) -> tuple[DocumentRef, ...]:
+    """The documents within a portfolio that are to be read by themselves. Raises as `Renderer.page_count`."""
+    return sources.members(source, renderer.members(source), recipe.settings.source)
 
 
 def document_at_hand(
@@ -173,7 +183,8 @@ def _opened(source: Document, held: int, renderer: Renderer, recipe: Recipe) -> 
         if known.kind is not None:
             recipe.page_key(source.sha256, 1, known.kind)  # raises ModelNeeded before it is opened
         pages = renderer.page_count(source)
-        return source, replace(known, pages=pages, attached=renderer.attached_kinds(source))
+        attached, apart = renderer.attached_kinds(source), members(source, renderer, recipe)
+        return source, replace(known, pages=pages, attached=attached, members=apart)
     except Coded as error:
         return source, replace(known, failure=Failure.of(error))
 

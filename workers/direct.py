@@ -74,7 +74,7 @@ class Direct:
         try:
             if self._pictures_first():
                 return False
-            with run.renderer_for(self._recipe) as renderer:
+            with run.renderer_for(self._recipe, members=True) as renderer:
                 while not self._stop.is_set():
                     # Before the look at the ledger: what comes in between is then seen.
                     listed = self._listed()

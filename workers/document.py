@@ -194,7 +194,8 @@ class Attempt:
         try:
             with self._lane.report.timed("draw"):
                 counted = await _count(reader, file)
-            return replace(part, pages=counted.pages, attached=counted.attached)
+            known = replace(part, pages=counted.pages, attached=counted.attached)
+            return replace(known, members=counted.members)
         except Coded as error:
             if not self._lease.parts:
                 raise

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from pipeline.reading import Commit, Retry, Verdict
-from pipeline.records import Part
+from pipeline.records import DocumentRef, Part
 from pipeline.store import Lease, Result, State, Store
 from workers.flow_control import CircuitBreaker
 from workers.lane import LaneReport
@@ -26,12 +26,20 @@ def end(store: Store, lease: Lease, verdict: Verdict, parts: Sequence[Part], att
     if isinstance(verdict, Commit):
         one = result(lease, verdict, parts)
         return store.results.commit(
-            lease, one.extraction, one.pages, sha256=one.sha256, etag=one.etag, parts=one.parts
+            lease,
+            one.extraction,
+            one.pages,
+            sha256=one.sha256,
+            etag=one.etag,
+            parts=one.parts,
+            members=one.members,
         )
+    members = _members(parts)  # whatever becomes of the page before them
     if isinstance(verdict, Retry):
         delay = _RETRY_SECONDS * 2 ** (lease.tries - 1)
-        return store.ledger.release(lease, verdict.why, delay=delay, attempts=attempts)
-    return store.ledger.quarantine(lease, verdict.why, sha256=first.sha256 if first else None)
+        return store.ledger.release(lease, verdict.why, delay=delay, attempts=attempts, members=members)
+    sha256 = first.sha256 if first else None
+    return store.ledger.quarantine(lease, verdict.why, sha256=sha256, members=members)
 
 
 def result(lease: Lease, verdict: Commit, parts: Sequence[Part]) -> Result:
@@ -46,7 +54,13 @@ def result(lease: Lease, verdict: Commit, parts: Sequence[Part]) -> Result:
         first.sha256,
         first.etag,
         parts if lease.parts else (),
+        members=_members(parts),
     )
+
+
+def _members(parts: Sequence[Part]) -> tuple[DocumentRef, ...]:
+    """The documents that portfolios among the files hold."""
+    return tuple(member for part in parts for member in part.members)
 
 
 def report(to: LaneReport, breaker: CircuitBreaker, lease: Lease, verdict: Verdict, state: State) -> None:

@@ -34,6 +34,9 @@ from workers.lane import LaneBroken
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0  # seconds: at a load of ten processes a core, Ray needed 80
+# A worker that is killed before it has registered is missed by its raylet only when this time is over, and
+# what waits for it waits so long. At a load of ten processes a core a worker needed 5 s.
+_WORKER_PATIENCE = 90.0  # seconds
 _STARTS = 3  # of a Ray that ends by itself while it starts
 _ANNOUNCE_SECONDS = 5.0
 _END_SECONDS = 10.0  # that Ray has to end by itself
@@ -247,7 +250,7 @@ def _for_head(token: str) -> dict[str, str]:
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # nobody waits for what a run has left
         "RAY_gcs_server_port_wait_time_s": seconds,
         "RAY_agent_register_timeout_ms": f"{1000 * PATIENCE:.0f}",
-        "RAY_worker_register_timeout_seconds": seconds,
+        "RAY_worker_register_timeout_seconds": f"{_WORKER_PATIENCE:.0f}",
         # Else the first driver waits for workers started ahead of time, and for ever when one of them dies.
         "RAY_prestart_worker_first_driver": "0",
         "VINBATCH_RAY_PARENT": str(os.getpid()),

@@ -12,7 +12,7 @@ from pipeline.errors import NoRoom
 from pipeline.filetype import Kind, sniff
 from pipeline.keys import ModelFacts
 from pipeline.recipe import Recipe
-from pipeline.records import Document, Failure, PageRecord, PreparedPage, Request
+from pipeline.records import Document, DocumentRef, Failure, PageRecord, PreparedPage, Request
 from workers.lane import LaneJob, peak_bytes, schema_of
 from workers.sigterm import ignore_sigterm
 
@@ -40,10 +40,11 @@ class TooLarge:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The pages of a file, and the kinds of the last of them, as `Part` has them."""
+    """The pages of a file, the kinds of the last of them and its members, as `Part` has them."""
 
     pages: int
     attached: tuple[Kind, ...] = ()
+    members: tuple[DocumentRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Reader:
         """Make ready for the job's schema and model. Raises UsageError when this machine cannot."""
         # Not in __init__: what it raises there reaches the lane as a dead actor, without the reason.
         self._recipe = recipe(self._job, model)
-        self._renderer = run.renderer_for(self._recipe)
+        self._renderer = run.renderer_for(self._recipe, members=True)
 
     @ray.method(concurrency_group="fetch", num_returns=2)
     def fetch(self, uri: str, etag: str | None, most: int) -> tuple[Fetched | TooLarge, Document | None]:
@@ -91,7 +92,8 @@ class Reader:
     def count(self, fetched: Fetched) -> Counted:
         """The pages of a document. Raises Transient or Permanent."""
         document = self._document(fetched)
-        return Counted(self._renderer.page_count(document), self._renderer.attached_kinds(document))
+        pages, attached = self._renderer.page_count(document), self._renderer.attached_kinds(document)
+        return Counted(pages, attached, run.members(document, self._renderer, self._recipe))
 
     @ray.method(concurrency_group="draw", num_returns=2)
     def draw(

@@ -23,7 +23,7 @@ from pipeline.recipe import Recipe
 from pipeline.records import Document, PageResult, Part, PreparedPage, Request
 from pipeline.render import Renderer
 from pipeline.settings import Settings
-from pipeline.store import rows
+from pipeline.store import page_rows
 from pipeline.vintern import load
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.facts import model_facts
@@ -100,7 +100,7 @@ class Reader:
                 for path, (reading, _) in zip(some, readings, strict=True):
                     yield {
                         "file": path.name,
-                        "pages": [rows.page(page) for page in reading.finished],
+                        "pages": [page_rows.row_of(page) for page in reading.finished],
                         "checkpoint": self._engine.model.checkpoint_hash,
                     }
 
@@ -139,4 +139,4 @@ def _drawn(number: int, path: Path, renderer: Renderer, recipe: Recipe) -> tuple
 def _page(stored: dict[str, Any]) -> PageResult:
     record = stored["record"]
     text = None if record is None else json.dumps(record)
-    return rows.page_from({**stored, "record": text, "read_at": datetime.now(UTC)})
+    return page_rows.page_of({**stored, "record": text, "read_at": datetime.now(UTC)})

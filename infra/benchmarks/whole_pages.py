@@ -28,7 +28,7 @@ from pipeline.settings import RenderSettings
 from pipeline.specimens.files import encode
 from pipeline.specimens.making import make
 from pipeline.specimens.specimen import Specimen
-from pipeline.store import rows
+from pipeline.store import page_rows, rows
 from schemas.registry import resolve
 
 _LINE = re.compile(r"lines\[(\d+)\](\.\w+)")
@@ -72,7 +72,7 @@ def _words(renderer: Renderer, specimen: Specimen, counts: Counter[str]) -> Mapp
         counts["words missing"] += sum((printed - given).values())
         counts["words too much"] += sum((given - printed).values())
         if text is not None and text.trusted:
-            counts["bytes stored"] += len(rows.dump(rows._text(text)).encode())
+            counts["bytes stored"] += len(rows.dump(page_rows.text(text)).encode())
             found[number] = text.words
     return found
 

@@ -1,6 +1,6 @@
 """The model card: `python -m infra.demo_model.card --run NAME --scores FILE --machine TEXT --origin TEXT`.
 
-Every figure in it comes from the run's state, from the scores that `scores --json` wrote, and from the
+Every figure in it comes from the run's log, from the scores that `scores --json` wrote, and from the
 checkpoint itself, so that the card cannot tell of another model.
 """
 
@@ -11,8 +11,6 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from infra.demo_model.samples import MOST_LINES
 from pipeline.errors import UsageError
@@ -65,7 +63,7 @@ The curve's scores were taken while training, on a few pages of each set.
 `infra/demo_model/curriculum.toml` says what it is shown, `python -m infra.demo_model.train` shows it. Besides
 the answer's loss, an auxiliary head had to name the characters in each 28-pixel cell from the visual token
 alone; it is not shipped. Part of the pages had values left out, were blank, or were another kind of paper, so
-that it says null instead of inventing.
+that it says null instead of inventing; part were worn as scanners and telephones wear them (invented wear).
 
 ## Limits
 
@@ -73,9 +71,9 @@ Of an invoice with more than {lines} lines, or of several pages, it makes things
 --kind invoice --lines {lines}` draws what it knows. What it misreads most are an invoice's long digits (tax
 codes, the authority's code) and rare names.
 
-Specimens are clean compared with life: few type faces, no emblem, hologram, face, finger or fold; tilt stays
-below about two degrees. Scores fall on layouts that it has not seen (see the table). Nothing is claimed about
-photographs, handwriting, other papers, or people's real names.
+Specimens are clean compared with life: few type faces, no emblem, hologram, face, finger or fold; scanned
+ones tilt by two degrees at most. Scores fall on layouts that it has not seen (see the table). "Photo" is an
+invented photograph; nothing is claimed about real ones, handwriting, other papers, or people's real names.
 """
 
 CALIBRATED = """
@@ -109,7 +107,7 @@ def card(run: Path, scores: Path, checkpoint: Path, machine: str, origin: str) -
     measured = json.loads(scores.read_text(encoding="utf-8"))
     if measured["model"] != model.checkpoint_hash:
         raise UsageError(f"{scores} holds the scores of another checkpoint: evaluate this one first")
-    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    state = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     seen: dict[str, int] = dict(state["seen"])
     crops = seen.pop("crops", 0)
     front = measured["scores"].get("front, clean", {})

@@ -174,7 +174,8 @@ def _draw(put: Callable[..., None], words: Words, stage: dict[str, Any], rng: ra
     blank = chance if rng.random() < share else 0.0
     layouts = "varied" if rng.random() < stage["varied"] else None
     own = schema or kind.removesuffix("_front").removesuffix("_back")
-    page = samples.page(kind, own, rng.getrandbits(48), blank=blank, layouts=layouts)
+    preset = rng.choices(list(stage["presets"]), list(stage["presets"].values()))[0]
+    page = samples.page(kind, own, rng.getrandbits(48), blank=blank, preset=preset, layouts=layouts)
     _page(put, words, page, "", pick)
 
 

@@ -31,6 +31,9 @@ SETS = {
     "invoice, held-out fonts": (
         "--kind invoice --clean --fonts held-out --layouts standard --lines 5 --seed 9010"
     ),
+    "front, photo": "--kind id_card_front --tier photo --seed 9011",
+    "receipt, photo": "--kind receipt --tier photo --seed 9012",
+    "invoice, photo": "--kind invoice --tier photo --lines 5 --seed 9013",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import deciding
+from pipeline import deciding, paths
 from pipeline.corrections import lines
 from pipeline.corrections.entry import Entry
 from pipeline.einvoice.lexical import exact
@@ -146,9 +146,9 @@ class _Document:
     def _line(self, path: str) -> Any:
         """A line as it was read, empty where a person has added it. Raises _Refused where there is none."""
         assert self._found is not None
-        *above, number = deciding.steps(path)
-        made = deciding.standing(self._found.decisions).get(deciding.joined(above))
-        count = doubts.value_of(self._found, deciding.joined(above)) if made is None else made.value
+        *above, number = paths.steps(path)
+        made = deciding.standing(self._found.decisions).get(paths.joined(above))
+        count = doubts.value_of(self._found, paths.joined(above)) if made is None else made.value
         if not isinstance(number, int) or number >= (count or 0):
             raise _Refused("there is no such line")
         return doubts.value_of(self._found, path) or {}
@@ -157,7 +157,7 @@ class _Document:
         """Whether it is the length of a list that gets new lines; it may have got some before."""
         if entry.key is not None or entry.field is None:
             return False
-        return isinstance(deciding.node_at(self._spec.shape, entry.field), Repeated)
+        return isinstance(paths.node_at(self._spec.shape, entry.field), Repeated)
 
     def _is_whole(self, entry: Entry) -> bool:
         """Whether nobody has edited what says which value it is. A value's row may reject the document."""
@@ -185,7 +185,7 @@ class _Document:
     def _decision(self, entry: Entry, value: Any) -> Decision:
         if entry.ruling != "correct" or entry.field is None:
             return Decision(entry.field, entry.ruling, self._by)
-        node = deciding.node_at(self._spec.shape, entry.field)
+        node = paths.node_at(self._spec.shape, entry.field)
         if not isinstance(node, Leaf):
             return Decision(entry.field, "correct", self._by, entry.text or entry.exact)
         if entry.text is None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline import deciding
+from pipeline import deciding, paths
 from pipeline.records import Box, Check, Field, Testimony
 from pipeline.review import words
 from pipeline.store import Decided, StoredExtraction
@@ -216,7 +216,7 @@ class _Making:
     def _listing(self, path: str, node: Repeated) -> Listing:
         leaves = list(_leaves(node.item))
         count = self._cell(path, node)
-        read = len(deciding.value_at(self._record, path) or ())
+        read = len(paths.value_at(self._record, path) or ())
         number = max(read, int(count.value or 0))
         used = [
             (inner, leaf)

@@ -26,7 +26,7 @@ from PIL import (
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
-from pipeline.sandbox import boxes, jpeg, png, tiff
+from pipeline.sandbox import boxes, gif, jpeg, lzw, png, tiff
 from pipeline.sandbox.drawer import Drawn, PageLimits, mapped, within_pages, within_pixels
 from pipeline.sandbox.limits import FILE_BYTES
 from pipeline.tiles import upright
@@ -46,6 +46,7 @@ _WHITE_IS_ZERO = 0  # photometric interpretation
 _INCH, _CENTIMETRE = 2.54, 3  # centimetres; a TIFF's unit of resolution
 _DEFLATE = (8, 32946)  # Adobe's number and the older one
 _JPEG_IN_TIFF, _STRIPS, _TILES = 7, (273, 279), (324, 325)  # compression; tags: offsets, byte counts
+_LZW, _MOST_LZW = 5, 16 * 2**20  # compression; bytes of a page that are looked through: a second or two
 _TURNED = (5, 6, 7, 8)  # orientations (EXIF) of which columns become rows
 
 Flag = tuple[FlagCode, str]
@@ -87,6 +88,8 @@ class Picture:
         page, flags = self._page(number)
         flags += tuple(heard.flags())
         flags += (*self._of_jpegs(), *self._of_checksums())
+        if FlagCode.picture_damaged not in (code for code, _ in flags):
+            flags += tuple(self._of_lengths())
         size = within_pixels(*page.size, self._limits)
         canvas[: size[0] * size[1] * 3] = page.tobytes()
         return Drawn(size, flags)
@@ -178,6 +181,18 @@ class Picture:
             if not all(map(tiff.is_deflated_whole, self._parts(_DEFLATE))):
                 message = "a part of the picture may be wrong: its checksum does not agree"
                 yield FlagCode.picture_damaged, message
+
+    def _of_lengths(self) -> Iterator[Flag]:
+        """Where what LZW packs is not as long as the picture, which decoders do not tell of."""
+        said = gif.damage(self._data) if self._kind == "gif" else None
+        if isinstance(self._image, TiffImagePlugin.TiffImageFile):
+            with _damage_named(self._kind):
+                parts = list(self._parts((_LZW,)))
+                wanted = tiff.lengths(self._image.tag_v2) if sum(map(len, parts)) <= _MOST_LZW else ()
+                held = (lzw.holds(part, lzw.Coding(), one) for part, one in zip(parts, wanted, strict=False))
+                said = None if all(held) else "a part of it is not as long as it must be"
+        if said is not None:
+            yield FlagCode.picture_damaged, f"a part of the picture may be wrong or missing: {said}"
 
     def _parts(self, compressions: tuple[int, ...]) -> Iterator[bytes]:
         """The strips or tiles of a TIFF's page, where they are compressed in one of these ways."""

@@ -7,11 +7,15 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.errors import Permanent, Reason
 
 _WIDTH, _LENGTH = 256, 257
+_BITS, _PHOTOMETRIC, _FILL, _SAMPLES, _ROWS, _PLANES = 258, 262, 266, 277, 278, 284
+_TILE_WIDTH, _TILE_LENGTH, _YCBCR = 322, 323, 6
 _AT_ONCE = 1 << 20  # bytes of decoded pixels that are held while a checksum is made
 _NEW_KIND, _OLD_KIND = 254, 255  # NewSubfileType: bits; SubfileType: 2 is a smaller version
 _SMALLER, _MASK = 1, 4
@@ -80,6 +84,27 @@ def is_deflated_whole(part: bytes) -> bool:
     except zlib.error:
         return False
     return True
+
+
+def lengths(tags: Mapping[int, Any]) -> tuple[tuple[int, ...], ...]:
+    """The bytes that each strip or tile of a page may unpack to; nothing where that is not plain to see.
+
+    The last strip may have the rows that the picture has, or as many as the others.
+    """
+    width, height, samples = int(tags[_WIDTH]), int(tags[_LENGTH]), int(tags.get(_SAMPLES, 1))
+    bits = set(tags.get(_BITS, (1,)))
+    planes = samples if tags.get(_PLANES, 1) == 2 else 1
+    if len(bits) > 1 or tags.get(_PHOTOMETRIC) == _YCBCR or tags.get(_FILL, 1) != 1:
+        return ()
+    across = int(bits.pop()) * samples // planes  # bits
+    if _TILE_WIDTH in tags:
+        wide, high = max(1, int(tags[_TILE_WIDTH])), max(1, int(tags[_TILE_LENGTH]))
+        count = -(-width // wide) * -(-height // high)
+        return (((wide * across + 7) // 8 * high,),) * (count * planes)
+    row = (width * across + 7) // 8
+    rows = max(1, min(int(tags.get(_ROWS, height)), height))
+    whole = -(-height // rows) - 1  # strips before the last
+    return (*((rows * row,),) * whole, (row * (height - rows * whole), rows * row)) * planes
 
 
 def _start(data: mmap.mmap) -> tuple[_Layout, int]:

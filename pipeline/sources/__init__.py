@@ -6,7 +6,8 @@
                    exception of boto3, as one of ours)
     groups.py      which of the files found are one document
     manifests.py   lists; roots.py: what a list or a link may name
-    archives.py    zips.py, tars.py and gzips.py, read by positional.py; archive.py: what they share
+    archives.py    zips.py, tars.py and gzips.py, read by positional.py; archive.py: what they share;
+                   portfolios.py: PDFs that hold documents, whose members are found when they are read
     refs.py        names, for all of them
     limits.py      how many bytes a document may have
 
@@ -18,7 +19,7 @@ want (choice.py); a plan names those too.
 
 from pipeline.sources.fetching import fetch
 from pipeline.sources.limits import SizeLimits
-from pipeline.sources.listing import list_documents, together
+from pipeline.sources.listing import list_documents, members, together
 from pipeline.sources.places import uri
 
-__all__ = ["SizeLimits", "fetch", "list_documents", "together", "uri"]
+__all__ = ["SizeLimits", "fetch", "list_documents", "members", "together", "uri"]

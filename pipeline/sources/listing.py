@@ -8,7 +8,7 @@ from itertools import chain
 
 from pipeline.errors import Coded, Reason, UsageError
 from pipeline.filetype import is_archive
-from pipeline.records import DocumentRef
+from pipeline.records import Document, DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import fetching, groups, local, manifests, places, refs
 from pipeline.sources.choice import Choice
@@ -40,6 +40,12 @@ def list_documents(
     )
     found = groups.grouped(found, rules, order)
     return (ref for ref in found if passed_over or not _is_passed_over(ref))
+
+
+def members(of: Document, names: Iterable[str], settings: SourceSettings) -> tuple[DocumentRef, ...]:
+    """What a portfolio holds, put together by the rules for names, at the version that was read."""
+    found = (DocumentRef(f"{of.uri}!/{name}", etag=of.etag) for name in names)
+    return tuple(groups.grouped(found, groups.Rules(settings), None))
 
 
 def together(sources: Sequence[str]) -> list[list[str]]:

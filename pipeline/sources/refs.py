@@ -6,7 +6,7 @@ import re
 
 from pipeline import filetype
 from pipeline.errors import Reason
-from pipeline.filetype import SUPPORTED, is_archive, promises_other
+from pipeline.filetype import SUPPORTED, holds_members, promises_other
 from pipeline.records import DocumentRef, Failure
 
 _WILD = re.compile(r"[*?\[]")
@@ -55,10 +55,10 @@ def folder_of(name: str) -> str:
 
 
 def split_member(uri: str) -> tuple[str, str]:
-    """(archive, member) of ARCHIVE!/member; (uri, "") of anything else."""
+    """(archive, member) of ARCHIVE!/member, the archive being a portfolio too; (uri, "") of anything else."""
     place = uri.find("!/")
     while place >= 0:
-        if is_archive(uri[:place]):
+        if holds_members(uri[:place]):
             return uri[:place], uri[place + 2 :]
         place = uri.find("!/", place + 1)
     return uri, ""

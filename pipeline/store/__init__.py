@@ -20,6 +20,9 @@ tries again. Each writing call may be repeated after a lost answer: it then find
 changes nothing.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from pipeline.errors import LeaseLost, Unbalanced
 from pipeline.store.entities import (
     Added,
@@ -27,7 +30,6 @@ from pipeline.store.entities import (
     Balance,
     Change,
     Claim,
-    Decided,
     DocumentRow,
     FailedItem,
     FailureGroup,
@@ -39,13 +41,26 @@ from pipeline.store.entities import (
     State,
     StoredExtraction,
 )
-from pipeline.store.group_commit import MOST, Result
 from pipeline.store.query import Rows
 from pipeline.store.queue import SAMPLE_EVERY, Entry
 from pipeline.store.queue import Kind as QueueKind
-from pipeline.store.shadows import Shadow
 from pipeline.store.store import Store, open
 from pipeline.store.url import shown
+
+if TYPE_CHECKING:
+    from pipeline.store.decisions import Decided
+    from pipeline.store.group_commit import MOST, Result
+    from pipeline.store.shadows import Shadow
+
+# Imported when they are first asked for: with them come all records and schemas, which a query does without.
+_LATER = {"Decided": "decisions", "MOST": "group_commit", "Result": "group_commit", "Shadow": "shadows"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+
 
 __all__ = [
     "MOST",

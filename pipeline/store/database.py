@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, create_engine, event, 
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import UsageError
-from pipeline.store import rows, url
+from pipeline.store import url
 from pipeline.store.faults import translate
 from pipeline.store.tables import Instant
 
@@ -63,7 +63,7 @@ class Database:
             self.url,
             connect_args={} if self.is_sqlite else _POSTGRES_CONNECT,
             **({"creator": self._open_file} if self.is_sqlite else {}),
-            json_serializer=rows.dump,
+            json_serializer=_as_json,
             hide_parameters=True,  # they hold what was read from documents
             pool_size=4,
             max_overflow=12,
@@ -287,6 +287,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _as_json(value: Any) -> str:
+    from pipeline.store import rows  # with all records, which a query does without
+
+    return rows.dump(value)
 
 
 def _machine_clock() -> datetime:

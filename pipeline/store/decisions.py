@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, insert, select, update
 
@@ -13,14 +15,26 @@ from pipeline.store import readings, rows
 from pipeline.store.audit import note
 from pipeline.store.claims import holds
 from pipeline.store.database import Database
-from pipeline.store.entities import Decided, Job
+from pipeline.store.entities import Job
 from pipeline.store.failures import named
 from pipeline.store.jobs import Jobs
-from pipeline.store.results import put_decided, results_of
+from pipeline.store.results import put_decided
+from pipeline.store.stored import results_of
 from pipeline.store.tables import decisions, documents
 from schemas.registry import SchemaSpec
 
 _BATCH = 500  # documents whose decisions are taken back in one go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided(Decision):
+    """A decision as it is kept. It stands while `undone_at` is None."""
+
+    id: int
+    at: datetime
+    batch: str | None = None  # of an import
+    undone_at: datetime | None = None
+    undone_by: str | None = None
 
 
 class Decisions:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.deciding import standing, value_at
+from pipeline.deciding import standing
+from pipeline.paths import value_at
 from pipeline.records import Check, Extraction, Testimony
 from pipeline.store import evidence, views
 from pipeline.store.entities import Job, StoredExtraction

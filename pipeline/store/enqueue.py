@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 from pipeline.records import DocumentRef
 from pipeline.store import files, rows
 from pipeline.store.database import Database
-from pipeline.store.entities import Job
 
 _INSERT = """
 INSERT INTO documents (
@@ -63,29 +62,37 @@ def item(ref: DocumentRef) -> dict[str, Any]:
     return {**listed, **rows.failure(failure), "files": files.items(ref)}
 
 
-def insert(db: Database, connection: Connection, job: Job, items: Iterable[dict[str, Any]]) -> set[str]:
+def add(db: Database, connection: Connection, job: int, refs: Sequence[DocumentRef]) -> None:
+    """Adds documents that were found within another one; known ones are as with a listing."""
+    items = [item(ref) for ref in refs]
+    new = insert(db, connection, job, items) if items else set()
+    if old := [one for one in items if one["uri"] not in new and not one["files"]]:
+        take_on_changed(db, connection, job, old)
+
+
+def insert(db: Database, connection: Connection, job: int, items: Iterable[dict[str, Any]]) -> set[str]:
     """Adds those that are not there yet, as documents or as files of one; returns their URIs."""
     items = list(items)
-    new = {uri for (uri,) in db.sql(connection, _INSERT, job=job.id, refs=rows.dump(items))}
+    new = {uri for (uri,) in db.sql(connection, _INSERT, job=job, refs=rows.dump(items))}
     if new:
         files.put(db, connection, job, [item for item in items if item["files"] and item["uri"] in new])
-        db.sql(connection, _COUNT, job=job.id, new=len(new))
+        db.sql(connection, _COUNT, job=job, new=len(new))
     return new
 
 
 def take_on_changed(
-    db: Database, connection: Connection, job: Job, items: Sequence[dict[str, Any]]
+    db: Database, connection: Connection, job: int, items: Sequence[dict[str, Any]]
 ) -> list[str]:
     """The URIs of known documents that are now listed with another etag; pending ones take it on.
 
     Those that were given up are pending again: what is there now may be readable.
     """
-    found = {uri for (uri,) in db.sql(connection, _CHANGED, job=job.id, refs=rows.dump(items))}
+    found = {uri for (uri,) in db.sql(connection, _CHANGED, job=job, refs=rows.dump(items))}
     changed = [item for item in items if item["uri"] in found]
     if changed:
         refs = rows.dump([{"uri": item["uri"]} for item in changed])
-        db.sql(connection, _LOCK, job=job.id, refs=refs)
-        db.sql(connection, _READ_AGAIN, job=job.id, refs=refs)
+        db.sql(connection, _LOCK, job=job, refs=refs)
+        db.sql(connection, _READ_AGAIN, job=job, refs=refs)
     for item in changed:
-        db.sql(connection, _TAKE_ON, job=job.id, uri=item["uri"], etag=item["etag"], size=item["size"])
+        db.sql(connection, _TAKE_ON, job=job, uri=item["uri"], etag=item["etag"], size=item["size"])
     return [item["uri"] for item in changed]

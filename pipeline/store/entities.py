@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.records import Decision, DocumentRef, Extraction, Failure, Part
-from schemas.shape import Sql
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.records import Decision, DocumentRef, Extraction, Failure, Part
+    from schemas.shape import Sql
 
 State = Literal["pending", "leased", "done", "review", "partial", "quarantined"]
 STATES: tuple[State, ...] = ("pending", "leased", "done", "review", "partial", "quarantined")
@@ -35,6 +38,19 @@ class View:
     columns: tuple[Column, ...]
     list_path: tuple[str, ...] | None = None
     label: str | None = field(default=None, compare=False)  # of the list
+
+    @classmethod
+    def all_of(cls, stored: Sequence[Mapping[str, Any]]) -> tuple[View, ...]:
+        """Those of a job, as its row has them."""
+        return tuple(
+            cls(
+                item["name"],
+                tuple(Column(name, tuple(path), *told) for name, path, *told in item["columns"]),
+                None if item["list"] is None else tuple(item["list"]),
+                item.get("label"),  # views of an older Vinbatch have none
+            )
+            for item in stored
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,17 +282,6 @@ class StoredExtraction:
         from pipeline.deciding import decided_fields  # with the schemas, which few who use the store need
 
         return replace(self.extraction, fields=decided_fields(self.extraction.fields, self.decisions))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided(Decision):
-    """A decision as it is kept. It stands while `undone_at` is None."""
-
-    id: int
-    at: datetime
-    batch: str | None = None  # of an import
-    undone_at: datetime | None = None
-    undone_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

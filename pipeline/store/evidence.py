@@ -40,7 +40,6 @@ _LABELS = {
     "confidence": "độ tin cậy",
     "source": "nguồn",
     "page": "trang",
-    "sources": "Nguồn",
     "witnesses": "Đối chứng",
     "signature": "Chữ ký số",
 }

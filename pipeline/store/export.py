@@ -22,9 +22,8 @@ from pipeline.store.doubts import Doubt
 from pipeline.store.entities import Job, View
 from pipeline.store.evidence import Beside
 from pipeline.store.failures import Failures
-from pipeline.store.jobs import Jobs
 from pipeline.store.query import Rows
-from pipeline.store.results import Results
+from pipeline.store.stored import StoredResults
 from pipeline.store.values import typed
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def _beside(db: Database, job: Job, view: View, *, named: bool = True) -> Iterat
 
 def _doubts(db: Database, job: Job) -> Iterator[Doubt]:
     known = doubts.names(job)
-    for found in Results(db, Jobs(db)).extractions(job):
+    for found in StoredResults(db).extractions(job):
         yield from doubts.of(found, job, known)
 
 

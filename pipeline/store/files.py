@@ -98,11 +98,11 @@ def found(number: int, part: Part) -> Item:
     return {**columns, "pages": part.pages, "reason": why["reason"], "message": why["message"]}
 
 
-def put(db: Database, connection: Connection, job: Job, groups: Iterable[Item]) -> None:
+def put(db: Database, connection: Connection, job: int, groups: Iterable[Item]) -> None:
     """The parts of documents that are there."""
     given = [{"document": group["uri"], **part} for group in groups for part in group["files"]]
     if given:
-        db.sql(connection, _PUT, job=job.id, parts=rows.dump(given))
+        db.sql(connection, _PUT, job=job, parts=rows.dump(given))
 
 
 def of(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[DocumentRef, ...]]:
@@ -259,7 +259,7 @@ def _regroup(
     columns = {name: group[name] for name in ("uri", "size", "etag", "parts")}
     connection.execute(update(documents).where(documents.c.id == kept.id).values(**columns))
     connection.execute(delete(parts).where(parts.c.document_id == kept.id))
-    put(db, connection, job, [group])
+    put(db, connection, job.id, [group])
     _read_again(db, connection, kept.id)
     told.changed.append(group["uri"])
     told.reopened += 1

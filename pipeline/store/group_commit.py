@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline.records import Extraction, PageResult, Part
-from pipeline.store import rows
+from pipeline.records import DocumentRef, Extraction, PageResult, Part
+from pipeline.store import page_rows, rows
 from pipeline.store.database import Database
 from pipeline.store.entities import Lease
 from schemas.spec import SchemaSpec
@@ -25,7 +25,7 @@ Values = Mapping[str, Any]  # what the statements of one document take
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A document's result, as `Results.commit` takes it."""
+    """A document's result, as `Results.commit` takes it; `members` are added to the job with it."""
 
     lease: Lease
     extraction: Extraction
@@ -34,11 +34,14 @@ class Result:
     etag: str | None = None
     parts: Sequence[Part] = ()
     spec: SchemaSpec | None = None
+    members: Sequence[DocumentRef] = ()
 
     @property
     def plain(self) -> bool:
-        """Of one file, and not tried before: nothing of an earlier try is there to be replaced."""
-        return self.lease.attempt == 1 and not self.lease.parts and not self.parts
+        """Of one file, not tried before, and all there is to it: nothing of an earlier try is there to be
+        replaced.
+        """
+        return self.lease.attempt == 1 and not (self.lease.parts or self.parts or self.members)
 
 
 # A plan is kept: one that was made while tables were empty would read them whole when they are not.
@@ -132,7 +135,7 @@ SELECT id FROM held"""
         for lease, page in pages:
             by_lease[lease.document_id, lease.token].append(page)
         several: list[dict[str, Any]] = [
-            {"document": document, "token": token, "pages": rows.dump([rows.page(page) for page in some])}
+            {"document": document, "token": token, "pages": rows.dump(list(map(page_rows.row_of, some)))}
             for (document, token), some in by_lease.items()
         ]
         with db.write() as connection:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from pipeline.errors import UsageError
 from pipeline.store import shadows, views
 from pipeline.store.database import Database
-from pipeline.store.entities import Column, Job, View
+from pipeline.store.entities import Job, View
 from pipeline.store.shadows import Shadow
 from pipeline.store.tables import jobs
 
@@ -101,7 +101,7 @@ class Jobs:
         if job_id not in self._views:
             with self._db.read() as connection:
                 stored = connection.execute(select(jobs.c.views).where(jobs.c.id == job_id)).scalar_one()
-            self._views[job_id] = _views(stored)
+            self._views[job_id] = View.all_of(stored)
         return self._views[job_id]
 
     def indexed(self, job_id: int) -> bool:
@@ -154,7 +154,7 @@ def _make(
 ) -> None:
     wanted = views.of(spec) if shadow is None else shadows.views_of(views.of(spec))
     same = select(jobs.c.views).where(jobs.c.result_view == wanted[0].name).order_by(jobs.c.id.desc())
-    older = [_views(stored) for stored in connection.execute(same).scalars()]
+    older = [View.all_of(stored) for stored in connection.execute(same).scalars()]
     views.ensure(db, connection, wanted, older)
     connection.execute(
         insert(jobs).values(
@@ -193,7 +193,7 @@ def renew_views(db: Database, connection: Connection) -> None:
     query = select(jobs.c.result_view, jobs.c.views).order_by(jobs.c.id.desc())
     by_name: dict[str, list[tuple[View, ...]]] = {}
     for name, stored in connection.execute(query):
-        by_name.setdefault(name, []).append(_views(stored))
+        by_name.setdefault(name, []).append(View.all_of(stored))
     for newest, *older in by_name.values():
         views.ensure(db, connection, newest, older, anew=True)
 
@@ -233,7 +233,7 @@ def _job(row: RowMapping) -> Job:
         row["checkpoint"],
         row["settings"],
         tuple(row["sources"]),
-        _views(row["views"]),
+        View.all_of(row["views"]),
         row["created_at"],
         row["shadow_of"],
         row["shadow_share"],
@@ -246,15 +246,3 @@ def _job(row: RowMapping) -> Job:
 def _stored(view: View) -> dict[str, Any]:
     columns = [[column.name, column.path, column.kind, column.label] for column in view.columns]
     return {"name": view.name, "columns": columns, "list": view.list_path, "label": view.label}
-
-
-def _views(stored: Sequence[Mapping[str, Any]]) -> tuple[View, ...]:
-    return tuple(
-        View(
-            item["name"],
-            tuple(Column(name, tuple(path), *told) for name, path, *told in item["columns"]),
-            None if item["list"] is None else tuple(item["list"]),
-            item.get("label"),  # views of an older Vinbatch have none
-        )
-        for item in stored
-    )

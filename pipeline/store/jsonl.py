@@ -11,8 +11,7 @@ from pipeline.store import evidence, views
 from pipeline.store.database import Database
 from pipeline.store.entities import Job, StoredExtraction
 from pipeline.store.failures import Failures
-from pipeline.store.jobs import Jobs
-from pipeline.store.results import Results
+from pipeline.store.stored import StoredResults
 
 
 def write(db: Database, job: Job, file: IO[bytes], *, plain: bool) -> int:
@@ -26,7 +25,7 @@ def write(db: Database, job: Job, file: IO[bytes], *, plain: bool) -> int:
             if item.path not in views.TOLD
         )
     )
-    for found in Results(db, Jobs(db)).extractions(job):
+    for found in StoredResults(db).extractions(job):
         record = {name: found.extraction.record.get(name) for name in names}
         told = _told(found) if plain else _told(found) | _known(found)
         _line(file, found.uri, job, found.extraction.state, None, record, told)

@@ -156,9 +156,9 @@ class Ledger:
             items = {item["uri"]: item for item in listed if not item["files"]}
             with self._db.write(durable=True) as connection:
                 told, new = self._add_groups(connection, job, [item for item in listed if item["files"]])
-                single = enqueue.insert(self._db, connection, job, items.values())
+                single = enqueue.insert(self._db, connection, job.id, items.values())
                 old = [item for uri, item in items.items() if uri not in single]
-                other = enqueue.take_on_changed(self._db, connection, job, old) if old else []
+                other = enqueue.take_on_changed(self._db, connection, job.id, old) if old else []
             broken = [*(item for item in new if item["reason"]), *(u for u in single if items[u]["reason"])]
             other = [*told.changed, *other]
             added += len(new) + len(single)
@@ -177,7 +177,7 @@ class Ledger:
         new: list[files.Item] = []
         for run in files.without_overlap(groups):
             one = files.take_on(self._db, connection, job, run)
-            added = enqueue.insert(self._db, connection, job, one.fresh) if one.fresh else set()
+            added = enqueue.insert(self._db, connection, job.id, one.fresh) if one.fresh else set()
             new += [item for item in one.fresh if item["uri"] in added]
             told.changed += one.changed
             told.reopened += one.reopened
@@ -235,26 +235,41 @@ class Ledger:
         return [lease for lease in leases if lease.document_id not in held]
 
     def release(
-        self, lease: Lease, failure: Failure | None = None, *, delay: float = 0.0, attempts: int = 3
+        self,
+        lease: Lease,
+        failure: Failure | None = None,
+        *,
+        delay: float = 0.0,
+        attempts: int = 3,
+        members: Sequence[DocumentRef] = (),
     ) -> State:
         """Gives a document back, to be tried again after `delay` seconds; returns the state it is in now.
 
         Without a failure (a lane that stops) the try is not counted. With one, the document is
         quarantined for that reason once it has been tried `attempts` times; after worker_lost or
-        out_of_memory it is a suspect. Raises LeaseLost.
+        out_of_memory it is a suspect. `members`, documents that were found within it, are added to the job.
+        Raises LeaseLost.
         """
         if failure is None:
             return self._end(lease, _GIVE_BACK, ("pending",), due=delay)
         suspect = failure.reason in _SUSPICIOUS
         why = {**_why(failure), "suspect": suspect, "attempts": attempts}
-        return self._end(lease, _FAIL, ("pending", "quarantined"), **why, due=delay)
+        return self._end(lease, _FAIL, ("pending", "quarantined"), members, **why, due=delay)
 
-    def quarantine(self, lease: Lease, failure: Failure, *, sha256: str | None = None) -> State:
-        """Ends a document with a reason; returns the state it is in now. Its saved pages stay.
+    def quarantine(
+        self,
+        lease: Lease,
+        failure: Failure,
+        *,
+        sha256: str | None = None,
+        members: Sequence[DocumentRef] = (),
+    ) -> State:
+        """Ends a document with a reason; returns the state it is in now. Its saved pages stay. `members` as
+        for `release`.
 
         Raises LeaseLost.
         """
-        return self._end(lease, _QUARANTINE, ("quarantined",), **_why(failure), sha256=sha256)
+        return self._end(lease, _QUARANTINE, ("quarantined",), members, **_why(failure), sha256=sha256)
 
     def next_due(self, job: Job) -> float | None:
         """Seconds until something unfinished may be claimable: 0.0 for now, None when all documents are
@@ -268,7 +283,14 @@ class Ledger:
         """The clock that leases go by."""
         return self._db.read_clock()
 
-    def _end(self, lease: Lease, statement: str, outcomes: Sequence[State], **values: Any) -> State:
+    def _end(
+        self,
+        lease: Lease,
+        statement: str,
+        outcomes: Sequence[State],
+        members: Sequence[DocumentRef] = (),
+        **values: Any,
+    ) -> State:
         held = {"document": lease.document_id, "token": lease.token}
         with self._db.write() as connection:
             ended = self._db.sql(connection, statement, **held, **values)
@@ -276,6 +298,8 @@ class Ledger:
             left: State | None = ended[0][0] if ended else state_left_by(self._db, connection, lease)
             if left is None or left not in outcomes:
                 raise lost(lease)
+            if ended:
+                enqueue.add(self._db, connection, lease.job_id, members)
             return left
 
 

@@ -80,7 +80,7 @@ class _Column:
                     self._convert = None
                 else:
                     self._converted.add(type(value))
-            if isinstance(value, (Decimal, int, float)):
+            if isinstance(value, (Decimal, int, float)) and not isinstance(value, bool):
                 self._measure(Decimal(str(value)))
 
     def _measure(self, value: Decimal) -> None:
@@ -92,7 +92,7 @@ class _Column:
     def type(self) -> pa.DataType:
         seen = self._converted if self._convert else self._types
         expected, of_it = _OF_SCHEMA.get(self._kind, (None, frozenset[type]()))
-        if seen <= of_it and self._fits(expected):
+        if expected is not None and seen <= of_it and self._fits(expected):
             return expected
         if seen == {bool}:
             return pa.bool_()

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    and_,
     delete,
     exists,
     func,
@@ -60,7 +61,8 @@ def purge(
     """Removes documents with their pages, cached results, extractions, fields, checks, testimony and
     what people decided.
 
-    At most one of: `document`, a URI, of any of its files; `older_than`, finished that long ago; `subject`, a
+    At most one of: `document`, a URI, of any of its files, which takes with it what was read of files within
+    that one (of a portfolio, an archive); `older_than`, finished that long ago; `subject`, a
     value such as a person's number or name, looked for in fields, in what the model wrote, in codes and in
     file names, as a whole word and without regard to case. In all jobs, or in `job`, which alone means all of
     its documents. With dry_run nothing is removed. A document that somebody works on is removed too: that
@@ -73,7 +75,7 @@ def purge(
     if job is not None:
         chosen = chosen.where(documents.c.job_id == job.id)
     if document is not None:
-        chosen = chosen.where(named(document))
+        chosen = chosen.where(_meant(document))
     elif older_than is not None:
         chosen = chosen.where(documents.c.finished_at < db.later(-older_than.total_seconds()))
     elif subject is not None:
@@ -124,9 +126,15 @@ def _remove(db: Database, chosen: Select[tuple[int]], ids: Sequence[int]) -> dic
         return {**gone, documents.name: by_job.total()}
 
 
+def _meant(uri: str) -> ColumnElement[bool]:
+    """The document of this name, or with a file of this name, and those with a file within it."""
+    within, mine = (and_(table.c.uri > f"{uri}!/", table.c.uri < f"{uri}!0") for table in (documents, parts))
+    return or_(named(uri), within, documents.c.id.in_(select(parts.c.document_id).where(mine)))
+
+
 def _copies(db: Database, uri: str) -> tuple[str, ...]:
     """Up to a hundred other URIs under which the same bytes stand in the store."""
-    meant = select(documents.c.id).where(named(uri))
+    meant = select(documents.c.id).where(_meant(uri))
     # Each file by its bytes: of a document of several, the row itself has those of the first.
     columns = ((documents.c.id, documents.c), (parts.c.document_id, parts.c))
     same = union_all(*(select(c.sha256).where(id.in_(meant), c.sha256.is_not(None)) for id, c in columns))

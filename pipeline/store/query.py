@@ -21,14 +21,15 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import UsageError
 from pipeline.store import reader
 from pipeline.store.database import Database
+from pipeline.store.entities import View
 from pipeline.store.faults import translate
-from pipeline.store.jobs import Jobs
+from pipeline.store.tables import jobs
 
 _log = logging.getLogger(__name__)
 _BATCH = 1000  # rows
@@ -116,10 +117,11 @@ class _Answer:
 def _kinds(db: Database) -> dict[str, str]:
     """Of the columns that are of one type wherever they occur: those of views, and JSON of tables."""
     found: dict[str, set[str]] = {name: {"json"} for name in _JSON}
-    for job in Jobs(db).all():
-        for view in job.views:
-            for column in view.columns:
-                found.setdefault(column.name, set()).add(column.kind)
+    with db.read() as connection:
+        stored = connection.execute(select(jobs.c.views)).scalars().all()
+    for view in (view for of_job in stored for view in View.all_of(of_job)):
+        for column in view.columns:
+            found.setdefault(column.name, set()).add(column.kind)
     return {name: kinds.pop() for name, kinds in found.items() if len(kinds) == 1}
 
 

@@ -1,4 +1,7 @@
-"""Records as rows and back. Rows go out as one JSON list; what is nested in it becomes JSON text."""
+"""Records as rows and back; pages have a room of their own, `page_rows`.
+
+Rows go out as one JSON list; what is nested in it becomes JSON text.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,24 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from pipeline.errors import Reason
-from pipeline.flags import FlagCode
 from pipeline.records import (
     Check,
-    Code,
     Decision,
     Extraction,
     Failure,
     Field,
-    Flag,
-    PageRecord,
-    PageResult,
     Part,
-    Quality,
-    Signature,
     Testimony,
-    TextLayer,
-    Word,
 )
 from pipeline.store.entities import DocumentRow
-from schemas import reading_day
 
-_GRID = 10_000  # of a page's side: a fifth of a pixel of A4 at 200 dpi
 _LONGEST_URI = 2000  # bytes; an index entry of PostgreSQL holds 2,700
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -130,7 +121,6 @@ def field(number: int, item: Field) -> dict[str, Any]:
 
 
 def field_from(row: Row) -> Field:
-    box = None if row["box"] is None else _box(json.loads(row["box"]))
     return Field(
         row["path"],
         row["raw"],
@@ -138,7 +128,7 @@ def field_from(row: Row) -> Field:
         row["confidence"],
         row["source"],
         row["page"],
-        box,
+        None if row["box"] is None else box(json.loads(row["box"])),
         row["problem"],
         row["score"],
         row["absence"],
@@ -168,7 +158,8 @@ def _untyped(kind: str | None, value: str | None) -> Any:
     return value
 
 
-def _box(numbers: Iterable[float]) -> tuple[float, float, float, float]:
+def box(numbers: Iterable[float]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom, as they were put."""
     left, top, right, bottom = numbers
     return left, top, right, bottom
 
@@ -223,7 +214,7 @@ def testimony_from(row: Row) -> Testimony:
         row["raw"],
         _untyped(row["type"], row["value"]),
         row["page"],
-        None if row["box"] is None else _box(json.loads(row["box"])),
+        None if row["box"] is None else box(json.loads(row["box"])),
     )
 
 
@@ -240,120 +231,6 @@ def document(row: Row, parts: tuple[Part, ...]) -> DocumentRow:
         row["attempts"],
         parts,
     )
-
-
-# pages
-
-
-def page(item: PageResult) -> dict[str, Any]:
-    return {
-        "page": item.page,
-        "key": item.key,
-        "record": None if item.record is None else _page_record(item.record),
-        **failure(item.failure),
-        "renderer": item.renderer,
-        "width": item.width,
-        "height": item.height,
-        "tiles": item.tiles,
-        "prompt_tokens": item.prompt_tokens,
-        "output_tokens": item.output_tokens,
-        "output": item.output,
-        "attempts": item.attempts,
-        "passes": item.passes,
-        "numerics": item.numerics,
-    }
-
-
-def page_from(row: Row) -> PageResult:
-    return PageResult(
-        row["page"],
-        row["key"],
-        None if row["record"] is None else _page_record_from(row["record"], row.get("read_at")),
-        None if row["reason"] is None else failure_from(row, row["page"]),
-        row["renderer"],
-        row["width"],
-        row["height"],
-        row["tiles"],
-        row["prompt_tokens"],
-        row["output_tokens"],
-        row["output"],
-        row["attempts"],
-        row["passes"],
-        row["numerics"],
-    )
-
-
-def _page_record(record: PageRecord) -> dict[str, Any]:
-    fields = list(map(_page_field, record.fields))
-    made = {
-        "page": record.page,
-        "fields": fields,
-        "codes": [[c.kind, c.text, c.box] for c in record.codes],
-        "flags": [[flag.code, flag.message] for flag in record.flags],
-        "seams": record.seams,
-        **({} if record.text is None else {"text": _text(record.text)}),
-        **({} if record.reader is None else {"reader": _text(record.reader)}),
-        **({"again": list(map(_page_field, record.again))} if record.again else {}),
-        **({} if record.quality is None else {"quality": asdict(record.quality)}),
-        **({} if record.read_on is None else {"read_on": record.read_on.isoformat()}),
-    }
-    return made if record.signature is None else made | {"signature": asdict(record.signature)}
-
-
-def _page_field(f: Field) -> list[Any]:
-    return [f.path, f.raw, f.value, f.confidence, f.source, f.page, f.box, f.problem]
-
-
-def _text(layer: TextLayer) -> dict[str, Any]:
-    """A line of words, and of each word left, top, width and height in ten-thousandths of the page."""
-    sides = [[round(side * _GRID) for side in word.box] for word in layer.words]
-    return {
-        "words": " ".join(word.text for word in layer.words),
-        "boxes": [part for left, top, right, low in sides for part in (left, top, right - left, low - top)],
-        "trusted": layer.trusted,
-        "why": layer.why,
-    }
-
-
-def _text_from(data: Mapping[str, Any]) -> TextLayer:
-    parts = iter(data["boxes"])
-    boxes = zip(parts, parts, parts, parts, strict=True)
-    words = tuple(
-        Word(text, (left / _GRID, top / _GRID, (left + width) / _GRID, (top + height) / _GRID))
-        for text, (left, top, width, height) in zip(data["words"].split(), boxes, strict=True)
-    )
-    return TextLayer(words, data["trusted"], data["why"])
-
-
-def _page_record_from(text: str, read_at: datetime | None) -> PageRecord:
-    """`read_at`: when its row was written, for pages that were read before they kept their day."""
-    data = json.loads(text)
-    return PageRecord(
-        data["page"],
-        tuple(map(_page_field_from, data["fields"])),
-        tuple(Code(kind, text, None if box is None else _box(box)) for kind, text, box in data["codes"]),
-        tuple(
-            Flag(FlagCode(code), message) for code, message in data.get("flags", ())
-        ),  # pages read before there were flags have none
-        tuple(data.get("seams", ())),  # and those read before there were passes have none of these
-        Signature(**data["signature"]) if "signature" in data else None,
-        _text_from(data["text"]) if "text" in data else None,
-        reader=_text_from(data["reader"]) if "reader" in data else None,
-        quality=_quality_from(data["quality"]) if "quality" in data else None,
-        again=tuple(map(_page_field_from, data.get("again", ()))),
-        read_on=date.fromisoformat(data["read_on"])
-        if "read_on" in data
-        else read_at and reading_day.of(read_at),
-    )
-
-
-def _quality_from(data: Mapping[str, Any]) -> Quality:
-    return Quality(**{**data, "verdicts": tuple(data["verdicts"])})
-
-
-def _page_field_from(stored: Sequence[Any]) -> Field:
-    path, raw, value, confidence, source, page, box, problem = stored
-    return Field(path, raw, value, confidence, source, page, None if box is None else _box(box), problem)
 
 
 def extraction(

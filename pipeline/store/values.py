@@ -41,11 +41,17 @@ def _decimal(value: Any) -> Decimal:
     return Decimal(str(value))
 
 
+def _boolean(value: Any) -> bool:
+    if value not in (0, 1):
+        raise ValueError(value)
+    return bool(value)
+
+
 CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "decimal": _decimal,
     "date": lambda value: value if isinstance(value, date) else date.fromisoformat(value),
     "datetime": lambda value: value if isinstance(value, datetime) else datetime.fromisoformat(value),
-    "boolean": lambda value: {0: False, 1: True}[value],
+    "boolean": _boolean,
 }
 
 

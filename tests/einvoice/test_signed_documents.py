@@ -20,7 +20,7 @@ from pipeline.records import Check, Extraction, Signature
 from pipeline.run import DocumentResult
 from pipeline.settings import Settings, load
 from pipeline.specimens import authority
-from pipeline.store import rows
+from pipeline.store import page_rows
 from schemas import registry
 from tests.einvoice.signed import signed, unsigned
 
@@ -121,9 +121,9 @@ def test_what_each_verdict_means_for_a_document(verdict: Any, anchored: bool, se
 def test_a_page_keeps_its_signature_in_its_row(tmp_path: Path, anchored: Settings) -> None:
     [page] = read(signed(), tmp_path, anchored).pages
     assert page.record is not None
-    stored = {**rows.page(page), "record": json.dumps(rows.page(page)["record"])}
-    assert rows.page_from(stored) == page
-    assert rows.page_from(stored).record != replace(page.record, signature=None)
+    stored = {**page_rows.row_of(page), "record": json.dumps(page_rows.row_of(page)["record"])}
+    assert page_rows.page_of(stored) == page
+    assert page_rows.page_of(stored).record != replace(page.record, signature=None)
 
 
 @pytest.mark.medium

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pikepdf
@@ -82,6 +83,30 @@ def test_attached_documents_are_pages_behind_the_pdfs_own(renderer: Renderer) ->
     assert portfolio.code is FlagCode.several_documents and "2 documents: b.pdf, c.png" in portfolio.message
     one = papers.document(holding({"a.xml": XML, "b.pdf": two}, portfolio=True))
     assert drawn(renderer, one, 1).flags == ()
+
+
+@pytest.mark.medium
+def test_documents_of_a_portfolio_are_told_to_who_has_a_place_for_them() -> None:
+    files = {
+        "b.pdf": papers.pages([papers.text("One")]),
+        "in/c.png": picture(40),
+        "a.xml": XML,
+        "x.csv": b"1;2",
+    }
+
+    def of(uri: str, files: dict[str, bytes], *, portfolio: bool = True) -> tuple[int, tuple[str, ...]]:
+        paper = replace(papers.document(holding(files, portfolio=portfolio)), uri=uri)
+        return apart.page_count(paper), apart.members(paper)
+
+    with Renderer(RenderSettings(dpi=36), xml_root="HDon", members=True) as apart:
+        paper = replace(papers.document(holding(files, portfolio=True)), uri="s3://b/p.PDF")
+        assert (apart.page_count(paper), apart.members(paper)) == (1, ("a.xml", "b.pdf", "in_c.png"))
+        [flag] = drawn(apart, paper, 1).flags
+        assert flag.code is FlagCode.placeholder and "3 documents within it" in flag.message
+        # One document, of which there is more; no portfolio; within an archive, or not known as a PDF.
+        assert of("/p.pdf", {"b.pdf": files["b.pdf"], "a.xml": XML}) == (3, ())
+        assert of("/p.pdf", files, portfolio=False) == (4, ())
+        assert of("/a.zip!/p.pdf", files) == of("/p", files) == (4, ())
 
 
 def hanging(on: dict[int, list[tuple[str, bytes]]], *, twice: str = "") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline import keys
+from pipeline.errors import UsageError
 from pipeline.keys import ModelFacts
 from pipeline.room import Room
 from pipeline.settings import EngineSettings, RenderSettings, Settings
@@ -192,6 +194,24 @@ def test_another_version_of_a_second_reader_reads_pages_again_and_resumes_no_oth
     monkeypatch.setattr(keys, "_recogniser_versions", lambda names: dict.fromkeys(names, "another"))
     assert key(settings=read_twice) != before
     assert keys.involved(read_twice) == resumed
+
+
+def test_a_second_reader_that_does_not_run_is_said_and_gives_no_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else every broken one would have the same version."""
+    (tmp_path / "tesseract").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (tmp_path / "tesseract").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(UsageError, match="tesseract --version"):
+        key(settings=Settings(second_reader={"on": True, "readers": ("tesseract",)}))
+
+
+def test_a_job_is_resumed_with_the_server_that_it_began_with() -> None:
+    """Jobs that our own engine reads have none."""
+    assert "server" not in keys.involved(Settings())
+    url = "http://127.0.0.1:8000/v1"
+    assert keys.involved(Settings(server={"url": url}))["server"] == url
 
 
 def test_a_job_is_resumed_with_the_groups_that_it_began_with() -> None:

@@ -46,6 +46,16 @@ def test_failures_are_listed_and_tried_again(store: Store) -> None:
     assert len(store.ledger.claim(job, "w", 9, 60)) == len(NAMES)
 
 
+def test_failed_pages_are_listed_each_once(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs(*NAMES))
+    for lease in store.ledger.claim(job, "w", 9, 60):
+        pages = [samples.page(1, lease.uri), *(samples.failed_page(number) for number in (2, 3))]
+        store.results.commit(lease, invoice(pages=3, state="partial"), pages, sha256=lease.uri)
+    expected = [(f"/in/{name}", number) for name in NAMES for number in (2, 3)]
+    assert [(each.uri, each.failure.page) for each in store.failures.each(job)] == expected
+
+
 def test_results_are_handed_out_and_compared(store: Store) -> None:
     june, july = read(store), read(store, "july", "2", checkpoint="d" * 64)
     uris = [f"/in/{name}" for name in NAMES]

@@ -97,6 +97,35 @@ def test_the_newest_one_holds_with_who_and_when(store: Store, clock: Clock) -> N
     assert store.calibrations.in_force(other) is None  # of other weights
 
 
+def test_of_several_the_newest_holds_with_its_own_promise(store: Store, clock: Clock) -> None:
+    job, invoices = samples.job(store, spec=RECEIPT), samples.job(store, "invoices")
+    old, new = calibration(*[0.9] * 60), replace(calibration(*[0.8] * 60), origin="newer")
+    first = store.calibrations.add_where_none(old, Promise.of(old, 0.99), "an")
+    assert first.id is not None and store.calibrations.in_force(job) == first
+    second = store.calibrations.add(new, None, "bình")
+    store.calibrations.promise(first.id, Promise.of(old, 0.5), "an")  # of one that does not hold any more
+    assert store.calibrations.in_force(job) == InForce(new, None, second.id)
+    store.calibrations.promise(second.id or 0, Promise.of(new, 0.9), "bình")
+    store.calibrations.promise(second.id or 0, Promise.of(new, 0.8), "chi")
+    assert store.calibrations.in_force(job) == InForce(new, Promise.of(new, 0.8), second.id)
+    told = [
+        (one.calibration_id, one.by, one.promise and one.promise.accept_at)
+        for one in store.calibrations.history(job)
+    ]
+    assert told == [
+        (first.id, "an", None), (first.id, "an", 0.99), (first.id, "an", 0.5),
+        (second.id, "bình", None), (second.id, "bình", 0.9), (second.id, "chi", 0.8),
+    ]  # fmt: skip
+    assert [one.calibration for one in store.calibrations.history(job)] == [old] * 3 + [new] * 3
+    assert store.calibrations.in_force(invoices) is None and list(store.calibrations.history(invoices)) == []
+    asked = "SELECT numerics, origin, documents, field_values, made_by, schema FROM calibrations ORDER BY id"
+    with store.query(asked) as rows:
+        assert list(rows) == [
+            (NUMERICS, "made up", old.documents, old.values, "an", "receipt@1"),
+            (NUMERICS, "newer", new.documents, new.values, "bình", "receipt@1"),
+        ]
+
+
 def test_one_that_cannot_be_read_is_named_and_never_passed_over(store: Store) -> None:
     job, made = samples.job(store, spec=RECEIPT), calibration(*[0.9] * 60)
     first = store.calibrations.add(made, None, "an")

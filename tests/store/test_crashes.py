@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from pipeline import store as stores
-from pipeline.errors import Permanent, Reason, Transient
+from pipeline.errors import Permanent, Reason, Transient, UsageError
 from pipeline.records import DocumentRef, Failure
 from pipeline.store import Store
 from pipeline.store.database import Database
@@ -233,3 +233,13 @@ def test_a_store_reopens_in_another_process(url: str) -> None:
         with pickle.loads(pickle.dumps(store)) as again:
             assert again.jobs.find("june") == job
             assert pickle.loads(pickle.dumps(again.ledger.claim(job, "w", 1, 60)))[0].uri == "/in/a"
+
+
+def test_a_store_that_is_gone_is_not_made_anew_by_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with stores.open(f"sqlite:///{path}") as store:
+        sent = pickle.dumps(store)
+    path.unlink()
+    with pytest.raises(UsageError, match="there is no store at"):
+        pickle.loads(sent)
+    assert not path.exists()

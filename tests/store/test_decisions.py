@@ -167,6 +167,78 @@ def test_lines_are_taken_out_and_added(store: Store) -> None:
     assert shown == [(1, as_read | {"quantity": "review"}), (2, {"amount": "review"})]
 
 
+def test_the_last_decision_of_a_value_counts_everywhere(store: Store) -> None:
+    job, other = filled(store), samples.job(store, "other", spec=RECEIPT)
+    store.ledger.add(other, refs("a"))
+    commit(store, other, read("o1"))
+    ids = [
+        *decide(store, job, ("total", "correct", "43.000")),
+        *decide(store, job, ("total", "illegible", None)),
+        *decide(store, job, ("total", "correct", "44.000")),
+        *decide(store, job, ("total", "not_on_page", None)),
+    ]
+
+    def shown() -> tuple[object, ...]:
+        asked = "SELECT total, sources, absences FROM receipt_v1 WHERE job = 'june'"
+        with store.query(asked) as rows:
+            [(total, *told)] = rows
+        sources, absences = (json.loads(one) if store.one_machine else one for one in told)
+        [decided] = [field for field in only(store, job).decided.fields if field.path == "total"]
+        whole = None if total is None else int(total)
+        assert only(store, job).extraction.record["total"] == (None if whole is None else str(whole))
+        return whole, sources.get("total"), absences.get("total"), decided.value, decided.source
+
+    expected = [
+        (None, None, "not_on_page", None, "review"),
+        (44000, "review", None, "44000", "review"),
+        (None, None, "illegible", None, "review"),
+        (43000, "review", None, "43000", "review"),
+        (42000, "read", None, "42000", "read"),
+    ]
+    for number, then in enumerate(expected):
+        assert shown() == then, number
+        if number < len(ids):
+            assert store.decisions.undo(ids[-1 - number : len(ids) - number], "lan") == 1
+    assert [one.undone_at is None for one in store.decisions.history(job, "/in/a")] == [False] * 4
+    assert store.decisions.history(other, "/in/a") == [] and store.books.verify(other).submitted == 1
+
+
+def test_a_commit_that_is_sent_again_after_a_decision_changes_nothing(store: Store) -> None:
+    job = samples.job(store, spec=RECEIPT, settings={"review_below": 0.9})
+    store.ledger.add(job, refs("a"))
+    [lease] = store.ledger.claim(job, "worker", 1, lease_seconds=60)
+    first, other = read(), read("a2", total="43.000")
+    assert store.results.commit(lease, merged(first), [first], sha256="ab") == "review"
+    decide(store, job, ("store", "accept", None))
+    decided = only(store, job)
+    assert decided.extraction.state == "done"
+    assert store.results.commit(lease, merged(first), [first], sha256="ab") == "done"
+    with pytest.raises(LeaseLost):
+        store.results.commit(lease, merged(other), [other], sha256="ab")
+    assert only(store, job) == decided
+
+
+def test_decisions_are_those_of_one_document_of_one_job(store: Store) -> None:
+    june = filled(store, "june")
+    july = filled(store, "july")
+    store.decisions.add(june, "/in/a", [Decision("total", "illegible", "lan")], batch="sheet")
+    [kept] = store.decisions.add(july, "/in/a", [Decision("total", "illegible", "lan")], batch="other")
+    assert store.decisions.undo_batch("no such", "an") == 0
+    assert store.decisions.undo_batch("sheet", "an") == 1
+    [mine], [theirs] = (store.decisions.history(job, "/in/a") for job in (june, july))
+    assert (mine.batch, mine.undone_by, theirs.batch, theirs.undone_by) == ("sheet", "an", "other", None)
+    assert (theirs.id, theirs.field, theirs.ruling, theirs.was, theirs.was is not None) == (
+        kept, "total", "illegible", "42000", True
+    )  # fmt: skip
+    assert only(store, june).extraction.record["total"] == "42000"
+    assert only(store, july).extraction.record["total"] is None
+    with pytest.raises(UsageError, match="job june has no document /in/z"):
+        store.decisions.add(june, "/in/z", [Decision(None, "accept", "lan")])
+    store.ledger.add(june, refs("waits"))
+    with pytest.raises(UsageError, match="/in/waits is pending: people decide on what has a result"):
+        store.decisions.add(june, "/in/waits", [Decision(None, "accept", "lan")])
+
+
 def test_a_document_is_accepted_as_a_whole(store: Store) -> None:
     job = filled(store, total="43.000")
     decide(store, job, (None, "accept", None))

@@ -7,13 +7,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psycopg
 import pytest
 from sqlalchemy import delete, select
 
 from pipeline import store as stores
 from pipeline.judging import judge
-from pipeline.records import Decision
-from pipeline.store import Store
+from pipeline.records import Check, Decision
+from pipeline.store import Store, duplicates, invoices
 from pipeline.store.failures import reopen
 from pipeline.store.group_commit import Result
 from pipeline.store.tables import documents, invoice_index
@@ -210,3 +211,88 @@ def test_a_misread_amount_of_any_length_stops_nothing(store: Store) -> None:
     assert told(store, "may") == {"a": ("done", ())}
     with store.query("SELECT total_vnd, shares FROM invoice_index") as rows:
         assert list(rows) == [(None, None)]
+
+
+@pytest.mark.medium
+def test_papers_wait_for_each_other_in_one_order(postgres_url: str) -> None:
+    """However they stand in a group: else two groups that hold the same invoices may wait for each other."""
+    with stores.open(postgres_url) as store, psycopg.connect(postgres_url) as other:
+        job = samples.job(store)
+        names = [str(number) for number in range(12)]
+        store.ledger.add(job, refs(*names))
+        leases = store.ledger.claim(job, "w", 12, 60)
+        group = [Result(one, made(one.uri[4:]), [samples.page(1, one.uri)], one.uri) for one in leases]
+        identities = [invoices.row(1, one.extraction.record)["identity"] for one in group]
+        keys = "SELECT hashtextextended(given, 0) FROM unnest(CAST(%s AS text[])) AS given ORDER BY 1"
+        (first,), *others = other.execute(keys, (identities,)).fetchall()
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (first,))
+        waiter = threading.Thread(target=store.results.commit_group, args=(group,))
+        waiter.start()
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while other.execute(waits).fetchone() == (0,):
+            other.execute("SELECT pg_stat_clear_snapshot()")
+        free = [other.execute("SELECT pg_try_advisory_xact_lock(%s)", key).fetchone() for key in others]
+        other.rollback()
+        waiter.join()
+        assert len(free) == 11 and set(free) == {(True,)}
+        assert store.books.counts(job)["done"] == 12
+
+
+def test_what_a_result_was_before_it_was_held_against_others() -> None:
+    repeats = Check("duplicate_invoice", False, "warning", "another shows it", found="/in/a")
+    same_file = Check("duplicate_file", False, "warning", "the same bytes", found="/in/a")
+    remark, wrong = Check("remark", False, "info", "so"), Check("total", False, "error", "no sum")
+    right = Check("total", True, "error", "a sum")
+    for state, checks, before in (
+        ("review", (remark, right, repeats), "done"),
+        ("review", (wrong, same_file), "review"),
+        ("partial", (repeats, same_file), "partial"),
+    ):
+        found = duplicates.unmarked(replace(made("1", state=state), checks=checks))
+        kept = tuple(check for check in checks if check.code not in REPEATS)
+        assert (found.state, found.checks) == (before, kept)
+    as_it_was = replace(made("1", state="review"), checks=(wrong, remark))
+    assert duplicates.unmarked(as_it_was) is as_it_was
+
+
+def test_only_invoices_are_held_against_each_other(store: Store) -> None:
+    card = samples.job(store, "receipts", samples.resolve("receipt@1"))
+    assert duplicates.repeated(store._db, card) == duplicates.Repeated(0, ())
+    assert duplicates.repeated(store._db, samples.job(store)) == duplicates.Repeated(0, ())
+    put(store, "jobs", a=made("7"), b=made("7"), c=made("8"), d=made("9"), e=made("9"), f=made("9"))
+    job = store.jobs.find("jobs")
+    assert duplicates.repeated(store._db, job) == duplicates.Repeated(5, ("/in/a", "/in/b"))
+    # What is decided of another document, or of one value, settles nothing.
+    store.decisions.add(job, "/in/c", [Decision(None, "accept", "an")])
+    store.decisions.add(job, "/in/a", [Decision("number", "accept", "an")])
+    assert duplicates.repeated(store._db, job) == duplicates.Repeated(5, ("/in/a", "/in/b"))
+    with store._db.write() as connection:
+        connection.execute(delete(invoice_index))  # as an older Vinbatch left them
+    assert duplicates.repeated(store._db, job).documents == 5
+    messages = {
+        one.uri: check.message
+        for one in store.results.extractions(job)
+        for check in one.extraction.checks
+        if check.code in REPEATS
+    }
+    told = "another document of this store shows the same invoice (seller, form, series and number): "
+    assert messages == {"/in/b": f"{told}/in/a", "/in/e": f"{told}/in/d", "/in/f": f"{told}/in/d"}
+
+
+def test_of_papers_that_stand_for_an_invoice_no_more_the_same_file_is_told_first(store: Store) -> None:
+    put(store, a=made("7"), b=made("7"), same1=made("7"))
+    store.purge(document="/in/a")
+    put(store, "july", same2=made("7"))
+    assert told(store, "july") == {"same2": ("review", ("duplicate_file",))}
+    [found] = store.results.extractions(store.jobs.find("july"))
+    assert found.extraction.checks[-1].found == "/in/same1"
+
+
+def test_what_is_judged_anew_repeats_only_what_stands_for_the_invoice(store: Store) -> None:
+    put(store, a=made("7"), b=made("7"), c=made("7"))
+    store.purge(document="/in/a")
+    job = store.jobs.find("may")
+    [b, c] = store.results.finished(job)
+    assert store.results.replace(job, b, made("7")) == "done", "now it is the first one"
+    assert store.results.replace(job, c, made("7")) == "review"
+    assert told(store, "may") == {"b": ("done", ()), "c": ("review", ("duplicate_invoice",))}

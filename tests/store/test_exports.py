@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.errors import UsageError
 from pipeline.records import Decision, Extraction
 from pipeline.store import Job, Store
+from pipeline.store.export import format_of
 from tests.store import sheets
 
 
@@ -89,6 +91,28 @@ def test_plain_exports_have_the_columns_of_the_views(store: Store, june: Job, tm
     store.export(june, tmp_path / "out.jsonl", plain=True)
     first = json.loads((tmp_path / "out.jsonl").read_text("utf-8").splitlines()[0])
     assert {"fields", "reasons", "score"}.isdisjoint(first)
+
+
+def test_the_files_of_an_export_are_named_by_their_own_ending(
+    store: Store, june: Job, tmp_path: Path
+) -> None:
+    folder = tmp_path / "v1.0"
+    folder.mkdir()
+    for given, names in (
+        ("out", ["out", "out_lines", "out_to_check"]),
+        ("out.v2.csv", ["out.v2.csv", "out.v2_lines.csv", "out.v2_to_check.csv"]),
+    ):
+        exported = store.export(june, folder / given, "csv")
+        assert [path for path, _ in exported.files] == [str(folder / name) for name in names]
+        assert all((folder / name).is_file() for name in names)
+    for out, format in (("a/b.jsonl", "jsonl"), ("a.b/c/", "parquet"), ("s3://b.c/d.xlsx", "xlsx")):
+        assert format_of(out) == format
+    assert format_of("a.csv", "jsonl") == "jsonl" and format_of(str(folder)) == "parquet"
+    for unknown in ("a.b/c", "s3://b.c/d"):
+        with pytest.raises(
+            UsageError, match=f"^{unknown} has no ending; give --format: csv, jsonl, parquet, xlsx"
+        ):
+            format_of(unknown)
 
 
 def test_json_lines_have_the_evidence_by_path(store: Store, june: Job, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,38 @@ def test_a_list_of_suppliers_as_people_have_it(text: str, encoding: str, tmp_pat
     assert one == Supplier("9900000016", date(2026, 2, 1), None, "it's gone")
 
 
+HEADINGS = {
+    "tax_code": ("tax_code", "Tax code", "MST", "Mã số thuế", "mã số doanh nghiệp", "taxcode"),
+    "since": ("since", "from", "Từ ngày", "ngày bắt đầu", "ngày bỏ trốn"),
+    "until": ("until", "to", "đến_ngày", "ngày  kết thúc"),
+    "note": ("note", "ghi chú", "Lý do", "reason", "trạng thái", "tên", "TÊN NGƯỜI NỘP THUẾ", "name"),
+}
+
+
+def test_headings_of_a_list_of_suppliers(tmp_path: Path) -> None:
+    cells = {"tax_code": SELLER, "since": "01/02/2026", "until": "2026-03-31", "note": "bỏ trốn"}
+    for name, words in HEADINGS.items():
+        for word in words:
+            heads = [word if each == name else each for each in HEADINGS]
+            (tmp_path / "risky.csv").write_text(f"{';'.join(heads)}\n{';'.join(cells.values())}\n", "utf-8")
+            [one] = suppliers.read(tmp_path / "risky.csv")
+            assert one == Supplier(SELLER, date(2026, 2, 1), date(2026, 3, 31), "bỏ trốn"), word
+
+
+def test_columns_of_a_list_of_suppliers_that_mean_one_thing(tmp_path: Path) -> None:
+    """The first that is filled counts; lines that say nothing are passed over."""
+    lines = ("mst,từ_ngày,đến ngày,ghi chú,tên", "9900000016,01/02/2026,2026-03-31,,Công ty", ",,,")
+    text = "\n".join((*lines, "9900000024,,,bỏ trốn,Khác", ""))
+    (tmp_path / "risky.csv").write_text(text, "utf-8")
+    assert suppliers.read(tmp_path / "risky.csv") == (
+        Supplier("9900000016", date(2026, 2, 1), date(2026, 3, 31), "Công ty"),
+        Supplier("9900000024", None, None, "bỏ trốn"),
+    )
+    (tmp_path / "risky.csv").write_bytes(b"mst\n\xff\xff9900000016\n")
+    with pytest.raises(UsageError, match="is no text in UTF-8"):
+        suppliers.read(tmp_path / "risky.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -401,3 +434,24 @@ def test_shares_are_printed_or_proved() -> None:
         assert shares(several) == (Share("10%", 100, 10), Share("8%", 100, 8))  # type: ignore[arg-type]
     both = {"net": "200", "vat": "8", "lines": [line, {"amount": "100", "vat_rate": None}]}
     assert [share.rate for share in shares(both)] == [None]
+    # What is printed by rate goes before the lines; a rate of nothing needs no VAT of its own.
+    by_rate = [{"rate": "KCT", "net": "150", "vat": None}, {"rate": "8%", "net": "50", "vat": "4"}]
+    printed = {"net": "200", "vat": "4", "lines": lines, "by_rate": by_rate}
+    assert shares(printed) == (Share("KCT", 150, 0), Share("8%", 50, 4))  # type: ignore[arg-type]
+    for odd in (
+        {"net": "201"},
+        {"vat": "5"},
+        {"by_rate": [by_rate[0], {"rate": None, "net": "50", "vat": "4"}]},
+    ):
+        assert [share.rate for share in shares(printed | odd)] == [None]
+    # Lines without an amount say nothing; half a đồng of VAT is rounded up; one rate of all is the invoice's.
+    half = [{"amount": "6.25", "vat_rate": "8%"}, {"amount": "10", "vat_rate": "10%"}, {"amount": None}]
+    found = shares({"net": "16.25", "vat": "2", "lines": half})
+    assert [(share.rate, share.net, share.vat) for share in found] == [
+        ("10%", 10, 1), ("8%", Decimal("6.25"), 1)
+    ]  # fmt: skip
+    assert shares({"net": "1", "vat": "1", "lines": [line, line]}) == (Share("8%", 1, 1),)  # type: ignore[arg-type]
+    assert shares({"net": "1", "vat": "1", "vat_rate": "5%", "lines": lines})[0].rate == "5%"
+    assert shares({"net": "0", "vat": None, "lines": [{"amount": "1", "vat_rate": "0%"}]}) == (
+        Share("0%", 0, 0),  # type: ignore[arg-type]
+    )

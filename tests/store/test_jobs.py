@@ -54,8 +54,30 @@ def test_an_unknown_job_is_told_with_those_that_exist(store: Store) -> None:
         store.jobs.find("june")
 
 
+def _beside(store: Store) -> None:
+    """Another job with documents in each state, of which nothing is counted, named or changed here."""
+    job = samples.job(store, "beside", checkpoint="d" * 64)
+    store.ledger.add(job, refs(*(f"beside-{name}" for name in "abcdefgh")))
+    a, b, c, d, e, f, _ = store.ledger.claim(job, "w", 7, 1e6)
+    finish(store, a)
+    finish(store, b, invoice(state="review"))
+    pages = [page(1, "beside"), failed_page(2)]
+    store.results.commit(c, invoice(pages=2, state="partial"), pages, sha256="beside")
+    store.ledger.quarantine(d, Failure(Reason.pdf_damaged, "no"))
+    store.ledger.quarantine(e, Failure(Reason.generation_loop, "round", page=3))
+    finish(store, f)
+    store.decisions.add(job, "/in/beside-f", [Decision("total", "accept", "an")])
+
+
+def _unchanged(store: Store) -> None:
+    counts = store.books.counts(store.jobs.find("beside"))
+    assert counts.pop("done") + counts.pop("review") == 3
+    assert counts == {"partial": 1, "quarantined": 2, "pending": 1, "leased": 1}
+
+
 def _mixed(store: Store) -> None:
     """Documents a to f: done, review, partial, quarantined twice, pending."""
+    _beside(store)
     job = samples.job(store)
     store.ledger.add(job, refs(*"abcdef"))
     a, b, c, d, e = store.ledger.claim(job, "w", 5, 60)
@@ -99,7 +121,9 @@ def test_what_does_not_add_up_is_named(store: Store, damage: str, told: str) -> 
     with pytest.raises(Unbalanced, match="job june: 1 differences") as caught:
         store.books.verify(job)
     assert told in caught.value.message
-    assert store.books.balance(job).difference_count == len(store.books.balance(job).differences) == 1
+    balance = store.books.balance(job)
+    assert balance.difference_count == len(balance.differences) == 1
+    assert balance.differences[0].kind in ("submitted", "no_extraction", "orphan_extraction", "page_rows")
 
 
 @pytest.mark.medium
@@ -149,6 +173,24 @@ def test_what_can_be_worked_out_is_put_right(
         for lease in leases:
             finish(store, lease)
     store.books.verify(job)
+    _unchanged(store)
+
+
+def test_of_many_differences_a_hundred_are_named(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs(*map(str, range(102))))
+    with store._db.write() as connection:
+        connection.exec_driver_sql("UPDATE documents SET state = 'done', pages = 0, finished_at = added_at")
+        connection.exec_driver_sql("UPDATE jobs SET submitted = 103")
+    balance = store.books.balance(job)
+    assert (balance.difference_count, len(balance.differences)) == (103, 100)
+    with pytest.raises(
+        Unbalanced, match="103 differences in the ledger: 103 documents were submitted"
+    ) as caught:
+        store.books.verify(job)
+    assert caught.value.message.count(";") == 9
+    assert [step.number for step in store.books.repair(job)] == [102, -1]
+    assert store.books.verify(job).pending == 102
 
 
 def test_what_people_decided_is_held_against_what_is_kept_for_it(store: Store) -> None:
@@ -164,7 +206,7 @@ def test_what_people_decided_is_held_against_what_is_kept_for_it(store: Store) -
     with store._db.write() as connection:
         connection.exec_driver_sql("DELETE FROM decisions")
     june, july = (store.books.balance(job).differences for job in jobs)
-    assert len(june) == len(july) == 2
+    assert len(june) == len(july) == 2 and {one.kind for one in june} == {"decision_rows"}
     told = "2 documents that lacked their result or a page of it are pending again"
     assert [step.message for step in store.books.repair(jobs[0])] == [told]
     store.books.verify(jobs[0])
@@ -179,6 +221,11 @@ def test_rows_of_no_document_are_removed(tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "a.db")) as other, other:
             other.execute("DELETE FROM documents WHERE uri = '/in/a'")
         job = store.jobs.find("june")
+        found = {
+            (one.kind, one.message.partition(": ")[2], one.uri)
+            for one in store.books.balance(job).differences
+        }
+        assert found == {("orphan_extraction", "belongs to no document", None), ("submitted", "", None)}
         assert [step.message for step in store.books.repair(job)] == [
             "15 rows that belong to no document were removed",
             "5 documents are there, and 6 were on the books: now 5",
@@ -194,6 +241,7 @@ def test_failures_are_grouped_and_listed(store: Store) -> None:
         FailureGroup("pdf_damaged", 1, 0, "/in/d"),
     ]
     c, d, e = store.failures.each(job)
+    assert c.at == d.at == e.at == Clock().now
     assert (c.uri, c.failure) == ("/in/c", failed_page(2).failure)
     assert d.failure == Failure(Reason.pdf_damaged, "no xref", traceback="Traceback …")
     assert (e.failure.page, e.worker, e.attempts) == (3, "w", 1)
@@ -211,6 +259,50 @@ def test_retry_by_reason_takes_documents_and_pages(store: Store, clock: Clock) -
     for lease in leases:
         finish(store, lease)
     assert store.books.verify(job).done == 4
+    _unchanged(store)
+
+
+def test_failures_come_by_how_many_documents_then_pages_then_names(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs(*"abcdefg"))
+    leases = store.ledger.claim(job, "w", 7, 60)
+    reasons = ("pdf_damaged", "image_damaged", "pdf_damaged", "xml_damaged")
+    for lease, reason in zip(leases, reasons, strict=False):
+        store.ledger.quarantine(lease, Failure(Reason(reason), "no"))
+    for lease, failed in zip(
+        leases[4:], (Reason.xml_damaged, Reason.grammar_error, Reason.empty_file), strict=True
+    ):
+        pages = [page(1, lease.uri), failed_page(2, failed)]
+        store.results.commit(lease, invoice(pages=2, state="partial"), pages, sha256=lease.uri)
+    assert store.failures.groups(job) == [
+        FailureGroup("pdf_damaged", 2, 0, "/in/a"),
+        FailureGroup("xml_damaged", 1, 1, "/in/d"),
+        FailureGroup("image_damaged", 1, 0, "/in/b"),
+        FailureGroup("empty_file", 0, 1, "/in/g"),
+        FailureGroup("grammar_error", 0, 1, "/in/f"),
+    ]
+
+
+def test_what_is_tried_again_begins_afresh_in_its_own_job(store: Store, clock: Clock) -> None:
+    june, july = samples.job(store), samples.job(store, "july", checkpoint="d" * 64)
+    for job in (june, july):
+        store.ledger.add(job, refs("a"))
+        store.ledger.claim(job, "dies", 1, 60)
+    clock.pass_(61)
+    for job in (june, july):
+        [lease] = store.ledger.claim(job, "w", 1, 60)
+        pages = [page(1, f"{job.name}-1"), failed_page(2)]
+        store.results.commit(lease, invoice(pages=2, state="partial"), pages, sha256="ab")
+        store.decisions.add(job, "/in/a", [Decision("total", "accept", "an")])
+    assert store.failures.retry(june, document="/in/a") == 1
+    [again] = store.ledger.claim(june, "w", 1, 60)
+    assert (again.attempt, again.losses) == (1, 0)
+    assert [one.page for one in store.results.pages(june, "/in/a")] == [1]
+    assert store.books.verify(july).partial == 1 and len(store.results.pages(july, "/in/a")) == 2
+    finish(store, again)
+    store.books.verify(june)
+    [found] = store.results.extractions(june)
+    assert [decision.field for decision in found.decisions] == ["total"]
 
 
 def test_retry_of_one_document(store: Store) -> None:
@@ -247,3 +339,31 @@ def test_diff_tells_what_changed_field_by_field(store: Store) -> None:
         ("/in/é", "total", "4", "6"),
     ]
     assert list(store.diff(june, june)) == []
+
+
+def test_diff_holds_against_each_other_what_people_decided_and_what_could_not_be_taken(store: Store) -> None:
+    june, july = samples.job(store, "june"), samples.job(store, "july", checkpoint="d" * 64)
+    read = invoice()
+    for job, rate, name in ((june, "?", "A"), (july, "??", "A")):
+        store.ledger.add(job, refs("a", "b"))
+        fields = (
+            *read.fields[:-2],
+            replace(read.fields[-2], raw=rate),  # no value: what is printed counts
+            replace(read.fields[0], path="buyer_name", raw=f"{name} {job.name}", value=name),
+        )
+        for lease in store.ledger.claim(job, "w", 2, 60):
+            finish(store, lease, replace(read, fields=fields, state="review"), sha256=lease.uri)
+    assert [(change.uri, change.path, change.before, change.after) for change in store.diff(june, july)] == [
+        ("/in/a", "vat_rate", "?", "??"),
+        ("/in/b", "vat_rate", "?", "??"),
+    ]
+    store.decisions.add(july, "/in/a", [Decision("vat_rate", "illegible", "an")])
+    ids = store.decisions.add(july, "/in/b", [Decision("seller_name", "correct", "an", "Công ty B")])
+    found = [change for change in store.diff(june, july) if change.path is not None]
+    assert [(change.uri, change.path, change.before, change.after) for change in found] == [
+        ("/in/a", "vat_rate", "?", None),
+        ("/in/b", "seller_name", "Công ty Mẫu", "Công ty B"),
+        ("/in/b", "vat_rate", "?", "??"),
+    ]
+    store.decisions.undo(ids, "an")
+    assert len([change for change in store.diff(june, july) if change.path == "seller_name"]) == 0

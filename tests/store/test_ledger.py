@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -114,13 +115,17 @@ def test_what_was_committed_comes_back_whole(store: Store) -> None:
     job = samples.job(store)
     store.ledger.add(job, refs("a"))
     [lease] = store.ledger.claim(job, "w", 1, 60)
-    result = invoice(pages=2, state="partial")
-    store.results.commit(lease, result, [page(1), failed_page(2)], sha256="ab", etag="fetched")
+    scored = {"score": 0.5, "tier": "scan", "calibration": 7, "read_on": date(2026, 11, 20)}
+    result = replace(invoice(pages=2, state="partial"), **scored)
+    result = replace(result, fields=(replace(result.fields[0], score=0.25), *result.fields[1:]))
+    pages = [page(1), replace(failed_page(2), attempts=2, numerics="cpu float32")]
+    store.results.commit(lease, result, pages, sha256="ab", etag="fetched")
     [found] = store.results.extractions(job)
     assert (found.uri, found.sha256, found.extraction) == ("/in/a", "ab", result)
+    assert store.results.extraction(job, "/in/a") == found and store.results.extraction(job, "/in/b") is None
     [row] = store.results.documents(job)
     assert (row.state, row.etag, row.pages, row.reason) == ("partial", "fetched", 2, None)
-    assert store.results.pages(job, "/in/a") == [page(1), failed_page(2)]
+    assert store.results.pages(job, "/in/a") == pages
     assert store.books.verify(job).partial == 1
 
 

@@ -20,8 +20,8 @@ from sqlalchemy import create_engine, event
 
 from pipeline import store as stores
 from pipeline.errors import Reason, Transient, Unavailable, UsageError
-from pipeline.records import Failure
-from pipeline.store import tables
+from pipeline.records import Decision, Failure
+from pipeline.store import migrate, tables
 from pipeline.store.database import Database
 from tests.servers.postgres import PostgresServer
 from tests.store import samples
@@ -145,6 +145,12 @@ def test_a_migration_that_fails_leaves_nothing(
             with pytest.raises(UsageError, match="the power went"):
                 stores.open(url)
         stores.open(url).close()
+
+
+def test_a_server_that_is_too_old_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "_OLDEST_POSTGRES", 990000)
+    with pytest.raises(UsageError, match=r"runs on PostgreSQL \d\d; 13 or newer is needed$"):
+        stores.open(postgres_url)
 
 
 @pytest.mark.medium
@@ -317,13 +323,23 @@ def test_what_a_person_is_told_is_done_is_on_the_disk(url: str) -> None:
             "repair": lambda: store.books.repair(job),
             "verify": lambda: store.books.verify(job),
             "job": lambda: samples.job(store, "july"),
+            "finish": lambda: samples.finish(store, leases[1]),
+            "decide": lambda: ids.extend(
+                store.decisions.add(job, "/in/b", [Decision("total", "accept", "an")])
+            ),
+            "undo": lambda: store.decisions.undo(ids, "an"),
+            "begin": lambda: ids.append(store.runs.begin(job, "host", 1.0, 0).id),
+            "beat": lambda: store.runs.beat(ids[-1]),
+            "cancel": lambda: store.runs.cancel(job),
         }
+        passing = ("claim", "quarantine", "finish", "beat")
         leases: list[stores.Lease] = []
+        ids: list[int] = []
         safe = {"2", "on"}  # FULL in SQLite's numbers
         for name, call in calls.items():
             asked.clear()
             call()
-            assert bool(safe & set(asked)) == (name not in ("claim", "quarantine")), (name, asked)
+            assert bool(safe & set(asked)) == (name not in passing), (name, asked)
 
 
 def test_a_writer_in_sqlite_has_the_file_before_it_looks(tmp_path: Path) -> None:

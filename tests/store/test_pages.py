@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.records import PageResult, Quality, Signature, TextLayer, Word
-from pipeline.store import rows
+from pipeline.store import page_rows
 from tests.store import samples
 
 WHOLE = replace(
@@ -26,7 +26,7 @@ WHOLE = replace(
 
 
 def test_a_page_comes_back_as_it_was() -> None:
-    assert rows.page_from(_stored(WHOLE)) == WHOLE
+    assert page_rows.page_of(_stored(WHOLE)) == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_page_that_was_stored_without_something_has_none(name: str, then: obje
     row = _stored(WHOLE)
     record = json.loads(str(row["record"]))
     del record[name]
-    page = rows.page_from({**row, "record": json.dumps(record)})
+    page = page_rows.page_of({**row, "record": json.dumps(record)})
     assert page.record is not None and WHOLE.record is not None
     changed: dict[str, Any] = {name: then}
     assert page.record == replace(WHOLE.record, **changed)
@@ -59,10 +59,10 @@ def test_a_page_without_a_day_was_read_when_its_row_was_written() -> None:
     del record["read_on"]
     for hour, day in ((16, 22), (17, 23)):
         written = {"record": json.dumps(record), "read_at": datetime(2026, 11, 22, hour, tzinfo=UTC)}
-        page = rows.page_from({**row, **written})
+        page = page_rows.page_of({**row, **written})
         assert page.record is not None and page.record.read_on == date(2026, 11, day)
 
 
 def _stored(page: PageResult) -> dict[str, object]:
-    row = rows.page(page)
+    row = page_rows.row_of(page)
     return {**row, "record": json.dumps(row["record"])}

@@ -246,8 +246,88 @@ def test_parts_that_do_not_add_up_are_named_and_put_right(store: Store, damage: 
     with pytest.raises(Unbalanced) as caught:
         store.books.verify(job)
     assert told in caught.value.message
+    assert {one.kind for one in store.books.balance(job).differences} == {"part_rows"}
     store.books.repair(job)
     store.ledger.add(job, listing)  # the same command again
     for again in store.ledger.claim(job, "w", 5, 60):
         read(store, again)
     assert store.books.verify(job).done == 2
+
+
+def test_another_jobs_files_are_its_own(store: Store) -> None:
+    """The same names in two jobs: what is listed of one says nothing of the other."""
+    june, july = samples.job(store, "june"), samples.job(store, "july", checkpoint="d" * 64)
+    store.ledger.add(july, [card("a1", "a2"), card("b1", "b2", missing="b2"), *refs("c1", "c2")])
+    for lease in store.ledger.claim(july, "w", 9, 60):
+        if lease.uri == "/in/b1":
+            read(store, lease, "b2")
+        elif lease.parts:
+            read(store, lease)
+        else:
+            finish(store, lease)
+    before = list(store.results.documents(july))
+    assert store.ledger.add(june, refs("a2", "b1", "b2")).added == 3
+    assert store.ledger.add(june, [card("b1", "b2"), card("c1", "c2")]).added == 1
+    store.ledger.add(june, [card("a1", "a2"), card("c1", "c2", etag="new")])
+    assert {row.uri: len(row.parts) for row in store.results.documents(june)} == {
+        "/in/a1": 2, "/in/b1": 2, "/in/c1": 2
+    }  # fmt: skip
+    assert store.books.verify(june).submitted == 3
+    for lease in store.ledger.claim(june, "w", 9, 60):
+        read(store, lease, *(part.uri.removeprefix("/in/") for part in lease.parts[:1]))
+    assert list(store.results.documents(july)) == before and store.books.verify(july).submitted == 4
+
+
+def test_what_is_listed_of_a_file_is_what_is_fetched(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, [card("a1", "a2"), *refs("b")])
+    [row, _] = store.results.documents(job)
+    assert row.parts == (Part("/in/a1", None, "etag-a1", 10), Part("/in/a2", None, "etag-a2", 10))
+    newer = [DocumentRef("/in/a1", 10, "etag-a1"), DocumentRef("/in/a2", 77, "new")]
+    unknown = DocumentRef.of_parts([DocumentRef("/in/a1", 5, None), DocumentRef("/in/a2", 5, None)], "x")
+    assert store.ledger.add(job, [unknown, DocumentRef("/in/b", 5, None)]).changed == 0
+    added = store.ledger.add(job, [DocumentRef.of_parts(newer, "x"), DocumentRef("/in/b", 78, "new")])
+    assert (added.changed, added.changed_uris, added.reopened) == (2, ("/in/a1", "/in/b"), 0)
+    a, b = store.ledger.claim(job, "w", 9, 60)
+    assert a.parts == tuple(newer) and (b.size, b.etag) == (78, "new")
+    # What somebody works on, or has ended, takes nothing on; it is told.
+    newest = DocumentRef.of_parts([newer[0], DocumentRef("/in/a2", 79, "newest")], "x")
+    assert store.ledger.add(job, [newest, DocumentRef("/in/b", 79, "newest")]).changed == 2
+    store.ledger.release(a)
+    store.ledger.release(b)
+    a, b = store.ledger.claim(job, "w", 9, 60)
+    assert a.parts == tuple(newer) and (b.size, b.etag) == (78, "new")
+
+
+def test_a_suspect_whose_files_change_is_read_as_a_new_one(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, [card("a1", "a2"), *refs("b")])
+    lost = Failure(Reason.worker_lost, "gone", 1, True, "Traceback …")
+    for _ in "ab":
+        for lease in store.ledger.claim(job, "w", 9, 60):
+            store.ledger.quarantine(lease, lost) if lease.suspect else store.ledger.release(lease, lost)
+    assert store.books.counts(job)["quarantined"] == 1
+    for lease in store.ledger.claim(job, "w", 9, 60):
+        store.ledger.quarantine(lease, lost)
+    store.ledger.add(job, [card("a1", "a2", etag="new"), DocumentRef("/in/b", 11, "new")])
+    assert [(row.state, row.reason, row.message) for row in store.results.documents(job)] == [
+        ("pending", None, None)
+    ] * 2
+    both = store.ledger.claim(job, "w", 9, 60)
+    assert [(lease.suspect, lease.attempt, lease.losses) for lease in both] == [(False, 1, 0)] * 2
+
+
+def test_pages_of_documents_that_become_one_stand_behind_each_other(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, refs("a", "b", "c", "d"))
+    for lease in store.ledger.claim(job, "w", 9, 60):
+        finish(store, lease, invoice(pages=2))
+    added = store.ledger.add(job, [card("b", "c", "new")])
+    assert (added.added, added.known, added.reopened) == (0, 1, 1)
+    assert [(one.page, one.key) for one in store.results.pages(job, "/in/b")] == [
+        (1, "/in/b-1"), (2, "/in/b-2"), (3, "/in/c-1"), (4, "/in/c-2")
+    ]  # fmt: skip
+    assert [row.uri for row in store.results.documents(job)] == ["/in/a", "/in/b", "/in/d"]
+    [lease] = store.ledger.claim(job, "w", 9, 60)
+    assert (lease.uri, lease.size, lease.etag) == ("/in/b", 30, "etag-b")
+    assert store.books.counts(job)["done"] == 2

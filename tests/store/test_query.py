@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -22,7 +23,7 @@ from pipeline import store as stores
 from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.records import Failure
 from pipeline.settings import SourceSettings
-from pipeline.store import Store, formats, reader
+from pipeline.store import Store, formats, query, reader
 from pipeline.store.query import Rows
 from pipeline.store.tables import metadata
 from tests.servers.postgres import PostgresServer
@@ -247,7 +248,11 @@ def test_a_folder_becomes_a_dataset_with_a_partition_for_each_job(filled: Store,
 
 
 @pytest.mark.medium
-def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
+def test_an_export_goes_to_a_bucket(
+    filled: Store, moto: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     bucket = moto.bucket()
     settings = SourceSettings(s3_endpoint=moto.endpoint, attempts=1)
     job = filled.jobs.find("june")
@@ -262,6 +267,7 @@ def test_an_export_goes_to_a_bucket(filled: Store, moto: S3Server) -> None:
         io.BytesIO(moto.client().get_object(Bucket=bucket, Key=f"lake/invoice_v1/{part}")["Body"].read())
     )
     assert read["document_uri"].to_pylist() == ["/in/a", "/in/b"]
+    assert list(Path().iterdir()) == []  # and nowhere else
     with pytest.raises(Permanent, match="no-such-bucket") as caught:
         filled.export(job, "s3://no-such-bucket/out.csv", settings=settings)
     assert caught.value.reason is Reason.bucket_missing
@@ -272,6 +278,44 @@ def test_json_is_json_on_both_databases(filled: Store) -> None:
     first = json.loads(_written(filled, "json", sql))[0]
     assert first["sources"] == ["in"] and first["record"]["lines"][0]["no"] == 1
     assert json.loads(_written(filled, "json", "SELECT 'no JSON' AS record"))[0] == {"record": "no JSON"}
+
+
+def test_what_the_tables_hold_as_json_is_json(filled: Store) -> None:
+    for column, table in (
+        ("settings", "jobs"), ("sources", "jobs"), ("views", "jobs"), ("record", "extractions"),
+        ("box", "fields"), ("fields", "checks"), ("suspects", "checks"),
+    ):  # fmt: skip
+        sql = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
+        found = [row[column] for row in json.loads(_written(filled, "json", sql))]
+        assert found and all(isinstance(value, (list, dict)) for value in found), column
+
+
+def test_what_a_query_does_wrong_is_told_in_its_own_words(filled: Store) -> None:
+    if filled.one_machine:
+        wrong = {"SELECT json('{')": "malformed JSON", "SELECT no_such": "no such column: no_such"}
+    else:
+        wrong = {
+            "SELECT 1 / 0": "division by zero",
+            "SELECT (SELECT 1 UNION SELECT 2)": "more than one row returned by a subquery .* expression",
+            "SELECT repeat('x', 1500000000)": "requested length too large",
+            "SELECT uri FROM documents GROUP BY 1 FOR UPDATE": "FOR UPDATE is not allowed with GROUP BY .*",
+            "SELECT no_such": 'column "no_such" does not exist',
+        }
+    for sql, told in wrong.items():
+        with pytest.raises(UsageError, match=f"^the query failed: {told}$"), filled.query(sql) as rows:
+            list(rows)
+
+
+def test_an_answer_that_finds_no_room_is_no_short_one(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(query, "_IN_MEMORY", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with (
+        pytest.raises(UsageError, match=r"does not fit into the temporary folder \(No such file"),
+        filled.query("SELECT uri FROM documents") as rows,
+    ):
+        list(rows)
 
 
 def test_an_unknown_format_is_told(filled: Store) -> None:
@@ -442,11 +486,31 @@ def test_a_database_that_was_restored_without_its_role_gets_it_again(superusers:
             with store.query(f"SELECT count(*), current_user LIKE 'vinbatch_reader_%' FROM {name}") as rows:
                 [(_, as_reader)] = list(rows)
                 assert as_reader
-        with pytest.raises(UsageError, match="permission denied"), store.query("SELECT * FROM foreign_to_us"):
+        denied = r"permission denied for table foreign_to_us \(it runs as vinbatch_reader_\d+\)$"
+        with pytest.raises(UsageError, match=denied), store.query("SELECT * FROM foreign_to_us"):
             pass
 
 
+@pytest.mark.medium
+def test_a_role_that_may_do_more_than_read_is_not_taken(superusers: Store) -> None:
+    with superusers._db.write() as connection:
+        role = reader.name(connection)
+        assert reader.usable(connection) == role
+        for right in ("SUPERUSER", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS"):
+            connection.exec_driver_sql(f"ALTER ROLE {role} {right}")
+            assert reader.usable(connection) is None, right
+            connection.exec_driver_sql(f"ALTER ROLE {role} NO{right}")
+        assert reader.usable(connection) == role
+
+
+HARMLESS = """array_sample array_shuffle bernoulli clock_timestamp gen_random_uuid pg_database_size
+pg_indexes_size pg_relation_size pg_table_size pg_total_relation_size random random_normal system timeofday
+uuidv4 uuidv7"""
+
+
 def test_functions_that_only_compute_are_let_through(superusers: Store) -> None:
+    with superusers.query(f"SELECT '{HARMLESS}'") as rows:  # a name is looked for wherever it stands
+        assert len(list(rows)) == 1
     for sql in (
         "SELECT count(*), max(name) FROM jobs WHERE random() < 2 AND clock_timestamp() > now()",
         "SELECT current_user LIKE 'vinbatch_reader_%', 'a lock (of no function)'",

@@ -133,3 +133,16 @@ def test_a_long_name_of_a_view_keeps_apart() -> None:
     long = tuple(replace(base, name="x" * 60 + end) for end in ("ab", "cd"))
     names = [view.name for view in views_of(long)]
     assert len(set(names)) == 2 and all(len(name.encode()) <= 63 for name in names)
+
+
+def test_only_what_its_listing_broke_is_broken_for_a_shadow(store: Store) -> None:
+    job, other = samples.job(store), samples.job(store, "other")
+    broken = DocumentRef("/in/broken", failure=Failure(Reason.manifest_line, "no name"))
+    store.ledger.add(other, refs("alien"))
+    store.ledger.add(job, [*refs("damaged"), broken])
+    [lease] = store.ledger.claim(job, "w", 1, 60)
+    store.ledger.quarantine(lease, Failure(Reason.pdf_damaged, "no xref"))
+    assert [(ref.uri, ref.failure) for ref in store.chosen(job, 1.0)] == [
+        ("/in/damaged", None),  # by the candidate's reader it may be none
+        ("/in/broken", broken.failure),
+    ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.records import PageResult, TextLayer, Word
-from pipeline.store import rows
+from pipeline.store import page_rows, rows
 from tests.store import samples
 
 LAYERS = {
@@ -25,7 +25,7 @@ def test_text_comes_back_with_its_page(name: str) -> None:
     page = samples.page()
     assert page.record is not None
     page = replace(page, record=replace(page.record, text=LAYERS[name]))
-    assert rows.page_from(_stored(page)) == page
+    assert page_rows.page_of(_stored(page)) == page
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -33,14 +33,14 @@ def test_what_a_second_reader_saw_comes_back_with_its_page(name: str) -> None:
     page = samples.page()
     assert page.record is not None
     page = replace(page, record=replace(page.record, reader=LAYERS[name]))
-    assert rows.page_from(_stored(page)) == page
+    assert page_rows.page_of(_stored(page)) == page
 
 
 def test_a_page_of_before_has_no_text() -> None:
     row = _stored(samples.page())
     record = json.loads(str(row["record"]))
     del record["text"]
-    page = rows.page_from({**row, "record": json.dumps(record)})
+    page = page_rows.page_of({**row, "record": json.dumps(record)})
     assert page.record is not None and page.record.text is None
 
 
@@ -51,10 +51,10 @@ def test_text_is_stored_compactly() -> None:
     assert page.record is not None
     bare = replace(page, record=replace(page.record, text=None))
     full = replace(page, record=replace(page.record, text=TextLayer(words, True)))
-    sizes = [len(rows.dump(rows.page(each))) for each in (bare, full)]
+    sizes = [len(rows.dump(page_rows.row_of(each))) for each in (bare, full)]
     assert sizes[1] - sizes[0] < 300 * (len("word ") + 25)
 
 
 def _stored(page: PageResult) -> dict[str, object]:
-    row = rows.page(page)
+    row = page_rows.row_of(page)
     return {**row, "record": json.dumps(row["record"])}

@@ -9,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
+from pipeline.errors import Permanent
 from pipeline.records import Check
-from pipeline.store import Store
-from pipeline.store.entities import Column
+from pipeline.store import Store, views
+from pipeline.store.entities import Column, View
 from pipeline.store.views import of
 from schemas.registry import SchemaSpec, resolve
 from schemas.shape import shape_of
@@ -279,3 +281,48 @@ def test_the_registry_finds_a_schema_in_a_file(store: Store, tmp_path: Path) -> 
     commit(store, "weighed", resolve(f"{file}:WeighSlip"), {"net": 40})
     [view] = {view.name for view in store.jobs.find("weighed").views}
     assert rows(store, f"SELECT job, net FROM {view}") == [("weighed", 40)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fit", "others"),
+    [
+        ("integer", (0, 2**63 - 1, 1 - 2**63), (2**63, -(2**63), True, 1.0, "1")),
+        ("decimal", ("1.50", "-5", 7, "1e5"), ("Infinity", "NaN", "x", True, 1.5, {})),
+        ("date", ("2026-05-01",), ("01/05/2026", "2026-02-30", 20260501, "2026-05-01T08:30:00")),
+        ("datetime", ("2026-05-01T08:30:00", "2026-05-01"), ("soon", 5)),
+        ("real", (1, 1.5), (True, "1.5")),
+        ("boolean", (True, False), (1, "true")),
+        ("text", ("x", 1, 1.5, True), ([], {"a": 1})),
+        ("json", ([], {"a": 1}, "x", 1), ()),
+    ],
+)
+def test_a_column_holds_values_of_its_kind(kind: str, fit: tuple[Any, ...], others: tuple[Any, ...]) -> None:
+    assert [views._fits(value, kind) for value in fit] == [True] * len(fit)
+    assert [views._fits(value, kind) for value in others] == [False] * len(others)
+
+
+def test_what_does_not_fit_is_named_by_its_path() -> None:
+    listed = View("v", (Column("amount", ("money", "amount"), "decimal"),), ("deep", "lines"))
+    views.check([listed], {"deep": {"lines": [{"money": {"amount": "1"}}, {"money": None}, {}]}})
+    views.check([listed], {"deep": None})
+    with pytest.raises(
+        Permanent, match=r"^field deep\.lines\[1\]\.money\.amount: .* type decimal$"
+    ) as caught:
+        views.check([listed], {"deep": {"lines": [{}, {"money": {"amount": "secret"}}]}})
+    assert caught.value.details == {"field": "deep.lines[1].money.amount"}
+    plain = View("v", (Column("value", (), "integer"),), ("numbers",))
+    with pytest.raises(Permanent, match=r"^field numbers\[0\]: "):
+        views.check([plain], {"numbers": ["x"]})
+
+
+def test_names_of_views_and_columns() -> None:
+    named = {
+        "DeliveryNote": "delivery_note",
+        "Phiếu giao-hàng 2": "phiếu_giao_hàng_2",
+        "a1B": "a1_b",
+        "!": "schema",
+    }
+    assert {name: views._snake(name) for name in named} == named
+    assert views.unique("total", {"Total", "total_2"}) == "total_3"
+    long = "é" * 40
+    assert views.unique(long, set()) == "é" * 31 and views.unique(long, {"é" * 31}) == "é" * 29 + "_2"

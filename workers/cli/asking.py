@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ from pipeline.printable import as_json, command
 from workers import screen
 from workers.cli import ending, options
 from workers.cli.options import AnySchema, Exclude, Group, Include, S3Endpoint, Sources, StoreUrl
-from workers.cli.reporting import check_sandbox, reported, stop_on_signal
+from workers.cli.reporting import check_sandbox, ran
 
 if TYPE_CHECKING:
     from pipeline.records import Failure
@@ -134,12 +133,11 @@ def ask(
 def _run_job(
     sources: Sequence[str], task: str, model: str, settings: Settings, job: str | None, *, any_schema: bool
 ) -> Outcome:
-    from workers.job import JobRequest, run_job
+    from workers.job import JobRequest
 
     options.schema(task)  # what is wrong with the question is said before anything is begun
     request = JobRequest(tuple(sources), task, model, settings, job, any_schema=any_schema)
-    with reported(request) as reporter:
-        outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+    outcome = ran(request)
     ending.refuse_empty(outcome)
     return outcome
 

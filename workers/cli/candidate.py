@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from pipeline.errors import VinbatchError
@@ -10,7 +9,7 @@ from pipeline.printable import command
 from workers import screen
 from workers.cli import ending
 from workers.cli.ending import Record
-from workers.cli.reporting import reported, stop_on_signal
+from workers.cli.reporting import ran
 
 if TYPE_CHECKING:
     from workers.job import JobRequest
@@ -18,12 +17,9 @@ if TYPE_CHECKING:
 
 def read(request: JobRequest, job: str, *, as_json: bool) -> Record:
     """Have the candidate read its share; how that ended. What goes wrong there changes nothing of the job."""
-    from workers.job import run_job
-
     screen.say(f"the candidate {request.model} reads its share, as job {request.name}", err=True)
     try:
-        with reported(request) as reporter:
-            outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+        outcome = ran(request)
     except VinbatchError as error:
         screen.say(f"the candidate's job ended early: {error.message}", err=True)
         return {"job": request.name, "exit_code": 3, "error": error.message}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -167,6 +166,8 @@ def _made(
         asking = Asking(who, decoding, per_minute=per_minute)
         making = Making(out, plan, asking, purse, settings, measured_by, stop.is_set, told)
         return await making.run()
+
+    import asyncio
 
     return asyncio.run(work())
 

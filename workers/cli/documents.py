@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +28,7 @@ from workers.cli.options import (
     TrustManifests,
     Weight,
 )
-from workers.cli.reporting import check_sandbox, reported, stop_on_signal
+from workers.cli.reporting import check_sandbox, ran
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -277,7 +276,7 @@ def run(
 
 
 def _run(asked: JobFile, settings: Settings, *, print_job: bool, profile: bool, as_json: bool) -> None:
-    from workers.job import default_name, run_job
+    from workers.job import default_name
     from workers.on_finish import OnFinish
     from workers.profile import Profile
     from workers.shadow import requested
@@ -289,8 +288,7 @@ def _run(asked: JobFile, settings: Settings, *, print_job: bool, profile: bool, 
     shadow = requested(request, asked.shadow, asked.share)  # what is wrong with it is said before all is read
     to = OnFinish(asked.on_finish) if asked.on_finish is not None else None
     with ending.told(to, name) as tell:
-        with reported(request) as reporter:
-            outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+        outcome = ran(request)
         ending.refuse_empty(outcome)
         written = [] if outcome.interrupted else _written(asked.targets, name, settings)
         code = ending.exit_code(outcome, accept_failures=asked.accept_failures)

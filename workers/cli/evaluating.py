@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -258,8 +257,8 @@ def _read_first(
     with options.extra("evaluation"):
         from pipeline import evaluation
     from workers.cli import ending
-    from workers.cli.reporting import reported, stop_on_signal
-    from workers.job import JobRequest, run_job
+    from workers.cli.reporting import ran
+    from workers.job import JobRequest
 
     evaluation.load(truth, options.schema(schema))  # what is wrong with it is said before all is read
     request = JobRequest(
@@ -270,8 +269,7 @@ def _read_first(
         name=job,
         any_schema=any_schema,
     )
-    with reported(request) as reporter:
-        outcome = asyncio.run(run_job(request, reporter, stop_on_signal()))
+    outcome = ran(request)
     ending.refuse_empty(outcome)
     ending.say(outcome)
     if outcome.interrupted:

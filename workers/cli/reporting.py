@@ -16,8 +16,18 @@ from workers import screen
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from workers.job import JobRequest
+    from workers.job import JobRequest, Outcome
     from workers.progress import Reporter
+
+
+def ran(request: JobRequest) -> Outcome:
+    """The job, run to its end or until a signal comes; its progress and log go to standard error."""
+    import asyncio
+
+    from workers.job import run_job
+
+    with reported(request) as reporter:
+        return asyncio.run(run_job(request, reporter, stop_on_signal()))
 
 
 @contextmanager

@@ -50,7 +50,6 @@ def query(
     bring the index of invoices in the store up to date.
     """
     from pipeline.store import formats
-    from pipeline.store import suppliers as lists
 
     if (sql is None) == (named is None):
         raise UsageError("query wants one SELECT, or --named NAME (--named list shows the names)")
@@ -64,7 +63,11 @@ def query(
         raise UsageError("parquet is not text: send it to a file (vinbatch query … --format parquet > FILE)")
 
     settings = options.settings(url)
-    listed = None if suppliers is None else lists.read(suppliers)
+    listed = None
+    if suppliers is not None:
+        from pipeline.store import suppliers as lists
+
+        listed = lists.read(suppliers)
     with options.opened(url) as store:
         if named is None:
             asked = store.query(str(sql), seconds=settings.query_seconds)

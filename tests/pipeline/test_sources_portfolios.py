@@ -1,0 +1,65 @@
+"""Documents within a portfolio are fetched by their names, as an archive's members are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Permanent, Reason, UsageError
+from pipeline.filetype import sniff
+from pipeline.settings import SourceSettings
+from pipeline.sources import fetch, list_documents, local, portfolios
+from tests.pipeline.test_attached import holding, picture
+
+SETTINGS = SourceSettings(attempts=2)
+
+
+@pytest.fixture
+def portfolio(tmp_path: Path) -> Path:
+    path = tmp_path / "p.pdf"
+    path.write_bytes(
+        holding({"a.png": picture(40), "list.csv": b"1;2", "b.png": picture(41)}, portfolio=True)
+    )
+    return path
+
+
+@pytest.mark.medium
+def test_members_are_read_at_the_version_that_was_listed(portfolio: Path) -> None:
+    etag = local.etag(str(portfolio))
+    found = fetch(f"{portfolio}!/b.png", SETTINGS, etag)
+    assert (found.data, found.etag, sniff(found.data)) == (picture(41), etag, "png")
+    [listed] = list_documents([f"{portfolio}!/a.png"], SETTINGS)
+    assert (listed.etag, listed.size) == (etag, len(picture(40)))
+    assert [ref.uri for ref in list_documents([str(portfolio)], SETTINGS)] == [str(portfolio)], "not opened"
+    for name in ("list.csv", "c.png"):
+        with pytest.raises(Permanent, match="is no document within the PDF") as missing:
+            fetch(f"{portfolio}!/{name}", SETTINGS, etag)
+        assert missing.value.reason is Reason.object_missing
+    with pytest.raises(UsageError, match="is not in the archive"):
+        list(list_documents([f"{portfolio}!/c.png"], SETTINGS))
+    portfolio.write_bytes(holding({"b.png": picture(50)}))
+    with pytest.raises(Permanent) as changed:
+        fetch(f"{portfolio}!/b.png", SETTINGS, etag)
+    assert changed.value.reason is Reason.object_changed
+
+
+@pytest.mark.medium
+def test_what_they_unpack_to_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "p.pdf"
+    path.write_bytes(holding({"a.png": picture(40), "b.png": picture(41) + bytes(2**21)}))
+    small = SourceSettings(attempts=1, archive_ratio=2.0)
+    assert fetch(f"{path}!/a.png", small).data == picture(40)
+    with pytest.raises(Permanent, match="unpacks to more than 1,048,576 bytes") as large:
+        fetch(f"{path}!/b.png", small)
+    assert large.value.reason is Reason.archive_member
+    cut = tmp_path / "cut.pdf"
+    cut.write_bytes(b"%PDF-1.7\n")
+    with pytest.raises(Permanent, match="what it holds cannot be read") as damaged:
+        fetch(f"{cut}!/a.png", SETTINGS)
+    assert damaged.value.reason is Reason.pdf_damaged
+
+
+def test_no_two_names_are_alike_and_none_is_a_path() -> None:
+    listed = [("a.pdf", True), ("a.csv", False), ("a.pdf", True), ("../a.pdf", True), ("3 a.pdf", True)]
+    assert portfolios.member_names(listed) == {0: "a.pdf", 2: "3 a.pdf", 3: ".._a.pdf", 4: "5 3 a.pdf"}
