@@ -28,7 +28,7 @@ ROOMS = {
     "pipeline/grammar.py": ("tests/pipeline/test_grammar.py", "tests/pipeline/test_parse.py"),
     "pipeline/sources/": tuple(
         f"tests/pipeline/test_sources{kind}.py"
-        for kind in ("", "_archives", "_choice", "_groups", "_gzips", "_manifests", "_s3")
+        for kind in ("", "_archives", "_choice", "_groups", "_gzips", "_manifests", "_portfolios", "_s3")
     ),
     "pipeline/store/": ("tests/store",),
     "pipeline/evaluation/": ("tests/evaluation",),

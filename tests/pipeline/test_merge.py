@@ -117,6 +117,9 @@ def test_a_line_repeated_over_the_page_break_is_kept_and_flagged() -> None:
     assert check.fields == ("lines[1]", "lines[2]") and made.state == "review"
     apart = merge.document([page(1, {"lines": [LINE, LINE]}), page(2, {"lines": [OTHER]})], RECEIPT)
     assert not named(apart, "line_repeated")
+    brief = {"name": "Sữa"}  # most of a line's values may be missing
+    again = merge.document([page(1, {"lines": [OTHER, brief]}), page(2, {"lines": [brief]})], RECEIPT)
+    assert [check.fields for check in named(again, "line_repeated")] == [("lines[1]", "lines[2]")]
 
 
 def test_only_a_page_break_makes_a_repetition() -> None:
@@ -185,6 +188,17 @@ def test_unsure_fields_are_named_the_least_sure_first() -> None:
     assert check.message.startswith("2 of ") and "address at 0.60" in check.message
     assert (check.passed, check.severity) == (False, "warning")
     assert not named(merge.document([read], RECEIPT, review_below=0.6), "low_confidence")
+
+
+def test_fields_of_which_nobody_knows_how_sure_they_are_are_counted_and_named_first() -> None:
+    read = page(1, {"store": "Chợ", "address": "Huế", "total": "5.000"}, **{"Chợ": 0.8})
+    unknown = {"address", "total"}
+    fields = tuple(replace(f, confidence=None) if f.path in unknown else f for f in read.fields)
+    (check,) = named(
+        merge.document([replace(read, fields=fields)], RECEIPT, review_below=0.9), "low_confidence"
+    )
+    assert check.message == f"how sure 2 of {len(fields)} fields are is not known"
+    assert (set(check.fields[:2]), check.fields[2:], check.found) == (unknown, ("store",), "0.0000")
 
 
 def test_a_failed_page_is_counted_once() -> None:

@@ -170,6 +170,28 @@ def test_the_end_of_a_full_list_is_as_sure_as_the_model_was(most: int, sure: flo
     assert fields(wanted(recite(text), text, "]}", 0.125), spec)["seals"].confidence == sure
 
 
+@pytest.mark.parametrize(
+    ("most", "before_the_mask"),
+    [
+        (9, "···············"),
+        (2, "·············]·"),
+    ],
+)
+def test_which_characters_decide_how_long_a_list_is(most: int, before_the_mask: str) -> None:
+    """Each one is a token here. What the model wanted within an item instead is the item's own doubt."""
+    spec = spec_of(Repeated("l", "L", Leaf("a", "A", TEXT), most))
+    text = '{"L":["x","y"]}'
+    plain = spelled([(sign, 1) for sign in text])
+    found = {"probability": "", "unmasked": ""}
+    for name in found:
+        for at, sign in enumerate(text):
+            chances = np.ones(len(text), np.float32)
+            chances[at] = 0.5
+            sure = fields(replace(plain, **{name: chances}), spec)["l"].confidence
+            found[name] += sign if sure == 0.5 else "·"
+    assert found == {"probability": '···":["·",··"]·', "unmasked": before_the_mask}
+
+
 def test_a_doubt_lowers_its_own_field_only() -> None:
     found = fields(recite(ANSWER, doubts={"Cát": 0.5}))
     low = {path for path, field in found.items() if field.confidence == 0.5}
@@ -244,6 +266,26 @@ def test_a_text_in_another_form_is_a_schema_mismatch_that_names_the_place(text: 
     with pytest.raises(Permanent, match=r"^page 3: expected .* at character \d+") as caught:
         fields(replace(recite(ANSWER), text=text))
     assert caught.value.reason is Reason.schema_mismatch
+
+
+def test_values_in_a_form_that_the_schema_does_not_have_are_named_up_to_eight() -> None:
+    seal = Leaf("seals", "Niêm", Printed("[a-z]+", str, "text", 3))
+    spec = spec_of(Repeated("seals", "Niêm", seal, 9))
+
+    def told(*seals: str, held: bool = False) -> list[str]:
+        answer = replace(recite(compact({"Niêm": seals})), held=held)
+        flags = parse.page_record(answer, spec, 1).flags
+        return [
+            flag.message.removeprefix("the server did not keep to the form that the schema has for ")
+            for flag in flags
+        ]
+
+    eight = ", ".join(f"seals[{n}]" for n in range(8))
+    assert told(*["A"] * 8) == [eight]
+    assert told(*["A"] * 9) == [f"{eight} …"]
+    assert told(*["abc"] * 9) == [] == told("A", held=True)
+    assert told("abc", "abcd") == ["seals[1]"]
+    assert told(*["abc"] * 10) == ["seals"]
 
 
 def test_a_schema_whose_own_reading_breaks_fails_its_page_and_is_named() -> None:

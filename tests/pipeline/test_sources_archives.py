@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pipeline.errors import Coded, Permanent, Reason
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import archives, fetch, fetching, list_documents
+from pipeline.sources import archives, fetch, fetching, list_documents, zips
 from pipeline.sources.positional import Positional
 from tests.pipeline.test_sources import make_tar, make_zip
 from tests.servers.s3 import S3Server
@@ -174,6 +174,7 @@ def test_a_place_of_ones_own_reads_as_a_file_does(
         file.flush()
         own, plain = Positional(file, 100, tail), io.BytesIO(content + tail)
         assert own.size == len(content + tail)
+        assert (own.readable(), own.seekable()) == (plain.readable(), plain.seekable())
         for whence, place, size in steps:
             start = (0, plain.tell(), own.size)[whence] + place
             if start < 0:
@@ -186,6 +187,15 @@ def test_a_place_of_ones_own_reads_as_a_file_does(
         assert own.at(0, 100) == content + tail
         with pytest.raises(ValueError, match="asks for 101 bytes at once"):
             own.read(101)
+
+
+def test_a_file_that_was_cut_while_it_is_open_ends_there() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"0123456789")
+        file.flush()
+        own = Positional(file, 100, b"tail")
+        file.truncate(3)
+        assert (own.at(0, 100), own.at(3, 100), own.at(10, 100)) == (b"012", b"", b"tail")
 
 
 @pytest.mark.slow
@@ -437,6 +447,19 @@ def test_what_follows_a_zip(tmp_path: Path) -> None:
     assert len(listed(path)) == 6
 
 
+def test_a_mark_is_found_once_wherever_the_pieces_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "_PIECE", 8)
+    for place in range(20):
+        with tempfile.TemporaryFile() as file:
+            file.write(b"P" * place + b"PK\3\4" + b"PK")
+            file.flush()
+            view = Positional(file, 100)
+            assert [*zips._marks(view, b"PK\3\4", 0, view.size)] == [place]
+            assert [*zips._marks(view, b"PK\3\4", place, place + 4)] == [place]
+            assert [*zips._marks(view, b"PK\3\4", 0, place + 3)] == []
+            assert [*zips._marks(view, b"PK\3\4", place + 1, view.size)] == []
+
+
 def test_a_large_zip_form(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -516,6 +539,11 @@ def test_a_unicode_name_beside_the_old_one(tmp_path: Path) -> None:
     extra = struct.pack("<HH", 0x7075, len(field)) + field
     assert members(listed(raw_zip(tmp_path / "a.zip", [old], extra=extra))) == ["hóa.pdf"]
     assert members(listed(raw_zip(tmp_path / "b.zip", [b"x.pdf"], extra=extra))) == ["x.pdf"]
+    for name in (b"", b"a"):  # the shortest there are: none, and one byte
+        field = struct.pack("<BI", 1, zlib.crc32(old)) + name
+        extra = struct.pack("<HH", 0x7075, len(field)) + field
+        (ref,) = listed(raw_zip(tmp_path / "c.zip", [old], extra=extra))
+        assert ref.uri == f"{tmp_path / 'c.zip'}!/{(name or old).decode()}"
 
 
 def test_a_member_that_is_encrypted_has_its_name(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_members_are_read_at_the_version_that_was_listed(portfolio: Path) -> Non
     found = fetch(f"{portfolio}!/b.png", SETTINGS, etag)
     assert (found.data, found.etag, sniff(found.data)) == (picture(41), etag, "png")
     [listed] = list_documents([f"{portfolio}!/a.png"], SETTINGS)
-    assert (listed.etag, listed.size) == (etag, len(picture(40)))
+    assert (listed.uri, listed.etag, listed.size) == (f"{portfolio}!/a.png", etag, len(picture(40)))
     assert [ref.uri for ref in list_documents([str(portfolio)], SETTINGS)] == [str(portfolio)], "not opened"
     for name in ("list.csv", "c.png"):
         with pytest.raises(Permanent, match="is no document within the PDF") as missing:
@@ -53,6 +53,8 @@ def test_what_they_unpack_to_is_bounded(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="unpacks to more than 1,048,576 bytes") as large:
         fetch(f"{path}!/b.png", small)
     assert large.value.reason is Reason.archive_member
+    [told] = list_documents([f"{path}!/b.png"], small)
+    assert told.uri == f"{path}!/b.png" and told.failure and told.failure.reason is Reason.archive_member
     cut = tmp_path / "cut.pdf"
     cut.write_bytes(b"%PDF-1.7\n")
     with pytest.raises(Permanent, match="what it holds cannot be read") as damaged:
@@ -63,3 +65,9 @@ def test_what_they_unpack_to_is_bounded(tmp_path: Path) -> None:
 def test_no_two_names_are_alike_and_none_is_a_path() -> None:
     listed = [("a.pdf", True), ("a.csv", False), ("a.pdf", True), ("../a.pdf", True), ("3 a.pdf", True)]
     assert portfolios.member_names(listed) == {0: "a.pdf", 2: "3 a.pdf", 3: ".._a.pdf", 4: "5 3 a.pdf"}
+    # The second name is taken as well, and so on.
+    listed = [(name, True) for name in ("4 4 a.pdf", "4 a.pdf", "a.pdf", "a.pdf")]
+    assert portfolios.member_names(listed) == {
+        **{n: name for n, (name, _) in enumerate(listed)},
+        3: "4 4 4 a.pdf",
+    }
