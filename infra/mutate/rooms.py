@@ -9,6 +9,7 @@ ROOMS = {
         "tests/pipeline/test_absence.py",
         "tests/pipeline/test_authority.py",
         "tests/pipeline/test_merge.py",
+        "tests/pipeline/test_second_reader_witness.py",
         "tests/pipeline/test_witnesses.py",
         "tests/einvoice/test_reading.py",
     ),

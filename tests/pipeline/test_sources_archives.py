@@ -458,6 +458,10 @@ def test_a_mark_is_found_once_wherever_the_pieces_meet(monkeypatch: pytest.Monke
             assert [*zips._marks(view, b"PK\3\4", place, place + 4)] == [place]
             assert [*zips._marks(view, b"PK\3\4", 0, place + 3)] == []
             assert [*zips._marks(view, b"PK\3\4", place + 1, view.size)] == []
+            file.write(b"PK\3\4PK\3\4")
+            file.flush()
+            view = Positional(file, 100)
+            assert [*zips._marks(view, b"PK\3\4", 0, view.size)] == [place, place + 6, place + 10]
 
 
 def test_a_large_zip_form(tmp_path: Path) -> None:

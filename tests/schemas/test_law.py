@@ -83,6 +83,21 @@ def test_the_law_of_a_job_ends_with_its_checks() -> None:
     assert not vat.in_force("8%", date(2027, 2, 1))
 
 
+def test_an_adjusting_invoice_may_bear_a_rate_of_before_and_none_of_later() -> None:
+    """Of 8%, which first began in February 2022; of 6%, of which only the end is written down."""
+    older = Law.model_validate({"vat_rates": [{"rate": "6%", "to": "2020-12-31"}]})
+    with law.applied(law.built_in().extended(older)):
+        for rate, day, plain, adjusting in (
+            ("8%", date(2022, 1, 31), False, False),
+            ("8%", date(2022, 2, 1), True, True),
+            ("8%", date(2023, 3, 1), False, True),
+            ("6%", date(2020, 12, 31), True, True),
+            ("6%", date(2021, 1, 1), False, True),
+            ("9%", date(2021, 1, 1), False, False),
+        ):
+            assert (vat.in_force(rate, day), vat.in_force(rate, day, or_before=True)) == (plain, adjusting)
+
+
 def test_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vinbatch.toml").write_text(
