@@ -109,7 +109,8 @@ def say_profile(profile: Profile) -> None:
 
 
 def _left_out(outcome: Outcome) -> str:
-    return f"{outcome.left_out} files were left out by their names: vinbatch plan tells which and why"
+    files = "1 file was" if outcome.left_out == 1 else f"{outcome.left_out} files were"
+    return f"{files} left out by their names: vinbatch plan tells which and why"
 
 
 @contextmanager
