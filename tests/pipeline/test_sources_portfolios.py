@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.filetype import sniff
-from pipeline.settings import SourceSettings
-from pipeline.sources import fetch, list_documents, local, portfolios
+from pipeline.settings import RenderSettings, SourceSettings
+from pipeline.sources import fetch, fetching, list_documents, local, portfolios
 from tests.pipeline.test_attached import holding, picture
 
 SETTINGS = SourceSettings(attempts=2)
@@ -60,6 +61,22 @@ def test_what_they_unpack_to_is_bounded(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="what it holds cannot be read") as damaged:
         fetch(f"{cut}!/a.png", SETTINGS)
     assert damaged.value.reason is Reason.pdf_damaged
+
+
+@pytest.mark.medium
+def test_a_member_that_is_too_large_for_a_document_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.pdf"
+    path.write_bytes(holding({"a.png": picture(40), "b.png": picture(41) + bytes(2**21)}, pages=2))
+    monkeypatch.setattr(portfolios, "RenderSettings", partial(RenderSettings, max_pixels=2**12))
+    assert fetch(f"{path}!/a.png", SETTINGS).data == picture(40)
+    with pytest.raises(Permanent, match="it has more bytes than a document within a PDF may have"):
+        fetch(f"{path}!/b.png", SETTINGS)
+    fetching.opened_archive.cache_clear()
+    monkeypatch.setattr(portfolios, "_PAGES", 1)  # of the PDF's own: `render.max_pages` does not count here
+    with pytest.raises(Permanent, match="2 pages; at most 1"):
+        fetch(f"{path}!/a.png", SETTINGS)
 
 
 def test_no_two_names_are_alike_and_none_is_a_path() -> None:
