@@ -327,3 +327,21 @@ def test_no_box_without_looking() -> None:
     blind = placed([(np.nan, np.nan, np.nan, np.nan)] * 3)
     assert fields(blind, ONE, grid=(1, 1), tiles=1)["a"].box is None
     assert fields(recite('{"A":"x","B":null}'), ONE, grid=(1, 1), tiles=1)["a"].box is None
+
+
+def test_each_token_of_a_value_stands_along_it_where_its_middle_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = recite(compact({"Số": "Hóa đơn số 0001234"}))
+    first = said.text.index("Hóa")
+    seen: list[list[float]] = []
+    monkeypatch.setattr(
+        parse.place, "cells", lambda looked, along, grid, tiles: seen.append(along.tolist())
+    )  # where nothing is found there
+    fields(
+        replace(said, place=np.zeros((len(said.spans), 1), np.float32)),
+        spec_of(Leaf("number", "Số", TEXT)),
+        grid=(1, 1),
+        tiles=1,
+    )
+    inside = [(s, e) for s, e in said.spans.tolist() if s < first + 18 and e > first]
+    assert len(inside) > 2
+    assert seen == [[pytest.approx(min(1, max(0, ((s + e) / 2 - first) / 18))) for s, e in inside]]
