@@ -490,6 +490,21 @@ def test_what_lies_under_an_allowed_root(uri: str, root: str, within: bool) -> N
     assert roots._within(uri, root) is within
 
 
+@pytest.mark.parametrize(
+    ("manifest", "uri", "may"),
+    [
+        ("s3://bucket/list.csv", "s3://bucket/a.pdf", True),
+        ("s3://bucket/list.csv", "s3://other/a.pdf", False),
+        ("s3://bucket/list.csv", "/etc/hostname", False),
+        ("/in/list.csv", "s3://other/a.pdf", True),
+        ("/in/list.csv", "/in/a.pdf", True),
+        ("/in/list.csv", "/etc/hostname", False),
+    ],
+)
+def test_what_a_manifest_may_name(manifest: str, uri: str, may: bool) -> None:
+    assert (roots.manifest_refusal(manifest, uri, SourceSettings()) is None) is may
+
+
 def test_the_etag_of_an_object_that_is_encrypted_with_a_key_is_no_md5() -> None:
     answer = {"ETag": '"' + "0" * 32 + '"'}
     assert not s3._as_promised("1" * 32, answer)

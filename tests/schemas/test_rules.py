@@ -110,6 +110,15 @@ def test_an_empty_record_fails_nothing_but_what_is_required(schema: str) -> None
     assert set(faults(schema, absent)) == {"required"}
 
 
+@pytest.mark.parametrize(
+    ("changed", "parts"), [({}, "net and VAT"), ({"discount": "1000"}, "net, VAT, fees and discount")]
+)
+def test_a_wrong_total_is_said_with_what_it_was_summed_of(changed: dict[str, Any], parts: str) -> None:
+    results = resolve("invoice").run_checks(INVOICE | changed | {"total": "139602"})
+    (wrong,) = (one for one in results if one.code == "total" and not one.passed)
+    assert wrong.message.startswith(f"{parts} make ")
+
+
 @pytest.mark.parametrize("name", [name for name in INVOICE if name not in Invoice.required])
 def test_a_single_absent_value_fails_no_rule(name: str) -> None:
     assert faults("invoice", INVOICE | {name: None}) == {}
