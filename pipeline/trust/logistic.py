@@ -12,6 +12,7 @@ from pipeline.trust.calibration import Curve
 Floats = npt.NDArray[np.float64]
 
 _LEAST_POOL = 25  # values in a step of the curve
+_WIDEST = 1.0  # of z, for a step with more values than that
 
 
 def weights(x: Floats, y: Floats, means: Floats, spread: Floats) -> Floats:
@@ -35,11 +36,14 @@ def weights(x: Floats, y: Floats, means: Floats, spread: Floats) -> Floats:
 def straightened(z: Floats, right: Floats) -> Curve:
     """The isotonic step: neighbours are pooled until the share of right ones rises, and each pool has some.
 
-    A pool's share is taken with half a right and half a wrong value more, so that none is 0 or 1.
+    A wide pool becomes several steps with its share: where a reader is seldom wrong, one pool holds nearly
+    all, and its middle says little of its ends. A step's share is taken with half a right and half a wrong
+    value more, so that none is 0 or 1, and few values say less than many.
     """
     order = np.argsort(z, kind="stable")
+    sorted_z = z[order]
     rising: list[_Pool] = []
-    for at, hit in zip(z[order].tolist(), right[order].tolist(), strict=True):
+    for at, hit in zip(sorted_z.tolist(), right[order].tolist(), strict=True):
         rising.append((1.0, hit, at))
         while len(rising) > 1 and _share(rising[-2]) >= _share(rising[-1]):
             _join(rising)
@@ -50,9 +54,26 @@ def straightened(z: Floats, right: Floats) -> Curve:
             _join(wide)
     if len(wide) > 1 and wide[-1][0] < _LEAST_POOL:
         _join(wide)
-    smoothed = [(hits + 0.5) / (count + 1) for count, hits, _ in wide]
-    y = np.maximum.accumulate([np.log(share / (1 - share)) for share in smoothed])
-    return Curve(tuple(total / count for count, _, total in wide), tuple(float(one) for one in y))
+    x: list[float] = []
+    y: list[float] = []
+    ends = np.cumsum([count for count, _, _ in wide]).astype(int)
+    for pool, values in zip(wide, np.split(sorted_z, ends[:-1]), strict=True):
+        for step in _steps(values):
+            share = (_share(pool) * len(step) + 0.5) / (len(step) + 1)
+            x.append(float(step.mean()))
+            y.append(float(np.log(share / (1 - share))))
+    return Curve(tuple(x), tuple(np.maximum.accumulate(y).tolist()))
+
+
+def _steps(z: Floats) -> list[Floats]:
+    """A pool's values, rising, in steps that are narrow and have enough of them."""
+    steps: list[Floats] = []
+    start = 0
+    for at in range(1, len(z)):
+        if at - start >= _LEAST_POOL and z[at] - z[start] > _WIDEST and len(z) - at >= _LEAST_POOL:
+            steps.append(z[start:at])
+            start = at
+    return [*steps, z[start:]]
 
 
 _Pool = tuple[float, float, float]  # values, right ones among them, sum of their z

@@ -73,6 +73,17 @@ def test_the_curve_rises_and_never_says_certainly() -> None:
     assert np.isfinite(curve(at)).all()
 
 
+def test_where_hardly_a_value_is_wrong_the_few_between_keep_their_own_share() -> None:
+    """They are in one pool with the thousands that are surest, whose middle is far from them."""
+    z = np.concatenate([np.linspace(-6, -4, 30), np.linspace(2, 4, 100), np.linspace(10, 20, 4000)])
+    right = np.concatenate([np.zeros(30), np.ones(4100)])
+    curve = straightened(z, right)
+    assert list(curve.y) == sorted(curve.y)
+    between, surest = (1 / (1 + np.exp(-curve(np.array(at)))) for at in ([2.5, 3.5], [15.0, 20.0]))
+    assert between.min() > 0.97
+    assert surest.min() > 0.998
+
+
 def test_a_calibration_lies_in_a_file_beside_weights(made: Calibration, tmp_path: Path) -> None:
     path = tmp_path / packaged.NAME
     packaged.write(path, made)
