@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import mrz, qr
+from schemas.evidence import Claim
 
 EXAMPLE = "IDVNM1990000070099199000007<<6 9901018F3901016VNM<<<<<<<<<<<4 NGUYEN<<THI<MAU<<<<<<<<<<<<<<<"
 NUMBERS = st.from_regex(r"[0-9]{12}", fullmatch=True)
@@ -44,6 +46,23 @@ def test_one_wrong_digit_is_noticed(place: int, step: int) -> None:
         return
     wrong = lines[:place] + str((int(lines[place]) + step) % 10) + lines[place + 1 :]
     assert mrz.parse(f"{wrong[:30]} {wrong[30:]} {EXAMPLE.split()[2]}").bad
+
+
+def test_a_zone_without_a_sex_claims_none() -> None:
+    card = SimpleNamespace(number=None)
+    claims = [
+        {one.path for one in mrz.says(card, text) if isinstance(one, Claim)}
+        for text in (EXAMPLE, EXAMPLE.replace("8F39", "8<39"))
+    ]
+    assert claims[0] - claims[1] == {"sex"}
+
+
+def test_a_zone_that_was_seen_tells_nothing_of_what_is_no_zone() -> None:
+    zone = mrz.seen(EXAMPLE.split())
+    assert zone is not None and zone.agrees(EXAMPLE) is True
+    one, two, three = EXAMPLE.split()
+    assert zone.agrees(f"{one} {two}") is None
+    assert zone.agrees(f"{two} {one} {three}") is False
 
 
 def test_the_repeated_number_must_be_the_same() -> None:

@@ -51,6 +51,13 @@ def missing(spec: SchemaSpec, **record: object) -> list[str]:
     return [check.fields[0] for check in spec.run_checks(record) if check.code == "required"]
 
 
+def test_it_is_said_who_wants_what_is_missing(tmp_path: Path) -> None:
+    ours = [check.message for check in note(tmp_path).run_checks({}) if check.code == "required"]
+    assert ours and all("the schema requires it" in message for message in ours)
+    card = [check.message for check in resolve("id_card").run_checks({}) if check.code == "required"]
+    assert card and all("bears it" in message for message in card)
+
+
 def test_each_missing_field_is_named_by_its_path(tmp_path: Path) -> None:
     spec = note(tmp_path)
     nobody = {"name": None, "phone": None}
