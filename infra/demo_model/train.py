@@ -110,7 +110,7 @@ class Run:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._fill()
-        began = saved = logged = scored = time.time()
+        began = saved = logged = scored = learned = time.time()
         first, ends = self.step, began + (seconds or float("inf"))
         sums: dict[str, list[Tensor]] = defaultdict(list)
         while not self.stopped and time.time() < ends and (steps is None or self.step < steps):
@@ -121,8 +121,11 @@ class Run:
             self.drawing.at_stage(self._stage())
             told = self._learn()
             if not told:  # nothing of this stage has been drawn yet
+                if time.time() - learned > PATIENCE:
+                    raise SystemExit(self._nothing_drawn())
                 time.sleep(0.02)
                 continue
+            learned = time.time()
             for name, value in told.items():
                 sums[name].append(value)
             sums["gradient"].append(self.optimiser.step(share))
@@ -191,9 +194,13 @@ class Run:
             if enough and told >= len(heldout.SETS) * self.plan["heldout"]["pages"]:
                 break
             if self.stopped or time.time() - moved > PATIENCE or not self.drawing.alive():
-                raise SystemExit(f"no samples for {PATIENCE} s, {self.drawing.alive()} processes draw")
+                raise SystemExit(self._nothing_drawn())
             time.sleep(0.05)
         print(f"first samples after {time.time() - began:.1f} s: {there}", flush=True)
+
+    def _nothing_drawn(self) -> str:
+        drawing = f"{self.drawing.alive()} processes draw, {self.pool.failures} could not be drawn"
+        return f"no samples for {PATIENCE:g} s: {drawing}"
 
     def _score(self) -> dict[str, dict[str, float]]:
         return heldout.score(self.averaged(), self.pool.heldout)

@@ -27,7 +27,10 @@ PLAN = {
     "heldout": {"pages": 1, "seconds": 1000},
     "stage": [
         {"name": "one", "steps": 1, "crops": 1.0},
-        {"name": "two", "crops": 0.0, "absent": [0.5, 0.5], "varied": 0.5, "pages": {"id_card_front": 1.0}},
+        {
+            "name": "two", "crops": 0.0, "absent": [0.5, 0.5], "varied": 0.5, "presets": {"photo": 1.0},
+            "pages": {"id_card_front": 1.0},
+        },
     ],
 }  # fmt: skip
 
@@ -68,6 +71,15 @@ def test_three_steps_then_two_more(tmp_path):
     page = samples.page("id_card_front", "id_card", 1, blank=0.0)
     logits = model.logits(model.prompt_ids(page.question, 1)[None], torch.from_numpy(page.tiles))
     assert bool(logits.isfinite().all())
+
+
+@pytest.mark.slow
+def test_a_run_for_which_no_sample_can_be_drawn_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "PATIENCE", 1.0)
+    _, two = PLAN["stage"]
+    broken = PLAN | {"stage": [two | {"pages": {"no_such_paper": 1.0}}]}
+    with pytest.raises(SystemExit, match="no samples for 1 s"):
+        train.Run(tmp_path / "run", broken, "cpu", pool=0.1).train(None, 1.0, steps=1)
 
 
 def test_every_letter_key_and_line_of_a_prompt_is_one_token(words):
