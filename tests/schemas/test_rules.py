@@ -110,6 +110,16 @@ def test_an_empty_record_fails_nothing_but_what_is_required(schema: str) -> None
     assert set(faults(schema, absent)) == {"required"}
 
 
+def test_without_a_net_the_lines_and_the_vat_make_the_total() -> None:
+    assert "total" not in faults("invoice", INVOICE | {"net": None})
+    (wrong,) = (
+        one
+        for one in resolve("invoice").run_checks(INVOICE | {"net": None, "total": "139602"})
+        if one.code == "total" and not one.passed
+    )
+    assert wrong.message.startswith("the lines and the VAT make 129,602, the total is 139,602")
+
+
 @pytest.mark.parametrize(
     ("changed", "parts"), [({}, "net and VAT"), ({"discount": "1000"}, "net, VAT, fees and discount")]
 )
