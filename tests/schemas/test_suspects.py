@@ -26,8 +26,9 @@ def accused(schema: str, record: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         (line(0, amount="80000"), {"line_amount": ("lines[0].amount",), "net": ("lines[0].amount",)}),
         # The net bears the amount out, and 3 pieces of 45,000 were read for 2.
         (line(0, quantity="3"), {"line_amount": ("lines[0].quantity",)}),
-        # No one digit of 17 makes it right; what the price and the amount make of it does.
         (line(0, quantity="17"), {"line_amount": ("lines[0].quantity",)}),
+        # Nothing that 0 is multiplied by makes it right; what the price and the amount make of it does.
+        (line(0, quantity="0"), {"line_amount": ("lines[0].quantity",)}),
         (line(0, unit_price="48000"), {"line_amount": ("lines[0].unit_price",)}),
         ({"net": "120082"}, {"net": ("net",), "vat": ("net",), "total": ("net",)}),
         ({"vat": "9800"}, {"vat": ("vat",), "total": ("vat",)}),
