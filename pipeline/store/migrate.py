@@ -15,6 +15,9 @@ from pipeline.store.faults import translate
 from pipeline.store.tables import REVISION, metadata
 
 _OLDEST_POSTGRES = 130000
+# What libpq says of a server that is starting or recovers from a crash (57P03, which it does not pass on),
+# and of one that crashed as it was connected to.
+_COMING_UP = ("FATAL:  the database system is ", "server closed the connection unexpectedly")
 
 
 def up(db: Database, *, create: bool, proven: bool) -> None:
@@ -41,8 +44,10 @@ def up(db: Database, *, create: bool, proven: bool) -> None:
                 reader.make_again(connection, metadata.tables)
     except SQLAlchemyError as error:
         passing = translate(error, db.shown)
-        # A server that does not answer may be misspelt: whoever typed the URL is told at once.
-        if isinstance(passing, Transient) and (proven or passing.reason != Reason.ledger_unreachable):
+        # A server that does not answer may be misspelt: whoever typed the URL is told at once. One that is
+        # starting, or recovers from a crash, is there.
+        there = proven or any(words in str(error) for words in _COMING_UP)
+        if isinstance(passing, Transient) and (there or passing.reason != Reason.ledger_unreachable):
             raise passing from None
         raise Unavailable(f"cannot open the store {db.shown}: {_complaint(error)}") from None
 

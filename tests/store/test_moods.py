@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 import sys
 import textwrap
@@ -245,6 +247,25 @@ def test_a_server_with_too_many_clients_is_waited_for() -> None:
                 stores.open(url, create=False)
             crowd.close()
             _well_again(store, lease)
+
+
+@pytest.mark.slow
+def test_a_server_that_recovers_from_a_crash_is_there() -> None:
+    """One of its processes was killed: for a moment it lets nobody in, and whoever opens the store waits."""
+    with PostgresServer() as server:
+        url = server.create_database()
+        stores.open(url).close()
+        said: set[str] = set()
+        for _ in range(20):
+            with psycopg.connect(url, autocommit=True) as victim:
+                os.kill(victim.info.backend_pid, signal.SIGKILL)
+            for _ in range(100):
+                try:
+                    stores.open(url).close()
+                    break
+                except Transient as error:  # never Unavailable: the address is right
+                    said.add(error.message)
+        assert said
 
 
 def test_what_a_server_refuses_for_good_stops_the_run_and_not_the_document(
