@@ -50,8 +50,8 @@ def members(
     *,
     passed_over: bool = False,
 ) -> tuple[DocumentRef, ...]:
-    """What is wanted of that which a portfolio holds, put together by the rules for names, at the version that
-    was read.
+    """What is wanted of that which a portfolio holds, put together by the rules for names, at the version
+    that was read.
 
     `listed` are the sources that the portfolio may have been found in: `settings` choose what is left out
     of its members as of an archive's, by paths below the source. With `passed_over` that comes too.

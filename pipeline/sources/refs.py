@@ -56,8 +56,8 @@ def folder_of(name: str) -> str:
 
 
 def split_member(uri: str) -> tuple[str, str]:
-    """(archive, member) of ARCHIVE!/member, the archive being a portfolio too, which may itself be a member of
-    an archive; (uri, "") of anything else.
+    """(archive, member) of ARCHIVE!/member, the archive being a portfolio too, which may itself be a member
+    of an archive; (uri, "") of anything else.
     """
     place = _end(uri, 0, holds_members)
     if place is None:

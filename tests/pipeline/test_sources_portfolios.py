@@ -104,7 +104,7 @@ def test_a_portfolio_within_an_archive_is_opened_there(tmp_path: Path, portfolio
     [listed] = list_documents([uri], SETTINGS)
     assert (listed.uri, listed.etag, listed.size) == (uri, local.etag(str(path)), len(picture(41)))
     assert fetch(f"{path}!/plain.png", SETTINGS).data == picture(50)
-    with pytest.raises(Permanent, match="deep/q.pdf is not in the archive"):
+    with pytest.raises(Permanent, match=r"deep/q\.pdf is not in the archive"):
         fetch(f"{path}!/deep/q.pdf!/b.png", SETTINGS)
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(Permanent) as changed:
