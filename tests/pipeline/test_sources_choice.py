@@ -18,7 +18,14 @@ JUNK = (
     "IMG_1.AAE",
 )  # fmt: skip
 DOCUMENTS = ("a.pdf", "b.HEIC", "c.avif", "d.gif", "e.bmp", "f.jp2", "archive.db/g.pdf", "no name", "h.xml")
-UNREAD = ("letter.docx", "more.rar", "mail.eml", "scan.pdf.part", "IMG_1.DNG", "signed.pdf.p7m")  # may hold a document: a row says that they are not read
+UNREAD = (
+    "letter.docx",
+    "more.rar",
+    "mail.eml",
+    "scan.pdf.part",
+    "IMG_1.DNG",
+    "signed.pdf.p7m",
+)  # may hold a document: a row says that they are not read
 
 
 def fill(folder: Path, *names: str) -> Path:
