@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import pikepdf
 from pikepdf import Dictionary, Name
@@ -21,6 +20,7 @@ from pipeline.flags import FlagCode
 from pipeline.sandbox import damage, texts
 from pipeline.sandbox.attachments import Attachments, plain
 from pipeline.sandbox.drawer import LARGEST_UNIT
+from pipeline.sandbox.losses import Loss
 from pipeline.sandbox.texts import Absent
 
 # What pikepdf raises about objects that are not what they should be.
@@ -67,7 +67,7 @@ class PageFacts:
     unit: float = 1.0
     flags: tuple[Told, ...] = ()
     fields: tuple[Field, ...] = ()
-    pictures: tuple[damage.Loss, ...] = ()
+    pictures: tuple[Loss, ...] = ()
     absent: tuple[Absent, ...] = ()
     unmapped: frozenset[str] = frozenset()
     legacy: bool = False
@@ -84,18 +84,20 @@ NOT_INSPECTED = PageFacts(
 class Structure:
     """The objects of a PDF that a renderer has opened as well and says has `pages` pages.
 
-    The descriptor is closed. Where qpdf cannot open the file, or counts other pages, nothing is known.
+    The file is closed with it. Where qpdf cannot open it, or counts other pages, nothing is known.
     """
 
-    def __init__(self, file: int, pages: int) -> None:
+    def __init__(self, file: IO[bytes], pages: int) -> None:
         self._pdf: pikepdf.Pdf | None = None
-        self._file = os.fdopen(file, "rb")
-        self._losses: dict[tuple[int, int], damage.Loss | None] = {}  # of pictures, by object
+        self._file = file
+        self.more_pages = False  # than the renderer says
+        self._losses: dict[tuple[int, int], Loss | None] = {}  # of pictures, by object
         self._leaves: list[Any] = []
         try:
             pdf = pikepdf.open(self._file, inherit_page_attributes=False)
             # By hand: qpdf leaves out a page that is not in the file, and the others change their numbers.
             self._leaves = [*itertools.islice(_leaves(pdf.Root.Pages, 0), pages + 1)]
+            self.more_pages = len(self._leaves) > pages
             self._pdf = pdf if len(self._leaves) == pages else None
         except BROKEN:
             pass
@@ -106,8 +108,12 @@ class Structure:
             return NOT_INSPECTED
         try:
             page = self._leaves[number - 1]
+            if isinstance(page, pikepdf.Stream) or not isinstance(page, Dictionary):
+                raise Permanent(
+                    Reason.pdf_damaged, "something else stands in the place of the page", lost=100
+                )
             flags = [*self._of_document()] if number == 1 else []
-            if _extent(_inherited(page, "/MediaBox")) == 0:
+            if not _extent(_inherited(page, "/MediaBox")):
                 flags.append(
                     (FlagCode.size_missing, "the page has no size, and was drawn on a sheet of Letter")
                 )
@@ -189,6 +195,15 @@ def unlocked(data: bytes) -> bytes:
             )
             raise Permanent(Reason.pdf_encrypted, message) from error
         raise Permanent(Reason.pdf_damaged, "its encryption is damaged") from error
+    return copy.getvalue()
+
+
+def counted_anew(data: bytes) -> bytes:
+    """A copy of a PDF whose own number of pages is that of the pages it has. Raises one of `BROKEN`."""
+    copy = io.BytesIO()
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        len(pdf.pages)  # qpdf goes through them all and writes the list anew
+        pdf.save(copy, encryption=False, compress_streams=False)
     return copy.getvalue()
 
 

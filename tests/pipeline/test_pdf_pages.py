@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import zlib
 from collections.abc import Iterator
@@ -90,6 +91,38 @@ def test_a_page_whose_size_is_guessed_says_so(renderer: Renderer) -> None:
     assert flagged(page) == [FlagCode.size_missing] and dark(page.pixels)
 
 
+@pytest.mark.parametrize("box", [b"0 0 595", b"(a) (b) 5 5"])
+def test_a_page_without_a_whole_box_says_so(renderer: Renderer, box: bytes) -> None:
+    page = renderer.page(papers.document(papers.pages([papers.text("x")], box=box)), 1)
+    assert isinstance(page, Failure) or page.flags
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("said", [b"1", b"0", b"-7"])
+def test_pages_that_the_file_does_not_count_are_read(renderer: Renderer, said: bytes) -> None:
+    paper = papers.pages([papers.text("one"), papers.text("two")]).replace(b"/Count 2", b"/Count " + said)
+    document = papers.document(paper)
+    assert renderer.page_count(document) == 2
+    assert page_of(renderer, paper, 2).flags == () and dark(page_of(renderer, paper, 2).pixels)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("kid", [b"7 0 R", b"null ", b"3 0 R", b"(pag)"])
+def test_what_stands_in_the_place_of_a_page_is_none(renderer: Renderer, kid: bytes) -> None:
+    two = papers.pages([papers.text("one"), papers.text("two")]).replace(b"6 0 R]", kid + b"]")
+    assert page_of(renderer, two).flags == ()
+    assert failure_of(renderer, two, 2).reason is Reason.pdf_damaged
+
+
+def test_another_page_of_the_second_renderer_does_not_stand_for_a_lost_one(renderer: Renderer) -> None:
+    """Poppler leaves out a page that is not there, and counts on."""
+    three = papers.pages([papers.text("one"), papers.text("two"), papers.text("three")])
+    place = three.index(b"6 0 obj")
+    lost = three[:place] + bytes(60) + three[place + 60 :]
+    assert failure_of(renderer, lost, 2).reason is Reason.pdf_damaged
+    assert dark(page_of(renderer, lost, 3).pixels)
+
+
 @pytest.mark.medium
 def test_the_second_renderers_blank_does_not_excuse_the_first_ones_error(renderer: Renderer) -> None:
     unknown = papers.pages([b"", b""]).replace(b"/Type/Page/", b"/Type/Pag/", 1)
@@ -172,6 +205,36 @@ def jpeg_2000() -> bytes:
     return data.getvalue()
 
 
+def fax() -> bytes:
+    """Group 4, a line of it all white, and others with marks."""
+    packed = io.BytesIO()
+    Image.frombytes("L", (400, 300), NOISE).resize((100, 75)).resize((400, 300)).convert("1", dither=0).save(
+        packed, "TIFF", compression="group4"
+    )
+    with Image.open(packed) as found:
+        (start,), (size,) = found.tag_v2[273], found.tag_v2[279]
+        assert found.tag_v2[262] == 1
+    return packed.getvalue()[start : start + size]
+
+
+def jbig2(length: int, held: int) -> bytes:
+    """A page's information, and a region of which so many bytes are there."""
+    page = b"\0\0\0\0" + b"\x30" + b"\0" + b"\x01" + (19).to_bytes(4, "big") + bytes(19)
+    return page + b"\0\0\0\x01" + b"\x26" + b"\0" + b"\x01" + length.to_bytes(4, "big") + bytes(held)
+
+
+def wrong_in(data: bytes, place: float) -> bytes:
+    """One bit in it is another one."""
+    at = int(place * len(data))
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+
+
+def as_85(data: bytes) -> bytes:
+    return base64.a85encode(data) + b"~>"
+
+
+FAX = b"/DecodeParms<</K -1/Columns 400/Rows 300>>/Filter/CCITTFaxDecode"
+ONE_BIT = b"/ColorSpace/DeviceGray/BitsPerComponent 1"
 BROKEN = {
     "JPEG 2000": (b"/Filter/JPXDecode", b"garbage" * 50),
     "JPEG 2000 cut": (b"/Filter/JPXDecode", jpeg_2000()[:20_000]),
@@ -181,6 +244,23 @@ BROKEN = {
     "deflated": (b"/Filter/FlateDecode", zlib.compress(NOISE)[:40_000]),
     "deflated, too little": (b"/Filter/FlateDecode", zlib.compress(NOISE[:60_000])),
     "deflated, all lost": (b"/Filter/FlateDecode", b"garbage" * 50),
+    "JBIG2 cut": (b"/Filter/JBIG2Decode", jbig2(4000, 500)),
+    "fax cut": (ONE_BIT + FAX, fax()[: len(fax()) // 2]),
+    "plain, too little": (b"", NOISE[:60_000]),
+    "deflated and written as text": (
+        b"/Filter[/ASCII85Decode/FlateDecode]",
+        as_85(zlib.compress(NOISE))[:40_000],
+    ),
+    "JPEG cut and written as text": (
+        b"/Filter[/ASCIIHexDecode/DCTDecode]",
+        jpeg()[: len(jpeg()) // 2].hex().encode() + b">",
+    ),
+}
+# One bit is wrong, of which a decoder tells nothing or goes on.
+ALTERED = {
+    "deflated": (b"/Filter/FlateDecode", wrong_in(zlib.compress(NOISE, 0), 0.5)),
+    "JPEG": (b"/Filter/DCTDecode", wrong_in(jpeg(), 0.5)),
+    "fax": (ONE_BIT + FAX, wrong_in(fax(), 0.9)),
 }
 
 
@@ -201,10 +281,33 @@ def test_a_small_picture_that_is_lost_is_named(renderer: Renderer, name: str) ->
 
 
 @pytest.mark.medium
+@pytest.mark.parametrize("name", ALTERED)
+def test_a_picture_that_may_be_wrong_is_named(renderer: Renderer, name: str) -> None:
+    filters, data = ALTERED[name]
+    page = page_of(renderer, with_picture(GREY + filters, data))
+    assert flagged(page) == [FlagCode.picture_damaged] and dark(page.pixels)
+
+
+def test_a_picture_within_the_content_is_looked_at(renderer: Renderer) -> None:
+    def drawn(data: bytes) -> bytes:
+        return papers.pages(
+            [b"q 500 0 0 600 40 100 cm BI /W 40 /H 40 /CS /G /BPC 8 /F /Fl ID " + data + b" EI Q"]
+        )
+
+    assert page_of(renderer, drawn(zlib.compress(NOISE[:1600]))).flags == ()
+    assert failure_of(renderer, drawn(zlib.compress(NOISE[:300]))).reason is Reason.image_damaged
+
+
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("filters", "data"),
     [
         (b"", NOISE),
+        (ONE_BIT + FAX, fax()),
+        (ONE_BIT + FAX, fax()[:-3]),
+        (b"/Filter[/ASCII85Decode/FlateDecode]", as_85(zlib.compress(NOISE))),
+        (b"/Filter[/ASCIIHexDecode/DCTDecode]", jpeg().hex().encode() + b">"),
+        (b"/Filter/FlateDecode", zlib.compress(NOISE)[:-4] + bytes(4)),
         (b"/Filter/FlateDecode", zlib.compress(NOISE)),
         (b"/Filter/FlateDecode", zlib.compress(NOISE)[:-4]),
         (b"/Filter/DCTDecode", jpeg()),
@@ -213,7 +316,21 @@ def test_a_small_picture_that_is_lost_is_named(renderer: Renderer, name: str) ->
         (b"/Filter/JPXDecode", jpeg_2000()),
         (b"/Filter/FlateDecode", zlib.compress(b"\xff" * 120_000)),
     ],
-    ids=["plain", "deflated", "no checksum", "jpeg", "no end mark", "more behind", "jpeg 2000", "white"],
+    ids=[
+        "plain",
+        "fax",
+        "fax without its end",
+        "as text",
+        "jpeg as text",
+        "zeros",
+        "deflated",
+        "no checksum",
+        "jpeg",
+        "no end mark",
+        "more behind",
+        "jpeg 2000",
+        "white",
+    ],
 )
 def test_a_whole_picture_is_not_complained_of(renderer: Renderer, filters: bytes, data: bytes) -> None:
     assert page_of(renderer, with_picture(GREY + filters, data)).flags == ()
@@ -249,6 +366,43 @@ def test_a_page_whose_content_breaks_off_fails(name: str) -> None:
             assert why.reason is Reason.pdf_damaged and "breaks off" in why.message
         page = page_of(renderer, deflated(b"\xff" * 300))
         assert FlagCode.content_cut in flagged(page)
+
+
+def test_content_that_may_be_wrong_is_named(renderer: Renderer) -> None:
+    """A bit that changes what is read ("line 6e 1"), and no renderer compares the checksum."""
+    page = page_of(renderer, deflated(wrong_in(zlib.compress(LINES), 0.7)))
+    assert flagged(page) == [FlagCode.content_cut] and "checksum" in page.flags[0].message
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("content", "within"),
+    [
+        (LINES[:1000].rpartition(b"Tf")[0], "a text"),
+        (LINES[:1000].rpartition(b"(")[0] + b"(line", "a string"),
+        (LINES[:1000].replace(b"(line 3)", rb"(line \(3)"), None),
+        (rb"BT /F 9 Tf (BT \\) Tj (a (b) c) Tj ET", None),
+        (b"q " + LINES, None),  # which sloppy writers leave open
+    ],
+)
+def test_content_that_ends_in_the_middle_of_something(
+    renderer: Renderer, content: bytes, within: str | None
+) -> None:
+    content = content if within else content.rpartition(b"ET")[0] + b"ET"
+    page = page_of(renderer, papers.pages([content]))
+    assert flagged(page) == ([FlagCode.content_cut] if within else [])
+    assert within is None or f"in the middle of {within}" in page.flags[0].message
+
+
+def test_content_within_several_filters_breaks_off(renderer: Renderer) -> None:
+    packed = zlib.compress(LINES)
+    half = packed[: len(packed) // 2]
+    for filters, data in (
+        (b"[/ASCII85Decode/FlateDecode]", as_85(half)),
+        (b"[/FlateDecode/FlateDecode]", zlib.compress(half)),
+    ):
+        plain = deflated(data).replace(b"/Filter/FlateDecode", b"/Filter" + filters)
+        assert failure_of(renderer, plain).reason is Reason.pdf_damaged
 
 
 def test_a_whole_content_without_its_end_marks_is_read(renderer: Renderer) -> None:
