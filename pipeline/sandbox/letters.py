@@ -38,8 +38,8 @@ def of_text(facts: PageFacts, drawable: Drawable) -> Iterator[Told]:
     if unknown:
         yield (
             FlagCode.letters_unknown,
-            "a font is not embedded and does not say which letters it has; others may stand there: "
-            + ", ".join(unknown),
+            "a font is not embedded, or is damaged, and does not say which letters it has; others may stand "
+            f"there: {', '.join(unknown)}",
         )
 
 

@@ -10,7 +10,7 @@ import io
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import pikepdf
 from pikepdf import Dictionary, Name
@@ -87,7 +87,7 @@ class Structure:
     The file is closed with it. Where qpdf cannot open it, or counts other pages, nothing is known.
     """
 
-    def __init__(self, file: IO[bytes], pages: int) -> None:
+    def __init__(self, file: BinaryIO, pages: int) -> None:
         self._pdf: pikepdf.Pdf | None = None
         self._file = file
         self.more_pages = False  # than the renderer says

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pikepdf
@@ -707,3 +707,58 @@ def test_a_document_has_a_bound_in_seconds() -> None:
             assert "render.document_seconds" in page.message
         other = papers.document(papers.pages([papers.text("other")]))
         assert isinstance(renderer.page(other, 1), PageImage)
+
+
+def _cut(file: pikepdf.Stream) -> None:
+    file.write(file.read_bytes()[:4000])
+
+
+def _altered(file: pikepdf.Stream) -> None:
+    file.write(wrong_in(zlib.compress(file.read_bytes()), 0.4), filter=pikepdf.Name.FlateDecode)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (_cut, []),
+        (lambda file: file.write(b"garbage" * 100), []),
+        (lambda file: file.write(b""), []),
+        (_altered, [FlagCode.letters_unknown]),
+    ],
+    ids=["cut", "no font", "empty", "altered"],
+)
+def test_a_font_whose_file_is_damaged_is_as_one_that_is_not_there(
+    renderer: Renderer, harm: Callable[[pikepdf.Stream], None], told: list[FlagCode]
+) -> None:
+    """PDFium takes a face of its own for it, without Vietnamese letters, or draws nothing."""
+    whole = embedded(LETTERS, "LiberationSans-Regular")
+    with pikepdf.open(io.BytesIO(whole)) as pdf:
+        (file,) = [o for o in pdf.objects if isinstance(o, pikepdf.Stream) and "/Length1" in o]
+        harm(file)
+        saved = io.BytesIO()
+        pdf.save(saved, stream_decode_level=pikepdf.StreamDecodeLevel.none, compress_streams=False)
+    page = page_of(renderer, saved.getvalue())
+    assert page.renderer == "pdfium-faces" and flagged(page) == told
+    if not told:
+        assert dark(page.pixels) > 0.9 * dark(page_of(renderer, whole).pixels)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("code", "told"), [(b"01", []), (b"41", [FlagCode.letters_unknown])], ids=["a code of its own", "A"]
+)
+def test_codes_of_a_subset_that_is_not_there(renderer: Renderer, code: bytes, told: list[FlagCode]) -> None:
+    """Its map says "ộ": PDFium believes it unless the code is a Western letter's."""
+    cmap = b"begincmap 1 begincodespacerange <00><FF> endcodespacerange 1 beginbfchar <%s> <1ED9> endbfchar"
+    font = (
+        b"<</Type/Font/Subtype/TrueType/BaseFont/ABCDEF+Arial/FirstChar 0/LastChar 255/Widths[%s]"
+        b"/ToUnicode 7 0 R/FontDescriptor<</Type/FontDescriptor/FontName/ABCDEF+Arial/Flags 4"
+        b"/FontBBox[0 0 1000 1000]/ItalicAngle 0/Ascent 900/Descent -200/CapHeight 700/StemV 80>>>>"
+    )
+    paper = papers.pages(
+        [b"BT /G 40 Tf 60 600 Td <%s> Tj ET" % code],
+        extra=[font % (b"600 " * 256), papers.stream(b"", cmap % code)],
+    ).replace(b"/Font<</F 3 0 R>>", b"/Font<</F 3 0 R/G 6 0 R>>")
+    page = page_of(renderer, paper)
+    assert page.renderer == "pdfium-faces" and flagged(page) == told and dark(page.pixels)
