@@ -18,13 +18,13 @@ from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
 from pipeline.sandbox import letters, pictures, scan, words
+from pipeline.sandbox.annotations import Told
 from pipeline.sandbox.drawer import Drawn, Layer, PageLimits, mapped, scale_of, within_pages, within_pixels
 from pipeline.sandbox.structure import (
     BROKEN,
     DYNAMIC_FORM,
     PageFacts,
     Structure,
-    Told,
     by_code,
     counted_anew,
     unlocked,

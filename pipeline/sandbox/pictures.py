@@ -12,8 +12,8 @@ import pypdfium2.raw as pdfium
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
+from pipeline.sandbox.annotations import Told
 from pipeline.sandbox.losses import Loss
-from pipeline.sandbox.structure import Told
 
 _MUCH = 0.25  # of the page: with so much of it lost, the page cannot be taken for what was written on it
 _DEPTH = 8  # forms within forms

@@ -611,6 +611,34 @@ def test_a_value_that_is_seen_is_not_complained_of(
     assert page_of(renderer, annotated(field, catalogue)).flags == ()
 
 
+EMPTY = papers.stream(b"/Type/XObject/Subtype/Form/BBox[0 0 200 50]", b"/Tx BMC EMC")
+OPTIONS = b"/Opt[[(1)(Nam)][(2)<FEFF004e1eef>]]"
+TICK = b"<</Type/Annot/Subtype/Widget/FT/Btn/T(a)/F 4/Rect[100 100 120 120]%s>>"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("field", "looks", "told"),
+    [
+        (FIELD % (b"(Hoa)", b"/AP<</N 7 0 R>>"), EMPTY, "shows nothing"),
+        (FIELD % (b"()", b"/AP<</N 7 0 R>>"), EMPTY, None),
+        (FIELD.replace(b"/Tx", b"/Ch/Ff 131072") % (b"(2)" + OPTIONS, b""), LOOK, "ữ"),
+        (FIELD.replace(b"/Tx", b"/Ch/Ff 131072") % (b"(1)" + OPTIONS, b""), LOOK, None),
+        (TICK % b"/AS/Yes/V/Yes/AP<</N<</Off 7 0 R>>>>", LOOK, "ticked"),
+        (TICK % b"/Ff 32768/AS/Nam/V/Nam", LOOK, "ticked"),
+        (TICK % b"/AS/Off/V/Off/AP<</N<</Yes 7 0 R>>>>", LOOK, None),
+        (TICK % b"/AS/Yes/V/Yes/AP<</N<</Yes 7 0 R>>>>", LOOK, None),
+        (TICK % b"/AS/Yes/V/Yes", LOOK, None),  # which PDFium draws
+    ],
+)
+def test_a_value_that_nobody_draws_is_named(
+    renderer: Renderer, field: bytes, looks: bytes, told: str | None
+) -> None:
+    page = page_of(renderer, annotated(field, extra=(looks,)))
+    assert flagged(page) == ([FlagCode.field_not_drawn] if told else [])
+    assert told is None or told in page.flags[0].message
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize("kind", ["Stamp", "Line", "Polygon", "PolyLine", "Caret", "Watermark"])
 def test_an_annotation_without_a_look_is_named(renderer: Renderer, kind: str) -> None:
