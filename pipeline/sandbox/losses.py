@@ -182,5 +182,7 @@ def _of_fax(given: Dictionary | None, size: tuple[int, int], data: bytes) -> tup
         return 0.0, ""
     if number(given.get("/Columns", 1728)) != size[0]:
         return 0.0, ""
-    line = fax.breaks_off(data, size)
-    return (0.0, "") if line is None else (1 - line / size[1], str(End.cut))
+    line, altered = fax.looked_through(data, size)
+    if line is None:
+        return 0.0, "a code in its data is none" if altered else ""
+    return 1 - line / size[1], str(End.cut)
