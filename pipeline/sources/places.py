@@ -116,9 +116,13 @@ class Buckets:
             if error.reason in (Reason.object_missing, Reason.bucket_missing):
                 raise UsageError(error.message) from error
             raise
-        exact = first.uri == f"s3://{bucket}/{prefix}"  # this object, whatever else begins with its key
-        found = iter([first]) if exact else chain([first], objects)
-        return Found(found, exact, base=self.base(uri))
+        exact = first.uri == f"s3://{bucket}/{prefix}"
+        if exact and "." in prefix.rpartition("/")[2]:
+            return Found(iter([first]), exact, base=self.base(uri))  # a file, whatever begins with its name
+        # An object "in" beside "in/1.pdf" is what some programs make for a folder.
+        second = next(objects, None)
+        found = chain([first], [] if second is None else [second], objects)
+        return Found(found, exact and second is None, base=self.base(uri))
 
     def order(self, uri: str) -> Any:
         return uri
