@@ -25,7 +25,7 @@ _OTHERS = frozenset({
     "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xsl", "xslt", "xsd", "html", "htm", "css", "js",
     "py", "log", "yaml", "yml", "toml", "ini", "xls", "xlsx", "xlsm", "xlsb", "ods", "svg", "ico", "mp3",
     "mp4", "mov", "avi", "wav", "m4a", "mkv", "3gp", "wmv", "webm", "parquet", "db", "sqlite", "exe", "dll",
-    "so", "lnk", "url", "webloc", "desktop", "bat", "ps1", "sh", "tmp", "bak", "xmp", "aae", "thm", "nfo",
+    "so", "lnk", "url", "webloc", "desktop", "bat", "ps1", "sh", "tmp", "xmp", "aae", "thm", "nfo",
     "md5", "sha1", "sha256", "crc", "asc", "sig", "p7s",
 })  # fmt: skip
 _PICTURES = frozenset({

@@ -98,7 +98,7 @@ def test_prefixes_keys_and_globs(rgw: S3Server) -> None:
 def test_a_prefix_that_is_also_a_key_means_all_that_begins_with_it(moto: S3Server) -> None:
     """Some programs make an object for a folder."""
     names = ("in", "in.2/c.pdf", "in/1.pdf", "in/.hid/x.pdf", "in2.pdf", "lone", "a.pdf", "a.pdf.part")
-    bucket = moto.bucket({name: b"x" for name in names})
+    bucket = moto.bucket(dict.fromkeys(names, b"x"))
     settings = settings_for(moto)
     found = {tail: keys(listed(f"s3://{bucket}/{tail}", settings)) for tail in ("in", "lone", "a.pdf", "in/")}
     assert found["in"] == ["in", "in.2/c.pdf", "in/1.pdf", "in2.pdf"]
