@@ -16,7 +16,7 @@ from pikepdf import Stream
 from pipeline.sandbox import filters
 from pipeline.sandbox.filters import End
 
-_NAMES = ("/FontFile", "/FontFile2", "/FontFile3")
+NAMES = ("/FontFile", "/FontFile2", "/FontFile3")
 _MOST_RAW = 4 * 2**20  # bytes; a larger file is believed
 _TRUETYPE = (b"\0\1\0\0", b"true", b"OTTO", b"ttcf")
 _ENTRY = 16  # bytes of a table's entry in the list of a TrueType file (OpenType, "Table Directory")
@@ -39,7 +39,7 @@ def is_altered(descriptor: Any) -> bool:
 
 
 def _files(descriptor: Any) -> Iterator[Stream]:
-    found = (descriptor.get(name) for name in _NAMES)
+    found = (descriptor.get(name) for name in NAMES)
     yield from (file for file in found if isinstance(file, Stream))
 
 

@@ -82,7 +82,7 @@ def unmapped(fonts: Any) -> Iterator[str]:
         numbered = any(
             isinstance(name, Name) and _NUMBER_NAME.fullmatch(str(name).lstrip("/")) for name in names
         )
-        if numbered or (encoding is None and _is_symbolic_truetype(font) and looks_embedded(font)):
+        if numbered or (encoding is None and _is_symbolic_truetype(font) and _names_file(font)):
             yield base_name(font)
 
 
@@ -123,6 +123,12 @@ def looks_embedded(font: Any) -> bool:
     return descriptor is not None and fontfiles.is_there(descriptor)
 
 
+def _names_file(font: Any) -> bool:
+    """Whether a font says that it brings its glyphs along, in a file that may be damaged."""
+    descriptor = _descriptor(font)
+    return descriptor is not None and any(name in descriptor for name in fontfiles.NAMES)
+
+
 def _descriptor(font: Any) -> Dictionary | None:
     found = (_descendant(font) or font).get("/FontDescriptor")
     return found if isinstance(found, Dictionary) else None
@@ -142,7 +148,8 @@ def _is_wanted(font: Any) -> bool:
     encoding = font.get("/Encoding")
     differs = isinstance(encoding, Dictionary) and "/Differences" in encoding
     mapped = isinstance(font.get("/ToUnicode"), pikepdf.Stream)
-    other = font.get("/Subtype") == "/Type0" or differs or mapped or _is_legacy(font)
+    lost = encoding is None and _names_file(font)
+    other = font.get("/Subtype") == "/Type0" or differs or mapped or lost or _is_legacy(font)
     return other and not looks_embedded(font)
 
 
@@ -164,6 +171,9 @@ def _judged(font: Any, texts: set[bytes]) -> Absent:
         letters, unknown = _simple(font, texts)
     descriptor = _descriptor(font)
     unknown |= _is_legacy(font) or (descriptor is not None and fontfiles.is_altered(descriptor))
+    # Its codes are those of its own file, and nothing else says what they are.
+    own = font.get("/Subtype") != "/Type0" and "/Encoding" not in font and "/ToUnicode" not in font
+    unknown |= own and _names_file(font)
     return Absent(base_name(font), frozenset(letters), unknown)
 
 

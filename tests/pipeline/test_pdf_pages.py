@@ -790,3 +790,15 @@ def test_codes_of_a_subset_that_is_not_there(renderer: Renderer, code: bytes, to
     ).replace(b"/Font<</F 3 0 R>>", b"/Font<</F 3 0 R/G 6 0 R>>")
     page = page_of(renderer, paper)
     assert page.renderer == "pdfium-faces" and flagged(page) == told and dark(page.pixels)
+
+
+@pytest.mark.parametrize("named", [b"/FontFile2 7 0 R", b""], ids=["a damaged file", "no file"])
+def test_a_subset_whose_file_is_lost_and_that_has_no_map_is_named(renderer: Renderer, named: bytes) -> None:
+    """Its codes are drawn as if they were Western letters."""
+    font = (
+        b"<</Type/Font/Subtype/TrueType/BaseFont/ABCDEF+Arial/FontDescriptor<</Type/FontDescriptor"
+        b"/FontName/ABCDEF+Arial/Flags 4%s>>>>" % named
+    )
+    paper = papers.pages([b"BT /G 40 Tf 60 600 Td (AB) Tj ET"], extra=[font, papers.stream(b"", b"x" * 200)])
+    page = page_of(renderer, paper.replace(b"/Font<</F 3 0 R>>", b"/Font<</F 3 0 R/G 6 0 R>>"))
+    assert flagged(page) == ([FlagCode.letters_unknown] if named else []) and dark(page.pixels)
