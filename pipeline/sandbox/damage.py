@@ -25,6 +25,7 @@ _DRAWS = re.compile(rb"/([^\s/<>\[\](){}%]+)\s+Do\b")
 _INLINE = re.compile(rb"\bBI\b.{1,500}?\bID\b", re.S)
 _MOST_INLINE = 200  # pictures within a page's content that are looked at
 # What a string or a text object begins or ends with; a backslash takes the next byte along.
+_CLOSES = re.compile(rb"\b(?:Q|EMC)\b")
 _BRACKETS = re.compile(rb"\\.|[()]|(?<![^\s\])>}])(?:BT|ET)(?![^\s\[(<{/%])", re.S)
 
 
@@ -126,8 +127,14 @@ class Content:
         if not _INLINE.search(drawing):
             return
         found = pikepdf.parse_content_stream(self._pdf.make_stream(drawing), "BI ID EI")
-        inline = (each.iimage for each in found if isinstance(each, pikepdf.ContentStreamInlineImage))
-        for picture in itertools.islice(inline, _MOST_INLINE):
+        inline = (each for each in found if isinstance(each, pikepdf.ContentStreamInlineImage))
+        for each in itertools.islice(inline, _MOST_INLINE):
+            try:
+                picture = each.iimage
+            except pikepdf.PdfError:
+                continue  # it is described in a way that qpdf does not take
+            if not picture.filters:
+                continue  # where its bytes end is a guess
             loss = losses.of(_as_stream(self._pdf, picture))
             if loss is not None:
                 self._losses.append(loss)
@@ -167,7 +174,7 @@ def _ends_within(drawing: bytes) -> str | None:
     """What is open at the end of a content stream and must not be; of pictures within it nothing is said."""
     if _INLINE.search(drawing):
         return None
-    depth, text = 0, False
+    depth, text = 0, 0  # strings within one another; where the text object began that is open
     for found in _BRACKETS.finditer(drawing):
         mark = found[0]
         if mark == b"(":
@@ -175,8 +182,10 @@ def _ends_within(drawing: bytes) -> str | None:
         elif mark == b")":
             depth = max(0, depth - 1)
         elif depth == 0 and mark in (b"BT", b"ET"):
-            text = mark == b"BT"
-    return "a string" if depth else "a text" if text else None
+            text = found.end() if mark == b"BT" else 0
+    # What closes other things behind it was written by a program that forgot to close the text.
+    forgotten = _CLOSES.search(drawing, text) is not None
+    return "a string" if depth else "a text" if text and not forgotten else None
 
 
 def _as_stream(pdf: pikepdf.Pdf, picture: pikepdf.PdfInlineImage) -> Stream:

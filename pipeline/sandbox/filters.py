@@ -1,7 +1,8 @@
 """A PDF's stream taken out of its filters, as far as its bytes go, and how it ended.
 
 qpdf and renderers give what comes before a damage, mostly without a word; here the ends are looked at: a
-deflated stream has a last block and a checksum, the two ways to write bytes as text a mark of their own.
+deflated stream has a last block and a checksum. The mark at the end of bytes that are written as text is
+often left out; what is within them tells more.
 """
 
 from __future__ import annotations
@@ -108,18 +109,17 @@ def inflating(data: bytes) -> Iterator[tuple[bytes, End]]:
 
 
 def _from_85(data: bytes) -> tuple[bytes, End]:
-    body, mark, _ = b"".join(data.split()).removeprefix(b"<~").partition(b"~")
+    body = b"".join(data.split()).removeprefix(b"<~").partition(b"~")[0]
     try:
-        return base64.a85decode(body), End.whole if mark else End.cut
+        return base64.a85decode(body), End.whole
     except ValueError:
         return b"", End.cut
 
 
 def _from_hex(data: bytes) -> tuple[bytes, End]:
-    body, mark, _ = data.partition(b">")
-    digits = re.sub(rb"\s", b"", body)
+    digits = re.sub(rb"\s", b"", data.partition(b">")[0])
     try:
-        return binascii.unhexlify(digits + b"0" * (len(digits) % 2)), End.whole if mark else End.cut
+        return binascii.unhexlify(digits + b"0" * (len(digits) % 2)), End.whole
     except ValueError:
         return b"", End.cut
 

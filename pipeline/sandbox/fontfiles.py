@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pikepdf
 from pikepdf import Stream
 
@@ -19,7 +20,7 @@ from pipeline.sandbox.filters import End
 NAMES = ("/FontFile", "/FontFile2", "/FontFile3")
 _MOST_RAW = 4 * 2**20  # bytes; a larger file is believed
 _TRUETYPE = (b"\0\1\0\0", b"true", b"OTTO", b"ttcf")
-_ENTRY = 16  # bytes of a table's entry in the list of a TrueType file (OpenType, "Table Directory")
+_HEAD, _ENTRY = 12, 16  # bytes of a TrueType file's head, and of each table's entry behind it (OpenType)
 _OUTLINES = (b"glyf", b"CFF ", b"loca")
 _MOST_TABLES = 64
 _TYPE_1 = (b"%!", b"\x80\x01")
@@ -35,7 +36,8 @@ def is_altered(descriptor: Any) -> bool:
     """Whether a font's file is not as it was written: a renderer takes it as it is, and its glyphs may be
     others or none.
     """
-    return any(_unpacked(file)[1] is End.wrong for file in _files(descriptor))
+    found = (_unpacked(file) for file in _files(descriptor))
+    return any(end is End.wrong and not _agree(data or b"") for data, end in found)
 
 
 def _files(descriptor: Any) -> Iterator[Stream]:
@@ -45,7 +47,7 @@ def _files(descriptor: Any) -> Iterator[Stream]:
 
 def _unpacked(file: Stream) -> tuple[bytes | None, End]:
     """(its bytes, how they end); None for bytes that are not looked at."""
-    if int(file.get("/Length", 0)) > _MOST_RAW:
+    if len(file.read_raw_bytes()) > _MOST_RAW:
         return None, End.whole
     data, left, end = filters.without(file)
     if not left:
@@ -58,8 +60,10 @@ def _unpacked(file: Stream) -> tuple[bytes | None, End]:
 
 def _is_font(file: Stream) -> bool:
     data, end = _unpacked(file)
-    if data is None or end is not End.whole:
-        return data is None
+    if data is None:
+        return True
+    if end is End.cut or (end is End.wrong and not _agree(data)):
+        return False
     if data[:4] in _TRUETYPE:
         return data[:4] == b"ttcf" or _has_outlines(data)
     return data.lstrip().startswith(_TYPE_1) or data[:1] == bytes([_CFF_MAJOR])
@@ -67,12 +71,28 @@ def _is_font(file: Stream) -> bool:
 
 def _has_outlines(data: bytes) -> bool:
     """Whether the tables with the glyphs lie within the file."""
-    if len(data) < 12:
-        return False
-    for place in range(min(_MOST_TABLES, struct.unpack_from(">H", data, 4)[0])):
-        if 12 + (place + 1) * _ENTRY > len(data):
-            return False
-        name, _, offset, length = struct.unpack_from(">4sIII", data, 12 + place * _ENTRY)
-        if name in _OUTLINES and offset + length > len(data):
-            return False
-    return True
+    tables = _tables(data)
+    return bool(tables) and all(at + size <= len(data) for name, _, at, size in tables if name in _OUTLINES)
+
+
+def _agree(data: bytes) -> bool:
+    """Whether the tables of a TrueType file have the sums that it gives: some writers get the checksum of the
+    stream around it wrong.
+    """
+    tables = _tables(data) if data[:4] in _TRUETYPE else []
+    return bool(tables) and all(_sum(data[at : at + size]) == given for _, given, at, size in tables)
+
+
+def _tables(data: bytes) -> list[tuple[bytes, int, int, int]]:
+    """(name, sum, place, bytes) of each; none where their list is cut."""
+    if len(data) < _HEAD:
+        return []
+    count = min(_MOST_TABLES, struct.unpack_from(">H", data, 4)[0])
+    if len(data) < _HEAD + count * _ENTRY:
+        return []
+    return [struct.unpack_from(">4sIII", data, _HEAD + place * _ENTRY) for place in range(count)]
+
+
+def _sum(table: bytes) -> int:
+    words = np.frombuffer(table + bytes(-len(table) % 4), ">u4")
+    return int(words.sum(dtype=np.uint64)) & 0xFFFFFFFF

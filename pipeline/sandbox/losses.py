@@ -154,6 +154,8 @@ def _of_jpeg_2000(data: bytes) -> tuple[float, str]:
 
 def _of_jbig2(data: bytes) -> tuple[float, str]:
     """By the lengths of its segments (ITU-T T.88, 7.2), of which those of a PDF follow one another."""
+    if data.startswith(b"\x97JB2"):
+        return 0.0, ""  # a whole file, which is none of those, and renderers take it or leave it
     at = 0
     while at + 11 <= len(data):
         wide_page = data[at + 4] & 0x40

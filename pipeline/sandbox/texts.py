@@ -215,7 +215,10 @@ def _simple(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
             letters.update(meant)
             western = _western(font, code)
             # Of a code that is no Western letter PDFium believes the map.
-            unknown |= bool(meant) and western.isprintable() and meant != (ord(western),)
+            other = (
+                "".join(map(chr, meant)).casefold() != western.casefold()
+            )  # small capitals are letters too
+            unknown |= bool(meant) and western.isprintable() and other
     return letters, unknown
 
 
