@@ -19,7 +19,7 @@ from pikepdf import Dictionary, Stream
 
 FLATE = ("/FlateDecode", "/Fl")
 _ASCII_85, _ASCII_HEX = ("/ASCII85Decode", "/A85"), ("/ASCIIHexDecode", "/AHx")
-_CHUNK = 2**20
+_PIECE = 1024  # bytes of a stream that are unpacked at once, to a megabyte at most
 _MOST_BYTES = 512 * 2**20  # of a stream, decoded; what is beyond is not looked at
 _FLUSH = b"\x00\x00\xff\xff"
 _CHECKSUM_BYTES = 4
@@ -89,18 +89,21 @@ def inflating(data: bytes) -> Iterator[tuple[bytes, End]]:
     data = data.lstrip(b"\r\n")
     has_header = bool(data[:1] and data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    left, total, checksum = data[2:] if has_header else data, 0, 1
-    while left and not inflater.eof and total < _MOST_BYTES:
+    at, total, checksum = 2 if has_header else 0, 0, 1
+    while at < len(data) and not inflater.eof and total < _MOST_BYTES:
+        # Little at once: zlib gives nothing of a piece in which an error is.
+        piece, at = data[at : at + _PIECE], at + _PIECE
         try:
-            part = inflater.decompress(left, _CHUNK)
+            part = inflater.decompress(piece)
         except zlib.error:
+            at = 0
             break
-        left = inflater.unconsumed_tail
         total += len(part)
         checksum = zlib.adler32(part, checksum)
         yield part, End.whole if inflater.eof else End.cut
-    flushed = not left and data.rstrip(b"\r\n").endswith(_FLUSH)
-    stored = inflater.unused_data[:_CHECKSUM_BYTES]
+    flushed = at >= len(data) and data.rstrip(b"\r\n").endswith(_FLUSH)
+    rest = inflater.unused_data + data[at:] if inflater.eof else b""
+    stored = rest[:_CHECKSUM_BYTES]
     if inflater.eof and has_header and len(stored) == _CHECKSUM_BYTES and any(stored):
         yield b"", End.whole if stored == checksum.to_bytes(_CHECKSUM_BYTES, "big") else End.wrong
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pikepdf
@@ -32,12 +32,20 @@ def is_there(descriptor: Any) -> bool:
     return any(_is_font(file) for file in _files(descriptor))
 
 
-def is_altered(descriptor: Any) -> bool:
-    """Whether a font's file is not as it was written: a renderer takes it as it is, and its glyphs may be
-    others or none.
+def is_damaged(descriptor: Any) -> bool:
+    """Whether a font's file begins as one and is not as it was written: a renderer may take what there is of
+    it, and glyphs may be others or none.
     """
-    found = (_unpacked(file) for file in _files(descriptor))
-    return any(end is End.wrong and not _agree(data or b"") for data, end in found)
+    return any(_is_damaged(file) for file in _files(descriptor))
+
+
+def _is_damaged(file: Stream) -> bool:
+    data, end = _unpacked(file)
+    if not data or _kind(data) is None:
+        return False
+    if end is End.wrong:
+        return not _agree(data)
+    return end is End.cut or (_kind(data) == "truetype" and not _has_outlines(data))
 
 
 def _files(descriptor: Any) -> Iterator[Stream]:
@@ -64,9 +72,16 @@ def _is_font(file: Stream) -> bool:
         return True
     if end is End.cut or (end is End.wrong and not _agree(data)):
         return False
+    kind = _kind(data)
+    return _has_outlines(data) if kind == "truetype" else kind is not None
+
+
+def _kind(data: bytes) -> Literal["truetype", "other"] | None:
+    """What a file begins as; None for no font."""
     if data[:4] in _TRUETYPE:
-        return data[:4] == b"ttcf" or _has_outlines(data)
-    return data.lstrip().startswith(_TYPE_1) or data[:1] == bytes([_CFF_MAJOR])
+        return "truetype" if data[:4] != b"ttcf" else "other"
+    is_other = data.lstrip().startswith(_TYPE_1) or data[:1] == bytes([_CFF_MAJOR])
+    return "other" if is_other else None
 
 
 def _has_outlines(data: bytes) -> bool:

@@ -67,7 +67,20 @@ def of(picture: Stream) -> Loss | None:
         return None
     if not why and end is not End.whole:
         why = str(end)
+    if not why and (masked := _of_masks(picture)):
+        why = f"its mask: {masked}"
     return Loss(size, lost, why) if why else None
+
+
+def _of_masks(picture: Stream) -> str:
+    """What is wrong with what says where a picture is seen through."""
+    for name in ("/Mask", "/SMask"):
+        mask = picture.get(name)
+        if isinstance(mask, Stream) and "/Mask" not in mask and "/SMask" not in mask:
+            found = of(mask)
+            if found is not None:
+                return found.why
+    return ""
 
 
 def number(found: Any) -> int:

@@ -170,7 +170,7 @@ def _judged(font: Any, texts: set[bytes]) -> Absent:
     else:
         letters, unknown = _simple(font, texts)
     descriptor = _descriptor(font)
-    unknown |= _is_legacy(font) or (descriptor is not None and fontfiles.is_altered(descriptor))
+    unknown |= _is_legacy(font) or (descriptor is not None and fontfiles.is_damaged(descriptor))
     # Its codes are those of its own file, and nothing else says what they are.
     own = font.get("/Subtype") != "/Type0" and "/Encoding" not in font and "/ToUnicode" not in font
     unknown |= own and _names_file(font)
