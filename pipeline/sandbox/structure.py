@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -41,6 +42,7 @@ BROKEN = (
 _DEEPEST = 50  # nodes of the tree of pages within one another
 _MOST = 2_000  # annotations of a page, attachments, fonts, parents: what is beyond is not looked at
 # A map of each code to a private character: U+F000 and the code (`legacy.OWN_CODES`).
+_UNDECODED = re.compile(r"error decoding stream data for object (\d+) 0")  # of qpdf's warnings
 _OWN_CODES = b"""/CIDInit /ProcSet findresource begin 12 dict begin begincmap
 1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <00> <FF> <F000> endbfrange
 endcmap end end"""
@@ -81,6 +83,7 @@ class Structure:
         self._pdf: pikepdf.Pdf | None = None
         self._file = file
         self.more_pages = False  # than the renderer says
+        self._lost_objects = False
         self._losses: dict[tuple[int, int], Loss | None] = {}  # of pictures, by object
         self._leaves: list[Any] = []
         try:
@@ -112,6 +115,13 @@ class Structure:
                 flags += not_drawn(annotation)
                 flags += not_shown(annotation, self.draws_fields_anew)
                 fields += field(annotation)
+            if self._has_lost_objects():
+                flags.append(
+                    (
+                        FlagCode.not_inspected,
+                        "objects of the file are damaged: what may be missing on the page cannot be told",
+                    )
+                )
             content = damage.Content(self._pdf, page, inherited(page, "/Resources"), self._losses)
             return PageFacts(
                 _unit(page),
@@ -157,6 +167,19 @@ class Structure:
         if self._pdf is not None:
             self._pdf.close()
         self._file.close()
+
+    def _has_lost_objects(self) -> bool:
+        """Whether a stream that holds other objects has been found damaged: these are null for who asks."""
+        assert self._pdf is not None
+        for warning in map(str, self._pdf.get_warnings()):
+            within, failed = re.search(r"\bobject stream \d+ \(", warning), _UNDECODED.search(warning)
+            self._lost_objects |= within is not None or (failed is not None and self._packs(int(failed[1])))
+        return self._lost_objects
+
+    def _packs(self, number: int) -> bool:
+        assert self._pdf is not None
+        found = self._pdf.get_object((number, 0))
+        return isinstance(found, pikepdf.Stream) and found.get("/Type") == "/ObjStm"
 
     def _of_document(self) -> Iterator[Told]:
         assert self._pdf is not None

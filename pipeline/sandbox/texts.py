@@ -123,6 +123,11 @@ def looks_embedded(font: Any) -> bool:
     return descriptor is not None and fontfiles.is_there(descriptor)
 
 
+def _has_damaged_file(font: Any) -> bool:
+    descriptor = _descriptor(font)
+    return descriptor is not None and fontfiles.is_damaged(descriptor)
+
+
 def _names_file(font: Any) -> bool:
     """Whether a font says that it brings its glyphs along, in a file that may be damaged."""
     descriptor = _descriptor(font)
@@ -150,7 +155,7 @@ def _is_wanted(font: Any) -> bool:
     mapped = isinstance(font.get("/ToUnicode"), pikepdf.Stream)
     lost = encoding is None and _names_file(font)
     other = font.get("/Subtype") == "/Type0" or differs or mapped or lost or _is_legacy(font)
-    return other and not looks_embedded(font)
+    return (other and not looks_embedded(font)) or _has_damaged_file(font)
 
 
 def _is_legacy(font: Any) -> bool:
@@ -169,8 +174,7 @@ def _judged(font: Any, texts: set[bytes]) -> Absent:
         letters, unknown = _composite(font, texts)
     else:
         letters, unknown = _simple(font, texts)
-    descriptor = _descriptor(font)
-    unknown |= _is_legacy(font) or (descriptor is not None and fontfiles.is_damaged(descriptor))
+    unknown |= _is_legacy(font) or _has_damaged_file(font)
     # Its codes are those of its own file, and nothing else says what they are.
     own = font.get("/Subtype") != "/Type0" and "/Encoding" not in font and "/ToUnicode" not in font
     unknown |= own and _names_file(font)

@@ -802,3 +802,17 @@ def test_a_subset_whose_file_is_lost_and_that_has_no_map_is_named(renderer: Rend
     paper = papers.pages([b"BT /G 40 Tf 60 600 Td (AB) Tj ET"], extra=[font, papers.stream(b"", b"x" * 200)])
     page = page_of(renderer, paper.replace(b"/Font<</F 3 0 R>>", b"/Font<</F 3 0 R/G 6 0 R>>"))
     assert flagged(page) == ([FlagCode.letters_unknown] if named else []) and dark(page.pixels)
+
+
+def test_objects_that_lie_in_a_damaged_stream_are_missed(renderer: Renderer) -> None:
+    """The font and the form's field are null then, and nobody says so."""
+    with pikepdf.open(io.BytesIO(annotated(FIELD % (b"(Hoa)", b"/AP<</N 7 0 R>>"), FORM))) as pdf:
+        saved = io.BytesIO()
+        pdf.save(saved, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+    whole = saved.getvalue()
+    assert page_of(renderer, whole).flags == ()
+    start = whole.index(b"stream", whole.index(b"/ObjStm")) + 10
+    for place in range(start, start + 60, 6):
+        harmed = whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :]
+        page = renderer.page(papers.document(harmed), 1)
+        assert isinstance(page, Failure) or page.flags, place
