@@ -42,12 +42,11 @@ class Machine:
         [found] = [process for process in self.host.processes() if process.name() == "raylet"]
         return found
 
-    def shut_down(self) -> None:
-        """SIGTERM to `ray start`, as a machine sends it that is being shut down; then it is switched off."""
+    def stop_ray(self) -> None:
+        """SIGTERM to `ray start`, as a machine sends it that is being shut down; returns when it has ended."""
         for process in psutil.Process(self.ray.pid).children():
             process.terminate()
         self.ray.wait()
-        self.host.lose_power()
 
 
 class HostCluster:
