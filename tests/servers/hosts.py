@@ -96,18 +96,20 @@ class Host:
                     found.append(process)
         return found
 
-    def unplug(self) -> None:
-        """From now on nothing that it sends arrives, and nothing reaches it."""
-        _do([*self._port, "down"])
+    def cut_off(self) -> None:
+        """From now on nothing that it sends arrives, and nothing reaches it. It does not see that: its own
+        cable stays where it is, as when a switch farther away fails.
+        """
+        _do([*self._port, "nomaster"])
 
-    def plug_in(self) -> None:
-        _do([*self._port, "up"])
+    def reconnect(self) -> None:
+        _do([*self._port, "master", "hub"])
 
     def lose_power(self) -> None:
         """All of its processes end at once, and nobody is told. Nothing happens when it has none."""
         if self._outer.poll() is None:
             with suppress(NoNamespaces):  # the switch may be gone
-                self.unplug()
+                self.cut_off()
         _end(self._outer, self.first)
         for process in self._started:
             process.wait()
@@ -158,7 +160,8 @@ class Network:
         host = Host(name, address, self._own, first, outer, command)
         self._hosts.append(host)
         self._on_switch(f"link add {port} type veth peer name eth0 netns {first.pid}")
-        self._on_switch(f"link set {port} master hub up")
+        self._on_switch(f"link set {port} up")
+        host.reconnect()
         there = (*_in_net(first.pid), "ip")
         _do([*there, *f"addr add {address}/{self.subnet.prefixlen} dev eth0".split()])
         _do([*there, "link", "set", "eth0", "up"])

@@ -43,7 +43,7 @@ class Machine:
         return found
 
     def stop_ray(self) -> None:
-        """SIGTERM to `ray start`, as a machine sends it that is being shut down; returns when it has ended."""
+        """SIGTERM to `ray start`, as when a machine is shut down; returns when it has ended."""
         for process in psutil.Process(self.ray.pid).children():
             process.terminate()
         self.ray.wait()

@@ -7,6 +7,7 @@ not over before all has happened to it.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.settings import LaneSettings
 from tests.e2e.conftest import CHECKOUT, VINBATCH, Command, finish, wait_for, write_slips
 from tests.e2e.drills.conftest import Drill
 from tests.servers.faults import FaultProxy
@@ -206,7 +208,7 @@ def test_nodes_join_and_leave_in_every_way_and_nothing_is_lost(
     d, times = joined(stage, drill, lambda: cluster.join("d"))
     say(f"d joins: {times}")
     stage.works(drill, d)
-    d.host.unplug()
+    d.host.cut_off()
     cut, held = time.time(), stage.held(drill, d)
     old = stage.tokens(d)
     drill.wait_for(lambda: not is_node(cluster, d))
@@ -216,7 +218,7 @@ def test_nodes_join_and_leave_in_every_way_and_nothing_is_lost(
     # When its raylet hears that it was taken for dead, it ends all that is on it: the lane is to be first.
     raylet = d.raylet()
     raylet.suspend()
-    d.host.plug_in()
+    d.host.reconnect()
     back = time.time()
 
     def late() -> list[str]:
@@ -258,3 +260,33 @@ def test_nodes_join_and_leave_in_every_way_and_nothing_is_lost(
     assert drill.rows() == undisturbed
     assert len(asked) == PAGES
     assert total <= PAGES + 4 * HELD  # what b, c and d had in hand, and what d took on when it was back
+
+
+ASKS = """
+import sys, time
+from pipeline.errors import Transient
+from pipeline.store.database import Database
+
+database = Database(sys.argv[1])
+while True:
+    try:
+        database.read_clock()
+        print("answered", flush=True)
+    except Transient:
+        print("away", flush=True)
+        break
+    time.sleep(0.2)
+"""
+
+
+def test_a_store_that_was_cut_off_is_known_to_be_away_while_leases_last(
+    network: Network, tmp_path: Path
+) -> None:
+    """Linux itself would go on for a quarter of an hour with what was sent and is not acknowledged."""
+    with PostgresServer(address=network.gateway, admitted=str(network.subnet)) as postgres:
+        host, log = network.host("a"), tmp_path / "said"
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        host.start([sys.executable, "-c", ASKS, postgres.url()], environment, log)
+        wait_for(lambda: "answered" in log.read_text())
+        host.cut_off()
+        wait_for(lambda: "away" in log.read_text(), seconds=LaneSettings().lease_seconds)
