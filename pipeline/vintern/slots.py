@@ -18,7 +18,7 @@ from pipeline.vintern import fused
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import Fed
 from pipeline.vintern.kv_cache import KVCache
-from pipeline.vintern.plan import Laid, Plan, Prompts
+from pipeline.vintern.plan import Laid, Plan, Prompts, together
 from pipeline.vintern.transfer import up
 
 CHUNK = 8  # tokens of one request in a step, at most
@@ -65,16 +65,14 @@ class Slots:
         n, requests = self.step(len(laid.tokens)), cache.slots
         filled = laid.seen[laid.lasts] + 1
         # Requests that are not there have no tokens and look at the slot that is nobody's.
-        given = np.concatenate(
-            [
-                laid.padded(laid.tokens, n, 0),
-                laid.padded(laid.positions, n, 0),
-                laid.padded(laid.places(cache), n, cache.scratch),
-                laid.padded(laid.owner_slots, n, cache.slots),
-                laid.padded(np.append(0, laid.counts.cumsum()), requests + 1, len(laid.tokens)),
-                laid.padded(laid.slots * cache.length, requests, cache.scratch),
-                laid.padded(filled, requests, 1),
-            ]
+        given = together(
+            (laid.tokens, n, 0),
+            (laid.positions, n, 0),
+            (laid.places(cache), n, cache.scratch),
+            (laid.owner_slots, n, cache.slots),
+            (np.append(0, laid.counts.cumsum()), requests + 1, len(laid.tokens)),
+            (laid.slots * cache.length, requests, cache.scratch),
+            (filled, requests, 1),
         )
 
         def read(given: Tensor) -> tuple[Tensor, Tensor, SlotAttention]:
