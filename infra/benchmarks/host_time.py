@@ -188,15 +188,18 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         pstats.Stats(profile).sort_stats("tottime").print_stats(30).sort_stats("cumtime").print_stats(45)
     pages = len(done)
     left_out = device.left_out - left_out
-    return {
+    found = {
         "steps": engine.stats.steps - steps,
         "rows_a_step": rows["decoded"] / (engine.stats.steps - steps),
         "us_a_row": 1e6 * (thread - spent["submit"]) / rows["decoded"],
         "us_a_row_all_threads": 1e6 * (process - left_out - spent["submit"]) / rows["decoded"],
         "ms_a_page_beside": 1e3 * spent["submit"] / pages,
-        "busy_percent": 100 * (1 - device.idle / seconds),
-        "busy_percent_decoding": 100 * (1 - device.full[1] / device.full[0]) if device.full[0] else 0.0,
     }
+    if not OLDER:
+        found["busy_percent"] = 100 * (1 - device.idle / seconds)
+        busy = 1 - device.full[1] / device.full[0] if device.full[0] else 0.0
+        found["busy_percent_decoding"] = 100 * busy
+    return found
 
 
 def _timed(owner: Any, name: str, spent: dict[str, float], device: Device) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from pipeline.blank import shades
 from pipeline.errors import Permanent, Reason
 from pipeline.records import Generation, Request
 from pipeline.transcript import transcript
 from pipeline.vintern import passes
-from pipeline.vintern.blank import shades
 from pipeline.vintern.constraint import Constraint
 from pipeline.vintern.states import Run
 from pipeline.vintern.values import Position, Positions

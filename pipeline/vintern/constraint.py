@@ -82,7 +82,7 @@ class Constraint:
         near = self.state.near
         if near.open:
             return near.row
-        free = near.forced is not None and not (near.forced and near.forced.get(self._last, True))
+        free = near.forced is not None and (not near.forced or near.forced.get(self._last) == [])
         return near.row if free else UNKNOWN
 
     def forced(self) -> list[int]:

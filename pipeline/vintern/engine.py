@@ -56,6 +56,7 @@ __all__ = ["Engine", "EngineFull", "EngineStats"]
 
 
 _LEAST_WAITING = 32  # requests
+_AT_ONCE = 32  # requests that `generate` queues before a step: to send up a page's tiles takes a millisecond
 
 
 class EngineFull(VinbatchError):
@@ -193,12 +194,12 @@ class Engine:
         source = iter(requests)
         more = True
         while more or self.in_flight:
-            while more and self.room:
+            for _ in range(min(self.room, _AT_ONCE) if more else 0):
                 request = next(source, None)
                 if request is None:
                     more = False
-                else:
-                    self.submit(request)
+                    break
+                self.submit(request)
             yield from self.step()
 
     def _answer(self, request: Request) -> Answer:
