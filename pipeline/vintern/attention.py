@@ -58,11 +58,12 @@ def _wide_product(rows: Tensor, keys: Tensor) -> Tensor:
     A CUDA product of 16 bits is summed in float32 and may be left so (since PyTorch 2.8): else all keys would
     be written out in float32 first.
     """
-    narrow = keys.dtype in (torch.bfloat16, torch.float16) and "dtype" in torch.ops.aten.bmm.overloads()
-    if keys.device.type != "cuda" or not narrow:
+    wanted = keys.device.type == "cuda" and keys.dtype in (torch.bfloat16, torch.float16)
+    if not wanted or "dtype" not in torch.ops.aten.bmm.overloads():
         return rows.float() @ keys.float().transpose(2, 3)
     across = keys.flatten(0, 1).transpose(1, 2)
-    return torch.bmm(rows.flatten(0, 1), across, out_dtype=torch.float32).unflatten(0, keys.shape[:2])
+    found: Tensor = torch.bmm(rows.flatten(0, 1), across, out_dtype=torch.float32)
+    return found.unflatten(0, keys.shape[:2])
 
 
 def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) -> Tensor:
