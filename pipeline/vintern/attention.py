@@ -62,8 +62,9 @@ def _wide_product(rows: Tensor, keys: Tensor) -> Tensor:
     if not wanted or "dtype" not in torch.ops.aten.bmm.overloads():
         return rows.float() @ keys.float().transpose(2, 3)
     across = keys.flatten(0, 1).transpose(1, 2)
-    found: Tensor = torch.bmm(rows.flatten(0, 1), across, out_dtype=torch.float32)
-    return found.unflatten(0, keys.shape[:2])
+    product = torch.bmm(rows.flatten(0, 1), across, out_dtype=torch.float32)
+    found: Tensor = product.unflatten(0, keys.shape[:2])
+    return found
 
 
 def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) -> Tensor:
