@@ -40,6 +40,15 @@ class Answer:
     said.
     """
 
+    # An object with so many attributes would look each of them up in a large dictionary of its own.
+    __slots__ = (
+        "_at", "_bytes_of", "_end", "_forced", "_forget", "_fresh", "_full", "_gone", "_longest",
+        "_max_passes", "_places", "_positions", "_probability", "_unmasked", "attempts", "cached",
+        "constraint", "encoded", "error", "finish", "knew", "launched", "limit", "out_of_sight",
+        "penalty", "pending", "prompt", "request", "said", "seams", "shades", "slot", "tile_count",
+        "tiles", "tokens", "unseen", "unwatched", "visual", "watched", "weighed",
+    )  # fmt: skip
+
     def __init__(
         self,
         request: Request,

@@ -19,6 +19,8 @@ class Constraint:
     then are kept for it.
     """
 
+    __slots__ = ("_behind", "_last", "_matcher", "_own", "state", "states")
+
     def __init__(
         self,
         matcher: LLMatcher,
