@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Connection, Select, create_engine, event, func, literal, select
@@ -70,7 +70,7 @@ class Database:
         )
         self.writer = self.engine.execution_options(vinbatch_writes=True)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._prepared: dict[str, tuple[str, frozenset[str]]] = {}
+        self._prepared: dict[str, _Prepared] = {}
         event.listen(self.engine, "connect", self._on_connect)
         event.listen(self.engine, "begin", self._begin_sqlite if self.is_sqlite else _begin_postgres)
 
@@ -127,11 +127,17 @@ class Database:
         """Runs a statement that is written out as SQL; returns its rows as the driver gives them.
 
         In the text `:name` is a value and `@name` a moment, given as seconds from now (`@now` need not be
-        given). It is PostgreSQL's SQL; three things are put otherwise for SQLite: it has one writer at a time
-        and no row locks, and it unpacks a JSON list, which stands for many rows, in words of its own.
+        given); a list or a dictionary goes as JSON. It is PostgreSQL's SQL; three things are put otherwise
+        for SQLite: it has one writer at a time and no row locks, and it unpacks a JSON list, which stands for
+        many rows, in words of its own.
         """
-        words, moments = self._prepare_once(statement)
+        words, moments, names = self._prepare_once(statement)
         now = None if self._clock is None else self._clock()
+        values = {
+            name: _as_json(value) if isinstance(value, (list, dict)) else value
+            for name, value in values.items()
+            if name in names
+        }
         for name in moments:
             values[name] = self._moment(now, float(values.get(name, 0.0)))
         if not self.is_sqlite:
@@ -146,21 +152,20 @@ class Database:
 
     def words(self, statement: str) -> str:
         """A statement as `sql` takes it, without moments, in the words of the driver."""
-        return self._prepare_once(statement)[0]
+        return self._prepare_once(statement).words
 
-    def _prepare_once(self, statement: str) -> tuple[str, frozenset[str]]:
+    def _prepare_once(self, statement: str) -> _Prepared:
         if statement not in self._prepared:
             self._prepared[statement] = self._prepare(statement)
         return self._prepared[statement]
 
-    def _prepare(self, statement: str) -> tuple[str, frozenset[str]]:
-        """The statement in the driver's words, and the names of its moments."""
-        moments = frozenset(_MOMENT.findall(statement))
+    def _prepare(self, statement: str) -> _Prepared:
+        moments, names = frozenset(_MOMENT.findall(statement)), frozenset(_NAME.findall(statement))
         if self.is_sqlite:
             words = _ROWS.sub(_rows_in_sqlite, _LOCK.sub("", statement))
-            return _MOMENT.sub(r":\1", words), moments
+            return _Prepared(_MOMENT.sub(r":\1", words), moments, names)
         moment = r":\1" if self._clock else r"(clock_timestamp() + make_interval(secs => :\1))"
-        return _VALUE.sub(r"%(\1)s", _MOMENT.sub(moment, statement)), moments
+        return _Prepared(_VALUE.sub(r"%(\1)s", _MOMENT.sub(moment, statement)), moments, names)
 
     def _moment(self, now: datetime | None, seconds: float) -> Any:
         if now is None:
@@ -260,6 +265,15 @@ class Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("vinbatch_writes") else "BEGIN")
 
 
+class _Prepared(NamedTuple):
+    """A statement in the driver's words, and the names of its moments and of all its values."""
+
+    words: str
+    moments: frozenset[str]
+    names: frozenset[str]
+
+
+_NAME = re.compile(r"[:@](\w+)")
 _VALUE = re.compile(r":(\w+)")
 _MOMENT = re.compile(r"@(\w+)")
 _LOCK = re.compile(r"\s+FOR (?:UPDATE|SHARE)(?: SKIP LOCKED)?")

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pipeline.records import DocumentRef, Extraction, PageResult, Part
-from pipeline.store import page_rows, rows
+from pipeline.store import page_rows
 from pipeline.store.database import Database
 from pipeline.store.entities import Lease
 from schemas.spec import SchemaSpec
@@ -85,10 +85,18 @@ class GroupCommit:
     """The statements for a group, made of those for one document.
 
     `finish` ends one, if the lease still holds; each of `parts` puts rows to the document that `held` has.
+    `put_alone` puts them all, of one that has ended, in SQLite.
     """
 
-    def __init__(self, finish: str, parts: Sequence[str], save_page: str, put_pages: str) -> None:
-        self._finish, self._parts, self._save_page = finish, tuple(parts), save_page
+    def __init__(
+        self,
+        finish: str,
+        parts: Sequence[str],
+        save_page: str,
+        put_pages: str,
+        put_alone: Callable[[Database, Connection, Values], None],
+    ) -> None:
+        self._finish, self._save_page, self._put_alone = finish, save_page, put_alone
         puts = ", ".join(f"put_{number} AS ({_of_held(part)})" for number, part in enumerate(parts))
         self._finish_all = f"""
 WITH {_GIVEN}, {_LOCKED.format(lock="UPDATE")}, finished AS (
@@ -124,8 +132,7 @@ SELECT id FROM held"""
                 for values in several:
                     if db.sql(connection, self._finish, **values):
                         ended.add(values["document"])
-                        for part in self._parts:
-                            db.sql(connection, f"{HELD_ALONE} {part}", **values)
+                        self._put_alone(db, connection, values)
             then(connection, ended)
         return ended
 
@@ -135,7 +142,7 @@ SELECT id FROM held"""
         for lease, page in pages:
             by_lease[lease.document_id, lease.token].append(page)
         several: list[dict[str, Any]] = [
-            {"document": document, "token": token, "pages": rows.dump(list(map(page_rows.row_of, some)))}
+            {"document": document, "token": token, "pages": list(map(page_rows.row_of, some))}
             for (document, token), some in by_lease.items()
         ]
         with db.write() as connection:
@@ -150,20 +157,9 @@ SELECT id FROM held"""
 
 
 def _at_once(db: Database, connection: Connection, statement: str, several: Sequence[Values]) -> set[int]:
-    given = "[" + ",".join(map(_as_json, several)) + "]"
+    given = [{name: values[name] for name in _COLUMNS if name in values} for values in several]
     connection.exec_driver_sql(_BY_INDEX)
     return {id for (id,) in db.sql(connection, statement, given=given)}
-
-
-HELD_ALONE = "WITH held AS (SELECT CAST(:document AS bigint) AS id)"
-_JSON = ("record", "pages", "fields", "checks", "witnesses")  # JSON already
-
-
-def _as_json(values: Values) -> str:
-    """An object of them; what is JSON already goes in as it is."""
-    plain = rows.dump({name: values[name] for name in _COLUMNS if name in values and name not in _JSON})
-    json = (f',"{name}":{values[name]}' for name in _JSON if name in values)
-    return plain[:-1] + "".join(json) + "}"
 
 
 def _of_held(statement: str) -> str:

@@ -16,7 +16,6 @@ from pipeline.store import (
     group_commit,
     page_rows,
     readings,
-    rows,
     statements,
     views,
 )
@@ -42,9 +41,8 @@ class Results(StoredResults):
     def save_page(self, lease: Lease, page: PageResult) -> None:
         """Keeps a page as soon as it is read, so that no crash makes it be read again. Raises LeaseLost."""
         held = {"document": lease.document_id, "token": lease.token}
-        kept = rows.dump([page_rows.row_of(page)])
         with self._db.single() as connection:
-            if not self._db.sql(connection, statements.SAVE_PAGE, **held, pages=kept):
+            if not self._db.sql(connection, statements.SAVE_PAGE, **held, pages=[page_rows.row_of(page)]):
                 raise lost(lease)
 
     def save_pages(self, pages: Sequence[tuple[Lease, PageResult]]) -> list[LeaseLost | None]:
@@ -153,8 +151,7 @@ class Results(StoredResults):
             if not ended and not decided:
                 return self._compare(connection, lease, extraction)
             if ended and self._db.is_sqlite:
-                for part in statements.PARTS_ALONE:
-                    self._db.sql(connection, part, **values)
+                statements.put_alone(self._db, connection, values)
             if ended and self._repeating(connection, [one]):
                 state = "review"
             if ended:
@@ -177,8 +174,8 @@ class Results(StoredResults):
             "sha256": one.sha256,
             "etag": one.etag,
             "page_count": len(one.pages),
-            "parts": rows.dump([files.found(number, part) for number, part in enumerate(one.parts, 1)]),
-            "pages": rows.dump([page_rows.row_of(page) for page in one.pages]),
+            "parts": [files.found(number, part) for number, part in enumerate(one.parts, 1)],
+            "pages": [page_rows.row_of(page) for page in one.pages],
             **statements.values_of(one.extraction),
         }
 
@@ -189,8 +186,7 @@ class Results(StoredResults):
         with self._db.write() as connection:
             if not self._db.sql(connection, statements.FINISH, **values):
                 return self._compare(connection, lease, extraction)
-            for part in statements.PAGES_ALONE:
-                self._db.sql(connection, part, **values)
+            statements.put_pages(self._db, connection, values)
             enqueue.add(self._db, connection, lease.job_id, one.members)
             indexed = self._jobs.indexed(lease.job_id)
             return put_decided(self._db, connection, lease.document_id, extraction, rules, indexed=indexed)
@@ -272,9 +268,7 @@ def put_decided(
         views.check(views.of(spec), read.record)
     state = {"state": read.state, **dict.fromkeys(_WHY)}
     connection.execute(update(documents).where(documents.c.id == document).values(**state))
-    values = statements.values_of(read)
-    for part in statements.RESULT_ALONE:
-        db.sql(connection, part, document=document, **values)
+    statements.put_result(db, connection, {"document": document, **statements.values_of(read)})
     if not indexed:
         return read.state
     sent = duplicates.mark(db, connection, {document: read.record}, settled, new=False)

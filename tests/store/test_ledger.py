@@ -129,6 +129,25 @@ def test_what_was_committed_comes_back_whole(store: Store) -> None:
     assert store.books.verify(job).partial == 1
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 127])
+def test_a_long_document_keeps_each_row_in_its_order(store: Store, count: int) -> None:
+    """However many go with one statement."""
+    job = samples.job(store)
+    store.ledger.add(job, refs("a"))
+    [lease] = store.ledger.claim(job, "w", 1, 60)
+    field, check, said = invoice().fields[0], invoice().checks[1], invoice().testimony[0]
+    long = replace(
+        invoice(),
+        fields=tuple(replace(field, path=f"lines[{n}].name", raw=f"Bút {n}") for n in range(count)),
+        checks=tuple(replace(check, message=f"{n}") for n in range(count)),
+        testimony=tuple(replace(said, value=n) for n in range(count)),
+    )
+    store.results.commit(lease, long, [page()], sha256="ab")
+    [kept] = store.results.extractions(job)
+    assert kept.extraction == long
+
+
 def test_text_that_a_database_cannot_hold_does_not_stop_a_commit(store: Store) -> None:
     job = samples.job(store)
     store.ledger.add(job, refs("a"))
