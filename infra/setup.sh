@@ -4,9 +4,11 @@
 #   infra/setup.sh job     what a job needs
 #   infra/setup.sh app     also specimens, evaluation and the review page: every command of vinbatch
 #   infra/setup.sh test    also what the tests need
+# VENV names another folder than .venv, PYTHON another Python than the first that fits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part=${1:?usage: infra/setup.sh job|app|test}
+venv=${VENV:-.venv}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -41,7 +43,7 @@ fi
 wanted=("${job_packages[@]}")
 [ "$part" != job ] && wanted+=("${app_packages[@]}")
 [ "$part" = test ] && wanted+=("${test_packages[@]}")
-[ -x .venv/bin/python ] || "$python" -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
+[ -x "$venv"/bin/python ] || "$python" -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
 
 if command -v apt-get >/dev/null; then
   missing=()
@@ -64,26 +66,26 @@ else
   say "this is not Debian: install what corresponds to: ${wanted[*]}"
 fi
 
-if [ ! -x .venv/bin/python ]; then
-  say "making .venv with $("$python" --version)"
-  "$python" -m venv .venv
+if [ ! -x "$venv"/bin/python ]; then
+  say "making $venv with $("$python" --version)"
+  "$python" -m venv "$venv"
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # Every package at the locked version, with files whose hashes the lock knows; `make lock` renews it.
 locked() { awk -v name="$1" '/^[^ ]/ { wanted = index($0, name "==") == 1 } wanted' infra/requirements.lock; }
-[ -x .venv/bin/uv ] || .venv/bin/pip install -q --no-deps --require-hashes -r <(locked uv)
+[ -x "$venv"/bin/uv ] || "$venv"/bin/pip install -q --no-deps --require-hashes -r <(locked uv)
 
 locks=(-r infra/requirements.lock)
 [ "$part" != job ] && locks+=(-r infra/requirements-extras.lock)
 [ "$part" = test ] && locks+=(-r infra/requirements-test.lock -r infra/requirements-vocabulary.lock)
-install=(.venv/bin/uv pip install -q --python .venv/bin/python)
+install=("$venv"/bin/uv pip install -q --python "$venv"/bin/python)
 say "installing Python packages"
 "${install[@]}" --no-deps --require-hashes "${locks[@]}"
 
 # torch: an administrator's own folder of wheels wins (pip's find-links); else uv takes the build that fits
 # this machine's GPU, and the CPU build where there is none. What CUDA packages it wants, that build says.
-find_links=${PIP_FIND_LINKS:-$(.venv/bin/pip config get global.find-links 2>/dev/null || true)}
+find_links=${PIP_FIND_LINKS:-$("$venv"/bin/pip config get global.find-links 2>/dev/null || true)}
 if [ -n "$find_links" ]; then
   export UV_FIND_LINKS=$find_links
 else
@@ -92,7 +94,7 @@ fi
 "${install[@]}" -c infra/constraints.txt torch
 # A GPU's build has brought its own Triton, a CPU's has none: the tests run our GPU kernels by its interpreter.
 if [ "$part" = test ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
-  .venv/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("triton") is None)' ||
+  "$venv"/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("triton") is None)' ||
     "${install[@]}" --no-deps triton==3.7.1
 fi
 "${install[@]}" --no-deps --no-build-isolation -e .
@@ -101,6 +103,6 @@ fi
 # where Python may not write it (a read-only image, PYTHONDONTWRITEBYTECODE). Packages carry some files that
 # are no Python: what cannot be compiled is no error.
 say "compiling them"
-.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
-if [ "$part" = test ]; then touch .venv/.ready-test; fi
-if [ "$part" != job ]; then touch .venv/.ready-app; fi
+"$venv"/bin/python -m compileall -q -j 0 "$venv"/lib >/dev/null 2>&1 || true
+if [ "$part" = test ]; then touch "$venv"/.ready-test; fi
+if [ "$part" != job ]; then touch "$venv"/.ready-app; fi

@@ -117,7 +117,7 @@ def renderer_for(recipe: Recipe, *, members: bool = False) -> Renderer:
 
 def members(source: Document, renderer: Renderer, recipe: Recipe) -> tuple[DocumentRef, ...]:
     """The documents within a portfolio that are to be read by themselves. Raises as `Renderer.page_count`."""
-    return sources.members(source, renderer.members(source), recipe.settings.source)
+    return sources.members(source, renderer.members(source), recipe.settings.source, recipe.sources)
 
 
 def document_at_hand(

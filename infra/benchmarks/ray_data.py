@@ -1,12 +1,15 @@
-"""The same files and the same model in Ray Data and in lanes: python -m infra.benchmarks.ray_data
+"""The same files and the same engine in Ray Data and in lanes: python -m infra.benchmarks.ray_data [--tiny]
 
-Specimens of ID cards and the demo model. Ray Data reads them by `map_batches` over a pool of one actor
-(workers.ray_data.ReadDocuments) into Parquet; a job of one lane into SQLite, and from there into Parquet.
+Specimens of ID cards and the demo model; with --tiny slips of paper and a model of two layers, whose answers
+take next to no time. Ray Data reads them by `map_batches` over a pool of one actor (workers.ray_data) into
+Parquet; a job of one lane reads them into SQLite.
 
-equal       whether both have the same record for each document
-seconds     of each, from the command to the end, Ray's start with it; pages a second between the first
-            document that was read and the last
-killed      the driver is killed when half is read, and started again: documents that are read a second time
+equal    whether both have the same record for each document
+seconds  of each, from the command to the end, Ray's start with it; pages a second between the first page that
+         the model was given and the last
+driver   it is killed when half is read, and the same command is typed again: pages that the model was given a
+         second time
+actor    the process that has the model is killed when half is read, and nothing else is done
 """
 
 from __future__ import annotations
@@ -20,34 +23,32 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import specimens
+import psutil
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+from pipeline import specimens
+from tests.e2e.conftest import CHECKOUT, SLIP, write_slips
+from tests.vintern import checkpoints
+
+_HOOKS = CHECKOUT / "tests" / "e2e" / "drills" / "hooks"  # they count the pages that a model is given
 _LINES = {"OMP_NUM_THREADS": "1", "VINBATCH_ENGINE__THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-# In a process of its own, so that it can be killed. One line in `log` for each document that is read.
+# In a process of its own, so that it can be killed.
 _PIPELINE = """
-import sys, time
+import sys
 import ray
 from workers.ray_data import ReadDocuments
 
-files, out, log, batch = sys.argv[1:]
-
-class Logged(ReadDocuments):
-    def _row(self, data):
-        row = super()._row(data)
-        with open(log, "a") as lines:
-            lines.write(f"{time.time()}\\n")
-        return row
-
+files, out, schema, model, batch = sys.argv[1:]
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 ray.data.DataContext.get_current().enable_progress_bars = False
 read = ray.data.read_binary_files(files, include_paths=True).map_batches(
-    Logged,
-    fn_constructor_kwargs={"schema": "id_card@1", "model": "demo"},
+    ReadDocuments,
+    fn_constructor_kwargs={"schema": schema, "model": model},
     compute=ray.data.ActorPoolStrategy(size=1),
     batch_size=int(batch),
 )
@@ -61,47 +62,111 @@ def main() -> None:
     )
     parser.add_argument("--documents", type=int, default=40)
     parser.add_argument("--batch", type=int, default=8, help="documents in a batch of Ray Data's")
+    parser.add_argument("--tiny", action="store_true", help="a model that takes next to no time")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vb-ray-data-") as name:
-        folder = Path(name)
-        files = folder / "in"
-        specimens.write(files, options.documents, ["id_card"], 2026, formats=["png", "jpeg"])
-        (files / "truth.jsonl").unlink()
-        data, lanes = RayData(folder, files, options.batch), Lanes(folder, files)
-        found: dict[str, Any] = {"ray_data": measured(data, options), "lanes": measured(lanes, options)}
+        work = _slips(Path(name), options) if options.tiny else _cards(Path(name), options)
+        data, lanes = RayData(work), Lanes(work)
+        found: dict[str, Any] = {"ray_data": measured(data), "lanes": measured(lanes)}
         found["equal"] = data.records() == lanes.records()
         for way in (data, lanes):
-            found[f"{way.name}_read_twice_after_a_kill"] = killed(way, options.documents)
+            found[f"{way.name}_driver"] = killed(way, way.kill_all, again=True)
+            found[f"{way.name}_actor"] = killed(way, way.kill_actor, again=False)
     print(json.dumps(found, indent=1))
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-class RayData:
-    """`map_batches` over a pool of one actor."""
+@dataclass(frozen=True)
+class Work:
+    """What both ways are given: `count` documents of a page each."""
 
-    name = "ray_data"
+    folder: Path
+    files: Path
+    schema: str
+    model: str
+    count: int
+    batch: int
 
-    def __init__(self, folder: Path, files: Path, batch: int) -> None:
-        self._folder, self._files, self._batch, self._number = folder, files, batch, 0
-        self._script = folder / "pipeline.py"
-        self._script.write_text(_PIPELINE)
+
+def _cards(folder: Path, options: argparse.Namespace) -> Work:
+    files = folder / "in"
+    specimens.write(files, options.documents, ["id_card"], 2026, formats=["png", "jpeg"])
+    (files / "truth.jsonl").unlink()
+    return Work(folder, files, "id_card@1", "demo", options.documents, options.batch)
+
+
+def _slips(folder: Path, options: argparse.Namespace) -> Work:
+    schema, model = folder / "slips.py", folder / "tiny"
+    schema.write_text(SLIP, encoding="utf-8")
+    checkpoints.write(model)
+    files = write_slips(folder / "in", options.documents, 0, 1)
+    return Work(folder, files, f"{schema}:Slip", str(model), options.documents, options.batch)
+
+
+class Way:
+    """A command that reads all documents; `read` is how often the model was given a page."""
+
+    name = actor = ""
+
+    def __init__(self, work: Work) -> None:
+        self.work, self._number = work, 0
 
     def fresh(self) -> None:
         """Nothing is read yet."""
         self._number += 1
-        self._out, self._log = (self._folder / f"{what}-{self._number}" for what in ("parquet", "log"))
+        self._out, self._calls = (
+            self.work.folder / f"{self.name}-{self._number}.{what}" for what in ("out", "calls")
+        )
+
+    def read(self) -> int:
+        with suppress(FileNotFoundError):
+            return self._calls.read_bytes().count(b"\n")
+        return 0
 
     def start(self) -> subprocess.Popen[bytes]:
-        given = [self._files, self._out, self._log, self._batch]
-        return _started([self._script, *given], self._folder)
+        path = os.pathsep.join(map(str, (_HOOKS, CHECKOUT)))
+        environment = {**os.environ, **_LINES, "PYTHONPATH": path, "COUNT_CALLS": str(self._calls)}
+        # A lease is over soon, so that a killed run's documents need not be waited for.
+        environment |= {"VINBATCH_LANE__LEASE_SECONDS": "10"}
+        with (self.work.folder / "output").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, *map(str, self.command())],
+                cwd=self.work.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
 
-    def read(self) -> list[float]:
-        """When each document was read, every time that it was."""
-        with suppress(FileNotFoundError):
-            return [float(line) for line in self._log.read_text().splitlines()]
-        return []
+    def command(self) -> list[Any]:
+        raise NotImplementedError
+
+    def kill_all(self, process: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def kill_actor(self, process: subprocess.Popen[bytes]) -> None:
+        """The process that has the model; Ray's own belong to the family of the command."""
+        for one in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if self.actor in " ".join(one.cmdline()):
+                    one.kill()
+                    return
+        raise SystemExit(f"{self.name}: no process of {self.actor} was found")
+
+
+class RayData(Way):
+    """`map_batches` over a pool of one actor."""
+
+    name, actor = "ray_data", "ray::MapWorker"
+
+    def command(self) -> list[Any]:
+        script, work = self.work.folder / "pipeline.py", self.work
+        script.write_text(_PIPELINE)
+        return [script, work.files, self._out, work.schema, work.model, work.batch]
 
     def records(self) -> dict[str, Any]:
         import pyarrow.parquet as pq
@@ -110,86 +175,58 @@ class RayData:
         return {Path(row["path"]).name: (row["state"], json.loads(row["record"])) for row in rows}
 
 
-class Lanes:
+class Lanes(Way):
     """`vinbatch run` with one lane."""
 
-    name = "lanes"
+    name, actor = "lanes", "ray::Replica"
 
-    def __init__(self, folder: Path, files: Path) -> None:
-        self._folder, self._files, self._number = folder, files, 0
-
-    def fresh(self) -> None:
-        self._number += 1
-        self._database = self._folder / f"{self._number}.db"
-
-    def start(self) -> subprocess.Popen[bytes]:
-        command = ["-m", "workers.cli", "run", self._files, "--schema", "id_card@1", "--model", "demo"]
-        # A lease is over soon, so that the killed run's documents need not be waited for.
-        more = {"VINBATCH_LANE__LEASE_SECONDS": "10"}
-        return _started([*command, "--job", "b", "--store", self._database], self._folder, more)
-
-    def read(self) -> list[float]:
-        """When each page was kept; one that was read twice was answered by the model twice."""
-        query = "SELECT strftime('%s', read_at) + 0.0 FROM pages ORDER BY 1"
-        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(self._database)) as connection:
-            return [at for (at,) in connection.execute(query)]
-        return []
+    def command(self) -> list[Any]:
+        work = self.work
+        words = ["-m", "workers.cli", "run", work.files, "--schema", work.schema, "--model", work.model]
+        return [*words, "--job", "b", "--store", f"sqlite:///{self._out}"]
 
     def records(self) -> dict[str, Any]:
         query = "SELECT uri, state, record FROM documents JOIN extractions ON document_id = documents.id"
-        with closing(sqlite3.connect(self._database)) as connection:
+        with closing(sqlite3.connect(self._out)) as connection:
             found = connection.execute(query).fetchall()
         return {Path(uri).name: (state, json.loads(record)) for uri, state, record in found}
 
 
-def measured(way: RayData | Lanes, options: argparse.Namespace) -> dict[str, float]:
+def measured(way: Way) -> dict[str, float]:
     way.fresh()
     began = time.monotonic()
-    process = way.start()
-    code = process.wait()
+    process, first, last, seen = way.start(), 0.0, 0.0, 0
+    while process.poll() is None:
+        if (read := way.read()) > seen:
+            first, last, seen = first or time.monotonic(), time.monotonic(), read
+        time.sleep(0.02)
+    _ended(way, process)
     seconds = time.monotonic() - began
-    if code not in (0, 3):
-        raise SystemExit(f"{way.name} ended with {code}")
-    read = way.read()
-    between = max(read) - min(read)
     return {
         "seconds": round(seconds, 1),
-        "documents_a_second": round(options.documents / seconds, 2),
-        "pages_read_a_second_between_first_and_last": round(len(read) / between, 2) if between else 0.0,
+        "documents_a_second": round(way.work.count / seconds, 2),
+        "pages_a_second_between_first_and_last": round(seen / (last - first), 2) if last > first else 0.0,
     }
 
 
-def killed(way: RayData | Lanes, documents: int) -> dict[str, int]:
-    """Kill it when half is read, run it to its end, and count what was read again."""
+def killed(way: Way, kill: Callable[[subprocess.Popen[bytes]], None], *, again: bool) -> dict[str, Any]:
+    """Kill somebody when half is read; with `again` the command is typed once more."""
     way.fresh()
     process = way.start()
-    while process.poll() is None and len(way.read()) < documents // 2:
-        time.sleep(0.05)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    before = len(way.read())
-    process = way.start()
+    while process.poll() is None and way.read() < way.work.count // 2:
+        time.sleep(0.02)
+    kill(process)
+    if again:
+        process.wait()
+        process = way.start()
+    _ended(way, process)
+    read, count = way.read(), way.work.count
+    return {"read": read, "read_twice": read - count, "documents": len(way.records())}
+
+
+def _ended(way: Way, process: subprocess.Popen[bytes]) -> None:
     if (code := process.wait()) not in (0, 3):
-        raise SystemExit(f"{way.name} ended with {code} when it went on")
-    # Of lanes a page is one row however often it was read: what went on was asked of the model only then.
-    after = len(way.read())
-    again = after - documents if way.name == "ray_data" else None
-    return {"kept_or_read_before": before, "after": after} | ({} if again is None else {"read_twice": again})
-
-
-def _started(arguments: list[Any], folder: Path, more: dict[str, str] | None = None) -> Any:
-    environment = {**os.environ, **_LINES, **(more or {}), "PYTHONPATH": str(_CHECKOUT)}
-    with (folder / "output").open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        raise SystemExit(f"{way.name} ended with {code}; its words are in the folder's file output")
 
 
 if __name__ == "__main__":

@@ -48,11 +48,11 @@ def measure(folder: Path, given: argparse.Namespace, more: list[str]) -> dict[st
     replay = (
         []
         if given.without_replay
-        else [word for path in _old(folder, given.old) for word in ("--replay", path)]
+        else [word for path in old_sets(folder, given.old) for word in ("--replay", path)]
     )
     new = _new(folder, given.pages, given.heldout)
     began, used = time.time(), _cpu()
-    told = _vinbatch(
+    told = command(
         "tune", str(new), "--model", "demo", "--out", str(folder / "run"), *replay, "--json", *more,
         threads=given.threads,
     )  # fmt: skip
@@ -79,7 +79,7 @@ def _new(folder: Path, pages: int, heldout: int) -> Path:
     if not out.exists():
         delivery.write(papers, pages + heldout, seed=1)
         share = str(heldout / (pages + heldout))
-        _vinbatch(
+        command(
             "dataset",
             "export",
             str(papers),
@@ -93,17 +93,17 @@ def _new(folder: Path, pages: int, heldout: int) -> Path:
     return out
 
 
-def _old(folder: Path, count: int) -> list[str]:
+def old_sets(folder: Path, count: int) -> list[str]:
     """A set for each old paper: worn and clean ones, with values left out here and there."""
     found = []
     for number, (schema, kinds) in enumerate(OLD.items()):
         papers, out = folder / schema, folder / f"{schema}-set"
         if not out.exists():
-            _vinbatch(
+            command(
                 "specimens", "--out", str(papers), "--count", str(count), "--kind", kinds, "--format", "png",
                 "--seed", str(900 + number), "--clean", "--blank", "0.05",
             )  # fmt: skip
-            _vinbatch(
+            command(
                 "dataset",
                 "export",
                 str(papers),
@@ -118,7 +118,8 @@ def _old(folder: Path, count: int) -> list[str]:
     return found
 
 
-def _vinbatch(*words: str, threads: int | None = None) -> str:
+def command(*words: str, threads: int | None = None) -> str:
+    """What `vinbatch` with these words says. Raises CalledProcessError for an exit code other than 0."""
     environment = dict(os.environ)
     if threads is not None:
         # Threads that wait do not spin: the machine may have other work.

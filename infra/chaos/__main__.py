@@ -2,6 +2,7 @@
 
     python -m infra.chaos --minutes 10 [--seed 7] [--store postgres] [--source s3]
     python -m infra.chaos --kills 300 --store postgres --source s3
+    python -m infra.chaos --kills 10 --size 10      what kills cost a longer job
 
 Each round is a small job on a Ray of its own. Any of its processes may be killed (SIGKILL) at a random
 moment: driver, scheduler, reader, the reader's decoding child, replica, and Ray's own (gcs, raylet, agents,
@@ -39,7 +40,6 @@ from tests.servers.s3 import Ceph
 from tests.vintern import checkpoints
 
 PICTURES, BOOKS, PAGES_EACH = 24, 8, 3
-DOCUMENTS, PAGES = PICTURES + BOOKS, PICTURES + BOOKS * PAGES_EACH
 _HOOKS = CHECKOUT / "tests" / "e2e" / "drills" / "hooks"
 
 
@@ -51,6 +51,15 @@ class Stage:
     servers: Servers
     source: tuple[object, ...]
     environment: Mapping[str, str]
+    size: int  # of a round's job: so many times as many documents as in the smallest
+
+    @property
+    def documents(self) -> int:
+        return (PICTURES + BOOKS) * self.size
+
+    @property
+    def pages(self) -> int:
+        return (PICTURES + BOOKS * PAGES_EACH) * self.size
 
     def round(self, name: str) -> Round:
         """A job in a new store."""
@@ -62,10 +71,10 @@ class Stage:
         return Round(Drill(Command(self.home, environment), job, store), family, self.servers, calls)
 
 
-def staged(home: Path, servers: Servers) -> Stage:
+def staged(home: Path, servers: Servers, size: int = 1) -> Stage:
     (home / "slips.py").write_text(SLIP, encoding="utf-8")
     checkpoints.write(home / "tiny")
-    folder = write_slips(home / "in", PICTURES, BOOKS, PAGES_EACH)
+    folder = write_slips(home / "in", PICTURES * size, BOOKS * size, PAGES_EACH)
     environment = {
         "PYTHONPATH": str(_HOOKS),
         "OMP_NUM_THREADS": "1",
@@ -74,21 +83,21 @@ def staged(home: Path, servers: Servers) -> Stage:
         "VINBATCH_LANE__ATTEMPTS": "10",
     }
     if servers.ceph is None:
-        return Stage(home, servers, (folder,), environment)
+        return Stage(home, servers, (folder,), environment, size)
     server = servers.ceph.server
     bucket = server.bucket({path.name: path.read_bytes() for path in folder.iterdir()})
     source = (f"s3://{bucket}/", "--s3-endpoint", server.endpoint)
-    return Stage(home, servers, source, environment | server.environment)
+    return Stage(home, servers, source, environment | server.environment, size)
 
 
 def rounds(stage: Stage, minutes: float, kills: float, seed: int) -> int:
     """All rounds, told one by one and in sum; the exit code."""
     calm = stage.round("calm")
     calm.work((), None)
-    if calm.wrong or calm.model_calls != PAGES:
+    if calm.wrong or calm.model_calls != stage.pages:
         print(f"the undisturbed run failed: {calm.wrong or f'{calm.model_calls} model calls'}")
         return 1
-    print(f"seed {seed} · {DOCUMENTS} documents, {PAGES} pages a round", flush=True)
+    print(f"seed {seed} · {stage.documents} documents, {stage.pages} pages a round", flush=True)
     kinds = (*OF_THE_RUN, *stage.servers.kinds)
     past: list[Round] = []
     end = time.monotonic() + 60 * minutes
@@ -100,7 +109,7 @@ def rounds(stage: Stage, minutes: float, kills: float, seed: int) -> int:
 
 def _one(stage: Stage, kinds: tuple[str, ...], seed: str, calm: Rows, number: int) -> Round:
     this = stage.round(str(number))
-    this.work(chosen(kinds, PAGES, random.Random(seed)), calm)
+    this.work(chosen(kinds, stage.pages, random.Random(seed)), calm)
     print(
         f"round {number}: {', '.join(this.struck) or 'nothing: it was over before'} · "
         f"{this.model_calls} model calls for {this.pages} pages · "
@@ -145,6 +154,7 @@ def main() -> int:
         "--minutes", type=float, help="no round is begun after this time (10 without --kills)"
     )
     parser.add_argument("--kills", type=int, help="no round is begun after so many kills")
+    parser.add_argument("--size", type=int, default=1, help="so many times as many documents a round as 32")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="to choose as in that run")
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--source", choices=("folder", "s3"), default="folder")
@@ -156,7 +166,7 @@ def main() -> int:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         postgres = stack.enter_context(PostgresServer()) if options.store == "postgres" else None
         ceph = stack.enter_context(Ceph()) if options.source == "s3" else None
-        return rounds(staged(home, Servers(postgres, ceph)), minutes, kills, options.seed)
+        return rounds(staged(home, Servers(postgres, ceph), options.size), minutes, kills, options.seed)
 
 
 if __name__ == "__main__":

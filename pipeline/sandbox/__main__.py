@@ -20,6 +20,7 @@ the canvas shows, and answers as to "words".
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib
 import json
 import math
@@ -51,6 +52,7 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
     codes = importlib.import_module("pipeline.sandbox.codes") if entry.codes else None
     held = confine.give_up(entry.role)
     _say(answers, {"landlock": held.landlock, "seccomp": held.seccomp})
+    gc.freeze()  # what is there stays: no look for garbage need go through it
     document: Drawer | None = None
     for command, file in commands:
         try:
