@@ -40,7 +40,7 @@ async def ask(lane: Lane, reading: Reading, number: int, prepared: Prepared) -> 
                 return result
             alone = True
         else:
-            lane.report.calls += generation.looked_again
+            lane.report.looks += generation.looked_again
             result = reading.answered(generation)
             lane.report.pages += 1
             lane.report.answers += 1

@@ -69,7 +69,8 @@ class LaneReport:
     reasons: Counter[str] = field(default_factory=Counter)  # of quarantined documents and failed pages
     pages: int = 0  # read now, by the model or without it
     pages_known: int = 0  # found in the store, not read again
-    calls: int = 0  # of the model, second looks too; where a replica dies, a page is asked again
+    calls: int = 0  # of the model for a page; where a replica dies, it is asked again
+    looks: int = 0  # second looks at doubtful pages, which are no calls: each is another picture
     answers: int = 0  # pages that the model answered
     tiles: int = 0  # that the model was shown
     tokens: int = 0  # generated

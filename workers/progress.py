@@ -61,6 +61,10 @@ class Progress:
         return sum(report.calls for report in self.reports) / answers if answers else None
 
     @property
+    def second_looks(self) -> int:
+        return sum(report.looks for report in self.reports)
+
+    @property
     def reasons(self) -> Counter[str]:
         return sum((report.reasons for report in self.reports), Counter[str]())
 

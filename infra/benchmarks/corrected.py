@@ -25,7 +25,7 @@ from pipeline.store import Store
 from schemas import registry
 
 _JOB = "notes"
-_RULINGS = ("--schema", delivery.SCHEMA, "--any-schema")
+_SCHEMA = ("--schema", delivery.SCHEMA, "--any-schema")
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def measured(folder: Path, given: argparse.Namespace, more: list[str]) -> dict[s
     delivery.write(folder / "in", given.documents, seed=31)
     delivery.write(folder / "fresh", given.fresh, seed=32)
     store = f"sqlite:///{folder / 'notes.db'}"
-    command("run", str(folder / "in"), *_RULINGS, "--model", "demo", "--job", _JOB, "--store", store)
+    command("run", str(folder / "in"), *_SCHEMA, "--model", "demo", "--job", _JOB, "--store", store)
     with stores.open(store) as opened:
         decisions = corrected(opened, folder / "in")
     command("dataset", "export", "--job", _JOB, "--store", store, "--out", str(folder / "set"))
@@ -97,7 +97,8 @@ def _rulings(read: Extraction, truth: Mapping[str, str | None]) -> Iterator[Deci
 def _scored(folder: Path, model: str) -> float:
     """F1 of the fields of the fresh notes."""
     out = folder / f"{Path(model).parent.name or model}.json"
-    command("eval", str(folder / "fresh"), *_RULINGS, "--model", model, "--json", str(out))
+    fresh = str(folder / "fresh")
+    command("eval", fresh, "--truth", fresh, *_SCHEMA, "--model", model, "--json", str(out))
     return float(json.loads(out.read_text(encoding="utf-8"))["total"]["f1"])
 
 

@@ -43,7 +43,9 @@ def holding(files: dict[str, bytes], *, pages: int = 1, portfolio: bool = False)
 
 def picture(side: int) -> bytes:
     saved = io.BytesIO()
-    Image.new("RGB", (side, side), (9, 9, 9)).save(saved, "PNG")
+    page = Image.new("RGB", (side, side), (9, 9, 9))
+    page.putpixel((side // 2, side // 2), (200, 200, 200))  # a page on which nothing is would be told
+    page.save(saved, "PNG")
     return saved.getvalue()
 
 

@@ -163,6 +163,13 @@ class InProcessReader:
             raise ReaderLost(Reason.worker_lost, "the reader died")
 
 
+def paper(colour: tuple[int, int, int]) -> Image.Image:
+    """With a stroke on it: a page without any is told."""
+    page = Image.new("RGB", (448, 448), colour)
+    page.paste(tuple(255 - part for part in colour), (200, 220, 260, 224))
+    return page
+
+
 @dataclass
 class Bench:
     """A store with one job, and lanes over it."""
@@ -183,11 +190,11 @@ class Bench:
 
     def picture(self, name: str, colour: tuple[int, int, int] = (200, 200, 200)) -> str:
         path = self.folder / name
-        Image.new("RGB", (448, 448), colour).save(path)
+        paper(colour).save(path)
         return str(path)
 
     def pdf(self, name: str, colours: Sequence[tuple[int, int, int]]) -> str:
-        first, *others = [Image.new("RGB", (448, 448), colour) for colour in colours]
+        first, *others = [paper(colour) for colour in colours]
         first.save(self.folder / name, save_all=True, append_images=others, resolution=200, quality=100)
         return str(self.folder / name)
 

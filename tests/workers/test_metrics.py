@@ -38,7 +38,9 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
 
 def test_every_figure_is_told_and_grows_by_what_is_new(figures: dict[str, Kept]) -> None:
     lane = metrics.LaneMetrics("june", "lane-0")
-    report = LaneReport("lane-0", pages=5, pages_known=2, answers=4, calls=6, tiles=28, tokens=900, claims=3)
+    report = LaneReport(
+        "lane-0", pages=5, pages_known=2, answers=4, calls=6, looks=1, tiles=28, tokens=900, claims=3
+    )
     report.documents, report.reasons = Counter(done=2, review=1), Counter(pdf_damaged=1)
     report.late = report.given_back = report.held = report.waiting = report.unfinished = 1
     with report.timed("draw"):

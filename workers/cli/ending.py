@@ -52,6 +52,7 @@ def record(outcome: Outcome, code: int, written: Sequence[Exported] = ()) -> Rec
         "pages": {"read": last.pages, "known_before": last.pages_known},
         "tokens": last.tokens,
         "model_calls_a_page": last.calls_a_page,
+        "second_looks": last.second_looks,
         "trust": outcome.trust,
         "lanes_replaced": last.lanes_replaced,
         "left_out": outcome.left_out,
@@ -75,7 +76,10 @@ def say(outcome: Outcome, written: Sequence[Exported] = (), *, err: bool = False
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
     calls = "" if last.calls_a_page is None else f", {last.calls_a_page:.3f} model calls a page"
-    lines.append(f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens{calls}")
+    looks = f", {last.second_looks} second looks" if last.second_looks else ""
+    lines.append(
+        f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens{calls}{looks}"
+    )
     lines.append(outcome.trust)
     lines += [f"{path}: {rows} rows" for one in written for path, rows in one.files]
     if outcome.left_out:
