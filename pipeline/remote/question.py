@@ -38,19 +38,20 @@ class Dialect:
         return None
 
 
-def body(request: Request, model: str, dialect: Dialect) -> bytes:
+def body(request: Request, model: str, dialect: Dialect, system: str | None = None) -> bytes:
     """The JSON of one request, by greedy choice."""
     shown = f"data:image/png;base64,{base64.b64encode(png(request)).decode()}"
     asked: dict[str, Any] = {
         "model": model,
         "messages": [
+            *([] if system is None else [{"role": "system", "content": system}]),
             {
                 "role": "user",
                 "content": [
                     {"type": "image_url", "image_url": {"url": shown}},
                     {"type": "text", "text": request.question},
                 ],
-            }
+            },
         ],
         "temperature": 0,
     }

@@ -100,7 +100,7 @@ class Server:
 
         `ready` is called when the tiles are needed no more. Raises UsageError and Unavailable as `greet`.
         """
-        body = question.body(request, self.model.name, self._dialect)
+        body = self._body(request)
         ready()
         breaks, pause = 0, _PAUSES[0]
         while True:
@@ -158,7 +158,10 @@ class Server:
         return answer
 
     def _tried(self, request: Request) -> Reply | NoReply:
-        return self._asked(question.body(request, self.model.name, self._dialect))
+        return self._asked(self._body(request))
+
+    def _body(self, request: Request) -> bytes:
+        return question.body(request, self.model.name, self._dialect, self.model.system)
 
     def _asked(self, body: bytes) -> Reply | NoReply:
         try:

@@ -90,6 +90,8 @@ def test_what_is_asked_is_one_picture_the_question_and_the_schema() -> None:
         question.body(Request("b", PAGE.tiles, "Đọc", None, 50), "big", question.Dialect(False))
     )
     assert "response_format" not in free and "logprobs" not in free and free["max_tokens"] == 50
+    told = json.loads(question.body(PAGE, "big", question.Dialect(), "Bạn đọc giấy tờ."))
+    assert told["messages"] == [{"role": "system", "content": "Bạn đọc giấy tờ."}, turn]
 
 
 def test_a_confidence_is_that_of_the_tokens_of_its_value() -> None:

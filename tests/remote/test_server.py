@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -232,6 +233,20 @@ def test_no_proxy_is_asked_on_this_machine(asker: Asker, monkeypatch: pytest.Mon
     with pytest.raises(Unavailable):
         elsewhere.answer(page("a"))
     assert elsewhere.trouble is not None and "refused" in elsewhere.trouble  # that of the proxy
+
+
+def test_another_system_message_is_another_key_of_pages(asker: Asker) -> None:
+    with serving(chat) as served:
+        own = ServedModel.of("demo", Settings(server=ServerSettings(url=served.url)))
+        told = ServedModel.of("demo", Settings(server=ServerSettings(url=served.url, system="Bạn đọc.")))
+        assert own is not None and told is not None
+        assert own.numerics(logprobs=True) != told.numerics(logprobs=True)
+        assert told.earlier(own.numerics(logprobs=True)) is None
+        asker(served.url).answer(page("a"))
+        server = Server(told, ServerSettings(url=served.url), None, patience=9.0, notify=lambda line: None)
+        with closing(server):
+            server.answer(page("a"))
+        assert [len(body["messages"]) for body in served.asked] == [1, 2]
 
 
 def test_where_pages_go_is_said() -> None:
