@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,7 @@ class Server:
         self._answered()
         self._greeted = True
         told = self._dialect.logprobs and reply.has_logprobs(said)
-        self._dialect = question.Dialect(told, self._dialect.limit)
+        self._dialect = replace(self._dialect, logprobs=told)
         return self.model.facts(self.model.numerics(logprobs=told))
 
     def _wrong(self, found: Reply) -> VinbatchError:
