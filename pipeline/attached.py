@@ -86,8 +86,8 @@ def find(
     names = tuple(member_names(listed).values())
     if members and portfolio and is_portfolio(pdf.uri) and _several(names):
         message = (
-            f"a portfolio: this is the page before the {len(names)} documents within it, which are "
-            f"documents of their own: {_listed(names)}"
+            f"a portfolio: this is the page before the {len(names)} documents within it, each a document of "
+            f"its own unless --exclude leaves it out: {_listed(names)}"
         )
         return Attachments(flags=(Flag(FlagCode.placeholder, message), *cut), members=names)
     documents = [(number, name) for number, (name, is_document) in enumerate(listed) if is_document]

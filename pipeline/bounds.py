@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from re import _parser  # type: ignore[attr-defined]  # which says how long a match can be, and nothing else does
 
 from pipeline.records import Check, Field
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
@@ -36,16 +38,21 @@ def full_texts(fields: Iterable[Field], leaves: Mapping[str, Leaf]) -> Iterator[
         if field.raw is None or field.source == "xml":
             continue
         printed = leaves[leaf_path(field.path)].printed
-        if len(field.raw) >= printed.max_chars and re.fullmatch(
-            unicodedata.normalize("NFC", printed.pattern), field.raw[:-1]
-        ):
+        pattern = unicodedata.normalize("NFC", printed.pattern)
+        most = min(printed.max_chars, _longest(pattern))
+        if len(field.raw) >= most and re.fullmatch(pattern, field.raw[:-1]):
             message = (
                 f"{field.path}: the text has {len(field.raw)} characters, as many as the schema allows; it "
-                "may go on: look at the page, or give the field a larger max_length"
+                "may go on: look at the page, or let the field (max_length, pattern) be longer"
             )
-            yield Check(
-                "text_full", False, "error", message, (field.path,), f"< {printed.max_chars}", field.raw
-            )
+            yield Check("text_full", False, "error", message, (field.path,), f"< {most}", field.raw)
+
+
+@cache
+def _longest(pattern: str) -> int:
+    """Characters of the longest text that a pattern allows."""
+    most: int = _parser.parse(pattern).getwidth()[1]
+    return most
 
 
 def _limits(node: Node, path: str) -> Iterator[tuple[str, int]]:

@@ -15,15 +15,18 @@ TRUTHS = ("truth.jsonl", "metadata.jsonl")  # what is known of the documents in 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Names that promise what may hold a document, but is not read. Such a file gets a row that says so.
 _UNREAD = frozenset({
-    "doc", "docx", "odt", "rtf", "ppt", "pptx", "eml", "msg", "rar", "7z", "gz", "bz2", "xz", "zst", "tbz2",
-    "txz", "iso",
+    "doc", "docx", "odt", "rtf", "ppt", "pptx", "odp", "pages", "xps", "oxps", "ps", "eps", "djvu", "djv",
+    "eml", "msg", "p7m", "rar", "7z", "gz", "bz2", "xz", "zst", "tbz2", "txz", "iso",
+    "psd", "dng", "cr2", "cr3", "nef", "arw", "orf", "raf", "rw2",
+    "part", "partial", "crdownload", "download",
 })  # fmt: skip
 # Names that promise what is plainly no document: it is passed over where it lies beside documents.
 _OTHERS = frozenset({
     "txt", "md", "json", "jsonl", "ndjson", "csv", "tsv", "xsl", "xslt", "xsd", "html", "htm", "css", "js",
     "py", "log", "yaml", "yml", "toml", "ini", "xls", "xlsx", "xlsm", "xlsb", "ods", "svg", "ico", "mp3",
-    "mp4", "mov", "avi", "wav", "parquet", "db", "sqlite", "exe", "dll", "so", "lnk", "url", "bat", "ps1",
-    "sh",
+    "mp4", "mov", "avi", "wav", "m4a", "mkv", "3gp", "wmv", "webm", "parquet", "db", "sqlite", "exe", "dll",
+    "so", "lnk", "url", "webloc", "desktop", "bat", "ps1", "sh", "tmp", "xmp", "aae", "thm", "nfo",
+    "md5", "sha1", "sha256", "crc", "asc", "sig", "p7s",
 })  # fmt: skip
 _PICTURES = frozenset({
     "pdf", "png", "jpg", "jpeg", "webp", "tif", "tiff", "heic", "heif", "avif", "gif", "bmp", "jp2",
@@ -32,6 +35,11 @@ _PICTURES = frozenset({
 _SYSTEM = frozenset({
     "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir", "#recycle", "Icon\r",
 })  # fmt: skip
+# What programs and their writers lay beside files, by whole names without regard to capitals.
+_NOTES = frozenset({
+    "readme", "license", "licence", "copying", "notice", "changelog", "makefile", "dockerfile", "_success",
+})  # fmt: skip
+_FOLDER_MARK = "_$folder$"  # Hadoop's name for an empty folder in a bucket
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 _AVIF = frozenset({b"avif", b"avis"})
 _XML = re.compile(r"\s*<(?:\?xml\b|(?!html\b)[^\W\d][\w.-]*(?::[\w.-]+)?[\s/>])", re.IGNORECASE)
@@ -116,7 +124,8 @@ def passed_over(name: str) -> str | None:
         return "hidden, or the system's own"
     if last in TRUTHS:
         return "what is known of the documents beside it"
-    if _suffix(last) in _OTHERS or last.startswith("~$"):  # an open file of Microsoft Office
+    note = last.lower() in _NOTES or last.endswith(_FOLDER_MARK)
+    if note or _suffix(last) in _OTHERS or last.startswith("~$"):  # an open file of Microsoft Office
         return "no document by its name"
     return None
 

@@ -26,6 +26,7 @@ class FlagCode(StrEnum):
     )
     attachment_not_read = "attachment_not_read"  # a document within the document
     size_missing = "size_missing"  # the page has no size of its own
+    page_blank = "page_blank"  # nothing is on it; a remark, unless a value was read from it all the same
     blank_unconfirmed = "blank_unconfirmed"  # one renderer shows nothing, and the other one gave up
     renderer_complained = "renderer_complained"
     several_documents = "several_documents"  # in one file; one of them was read

@@ -66,7 +66,7 @@ def document(
     listed, _ = _shape(spec)
     fields = tuple(_numbered(pages, listed.name))
     checks = (
-        *merge.flagged(pages),
+        *merge.flagged(pages, fields),
         *merge.untrusted(pages),
         *verdicts.checks(pages),
         *_unsure(fields, review_below),

@@ -20,6 +20,7 @@ from pipeline.bounds import full_lists, full_texts
 from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
+from pipeline.flags import FlagCode
 from pipeline.parse import json_ready, normal
 from pipeline.quality import verdicts
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
@@ -83,7 +84,7 @@ def document(
     leaves = dict(spec.shape.leaves())
     checks = (
         *told,
-        *flagged(pages),
+        *flagged(pages, fields),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
         *untrusted(pages),
         *verdicts.checks(pages),
@@ -340,11 +341,24 @@ def _conflict(kept: Field, others: Sequence[Field]) -> Check:
     )
 
 
-def flagged(pages: Sequence[PageRecord]) -> Iterator[Check]:
-    """What is known of a page's drawing that its values do not show."""
+def flagged(pages: Sequence[PageRecord], fields: Sequence[Field]) -> Iterator[Check]:
+    """What is known of a page's drawing that its values do not show; `fields` are the document's."""
     for page in pages:
         for flag in page.flags:
-            yield Check(str(flag.code), False, "warning", f"page {page.page}: {flag.message}")
+            message = f"page {page.page}: {flag.message}"
+            if flag.code is FlagCode.page_blank:
+                own = [field for field in fields if field.page == page.page and field.source == "read"]
+                yield _blank(message, [field for field in own if field.raw])
+            else:
+                yield Check(str(flag.code), False, "warning", message)
+
+
+def _blank(message: str, read: Sequence[Field]) -> Check:
+    """An empty page, as the back of a sheet often is, stops no document, unless something was read there."""
+    if not read:
+        return Check(FlagCode.page_blank, False, "info", message)
+    paths = tuple(field.path for field in read)
+    return Check(FlagCode.page_blank, False, "error", f"{message}, and yet values were read from it", paths)
 
 
 def untrusted(pages: Sequence[PageRecord]) -> Iterator[Check]:

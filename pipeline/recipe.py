@@ -42,6 +42,7 @@ class Recipe:
     answer_form: Form = "objects"
     numerics: str | None = None  # of the model, with what else confidences depend on
     trust: InForce | None = None  # None: scores are not calibrated
+    sources: tuple[str, ...] = ()  # that the job lists: its choice of files is by paths below them
 
     @classmethod
     def of(cls, spec: SchemaSpec, settings: Settings, model: ModelFacts | None) -> Recipe:

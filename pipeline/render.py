@@ -365,7 +365,7 @@ class Renderer:
         return TextLayer((), False, f"the text cannot be read: {account.mute}")
 
     def _second_opinion(self, document: Document, number: int, renderer: str) -> PageImage | Failure | None:
-        """The page drawn by `renderer`, or why it is not; None if it does not have the page.
+        """The page drawn by `renderer`, or why it is not; None if it does not have the same pages.
 
         Its ends count against the document: after some it is asked no more.
         """
@@ -374,8 +374,8 @@ class Renderer:
             return Failure(Reason.render_crashed, f"not asked: it ended on {account.ends} pages", number)
         try:
             child, count = self._opened(document, renderer)
-            if number > count:
-                return None
+            if count != self._open(document)[1]:
+                return None  # of what it leaves out, the others change their numbers
             pixels, flags = child.draw(number)
             return PageImage(number, pixels, renderer, flags=flags)
         except Coded as error:

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 
 from PIL import Image
 
-from pipeline import ink, sources, tiles
+from pipeline import blank, ink, sources, tiles
 from pipeline.einvoice import reading as einvoice
 from pipeline.errors import Coded, ModelNeeded
 from pipeline.filetype import sniff
@@ -117,7 +117,7 @@ def renderer_for(recipe: Recipe, *, members: bool = False) -> Renderer:
 
 def members(source: Document, renderer: Renderer, recipe: Recipe) -> tuple[DocumentRef, ...]:
     """The documents within a portfolio that are to be read by themselves. Raises as `Renderer.page_count`."""
-    return sources.members(source, renderer.members(source), recipe.settings.source)
+    return sources.members(source, renderer.members(source), recipe.settings.source, recipe.sources)
 
 
 def document_at_hand(
@@ -254,7 +254,7 @@ def prepare(image: PageImage, recipe: Recipe) -> PreparedPage | Failure:
         height=height,
         renderer=image.renderer,
         codes=image.codes,
-        flags=image.flags,
+        flags=(*image.flags, *blank.told(cut)),
         ended=image.ended,
         grid=grid,
         text=image.text,

@@ -28,8 +28,11 @@ _SCALE = {"nghin": 10**3, "ngan": 10**3, "trieu": 10**6}
 _BILLION = ("ty", "ti")
 _ODD = ("linh", "le")
 _FILLER = {"va", "chan"}
-_TRANSLATED = re.compile(r"(?<=dong) ?[(/] ?[a-z].*$")  # "Một triệu đồng (One million dong)"
-_HEAD = re.compile(r"^.*(?:bang chu|in words)\W*")
+# What stands behind the amount: "Một triệu đồng (One million dong)", "… đồng chẵn (1.000.000đ)".
+_BEHIND = re.compile(
+    r"(?<=dong)(?: viet nam)?(?: chan)?[ .;!-]*(?:[(/\[].*|[,;-] ?(?:da|gia|gom|bao gom|chua|kem)\b.*)$"
+)
+_HEAD = re.compile(r"^.*(?:bang chu|in words)\W*|^(?:so tien|tong|cong|thanh tien)[^:]*: ?")
 _WORD = re.compile(r"[^\W_]+")
 _SIGNS = (  # an adjustment says "Giảm …" or "Điều chỉnh giảm …"
     (["dieu", "chinh", "giam"], -1),
@@ -94,7 +97,7 @@ def from_words(text: str) -> int:
     number in a form that a person would write.
     """
     plain = unaccented(tidy(text).lower().replace("mốt", _MOT))
-    words = [word for word in _WORD.findall(_TRANSLATED.sub("", _HEAD.sub("", plain))) if word not in _FILLER]
+    words = [word for word in _WORD.findall(_BEHIND.sub("", _HEAD.sub("", plain))) if word not in _FILLER]
     while end := next((end for end in _CURRENCY if words[-len(end) :] == end), None):
         del words[-len(end) :]
     for head, sign in _SIGNS:
@@ -137,6 +140,8 @@ def _group(words: list[str], text: str) -> int:
     """Three digits: [digit trăm] and then less than a hundred, with or without linh or lẻ before it."""
     rest, hundreds = words, 0
     if "tram" in rest:
+        if rest[0] in _ODD and rest[1] not in _ODD:  # "ba trăm nghìn lẻ năm trăm"
+            return _group(rest[1:], text)
         at = rest.index("tram")
         if at != 1:
             raise ValueError(f"{text!r}: one digit word must stand before 'trăm'")
@@ -158,7 +163,7 @@ def _group(words: list[str], text: str) -> int:
             return hundreds + _digit(tens, text) * 10 + _digit(unit, text)
         case [tens, unit] if unit in _AFTER_TENS and _digit(tens, text) > 1:  # as people say it: bốn lăm
             return hundreds + _digit(tens, text) * 10 + _digit(unit, text)
-        case [unit] if words is rest:
+        case [unit] if words is rest and unit not in _AFTER_TENS:  # "một triệu mốt" may be 1,100,000
             return _digit(unit, text)
     raise ValueError(f"{text!r}: {' '.join(words)!r} is no number below a thousand")
 

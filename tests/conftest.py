@@ -20,4 +20,5 @@ pytest_plugins = [
     "tests.servers.postgres",
     "tests.servers.pgbouncer",
     "tests.servers.cluster",
+    "tests.servers.hosts",
 ]

@@ -216,5 +216,5 @@ def earlier_recipes(
         model = None if numerics is None else facts(numerics)
         if model is None:
             continue
-        found.append(replace(Recipe.of(spec, settings, model), trust=recipe.trust))
+        found.append(replace(Recipe.of(spec, settings, model), trust=recipe.trust, sources=recipe.sources))
     return found

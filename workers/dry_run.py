@@ -41,6 +41,7 @@ class Opened:
     pages: int
     cut: tuple[Tiling, ...] = ()
     failed: tuple[tuple[str, Failure], ...] = ()  # files of it that cannot be opened, by name
+    members: tuple[tuple[DocumentRef, Opened | Failure], ...] = ()  # documents within it
 
 
 @dataclass
@@ -58,6 +59,7 @@ class DryRun:
     grouped: Counter[str] = field(default_factory=Counter)  # documents of several files, by why
     grouped_files: int = 0
     grouped_named: list[tuple[str, ...]] = field(default_factory=list)
+    within: int = 0  # documents that lie within others
     unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
     def add(self, ref: DocumentRef, found: Opened | Failure) -> None:
@@ -77,6 +79,10 @@ class DryRun:
             for cut in found.cut:
                 if self.tightness is not None:
                     self.tightness.add(cut)
+            before = self.documents
+            for member in found.members:
+                self.add(*member)
+            self.within += self.documents - before
             return
         self._skip(ref.uri, found)
 
@@ -98,6 +104,7 @@ class DryRun:
             "documents": self.documents,
             "bytes": self.listed_bytes,
             "pages": self.pages,
+            "within_others": self.within,
             "tight": None if self.tightness is None else asdict(self.tightness),
             "skipped": dict(self.skipped),
             "skipped_named": [
@@ -112,7 +119,8 @@ class DryRun:
         }
 
     def lines(self) -> Iterator[str]:
-        yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB"
+        within = f", {self.within} of them within portfolios" if self.within else ""
+        yield f"documents  {self.documents}, {self.listed_bytes / 1e6:,.1f} MB{within}"
         yield f"pages      {self.pages}"
         if self.tightness is not None:
             yield self.tightness.line()
@@ -156,7 +164,7 @@ def dry_run(
     Raises UsageError for a source that does not exist.
     """
     found = DryRun(None if cutter is None else cutter.tightness())
-    counter = _PageCounter(settings, cutter)
+    counter = _PageCounter(places, settings, cutter)
     with ThreadPoolExecutor(_THREADS) as pool, Status("", console=console) as status:
         coming: deque[tuple[DocumentRef, Future[Opened | Failure]]] = deque()
         try:
@@ -189,8 +197,8 @@ def _listed(places: Sequence[str], settings: Settings) -> Iterator[DocumentRef]:
 class _PageCounter:
     """Counts pages, with one renderer a thread."""
 
-    def __init__(self, settings: Settings, cutter: Cutter | None) -> None:
-        self._settings = settings
+    def __init__(self, places: Sequence[str], settings: Settings, cutter: Cutter | None) -> None:
+        self._places, self._settings = places, settings
         self._cutter = cutter
         self._own = threading.local()
         self._renderers: list[Renderer] = []
@@ -203,9 +211,12 @@ class _PageCounter:
         try:
             document = sources.fetch(ref.uri, self._settings.source, ref.etag)
             count = self._renderer().page_count(document)
-            return Opened(count, tuple(self._cut(document, self._cutter)) if self._cutter else ())
+            names = self._renderer().members(document)
+            cut = tuple(self._cut(document, self._cutter)) if self._cutter else ()
         except Coded as error:
             return Failure.of(error)
+        members = sources.members(document, names, self._settings.source, self._places, passed_over=True)
+        return Opened(count, cut, members=tuple((member, self.pages(member)) for member in members))
 
     def _of_parts(self, ref: DocumentRef) -> Opened:
         found = [(part.uri, self.pages(part)) for part in ref.parts]
@@ -214,6 +225,7 @@ class _PageCounter:
             sum(part.pages for part in opened),
             tuple(cut for part in opened for cut in part.cut),
             tuple((uri, part) for uri, part in found if isinstance(part, Failure)),
+            tuple(member for part in opened for member in part.members),
         )
 
     def _cut(self, document: Document, cutter: Cutter) -> Iterator[Tiling]:
@@ -227,7 +239,8 @@ class _PageCounter:
 
     def _renderer(self) -> Renderer:
         if not hasattr(self._own, "renderer"):
-            self._own.renderer = Renderer(self._settings.render)
+            members = "archive" not in self._settings.source.group
+            self._own.renderer = Renderer(self._settings.render, members=members)
             self._renderers.append(self._own.renderer)
         renderer: Renderer = self._own.renderer
         return renderer

@@ -265,7 +265,9 @@ class _Driver:
     async def read_directly(self, stop: threading.Event) -> bool:
         """Read what needs no model in this process; whether nothing is left then, or the run is to end."""
         trust = self._patience.call(self.store.calibrations.in_force, self.job)
-        recipe = replace(Recipe.of(self._schema, self.request.settings, None), trust=trust)
+        recipe = replace(
+            Recipe.of(self._schema, self.request.settings, None), trust=trust, sources=self.request.sources
+        )
         earlier = self._patience.call(
             earlier_recipes, self.store, self.job, self._schema, recipe, self._model.earlier
         )
@@ -368,6 +370,7 @@ def _lane_job(request: JobRequest, job: Job, plan: cluster.LanePlan) -> LaneJob:
         settings=request.settings.model_copy(update={"engine": engine}),
         cores=plan.cores,
         server_key=served.key() if request.settings.server.url is not None else None,
+        sources=tuple(map(sources.uri, request.sources)),
     )
 
 

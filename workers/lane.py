@@ -48,6 +48,7 @@ class LaneJob:
     settings: Settings = field(repr=False)
     cores: float = 1.0  # of its machine, the lane's share
     server_key: str | None = field(default=None, repr=False)
+    sources: tuple[str, ...] = ()  # as they were typed, paths made absolute
 
     @property
     def sizes(self) -> Sizes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -128,4 +128,5 @@ class Reader:
 
 def recipe(job: LaneJob, model: ModelFacts) -> Recipe:
     """The job's recipe, made anew in each process. Raises UsageError."""
-    return Recipe.of(schema_of(job.schema, job.settings.law), job.settings, model)
+    found = Recipe.of(schema_of(job.schema, job.settings.law), job.settings, model)
+    return replace(found, sources=job.sources)

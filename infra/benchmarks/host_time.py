@@ -1,7 +1,8 @@
 """The Python thread of a GPU's engine: its time for each row of a decode step, and for each page.
 
     python -m infra.benchmarks.host_time                      this checkout
-    python -m infra.benchmarks.host_time --against DIR        and another one, run by turns
+    python -m infra.benchmarks.host_time --against DIR        and another one, run by turns; 196fdad is the
+                                                              one before any of this was made quicker
 
 The device computes nothing: passes end at the launch of their graph, and of the more usual tokens that
 the grammar's masks allow one is drawn at random. Everything else is the engine's own. Printed are CPU
@@ -28,6 +29,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,20 +44,26 @@ from pipeline import prompt
 from pipeline.records import Request
 from pipeline.settings import EngineSettings
 from pipeline.vintern import config as configs
-from pipeline.vintern import fused, gpu, loops, prompt_ids, tokenizer
+from pipeline.vintern import gpu, loops, prompt_ids, tokenizer
 from pipeline.vintern.checkpoint import DEMO
 from pipeline.vintern.constrain import Grammars
 from pipeline.vintern.engine import Engine
 from pipeline.vintern.gpu import GpuBackend
 from pipeline.vintern.graphs import Graphs
-from pipeline.vintern.transfer import Download, up
 from schemas import registry
+
+OLDER = (
+    find_spec("pipeline.vintern.transfer") is None
+)  # a checkout whose engine waits for each step's choices
+if not OLDER:
+    from pipeline.vintern import fused
+    from pipeline.vintern.transfer import Download, up
 
 COMMON = 256  # words of a mask: the tokens that are drawn, unless none of them is allowed
 WIDTH = 8  # of the hidden states that nobody computes
 # Milliseconds of passes on an H200, as `card.py` measured them (the table in README.md).
-ROWS, DECODE, CHOOSE = (16, 128, 256), (1.8, 2.7, 3.7), (0.4, 0.6, 1.0)
-TILE, PAGE = 61.4 / 32, 24.9 / 7  # of vision a tile, in buckets of 32; of prefill a page
+ROWS, DECODE, CHOOSE = (16, 128, 256), (1.9, 2.6, 3.6), (0.2, 0.2, 0.4)
+TILE, PAGE = 51.3 / 32, 24.7 / 7  # of vision a tile, in buckets of 32; of prefill a page
 
 
 class Device:
@@ -181,15 +189,18 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         pstats.Stats(profile).sort_stats("tottime").print_stats(30).sort_stats("cumtime").print_stats(45)
     pages = len(done)
     left_out = device.left_out - left_out
-    return {
+    found = {
         "steps": engine.stats.steps - steps,
         "rows_a_step": rows["decoded"] / (engine.stats.steps - steps),
         "us_a_row": 1e6 * (thread - spent["submit"]) / rows["decoded"],
         "us_a_row_all_threads": 1e6 * (process - left_out - spent["submit"]) / rows["decoded"],
         "ms_a_page_beside": 1e3 * spent["submit"] / pages,
-        "busy_percent": 100 * (1 - device.idle / seconds),
-        "busy_percent_decoding": 100 * (1 - device.full[1] / device.full[0]) if device.full[0] else 0.0,
     }
+    if not OLDER:
+        found["busy_percent"] = 100 * (1 - device.idle / seconds)
+        busy = 1 - device.full[1] / device.full[0] if device.full[0] else 0.0
+        found["busy_percent_decoding"] = 100 * busy
+    return found
 
 
 def _timed(owner: Any, name: str, spent: dict[str, float], device: Device) -> None:
@@ -255,7 +266,9 @@ def _model(directory: Path, device: Device) -> Any:
     small = configs.read(DEMO, None)
     config = replace(
         small,
-        language=replace(small.language, vocab=words.size, layers=1, kv_heads=1, head_dim=WIDTH),
+        language=replace(
+            small.language, vocab=words.size, layers=1, kv_heads=1, head_dim=WIDTH, positions=4096
+        ),
         context_length=4096,
     )
 
@@ -265,6 +278,7 @@ def _model(directory: Path, device: Device) -> Any:
         return embeds.new_zeros(1, keep.numel(), WIDTH).expand(len(keep), -1, -1)
 
     language.embed = lambda ids: torch.empty(*ids.shape, WIDTH)  # type: ignore[attr-defined]
+    language.head = lambda hidden: hidden  # type: ignore[attr-defined]
     language.lm_head = None  # type: ignore[attr-defined]
     language.embed_tokens = SimpleNamespace(weight=torch.empty(64, WIDTH))  # type: ignore[attr-defined]
     return SimpleNamespace(
@@ -279,19 +293,11 @@ def _stand_ins(device: Device) -> ExitStack:
     stream = SimpleNamespace(wait_stream=lambda _: None)
 
     stepped = [0]
-    decode, sent, here = GpuBackend.decode, Download.__init__, Download.wait
+    decode = GpuBackend.decode
 
     def decoded(self: GpuBackend, fed: Any) -> Any:
         stepped.append(len(fed))
         return decode(self, fed)
-
-    def send(self: Any, tensors: Any) -> None:
-        sent(self, tensors)
-        self.at = device.free_at
-
-    def wait(self: Any) -> Any:
-        device.wait(self.at)
-        return here(self)
 
     def run(self: Graphs, key: Any, function: Any, given: torch.Tensor) -> Any:  # noqa: ARG001
         if isinstance(key, tuple) and key[0] == "vision":
@@ -319,20 +325,38 @@ def _stand_ins(device: Device) -> ExitStack:
         (Graphs, "run", run),
         (GpuBackend, "logits", lambda _, hidden: hidden),
         (GpuBackend, "decode", decoded),
-        (Download, "__init__", send),
-        (Download, "wait", wait),
-        (Download, "here", property(lambda self: getattr(self, "at", 0.0) <= device.now)),
-        (gpu, "sound", lambda _: True),
-        (fused, "install", lambda _: None),
         (gpu, "stacked", lambda tiles: torch.zeros(len(tiles), 1, 1, 1)),
         (gpu, "keep_visual", lambda *_: None),
         (torch.Tensor, "pin_memory", lambda tensor: tensor),
     ]
     for owner, name, value in of_the_device:
         stack.enter_context(mock.patch.object(owner, name, value))
-    if hasattr(Grammars, "masks"):  # rows are taken from the table by the device
-        stack.enter_context(mock.patch.object(Grammars, "masks", _rows))
+    for owner, name, value in [] if OLDER else _of_downloads(device):
+        stack.enter_context(mock.patch.object(owner, name, value))
     return stack
+
+
+def _of_downloads(device: Device) -> list[tuple[Any, str, Any]]:
+    sent, here = Download.__init__, Download.wait
+
+    def send(self: Any, tensors: Any) -> None:
+        sent(self, tensors)
+        self.at = device.free_at
+
+    def wait(self: Any) -> Any:
+        device.wait(self.at)
+        return here(self)
+
+    found: list[tuple[Any, str, Any]] = [
+        (Download, "__init__", send),
+        (Download, "wait", wait),
+        (Download, "here", property(lambda self: getattr(self, "at", 0.0) <= device.now)),
+        (gpu, "sound", lambda _: True),
+        (fused, "install", lambda _: None),
+    ]
+    if hasattr(Grammars, "masks"):  # rows are taken from the table by the device
+        found.append((Grammars, "masks", _rows))
+    return found
 
 
 def _rows(grammars: Any, constraints: Any) -> Any:

@@ -6,8 +6,7 @@
 
 Weights are random, so what is read means nothing; every answer has as many tokens as its grammar asks for.
 Runs are interleaved and the table has medians of ratios, by the clock and by CPU seconds: on a machine that
-others use too, take `--threads 1` and read the latter. Memory is that of a process of its own: what loading
-made it hold, and all that it holds after a page.
+others use too, take `--threads 1` and read the latter. Memory is that of a process of its own (`resident`).
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -55,9 +53,6 @@ def main() -> None:
         directory = Path(options.checkpoint or scratch)
         if options.checkpoint is None:
             random_checkpoint.write(directory, options.size)
-        if options.memory_of:
-            print(json.dumps(memory(directory, options.memory_of, options)))
-            return
         found: dict[str, Any] = {"threads": torch.get_num_threads(), "torch": torch.__version__}
         if not options.no_memory:
             found["memory"] = {kind: _apart(directory, kind, options) for kind in KINDS}
@@ -111,18 +106,9 @@ def step(engine: Engine, options: argparse.Namespace, run: int, rows: int, steps
     return Spent(spent.seconds / steps, spent.cpu_seconds / steps)
 
 
-def memory(directory: Path, kind: str, options: argparse.Namespace) -> dict[str, float]:
-    """Bytes that this process holds after one page, and what of that came with loading the model."""
-    process, before = psutil.Process(), psutil.Process().memory_info().rss
-    engine = opened(directory, kind, 1)
-    loaded = process.memory_info().rss
-    list(engine.generate(pages(options, count=1)))
-    return {"loaded": loaded - before, "after a page": process.memory_info().rss}
-
-
 def _apart(directory: Path, kind: str, options: argparse.Namespace) -> dict[str, float]:
-    command = [sys.executable, "-m", __spec__.name, "--checkpoint", directory, "--memory-of", kind]
-    command += [f"--tiles={options.tiles}", f"--tokens={options.tokens}"]
+    command = [sys.executable, "-m", "infra.benchmarks.resident", directory, kind]
+    command += [f"--tiles={options.tiles}", f"--tokens={min(40, options.tokens)}"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
@@ -168,7 +154,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--no-memory", action="store_true", help="leave out what takes processes of their own"
     )
-    parser.add_argument("--memory-of", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--json", help="write all figures there")
     return parser.parse_args()
 

@@ -67,7 +67,7 @@ def backend(
 def answer(slot: int, cached: int, pending: int, prompt: int = PROMPT - 6) -> Any:
     """As much of an Answer as a back end asks for."""
     return SimpleNamespace(
-        slot=slot, cached=cached, position=cached, prompt=[0] * prompt, pending=[0] * pending,
+        slot=slot, cached=cached, position=cached, out_of_sight=0, prompt=[0] * prompt, pending=[0] * pending,
         visual=None, tiles=None, tile_count=7,
     )  # fmt: skip
 

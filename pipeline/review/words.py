@@ -114,6 +114,7 @@ _CHECKS = {
     "reading_differs": "Lần đọc sau khác với giá trị đã duyệt",
     "content_cut": "Nội dung trang bị cắt",
     "picture_damaged": "Ảnh bị hỏng",
+    "page_blank": "Trang trống",
     "letters_missing": "Thiếu chữ của phông",
     "annotation_not_drawn": "Có ghi chú không vẽ được",
     "attachment_not_read": "Có tệp đính kèm chưa đọc",

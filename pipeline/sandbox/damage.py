@@ -1,45 +1,32 @@
 """What of a page's streams and pictures cannot be decoded, so that a renderer leaves it out without a word.
 
-A renderer shows what comes before the damage. Streams are judged by their own ends: a deflated one has a last
-block, a JPEG an end marker, a JPEG 2000 codestream the lengths of its tile-parts.
+A renderer shows what comes before the damage. Streams are judged by their own ends (`filters`), pictures by
+their data (`losses`).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pikepdf
-from pikepdf import Dictionary, Stream
+from pikepdf import Dictionary, Name, Stream
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
-from pipeline.sandbox import jpeg, texts
+from pipeline.sandbox import filters, losses, texts
+from pipeline.sandbox.filters import End
+from pipeline.sandbox.losses import Loss, number
 
-_CHUNK = 2**20
-_MOST_BYTES = 512 * 2**20  # of a stream, decoded; what is beyond is not looked at
 _MOST_FORMS = 500  # forms within a page's content that are looked into
 _DRAWS = re.compile(rb"/([^\s/<>\[\](){}%]+)\s+Do\b")
-_FLATE = ("/FlateDecode", "/Fl")
-_JPEG = ("/DCTDecode", "/DCT")
-_JPEG_2000 = ("/JPXDecode",)
-_FAX = ("/CCITTFaxDecode", "/CCF")
-_FLUSH = b"\x00\x00\xff\xff"
-_TAIL = 64  # bytes after a JPEG's end marker that scanners and senders add
-_COMPONENTS = {"/DeviceGray": 1, "/CalGray": 1, "/G": 1, "/Indexed": 1, "/I": 1, "/Separation": 1,
-               "/DeviceRGB": 3, "/CalRGB": 3, "/RGB": 3, "/Lab": 3, "/DeviceCMYK": 4, "/CMYK": 4}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """A picture of `size` pixels of which the part `lost` (0..1, from its lower end) is not there."""
-
-    size: tuple[int, int]
-    lost: float
-    why: str
+_INLINE = re.compile(rb"\bBI\b.{1,500}?\bID\b", re.S)
+_MOST_INLINE = 200  # pictures within a page's content that are looked at
+# What a string or a text object begins or ends with; a backslash takes the next byte along.
+_CLOSES = re.compile(rb"\b(?:Q|EMC)\b")
+_BRACKETS = re.compile(rb"\\.|[()]|(?<![^\s\])>}])(?:BT|ET)(?![^\s\[(<{/%])", re.S)
 
 
 class Content:
@@ -62,8 +49,10 @@ class Content:
         self._losses: list[Loss] = []
         self._seen: set[tuple[int, int]] = set()
         drawing = b"\n".join(self._streams(page))
-        if self._is_cut:
-            self._judge_cut(drawing)
+        if self._end is not End.whole:
+            self._judge(drawing, self._end)
+        elif (within := _ends_within(drawing)) is not None:
+            self.flags.append((FlagCode.content_cut, f"what the page draws ends in the middle of {within}"))
         self._look(drawing, resources)
         for annotation_look in _looks(page):
             self._form(annotation_look, resources)
@@ -73,7 +62,7 @@ class Content:
         return tuple(self._losses)
 
     def _streams(self, page: Any) -> Iterator[bytes]:
-        self._is_cut = False
+        self._end = End.whole
         contents = page.get("/Contents")
         if contents is None:  # there is none, or it leads nowhere: qpdf does not tell them apart
             own = page.get("/Resources")
@@ -85,14 +74,15 @@ class Content:
                 raise Permanent(
                     Reason.pdf_damaged, "a part of what the page draws is not in the file", lost=100
                 )
-            data, ended = _decoded(stream)
-            self._is_cut |= not ended
+            data, end = _decoded(stream)
+            self._end = end if self._end is End.whole else self._end
             yield data
 
     def _look(self, drawing: bytes, resources: Any) -> None:
         """Into the text, and into what is drawn by its name."""
         if not isinstance(resources, Dictionary):
             return
+        self._inline(drawing)
         fonts = resources.get("/Font")
         self.absent += texts.absent(lambda: self._pdf.make_stream(drawing), fonts)
         self.unmapped.update(texts.unmapped(fonts))
@@ -114,13 +104,17 @@ class Content:
         if form.objgen in self._seen or len(self._seen) >= _MOST_FORMS:
             return
         self._seen.add(form.objgen)
-        data, ended = _decoded(form)
-        if not ended:
-            self._judge_cut(data)
+        data, end = _decoded(form)
+        if end is not End.whole:
+            self._judge(data, end)
         self._look(data, form.get("/Resources", resources))
 
-    def _judge_cut(self, drawing: bytes) -> None:
+    def _judge(self, drawing: bytes, end: End) -> None:
         """Raises Permanent(pdf_damaged) where a stream that broke off did so in the middle of something."""
+        if end is End.wrong:
+            message = "a part of what the page draws may be wrong: its checksum does not agree"
+            self.flags.append((FlagCode.content_cut, message))
+            return
         words = re.sub(rb"\((?:\\.|[^\\)])*\)", b"()", drawing).split()
         balanced = words.count(b"q") == words.count(b"Q") and words.count(b"BT") == words.count(b"ET")
         if drawing.strip() and not (balanced and drawing[-1:].isspace()):
@@ -128,11 +122,28 @@ class Content:
             raise Permanent(Reason.pdf_damaged, message, lost=100)
         self.flags.append((FlagCode.content_cut, "a part of what the page draws cannot be decoded"))
 
+    def _inline(self, drawing: bytes) -> None:
+        """The pictures that stand within the content itself."""
+        if not _INLINE.search(drawing):
+            return
+        found = pikepdf.parse_content_stream(self._pdf.make_stream(drawing), "BI ID EI")
+        inline = (each for each in found if isinstance(each, pikepdf.ContentStreamInlineImage))
+        for each in itertools.islice(inline, _MOST_INLINE):
+            try:
+                picture = each.iimage
+            except pikepdf.PdfError:
+                continue  # it is described in a way that qpdf does not take
+            if not picture.filters:
+                continue  # where its bytes end is a guess
+            loss = losses.of(_as_stream(self._pdf, picture))
+            if loss is not None:
+                self._losses.append(loss)
+
     def _picture(self, picture: Stream) -> None:
         if _is_see_through(picture):
-            self.see_through.add((_number(picture.get("/Width")), _number(picture.get("/Height"))))
+            self.see_through.add((number(picture.get("/Width")), number(picture.get("/Height"))))
         if picture.objgen not in self._known:
-            self._known[picture.objgen] = _loss(picture)
+            self._known[picture.objgen] = losses.of(picture)
         loss = self._known[picture.objgen]
         if loss is not None:
             self._losses.append(loss)
@@ -148,66 +159,45 @@ def _looks(page: Any) -> Iterator[Stream]:
             yield normal
 
 
-def _filters(stream: Stream) -> list[str]:
-    named = stream.get("/Filter")
-    if named is None:
-        return []
-    return [str(each) for each in named] if isinstance(named, pikepdf.Array) else [str(named)]
-
-
-def _decoded(stream: Stream) -> tuple[bytes, bool]:
-    """A content stream's bytes, and whether they are all there."""
-    filters = _filters(stream)
-    if len(filters) == 1 and filters[0] in _FLATE and "/DecodeParms" not in stream:
-        parts = bytearray()
-        ended = False
-        for part, is_last in _inflated(stream.read_raw_bytes()):
-            parts += part
-            ended = is_last
-        return bytes(parts), ended
+def _decoded(stream: Stream) -> tuple[bytes, End]:
+    """A content stream's bytes, and how they end."""
+    data, left, end = filters.without(stream)
+    if not left:
+        return data, end
     try:
-        return stream.read_bytes(), True
+        return stream.read_bytes(), End.whole
     except pikepdf.PdfError:
-        return b"", False
+        return b"", End.cut
 
 
-def _inflated(data: bytes) -> Iterator[tuple[bytes, bool]]:
-    """(part, whether the last block has ended) of a deflated stream, as far as it can be read.
-
-    Many writers leave out the checksum after the last block; some end with the mark of a flush instead of it.
-    """
-    data = data.lstrip(b"\r\n")
-    has_header = data[:1] and data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    left, total = data[2:] if has_header else data, 0
-    while left and not inflater.eof and total < _MOST_BYTES:
-        try:
-            part = inflater.decompress(left, _CHUNK)
-        except zlib.error:
-            break
-        left = inflater.unconsumed_tail
-        total += len(part)
-        yield part, inflater.eof
-    flushed = not left and data.rstrip(b"\r\n").endswith(_FLUSH)
-    yield b"", inflater.eof or flushed or not data or total >= _MOST_BYTES
-
-
-def _loss(picture: Stream) -> Loss | None:
-    """What of a picture cannot be decoded; None if nothing, or if its kind does not tell."""
-    size = _number(picture.get("/Width")), _number(picture.get("/Height"))
-    filters = _filters(picture)
-    if not filters or min(size) < 1:
+def _ends_within(drawing: bytes) -> str | None:
+    """What is open at the end of a content stream and must not be; of pictures within it nothing is said."""
+    if _INLINE.search(drawing):
         return None
-    last = filters[-1]
-    if len(filters) == 1 and last in _FLATE:
-        lost, why = _flate_loss(picture, size)
-    elif len(filters) == 1 and last in _JPEG:
-        lost, why = _jpeg_loss(picture.read_raw_bytes())
-    elif len(filters) == 1 and last in _JPEG_2000:
-        lost, why = _jpeg_2000_loss(picture.read_raw_bytes())
-    else:
-        return None
-    return Loss(size, lost, why) if lost > 0 else None
+    depth, text = 0, 0  # strings within one another; where the text object began that is open
+    for found in _BRACKETS.finditer(drawing):
+        mark = found[0]
+        if mark == b"(":
+            depth += 1
+        elif mark == b")":
+            depth = max(0, depth - 1)
+        elif depth == 0 and mark in (b"BT", b"ET"):
+            text = found.end() if mark == b"BT" else 0
+    # What closes other things behind it was written by a program that forgot to close the text.
+    forgotten = _CLOSES.search(drawing, text) is not None
+    return "a string" if depth else "a text" if text and not forgotten else None
+
+
+def _as_stream(pdf: pikepdf.Pdf, picture: pikepdf.PdfInlineImage) -> Stream:
+    made = pdf.make_stream(picture.read_raw_bytes())
+    made.Width, made.Height = picture.width, picture.height
+    made.ImageMask, made.BitsPerComponent = picture.image_mask, picture.bits_per_component
+    if picture.filters:
+        made.Filter = pikepdf.Array([Name(each) for each in picture.filters])
+        made.DecodeParms = pikepdf.Array([Dictionary(each) for each in picture.decode_parms])
+    if picture.colorspace is not None:
+        made.ColorSpace = Name(picture.colorspace)
+    return made
 
 
 def _is_see_through(picture: Stream) -> bool:
@@ -217,81 +207,8 @@ def _is_see_through(picture: Stream) -> bool:
     mask = picture.get("/SMask")
     if not isinstance(mask, Stream):
         return False
-    if tuple(_filters(mask)) not in ((), *((name,) for name in _FLATE)) or "/DecodeParms" in mask:
+    named, data = filters.named(mask), mask.read_raw_bytes()
+    if tuple(named) not in ((), *((name,) for name in filters.FLATE)) or "/DecodeParms" in mask:
         return True
-    data = mask.read_raw_bytes()
-    parts = _inflated(data) if _filters(mask) else iter([(data, True)])
-    return any(part.strip(b"\xff") for part, _ in parts)
-
-
-def _number(found: Any) -> int:
-    return int(found) if isinstance(found, int) else 0
-
-
-def _flate_loss(picture: Stream, size: tuple[int, int]) -> tuple[float, str]:
-    expected = _expected(picture, size)
-    total, ended = 0, False
-    for part, is_last in _inflated(picture.read_raw_bytes()):
-        total += len(part)
-        ended = is_last
-        if expected is not None and total >= expected:
-            return 0.0, ""
-    if expected is None:
-        return (0.0, "") if ended else (0.5, "its data break off")
-    missing = 1 - total / expected
-    return (missing, "its data break off") if missing * size[1] >= 1 else (0.0, "")
-
-
-def _expected(picture: Stream, size: tuple[int, int]) -> int | None:
-    """Bytes that a picture of this size has, undeflated; None if its colours do not tell."""
-    bits = 1 if bool(picture.get("/ImageMask", False)) else int(picture.get("/BitsPerComponent", 8))
-    components = 1 if bool(picture.get("/ImageMask", False)) else _components(picture.get("/ColorSpace"))
-    if components is None:
-        return None
-    row = (size[0] * components * bits + 7) // 8
-    parameters = picture.get("/DecodeParms")
-    if isinstance(parameters, pikepdf.Array):
-        parameters = parameters[0] if len(parameters) else None
-    predictor = int(parameters.get("/Predictor", 1)) if isinstance(parameters, Dictionary) else 1
-    return (row + (predictor >= 10)) * size[1]
-
-
-def _components(space: Any) -> int | None:
-    if isinstance(space, pikepdf.Array) and len(space):
-        kind = str(space[0])
-        if kind == "/ICCBased":
-            return int(space[1].N)
-        if kind == "/DeviceN":
-            return len(space[1])
-        return _COMPONENTS.get(kind)
-    return _COMPONENTS.get(str(space)) if space is not None else None
-
-
-def _jpeg_loss(data: bytes) -> tuple[float, str]:
-    if jpeg.END in data[-_TAIL:]:
-        return 0.0, ""
-    data = data.lstrip(b"\r\n")
-    if not data.startswith(b"\xff\xd8"):
-        return 1.0, "it is no JPEG"
-    return jpeg.damage(data + jpeg.END) or (0.0, "")
-
-
-def _jpeg_2000_loss(data: bytes) -> tuple[float, str]:
-    """By the lengths of its tile-parts (ISO/IEC 15444-1, annex A): SOT says how long each one is."""
-    at = data.find(b"\xff\x4f\xff\x51")
-    if at < 0:
-        return 1.0, "it is no JPEG 2000 picture"
-    at += 2
-    while data[at : at + 2] != b"\xff\x90":
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if length < 2 or at + 2 + length > len(data):
-            return 1.0, "its data break off"
-        at += 2 + length
-    while data[at : at + 2] == b"\xff\x90":
-        length = int.from_bytes(data[at + 6 : at + 10], "big")
-        if length == 0:  # until the end
-            return 0.0, ""
-        if at + length > len(data):
-            return max(0.01, 1 - len(data) / (at + length)), "its data break off"
-        at += length
-    return (0.0, "") if data[at : at + 2] == b"\xff\xd9" or at >= len(data) else (0.5, "its data are damaged")
+    parts = (part for part, _ in filters.inflating(data)) if named else iter([data])
+    return any(part.strip(b"\xff") for part in parts)

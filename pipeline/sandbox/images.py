@@ -26,7 +26,7 @@ from PIL import (
 from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
-from pipeline.sandbox import boxes, gif, jpeg, lzw, png, tiff
+from pipeline.sandbox import boxes, fax, gif, jpeg, lzw, png, tiff
 from pipeline.sandbox.drawer import Drawn, PageLimits, mapped, within_pages, within_pixels
 from pipeline.sandbox.limits import FILE_BYTES
 from pipeline.tiles import upright
@@ -46,6 +46,7 @@ _WHITE_IS_ZERO = 0  # photometric interpretation
 _INCH, _CENTIMETRE = 2.54, 3  # centimetres; a TIFF's unit of resolution
 _DEFLATE = (8, 32946)  # Adobe's number and the older one
 _JPEG_IN_TIFF, _STRIPS, _TILES = 7, (273, 279), (324, 325)  # compression; tags: offsets, byte counts
+_GROUP_4 = 4  # compression
 _LZW, _MOST_LZW = 5, 16 * 2**20  # compression; bytes of a page that are looked through: a second or two
 _TURNED = (5, 6, 7, 8)  # orientations (EXIF) of which columns become rows
 
@@ -88,8 +89,9 @@ class Picture:
         page, flags = self._page(number)
         flags += tuple(heard.flags())
         flags += (*self._of_jpegs(), *self._of_checksums())
+        quiet = (*self._of_faxes(), *self._of_lengths())  # of which decoders do not tell
         if FlagCode.picture_damaged not in (code for code, _ in flags):
-            flags += tuple(self._of_lengths())
+            flags += quiet
         size = within_pixels(*page.size, self._limits)
         canvas[: size[0] * size[1] * 3] = page.tobytes()
         return Drawn(size, flags)
@@ -166,6 +168,20 @@ class Picture:
             message = f"the picture's data break off: {lost:.0%} of it is not there ({said})"
             raise Permanent(Reason.image_damaged, message, lost=round(100 * lost))
         yield FlagCode.picture_damaged, f"a part of the picture may be wrong or missing: {said}"
+
+    def _of_faxes(self) -> Iterator[Flag]:
+        """Where a fax page of a TIFF breaks off. Raises Permanent where that is much of it."""
+        if not isinstance(self._image, TiffImagePlugin.TiffImageFile):
+            return
+        with _damage_named(self._kind):
+            sizes = tiff.strips(self._image.tag_v2)
+            lost = fax.lost(zip(self._parts((_GROUP_4,)), sizes, strict=False))
+        if lost > _MUCH * sum(height for _, height in sizes):
+            message = f"the picture's data break off: {lost} lines of it are not there"
+            raise Permanent(Reason.image_damaged, message)
+        if lost:
+            message = "a part of the picture may be wrong or missing: its data break off"
+            yield FlagCode.picture_damaged, message
 
     def _jpegs(self) -> Iterator[bytes]:
         """The JPEG that the page is, or those that a TIFF's strips or tiles are, each with an end marker."""

@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.flags import FlagCode
-from pipeline.sandbox.structure import PageFacts, Told
+from pipeline.sandbox.annotations import Told
+from pipeline.sandbox.structure import PageFacts
 from pipeline.sandbox.texts import SOME_IDEOGRAPH
 
 # Beyond Latin-1, what PDFium's own faces have: the rest of the standard Latin set (PDF 32000-1, annex D).
@@ -38,8 +39,8 @@ def of_text(facts: PageFacts, drawable: Drawable) -> Iterator[Told]:
     if unknown:
         yield (
             FlagCode.letters_unknown,
-            "a font is not embedded and does not say which letters it has; others may stand there: "
-            + ", ".join(unknown),
+            "a font is not embedded, or is damaged, and does not say which letters it has; others may stand "
+            f"there: {', '.join(unknown)}",
         )
 
 

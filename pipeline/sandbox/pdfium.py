@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import io
 import mmap
 import os
 import re
@@ -17,14 +18,15 @@ from pipeline.errors import Permanent, Reason
 from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
 from pipeline.sandbox import letters, pictures, scan, words
+from pipeline.sandbox.annotations import Told
 from pipeline.sandbox.drawer import Drawn, Layer, PageLimits, mapped, scale_of, within_pages, within_pixels
 from pipeline.sandbox.structure import (
     BROKEN,
     DYNAMIC_FORM,
     PageFacts,
     Structure,
-    Told,
     by_code,
+    counted_anew,
     unlocked,
 )
 
@@ -42,15 +44,18 @@ class PdfiumPdf:
         self._limits = limits
         self._last: tuple[int, PageFacts] | None = None
         self._coded: pypdfium2.PdfDocument | None = None
-        objects = os.dup(file)
+        objects = os.fdopen(os.dup(file), "rb")
         try:
             self._open(mapped(file))
+            within_pages(len(self._pdf), limits)
+            self._structure = Structure(objects, len(self._pdf))
+            if self._structure.more_pages:
+                self._count_anew()
             self.pages = within_pages(len(self._pdf), limits)
             if self.pages < 1:
                 raise Permanent(Reason.pdf_no_pages, "the PDF has no pages")
-            self._structure = Structure(objects, self.pages)
         except BaseException:
-            os.close(objects)
+            objects.close()
             raise
 
     def draw(self, number: int, canvas: mmap.mmap, _unit: float = 1.0) -> Drawn:
@@ -135,6 +140,19 @@ class PdfiumPdf:
         self._pdf.formenv = pypdfium2.PdfFormEnv(
             pdfium.FPDFDOC_InitFormFillEnvironment(self._pdf, config), config
         )
+
+    def _count_anew(self) -> None:
+        """Open a copy that says how many pages it has, where the file says fewer: PDFium believes it."""
+        try:
+            data = counted_anew(bytes(self._bytes))
+        except BROKEN:
+            return  # nothing is known of its pages then, and each one says so
+        before = len(self._pdf)
+        self._pdf.close()
+        self._open(bytearray(data))
+        if len(self._pdf) > before:
+            self._structure.close()
+            self._structure = Structure(io.BytesIO(data), len(self._pdf))
 
     def _facts(self, number: int) -> PageFacts:
         """Of a page, remembered until another one's are asked for."""

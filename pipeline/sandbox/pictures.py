@@ -12,8 +12,8 @@ import pypdfium2.raw as pdfium
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
-from pipeline.sandbox.damage import Loss
-from pipeline.sandbox.structure import Told
+from pipeline.sandbox.annotations import Told
+from pipeline.sandbox.losses import Loss
 
 _MUCH = 0.25  # of the page: with so much of it lost, the page cannot be taken for what was written on it
 _DEPTH = 8  # forms within forms
@@ -48,6 +48,9 @@ def lost(
         lost = {"lost": math.ceil(100 * min(1.0, sum(shares)))} if known else {}
         raise Permanent(Reason.image_damaged, message, **lost)
     for (_, part, why), share in zip(gone, shares, strict=True):
+        if part == 0:
+            yield FlagCode.picture_damaged, f"a part of a picture may be wrong: {why}"
+            continue
         what = "a picture" if part == 1 else f"{_percent(part)} of a picture"
         yield FlagCode.picture_damaged, f"{what} is not drawn, {_percent(share)} of the page: {why}"
 
@@ -55,7 +58,11 @@ def lost(
 def told(losses: Sequence[Loss]) -> Iterator[Told]:
     """What is known of pictures from their data alone."""
     for loss in losses:
-        yield FlagCode.picture_damaged, f"{_percent(loss.lost)} of a picture cannot be decoded: {loss.why}"
+        part = f"{_percent(loss.lost)} of a picture cannot be decoded"
+        yield (
+            FlagCode.picture_damaged,
+            f"{part if loss.lost else 'a part of a picture may be wrong'}: {loss.why}",
+        )
 
 
 def _known(

@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import pikepdf
-from pikepdf import Dictionary, Name
+from pikepdf import Dictionary
 
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
 from pipeline.sandbox import damage, texts
-from pipeline.sandbox.attachments import Attachments, plain
+from pipeline.sandbox.annotations import (
+    Field,
+    Told,
+    extent,
+    field,
+    inherited,
+    not_drawn,
+    not_shown,
+    visible,
+)
+from pipeline.sandbox.attachments import Attachments
 from pipeline.sandbox.drawer import LARGEST_UNIT
+from pipeline.sandbox.losses import Loss
 from pipeline.sandbox.texts import Absent
 
 # What pikepdf raises about objects that are not what they should be.
@@ -30,30 +41,11 @@ BROKEN = (
 )  # fmt: skip
 _DEEPEST = 50  # nodes of the tree of pages within one another
 _MOST = 2_000  # annotations of a page, attachments, fonts, parents: what is beyond is not looked at
-_HIDDEN = 1 << 1 | 1 << 5  # flags of an annotation: hidden, not to be seen on a screen
-# What PDFium draws without an appearance stream, and what has nothing to show.
-_DRAWN_BARE = frozenset({
-    "/Circle", "/FreeText", "/Highlight", "/Ink", "/Popup", "/Square", "/Squiggly", "/StrikeOut", "/Text",
-    "/Underline", "/Link", "/Widget", "/FileAttachment", "/Sound", "/Movie", "/Screen", "/PrinterMark",
-    "/TrapNet", "/3D", "/RichMedia", "/Projection",
-})  # fmt: skip
 # A map of each code to a private character: U+F000 and the code (`legacy.OWN_CODES`).
+_UNDECODED = re.compile(r"error decoding stream data for object (\d+) 0")  # of qpdf's warnings
 _OWN_CODES = b"""/CIDInit /ProcSet findresource begin 12 dict begin begincmap
 1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <00> <FF> <F000> endbfrange
 endcmap end end"""
-_TEXT_FIELDS = ("/Tx", "/Ch")
-
-Told = tuple[FlagCode, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A form's field as it stands on a page: its text, and whether it has an appearance of its own."""
-
-    name: str
-    text: str
-    rectangle: tuple[float, float, float, float]
-    appearance: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +59,7 @@ class PageFacts:
     unit: float = 1.0
     flags: tuple[Told, ...] = ()
     fields: tuple[Field, ...] = ()
-    pictures: tuple[damage.Loss, ...] = ()
+    pictures: tuple[Loss, ...] = ()
     absent: tuple[Absent, ...] = ()
     unmapped: frozenset[str] = frozenset()
     legacy: bool = False
@@ -84,18 +76,21 @@ NOT_INSPECTED = PageFacts(
 class Structure:
     """The objects of a PDF that a renderer has opened as well and says has `pages` pages.
 
-    The descriptor is closed. Where qpdf cannot open the file, or counts other pages, nothing is known.
+    The file is closed with it. Where qpdf cannot open it, or counts other pages, nothing is known.
     """
 
-    def __init__(self, file: int, pages: int) -> None:
+    def __init__(self, file: BinaryIO, pages: int) -> None:
         self._pdf: pikepdf.Pdf | None = None
-        self._file = os.fdopen(file, "rb")
-        self._losses: dict[tuple[int, int], damage.Loss | None] = {}  # of pictures, by object
+        self._file = file
+        self.more_pages = False  # than the renderer says
+        self._lost_objects = False
+        self._losses: dict[tuple[int, int], Loss | None] = {}  # of pictures, by object
         self._leaves: list[Any] = []
         try:
             pdf = pikepdf.open(self._file, inherit_page_attributes=False)
             # By hand: qpdf leaves out a page that is not in the file, and the others change their numbers.
             self._leaves = [*itertools.islice(_leaves(pdf.Root.Pages, 0), pages + 1)]
+            self.more_pages = len(self._leaves) > pages
             self._pdf = pdf if len(self._leaves) == pages else None
         except BROKEN:
             pass
@@ -106,16 +101,28 @@ class Structure:
             return NOT_INSPECTED
         try:
             page = self._leaves[number - 1]
+            if isinstance(page, pikepdf.Stream) or not isinstance(page, Dictionary):
+                raise Permanent(
+                    Reason.pdf_damaged, "something else stands in the place of the page", lost=100
+                )
             flags = [*self._of_document()] if number == 1 else []
-            if _extent(_inherited(page, "/MediaBox")) == 0:
+            if not extent(inherited(page, "/MediaBox")):
                 flags.append(
                     (FlagCode.size_missing, "the page has no size, and was drawn on a sheet of Letter")
                 )
             fields: list[Field] = []
-            for annotation in _annotations(page):
-                flags += _not_drawn(annotation)
-                fields += _field(annotation)
-            content = damage.Content(self._pdf, page, _inherited(page, "/Resources"), self._losses)
+            for annotation in visible(page):
+                flags += not_drawn(annotation)
+                flags += not_shown(annotation, self.draws_fields_anew)
+                fields += field(annotation)
+            if self._has_lost_objects():
+                flags.append(
+                    (
+                        FlagCode.not_inspected,
+                        "objects of the file are damaged: what may be missing on the page cannot be told",
+                    )
+                )
+            content = damage.Content(self._pdf, page, inherited(page, "/Resources"), self._losses)
             return PageFacts(
                 _unit(page),
                 (*flags, *content.flags),
@@ -161,6 +168,19 @@ class Structure:
             self._pdf.close()
         self._file.close()
 
+    def _has_lost_objects(self) -> bool:
+        """Whether a stream that holds other objects has been found damaged: these are null for who asks."""
+        assert self._pdf is not None
+        for warning in map(str, self._pdf.get_warnings()):
+            within, failed = re.search(r"\bobject stream \d+ \(", warning), _UNDECODED.search(warning)
+            self._lost_objects |= within is not None or (failed is not None and self._packs(int(failed[1])))
+        return self._lost_objects
+
+    def _packs(self, number: int) -> bool:
+        assert self._pdf is not None
+        found = self._pdf.get_object((number, 0))
+        return isinstance(found, pikepdf.Stream) and found.get("/Type") == "/ObjStm"
+
     def _of_document(self) -> Iterator[Told]:
         assert self._pdf is not None
         root = self._pdf.Root
@@ -189,6 +209,15 @@ def unlocked(data: bytes) -> bytes:
             )
             raise Permanent(Reason.pdf_encrypted, message) from error
         raise Permanent(Reason.pdf_damaged, "its encryption is damaged") from error
+    return copy.getvalue()
+
+
+def counted_anew(data: bytes) -> bytes:
+    """A copy of a PDF whose own number of pages is that of the pages it has. Raises one of `BROKEN`."""
+    copy = io.BytesIO()
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        len(pdf.pages)  # qpdf goes through them all and writes the list anew
+        pdf.save(copy, encryption=False, compress_streams=False)
     return copy.getvalue()
 
 
@@ -225,25 +254,6 @@ def _unit(page: Any) -> float:
     return number if 0 < number <= LARGEST_UNIT else 1.0
 
 
-def _inherited(page: Any, name: str) -> Any:
-    node = page
-    for _ in range(_MOST):
-        if not isinstance(node, Dictionary):
-            return None
-        if name in node:
-            return node[name]
-        node = node.get("/Parent")
-    return None
-
-
-def _extent(box: Any) -> float | None:
-    """The area of a box; None if there is none."""
-    if box is None or len(box) != 4:
-        return None
-    left, bottom, right, top = (float(side) for side in box)
-    return abs((right - left) * (top - bottom))
-
-
 def _form(pdf: pikepdf.Pdf) -> Any:
     form = pdf.Root.get("/AcroForm")
     return form if isinstance(form, Dictionary) else Dictionary()
@@ -253,60 +263,7 @@ def _hung(pages: Iterable[Any]) -> Iterator[Dictionary]:
     """The file specifications of annotations. A page that is damaged says so itself."""
     for page in pages:
         try:
-            found = [a.get("/FS") for a in _annotations(page) if a.get("/Subtype") == "/FileAttachment"]
+            found = [a.get("/FS") for a in visible(page) if a.get("/Subtype") == "/FileAttachment"]
         except BROKEN:
             continue
         yield from (spec for spec in found if isinstance(spec, Dictionary))
-
-
-def _annotations(page: Any) -> Iterator[Any]:
-    found = page.get("/Annots")
-    for _, annotation in zip(range(_MOST), found if found is not None else (), strict=False):
-        if isinstance(annotation, Dictionary) and not int(annotation.get("/F", 0)) & _HIDDEN:
-            yield annotation
-
-
-def _not_drawn(annotation: Any) -> Iterator[Told]:
-    kind = str(annotation.get("/Subtype", "/Unknown"))
-    if kind in _DRAWN_BARE or _has_appearance(annotation):
-        return
-    words = annotation.get("/Contents") or annotation.get("/Name")
-    named = f" ({plain(str(words).lstrip('/'))})" if words is not None else ""
-    yield (
-        FlagCode.annotation_not_drawn,
-        f"an annotation of the kind {plain(kind.lstrip('/'))}{named} has no appearance and is not drawn",
-    )
-
-
-def _has_appearance(annotation: Any) -> bool:
-    look = annotation.get("/AP")
-    normal = look.get("/N") if isinstance(look, Dictionary) else None
-    if isinstance(normal, pikepdf.Stream):
-        return True
-    if not isinstance(normal, Dictionary):
-        return False
-    state = annotation.get("/AS")
-    return state is None or state == Name.Off or isinstance(normal.get(str(state)), pikepdf.Stream)
-
-
-def _field(annotation: Any) -> Iterator[Field]:
-    """The text of a widget, if it has one to show."""
-    if annotation.get("/Subtype") != "/Widget":
-        if annotation.get("/Subtype") == "/FreeText" and "/Contents" in annotation:
-            yield Field(
-                "FreeText", str(annotation.Contents), _rectangle(annotation), _has_appearance(annotation)
-            )
-        return
-    if str(_inherited(annotation, "/FT")) not in _TEXT_FIELDS:
-        return
-    value = _inherited(annotation, "/V")
-    values = value if isinstance(value, pikepdf.Array) else [value]
-    text = " ".join(str(each) for each in values if isinstance(each, pikepdf.String | str))
-    if text.strip():
-        name = plain(str(_inherited(annotation, "/T") or ""))
-        yield Field(name, text, _rectangle(annotation), _has_appearance(annotation))
-
-
-def _rectangle(annotation: Any) -> tuple[float, float, float, float]:
-    one, two, three, four = (float(side) for side in annotation.Rect)
-    return min(one, three), min(two, four), max(one, three), max(two, four)

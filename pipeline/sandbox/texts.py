@@ -14,7 +14,7 @@ from typing import Any
 import pikepdf
 from pikepdf import Dictionary, Name
 
-from pipeline.sandbox import legacy
+from pipeline.sandbox import fontfiles, legacy
 
 _BUILT_IN = ("Symbol", "ZapfDingbats")  # every renderer has them
 _EAST_ASIAN = ("Japan1", "GB1", "CNS1", "Korea1", "KR")
@@ -82,7 +82,7 @@ def unmapped(fonts: Any) -> Iterator[str]:
         numbered = any(
             isinstance(name, Name) and _NUMBER_NAME.fullmatch(str(name).lstrip("/")) for name in names
         )
-        if numbered or (encoding is None and _is_symbolic_truetype(font) and looks_embedded(font)):
+        if numbered or (encoding is None and _is_symbolic_truetype(font) and _names_file(font)):
             yield base_name(font)
 
 
@@ -119,11 +119,24 @@ def looks_embedded(font: Any) -> bool:
     """Whether a font brings its glyphs along, or every renderer has them."""
     if font.get("/Subtype") == "/Type3" or base_name(font) in _BUILT_IN:
         return True
-    owner = _descendant(font) or font
-    descriptor = owner.get("/FontDescriptor")
-    return isinstance(descriptor, Dictionary) and any(
-        name in descriptor for name in ("/FontFile", "/FontFile2", "/FontFile3")
-    )
+    descriptor = _descriptor(font)
+    return descriptor is not None and fontfiles.is_there(descriptor)
+
+
+def _has_damaged_file(font: Any) -> bool:
+    descriptor = _descriptor(font)
+    return descriptor is not None and fontfiles.is_damaged(descriptor)
+
+
+def _names_file(font: Any) -> bool:
+    """Whether a font says that it brings its glyphs along, in a file that may be damaged."""
+    descriptor = _descriptor(font)
+    return descriptor is not None and any(name in descriptor for name in fontfiles.NAMES)
+
+
+def _descriptor(font: Any) -> Dictionary | None:
+    found = (_descendant(font) or font).get("/FontDescriptor")
+    return found if isinstance(found, Dictionary) else None
 
 
 def base_name(font: Any) -> str:
@@ -139,8 +152,10 @@ def without_tag(name: str) -> str:
 def _is_wanted(font: Any) -> bool:
     encoding = font.get("/Encoding")
     differs = isinstance(encoding, Dictionary) and "/Differences" in encoding
-    other = font.get("/Subtype") == "/Type0" or differs or _is_legacy(font)
-    return other and not looks_embedded(font)
+    mapped = isinstance(font.get("/ToUnicode"), pikepdf.Stream)
+    lost = encoding is None and _names_file(font)
+    other = font.get("/Subtype") == "/Type0" or differs or mapped or lost or _is_legacy(font)
+    return (other and not looks_embedded(font)) or _has_damaged_file(font)
 
 
 def _is_legacy(font: Any) -> bool:
@@ -159,7 +174,11 @@ def _judged(font: Any, texts: set[bytes]) -> Absent:
         letters, unknown = _composite(font, texts)
     else:
         letters, unknown = _simple(font, texts)
-    return Absent(base_name(font), frozenset(letters), unknown or _is_legacy(font))
+    unknown |= _is_legacy(font) or _has_damaged_file(font)
+    # Its codes are those of its own file, and nothing else says what they are.
+    own = font.get("/Subtype") != "/Type0" and "/Encoding" not in font and "/ToUnicode" not in font
+    unknown |= own and _names_file(font)
+    return Absent(base_name(font), frozenset(letters), unknown)
 
 
 def _composite(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
@@ -192,7 +211,26 @@ def _simple(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
                 letters |= _named(name)
                 unknown |= _NUMBER_NAME.fullmatch(name) is not None
             code += 1
+    to_unicode = font.get("/ToUnicode")
+    if isinstance(to_unicode, pikepdf.Stream) and not entries:
+        known = _map(to_unicode.read_bytes(), 1)
+        for code in used:
+            meant = known.get(bytes([code]), ())
+            letters.update(meant)
+            western = _western(font, code)
+            # Of a code that is no Western letter PDFium believes the map.
+            other = (
+                "".join(map(chr, meant)).casefold() != western.casefold()
+            )  # small capitals are letters too
+            unknown |= bool(meant) and western.isprintable() and other
     return letters, unknown
+
+
+def _western(font: Any, code: int) -> str:
+    """What a renderer takes a code for where the font is not in the file and names no glyphs."""
+    encoding = font.get("/Encoding")
+    given = encoding.get("/BaseEncoding") if isinstance(encoding, Dictionary) else encoding
+    return bytes([code]).decode("mac_roman" if given == "/MacRomanEncoding" else "cp1252", "replace")
 
 
 def _named(name: str) -> set[int]:

@@ -107,6 +107,15 @@ def lengths(tags: Mapping[int, Any]) -> tuple[tuple[int, ...], ...]:
     return (*((rows * row,),) * whole, (row * (height - rows * whole), rows * row)) * planes
 
 
+def strips(tags: Mapping[int, Any]) -> list[tuple[int, int]]:
+    """(width, height) in pixels of each strip of a page; none if it has tiles, or its bits another order."""
+    width, height = int(tags[_WIDTH]), int(tags[_LENGTH])
+    if _TILE_WIDTH in tags or tags.get(_FILL, 1) != 1:
+        return []
+    rows = max(1, min(int(tags.get(_ROWS, height)), height))
+    return [(width, min(rows, height - start)) for start in range(0, height, rows)]
+
+
 def _start(data: mmap.mmap) -> tuple[_Layout, int]:
     """How the file is written, and where it says where its first directory stands."""
     order = "<" if data[:2] == b"II" else ">"

@@ -43,7 +43,8 @@ def open_archive(uri: str, file: IO[bytes], etag: str | None, settings: SourceSe
             archive = Tar(uri, file, etag, settings, damage)
     except DAMAGE as error:
         file.close()
-        raise Permanent(Reason.archive_damaged, f"{uri} cannot be opened: {one_line(error)}") from error
+        what = f"{uri} cannot be opened: {one_line(error)}; no member of it was seen"
+        raise Permanent(Reason.archive_damaged, what) from error
     except OSError as error:  # of this machine's disk
         file.close()
         raise translated(error, uri) from error

@@ -33,16 +33,16 @@ class Choice:
             why = self._refusal(ref)
             yield ref if why is None else refs.passed_over(ref.uri, why, ref.size)
 
-    def leaves_out(self, uri: str) -> bool:
-        """Whether something and all that is in it is excluded, so that it need not be looked into."""
-        return self._match(uri, self._excluded) is not None
+    def exclusion(self, uri: str) -> str | None:
+        """Why something and all that is in it is excluded, so that it need not be looked into, else None."""
+        glob = self._match(uri, self._excluded)
+        return None if glob is None else f"left out by --exclude {glob}"
 
     def _refusal(self, ref: DocumentRef) -> str | None:
         if ref.failure is not None and ref.failure.reason is Reason.passed_over:
             return None
-        glob = self._match(ref.uri, self._excluded)
-        if glob is not None:
-            return f"left out by --exclude {glob}"
+        if (excluded := self.exclusion(ref.uri)) is not None:
+            return excluded
         broken = ref.failure is not None and ref.failure.reason is not Reason.unsupported_type
         if self._included and not broken and self._match(ref.uri, self._included) is None:
             return "left out by --include"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import threading
 import time
 from collections import OrderedDict
+from typing import IO
 
 from pipeline.errors import Permanent, Reason, Transient
 from pipeline.records import Document
@@ -13,7 +15,7 @@ from pipeline.settings import SourceSettings
 from pipeline.sources import local, places, s3
 from pipeline.sources.archives import Archive, open_archive
 from pipeline.sources.limits import SizeLimits
-from pipeline.sources.refs import split_member
+from pipeline.sources.refs import file_of, split_member
 
 _OPEN = 4  # archives kept open; one from S3 lies on the disk meanwhile
 
@@ -28,14 +30,14 @@ def fetch(uri: str, settings: SourceSettings, etag: str | None = None, room: int
     limits = SizeLimits(settings.max_bytes, room)
     archive, member = split_member(uri)
     if member:
-        place = places.of(archive)
-        etag = etag or place.etag(archive, settings)
+        place, file = places.of(archive), file_of(archive)
+        etag = etag or place.etag(file, settings)
         try:
             data, found = opened_archive(archive, etag, settings).read(member, limits), etag
         except OSError as error:
             raise local.translated(error, archive) from error
         finally:  # whatever came of it: the bytes of a file that is written in its place are of no version
-            place.still(archive, etag, settings)
+            place.still(file, etag, settings)
     else:
         place, pauses = places.of(uri), s3.pauses(settings.attempts)
         while True:
@@ -73,13 +75,29 @@ class _Opened:
                 self._held.popitem(last=False)
         with opening.lock:
             if opening.archive is None:
-                file = places.of(uri).open(uri, etag, settings)
+                outer, member = split_member(uri)
+                if member:
+                    file = _unpacked(self(outer, etag, settings).read(member, SizeLimits(settings.max_bytes)))
+                else:
+                    file = places.of(uri).open(uri, etag, settings)
                 opening.archive = open_archive(uri, file, etag, settings)
         return opening.archive
 
     def cache_clear(self) -> None:
         with self._lock:
             self._held.clear()
+
+
+def _unpacked(data: bytes) -> IO[bytes]:
+    """A nameless file of these bytes."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (handed to the caller)
+    try:
+        file.write(data)
+        file.seek(0)  # and written out, for those who read by the descriptor
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 class _Opening:

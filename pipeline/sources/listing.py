@@ -42,10 +42,33 @@ def list_documents(
     return (ref for ref in found if passed_over or not _is_passed_over(ref))
 
 
-def members(of: Document, names: Iterable[str], settings: SourceSettings) -> tuple[DocumentRef, ...]:
-    """What a portfolio holds, put together by the rules for names, at the version that was read."""
-    found = (DocumentRef(f"{of.uri}!/{name}", etag=of.etag) for name in names)
-    return tuple(groups.grouped(found, groups.Rules(settings), None))
+def members(
+    of: Document,
+    names: Iterable[str],
+    settings: SourceSettings,
+    listed: Sequence[str] = (),
+    *,
+    passed_over: bool = False,
+) -> tuple[DocumentRef, ...]:
+    """What is wanted of that which a portfolio holds, put together by the rules for names, at the version
+    that was read.
+
+    `listed` are the sources that the portfolio may have been found in: `settings` choose what is left out
+    of its members as of an archive's, by paths below the source. With `passed_over` that comes too.
+    """
+    bases = [places.of(one).base(places.uri(one)) for one in listed]
+    above = [base for base in bases if of.uri.startswith(f"{base.rstrip('/')}/")]
+    choices = [Choice(settings, base) for base in above or [refs.folder_of(of.uri)]]
+    found = (_member_of(of, name, choices) for name in names)
+    wanted = (ref for ref in found if passed_over or not _is_passed_over(ref))
+    return tuple(groups.grouped(wanted, groups.Rules(settings), None))
+
+
+def _member_of(portfolio: Document, name: str, choices: Sequence[Choice]) -> DocumentRef:
+    uri = f"{portfolio.uri}!/{name}"
+    # Of several sources that it lies in, one that wants it is enough.
+    why = [choice.exclusion(uri) for choice in choices]
+    return refs.passed_over(uri, why[0] or "") if all(why) else DocumentRef(uri, etag=portfolio.etag)
 
 
 def together(sources: Sequence[str]) -> list[list[str]]:
@@ -91,7 +114,7 @@ def _expanded(
 ) -> Iterator[DocumentRef]:
     """What is wanted of `found`, each archive replaced by what is wanted of its members."""
     for ref in found:
-        if ref.failure is None and is_archive(ref.uri) and not choice.leaves_out(ref.uri):
+        if ref.failure is None and is_archive(ref.uri) and choice.exclusion(ref.uri) is None:
             members = choice.among(_members(ref, settings))
             if ref.group is None:
                 yield from groups.one_archive(members, rules)
@@ -121,7 +144,7 @@ def _members(ref: DocumentRef, settings: SourceSettings) -> Iterator[DocumentRef
 def _member(archive: str, uri: str, settings: SourceSettings) -> Iterator[DocumentRef]:
     """One member of an archive, by its URI."""
     try:
-        ref = DocumentRef(archive, etag=places.of(archive).etag(archive, settings))
+        ref = DocumentRef(archive, etag=places.of(archive).etag(refs.file_of(archive), settings))
     except Coded as error:
         if error.reason is Reason.object_missing:
             raise UsageError(error.message) from error

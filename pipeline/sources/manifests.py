@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -19,19 +19,24 @@ from pipeline.errors import Reason, one_line
 from pipeline.filetype import is_archive, promises_other
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import refs, roots
+from pipeline.sources import gzips, refs, roots
 from pipeline.sources.limits import LARGEST
 
 _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
+_PACKED = ".gz"  # as S3 Inventory is delivered
 _LINE_BYTES = 65536  # the longest line, and the longest entry that goes over several
 _LINES = 20  # of one entry
 _LONGEST_ETAG = 200
 _LONGEST_GROUP = 500
 _FORM = 100  # entries: where all of the first are broken, the form is at fault
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _WORDS = re.compile(r"[^\W\d]+(?:[ -][^\W\d]+)*")
-_DOCUMENT = re.compile(r"\.(?:pdf|png|jpe?g|webp|tiff?|hei[cf]|avif|gif|bmp|jp2|j2k)$", re.IGNORECASE)
-_URIS = ("uri", "url", "path", "key", "file", "filename", "filepath", "s3uri", "objectkey", "documenturi")
+_DOCUMENT = re.compile(r"\.(?:pdf|png|jpe?g|webp|tiff?|hei[cf]|avif|gif|bmp|jp2|j2k|xml)$", re.IGNORECASE)
+_URIS = (
+    "uri", "url", "path", "key", "file", "filename", "filepath", "s3uri", "s3url", "s3path", "s3key",
+    "objectkey", "documenturi", "documentpath", "tênfile", "tênfiles", "têntệp", "têntậptin", "đườngdẫn",
+)  # fmt: skip
 _ETAGS, _SIZES, _BUCKETS, _GROUPS = ("etag",), ("size", "bytes"), ("bucket", "bucketname"), ("group",)
 _NAMES = "uri, url, path, key, file or filename"
 _SCHEMES = "an s3:// URI or a path"
@@ -53,7 +58,7 @@ class _Form(ValueError):
 
 
 def is_manifest(name: str) -> bool:
-    return name.lower().endswith(_SUFFIXES)
+    return name.lower().removesuffix(_PACKED).endswith(_SUFFIXES)
 
 
 def read(uri: str, file: IO[bytes], settings: SourceSettings) -> Iterator[DocumentRef]:
@@ -62,11 +67,30 @@ def read(uri: str, file: IO[bytes], settings: SourceSettings) -> Iterator[Docume
     JSON lines: a string, or an object with "uri" (or path, url, key, …) and, if known, "etag", "size",
     "bucket" and "group": the files of one document have the same. Separated by comma, semicolon or tab: a
     column with such a heading, or without headings the first column, or bucket and URL-encoded key as S3
-    Inventory writes them. Blank lines are passed over.
+    Inventory writes them. Blank lines are passed over. Either may be packed by gzip.
 
-    What an entry may name is judged by `roots`. A list of which no entry can be understood is one failure.
+    What an entry may name is judged by `roots`. A list of which no entry can be understood is one failure,
+    and so is a packed one that ends too early, behind what it names.
     """
-    entries = _separated(uri, file) if uri.lower().endswith((".csv", ".tsv")) else _json_lines(file)
+    packed = file.read(len(gzips.MARK)) == gzips.MARK
+    file.seek(0)
+    if not packed:
+        yield from _read(uri, file, settings)
+        return
+    try:
+        unpacked, damage = gzips.unpacked(file, settings.max_archive_bytes)
+    except ValueError as error:
+        yield refs.broken(uri, Reason.manifest_form, f"it cannot be unpacked: {one_line(error)}")
+        return
+    with unpacked:
+        yield from _read(uri, unpacked, settings)
+    if damage is not None:
+        yield refs.broken(uri, Reason.manifest_form, f"{damage}: documents may be missing")
+
+
+def _read(uri: str, file: IO[bytes], settings: SourceSettings) -> Iterator[DocumentRef]:
+    separated = uri.lower().removesuffix(_PACKED).endswith((".csv", ".tsv"))
+    entries = _separated(uri, file) if separated else _json_lines(file)
     found = _checked(uri, entries, settings)
     first: list[DocumentRef] = []
     try:
@@ -103,52 +127,36 @@ def _checked(
 
 
 def _lines(file: IO[bytes]) -> Iterator[_Line]:
-    """Lines of bounded length that are not blank; of a longer one only its number is kept."""
-    file = _as_utf8(file)
+    """Lines of bounded length that are not blank, ended as Unix, Windows or an old Mac ends them; of a longer
+    one only its number is kept.
+    """
+    text = io.TextIOWrapper(file, _coding(file), errors="surrogateescape")
+    try:
+        yield from _bounded(text)
+    finally:
+        if not text.closed:
+            text.detach()  # else it closes the file, which is the caller's
+
+
+def _bounded(text: io.TextIOWrapper) -> Iterator[_Line]:
     number = 0
-    while raw := file.readline(_LINE_BYTES):
+    while line := text.readline(_LINE_BYTES):
         number += 1
-        if len(raw) == _LINE_BYTES and not raw.endswith(b"\n"):
-            while len(rest := file.readline(_LINE_BYTES)) == _LINE_BYTES and not rest.endswith(b"\n"):
+        if len(line) == _LINE_BYTES and not line.endswith("\n"):
+            while len(rest := text.readline(_LINE_BYTES)) == _LINE_BYTES and not rest.endswith("\n"):
                 pass
-            yield _Line(number, "", f"the line is longer than {_LINE_BYTES:,} bytes")
-            continue
-        try:
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
+            yield _Line(number, "", f"the line is longer than {_LINE_BYTES:,} characters")
+        elif any("\ud800" <= character <= "\udfff" for character in line):
             yield _Line(number, "", "not UTF-8 text")
-            continue
-        if text.strip():
-            yield _Line(number, text)
+        elif line.strip():
+            yield _Line(number, line)
 
 
-def _as_utf8(file: IO[bytes]) -> IO[bytes]:
-    """The same bytes, or UTF-8 where the file begins with the mark of UTF-16 (Excel's "Unicode text")."""
+def _coding(file: IO[bytes]) -> str:
+    """UTF-8, or UTF-16 where the file begins with its mark (Excel's "Unicode text")."""
     mark = file.read(2)
     file.seek(0)
-    if mark not in (b"\xff\xfe", b"\xfe\xff"):
-        return file
-    return io.BufferedReader(_Recoded(file))
-
-
-class _Recoded(io.RawIOBase):
-    """UTF-16 as UTF-8, piece by piece."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._rest and (raw := self._file.read(8192)):
-            self._rest = self._decoder.decode(raw).encode("utf-8", "replace")
-        piece = self._rest[: len(buffer)]
-        self._rest = self._rest[len(piece) :]
-        buffer[: len(piece)] = piece
-        return len(piece)
+    return "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def _json_lines(file: IO[bytes]) -> Iterator[tuple[int, Entry | str]]:
@@ -194,7 +202,11 @@ def _separated(uri: str, file: IO[bytes]) -> Iterator[tuple[int, Entry | str]]:
     columns = None if isinstance(cells, str) else _columns(uri, cells)
     if columns is None:
         records = chain([(number, cells)], records)
-    inventory = columns is None and not isinstance(cells, str) and _is_inventory(cells)
+    ahead = [*islice(records, 2)]
+    records = chain(ahead, records)
+    inventory = columns is None and _is_inventory([cells for _, cells in ahead])
+    if columns is None and not isinstance(cells, str) and not inventory:
+        columns = _unheaded(cells)
     for number, cells in records:
         if isinstance(cells, str):
             yield number, cells
@@ -214,15 +226,18 @@ def _number(cell: object) -> object:
 
 def _between(line: str) -> str:
     """What separates the cells: where a heading that we know or at least two cells appear."""
-    split = {mark: _cells(line, mark) for mark in (",", ";", "\t")}
+    split = {mark: _cells(line, mark) for mark in (",", ";", "\t", "|")}
     for mark, cells in split.items():
         if not isinstance(cells, str) and len(cells) > 1 and {_plain(cell) for cell in cells} & {*_URIS}:
             return mark
     if "\t" in line:
         return "\t"
-    cells = split[";"]
-    several = "," not in line and not isinstance(cells, str) and len(cells) > 1
-    return ";" if several and (_DOCUMENT.search(cells[0]) or _are_words(cells)) else ","
+    for mark in (";", "|"):
+        cells = split[mark]
+        several = "," not in line and not isinstance(cells, str) and len(cells) > 1
+        if several and (any(map(_DOCUMENT.search, cells)) or _are_words(cells)):
+            return mark
+    return ","
 
 
 def _records(lines: Iterator[_Line], between: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -264,6 +279,21 @@ def _columns(uri: str, cells: Sequence[str]) -> tuple[str, ...] | None:
     return None
 
 
+def _unheaded(cells: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a list without headings, by its first line: the documents stand where one is named, else
+    in the first column. Raises _Form where that holds numbers or days.
+    """
+    place = next((place for place, cell in enumerate(cells) if _is_named(cell)), 0)
+    if len(cells) > 1 and re.fullmatch(r"[\d\s.,:/-]*", cells[place]):
+        raise _Form(f"it has no headings, and no cell of its first line names a document; {_NAMES} is one")
+    return ("",) * place + ("uri",)
+
+
+def _is_named(cell: str) -> bool:
+    name = cell.strip()
+    return bool(_DOCUMENT.search(name)) or is_archive(name) or "://" in name
+
+
 def _are_words(cells: Sequence[str]) -> bool:
     return all(_WORDS.fullmatch(cell.strip()) for cell in cells if cell.strip())
 
@@ -273,17 +303,21 @@ def _is_beside(manifest: str, name: str) -> bool:
     return not manifest.startswith("s3://") and Path(manifest).parent.joinpath(name).exists()
 
 
-def _is_inventory(cells: Sequence[str]) -> bool:
-    """Whether a line without headings is one of S3 Inventory: a bucket, and a key in it."""
-    if len(cells) < 2 or not _BUCKET.fullmatch(cells[0].strip()):
+def _is_inventory(first: Sequence[Sequence[str] | str]) -> bool:
+    """Whether lines without headings are those of S3 Inventory: always the same bucket, and a key in it."""
+    buckets = {line[0].strip() if line and not isinstance(line, str) else "" for line in first}
+    bucket, line = buckets.pop(), first[0]
+    if buckets or isinstance(line, str) or len(line) < 2 or not _BUCKET.fullmatch(bucket):
         return False
-    bucket, key = cells[0].strip(), cells[1].strip()
+    key = line[1].strip()
     named = is_archive(bucket) or promises_other(bucket) or _DOCUMENT.search(bucket)
-    return not named and bool(re.search(r"[./%]", key)) and not re.fullmatch(r"[\d.,]*", key)
+    numbers = r"[\d.,-]*"
+    figures = re.fullmatch(numbers, bucket) or re.fullmatch(numbers, key)
+    return not named and not figures and bool(re.search(r"[./%]", key))
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_\-]", "", name).lower()
+    return re.sub(r"[\s_\-#]", "", unicodedata.normalize("NFC", name)).lower()
 
 
 def _entry(columns: Entry, names: Sequence[str] = _URIS) -> Entry:
@@ -337,6 +371,9 @@ def _resolved(manifest: str, uri: str) -> str:
     """The URI of a manifest's entry; a relative one is beside the manifest."""
     if "\0" in uri:
         raise ValueError("the uri holds a zero byte")
+    uri = uri.removeprefix("file://")
+    if _WINDOWS.match(uri):
+        raise ValueError(f"{uri} is a path of Windows: name it from this list's own folder on, or with s3://")
     if uri.startswith("s3://"):
         if not uri.removeprefix("s3://").partition("/")[2]:
             raise ValueError(f"{uri} names no key")
@@ -347,4 +384,6 @@ def _resolved(manifest: str, uri: str) -> str:
         folder = manifest.removeprefix("s3://").rpartition("/")[0]
         beside = posixpath.normpath(f"{folder}/{uri}") if ".." in uri.split("/") else f"{folder}/{uri}"
         return f"s3://{beside}"
+    if "\\" in uri and "/" not in uri and not _is_beside(manifest, uri):
+        uri = uri.replace("\\", "/")  # as Windows writes a path
     return posixpath.normpath(posixpath.join(posixpath.dirname(manifest), uri))

@@ -28,6 +28,9 @@ class Place(Protocol):
     def uri(self, typed: str) -> str:
         """The URI of what a person typed."""
 
+    def base(self, uri: str) -> str:
+        """How the URI of everything begins that is found for `uri`: see `Found`."""
+
     def find(self, uri: str, settings: SourceSettings) -> Found:
         """What is there, streamed, passed-over things with their failure. Raises UsageError if nothing is."""
 
@@ -56,16 +59,21 @@ class Disk:
         path = Path(typed.removeprefix("file://")).expanduser()
         return os.path.abspath(path)  # noqa: PTH100  (resolve() would follow links)
 
-    def find(self, uri: str, settings: SourceSettings) -> Found:
+    def base(self, uri: str) -> str:
         if Path(uri).is_dir():
-            return Found(local.walk(uri, settings), exact=False, base=uri)
+            return uri
+        wild = refs.wild_start(uri) is not None and not Path(uri).exists()
+        return refs.wild_base(uri) if wild else refs.folder_of(uri)
+
+    def find(self, uri: str, settings: SourceSettings) -> Found:
+        base = self.base(uri)
+        if Path(uri).is_dir():
+            return Found(local.walk(uri, settings), exact=False, base=base)
         if Path(uri).exists():
-            return Found(iter([local.single(uri)]), exact=True, base=refs.folder_of(uri))
+            return Found(iter([local.single(uri)]), exact=True, base=base)
         if refs.wild_start(uri) is None:
             raise UsageError(f"{uri} does not exist")
-        return Found(
-            _some(local.glob(uri, settings), f"no file matches {uri}"), exact=False, base=refs.wild_base(uri)
-        )
+        return Found(_some(local.glob(uri, settings), f"no file matches {uri}"), exact=False, base=base)
 
     def order(self, uri: str) -> Any:
         return uri.split("/")  # a folder's names are sorted, and what is in it comes in its place
@@ -96,6 +104,9 @@ class Buckets:
     def uri(self, typed: str) -> str:
         return typed
 
+    def base(self, uri: str) -> str:
+        return refs.folder_of(uri)
+
     def find(self, uri: str, settings: SourceSettings) -> Found:
         bucket, prefix = s3.parse(uri)
         try:
@@ -105,9 +116,13 @@ class Buckets:
             if error.reason in (Reason.object_missing, Reason.bucket_missing):
                 raise UsageError(error.message) from error
             raise
-        exact = first.uri == f"s3://{bucket}/{prefix}"  # this object, whatever else begins with its key
-        found = iter([first]) if exact else chain([first], objects)
-        return Found(found, exact, base=refs.folder_of(uri))
+        exact = first.uri == f"s3://{bucket}/{prefix}"
+        if exact and "." in prefix.rpartition("/")[2]:
+            return Found(iter([first]), exact, base=self.base(uri))  # a file, whatever begins with its name
+        # An object "in" beside "in/1.pdf" is what some programs make for a folder.
+        second = next(objects, None)
+        found = chain([first], [] if second is None else [second], objects)
+        return Found(found, exact and second is None, base=self.base(uri))
 
     def order(self, uri: str) -> Any:
         return uri

@@ -17,7 +17,7 @@ from pipeline.filetype import holds_members, is_archive
 from pipeline.records import DocumentRef
 from pipeline.settings import RenderSettings, SourceSettings
 from pipeline.sources.limits import SizeLimits
-from pipeline.sources.refs import broken
+from pipeline.sources.refs import broken, split_member
 
 _SMALL = 2**20  # bytes; below this no ratio is judged
 _PAGES = 100_000  # of the PDF's own, which are counted here and not drawn
@@ -25,8 +25,12 @@ Listed = Sequence[tuple[str, bool]]  # (name, whether it is a document) of each 
 
 
 def is_portfolio(name: str) -> bool:
-    """Whether documents within a file of this name may be named as its members: one level deep."""
-    return holds_members(name) and not is_archive(name) and "!/" not in name
+    """Whether documents within a file of this name may be named as its members: one level deep, in a PDF that
+    may lie in an archive.
+    """
+    archive, member = split_member(name)
+    within = not member or is_archive(archive)
+    return within and holds_members(name) and not is_archive(name)
 
 
 def member_names(listed: Listed) -> dict[int, str]:

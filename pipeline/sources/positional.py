@@ -7,6 +7,10 @@ import os
 from typing import IO
 
 
+class BeforeTheFile(OSError, ValueError):
+    """As a file itself refuses such a place: zipfile asks for one to see whether a short file is a zip."""
+
+
 class Positional(io.BufferedIOBase):
     """A reader's own place in `file`, which it reads with pread: the file's one position is never used.
 
@@ -47,7 +51,7 @@ class Positional(io.BufferedIOBase):
     def seek(self, place: int, whence: int = io.SEEK_SET, /) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self.size}[whence]
         if start + place < 0:
-            raise ValueError(f"a header points to {start + place:,}, before the file")
+            raise BeforeTheFile(f"a header points to {start + place:,}, before the file")
         self._place = start + place
         return self._place
 

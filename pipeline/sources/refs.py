@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from pipeline import filetype
 from pipeline.errors import Reason
-from pipeline.filetype import SUPPORTED, holds_members, promises_other
+from pipeline.filetype import SUPPORTED, holds_members, is_archive, promises_other
 from pipeline.records import DocumentRef, Failure
 
 _WILD = re.compile(r"[*?\[]")
@@ -55,13 +56,32 @@ def folder_of(name: str) -> str:
 
 
 def split_member(uri: str) -> tuple[str, str]:
-    """(archive, member) of ARCHIVE!/member, the archive being a portfolio too; (uri, "") of anything else."""
-    place = uri.find("!/")
+    """(archive, member) of ARCHIVE!/member, the archive being a portfolio too, which may itself be a member
+    of an archive; (uri, "") of anything else.
+    """
+    place = _end(uri, 0, holds_members)
+    if place is None:
+        return uri, ""
+    if is_archive(uri[:place]):
+        place = _end(uri, place + 2, lambda name: holds_members(name) and not is_archive(name)) or place
+    return uri[:place], uri[place + 2 :]
+
+
+def file_of(uri: str) -> str:
+    """The file or object that a URI lies in, or is."""
+    while (outer := split_member(uri)[0]) != uri:
+        uri = outer
+    return uri
+
+
+def _end(uri: str, start: int, holds: Callable[[str], bool]) -> int | None:
+    """Where the first name from `start` on ends that says that it `holds` members."""
+    place = uri.find("!/", start)
     while place >= 0:
-        if holds_members(uri[:place]):
-            return uri[:place], uri[place + 2 :]
+        if holds(uri[start:place]):
+            return place
         place = uri.find("!/", place + 1)
-    return uri, ""
+    return None
 
 
 def wild_start(pattern: str) -> int | None:

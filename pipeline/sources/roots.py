@@ -13,7 +13,7 @@ import os
 import posixpath
 
 from pipeline.settings import SourceSettings
-from pipeline.sources.refs import split_member
+from pipeline.sources.refs import file_of
 
 _S3 = "s3://"
 
@@ -47,7 +47,7 @@ def _how(uri: str) -> str:
     if uri.startswith(_S3):
         root = f"{_S3}{uri.removeprefix(_S3).partition('/')[0]}/"
     else:
-        root = posixpath.dirname(split_member(uri)[0])
+        root = posixpath.dirname(file_of(uri))
     return f'if that is meant: --trust-manifests, or source.allowed_roots = ["{root}"]'
 
 
@@ -58,4 +58,4 @@ def _within(uri: str, root: str) -> bool:
     if uri.startswith(_S3):
         return False
     real = os.path.realpath(os.path.expanduser(root))  # noqa: PTH111
-    return f"{os.path.realpath(split_member(uri)[0])}/".startswith(f"{real.rstrip('/')}/")
+    return f"{os.path.realpath(file_of(uri))}/".startswith(f"{real.rstrip('/')}/")

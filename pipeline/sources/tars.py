@@ -25,6 +25,8 @@ from pipeline.sources.refs import broken
 _BLOCK = tarfile.BLOCKSIZE
 _SCAN = 2**20  # bytes looked through at once, and of one header with its long names
 _MAGIC, _MAGIC_AT = b"ustar", 257
+# Zeros that close a tar after which another one may follow: two blocks, or as many as fill up a record.
+_CLOSING = 2 * _BLOCK
 _PLACES = 1000  # damaged ones, before an archive is given up
 _BAD = (tarfile.TarError, ValueError, EOFError, RuntimeError, struct.error, OverflowError, LookupError)
 
@@ -139,7 +141,10 @@ class Tar:
             self._keep(_Header.fromtarfile(self._headers), start)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             self._closed = True
-            self._headers.offset = self._after_zeros(start)
+            self._headers.offset = end = self._after_zeros(start)
+            closes = end - start <= _CLOSING or end % tarfile.RECORDSIZE == 0
+            if not closes and _is_header(self._view.at(end, _BLOCK)):
+                self._damages.append(f"zeros stand in the place of members from byte {start:,} to {end:,}")
         except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
             self._ended = True
             if self._members and start > self._view.size:

@@ -45,6 +45,9 @@ _POSTGRES_CONNECT = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    # Milliseconds. Else a statement that gets no answer because the network is cut, or the server's machine
+    # is gone, is sent again for a quarter of an hour, and ever more seldom, before anybody is told.
+    "tcp_user_timeout": 30_000,
 }
 
 

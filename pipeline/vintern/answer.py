@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from pipeline.blank import shades
 from pipeline.errors import Permanent, Reason
 from pipeline.records import Generation, Request
 from pipeline.transcript import transcript
 from pipeline.vintern import passes
-from pipeline.vintern.blank import shades
 from pipeline.vintern.constraint import Constraint
 from pipeline.vintern.states import Run
 from pipeline.vintern.values import Position, Positions
@@ -26,7 +26,7 @@ class Said(NamedTuple):
     tokens: Sequence[int]
     end: Position
     values: list[int]  # numbers of those that have a part of a value
-    breaks: list[bool]
+    watched: list[int]  # for `Answer.unwatched`
 
 
 class Forget(Protocol):
@@ -39,6 +39,15 @@ class Answer:
     """`pending` tokens are fed next, the first to the place `cached` of the slot; `finish` is set when all is
     said.
     """
+
+    # An object with so many attributes would look each of them up in a large dictionary of its own.
+    __slots__ = (
+        "_at", "_bytes_of", "_end", "_forced", "_forget", "_fresh", "_full", "_gone", "_longest",
+        "_max_passes", "_places", "_positions", "_probability", "_unmasked", "attempts", "cached",
+        "constraint", "encoded", "error", "finish", "knew", "launched", "limit", "out_of_sight",
+        "penalty", "pending", "prompt", "request", "said", "seams", "shades", "slot", "tile_count",
+        "tiles", "tokens", "unseen", "unwatched", "visual", "watched", "weighed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -86,8 +95,8 @@ class Answer:
         self.finish: Literal["stop", "length", "loop", "error"] | None = None
         self.error: Permanent | None = None
         self.tokens: list[int] = []
-        # Of tokens that the model chose: their numbers, and the probability under and without the mask.
-        self._chosen: list[int] = []
+        self._forced: list[tuple[int, int]] = []  # tokens that the model did not choose: from, up to
+        # Of those that it chose, the probability under and without the mask.
         self._probability: list[float] = []
         self._unmasked: list[float] = []
         self.weighed: dict[int, float] = {}  # the probability without the mask of forced tokens, by number
@@ -98,10 +107,11 @@ class Answer:
         self._places = np.zeros((0, 4), dtype=np.float32)  # see Generation.place; at least one a token seen
         self.seams: list[int] = []  # how many tokens there were when each further pass began
         self._gone: list[tuple[int, int]] = []  # what each pass took out of those then in sight: from, up to
-        self._out_of_sight = 0  # tokens that have left the slot again
+        self.out_of_sight = 0  # tokens that have left the slot again
+        self._full = min(self.limit, self._longest)  # so many tokens use up this pass's room
         self.watched = False  # the guard against loops has begun to
-        self.unwatched: list[int] = []  # tokens that it has not seen
-        self.breaks: list[bool] = []  # whether these break a run
+        # Tokens that it has not seen, each as twice its number, and one more where it breaks a run.
+        self.unwatched: list[int] = []
         # The second time the cache holds the prompt: only its last token is fed again, for its logits.
         self.cached = 0 if self.attempts == 1 else len(self.prompt) - 1
         self.pending = list(self.prompt[self.cached :])
@@ -116,7 +126,7 @@ class Answer:
     @property
     def position(self) -> int:
         """Of the first pending token. What has left the slot keeps its positions."""
-        return self.cached + self._out_of_sight
+        return self.cached + self.out_of_sight
 
     def fed(self, count: int) -> None:
         """The first `count` pending tokens are in the cache."""
@@ -134,18 +144,23 @@ class Answer:
         if token == self._end:
             self.finish = "stop"
             return False
-        self._make_room()
-        if self.finish is not None:
-            return False
         tokens = self.tokens
-        self._chosen.append(len(tokens))
+        if len(tokens) >= self._full:
+            self._make_room()
+            if self.finish is not None:
+                return False
         self._probability.append(probability)
         self._unmasked.append(unmasked)
         tokens.append(token)
         self.pending.append(token)
-        self._at, _, breaks = self._positions.after(self._at, token)
-        self.unwatched.append(token)
-        self.breaks.append(breaks)
+        at = self._at
+        if (
+            at.stays and self._positions.plain[token]
+        ):  # as `Positions.after` has it, which takes twice as long
+            self.unwatched.append(2 * token)
+        else:
+            self._at, _, breaks = self._positions.after(at, token)
+            self.unwatched.append(2 * token + breaks)
         return True
 
     def to_see(self, count: int) -> list[tuple[int, int]]:
@@ -162,7 +177,7 @@ class Answer:
         """Where tokens fed to places from `cached` on looked, float32 [n, 4], and where the next one comes
         from.
         """
-        first = cached + self._out_of_sight - len(self.prompt)
+        first = cached + self.out_of_sight - len(self.prompt)
         stop = first + len(fed)
         if stop >= len(self._places):
             more = np.zeros((max(64, stop + 1), 4), dtype=np.float32)
@@ -179,9 +194,11 @@ class Answer:
         if self.finish is None:
             raise ValueError(f"request {self.request.id} is not finished")
         text, spans = transcript(self._pieces())
-        count, chosen = len(self.tokens), np.array(self._chosen, dtype=np.int64)
-        forced = np.ones(count, dtype=np.bool_)
-        forced[chosen] = False
+        count = len(self.tokens)
+        forced = np.zeros(count, dtype=np.bool_)
+        for start, stop in self._forced:
+            forced[start:stop] = True
+        chosen = ~forced
         probability = np.ones(count, dtype=np.float32)
         probability[chosen] = self._probability
         unmasked = np.full(count, np.nan, dtype=np.float32)
@@ -205,25 +222,27 @@ class Answer:
 
     def follow(self) -> None:
         """Append what is forced, and see whether that is the end."""
-        if self.constraint is not None and self.finish is None:
-            try:
-                run = self.constraint.run()
-                if run is not None:
-                    self._append(run)
-                complete = self.finish is None and self.constraint.complete
-            except Permanent as error:
-                self.fail(error)
-                complete = False
-            if complete:
-                self.said = bool(self.unseen)
-                self.finish = None if self.said else "stop"
-        if not self.said:
+        if self.constraint is not None and self.finish is None and not self.constraint.open:
+            self._force_on(self.constraint)
+        if len(self.tokens) >= self._full and not self.said:
             self._make_room()
+
+    def _force_on(self, constraint: Constraint) -> None:
+        try:
+            run = constraint.run()
+            if run is not None:
+                self._append(run)
+            complete = self.finish is None and constraint.complete
+        except Permanent as error:
+            self.fail(error)
+            complete = False
+        if complete:
+            self.said = bool(self.unseen)
+            self.finish = None if self.said else "stop"
 
     def _make_room(self) -> None:
         """Begin another pass where the room of this one is used up; where none can begin, the answer ends."""
-        count = len(self.tokens)
-        if (count - self._out_of_sight < self.limit and count < self._longest) or self.finish is not None:
+        if len(self.tokens) < self._full or self.finish is not None:
             return
         leave = None
         if (
@@ -244,14 +263,14 @@ class Answer:
         first = len(self.prompt)
         self._forget(self.slot, first + start, first + stop, self.cached)
         self._gone.append((start, stop))
-        self._out_of_sight += stop - start
+        self.out_of_sight += stop - start
+        self._full = min(self.limit + self.out_of_sight, self._longest)
         self.cached -= stop - start
         self.seams.append(len(self.tokens))
 
     def _append(self, run: Run) -> None:
         """What is forced; where room runs out on the way, as far as there is any."""
-        end = len(self.tokens) + len(run.tokens)
-        if end - self._out_of_sight > self.limit or end > self._longest:
+        if len(self.tokens) + len(run.tokens) > self._full:
             for token in run.tokens:
                 self._make_room()
                 if self.finish is not None:
@@ -266,21 +285,21 @@ class Answer:
     def _force(self, said: Said) -> None:
         count = len(self.tokens)
         self.tokens += said.tokens
+        self._forced.append((count, len(self.tokens)))
         self.pending += said.tokens
-        self.unwatched += said.tokens
-        self.breaks += said.breaks
+        self.unwatched += said.watched
         self._at = said.end
         if said.values:
             self.unseen += [count + number for number in said.values]
 
     def _forced_by(self, tokens: Sequence[int]) -> Said:
-        end, values, breaks = self._at, [], []
+        end, values, watched = self._at, [], []
         for number, token in enumerate(tokens):
             end, holds, breaks_run = self._positions.after(end, token)
-            breaks.append(breaks_run)
+            watched.append(2 * token + breaks_run)
             if holds:
                 values.append(number)
-        return Said(tokens, end, values, breaks)
+        return Said(tokens, end, values, watched)
 
     def _pieces(self) -> list[bytes]:
         """The bytes of each token."""

@@ -52,6 +52,21 @@ class PromptAttention:
         return F.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
 
 
+def _wide_product(rows: Tensor, keys: Tensor) -> Tensor:
+    """rows [b, heads, r, d], keys [b, heads, n, d] → float32 [b, heads, r, n].
+
+    A CUDA product of 16 bits is summed in float32 and may be left so (since PyTorch 2.8): else all keys would
+    be written out in float32 first.
+    """
+    wanted = keys.device.type == "cuda" and keys.dtype in (torch.bfloat16, torch.float16)
+    if not wanted or "dtype" not in torch.ops.aten.bmm.overloads():
+        return rows.float() @ keys.float().transpose(2, 3)
+    across = keys.flatten(0, 1).transpose(1, 2)
+    product = torch.bmm(rows.flatten(0, 1), across, out_dtype=torch.float32)
+    found: Tensor = product.unflatten(0, keys.shape[:2])
+    return found
+
+
 def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) -> Tensor:
     """How much each query attends to the visual tokens at `page`, the mean over heads: float32 [b, t, cells].
 
@@ -59,8 +74,8 @@ def page_weights(query: Tensor, keys: Tensor, positions: Tensor, page: slice) ->
     Of cells beyond the n keys nothing is seen.
     """
     # The heads that share a key head become rows of one product: no key is copied for each of them.
-    grouped = query.float().unflatten(1, (keys.shape[1], -1))
-    scores = grouped.flatten(2, 3) @ keys.float().transpose(2, 3) / query.shape[3] ** 0.5
+    grouped = query.unflatten(1, (keys.shape[1], -1))
+    scores = _wide_product(grouped.flatten(2, 3), keys) / query.shape[3] ** 0.5
     scores = scores.unflatten(2, grouped.shape[2:4]).flatten(1, 2)
     beyond = torch.arange(keys.shape[2], device=query.device) > positions[:, None, :, None]
     weights = scores.masked_fill(beyond, -torch.inf).softmax(-1)[..., page].mean(1)

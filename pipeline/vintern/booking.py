@@ -39,12 +39,11 @@ class Booking:
             else:
                 going.append(row)
         self._accept(answers, tokens, going)
-        told = [
-            answer
-            for row in going
-            if (answer := answers[row]).finish is None
-            and answer.take(tokens[row], probability[row], unmasked[row])
-        ]
+        told = []
+        for row in going:
+            answer = answers[row]
+            if answer.finish is None and answer.take(tokens[row], probability[row], unmasked[row]):
+                told.append(answer)
         self._watch(told)
         for answer in told:
             answer.follow()
@@ -65,22 +64,20 @@ class Booking:
 
         What the grammar forces may repeat as it likes; only the model's own choice makes a loop.
         """
-        tokens: list[int] = []
-        breaks: list[bool] = []
+        watched: list[int] = []
         counts: list[int] = []
         for answer in answers:
             if not answer.watched:
                 self._guard.begin(answer.slot, values=answer.constraint is not None)
                 answer.watched = True
-            tokens += answer.unwatched
-            breaks += answer.breaks
+            watched += answer.unwatched
             counts.append(len(answer.unwatched))
             answer.unwatched.clear()
-            answer.breaks.clear()
+        tokens = np.array(watched, dtype=np.int32)
         loops = self._guard.loops(
             np.array([answer.slot for answer in answers], dtype=np.int64),
-            np.array(tokens, dtype=np.int32),
-            np.array(breaks, dtype=np.bool_),
+            tokens >> 1,
+            (tokens & 1).astype(np.bool_),
             np.array(counts, dtype=np.int64),
         )
         for row in np.flatnonzero(loops).tolist():

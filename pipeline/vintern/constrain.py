@@ -74,12 +74,12 @@ class Grammars:
 
     def accept(self, chosen: Sequence[tuple[Constraint, int]]) -> dict[int, Permanent]:
         """Let each constraint take its token; the errors of those that do not allow it, by number."""
-        rows = [held.row for held, _ in chosen]
-        allowed = self._masks.allow([max(row, ALL) for row in rows], [token for _, token in chosen]).tolist()
+        rows = np.array([held.row for held, _ in chosen], dtype=np.int64)
+        allowed = self._masks.allow(np.maximum(rows, ALL), [token for _, token in chosen]) & (rows >= 0)
         refused: dict[int, Permanent] = {}
         asked: list[tuple[int, Constraint, LLMatcher, int]] = []
-        for number, ((held, token), row, may) in enumerate(zip(chosen, rows, allowed, strict=True)):
-            if may and row >= 0:
+        for number, ((held, token), may) in enumerate(zip(chosen, allowed.tolist(), strict=True)):
+            if may:
                 held.allowed(token)
                 continue
             try:

@@ -19,6 +19,8 @@ class Constraint:
     then are kept for it.
     """
 
+    __slots__ = ("_behind", "_last", "_matcher", "_own", "state", "states")
+
     def __init__(
         self,
         matcher: LLMatcher,
@@ -60,7 +62,13 @@ class Constraint:
         near = self.state.near
         if near.complete is None:
             near.complete = bool(self.matcher.is_stopped())
+        near.open = near.forced == {} and not near.complete
         return near.complete
+
+    @property
+    def open(self) -> bool:
+        """It is known that nothing is forced here and something may follow."""
+        return self.state is not None and self.state.near.open
 
     @property
     def near(self) -> Near | None:
@@ -74,9 +82,10 @@ class Constraint:
         if self.state is None:
             return APART
         near = self.state.near
-        if near.row >= 0 and (near.forced == {} or (near.forced and near.forced.get(self._last) == [])):
+        if near.open:
             return near.row
-        return UNKNOWN
+        free = near.forced is not None and (not near.forced or near.forced.get(self._last) == [])
+        return near.row if free else UNKNOWN
 
     def forced(self) -> list[int]:
         """The tokens that the grammar leaves no choice about, now consumed. Often none. Raises Permanent."""
@@ -112,11 +121,16 @@ class Constraint:
 
     def allowed(self, token: int) -> None:
         """The next token, of which its mask in the table says that it is allowed."""
-        if self.states is None or self.state is None:
+        state = self.state
+        if self.states is None or state is None:
             raise RuntimeError("a grammar that is not followed has no mask in the table")
         self._behind.append(token)
-        self.state = self.states.after(self.state, token)
         self._last = token
+        # As `States.after`, which is not called for a way that is known.
+        kind = state.kinds.known.get(token)
+        self.state = None if kind is None else state.ways.get(kind)
+        if self.state is None:
+            self.state = self.states.after(state, token)
 
     def consumed(self, token: int) -> None:
         """The next token, which the matcher has consumed."""

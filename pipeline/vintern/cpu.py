@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.errors import UsageError
 from pipeline.numerics import EIGHT_BITS
 from pipeline.settings import EngineSettings
-from pipeline.vintern import int8, onednn, sampler
+from pipeline.vintern import int8, memory, onednn, sampler
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.attention import Chunk, PromptAttention, page_weights
 from pipeline.vintern.backend import (
@@ -59,7 +59,7 @@ class CpuBackend:
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         self.int8 = _pack(model, settings.weights)
-        onednn.keep_memory()
+        memory.keep()
         self.model = model
         self.kernels, used = _kernels(model, settings.kernels)
         self.cache = KVCache.for_model(model, settings, psutil.virtual_memory().available, BATCH)
@@ -228,7 +228,8 @@ class CpuBackend:
 def _pack(model: Vintern, wanted: str) -> int8.Products | None:
     """Its products in 8 bits, from now on in the model too; or None, and its weights are laid out anew."""
     if wanted != "int8":
-        onednn.pack(model.network)
+        if onednn.pack(model.network):
+            memory.let_go(model.network)
         return None
     try:
         products = int8.load(model.network, model.dtype)
@@ -237,7 +238,7 @@ def _pack(model: Vintern, wanted: str) -> int8.Products | None:
             f"engine.weights is int8, and this machine cannot: {error}. Leave it at auto"
         ) from error
     int8.pack(model.network, model.dtype, products)
-    onednn.give_back()
+    memory.let_go(model.network)
     return products
 
 

@@ -56,6 +56,7 @@ __all__ = ["Engine", "EngineFull", "EngineStats"]
 
 
 _LEAST_WAITING = 32  # requests
+_AT_ONCE = 32  # requests that `generate` queues before a step: to send up a page's tiles takes a millisecond
 
 
 class EngineFull(VinbatchError):
@@ -193,12 +194,12 @@ class Engine:
         source = iter(requests)
         more = True
         while more or self.in_flight:
-            while more and self.room:
+            for _ in range(min(self.room, _AT_ONCE) if more else 0):
                 request = next(source, None)
                 if request is None:
                     more = False
-                else:
-                    self.submit(request)
+                    break
+                self.submit(request)
             yield from self.step()
 
     def _answer(self, request: Request) -> Answer:
@@ -299,15 +300,15 @@ class Engine:
         places: list[int] = []
         kept: list[tuple[Answer, int]] = []
         for answer, count in fed:
-            for place, number in answer.to_see(count) if answer.unseen else ():
-                places.append(start + place)
-                kept.append((answer, number))
+            if answer.unseen:
+                for place, number in answer.to_see(count):
+                    places.append(start + place)
+                    kept.append((answer, number))
             start += count
         if places:
             hidden = self.backend.fed_hidden
-            for (answer, number), state in zip(
-                kept, hidden[up(np.array(places), hidden.device)], strict=True
-            ):
+            states = hidden[up(np.array(places), hidden.device)].unbind()
+            for (answer, number), state in zip(kept, states, strict=True):
                 answer.knew[number] = state
 
     @torch.inference_mode()
@@ -328,8 +329,9 @@ class Engine:
         answers = [answer for answer, _ in launched.fed]
         if launched.looks is not None:
             launched.looks.tell(answers, places[0])
-        complete = [count == len(answer.pending) for answer, count in launched.fed]
+        complete = []
         for answer, count in launched.fed:
+            complete.append(count == len(answer.pending))
             answer.launched = False
             answer.fed(count)
         if not all(complete):

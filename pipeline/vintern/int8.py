@@ -8,13 +8,14 @@ from memory, and the processor multiplies twice as many numbers at once as in bf
 from __future__ import annotations
 
 import ctypes
+import mmap
 from ctypes import c_int64, c_void_p
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.vintern import compiling
+from pipeline.vintern import compiling, language, vision
 from pipeline.vintern.compiling import KernelsMissing
 from pipeline.vintern.language import Language
 
@@ -24,8 +25,8 @@ NEEDED = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_vnni")  # t
 PANEL = 32  # outputs that lie together, `COLUMNS` of int8.cpp
 ZERO = 128  # what an activation of 0 is, as there
 MOST = 127
-ALIGNED = 64  # bytes
-AT_ONCE = 1024 * PANEL  # rows of a weight that are rounded together
+BLOCK = 512  # rows that go through an MLP together: its insides are four to eleven times as wide as its ends
+AT_ONCE = 4 * PANEL  # rows of a weight that are rounded together
 
 
 class Products:
@@ -88,7 +89,7 @@ class Weight:
     def __init__(self, plain: Tensor) -> None:
         self.outputs, self.inputs = plain.shape
         padded = -(-self.outputs // PANEL) * PANEL
-        self.panels = _aligned(padded * self.inputs).view(-1, self.inputs // 4, PANEL, 4)
+        self.panels = _pages(padded * self.inputs).view(-1, self.inputs // 4, PANEL, 4)
         self.scales = torch.zeros(padded)
         self.zeros = torch.zeros(padded, dtype=torch.int32)
         for start in range(0, self.outputs, AT_ONCE):
@@ -136,6 +137,26 @@ class Int8Embedding(nn.Module):
         return self.products.rows(ids, self.weight, self.dtype)
 
 
+class InBlocks(nn.Module):
+    """An MLP over some rows at a time. Each comes out the same to the last bit, and the insides of all of
+    them are never held at once.
+    """
+
+    def __init__(self, mlp: nn.Module) -> None:
+        super().__init__()
+        self.mlp = mlp
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        rows = hidden.flatten(0, -2)
+        if len(rows) <= BLOCK:
+            plain: Tensor = self.mlp(hidden)
+            return plain
+        found = torch.empty_like(rows)
+        for start in range(0, len(rows), BLOCK):
+            found[start : start + BLOCK] = self.mlp(rows[start : start + BLOCK])
+        return found.view(hidden.shape)
+
+
 def load(network: nn.Module, dtype: torch.dtype) -> Products:
     """The products for this network, compiled now if this machine has not yet.
 
@@ -160,16 +181,15 @@ def load(network: nn.Module, dtype: torch.dtype) -> Products:
 
 def pack(network: nn.Module, dtype: torch.dtype, products: Products) -> None:
     """Replace every Linear and the embedding table by their likes in 8 bits, one after the other."""
-    for module in list(network.modules()):
+    # No list of the Linears themselves, which would hold every weight in both forms until the last is done.
+    for module in [part for part in network.modules() if not isinstance(part, nn.Linear)]:
         if isinstance(module, Language):
             _pack_tables(module, dtype, products)
         for name, part in module.named_children():
             if isinstance(part, nn.Linear):
                 setattr(module, name, Int8Linear(Weight(part.weight), part.bias, products))
-    for (
-        parameter
-    ) in network.parameters():  # as long as one of them lies in the checkpoint's file, all of it is held
-        parameter.data = parameter.data.clone()
+            elif isinstance(part, (language.Mlp, vision.Mlp)):
+                setattr(module, name, InBlocks(part))
 
 
 def _pack_tables(language: Language, dtype: torch.dtype, products: Products) -> None:
@@ -180,8 +200,9 @@ def _pack_tables(language: Language, dtype: torch.dtype, products: Products) -> 
         setattr(language, "lm_head", Int8Linear(table, None, products))  # noqa: B010  (no Linear)
 
 
-def _aligned(count: int) -> Tensor:
-    """int8 zeros that begin where an instruction may load 64 bytes at once."""
-    room = torch.zeros(count + ALIGNED, dtype=torch.int8)
-    start = -room.data_ptr() % ALIGNED
-    return room[start : start + count]
+def _pages(count: int) -> Tensor:
+    """int8 zeros in memory pages of their own, which begin where an instruction may load 64 bytes at once.
+
+    Among what is freed after packing, the C library could not give the rest of its memory back.
+    """
+    return torch.frombuffer(mmap.mmap(-1, count), dtype=torch.int8)

@@ -41,7 +41,10 @@ class Language(nn.Module):
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab, config.hidden)
+        table = torch.empty(config.vocab, config.hidden)
+        if not table.is_meta:  # to fill it with nothing there PyTorch would load its compiler, 150 MB
+            nn.init.normal_(table)
+        self.embed_tokens = nn.Embedding.from_pretrained(table, freeze=False)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.hidden, config.eps)
         self.lm_head = None if config.tied else nn.Linear(config.hidden, config.vocab, bias=False)

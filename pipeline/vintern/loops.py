@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 PERIOD = 160  # tokens of the longest cycle looked for: an invoice line, letter by letter
 CYCLES = 6  # this many in a row are a loop ...
 SHORTEST = 48  # ... if they make at least this many tokens: a line of dots is not yet one
 LINES = 40  # equal lines of a list in a row are a loop: a crate of 24 bottles may be rung up one by one
 _LENGTH = 4 * PERIOD  # tokens of an answer that are kept, before the last of them are moved to the front
-_PERIODS = np.arange(1, PERIOD + 1, dtype=np.int32)
+_PERIODS = np.arange(PERIOD, 0, -1, dtype=np.int32)  # in the order of the tokens that lie so far back
 
 Numbers = npt.NDArray[Any]
 
@@ -32,6 +33,7 @@ class LoopGuard:
         )  # tokens since the last with a quote, or outside of strings
         self._end = np.full(rows, PERIOD)  # of the tokens that are kept; before the first one stands nothing
         self._recent = np.full((rows, _LENGTH), -1, dtype=np.int32)
+        self._windows = sliding_window_view(self._recent.reshape(-1), PERIOD)
         # By period: how many tokens in a row were equal to the one so far before.
         self._matches = np.zeros((rows, PERIOD), dtype=np.int32)
         self._needed, self._needed_of_lines = (
@@ -87,30 +89,36 @@ class LoopGuard:
         recent = self._recent.reshape(-1)
         recent[places] = tokens
         self._end[rows] += counts
-        before = places.astype(np.int32)[:, None] - _PERIODS
-        equal = recent.take(before) == tokens[:, None]
+        # Taken as whole pieces of memory, which is several times quicker than number by number.
+        equal = self._windows[places - PERIOD] == tokens[:, None]
         ends = counts.cumsum()
+        matches, whole = _trailing(equal, ends - 1, counts)
+        matches += self._matches[rows] * whole
         if len(tokens) == len(rows):
-            matches = self._matches[rows]
-            matches += 1
-            matches *= equal
             run = np.where(breaks, 0, self._run[rows] + 1)
         else:
-            numbers = np.arange(1, len(tokens) + 1, dtype=np.int32)
-            starts = ends - counts
-            # The last token of a row's that was not equal, or broke the run, counted from 1; 0: none did.
-            last = np.maximum.reduceat(numbers[:, None] * ~equal, starts, axis=0)
-            matches = np.where(
-                last > 0,
-                ends.astype(np.int32)[:, None] - last,
-                self._matches[rows] + counts.astype(np.int32)[:, None],
-            )
-            broke = np.maximum.reduceat(np.where(breaks, numbers, 0), starts)
+            numbers = np.arange(1, len(tokens) + 1)
+            broke = np.maximum.reduceat(np.where(breaks, numbers, 0), ends - counts)
             run = np.where(broke > 0, ends - broke, self._run[rows] + counts)
         self._matches[rows] = matches
         self._run[rows] = run
-        found: Numbers = matches
-        return found
+        return matches
+
+
+def _trailing(equal: npt.NDArray[np.bool_], lasts: Numbers, counts: Numbers) -> tuple[Numbers, Numbers]:
+    """equal bool [tokens, PERIOD] → of each row, [rows, PERIOD]: how many of its last tokens in a row were
+    equal (int32), and whether all of them were.
+    """
+    whole = equal[lasts]
+    matches = whole.astype(np.int32)
+    going, back = np.flatnonzero(counts > 1), 1
+    while len(going):  # as a rule two or three rounds: hardly anything is equal for longer
+        still = whole[going] & equal[lasts[going] - back]
+        whole[going] = still
+        matches[going] += still
+        back += 1
+        going = going[(counts[going] > back) & still.any(1)]
+    return matches, whole
 
 
 def _within(counts: Numbers) -> Numbers:

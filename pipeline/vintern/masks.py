@@ -68,10 +68,10 @@ class MaskTable:
             self._changed.append(row)
         return row
 
-    def allow(self, rows: Sequence[int], tokens: Sequence[int]) -> npt.NDArray[np.bool_]:
+    def allow(self, rows: npt.NDArray[np.int64], tokens: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Of each row, whether it allows the token beside it."""
         token = np.array(tokens, dtype=np.int64)
-        words: npt.NDArray[np.int32] = self._rows[np.array(rows, dtype=np.int64), token >> 5]
+        words: npt.NDArray[np.int32] = self._rows[rows, token >> 5]
         return (words >> (token & 31).astype(np.int32) & 1).astype(np.bool_)
 
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

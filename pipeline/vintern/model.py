@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UsageError
-from pipeline.vintern import checkpoint, weights
+from pipeline.vintern import checkpoint, memory, weights
 from pipeline.vintern import config as configs
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.config import Config, Profile
@@ -101,7 +101,8 @@ def load(
     config = weights.settled(config, files)
     with torch.device("meta"):
         network = Network(config)
-    weights.load_into(network, files, config, _dtype(dtype, device), device)
+    with memory.handed_back():
+        weights.load_into(network, files, config, _dtype(dtype, device), device)
     network.requires_grad_(False).eval()
     return Vintern(network, config, tokenizer, checkpoint.digest(directory))
 

@@ -1,9 +1,7 @@
-"""Matrix products on a CPU: weights in the order in which oneDNN multiplies, memory kept between passes."""
+"""Matrix products on a CPU: weights in the order in which oneDNN multiplies."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 from collections.abc import Callable
 
 import torch
@@ -11,41 +9,24 @@ from torch import Tensor, nn
 
 from pipeline.vintern.model import Vintern
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3), in glibc's malloc.h
-_KEPT = 2**30  # bytes; more than any tensor of a pass
 
-
-def keep_memory() -> bool:
-    """Let the C library keep what a pass frees for the next one; False where it has no such setting.
-
-    As it comes, it gives large blocks back to the system, which fills them with zeros again, page by page,
-    for the next tensor: 30% of a prefill's time. The process then stays as large as its largest pass.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(mallopt(_MMAP_THRESHOLD, _KEPT)) and bool(mallopt(_TRIM_THRESHOLD, _KEPT))
-
-
-def give_back() -> None:
-    """Hand what was freed back to the system, where the C library can: what was loaded only to be packed."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def pack(network: nn.Module) -> None:
+def pack(network: nn.Module) -> bool:
     """Replace every bfloat16 Linear by one with its weight in oneDNN's own order.
 
     A plain Linear puts its weight in that order again in every pass, which costs a decode step more than the
-    product itself. Nothing where oneDNN has no bfloat16. The operators are those that `torch.compile` emits.
+    product itself. False, and nothing, where oneDNN has no bfloat16 or the model is in another type. The
+    operators are those that `torch.compile` emits.
     """
     if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        return
-    for module in list(network.modules()):
+        return False
+    packed = False
+    # No list of the Linears themselves, which would hold every weight in both forms until the last is done.
+    for module in [part for part in network.modules() if not isinstance(part, nn.Linear)]:
         for name, part in module.named_children():
             if isinstance(part, nn.Linear) and part.weight.dtype == torch.bfloat16:
                 setattr(module, name, PackedLinear(part))
+                packed = True
+    return packed
 
 
 @torch.inference_mode()

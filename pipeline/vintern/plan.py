@@ -81,7 +81,7 @@ class Laid:
         counts = np.array([count for _, count in fed])
         slots = np.array([answer.slot for answer, _ in fed])
         cached = np.array([answer.cached for answer, _ in fed])
-        position = np.array([answer.position for answer, _ in fed])
+        position = cached + np.array([answer.out_of_sight for answer, _ in fed])
         tokens = np.array(list(chain.from_iterable(answer.pending[:count] for answer, count in fed)))
         within = np.arange(len(tokens)) - np.repeat(counts.cumsum() - counts, counts)
         return cls(
@@ -102,9 +102,16 @@ class Laid:
         """Flat, in the cache."""
         return self.owner_slots * cache.length + self.seen
 
-    @staticmethod
-    def padded(numbers: Numbers, length: int, value: int) -> Numbers:
-        return np.concatenate([numbers, np.full(length - len(numbers), value)])
+
+def together(*parts: tuple[Numbers, int, int]) -> Numbers:
+    """One after the other, each as long as said, with so much of a value behind it."""
+    found = np.empty(sum(length for _, length, _ in parts), dtype=np.int64)
+    at = 0
+    for numbers, length, value in parts:
+        found[at : at + len(numbers)] = numbers
+        found[at + len(numbers) : at + length] = value
+        at += length
+    return found
 
 
 def power(count: int) -> int:

@@ -16,7 +16,7 @@ from pipeline.vintern.answer import Answer
 from pipeline.vintern.attention import PromptAttention, page_weights
 from pipeline.vintern.backend import Fed
 from pipeline.vintern.kv_cache import KVCache
-from pipeline.vintern.plan import Laid, Plan, Prompts, power
+from pipeline.vintern.plan import Laid, Plan, Prompts, power, together
 from pipeline.vintern.transfer import up
 
 STRIDE = 1024  # so many tokens of every slot are attended over, or a multiple
@@ -40,14 +40,12 @@ class Rectangle:
         cells = laid.owner_slots * columns + laid.within
         grid = np.zeros(rows * columns, dtype=np.int64)
         grid[cells] = laid.seen
-        given = np.concatenate(
-            [
-                laid.padded(laid.tokens, n, 0),
-                laid.padded(laid.positions, n, 0),
-                laid.padded(laid.places(cache), n, cache.scratch),
-                laid.padded(cells, n, rows * columns),
-                grid,
-            ]
+        given = together(
+            (laid.tokens, n, 0),
+            (laid.positions, n, 0),
+            (laid.places(cache), n, cache.scratch),
+            (cells, n, rows * columns),
+            (grid, len(grid), 0),
         )
 
         def read(given: Tensor) -> tuple[Tensor, Tensor, PaddedAttention]:

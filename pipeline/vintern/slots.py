@@ -18,10 +18,11 @@ from pipeline.vintern import fused
 from pipeline.vintern.answer import Answer
 from pipeline.vintern.backend import Fed
 from pipeline.vintern.kv_cache import KVCache
-from pipeline.vintern.plan import Laid, Plan, Prompts
+from pipeline.vintern.plan import Laid, Numbers, Plan, Prompts, together
 from pipeline.vintern.transfer import up
 
 CHUNK = 8  # tokens of one request in a step, at most
+KEPT = 256  # prompts as arrays
 FEWEST = 16  # tokens of a step, padding included
 # Of a step, as parts of the largest: usual are half of all requests, or all, with few forced tokens.
 SIZES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 1)
@@ -59,22 +60,21 @@ class Slots:
         self.cache = cache
         self.page = page
         self._splits = fused.splits(cache.slots, cache.keys[0].shape[2])
+        self._arrays: dict[int, tuple[Sequence[int], Numbers]] = {}  # of prompts, by the identity of the list
 
     def decode(self, fed: Sequence[Fed]) -> Plan:
         laid, cache = Laid.of(fed), self.cache
         n, requests = self.step(len(laid.tokens)), cache.slots
         filled = laid.seen[laid.lasts] + 1
         # Requests that are not there have no tokens and look at the slot that is nobody's.
-        given = np.concatenate(
-            [
-                laid.padded(laid.tokens, n, 0),
-                laid.padded(laid.positions, n, 0),
-                laid.padded(laid.places(cache), n, cache.scratch),
-                laid.padded(laid.owner_slots, n, cache.slots),
-                laid.padded(np.append(0, laid.counts.cumsum()), requests + 1, len(laid.tokens)),
-                laid.padded(laid.slots * cache.length, requests, cache.scratch),
-                laid.padded(filled, requests, 1),
-            ]
+        given = together(
+            (laid.tokens, n, 0),
+            (laid.positions, n, 0),
+            (laid.places(cache), n, cache.scratch),
+            (laid.owner_slots, n, cache.slots),
+            (np.append(0, laid.counts.cumsum()), requests + 1, len(laid.tokens)),
+            (laid.slots * cache.length, requests, cache.scratch),
+            (filled, requests, 1),
         )
 
         def read(given: Tensor) -> tuple[Tensor, Tensor, SlotAttention]:
@@ -90,6 +90,15 @@ class Slots:
 
         return Plan(n, given, read, laid.lasts, np.arange(len(laid.tokens)))
 
+    def _array(self, prompt: Sequence[int]) -> Numbers:
+        _, found = self._arrays.get(id(prompt), (None, None))
+        if found is None:
+            if len(self._arrays) >= KEPT:
+                self._arrays.clear()
+            found = np.array(prompt, dtype=np.int64)
+            self._arrays[id(prompt)] = prompt, found  # which is held, so that its identity stays its own
+        return found
+
     def step(self, tokens: int) -> int:
         """So many tokens with their padding: one of few sizes."""
         most = max(FEWEST, 2 * self.cache.slots)
@@ -100,7 +109,17 @@ class Slots:
         slots = np.array([answer.slot for answer in answers])
         ends, begins = lengths.cumsum(), lengths.cumsum() - lengths
         positions = np.arange(ends[-1]) - begins.repeat(lengths)
-        ids = np.concatenate([np.array(answer.pending) for answer in answers])
+        # A prompt is the same list for all pages of its kind (`prompt_ids.Prompts`), and long.
+        ids = np.concatenate(
+            [
+                part
+                for answer in answers
+                for part in (
+                    self._array(answer.prompt),
+                    np.array(answer.pending[len(answer.prompt) :], dtype=np.int64),
+                )
+            ]
+        )
         # The last token of each prompt and those that are forced after it.
         counts = lengths - np.array([len(answer.prompt) for answer in answers]) + 1
         stops, firsts = counts.cumsum(), counts.cumsum() - counts

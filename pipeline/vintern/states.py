@@ -19,15 +19,17 @@ class Near:
 
     row: of the mask in the table. forced: by the token before, which llguidance may join to what it forces;
     empty where nothing is forced, None until it was asked. complete: nothing may follow; None likewise.
+    open: both were asked, nothing is forced and something may follow, as within most values.
     """
 
-    __slots__ = ("complete", "forced", "place", "row")
+    __slots__ = ("complete", "forced", "open", "place", "row")
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.row = UNKNOWN
         self.forced: dict[int | None, list[int]] | None = None
         self.complete: bool | None = None
+        self.open = False
 
 
 class State:
@@ -130,6 +132,7 @@ class States:
             self._nears = {place: near for place, near in self._nears.items() if near.row != UNKNOWN}
             for near in self._nears.values():
                 near.forced = None
+                near.open = False
             self.made = 0
 
     def _kinds_at(self, place: Place) -> Kinds:

@@ -92,8 +92,8 @@ class Positions:
         """tokens: the bytes of each."""
         self._tokens = tokens
         self._most = most
-        # Of a text in a string they change nothing.
-        self._plain = bytearray(
+        # Of a text in a string these change nothing.
+        self.plain = bytearray(
             bool(text) and _QUOTE not in text and _BACKSLASH not in text for text in tokens
         )
         self._made: dict[Hashable, Position] = {}
@@ -104,7 +104,7 @@ class Positions:
         """The position behind a token; whether it has a part of a value, or ends a value or a list; whether
         it breaks a run: a quote is in it, or it ends outside of strings.
         """
-        if position.stays and token < len(self._plain) and self._plain[token]:
+        if position.stays and token < len(self.plain) and self.plain[token]:
             return position, position.value, False
         found = position.ways.get(token)
         if found is None:

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import specimens
 from tests.e2e.conftest import Command, write_slips
+from tests.pipeline.test_attached import holding, picture
 from tests.vintern import checkpoints
 
 
@@ -67,3 +68,14 @@ def test_a_plan_says_which_files_are_one_document(vinbatch: Command) -> None:
     told = vinbatch("plan", "in", "--group", "{id}-002.png,{id}-003.png")
     assert "skipped    1: object_missing 1" in told and "slip-003.png is not there" in told
     assert "each of its names has {id} once" in vinbatch.fails("plan", "in", "--group", "front.png,back.png")
+
+
+@pytest.mark.medium
+def test_a_plan_counts_what_lies_within_portfolios(vinbatch: Command) -> None:
+    write_slips(vinbatch.folder / "in", pictures=1)
+    within = {"a.png": picture(40), "b.png": picture(41), "c.png": picture(42)}
+    (vinbatch.folder / "in/p.pdf").write_bytes(holding(within, portfolio=True))
+    told = vinbatch("plan", "in", "--exclude", "p.pdf/b.*")
+    assert "documents  4," in told and "2 of them within portfolios" in told and "pages      4" in told
+    assert f"  {vinbatch.folder}/in/p.pdf!/b.png: left out by --exclude p.pdf/b.*" in told
+    assert "within portfolios" not in vinbatch("plan", "in", "--exclude", "p.pdf")

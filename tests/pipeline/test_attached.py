@@ -103,10 +103,11 @@ def test_documents_of_a_portfolio_are_told_to_who_has_a_place_for_them() -> None
         assert (apart.page_count(paper), apart.members(paper)) == (1, ("a.xml", "b.pdf", "in_c.png"))
         [flag] = drawn(apart, paper, 1).flags
         assert flag.code is FlagCode.placeholder and "3 documents within it" in flag.message
-        # One document, of which there is more; no portfolio; within an archive, or not known as a PDF.
+        assert of("/a.zip!/p.pdf", files) == (1, ("a.xml", "b.pdf", "in_c.png"))
+        # One document, of which there is more; no portfolio; within another one, or not known as a PDF.
         assert of("/p.pdf", {"b.pdf": files["b.pdf"], "a.xml": XML}) == (3, ())
         assert of("/p.pdf", files, portfolio=False) == (4, ())
-        assert of("/a.zip!/p.pdf", files) == of("/p", files) == (4, ())
+        assert of("/q.pdf!/p.pdf", files) == of("/p", files) == (4, ())
 
 
 def hanging(on: dict[int, list[tuple[str, bytes]]], *, twice: str = "") -> bytes:

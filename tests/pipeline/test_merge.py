@@ -344,6 +344,7 @@ def test_pages_read_long_ago_follow_the_schema_as_it_is_now() -> None:
 NOTE = spec_of(
     Leaf("number", "Số phiếu", Printed(text_pattern(12), str, "text", 12)),
     Leaf("kind", "Loại", Printed("Xuất|Nhập", str, "text", 4)),
+    Leaf("series", "Ký hiệu", Printed("[A-Z]{1,3}", str, "text", 200)),
     Leaf("code", "Mã", Printed("[0-9]{12}", str, "text", 12)),
     Repeated(
         "lines",
@@ -381,6 +382,9 @@ def test_a_text_that_fills_its_bound_is_said() -> None:
     (check,) = named(full, "text_full")
     assert (full.state, check.severity, check.fields) == ("review", "error", ("number",))
     assert check.found == "PX-2025/0012"
+    by_pattern = merge.document([page(1, {"series": "ABC"}, NOTE)], NOTE)
+    assert [check.expected for check in named(by_pattern, "text_full")] == ["< 3"]
+    assert not named(merge.document([page(1, {"series": "AB"}, NOTE)], NOTE), "text_full")
     # What cannot be shorter is not cut: a choice, a number of fixed length, an MRZ, an identity number.
     whole = {"number": "PX-2025/001", "kind": "Xuất", "code": "012345678901"}
     assert not named(merge.document([page(1, whole, NOTE)], NOTE), "text_full")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pikepdf
@@ -90,6 +91,38 @@ def test_a_page_whose_size_is_guessed_says_so(renderer: Renderer) -> None:
     assert flagged(page) == [FlagCode.size_missing] and dark(page.pixels)
 
 
+@pytest.mark.parametrize("box", [b"0 0 595", b"(a) (b) 5 5"])
+def test_a_page_without_a_whole_box_says_so(renderer: Renderer, box: bytes) -> None:
+    page = renderer.page(papers.document(papers.pages([papers.text("x")], box=box)), 1)
+    assert isinstance(page, Failure) or page.flags
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("said", [b"1", b"0", b"-7"])
+def test_pages_that_the_file_does_not_count_are_read(renderer: Renderer, said: bytes) -> None:
+    paper = papers.pages([papers.text("one"), papers.text("two")]).replace(b"/Count 2", b"/Count " + said)
+    document = papers.document(paper)
+    assert renderer.page_count(document) == 2
+    assert page_of(renderer, paper, 2).flags == () and dark(page_of(renderer, paper, 2).pixels)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("kid", [b"7 0 R", b"null ", b"3 0 R", b"(pag)"])
+def test_what_stands_in_the_place_of_a_page_is_none(renderer: Renderer, kid: bytes) -> None:
+    two = papers.pages([papers.text("one"), papers.text("two")]).replace(b"6 0 R]", kid + b"]")
+    assert page_of(renderer, two).flags == ()
+    assert failure_of(renderer, two, 2).reason is Reason.pdf_damaged
+
+
+def test_another_page_of_the_second_renderer_does_not_stand_for_a_lost_one(renderer: Renderer) -> None:
+    """Poppler leaves out a page that is not there, and counts on."""
+    three = papers.pages([papers.text("one"), papers.text("two"), papers.text("three")])
+    place = three.index(b"6 0 obj")
+    lost = three[:place] + bytes(60) + three[place + 60 :]
+    assert failure_of(renderer, lost, 2).reason is Reason.pdf_damaged
+    assert dark(page_of(renderer, lost, 3).pixels)
+
+
 @pytest.mark.medium
 def test_the_second_renderers_blank_does_not_excuse_the_first_ones_error(renderer: Renderer) -> None:
     unknown = papers.pages([b"", b""]).replace(b"/Type/Page/", b"/Type/Pag/", 1)
@@ -172,6 +205,36 @@ def jpeg_2000() -> bytes:
     return data.getvalue()
 
 
+def fax() -> bytes:
+    """Group 4, a line of it all white, and others with marks."""
+    packed = io.BytesIO()
+    Image.frombytes("L", (400, 300), NOISE).resize((100, 75)).resize((400, 300)).convert("1", dither=0).save(
+        packed, "TIFF", compression="group4"
+    )
+    with Image.open(packed) as found:
+        (start,), (size,) = found.tag_v2[273], found.tag_v2[279]
+        assert found.tag_v2[262] == 1
+    return packed.getvalue()[start : start + size]
+
+
+def jbig2(length: int, held: int) -> bytes:
+    """A page's information, and a region of which so many bytes are there."""
+    page = b"\0\0\0\0" + b"\x30" + b"\0" + b"\x01" + (19).to_bytes(4, "big") + bytes(19)
+    return page + b"\0\0\0\x01" + b"\x26" + b"\0" + b"\x01" + length.to_bytes(4, "big") + bytes(held)
+
+
+def wrong_in(data: bytes, place: float) -> bytes:
+    """One bit in it is another one."""
+    at = int(place * len(data))
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+
+
+def as_85(data: bytes) -> bytes:
+    return base64.a85encode(data) + b"~>"
+
+
+FAX = b"/DecodeParms<</K -1/Columns 400/Rows 300>>/Filter/CCITTFaxDecode"
+ONE_BIT = b"/ColorSpace/DeviceGray/BitsPerComponent 1"
 BROKEN = {
     "JPEG 2000": (b"/Filter/JPXDecode", b"garbage" * 50),
     "JPEG 2000 cut": (b"/Filter/JPXDecode", jpeg_2000()[:20_000]),
@@ -181,6 +244,23 @@ BROKEN = {
     "deflated": (b"/Filter/FlateDecode", zlib.compress(NOISE)[:40_000]),
     "deflated, too little": (b"/Filter/FlateDecode", zlib.compress(NOISE[:60_000])),
     "deflated, all lost": (b"/Filter/FlateDecode", b"garbage" * 50),
+    "JBIG2 cut": (b"/Filter/JBIG2Decode", jbig2(4000, 500)),
+    "fax cut": (ONE_BIT + FAX, fax()[: len(fax()) // 2]),
+    "plain, too little": (b"", NOISE[:60_000]),
+    "deflated and written as text": (
+        b"/Filter[/ASCII85Decode/FlateDecode]",
+        as_85(zlib.compress(NOISE))[:40_000],
+    ),
+    "JPEG cut and written as text": (
+        b"/Filter[/ASCIIHexDecode/DCTDecode]",
+        jpeg()[: len(jpeg()) // 2].hex().encode() + b">",
+    ),
+}
+# One bit is wrong, of which a decoder tells nothing or goes on.
+ALTERED = {
+    "deflated": (b"/Filter/FlateDecode", wrong_in(zlib.compress(NOISE, 0), 0.5)),
+    "JPEG": (b"/Filter/DCTDecode", wrong_in(jpeg(), 0.5)),
+    "fax": (ONE_BIT + FAX, wrong_in(fax(), 0.9)),
 }
 
 
@@ -201,10 +281,33 @@ def test_a_small_picture_that_is_lost_is_named(renderer: Renderer, name: str) ->
 
 
 @pytest.mark.medium
+@pytest.mark.parametrize("name", ALTERED)
+def test_a_picture_that_may_be_wrong_is_named(renderer: Renderer, name: str) -> None:
+    filters, data = ALTERED[name]
+    page = page_of(renderer, with_picture(GREY + filters, data))
+    assert flagged(page) == [FlagCode.picture_damaged] and dark(page.pixels)
+
+
+def test_a_picture_within_the_content_is_looked_at(renderer: Renderer) -> None:
+    def drawn(data: bytes) -> bytes:
+        return papers.pages(
+            [b"q 500 0 0 600 40 100 cm BI /W 40 /H 40 /CS /G /BPC 8 /F /Fl ID " + data + b" EI Q"]
+        )
+
+    assert page_of(renderer, drawn(zlib.compress(NOISE[:1600]))).flags == ()
+    assert failure_of(renderer, drawn(zlib.compress(NOISE[:300]))).reason is Reason.image_damaged
+
+
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("filters", "data"),
     [
         (b"", NOISE),
+        (ONE_BIT + FAX, fax()),
+        (ONE_BIT + FAX, fax()[:-3]),
+        (b"/Filter[/ASCII85Decode/FlateDecode]", as_85(zlib.compress(NOISE))),
+        (b"/Filter[/ASCIIHexDecode/DCTDecode]", jpeg().hex().encode() + b">"),
+        (b"/Filter/FlateDecode", zlib.compress(NOISE)[:-4] + bytes(4)),
         (b"/Filter/FlateDecode", zlib.compress(NOISE)),
         (b"/Filter/FlateDecode", zlib.compress(NOISE)[:-4]),
         (b"/Filter/DCTDecode", jpeg()),
@@ -213,7 +316,21 @@ def test_a_small_picture_that_is_lost_is_named(renderer: Renderer, name: str) ->
         (b"/Filter/JPXDecode", jpeg_2000()),
         (b"/Filter/FlateDecode", zlib.compress(b"\xff" * 120_000)),
     ],
-    ids=["plain", "deflated", "no checksum", "jpeg", "no end mark", "more behind", "jpeg 2000", "white"],
+    ids=[
+        "plain",
+        "fax",
+        "fax without its end",
+        "as text",
+        "jpeg as text",
+        "zeros",
+        "deflated",
+        "no checksum",
+        "jpeg",
+        "no end mark",
+        "more behind",
+        "jpeg 2000",
+        "white",
+    ],
 )
 def test_a_whole_picture_is_not_complained_of(renderer: Renderer, filters: bytes, data: bytes) -> None:
     assert page_of(renderer, with_picture(GREY + filters, data)).flags == ()
@@ -249,6 +366,43 @@ def test_a_page_whose_content_breaks_off_fails(name: str) -> None:
             assert why.reason is Reason.pdf_damaged and "breaks off" in why.message
         page = page_of(renderer, deflated(b"\xff" * 300))
         assert FlagCode.content_cut in flagged(page)
+
+
+def test_content_that_may_be_wrong_is_named(renderer: Renderer) -> None:
+    """A bit that changes what is read ("line 6e 1"), and no renderer compares the checksum."""
+    page = page_of(renderer, deflated(wrong_in(zlib.compress(LINES), 0.7)))
+    assert flagged(page) == [FlagCode.content_cut] and "checksum" in page.flags[0].message
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("content", "within"),
+    [
+        (LINES[:1000].rpartition(b"Tf")[0], "a text"),
+        (LINES[:1000].rpartition(b"(")[0] + b"(line", "a string"),
+        (LINES[:1000].replace(b"(line 3)", rb"(line \(3)"), None),
+        (rb"BT /F 9 Tf (BT \\) Tj (a (b) c) Tj ET", None),
+        (b"q " + LINES, None),  # which sloppy writers leave open
+    ],
+)
+def test_content_that_ends_in_the_middle_of_something(
+    renderer: Renderer, content: bytes, within: str | None
+) -> None:
+    content = content if within else content.rpartition(b"ET")[0] + b"ET"
+    page = page_of(renderer, papers.pages([content]))
+    assert flagged(page) == ([FlagCode.content_cut] if within else [])
+    assert within is None or f"in the middle of {within}" in page.flags[0].message
+
+
+def test_content_within_several_filters_breaks_off(renderer: Renderer) -> None:
+    packed = zlib.compress(LINES)
+    half = packed[: len(packed) // 2]
+    for filters, data in (
+        (b"[/ASCII85Decode/FlateDecode]", as_85(half)),
+        (b"[/FlateDecode/FlateDecode]", zlib.compress(half)),
+    ):
+        plain = deflated(data).replace(b"/Filter/FlateDecode", b"/Filter" + filters)
+        assert failure_of(renderer, plain).reason is Reason.pdf_damaged
 
 
 def test_a_whole_content_without_its_end_marks_is_read(renderer: Renderer) -> None:
@@ -457,6 +611,34 @@ def test_a_value_that_is_seen_is_not_complained_of(
     assert page_of(renderer, annotated(field, catalogue)).flags == ()
 
 
+EMPTY = papers.stream(b"/Type/XObject/Subtype/Form/BBox[0 0 200 50]", b"/Tx BMC EMC")
+OPTIONS = b"/Opt[[(1)(Nam)][(2)<FEFF004e1eef>]]"
+TICK = b"<</Type/Annot/Subtype/Widget/FT/Btn/T(a)/F 4/Rect[100 100 120 120]%s>>"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("field", "looks", "told"),
+    [
+        (FIELD % (b"(Hoa)", b"/AP<</N 7 0 R>>"), EMPTY, "shows nothing"),
+        (FIELD % (b"()", b"/AP<</N 7 0 R>>"), EMPTY, None),
+        (FIELD.replace(b"/Tx", b"/Ch/Ff 131072") % (b"(2)" + OPTIONS, b""), LOOK, "ữ"),
+        (FIELD.replace(b"/Tx", b"/Ch/Ff 131072") % (b"(1)" + OPTIONS, b""), LOOK, None),
+        (TICK % b"/AS/Yes/V/Yes/AP<</N<</Off 7 0 R>>>>", LOOK, "ticked"),
+        (TICK % b"/Ff 32768/AS/Nam/V/Nam", LOOK, "ticked"),
+        (TICK % b"/AS/Off/V/Off/AP<</N<</Yes 7 0 R>>>>", LOOK, None),
+        (TICK % b"/AS/Yes/V/Yes/AP<</N<</Yes 7 0 R>>>>", LOOK, None),
+        (TICK % b"/AS/Yes/V/Yes", LOOK, None),  # which PDFium draws
+    ],
+)
+def test_a_value_that_nobody_draws_is_named(
+    renderer: Renderer, field: bytes, looks: bytes, told: str | None
+) -> None:
+    page = page_of(renderer, annotated(field, extra=(looks,)))
+    assert flagged(page) == ([FlagCode.field_not_drawn] if told else [])
+    assert told is None or told in page.flags[0].message
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize("kind", ["Stamp", "Line", "Polygon", "PolyLine", "Caret", "Watermark"])
 def test_an_annotation_without_a_look_is_named(renderer: Renderer, kind: str) -> None:
@@ -553,3 +735,84 @@ def test_a_document_has_a_bound_in_seconds() -> None:
             assert "render.document_seconds" in page.message
         other = papers.document(papers.pages([papers.text("other")]))
         assert isinstance(renderer.page(other, 1), PageImage)
+
+
+def _cut(file: pikepdf.Stream) -> None:
+    file.write(file.read_bytes()[:4000])
+
+
+def _altered(file: pikepdf.Stream) -> None:
+    file.write(wrong_in(zlib.compress(file.read_bytes()), 0.4), filter=pikepdf.Name.FlateDecode)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (_cut, [FlagCode.letters_unknown]),
+        (lambda file: file.write(b"garbage" * 100), []),
+        (lambda file: file.write(b""), []),
+        (_altered, [FlagCode.letters_unknown]),
+    ],
+    ids=["cut", "no font", "empty", "altered"],
+)
+def test_a_font_whose_file_is_damaged_is_as_one_that_is_not_there(
+    renderer: Renderer, harm: Callable[[pikepdf.Stream], None], told: list[FlagCode]
+) -> None:
+    """PDFium takes a face of its own for it, without Vietnamese letters, or draws nothing."""
+    whole = embedded(LETTERS, "LiberationSans-Regular")
+    with pikepdf.open(io.BytesIO(whole)) as pdf:
+        (file,) = [o for o in pdf.objects if isinstance(o, pikepdf.Stream) and "/Length1" in o]
+        harm(file)
+        saved = io.BytesIO()
+        pdf.save(saved, stream_decode_level=pikepdf.StreamDecodeLevel.none, compress_streams=False)
+    page = page_of(renderer, saved.getvalue())
+    assert page.renderer == "pdfium-faces" and flagged(page) == told
+    if not told:
+        assert dark(page.pixels) > 0.9 * dark(page_of(renderer, whole).pixels)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("code", "told"), [(b"01", []), (b"41", [FlagCode.letters_unknown])], ids=["a code of its own", "A"]
+)
+def test_codes_of_a_subset_that_is_not_there(renderer: Renderer, code: bytes, told: list[FlagCode]) -> None:
+    """Its map says "ộ": PDFium believes it unless the code is a Western letter's."""
+    cmap = b"begincmap 1 begincodespacerange <00><FF> endcodespacerange 1 beginbfchar <%s> <1ED9> endbfchar"
+    font = (
+        b"<</Type/Font/Subtype/TrueType/BaseFont/ABCDEF+Arial/FirstChar 0/LastChar 255/Widths[%s]"
+        b"/ToUnicode 7 0 R/FontDescriptor<</Type/FontDescriptor/FontName/ABCDEF+Arial/Flags 4"
+        b"/FontBBox[0 0 1000 1000]/ItalicAngle 0/Ascent 900/Descent -200/CapHeight 700/StemV 80>>>>"
+    )
+    paper = papers.pages(
+        [b"BT /G 40 Tf 60 600 Td <%s> Tj ET" % code],
+        extra=[font % (b"600 " * 256), papers.stream(b"", cmap % code)],
+    ).replace(b"/Font<</F 3 0 R>>", b"/Font<</F 3 0 R/G 6 0 R>>")
+    page = page_of(renderer, paper)
+    assert page.renderer == "pdfium-faces" and flagged(page) == told and dark(page.pixels)
+
+
+@pytest.mark.parametrize("named", [b"/FontFile2 7 0 R", b""], ids=["a damaged file", "no file"])
+def test_a_subset_whose_file_is_lost_and_that_has_no_map_is_named(renderer: Renderer, named: bytes) -> None:
+    """Its codes are drawn as if they were Western letters."""
+    font = (
+        b"<</Type/Font/Subtype/TrueType/BaseFont/ABCDEF+Arial/FontDescriptor<</Type/FontDescriptor"
+        b"/FontName/ABCDEF+Arial/Flags 4%s>>>>" % named
+    )
+    paper = papers.pages([b"BT /G 40 Tf 60 600 Td (AB) Tj ET"], extra=[font, papers.stream(b"", b"x" * 200)])
+    page = page_of(renderer, paper.replace(b"/Font<</F 3 0 R>>", b"/Font<</F 3 0 R/G 6 0 R>>"))
+    assert flagged(page) == ([FlagCode.letters_unknown] if named else []) and dark(page.pixels)
+
+
+def test_objects_that_lie_in_a_damaged_stream_are_missed(renderer: Renderer) -> None:
+    """The font and the form's field are null then, and nobody says so."""
+    with pikepdf.open(io.BytesIO(annotated(FIELD % (b"(Hoa)", b"/AP<</N 7 0 R>>"), FORM))) as pdf:
+        saved = io.BytesIO()
+        pdf.save(saved, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+    whole = saved.getvalue()
+    assert page_of(renderer, whole).flags == ()
+    start = whole.index(b"stream", whole.index(b"/ObjStm")) + 10
+    for place in range(start, start + 60, 6):
+        harmed = whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :]
+        page = renderer.page(papers.document(harmed), 1)
+        assert isinstance(page, Failure) or page.flags, place

@@ -525,3 +525,24 @@ def test_fewer_bits_than_colours_could_hold_are_seen_and_flagged(renderer: Rende
         assert page.pixels[0, 0].tolist() == [255] * 3 and page.pixels[3, 3].tolist() == [0] * 3
     whole = read(renderer, deep(colours * 16, png))
     assert whole.pixels[0, 0].tolist() == [255] * 3 and whole.flags == ()
+
+
+def test_a_fax_page_with_a_hole_breaks_off(renderer: Renderer) -> None:
+    """As a disk or a download leaves it: libtiff takes zeros for the end, and says nothing."""
+    stored = io.BytesIO()
+    noise = np.random.default_rng(3).integers(0, 2, (60, 80), dtype=np.uint8) * 255
+    picture = Image.fromarray(noise).resize((800, 600), Image.Resampling.NEAREST).convert("1")
+    picture.save(stored, "TIFF", compression="group4")
+    with Image.open(stored) as found:
+        (start,), (size,) = found.tag_v2[273], found.tag_v2[279]
+    whole = stored.getvalue()
+    page = renderer.page(papers.document(whole), 1)
+    assert isinstance(page, PageImage) and page.flags == ()
+    for begin, end, much in ((0.5, 1.0, True), (0.3, 0.6, True), (0.97, 1.0, False)):
+        first, last = start + int(begin * size), start + int(end * size)
+        holed = renderer.page(papers.document(whole[:first] + bytes(last - first) + whole[last:]), 1)
+        if much:
+            assert isinstance(holed, Failure) and "lines of it are not there" in holed.message
+        else:
+            assert isinstance(holed, PageImage)
+            assert [flag.code for flag in holed.flags] == [FlagCode.picture_damaged]

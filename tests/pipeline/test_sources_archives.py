@@ -312,6 +312,15 @@ def test_one_zero_block_between_members_is_passed(tmp_path: Path) -> None:
     assert members(listed(path)) == list(MEMBERS) and len(listed(path)) == 6
 
 
+def test_zeros_in_the_place_of_members_are_told(tmp_path: Path) -> None:
+    """As a hole in a file on a disk leaves them, from one header to another."""
+    whole = tar_bytes()
+    start, end = whole.index(b"in/2.pdf"), whole.index(b"in/4.pdf")
+    path = written(tmp_path / "a.tar", whole[:start] + bytes(end - start) + whole[end:])
+    assert members(listed(path)) == [f"in/{n}.pdf" for n in (0, 1, 4, 5)]
+    assert f"from byte {start:,} to {end:,}; 4 members were seen" in damage(listed(path), path)
+
+
 @pytest.mark.parametrize("size", [b"\xff" * 12, b"\x80" + b"\xff" * 11, b"\xff" * 8 + b"\xff\xff\xf0\x00"])
 def test_a_size_that_is_none_does_not_turn_the_reading_back(tmp_path: Path, size: bytes) -> None:
     """Negative sizes led back to the same header for ever."""

@@ -14,10 +14,18 @@ from pipeline.sources import list_documents
 JUNK = (
     "Thumbs.db", ".DS_Store", "desktop.ini", "list.xlsx", "a.xsl", "read me.TXT", "~$list.docx", "mail.url",
     "@eaDir/a.pdf/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/b.pdf", "System Volume Information/x",
-    "__MACOSX/._a.pdf", "deep/Thumbs.db", "truth.jsonl",
+    "__MACOSX/._a.pdf", "deep/Thumbs.db", "truth.jsonl", "README", "_SUCCESS", "in_$folder$", "a.pdf.sha256",
+    "IMG_1.AAE",
 )  # fmt: skip
 DOCUMENTS = ("a.pdf", "b.HEIC", "c.avif", "d.gif", "e.bmp", "f.jp2", "archive.db/g.pdf", "no name", "h.xml")
-UNREAD = ("letter.docx", "more.rar", "mail.eml")  # may hold a document: a row says that they are not read
+UNREAD = (
+    "letter.docx",
+    "more.rar",
+    "mail.eml",
+    "scan.pdf.part",
+    "IMG_1.DNG",
+    "signed.pdf.p7m",
+)  # may hold a document: a row says that they are not read
 
 
 def fill(folder: Path, *names: str) -> Path:

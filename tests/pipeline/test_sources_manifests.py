@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def failures(found: list[DocumentRef]) -> list[tuple[str, str]]:
         'path,note\na.pdf,"first\nsecond"\nb.pdf,"a ""quoted"" word"\n',
         '"a.pdf";"1"\n"b.pdf";"2"\n',
         "a.pdf\tone, two\nb.pdf\tx\n",
+        "path|note\na.pdf|x\nb.pdf|y\n",
+        "a.pdf|1\nb.pdf|2\n",
+        "1;a.pdf;x\n2;b.pdf;y\n",
+        "2026-10-01,a.pdf\n2026-10-02,b.pdf\n",
+        "#Path\na.pdf\nb.pdf\n",
+        "Đường dẫn;Ghi chú\na.pdf;x\nb.pdf;y\n",
+        "S3 key\na.pdf\nb.pdf\n",
+        "path\ra.pdf\rb.pdf\r",  # as an old Mac ends lines
+        'path,note\ra.pdf,"first\rsecond"\rb.pdf,x',
+        ".\\a.pdf\nb.pdf\n",  # as Windows writes paths
         '"b\n.pdf",x\na.pdf\nb.pdf\n'.removeprefix('"b\n.pdf",x\n'),
     ],
 )
@@ -77,6 +88,20 @@ def test_unicode_text_of_excel(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes("path\tsize\r\nhóa đơn.pdf\t5\r\nb.pdf\t\r\n".encode(encoding))
         found = listed(tmp_path / name)
         assert names(found, tmp_path) == ["hóa đơn.pdf", "b.pdf"] and found[0].size == 5
+
+
+def test_a_packed_list(tmp_path: Path) -> None:
+    """As S3 delivers an inventory."""
+    packed = gzip.compress(b'"bkt","p1/a+b.pdf"\n"bkt","c.pdf"\n' + b'"bkt","d.pdf"\n' * 5000)
+    (tmp_path / "list.csv.gz").write_bytes(packed)
+    uris = [ref.uri for ref in listed(tmp_path / "list.csv.gz")]
+    assert uris[:3] == ["s3://bkt/p1/a b.pdf", "s3://bkt/c.pdf", "s3://bkt/d.pdf"] and len(uris) == 5002
+    (tmp_path / "list.csv.gz").write_bytes(packed[:-9])
+    *found, last = listed(tmp_path / "list.csv.gz")
+    assert len(found) > 1 and last.uri == f"{tmp_path}/list.csv.gz"
+    assert last.failure is not None and "documents may be missing" in last.failure.message
+    (tmp_path / "list.csv.gz").write_bytes(packed[:-3] + bytes(3))
+    assert failures(listed(tmp_path / "list.csv.gz"))[0][0] == Reason.manifest_form
 
 
 @pytest.mark.parametrize("other", ["", ',"100"', ',"100","2026-11-05T08:00:00.000Z"'])
@@ -104,6 +129,8 @@ def test_json_lines_with_another_name_for_the_document(tmp_path: Path) -> None:
     [
         ("list.csv", "id,amount\n" + "".join(f"{n},{n}00\n" for n in range(1000))),
         ("list.csv", "Số phiếu;Tên hàng\n" + "1;x\n" * 1000),
+        ("list.csv", "1,2.500,3\n" * 1000),
+        ("list.csv", "C:\\scan\\a.pdf\n" * 1000),
         ("list.jsonl", "[\n" + '"a.pdf",\n' * 1000 + "]"),
         ("list.jsonl", json.dumps([{"uri": "a.pdf"}] * 1000, indent=1)),
         ("list.jsonl", json.dumps({"files": [{"key": "a.pdf"}] * 1000}, indent=1)),
@@ -117,6 +144,12 @@ def test_a_form_that_is_not_known_is_one_failure(tmp_path: Path, name: str, text
     (tmp_path / name).write_bytes(text.encode("latin-1" if "\xff" in text else "utf-8"))
     (failure,) = failures(listed(tmp_path / name))
     assert failure[0] == Reason.manifest_form
+
+
+def test_a_file_may_be_named_by_its_address(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"file://{tmp_path}/a.pdf\nfile:///etc/hostname\n")
+    found = listed(tmp_path / "list.csv")
+    assert names(found, tmp_path) == ["a.pdf"] and failures(found)[0][0] == Reason.outside_root
 
 
 @pytest.mark.parametrize("text", ['[\n"a.pdf"\n]', '{\n"uri": "a.pdf"\n}'])
@@ -223,7 +256,7 @@ def test_a_manifest_of_a_bucket_names_its_own_objects(moto: S3Server, two_folder
     bucket, other = moto.bucket({"in/a.pdf": b"x", "b.pdf": b"x"}), moto.bucket({"c.pdf": b"x"})
     named = [
         "a.pdf", "../b.pdf", f"s3://{bucket}/b.pdf", f"s3://{other}/c.pdf", f"../../{other}/c.pdf",
-        str(two_folders / "mine/a.pdf"), "/etc/hostname", f"s3://{bucket}/../{other}/c.pdf", "file:///etc/x",
+        str(two_folders / "mine/a.pdf"), "/etc/hostname", f"s3://{bucket}/../{other}/c.pdf", "https://host/x",
         f"s3://{bucket}x/c.pdf", "a.pdf",
     ]  # fmt: skip
     lines = "".join(f"{json.dumps(name)}\n" for name in named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from pipeline.errors import Permanent, Reason, UsageError
 from pipeline.filetype import sniff
+from pipeline.records import Document
 from pipeline.settings import RenderSettings, SourceSettings
-from pipeline.sources import fetch, fetching, list_documents, local, portfolios
+from pipeline.sources import fetch, fetching, list_documents, local, members, portfolios, refs
 from tests.pipeline.test_attached import holding, picture
 
 SETTINGS = SourceSettings(attempts=2)
@@ -88,3 +90,52 @@ def test_no_two_names_are_alike_and_none_is_a_path() -> None:
         **{n: name for n, (name, _) in enumerate(listed)},
         3: "4 4 4 a.pdf",
     }
+
+
+@pytest.mark.medium
+def test_a_portfolio_within_an_archive_is_opened_there(tmp_path: Path, portfolio: Path) -> None:
+    path = tmp_path / "in.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("deep/p.pdf", portfolio.read_bytes())
+        archive.writestr("plain.png", picture(50))
+    uri = f"{path}!/deep/p.pdf!/b.png"
+    assert refs.split_member(uri) == (f"{path}!/deep/p.pdf", "b.png") and refs.file_of(uri) == str(path)
+    assert fetch(uri, SETTINGS).data == picture(41)
+    [listed] = list_documents([uri], SETTINGS)
+    assert (listed.uri, listed.etag, listed.size) == (uri, local.etag(str(path)), len(picture(41)))
+    assert fetch(f"{path}!/plain.png", SETTINGS).data == picture(50)
+    with pytest.raises(Permanent, match=r"deep/q\.pdf is not in the archive"):
+        fetch(f"{path}!/deep/q.pdf!/b.png", SETTINGS)
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(Permanent) as changed:
+        fetch(uri, SETTINGS, listed.etag)
+    assert changed.value.reason is Reason.object_changed
+
+
+@pytest.mark.parametrize(
+    ("exclude", "listed", "expected"),
+    [
+        (["*.png"], ["in"], {"c.pdf"}),
+        (["p.pdf/?.png"], ["in"], {"a.png", "b.png", "c.pdf"}),
+        (["x/p.pdf/?.png"], ["in"], {"c.pdf"}),
+        (["p.pdf/?.png"], ["in/x"], {"c.pdf"}),
+        (["p.pdf/?.png"], ["in/x/*.pdf"], {"c.pdf"}),
+        (["p.pdf/?.png"], ["in/x", "in"], {"a.png", "b.png", "c.pdf"}),  # one source wants them
+        (["p.pdf/?.png"], ["in/x", "elsewhere"], {"c.pdf"}),
+        (["**/a.*"], [], {"b.png", "c.pdf"}),
+    ],
+)
+def test_what_is_left_out_of_a_portfolio_is_by_paths_below_the_source(
+    tmp_path: Path, exclude: list[str], listed: list[str], expected: set[str]
+) -> None:
+    for folder in ("in/x", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    paper = Document(f"{tmp_path}/in/x/p.pdf", b"", "", "1-1")
+    chosen = SourceSettings.model_validate({"exclude": exclude})
+    sources = [str(tmp_path / one) for one in listed]
+    found = members(paper, ["a.png", "b.png", "c.pdf"], chosen, sources)
+    assert {ref.uri.rpartition("!/")[2] for ref in found} == expected
+    assert {ref.etag for ref in found} == {"1-1"}
+    told = members(paper, ["a.png", "b.png", "c.pdf"], chosen, sources, passed_over=True)
+    left_out = [ref.failure.message for ref in told if ref.failure]
+    assert len(told) == 3 and left_out == [f"left out by --exclude {exclude[0]}"] * (3 - len(expected))

@@ -95,6 +95,17 @@ def test_prefixes_keys_and_globs(rgw: S3Server) -> None:
 
 
 @pytest.mark.slow
+def test_a_prefix_that_is_also_a_key_means_all_that_begins_with_it(moto: S3Server) -> None:
+    """Some programs make an object for a folder."""
+    names = ("in", "in.2/c.pdf", "in/1.pdf", "in/.hid/x.pdf", "in2.pdf", "lone", "a.pdf", "a.pdf.part")
+    bucket = moto.bucket(dict.fromkeys(names, b"x"))
+    settings = settings_for(moto)
+    found = {tail: keys(listed(f"s3://{bucket}/{tail}", settings)) for tail in ("in", "lone", "a.pdf", "in/")}
+    assert found["in"] == ["in", "in.2/c.pdf", "in/1.pdf", "in2.pdf"]
+    assert (found["lone"], found["a.pdf"], found["in/"]) == (["lone"], ["a.pdf"], ["in/1.pdf"])
+
+
+@pytest.mark.slow
 def test_what_is_not_there_is_wrong_use(rgw: S3Server) -> None:
     bucket, settings = rgw.bucket({"a.pdf": b"x"}), settings_for(rgw)
     for source in (f"s3://{bucket}/nothing", f"s3://{bucket}/*.png", "s3://no-such-bucket-anywhere/x"):

@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from workers import ray_start
 
 _UP_SECONDS = 300.0
 CHECKOUT = Path(__file__).resolve().parents[2]
-_RAY = Path(sys.executable).with_name("ray")
+RAY = Path(sys.executable).with_name("ray")
 # The token of whoever types the commands; clusters of the tests, and of `infra.chaos`, ask for it. A test's
 # own Ray has another meanwhile. This module is imported in `ray start` too, which has both already.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -70,9 +70,14 @@ class SecondNode:
 
 
 def actors(ancestor: int, kind: str) -> list[psutil.Process]:
-    """Actor processes below a process: Ray names them ray::Replica, ray::Scheduler.work and the like."""
+    """Actor processes below a process."""
+    return of_kind(psutil.Process(ancestor).children(recursive=True), kind)
+
+
+def of_kind(processes: Iterable[psutil.Process], kind: str) -> list[psutil.Process]:
+    """Those of an actor class: Ray names them ray::Replica, ray::Scheduler.work and the like."""
     found = []
-    for process in psutil.Process(ancestor).children(recursive=True):
+    for process in processes:
         try:
             title = process.cmdline()[0] if process.cmdline() else ""
         except psutil.Error:
@@ -113,14 +118,14 @@ def joining_node(head: RayHead, address: str, *, cpus: int, gpus: int = 0) -> It
     with tempfile.TemporaryDirectory(prefix="ray") as directory, tempfile.TemporaryFile("w+") as log:
         agents = [free_port() for _ in range(4)]
         command = [
-            str(_RAY), "start", "--block", "--disable-usage-stats", f"--address={head.address}",
+            str(RAY), "start", "--block", "--disable-usage-stats", f"--address={head.address}",
             f"--node-ip-address={address}", f"--dashboard-agent-grpc-port={agents[0]}",
             f"--dashboard-agent-listen-port={agents[1]}", f"--runtime-env-agent-port={agents[2]}",
             f"--metrics-export-port={agents[3]}", f"--temp-dir={directory}", f"--num-cpus={cpus}",
             f"--num-gpus={gpus}", f"--object-store-memory={200 * 2**20}",
         ]  # fmt: skip
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd=directory
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=node_environment(), cwd=directory
         )
         try:
             yield SecondNode(process.pid)
@@ -142,7 +147,7 @@ def started_head(
     dashboard, *agents = (free_port() for _ in range(5))
     port = port or free_port()
     command = [
-        str(_RAY), "start", "--head", "--block", "--disable-usage-stats",
+        str(RAY), "start", "--head", "--block", "--disable-usage-stats",
         "--node-ip-address=127.0.0.2", f"--port={port}",
         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
         f"--dashboard-agent-grpc-port={agents[0]}", f"--dashboard-agent-listen-port={agents[1]}",
@@ -156,13 +161,13 @@ def started_head(
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
-            env=_environment(guarded) | dict(environment or {}),
+            env=node_environment(guarded) | dict(environment or {}),
             cwd=directory,
         )
         try:
             jobs = f"http://127.0.0.1:{dashboard}"
             try:
-                _wait_until_up(jobs, process)
+                wait_until_up(jobs, process)
             except _NotUp as error:
                 log.seek(0)
                 raise _NotUp(f"{error}\n{log.read()[-3000:]}") from None
@@ -172,7 +177,7 @@ def started_head(
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _environment(guarded: bool = True) -> dict[str, str]:
+def node_environment(guarded: bool = True) -> dict[str, str]:
     """What lanes would have on a machine of their own: S3 keys that moto takes, one thread a process."""
     return os.environ | {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -201,7 +206,7 @@ def _wait_for_nodes(head: RayHead, number: int) -> None:
         time.sleep(0.2)
 
 
-def _wait_until_up(jobs: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_up(jobs: str, process: subprocess.Popen[bytes]) -> None:
     """Until the job server answers and its node is alive."""
     seconds, missing = _UP_SECONDS, "no answer"
     deadline = time.monotonic() + seconds

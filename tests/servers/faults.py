@@ -27,26 +27,29 @@ class FaultProxy:
     hang      never answers                slow      lets one byte of the answer's body through every 50 ms
     truncate  cuts half-way in the body    corrupt   flips one bit in the middle of the body
 
-    A connection carries one request, so that a fault meets exactly one request.
+    A connection carries one request, so that a fault meets exactly one request. `delays`: the seconds that
+    requests of a host wait, by its address.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+        """It listens at `address`."""
+        self.delays: dict[str, float] = {}
         self.faults: deque[Fault | None] = deque()
         self.met: list[Fault] = []
         self.connections = 0
-        self._target = port
+        self._target, self._address = port, address
         self._never = asyncio.Event()  # keeps those who wait for it from being collected
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._address}:{self._port}"
 
     def __enter__(self) -> FaultProxy:
         self._thread.start()
         started = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+            asyncio.start_server(self._serve, self._address, 0), self._loop
         )
         self._server = started.result(PATIENCE)
         self._port = self._server.sockets[0].getsockname()[1]
@@ -74,7 +77,7 @@ class FaultProxy:
             self.met.append(fault)
         try:
             await self._exchange(reader, writer, fault)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError):  # whoever asked is gone, or cut off
             pass
         finally:
             writer.close()
@@ -83,6 +86,7 @@ class FaultProxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault | None
     ) -> None:
         request = await _message(reader)
+        await asyncio.sleep(self.delays.get(writer.get_extra_info("peername")[0], 0.0))
         if fault == "reset":
             writer.transport.abort()
             return

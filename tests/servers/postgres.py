@@ -19,24 +19,41 @@ from tests.servers.starting import PATIENCE, STARTS, NotUp, free_port
 _NOBODY = 65534  # PostgreSQL refuses to run as root
 # Nothing here must outlive the tests, so nothing is forced to the disk.
 _QUICK = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+_STATEMENTS = (
+    " -c log_statement=all -c logging_collector=on -c log_destination=jsonlog -c log_filename=statements"
+    " -c log_timezone=UTC -c log_rotation_size=0 -c log_rotation_age=0"
+)
 _WAITING = ("-w", "-t", f"{PATIENCE:.0f}")
 
 
 class PostgresServer:
     """One server on a free port, with its data in a temporary folder. `stop` and `start` keep the data.
 
-    `durable` leaves fsync on, as a server in earnest has it.
+    `durable` leaves fsync on, as a server in earnest has it. It listens at `address`; hosts of the subnet
+    `admitted` may connect, too. With `statements` it writes each that it is given, as JSON lines, to
+    `statements_log`.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        address: str = "127.0.0.1",
+        admitted: str | None = None,
+        statements: bool = False,
+    ) -> None:
+        self._address = address
         self._bin = binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="pg"))
         self._data = self._folder / "data"
-        self._settings = "" if durable else _QUICK
+        self._settings = ("" if durable else _QUICK) + (_STATEMENTS if statements else "")
         self.port = free_port()
         if os.geteuid() == 0:
             os.chown(self._folder, _NOBODY, _NOBODY)
         self._run("initdb", "-A", "trust", "-U", "vinbatch", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+        if admitted is not None:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {admitted} trust\n")
 
     def __enter__(self) -> PostgresServer:
         for attempt in range(1, STARTS + 1):
@@ -55,7 +72,7 @@ class PostgresServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self._folder} {self._settings}"
+        options = f"-c listen_addresses={self._address} -p {self.port} -k {self._folder} {self._settings}"
         self._run("pg_ctl", *_WAITING, "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
@@ -64,7 +81,11 @@ class PostgresServer:
             self._run("pg_ctl", *_WAITING, "-m", mode, "stop")
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://vinbatch@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://vinbatch@{self._address}:{self.port}/{database}"
+
+    @property
+    def statements_log(self) -> Path:
+        return self._data / "log" / "statements.json"
 
     def create_database(self, options: str = "") -> str:
         """The URL of a new, empty database."""

@@ -33,6 +33,7 @@ def test_what_a_session_is_set_to(store: Store) -> None:
     assert set_to == ["off", "UTC", "1min", "1min"]
     waits = ("connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
     assert [given[name] for name in waits] == ["10", "30", "10", "3"]
+    assert given["tcp_user_timeout"] == "30000"
     assert given["application_name"] == "vinbatch"
 
 

@@ -177,3 +177,16 @@ def test_settings_that_contradict_one_another_are_refused(weights: str, dtype: s
     with pytest.raises(UsageError, match=f"weights are {weights} and dtype is {dtype}") as error:
         load_settings(engine={"weights": weights, "dtype": dtype})
     assert "\n" not in str(error.value)
+
+
+@needs_them
+@pytest.mark.parametrize("rows", [3, int8.BLOCK, 2 * int8.BLOCK + 7])
+def test_an_mlp_in_blocks_gives_the_same_bits(checkpoint: Path, rows: int) -> None:
+    model = load(checkpoint, dtype="bfloat16", device="cpu")
+    CpuBackend(model, EngineSettings(weights="int8", max_batch=1))
+    for tower in (model.vision, model.language):
+        mlp = tower.layers[0].mlp
+        assert isinstance(mlp, int8.InBlocks)
+        hidden = drawn(1, rows, tower.config.hidden).to(model.dtype)
+        with torch.inference_mode():
+            assert torch.equal(mlp(hidden), mlp.mlp(hidden))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,28 @@ def test_a_portfolios_documents_are_read_by_themselves(bench: Bench, portfolio: 
     assert bench.store.books.verify(bench.job).submitted == 4
     gone = bench.store.purge(document=portfolio)
     assert gone.documents == 4 and bench.store.books.verify(bench.job).submitted == 0
+
+
+@pytest.mark.medium
+def test_what_is_excluded_within_a_portfolio_is_no_document(bench: Bench, portfolio: str) -> None:
+    chosen = {"exclude": ("b.*", "p.pdf/c.*")}
+    bench.use(bench.settings.model_copy(update={"source": bench.settings.source.model_copy(update=chosen)}))
+    bench.lane_job = replace(bench.lane_job, sources=(str(bench.folder),))
+    bench.work(bench.claim())
+    names = [row.uri.removeprefix(portfolio) for row in bench.store.results.documents(bench.job)]
+    assert sorted(names) == ["", "!/a.png"]
+
+
+@pytest.mark.medium
+def test_a_portfolio_within_an_archive_is_read_likewise(bench: Bench) -> None:
+    path = bench.folder / "in.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("p.pdf", holding({"a.png": picture(40), "b.png": picture(41)}, portfolio=True))
+    bench.add(f"{path}!/p.pdf")
+    bench.work(bench.claim())
+    bench.work(bench.claim())
+    states = {
+        row.uri.removeprefix(f"{path}!/"): row.state for row in bench.store.results.documents(bench.job)
+    }
+    assert states == {"p.pdf": "review", "p.pdf!/a.png": "done", "p.pdf!/b.png": "done"}
+    assert bench.store.purge(document=f"{path}!/p.pdf").documents == 3

@@ -194,7 +194,10 @@ def run(
     group: Group = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Only the first so many documents; without it the same job goes on."),
+        typer.Option(
+            min=1,
+            help="List only so many documents, and what lies within them; without it the same job goes on.",
+        ),
     ] = None,
     weight: Weight = None,
     priority: Priority = None,
