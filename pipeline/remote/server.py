@@ -54,24 +54,21 @@ class Server:
         """`patience` is how long the server may be away, in seconds; `notify` is told when it is, and when it
         is back; `interrupt` ends all waiting. Raises UsageError for a key that is none.
         """
-        self.model, self.settings = model, settings
-        self._key = key
+        self.model, self.settings, self._key = model, settings, key
         address = model.address(key)
         address.check()
         self._host = address.host
         self._client = Client(address, seconds=settings.seconds, connections=settings.requests)
         self._patience, self._notify = patience, notify
         self._interrupt = interrupt or threading.Event()
-        self._lock = threading.Lock()
-        self._probing = threading.Lock()
+        self._lock, self._probing = threading.Lock(), threading.Lock()
         self._dialect = question.Dialect()
         self._well_at = time.monotonic()  # when it last answered
         self._away_since: float | None = None
         self._hold_until = 0.0  # by its own word
-        self._said_away = False
+        self._said_away = self._greeted = False
         self._refused = 0  # pages in a row
         self._probed_at = 0.0
-        self._greeted = False
         self.trouble: str | None = None  # why there is no answer, while it is away
         self._greeting: Request | None = None
 
