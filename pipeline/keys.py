@@ -125,6 +125,7 @@ def involved(settings: Settings) -> dict[str, Any]:
         # Which files are one document. Jobs of the time before there was a choice have none of it.
         **({"group": sorted(settings.source.group)} if settings.source.group else {}),
         **({"server": settings.server.url} if settings.server.url is not None else {}),
+        **({"server_system": settings.server.system} if settings.server.system is not None else {}),
         **_second_reader(settings),
     }
 

@@ -158,6 +158,10 @@ class ServerSettings(Section):
         description="an OpenAI-compatible server that reads pages in place of our own engine, like "
         "http://HOST:8000/v1; its key, if it wants one, is in VINBATCH_SERVER_KEY",
     )
+    system: str | None = Field(
+        None,
+        description="the system message of each question; None: what the server has for a chat without one",
+    )
     requests: int = Field(32, ge=1, le=1024, description="pages that a lane asks it about at once")
     seconds: float = Field(
         300.0, gt=0, description="wall time of one request, its waiting at the server included"

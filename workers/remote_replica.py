@@ -36,7 +36,7 @@ class RemoteReplica:
 
     def __init__(self, model: str, settings: Settings, schema: str, key: str | None) -> None:
         self._schema = schema_of(schema)
-        self._served = ServedModel(settings.server.url or "", model)
+        self._served = ServedModel(settings.server.url or "", model, settings.server.system)
         self._settings, self._key = settings, key
         self._threads = ThreadPoolExecutor(settings.server.requests, "request")
         self._answers: dict[str, Future[Generation]] = {}

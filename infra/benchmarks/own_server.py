@@ -66,7 +66,8 @@ class Chat:
 
         loaded = load(model)
         self._engine = Engine(loaded, EngineSettings(place=False))
-        self._max_tiles = loaded.max_tiles
+        # Which paper a picture shows is not known: it keeps the tiles of which it is laid together.
+        self._max_tiles = max(loaded.max_tiles, *loaded.config.tiles_of.values(), 1)
         self._lock = threading.Lock()
         self._ids = itertools.count()
 

@@ -16,6 +16,9 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLVisionConfig, Qwen2Config
 
+from pipeline.vintern import config as configs
+from pipeline.vintern import processor_files
+from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.tokenizer import WORDS
 from schemas.registry import resolve
 
@@ -53,13 +56,6 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }  # fmt: skip
 
-_PIXELS = {
-    "size": {"height": 448, "width": 448},
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-}
-_TILES = {"crop_to_patches": True, "min_patches": 1, "max_patches": 12}
-
 
 def write(directory: Path, size: str, seed: int = 0) -> int:
     """Write a checkpoint in bfloat16; returns the number of its parameters."""
@@ -86,6 +82,7 @@ def write(directory: Path, size: str, seed: int = 0) -> int:
             elif "lambda" in name:
                 parameter.fill_(0.1)
     model.save_pretrained(directory)
+    processor_files.write(directory, configs.read(directory), tokenizers.load(directory))
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -110,25 +107,13 @@ def _tokenizer(directory: Path, vocabulary: int) -> dict[str, int]:
     )
     backend.add_special_tokens(SPECIAL)
     backend.save(str(directory / "tokenizer.json"))
-    files = {
-        "tokenizer_config": {
-            "tokenizer_class": "Qwen2TokenizerFast",
-            "eos_token": "<|im_end|>",
-            "pad_token": SPECIAL[0],
-            "model_max_length": 4096,  # that of Vintern-1B-v2, and what the others are given
-            "extra_special_tokens": {
-                "start_image_token": "<img>",
-                "end_image_token": "</img>",
-                "context_image_token": "<IMG_CONTEXT>",
-                "video_token": "<video>",
-            },
-        },
-        "processor_config": {"processor_class": "InternVLProcessor", "image_seq_length": 256},
-        "preprocessor_config": {"image_processor_type": "GotOcr2ImageProcessorFast", **_PIXELS, **_TILES},
-        "video_preprocessor_config": {"video_processor_type": "InternVLVideoProcessor", **_PIXELS},
+    words = {
+        "tokenizer_class": "Qwen2TokenizerFast",
+        "eos_token": "<|im_end|>",
+        "pad_token": SPECIAL[0],
+        "model_max_length": 4096,  # that of Vintern-1B-v2, and what the others are given
     }
-    for name, content in files.items():
-        (directory / f"{name}.json").write_text(json.dumps(content))
+    (directory / "tokenizer_config.json").write_text(json.dumps(words))
     return {token: backend.token_to_id(token) for token in SPECIAL}
 
 

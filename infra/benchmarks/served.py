@@ -26,6 +26,7 @@ from pipeline.api import Reader
 from pipeline.errors import Coded
 from pipeline.records import Extraction
 from pipeline.settings import load
+from pipeline.vintern import checkpoint, config
 
 
 @dataclass
@@ -85,10 +86,11 @@ def main() -> None:
     parser.add_argument("--model", default="demo", help="of the embedded engine")
     parser.add_argument("--url", help="of the server; without it one is started here, with the same model")
     parser.add_argument("--served", help="the server's name for the model [default: as --model]")
-    parser.add_argument("--max-tiles", type=int, help="of a page [default: as the models were trained]")
+    parser.add_argument("--max-tiles", type=int, help="of a page [default: as the checkpoint says]")
     given = parser.parse_args()
     with _documents(given.folder, given.kind, given.count) as paths, _server(given.url, given.model) as url:
-        tiles = {"max_tiles": given.max_tiles}
+        # A server does not tell how its model was trained: both sides cut as the checkpoint here says.
+        tiles = {"max_tiles": given.max_tiles or _trained(given.model, given.schema)}
         remote = load(server={"url": url}, tiles=tiles)
         ours = load(second_look=0, engine={"place": False}, tiles=tiles)  # a server has neither
         name = given.served or given.model
@@ -97,6 +99,10 @@ def main() -> None:
             Reader(given.schema, name, settings=remote) as served,
         ):
             _tell(paths, Side(embedded), Side(served))
+
+
+def _trained(model: str, schema: str) -> int:
+    return config.read(checkpoint.locate(model, weights=False)).most_tiles(schema)
 
 
 def _tell(paths: list[Path], embedded: Side, served: Side) -> None:

@@ -21,10 +21,14 @@ _WITHOUT = ", without logprobs"
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model by its name on a server. Raises UsageError for a name or a URL that cannot be used."""
+    """A model by its name on a server. Raises UsageError for a name or a URL that cannot be used.
+
+    `system` is the message that comes before each question; None: what the server has for it.
+    """
 
     url: str
     name: str
+    system: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable() or " " in self.name or ";" in self.name:
@@ -34,8 +38,8 @@ class ServedModel:
     @classmethod
     def of(cls, model: str, settings: Settings) -> ServedModel | None:
         """None where the settings name no server: `model` is a checkpoint then."""
-        url = settings.server.url
-        return None if url is None else cls(url.rstrip("/"), model)
+        server = settings.server
+        return None if server.url is None else cls(server.url.rstrip("/"), model, server.system)
 
     def address(self, key: str | None) -> Address:
         return Address(self.url, key, KEY)
@@ -46,7 +50,10 @@ class ServedModel:
         return hashlib.sha256(f"{REMOTE} openai {self.url} {self.name}".encode()).hexdigest()
 
     def numerics(self, *, logprobs: bool) -> str:
-        how = f", asked by form {VERSION}{'' if logprobs else _WITHOUT}"
+        told = ""
+        if self.system is not None:
+            told = f", system message {hashlib.sha256(self.system.encode()).hexdigest()[:16]}"
+        how = f", asked by form {VERSION}{told}{'' if logprobs else _WITHOUT}"
         return f"{REMOTE} openai {self.url} model {self.name}{how}"
 
     def facts(self, numerics: str) -> ModelFacts:

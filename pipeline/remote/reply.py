@@ -2,6 +2,9 @@
 
 Servers write white space between the parts of JSON, and some keep to a schema only in the rough. So the text
 is written anew in the compact form of `pipeline.grammar`, and every token's place is moved along with it.
+
+Whose probabilities they are differs: vLLM's are those after the schema's mask, so of what the model wanted to
+write against the schema nothing is known.
 """
 
 from __future__ import annotations
@@ -98,8 +101,9 @@ def _tokens(text: str, told: Any, count: int) -> tuple[npt.NDArray[np.int32], np
 def _placed(text: str, pieces: Sequence[bytes]) -> npt.NDArray[np.int32] | None:
     """Where the first tokens, which make up `text`, stand in it, int32 [n, 2]; those behind it are left out.
 
-    None where they make another text. Some servers show a token that is a part of a letter as U+FFFD: such
-    tokens stand together for what is between their neighbours.
+    None where they make another text. vLLM shows a token that is a part of a letter as nothing, and the one
+    that completes it as the letter: all of them count for it. Others show U+FFFD: such tokens stand together
+    for what is between their neighbours.
     """
     whole, spans = transcript(pieces)
     if whole.startswith(text):

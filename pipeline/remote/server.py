@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,24 +54,21 @@ class Server:
         """`patience` is how long the server may be away, in seconds; `notify` is told when it is, and when it
         is back; `interrupt` ends all waiting. Raises UsageError for a key that is none.
         """
-        self.model, self.settings = model, settings
-        self._key = key
+        self.model, self.settings, self._key = model, settings, key
         address = model.address(key)
         address.check()
         self._host = address.host
         self._client = Client(address, seconds=settings.seconds, connections=settings.requests)
         self._patience, self._notify = patience, notify
         self._interrupt = interrupt or threading.Event()
-        self._lock = threading.Lock()
-        self._probing = threading.Lock()
+        self._lock, self._probing = threading.Lock(), threading.Lock()
         self._dialect = question.Dialect()
         self._well_at = time.monotonic()  # when it last answered
         self._away_since: float | None = None
         self._hold_until = 0.0  # by its own word
-        self._said_away = False
+        self._said_away = self._greeted = False
         self._refused = 0  # pages in a row
         self._probed_at = 0.0
-        self._greeted = False
         self.trouble: str | None = None  # why there is no answer, while it is away
         self._greeting: Request | None = None
 
@@ -100,7 +98,7 @@ class Server:
 
         `ready` is called when the tiles are needed no more. Raises UsageError and Unavailable as `greet`.
         """
-        body = question.body(request, self.model.name, self._dialect)
+        body = self._body(request)
         ready()
         breaks, pause = 0, _PAUSES[0]
         while True:
@@ -158,7 +156,10 @@ class Server:
         return answer
 
     def _tried(self, request: Request) -> Reply | NoReply:
-        return self._asked(question.body(request, self.model.name, self._dialect))
+        return self._asked(self._body(request))
+
+    def _body(self, request: Request) -> bytes:
+        return question.body(request, self.model.name, self._dialect, self.model.system)
 
     def _asked(self, body: bytes) -> Reply | NoReply:
         try:
@@ -187,7 +188,7 @@ class Server:
         self._answered()
         self._greeted = True
         told = self._dialect.logprobs and reply.has_logprobs(said)
-        self._dialect = question.Dialect(told, self._dialect.limit)
+        self._dialect = replace(self._dialect, logprobs=told)
         return self.model.facts(self.model.numerics(logprobs=told))
 
     def _wrong(self, found: Reply) -> VinbatchError:

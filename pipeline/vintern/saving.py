@@ -2,6 +2,7 @@
 
 In the base's own layout its config.json is kept as it is. In the other one the config is written from what is
 known of the model, and profile.json says what that layout has no place for: system message, separator, tiles.
+Beside a native one stand the files with which transformers' processor, and vLLM, read pages.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.vintern import checkpoint, weights
+from pipeline.vintern import checkpoint, processor_files, weights
 from pipeline.vintern.config import SEPARATORS, TILE, Config, Layout, Profile
 from pipeline.vintern.tokenizer import Tokenizer
 
@@ -52,13 +53,20 @@ def save(
     """
     layout = layout or config.layout
     directory.mkdir(parents=True, exist_ok=True)
-    for name in (*checkpoint.TEXT_FILES, checkpoint.SCHEMAS, checkpoint.CALIBRATION):
+    for name in (
+        *checkpoint.TEXT_FILES,
+        checkpoint.SCHEMAS,
+        checkpoint.CALIBRATION,
+        *processor_files.FILES,
+    ):
         (directory / name).unlink(missing_ok=True)
     for old in directory.glob("*.safetensors"):
         old.unlink()
     copy_tokenizer(tokenizer_files or base, directory)
     _write(directory / "config.json", _config(config, base, tokenizer, layout))
     _write(directory / "profile.json", _profile(config))
+    if layout == "native":
+        processor_files.write(directory, config, tokenizer)
     if reads:
         _write(directory / checkpoint.SCHEMAS, reads)
     dtype = stored(base)

@@ -212,6 +212,8 @@ def test_a_job_is_resumed_with_the_server_that_it_began_with() -> None:
     assert "server" not in keys.involved(Settings())
     url = "http://127.0.0.1:8000/v1"
     assert keys.involved(Settings(server={"url": url}))["server"] == url
+    told = Settings(server={"url": url, "system": "Bạn đọc."})
+    assert keys.involved(told) == keys.involved(Settings(server={"url": url})) | {"server_system": "Bạn đọc."}
 
 
 def test_a_job_is_resumed_with_the_groups_that_it_began_with() -> None:

@@ -71,9 +71,11 @@ def test_the_schema_that_is_sent_asks_for_the_same_keys_in_plain_words(name: str
     rules = grammar.of(resolve(name))
     if rules is None:
         return
-    sent = question.schema(rules)
+    sent = question.schema(rules, compact=False)
     text = json.dumps(sent)
     assert "allOf" not in text and "x-guidance" not in text and "pattern" in text
+    compact = question.schema(rules, compact=True)
+    assert compact.pop("x-guidance")["whitespace_flexible"] is False and compact == sent
     assert not LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(sent))
     keys = [grammar.key(field) for field in resolve(name).shape.of_pages.fields]
     assert list(sent["properties"]) == sent["required"] == keys
@@ -90,6 +92,8 @@ def test_what_is_asked_is_one_picture_the_question_and_the_schema() -> None:
         question.body(Request("b", PAGE.tiles, "Đọc", None, 50), "big", question.Dialect(False))
     )
     assert "response_format" not in free and "logprobs" not in free and free["max_tokens"] == 50
+    told = json.loads(question.body(PAGE, "big", question.Dialect(), "Bạn đọc giấy tờ."))
+    assert told["messages"] == [{"role": "system", "content": "Bạn đọc giấy tờ."}, turn]
 
 
 def test_a_confidence_is_that_of_the_tokens_of_its_value() -> None:
@@ -113,6 +117,16 @@ def test_parts_of_letters_that_a_server_shows_as_replaced_are_between_their_neig
     assert sure(page) == {"number": 1.0, "word": 0.2, "lines": 0.63, "lines[0]": 0.9}
     other = record(said('{"Số":"43","Chữ":"tiếng","Dòng":["AB"]}', pieces))
     assert set(sure(other).values()) == {None}
+
+
+def test_parts_of_letters_that_vllm_shows_as_nothing_count_for_the_letter() -> None:
+    """As vLLM 0.32 answers: the bytes of such a token are none, and the last one has the whole letter."""
+    pieces: Tokens = [
+        ('{"Số":"42","Chữ":"ti', 1.0), ("", 0.5), ("", 0.8), ("ế", 1.0), ("ng", 0.5), ('","', 1.0),
+        ("D", 1.0), ("", 0.3), ("", 0.3), ('òng":["AB"', 0.9), ("]", 0.7), ("}", 1.0), ("<|im_end|>", 1.0),
+    ]  # fmt: skip
+    page = record(said('{"Số":"42","Chữ":"tiếng","Dòng":["AB"]}', pieces))
+    assert sure(page) == {"number": 1.0, "word": 0.2, "lines": 0.63, "lines[0]": 0.9}
 
 
 def test_white_space_between_the_parts_moves_no_confidence() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from infra.benchmarks.own_server import Reply, serving
+from pipeline import grammar
 from pipeline.errors import Reason, Unavailable, UsageError
 from pipeline.keys import ModelFacts
 from pipeline.records import Request
@@ -20,6 +24,7 @@ from pipeline.remote import server as servers
 from pipeline.remote.facts import ServedModel
 from pipeline.remote.server import Server
 from pipeline.settings import ServerSettings, Settings
+from schemas.registry import resolve
 
 TEXT = '{"Số":"42"}'
 KEY = "sk-very-secret"
@@ -182,6 +187,33 @@ def test_what_can_never_work_is_one_line_without_the_key(asker: Asker) -> None:
         assert "HTTP 302" in line(served.url)
 
 
+@pytest.mark.parametrize("complaint", ["'x-guidance' is not permitted", "Invalid schema"])
+def test_a_server_that_is_strict_about_schemas_gets_a_plain_one(asker: Asker, complaint: str) -> None:
+    rules = grammar.of(resolve("id_card@1"))
+
+    def strict(body: dict[str, Any]) -> Reply | None:
+        if "x-guidance" not in body["response_format"]["json_schema"]["schema"]:
+            return None
+        return Reply(400, json.dumps({"error": {"message": complaint}}).encode())
+
+    with serving(chat, interfere=strict) as served:
+        server = asker(served.url)
+        server.greet("hello", rules)
+        answered = server.answer(replace(page("a"), grammar=rules))
+        assert answered.finish == "stop" and server.tells_confidence and len(served.asked) == 3
+
+
+def test_a_page_that_is_longer_than_vllms_context_is_the_pages_failure(asker: Asker) -> None:
+    said = (
+        b'{"error":{"message":"Input length (1121) exceeds model\'s maximum context length (1024).",'
+        b'"type":"BadRequestError","param":null,"code":400}}'
+    )
+    with serving(chat, interfere=lambda body: Reply(400, said)) as served:
+        found = asker(served.url).answer(page("a"))
+    assert found.reason is Reason.server_refused
+    assert found.message is not None and "exceeds model's maximum context length (1024)" in found.message
+
+
 def test_what_a_server_does_not_take_is_asked_otherwise(asker: Asker) -> None:
     def old(body: dict[str, Any]) -> Reply | None:
         if "max_tokens" in body:
@@ -199,7 +231,7 @@ def test_what_a_server_does_not_take_is_asked_otherwise(asker: Asker) -> None:
         assert np.isnan(server.answer(page("a")).probability).all()
     with serving(chat) as other:
         told = greeted(asker(other.url))
-        assert told.numerics == f"remote openai {other.url} model demo, asked by form 1"
+        assert told.numerics == f"remote openai {other.url} model demo, asked by form 2"
         assert told.checkpoint_hash != facts.checkpoint_hash  # another server, another key of pages
 
 
@@ -232,6 +264,20 @@ def test_no_proxy_is_asked_on_this_machine(asker: Asker, monkeypatch: pytest.Mon
     with pytest.raises(Unavailable):
         elsewhere.answer(page("a"))
     assert elsewhere.trouble is not None and "refused" in elsewhere.trouble  # that of the proxy
+
+
+def test_another_system_message_is_another_key_of_pages(asker: Asker) -> None:
+    with serving(chat) as served:
+        own = ServedModel.of("demo", Settings(server=ServerSettings(url=served.url)))
+        told = ServedModel.of("demo", Settings(server=ServerSettings(url=served.url, system="Bạn đọc.")))
+        assert own is not None and told is not None
+        assert own.numerics(logprobs=True) != told.numerics(logprobs=True)
+        assert told.earlier(own.numerics(logprobs=True)) is None
+        asker(served.url).answer(page("a"))
+        server = Server(told, ServerSettings(url=served.url), None, patience=9.0, notify=lambda line: None)
+        with closing(server):
+            server.answer(page("a"))
+        assert [len(body["messages"]) for body in served.asked] == [1, 2]
 
 
 def test_where_pages_go_is_said() -> None:
