@@ -76,7 +76,7 @@ def say(outcome: Outcome, written: Sequence[Exported] = (), *, err: bool = False
     lines = [f"job {outcome.job}: {books.submitted} documents = {sums}"]
     last = outcome.last
     calls = "" if last.calls_a_page is None else f", {last.calls_a_page:.3f} model calls a page"
-    looks = f", {last.second_looks} second looks" if last.second_looks else ""
+    looks = f", second looks: {last.second_looks}" if last.second_looks else ""
     lines.append(
         f"{last.pages} pages read, {last.pages_known} known before, {last.tokens} tokens{calls}{looks}"
     )
