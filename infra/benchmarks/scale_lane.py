@@ -25,7 +25,7 @@ from workers.document import Lane
 from workers.flow_control import Prepared
 from workers.lane import LaneJob
 from workers.lane_work import LaneWork
-from workers.reader import DrawnPage, Fetched, recipe
+from workers.reader import Counted, DrawnPage, Fetched, recipe
 from workers.reader_handle import ReaderPool
 from workers.replica import Health
 
@@ -63,8 +63,8 @@ class StubReader:
     async def fetch(self, uri: str, etag: str | None, _most: int) -> Fetched:
         return Fetched(uri, uri.encode().hex()[-64:].rjust(64, "0"), etag, 10, "png")
 
-    async def count(self, _fetched: Fetched) -> int:
-        return 1
+    async def count(self, _fetched: Fetched) -> Counted:
+        return Counted(1)
 
     async def draw(self, _fetched: Fetched, page: int, request_id: str) -> tuple[DrawnPage, Request]:
         return DrawnPage(replace(self._page, page=page), _TILES), replace(self._request, id=request_id)
