@@ -74,7 +74,7 @@ class Content:
                 raise Permanent(
                     Reason.pdf_damaged, "a part of what the page draws is not in the file", lost=100
                 )
-            data, end = _decoded(stream)
+            data, end = filters.decoded(stream)
             self._end = end if self._end is End.whole else self._end
             yield data
 
@@ -104,7 +104,7 @@ class Content:
         if form.objgen in self._seen or len(self._seen) >= _MOST_FORMS:
             return
         self._seen.add(form.objgen)
-        data, end = _decoded(form)
+        data, end = filters.decoded(form)
         if end is not End.whole:
             self._judge(data, end)
         self._look(data, form.get("/Resources", resources))
@@ -157,17 +157,6 @@ def _looks(page: Any) -> Iterator[Stream]:
         normal = look.get("/N") if isinstance(look, Dictionary) else None
         if isinstance(normal, Stream):
             yield normal
-
-
-def _decoded(stream: Stream) -> tuple[bytes, End]:
-    """A content stream's bytes, and how they end."""
-    data, left, end = filters.without(stream)
-    if not left:
-        return data, end
-    try:
-        return stream.read_bytes(), End.whole
-    except pikepdf.PdfError:
-        return b"", End.cut
 
 
 def _ends_within(drawing: bytes) -> str | None:

@@ -72,6 +72,17 @@ def without(stream: Stream, most: int | None = None) -> tuple[bytes, list[str], 
     return data, filters[place:], end
 
 
+def decoded(stream: Stream) -> tuple[bytes, End]:
+    """(bytes, how they end) without any filter; of filters that are not ours, as qpdf takes them off."""
+    data, left, end = without(stream)
+    if not left:
+        return data, end
+    try:
+        return stream.read_bytes(), End.whole
+    except pikepdf.PdfError:
+        return b"", End.cut
+
+
 def inflated(data: bytes) -> tuple[bytes, End]:
     parts, end = bytearray(), End.whole
     for part, how in inflating(data):

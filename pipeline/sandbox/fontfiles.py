@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-import pikepdf
 from pikepdf import Stream
 
 from pipeline.sandbox import filters
@@ -57,13 +56,7 @@ def _unpacked(file: Stream) -> tuple[bytes | None, End]:
     """(its bytes, how they end); None for bytes that are not looked at."""
     if len(file.read_raw_bytes()) > _MOST_RAW:
         return None, End.whole
-    data, left, end = filters.without(file)
-    if not left:
-        return data, end
-    try:
-        return file.read_bytes(), End.whole
-    except pikepdf.PdfError:
-        return b"", End.cut
+    return filters.decoded(file)
 
 
 def _is_font(file: Stream) -> bool:
