@@ -53,7 +53,7 @@ def mark(
     made = [invoices.row(document, record) for document, record in found.items()]
     identified = [row["document_id"] for row in made if row["identity"] is not None]
     if identified and not db.is_sqlite:  # which has one writer at a time
-        db.sql(connection, _WAIT, identities=rows.dump([{"identity": row["identity"]} for row in made]))
+        db.sql(connection, _WAIT, identities=[{"identity": row["identity"]} for row in made])
     invoices.put(db, connection, made)
     if not identified:
         return set()
@@ -80,7 +80,7 @@ def _first(
     db: Database, connection: Connection, documents: Sequence[int], *, new: bool
 ) -> dict[int, tuple[str, str]]:
     """Of each that repeats another: the code, and the other's URI."""
-    asked = rows.dump([{"document": document} for document in documents])
+    asked = [{"document": document} for document in documents]
     found: dict[int, tuple[str, str]] = {}
     # Of those that were put together the later ones repeat the first one.
     for document, other, uri, same_file in db.sql(connection, _OTHERS, asked=asked, new=int(new)):

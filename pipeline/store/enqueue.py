@@ -73,7 +73,7 @@ def add(db: Database, connection: Connection, job: int, refs: Sequence[DocumentR
 def insert(db: Database, connection: Connection, job: int, items: Iterable[dict[str, Any]]) -> set[str]:
     """Adds those that are not there yet, as documents or as files of one; returns their URIs."""
     items = list(items)
-    new = {uri for (uri,) in db.sql(connection, _INSERT, job=job, refs=rows.dump(items))}
+    new = {uri for (uri,) in db.sql(connection, _INSERT, job=job, refs=items)}
     if new:
         files.put(db, connection, job, [item for item in items if item["files"] and item["uri"] in new])
         db.sql(connection, _COUNT, job=job, new=len(new))
@@ -87,7 +87,7 @@ def take_on_changed(
 
     Those that were given up are pending again: what is there now may be readable.
     """
-    found = {uri for (uri,) in db.sql(connection, _CHANGED, job=job, refs=rows.dump(items))}
+    found = {uri for (uri,) in db.sql(connection, _CHANGED, job=job, refs=[*items])}
     changed = [item for item in items if item["uri"] in found]
     if changed:
         refs = rows.dump([{"uri": item["uri"]} for item in changed])

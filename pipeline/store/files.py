@@ -102,7 +102,7 @@ def put(db: Database, connection: Connection, job: int, groups: Iterable[Item]) 
     """The parts of documents that are there."""
     given = [{"document": group["uri"], **part} for group in groups for part in group["files"]]
     if given:
-        db.sql(connection, _PUT, job=job, parts=rows.dump(given))
+        db.sql(connection, _PUT, job=job, parts=given)
 
 
 def of(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[DocumentRef, ...]]:
@@ -168,7 +168,7 @@ def _uris(group: Item) -> set[str]:
 
 def _touched(db: Database, connection: Connection, job: Job, uris: Sequence[str]) -> list[_Known]:
     """The documents that have any of these files."""
-    given = rows.dump([{"uri": uri} for uri in uris])
+    given = [{"uri": uri} for uri in uris]
     ids = [id for (id,) in db.sql(connection, _TOUCHED, job=job.id, uris=given)]
     query = select(documents.c.id, documents.c.uri, documents.c.etag).where(documents.c.id.in_(ids))
     known = {row.id: _Known(row.id, row.uri, {row.uri: row.etag}) for row in connection.execute(query)}

@@ -66,7 +66,7 @@ def put(
 ) -> None:
     """Keeps rows of the index, made by `row`; `rules` is the hash of what they were made by."""
     by = rules or _rules()
-    db.sql(connection, _PUT, rows=rows.dump([one | {"rules": by} for one in made]))
+    db.sql(connection, _PUT, rows=[one | {"rules": by} for one in made])
 
 
 @cache

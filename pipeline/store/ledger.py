@@ -227,11 +227,10 @@ class Ledger:
         """Lengthens leases from now; returns those that are lost, whose work is to be dropped."""
         if not leases:
             return []
-        mine = rows.dump([{"id": lease.document_id, "token": lease.token} for lease in leases])
+        mine = [{"id": lease.document_id, "token": lease.token} for lease in leases]
         with self._db.write() as connection:
             held = {id for (id,) in self._db.sql(connection, _LOCK_HELD, leases=mine)}
-            kept = rows.dump([{"id": id} for id in held])
-            self._db.sql(connection, _RENEW, leases=kept, end=lease_seconds)
+            self._db.sql(connection, _RENEW, leases=[{"id": id} for id in held], end=lease_seconds)
         return [lease for lease in leases if lease.document_id not in held]
 
     def release(
