@@ -35,7 +35,7 @@ def main() -> None:
     options.add_argument("--documents", type=int, default=100, help="that are read and corrected")
     options.add_argument("--fresh", type=int, default=60, help="that both models read then")
     options.add_argument(
-        "--old", type=int, default=150, help="pages of each old paper, half of them held out"
+        "--old", type=int, default=600, help="pages of each old paper, an eighth of them held out"
     )
     options.add_argument("--out", type=Path, help="a new folder in which all stays")
     given, more = options.parse_known_args()

@@ -30,7 +30,7 @@ def main() -> None:
     options.add_argument("--pages", type=int, default=200, help="delivery notes to learn from, about")
     options.add_argument("--heldout", type=int, default=60, help="and held out")
     options.add_argument(
-        "--old", type=int, default=150, help="pages of each old paper, half of them held out"
+        "--old", type=int, default=600, help="pages of each old paper, an eighth of them held out"
     )
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--out", type=Path)
@@ -112,7 +112,7 @@ def old_sets(folder: Path, count: int) -> list[str]:
                 "--out",
                 str(out),
                 "--heldout",
-                "0.5",
+                "0.125",
             )
         found.append(str(out))
     return found
