@@ -14,6 +14,9 @@ from pipeline.records import Field
 from pipeline.witnesses.asking import Answers, ask
 from pipeline.witnesses.witness import Subject
 
+_KNOWS = ("differs", "offers")
+# What follows a label in a text is offered, and need not be the field's: only what was misread is known of it.
+_KNOWN = {"text": ("differs",)}
 _EXACT = 1.0  # confidence of what no model had to read
 
 
@@ -42,11 +45,7 @@ def judged(
         (said for said in answers.testimony if said.source in above),
         key=lambda said: above.index(said.source),
     ):
-        if (
-            said.verdict in ("differs", "offers")
-            and said.value is not None
-            and said.source not in subject.others
-        ):
+        if said.verdict in _KNOWN.get(said.source, _KNOWS) and said.value is not None and said.source not in subject.others:
             better.setdefault(
                 said.field,
                 Field(said.field, said.raw, said.value, _EXACT, said.source, said.page, said.box),
