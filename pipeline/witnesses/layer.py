@@ -25,7 +25,10 @@ from schemas.text import tidy, tone_folded
 _FEW = 200  # of them, where something nearly like a text is looked for
 _MOST = 2000  # occurrences of a token that are looked at
 _LONGER = 3  # tokens, or letters of a code, that a misreading may lack or have more
-_ALIKE, _SPELT_ALIKE = 0.75, 0.85  # of tokens, and of a code's letters: from here one is misread from the other
+_ALIKE, _SPELT_ALIKE = (
+    0.75,
+    0.85,
+)  # of tokens, and of a code's letters: from here one is misread from the other
 _CLEARLY = 0.05  # by which it must be more like it than whatever else stands on the page
 _TOKEN = re.compile(r"[^\W_]+")
 _DAY = re.compile(
@@ -127,11 +130,13 @@ class Layer:
                         yield " ".join(found), self._of(some)
 
     def alike(self, wanted: Sequence[str]) -> tuple[str, Place] | None:
-        """The run of tokens that begins and ends as wanted, is nearly as long, and has most of it in common.
+        """The run of tokens that has most in common with what is wanted: it begins and ends as that does and
+        is nearly as long, or one token differs.
 
         None where there is none, or another run elsewhere on the page is as much like it.
         """
-        best: dict[str, tuple[float, Place]] = {}
+        one_off = 1 - 1 / len(wanted)
+        best = {key: (one_off, place) for key, place in self.nearly(wanted) if one_off >= _ALIKE}
         for order, starts in zip(self._orders, self._starts, strict=True):
             for at in starts.get(wanted[0], ())[:_FEW]:
                 for end in range(at + len(wanted) - _LONGER, at + len(wanted) + _LONGER + 1):

@@ -1,10 +1,10 @@
 """Which reading of the print stands, where a second look at the page reads another value than the first.
 
-Both readings are the same model's, and neither is right because it came first. What a file says of itself, its
-text layer, a code, a zone with check digits, was not guessed from pixels: where it bears out what the second
-look read and not what the first one did, the print was read as it is written, and that reading is taken. So it
-is where sums and check digits hold with the second reading and not with the first. The first one then stands
-beside it, as the second does elsewhere.
+Both readings are the same model's, and neither is right because it came first. What a file says of itself,
+its text layer, a code, a zone with check digits, was not guessed from pixels: where it bears out what the
+second look read and not what the first one did, the print was read as it is written, and that reading is
+taken. So it is where sums and check digits hold with the second reading and not with the first. The first one
+then stands beside it, as the second does elsewhere.
 """
 
 from __future__ import annotations

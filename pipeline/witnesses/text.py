@@ -27,7 +27,10 @@ _DIGITS = 4  # from here a figure with one other digit is that figure misread
 _NOWHERE = 200  # values of a document that may stand nowhere and be looked for as misread
 _LONGEST = 40  # characters: of a longer word no misreading is looked for
 _MOST = 2000  # occurrences of a value that are looked at
-_PHRASE, _CODE = 4, 12  # words, and letters of a single one, from which a garbled text is told by the rest of it
+_PHRASE, _CODE = (
+    4,
+    12,
+)  # words, and letters of a single one, from which a garbled text is told by the rest of it
 _WORDS = 3  # from here a text with one other word is that text misread
 
 
