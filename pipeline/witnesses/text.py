@@ -2,8 +2,8 @@
 
 It bears a value out where the value stands on a page at its place: beside its label, in its line, within its
 box, or as often as values say it. It contradicts one only where that is sure: the value stands nowhere, and
-what stands in its place is off by one digit, two swapped, or a word that is nearly the same. Else it says
-nothing, nor does a layer that is not trusted.
+what stands in its place is off by one digit, two swapped, or a word that is nearly the same; or one place on
+a page has most of a long text or code. Else it says nothing, nor does a layer that is not trusted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a second look reads another value than the first, what is written or adds up says which one stands."""
+"""Where a second look reads another value than the first, what is written or adds up says which stands."""
 
 from __future__ import annotations
 
