@@ -9,13 +9,14 @@ then stands beside it, as the second does elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pipeline.records import Check, Field
-from pipeline.witnesses.asking import ask
+from pipeline.witnesses.asking import evidence, found_in
 from pipeline.witnesses.witness import NAMES, WRITTEN, Subject
+from schemas.checks import guarded
 
 SECOND_LOOK = "second_look"  # the code of the remark that the second reading was taken
 _MOST = 24  # values whose other reading is tried in the sums: checks are run for each
@@ -67,8 +68,8 @@ def _with(subject: Subject, taken: Mapping[str, Field], record_of: _Record) -> S
 
 def _written(subject: Subject, others: Mapping[str, Field], record_of: _Record) -> dict[str, str]:
     """The paths whose other reading is borne out by what is written, and by what."""
-    before = _verdicts(subject)
-    after = _verdicts(_with(subject, others, record_of))
+    before = _verdicts(subject, others)
+    after = _verdicts(_with(subject, others, record_of), others)
     return {
         path: f"the {NAMES[min(source for source, _ in after[path])]} has it too"
         for path in others
@@ -76,11 +77,16 @@ def _written(subject: Subject, others: Mapping[str, Field], record_of: _Record) 
     }
 
 
-def _verdicts(subject: Subject) -> _Verdicts:
+def _verdicts(subject: Subject, paths: Container[str]) -> _Verdicts:
+    """What is written says of some values."""
+    fields = [field for field in subject.fields if field.path in paths]
     found: dict[str, frozenset[tuple[str, str]]] = {}
-    for said in ask(subject).testimony:
-        if said.source in WRITTEN:
-            found[said.field] = found.get(said.field, frozenset()) | {(said.source, said.verdict)}
+    for witness in found_in(subject):
+        if isinstance(witness, Check) or witness.source not in WRITTEN:
+            continue
+        for said in guarded(evidence, witness, fields):
+            if not isinstance(said, Check):
+                found[said.field] = found.get(said.field, frozenset()) | {(said.source, said.verdict)}
     return found
 
 
