@@ -63,7 +63,7 @@ def vat_rate(raw: str) -> str:
     several = re.split(r"(?<=%)[,;/+&](?=[0-9])", text)
     if len(several) > 1:
         return "; ".join(dict.fromkeys(map(vat_rate, several)))
-    if text in ("KCT", "KKKNT"):
+    if text in ("KCT", "KKKNT", "KHAC"):  # KHAC alone: the percentage is not determined
         return text
     if re.fullmatch(r"[-–—/\\X*.]+", text):
         return STRUCK_OUT

@@ -7,7 +7,8 @@
 A path is names of elements, from the element that is one document: `xml_root: ClassVar = "HDon"`, an
 e-invoice, which need not be said. The paths of a list's or nested model's own fields begin at its element.
 Namespaces and their prefixes do not matter. A step may choose among elements of one name by the text of one
-in them, `TTKhac/TTin[TTruong=VATAmount]/DLieu`; `@Id` as the last step is an attribute.
+in them, whatever its capitals, `TTKhac/TTin[TTruong=VATAmount]/DLieu`; `@Id` as the last step is an
+attribute.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ from schemas.fields import (
     VnDate,
 )
 from schemas.in_xml import InXml, Part
-from schemas.invoice_bears import EXPECTED, REQUIRED_OF_LINE, adjusts
+from schemas.invoice_bears import EXPECTED, REQUIRED, REQUIRED_OF_LINE, adjusts, has_amounts
 from schemas.sums import Span
 from schemas.text import unaccented
 from schemas.words import from_words, to_words
@@ -60,15 +60,17 @@ _AUTHORITY_CODE = InXml("MCCQT", "DLHDon/MCCQT", "DLHDon/TTChung/MCCQT")
 _BUYER = _data("NDHDon/NMua/Ten", "NDHDon/NMua/HVTNMHang")  # the firm, else the person who buys
 _LINES = _data("NDHDon/DSHHDVu/HHDVu")
 # The layout has no element for a line's tax: each issuer has it under a name of its own.
-_LINE_VAT = InXml(
-    *(f"TTKhac/TTin[TTruong={name}]/DLieu" for name in ("VATAmount", "Tiền thuế", "TThue", "TienThue"))
+_LINE_VAT_NAMES = (
+    *("VATAmount", "AmountVAT", "VAT_Amount", "TaxAmount", "TThue", "TTThue", "TienThue", "TTienThue"),
+    *("TienThueGTGT", "ThueGTGT", "Tiền thuế", "Tiền thuế GTGT", "Thuế GTGT", "Tiền thuế dòng"),
 )
+_LINE_VAT = InXml(*(f"TTKhac/TTin[TTruong={name}]/DLieu" for name in _LINE_VAT_NAMES))
 _FEES = _data("NDHDon/TToan/TgTPhi", "NDHDon/TToan/DSLPhi/LPhi/TPhi", sole=True)
 _RATE = _data("NDHDon/TToan/THTTLTSuat/LTSuat/TSuat", sole=True)
 _RELATED = _data(
     "TTChung/TTHDLQuan",
     parts=(
-        Part("TCHDon", words={"1": "Thay thế cho hóa đơn", "2": "Điều chỉnh cho hóa đơn"}),
+        Part("TCHDon", words={"0": "", "1": "Thay thế cho hóa đơn", "2": "Điều chỉnh cho hóa đơn"}),
         Part("KHMSHDCLQuan", "mẫu số"),
         Part("KHHDCLQuan", "ký hiệu", names=True),
         Part("SHDCLQuan", "số", names=True),
@@ -81,14 +83,16 @@ _RELATED = _data(
 def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
     """The printed line numbers run 1, 2, 3 …: a gap is a line that was not read.
 
-    They may begin anew (a part for each rate) where the amounts show that no line is missing or doubled.
+    They may begin anew (a part for each rate) where the amounts show that no line is missing or doubled. Some
+    programs write 0 where a line has no number.
     """
-    numbers = [line.no for line in invoice.lines if line.no is not None]
+    lines = [(place, line.no) for place, line in enumerate(invoice.lines, 1) if _is_numbered(invoice, line)]
+    numbers = [number for _, number in lines]
     if not numbers:
         return
     expected = list(range(1, len(numbers) + 1))
     anew = all(now in (1, before + 1) for before, now in pairwise((0, *numbers)))
-    places = [place for place, line in enumerate(invoice.lines, 1) if line.no is not None]
+    places = [place for place, _ in lines]
     passed = numbers in (expected, places) or (anew and _balanced(invoice))
     paths = tuple(f"lines[{place - 1}].no" for place in places)
     astray = tuple(path for path, found, due in zip(paths, numbers, expected, strict=True) if found != due)
@@ -105,9 +109,16 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
     )
 
 
+def _is_numbered(invoice: Invoice, line: InvoiceLine) -> bool:
+    if line.no == 0:
+        return not sums.is_note(line) and any(other.no for other in invoice.lines)
+    return line.no is not None
+
+
 def gaps(invoice: Invoice) -> Iterator[CheckResult]:
     """Each line has what the rest of the table has."""
-    yield from columns.gaps(invoice.lines)
+    if has_amounts(invoice):
+        yield from columns.gaps(invoice.lines)
     if invoice.vat_rate is None:
         yield from columns.rates(invoice.lines)
 
@@ -120,6 +131,25 @@ def days(invoice: Invoice) -> Iterator[CheckResult]:
 def line_amounts(invoice: Invoice) -> Iterator[CheckResult]:
     """quantity × unit price, less the line's discount, = amount on each line."""
     yield from checks.line_amounts(invoice.lines, coin(invoice.currency), balanced=_balanced(invoice))
+
+
+def line_vats(invoice: Invoice) -> Iterator[CheckResult]:
+    """The tax of a line is not a thousandth of what its rate makes of its amount.
+
+    It stands among an issuer's own fields, where "40.000" may be forty thousand.
+    """
+    unit = coin(invoice.currency)
+    for i, line in enumerate(invoice.lines):
+        if not line.vat or line.amount is None or line.vat_rate is None or not _is_one_rate(line.vat_rate):
+            continue
+        due = sums.rounded(line.amount * rates.percent(line.vat_rate), unit)
+        if due.holds(line.vat * 1000) and not due.holds(line.vat):
+            message = f"line {i + 1}: {line.vat_rate} of {figure(line.amount)} is {figure(due.exact)}, "
+            message += f"the tax is {figure(line.vat)}: they differ by {figure(abs(due.exact - line.vat))}"
+            fields = tuple(f"lines[{i}].{name}" for name in ("amount", "vat_rate", "vat"))
+            expected, found = figure(due.exact, ""), figure(line.vat, "")
+            suspects = (f"lines[{i}].vat",)
+            yield CheckResult("line_vat", False, "error", message, fields, expected, found, suspects)
 
 
 def net(invoice: Invoice) -> Iterator[CheckResult]:
@@ -208,6 +238,12 @@ def total_in_words(invoice: Invoice) -> Iterator[CheckResult]:
         message = f"the words say that {figure(invoice.total)} is taken off; the digits have no sign"
         yield CheckResult(
             "total_sign", False, "info", message, fields, figure(amount, ""), figure(invoice.total, "")
+        )
+        amount = -amount
+    elif invoice.total < 0 < amount == -invoice.total and adjusts(invoice):  # the words may lack the sign
+        message = f"the digits say that {figure(amount)} is taken off; the words do not"
+        yield CheckResult(
+            "total_sign", False, "info", message, fields, figure(-amount, ""), figure(invoice.total, "")
         )
         amount = -amount
     yield equal(
@@ -386,8 +422,10 @@ def _balanced(invoice: Invoice) -> bool:
 
 
 def _single_rate(invoice: Invoice) -> str | None:
-    """The rate that all of the invoice has; None where several are named or lines have their own."""
-    if invoice.vat_rate is None or len(rates.rates(invoice.vat_rate)) > 1:
+    """The rate that all of the invoice has; None where several are named or lines have their own, and where
+    its percentage is not known.
+    """
+    if invoice.vat_rate in (None, rates.UNDETERMINED) or len(rates.rates(invoice.vat_rate)) > 1:
         return None
     own = {line.vat_rate for line in invoice.lines} - {None, invoice.vat_rate}
     return None if invoice.vat_rate == STRUCK_OUT and own else invoice.vat_rate
@@ -468,7 +506,7 @@ def _vat_of_lines(invoice: Invoice) -> Iterator[Span]:
         taxed = [
             (amount, line.vat_rate) for amount, line in zip(amounts, invoice.lines, strict=True) if amount
         ]
-        if not all(rate is not None and len(rates.rates(rate)) == 1 for _, rate in taxed):
+        if not all(_is_one_rate(rate) for _, rate in taxed):
             return
         shares = [rates.percent(str(rate)) for _, rate in taxed] or [Decimal(0)]
         made = sums.total(
@@ -481,6 +519,11 @@ def _vat_of_lines(invoice: Invoice) -> Iterator[Span]:
             )
             yield Span(made.low - of_rates.high, made.exact - of_rates.exact, made.high - of_rates.low)
     yield from _tax_of_lines(invoice)
+
+
+def _is_one_rate(rate: str | None) -> bool:
+    """Whether it says how much the tax is."""
+    return rate is not None and rate != rates.UNDETERMINED and len(rates.rates(rate)) == 1
 
 
 def _tax_of_lines(invoice: Invoice) -> Iterator[Span]:
@@ -500,7 +543,7 @@ def _vat_by_rate(invoice: Invoice, printed: Decimal) -> Iterator[CheckResult]:
     unit = coin(invoice.currency)
     rows = [(i, row) for i, row in enumerate(invoice.by_rate) if row.vat is not None]
     for i, row in rows:
-        if row.net is None or row.rate is None or row.vat is None or len(rates.rates(row.rate)) > 1:
+        if row.net is None or row.vat is None or row.rate is None or not _is_one_rate(row.rate):
             continue
         share = rates.percent(row.rate)
         lines = [line for line in invoice.lines if line.vat_rate == row.rate and line.amount is not None]
@@ -574,6 +617,7 @@ class Invoice(BaseModel):
         gaps,
         days,
         line_amounts,
+        line_vats,
         net,
         vat,
         total,
@@ -594,9 +638,7 @@ class Invoice(BaseModel):
     # XML is the invoice, by law, and print its picture; a PDF's text is that print, letter for letter.
     sources_of_authority: ClassVar = ("xml", "text")
     evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
-    required: ClassVar = (
-        "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"
-    )  # fmt: skip
+    required: ClassVar = REQUIRED
     expected: ClassVar = EXPECTED
 
     form_no: Annotated[FormNumber | None, _data("TTChung/KHMSHDon")] = Field(None, title="Mẫu số")

@@ -14,6 +14,7 @@ from schemas.vat import percent, rates
 
 _REGISTER = "M"  # of a cash register: it need not name the buyer, nor say the total in words
 _VALUE_ADDED = "1"
+_DELIVERY, _DELIVERIES = "6", ("N", "B")  # for transport within a firm, and to agents
 _OLD_VALUE_ADDED = "01GTKT"
 _FIRM = re.compile(
     r"(?:tong )?cong ty|doanh nghiep|dntn|hop tac xa|htx|chi nhanh|tap doan|xi nghiep|nha may|ngan hang|"
@@ -59,7 +60,8 @@ def is_to_a_firm(invoice: Any) -> bool:
 
 
 def is_in_words(invoice: Any) -> bool:
-    return names_a_buyer(invoice) and invoice.currency in (None, DONG)
+    is_summed = invoice.total is not None or has_total(invoice)
+    return is_summed and names_a_buyer(invoice) and invoice.currency in (None, DONG)
 
 
 def is_of_value_added_tax(invoice: Any) -> bool:
@@ -102,12 +104,37 @@ def is_of_goods(line: Any) -> bool:
     return not is_note(line)
 
 
+def has_amounts(invoice: Any) -> bool:
+    """A delivery note (form 6) need not say what the goods cost."""
+    figures = (invoice.total, invoice.net, *(line.amount for line in invoice.lines))
+    return not _is_delivery_note(invoice) or any(figure is not None for figure in figures)
+
+
+def is_to_be_paid(invoice: Any) -> bool:
+    return not _is_delivery_note(invoice)
+
+
+def has_total(invoice: Any) -> bool:
+    """Neither a delivery note need have one, nor what corrects an address or a name alone."""
+    return not (_is_delivery_note(invoice) or (adjusts(invoice) and not _has_sums(invoice)))
+
+
+def _is_delivery_note(invoice: Any) -> bool:
+    """By its form, or by the kind of its series where the form's digit is not known."""
+    series = _series(invoice)
+    digit = numbering.form_digit(invoice.form_no) if invoice.form_no else None
+    digit = digit or (series.form if series else None)
+    if digit is None and invoice.form_no is None and series is not None and series.age == "new":
+        return series.kind in _DELIVERIES
+    return digit == _DELIVERY
+
+
 _VAT_INVOICE = "an invoice of value-added tax"
 EXPECTED = (
     Where(has_form_apart, "an invoice whose series has no digit of the form", "form_no"),
     Where(has_code, "an invoice with the tax authority's code", "tax_authority_code"),
     "seller_address",
-    "payment_method",
+    Where(is_to_be_paid, "an invoice that is no delivery note", "payment_method"),
     Where(names_a_buyer, "an invoice that is no cash register's, or names its buyer", "buyer_name"),
     Where(is_to_a_firm, "an invoice to who has a tax code", "buyer_address"),
     Where(is_of_value_added_tax, _VAT_INVOICE, "net"),
@@ -115,4 +142,11 @@ EXPECTED = (
     Where(names_no_rate_on_lines, _VAT_INVOICE, Either("vat_rate", "by_rate")),
     Where(is_in_words, "an invoice in đồng", "total_in_words"),
 )
-REQUIRED_OF_LINE = ("name", Where(is_of_goods, "a line of goods or services", "amount"))
+REQUIRED = (
+    "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines",
+    Where(has_total, "an invoice that is no delivery note", "total"),
+)  # fmt: skip
+REQUIRED_OF_LINE = (
+    "name",
+    Where(is_of_goods, "a line of goods or services", "amount", within=has_amounts),
+)

@@ -36,11 +36,21 @@ class Either:
 class Where:
     """These fields, where `holds` says of the record, an instance of its model, that it is such a paper.
 
-    `paper` says in a sentence what it is: "the front of a card".
+    `paper` says in a sentence what it is: "the front of a card". `within` is asked of the whole record, where
+    the model is one of its lines.
     """
 
-    def __init__(self, holds: Callable[[Any], bool], paper: str, *wanted: str | Either) -> None:
-        self.holds, self.paper, self.wanted = holds, paper, wanted
+    def __init__(
+        self,
+        holds: Callable[[Any], bool],
+        paper: str,
+        *wanted: str | Either,
+        within: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self.holds, self.paper, self.wanted, self._within = holds, paper, wanted, within
+
+    def holds_within(self, subject: Any, whole: Any) -> bool:
+        return self.holds(subject) and (self._within is None or whole is None or self._within(whole))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +78,16 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from models(kind)
 
 
-def wanted(model: type[BaseModel], subject: BaseModel, kind: str = "required") -> Iterator[Wanted]:
-    """What a record of the model, `subject` as an instance of it, must hold, without the records in it."""
+def wanted(
+    model: type[BaseModel], subject: BaseModel, kind: str = "required", whole: BaseModel | None = None
+) -> Iterator[Wanted]:
+    """What a record of the model, `subject` as an instance of it, must hold, without the records in it.
+
+    `whole`: the record that `subject` is a line of.
+    """
     for item in _declared(model, kind):
         if isinstance(item, Where):
-            if item.holds(subject):
+            if item.holds_within(subject, whole):
                 yield from (Wanted(_names(one), item.paper) for one in item.wanted)
         else:
             yield Wanted(_names(item))
@@ -84,6 +99,7 @@ def missing(
     path: str = "",
     subject: BaseModel | None = None,
     kinds: Collection[str] = tuple(SEVERITY),
+    whole: BaseModel | None = None,
 ) -> Iterator[CheckResult]:
     """A failed check for each required or expected field of the record that holds nothing, at any depth.
 
@@ -93,7 +109,7 @@ def missing(
     subject = subject or instance(model, record)
     for kind in kinds:
         severity = SEVERITY[kind]
-        for one in wanted(model, subject, kind):
+        for one in wanted(model, subject, kind, whole):
             if all(_empty(record.get(name)) for name in one.names):
                 fields = tuple(f"{path}{name}" for name in one.names)
                 said = f"{one.paper or 'such a paper'} bears it, and no page shows it"
@@ -109,7 +125,7 @@ def missing(
         below = _below(record.get(name), f"{path}{name}")
         for (here, item), one_made in zip(below, made if isinstance(made, list) else [made], strict=True):
             if isinstance(item, Mapping) and not _empty(item):
-                yield from missing(inner, item, here, one_made, kinds)
+                yield from missing(inner, item, here, one_made, kinds, whole or subject)
 
 
 def count(model: type[BaseModel], record: Mapping[str, Any]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from schemas.fields import STRUCK_OUT
 
 # Not taxable (không chịu thuế), neither declared nor paid (không kê khai, nộp thuế), and a rate struck out.
 UNTAXED = ("KCT", "KKKNT", STRUCK_OUT)
+UNDETERMINED = "KHAC"  # another rate, whose percentage nobody says (Decision 1450/QĐ-TCT)
 
 
 def in_force(rate: str, on: date | None, *, or_before: bool = False) -> bool:
@@ -18,7 +19,7 @@ def in_force(rate: str, on: date | None, *, or_before: bool = False) -> bool:
 
     `or_before`: or on an earlier day, as for an invoice that adjusts an earlier one.
     """
-    if rate in UNTAXED or rate.startswith("KHAC:"):  # "other", which names its own percentage
+    if rate in UNTAXED or rate.startswith(UNDETERMINED):  # "other", which may name its own percentage
         return True
     periods = [period for period in law.in_force().vat_rates if period.rate == rate]
     return law.holds(periods, on) or (
@@ -32,7 +33,12 @@ def rates(printed: str) -> Sequence[str]:
 
 
 def percent(rate: str) -> Decimal:
-    """The tax as a share of the net: "8%" → 0.08; nothing is charged where a rate is none."""
-    if rate in UNTAXED:
+    """The tax as a share of the net: "8%" → 0.08; 0 where a rate is none or has no known percentage."""
+    if rate in (*UNTAXED, UNDETERMINED):
         return Decimal(0)
     return Decimal(rate.removeprefix("KHAC:").removesuffix("%")) / 100
+
+
+def is_free(rate: str) -> bool:
+    """Whether the rate says that no tax is charged."""
+    return rate != UNDETERMINED and percent(rate) == 0

@@ -119,6 +119,8 @@ class _Found:
 
 def _field(leaf: Leaf, raw: str | None, path: str) -> Field:
     value, problem = (None, None) if raw is None else exact(leaf, raw)
+    if problem is not None and raw is not None and not any(map(str.isalnum, raw)):
+        raw = problem = None  # a dash or a full stop, where the issuer has nothing to write
     return Field(path, raw, value, 1.0, "xml", PAGE, None, problem)
 
 
@@ -139,7 +141,7 @@ def _together(whole: Element, place: InXml) -> str | None:
     free = _text(whole, place.free) if place.free else None
     if free is not None and all(text in free for part, text in there if part.names):
         return free
-    return " ".join(_said(part, text) for part, text in there) or None
+    return " ".join(filter(None, (_said(part, text) for part, text in there))) or None
 
 
 def _said(part: Part, text: str) -> str:

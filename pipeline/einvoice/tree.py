@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from schemas.in_xml import Step
+from schemas.text import tidy
 
 MOST_DEPTH = 64  # elements within elements; an e-invoice in its envelope has 10
 
@@ -40,4 +42,13 @@ class Element:
 
 
 def _holds(element: Element, step: Step) -> bool:
-    return any(child.name == step.beside and child.text == step.text for child in element.children)
+    """Issuers do not agree on the capitals of a name that stands as a text."""
+    return any(
+        child.name == step.beside and child.text is not None and _folded(child.text) == _folded(step.text)
+        for child in element.children
+    )
+
+
+@lru_cache(maxsize=4096)  # each line of an invoice has the same names
+def _folded(text: str | None) -> str:
+    return tidy(text or "").casefold()

@@ -17,11 +17,11 @@ from pipeline.sandbox.drawer import SIGNATURE, PageLimits, mapped
 MOST_BYTES = 32 * 2**20
 MOST_ELEMENTS = 300_000  # 20,000 lines of an invoice
 _SIGNED = "{http://www.w3.org/2000/09/xmldsig#}"  # of signatures: nothing in them is a field
+# What .NET writes into a string and others then into a file of UTF-8.
+_SAYS_WIDE = re.compile(rb"<\?xml[^>]{0,200}encoding\s*=\s*[\"']utf-?16", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
 # Before the root element, in any of which a document type may stand (XML 1.0, production 22).
 _PROLOG = re.compile(rb"(?>\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
-# What .NET writes into a string and others then into a file of UTF-8.
-_SAYS_WIDE = re.compile(rb"<\?xml[^>]{0,200}encoding\s*=\s*[\"']utf-?16", re.IGNORECASE)
 
 
 class XmlFile:
@@ -61,14 +61,27 @@ class XmlFile:
 
 
 def _decoded(data: bytes) -> tuple[bytes, str | None]:
-    """The document as it can be parsed, and its encoding where its declaration does not say it."""
+    """The document as it can be parsed, and its encoding where its declaration need not say it.
+
+    Programs copy a declaration (UTF-16 of a string in .NET, windows-1258) into files of UTF-8. Text in
+    another coding is not UTF-8 by chance: there no letter of Vietnamese is followed by a sign.
+    """
     coding = wide_coding(data)
     try:
         text = data if coding is None else data.decode(coding).encode()
     except ValueError as error:
         raise Permanent(Reason.xml_damaged, f"the XML cannot be parsed: {error.__class__.__name__}") from None
     text = text.removeprefix(_BOM).lstrip()
-    return text, "utf-8" if coding or _SAYS_WIDE.match(text) else None
+    return text, "utf-8" if coding or _SAYS_WIDE.match(text) or _is_utf8(text) else None
+
+
+def _is_utf8(text: bytes) -> bool:
+    """Whether there are letters beyond ASCII, all written in UTF-8."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return not text.isascii()
 
 
 def _parsed(text: bytes, encoding: str | None) -> Any:

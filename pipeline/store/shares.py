@@ -37,7 +37,7 @@ def shares(record: Mapping[str, Any]) -> tuple[Share, ...]:
     own = record.get("vat_rate")
     rates = {_single(own)} if own else {_single(line.get("vat_rate")) for line in lines}
     rate = next(iter(rates)) if len(rates) == 1 else None
-    if tax is None and rate is not None and vat.percent(rate) == 0:
+    if tax is None and rate is not None and vat.is_free(rate):
         tax = Decimal(0)
     if net is None or tax is None:
         return ()
@@ -53,7 +53,7 @@ def _printed(rows: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
     found = []
     for row in rows:
         rate, net, tax = _single(row.get("rate")), amount(row.get("net")), amount(row.get("vat"))
-        if tax is None and rate is not None and vat.percent(rate) == 0:
+        if tax is None and rate is not None and vat.is_free(rate):
             tax = Decimal(0)
         if rate is None or net is None or tax is None:
             return ()

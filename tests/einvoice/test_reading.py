@@ -31,7 +31,7 @@ from pipeline.specimens import make
 from pipeline.specimens.einvoice import Form, truth_of, xml_of
 from schemas import registry
 from schemas.shape import Group, Leaf, Printed, Repeated
-from tests.einvoice.invoices import LINE, NOTE, PRINTED, einvoice, envelope, written
+from tests.einvoice.invoices import LINE, NOTE, PRINTED, SECOND, einvoice, envelope, written
 from tests.pipeline.test_fuzz import mutant
 
 MODEL = ModelFacts("c" * 64, max_tiles=1, numerics="cpu float32")
@@ -176,6 +176,48 @@ FILES = {
 def test_whatever_an_issuer_does_to_the_file(renderer: Renderer, name: str) -> None:
     found = extraction(renderer, FILES[name])
     assert [(field.path, field.value) for field in found.fields] == list(PRINTED)
+
+
+@pytest.mark.parametrize("declared", ["windows-1258", "iso-8859-1", "us-ascii", "utf-16"])
+def test_a_file_of_utf8_is_read_as_that_whatever_was_declared(renderer: Renderer, declared: str) -> None:
+    found = extraction(renderer, written(einvoice(), declared=declared))
+    assert [(field.path, field.value) for field in found.fields] == list(PRINTED)
+
+
+@pytest.mark.parametrize("name", ["VatAmount", "vatamount", "TTienThue", "Tiền  thuế GTGT", "TIỀN THUẾ"])
+def test_a_line_s_tax_is_found_under_whatever_name_its_issuer_gives_it(renderer: Renderer, name: str) -> None:
+    found = extraction(renderer, einvoice().replace("VATAmount", name))
+    assert values(found)["lines[0].vat"] == "2500"
+
+
+def test_a_line_s_tax_in_thousands_with_a_full_stop_is_not_taken_in_silence(renderer: Renderer) -> None:
+    found = extraction(renderer, einvoice().replace("<DLieu>2500</DLieu>", "<DLieu>2.500</DLieu>"))
+    [check] = [check for check in found.checks if check.code == "line_vat"]
+    assert (check.passed, check.suspects) == (False, ("lines[0].vat",))
+    assert "line_vat" not in failed(extraction(renderer, einvoice()))
+
+
+def test_a_rate_without_a_percentage_is_a_rate(renderer: Renderer) -> None:
+    found = extraction(renderer, einvoice().replace("10%", "KHAC"))
+    assert values(found)["vat_rate"] == values(found)["lines[0].vat_rate"] == "KHAC"
+    assert not failed(found) & {"field_invalid", "vat", "vat_rate"}
+
+
+def test_what_stands_for_nothing_is_nothing(renderer: Renderer) -> None:
+    buyer = "<Ten>Nguyễn Thị Mẫu</Ten><MST>-</MST><DChi/>"
+    none = "<TTHDLQuan><TCHDon>0</TCHDon></TTHDLQuan>"
+    found = extraction(renderer, einvoice(buyer=buyer, general=none))
+    assert values(found)["buyer_tax_code"] is None and values(found)["related_invoice"] is None
+    assert "field_invalid" not in failed(found)
+
+
+def test_a_line_number_of_0_is_none(renderer: Renderer) -> None:
+    zeros = [line.replace("<STT>1", "<STT>0").replace("<STT>2", "<STT>0") for line in (LINE, SECOND)]
+    noted = (LINE, NOTE.replace("<THHDVu>", "<STT>0</STT><THHDVu>"), SECOND)
+    for lines in (zeros, noted):
+        assert "line_numbers" not in failed(extraction(renderer, einvoice(lines=lines)))
+    one = extraction(renderer, einvoice(lines=(LINE, zeros[1])))
+    assert "line_numbers" in failed(one), "a 0 for a 2"
 
 
 def test_what_is_missing_is_absent_and_empty_elements_too(renderer: Renderer) -> None:

@@ -149,7 +149,7 @@ TWO = rows("Sữa | 2 | 45.000 | 90.000", "Kẹo | 10 | 12.500 | 125.000")
 
 def plain(**more: Any) -> Printed:
     """An ordinary invoice with what makes it unusual."""
-    return invoice(TWO, "215.000", "8%", "17.200", "232.200", **more)
+    return invoice(TWO, "215.000", "8%", "17.200", more.pop("total", "232.200"), **more)
 
 
 INVOICES: dict[str, Printed] = {
@@ -169,6 +169,13 @@ INVOICES: dict[str, Printed] = {
     "form 2, with a net": invoice(TWO, "215.000", None, None, "215.000", form_no="2"),
     "form 5, an e-ticket": plain(form_no="5", series="K26GVE", tax_authority_code=None),
     "form 6, a delivery note": invoice(TWO, None, None, None, "215.000", form_no="6", series="C26NAB"),
+    "form 6, what is sent to a branch, without prices": invoice(
+        [line | {"unit_price": None, "amount": None} for line in TWO], None, None, None, None, form_no="6", series="C26NAB",
+        payment_method=None,
+    ),
+    "form 6, what is sent to an agent, without a total": invoice(
+        TWO, None, None, None, None, form_no="6", series="C26BAB"
+    ),
     "form 7, commercial": plain(form_no="7", series="K26XAB", tax_authority_code=None),
     "old form, electronic": invoice(TWO, "215.000", "10%", "21.500", "236.500", **OLD),
     "old form of another seller": invoice(TWO, "215.000", "10%", "21.500", "236.500", **OLD | {"series": "LC/21E"}),
@@ -461,6 +468,11 @@ INVOICES: dict[str, Printed] = {
         rows("Điều chỉnh giảm đơn giá sữa | 2 | 45.000 | 90.000"), "90.000", "8%", "7.200", "97.200",
         total_in_words="Điều chỉnh giảm chín mươi bảy nghìn hai trăm đồng",
     ),
+    "an adjustment downwards, and the words have no sign": invoice(
+        rows("Điều chỉnh giảm đơn giá sữa | 2 | -45.000 | -90.000"), "-90.000", "8%", "-7.200", "-97.200",
+        total_in_words="Chín mươi bảy nghìn hai trăm đồng",
+        related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5 ngày 01/10/2026",
+    ),
     "an adjustment upwards, in words": invoice(
         rows("Điều chỉnh tăng đơn giá sữa | 2 | 45.000 | 90.000"), "90.000", "8%", "7.200", "97.200",
         total_in_words="Điều chỉnh tăng chín mươi bảy nghìn hai trăm đồng",
@@ -472,6 +484,10 @@ INVOICES: dict[str, Printed] = {
     "an address adjusted": invoice(
         [{"no": "1", "name": "Điều chỉnh địa chỉ người mua"}], None, None, None, "0",
         total_in_words="Không đồng", related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5",
+    ),
+    "an address adjusted, without a figure": invoice(
+        [{"no": "1", "name": "Điều chỉnh địa chỉ người mua"}], None, None, None, None,
+        related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5",
     ),
     "a line discounted to nothing": invoice(
         [*TWO, {"no": "3", "name": "Gạo", "quantity": "1", "unit_price": "20.000", "discount_rate": "100%", "amount": "0"}],

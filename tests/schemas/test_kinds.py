@@ -30,6 +30,7 @@ from tests.schemas.kinds import (
     Printed,
     both_sides,
     card,
+    in_words,
     invoice,
     judged,
     plain,
@@ -182,6 +183,17 @@ FAULTY: dict[str, tuple[str, Printed, str]] = {
         invoice(rows("Sữa | -2 | 45.000 | -90.000"), "-90.000", "8%", "-7.200", "-97.200", total_in_words="Giảm chín mươi nghìn đồng"),
         "total_in_words",
     ),
+    "a sign that only the digits have, and nothing is adjusted": (
+        "invoice@2",
+        invoice(rows("Sữa | 2 | -45.000 | -90.000"), "-90.000", "8%", "-7.200", "-97.200", total_in_words=in_words(97200)),
+        "total_in_words",
+    ),
+    "a delivery note of which one price was not read": (
+        "invoice@2",
+        invoice([TWO[0], TWO[1] | {"amount": None}], None, None, None, None, form_no="6", series="C26NAB"),
+        "required",
+    ),
+    "no total": ("invoice@2", plain(total=None), "required"),
     "a sign that only the words have": (
         "invoice@2", plain(total_in_words="Trừ hai trăm nghìn đồng"), "total_in_words",
     ),
