@@ -76,8 +76,9 @@ def document(
     )
     nested = partial(record_of, spec.shape)
     day = max((page.read_on for page in pages if page.read_on is not None), default=None)
-    subject, retaken = witnesses.settled(subject, nested, partial(_proofs, spec, day))
-    subject, asked = witnesses.judged(subject, source, authority, nested)
+    proofs = partial(_proofs, spec, day)
+    subject, retaken = witnesses.settled(subject, nested, proofs)
+    subject, asked = witnesses.judged(subject, source, authority, nested, proofs)
     fields, record = witnesses.placed(subject.fields, asked.testimony), dict(subject.record)
     lacking = absence.rules(spec, record, day, from_xml=source == "xml")
     if source != "xml":

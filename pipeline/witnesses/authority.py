@@ -3,6 +3,10 @@
 A schema names its sources of authority in their order, `sources_of_authority: ClassVar = ("xml",)`, and the
 setting of that name names others. What is not chosen is a witness of what is: a reader that was sure of what
 it saw contradicts, and one that was not says nothing.
+
+A page's own text has many things that are nearly what was read, and may lack the thing itself: a letterhead is
+often a picture, and the day of signing is the day after that of issue. It is taken where it is surely the
+field's own, or sums and check digits hold with it that did not; never where one fails with it that held.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.records import Field
+from pipeline.records import Check, Field, Testimony
+from pipeline.witnesses import text
 from pipeline.witnesses.asking import Answers, ask
 from pipeline.witnesses.witness import Subject
 
@@ -19,6 +24,10 @@ _KNOWS = ("differs", "offers")
 # What follows a label in a text is offered, and need not be the field's: what was misread is known of it.
 _KNOWN = {"text": ("differs",)}
 _EXACT = 1.0  # confidence of what no model had to read
+_MOST = 24  # values of a text that are tried in the sums one by one: checks are run for each
+
+_Record = Callable[[Sequence[Field]], Mapping[str, Any]]
+Proofs = Callable[[Mapping[str, Any]], Sequence[Check]]  # the checks of a record that bear values out
 
 
 def first(readings: Iterable[str], authority: Sequence[str]) -> str:
@@ -32,7 +41,8 @@ def judged(
     subject: Subject,
     source: str,
     authority: Sequence[str],
-    record_of: Callable[[Sequence[Field]], Mapping[str, Any]],
+    record_of: _Record,
+    proofs: Proofs,
 ) -> tuple[Subject, Answers]:
     """The document with the values of its sources of authority, and what witnesses say of those.
 
@@ -42,19 +52,60 @@ def judged(
     above = authority[: authority.index(source)] if source in authority else authority
     answers = ask(subject)
     better: dict[str, Field] = {}
+    of_text: dict[str, Testimony] = {}
     for said in sorted(
         (said for said in answers.testimony if said.source in above),
         key=lambda said: above.index(said.source),
     ):
         knows = said.verdict in _KNOWN.get(said.source, _KNOWS) and said.source not in subject.others
         if knows and said.value is not None:
+            if said.field not in better and said.source == "text":
+                of_text[said.field] = said
             better.setdefault(
                 said.field,
                 Field(said.field, said.raw, said.value, _EXACT, said.source, said.page, said.box),
             )
+    for path in of_text.keys() - _taken(subject, better, of_text, record_of, proofs):
+        del better[path]
     if not better:
         return subject, answers
     fields = tuple(better.get(field.path, field) for field in subject.fields)
     others = {**subject.others, source: subject.fields}
     changed = replace(subject, fields=fields, record=record_of(fields), others=others)
     return changed, ask(changed)
+
+
+def _taken(
+    subject: Subject,
+    better: Mapping[str, Field],
+    of_text: Mapping[str, Testimony],
+    record_of: _Record,
+    proofs: Proofs,
+) -> set[str]:
+    """Of what the text has otherwise, the paths of what may take the place of what was read.
+
+    One after the other: what was taken stays for the next.
+    """
+    if not of_text:
+        return set()
+    fields = {field.path: better[field.path] if _is_others(field, better, of_text) else field
+              for field in subject.fields}  # fmt: skip
+    surely = text.surely(subject, of_text.values())
+    failed = _failed(proofs(record_of(tuple(fields.values()))))
+    taken: set[str] = set()
+    for path in list(of_text)[:_MOST]:
+        tried = {**fields, path: better[path]}
+        left = _failed(proofs(record_of(tuple(tried.values()))))
+        if left <= failed and (path in surely or left < failed):
+            taken.add(path)
+            fields, failed = tried, left
+    return taken
+
+
+def _is_others(field: Field, better: Mapping[str, Field], of_text: Mapping[str, Testimony]) -> bool:
+    """Whether a source that needs no proof has the field."""
+    return field.path in better and field.path not in of_text
+
+
+def _failed(checks: Sequence[Check]) -> frozenset[tuple[str, tuple[str, ...]]]:
+    return frozenset((check.code, check.fields) for check in checks if not check.passed)

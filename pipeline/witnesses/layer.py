@@ -29,6 +29,7 @@ _ALIKE, _SPELT_ALIKE = (
     0.75,
     0.85,
 )  # of tokens, and of a code's letters: from here one is misread from the other
+_GAP = 1.0  # heights of a line: a blank is narrower, on pages of any form
 _CLEARLY = 0.05  # by which it must be more like it than whatever else stands on the page
 _TOKEN = re.compile(r"[^\W_]+")
 _DAY = re.compile(
@@ -119,6 +120,22 @@ class Layer:
                         places.setdefault(place.box, place)
             self._found[text] = list(places.values())
         return self._found[text]
+
+    def before(self, box: Box) -> str:
+        """What stands before a place in its line, up to a gap that is wider than blanks are."""
+        left, top, _, bottom = box
+        line = [
+            word
+            for word in self._line
+            if word.box[0] < left and word.box[1] < (top + bottom) / 2 < word.box[3]
+        ]
+        found: list[str] = []
+        for word in sorted(line, key=lambda word: -word.box[0]):
+            if left - word.box[2] > (_GAP * (bottom - top)):
+                break
+            found.insert(0, word.text)
+            left = word.box[0]
+        return " ".join(found)
 
     def nearly(self, wanted: Sequence[str]) -> Iterator[tuple[str, Place]]:
         """Runs of as many tokens as are wanted, at least two, of which one differs."""

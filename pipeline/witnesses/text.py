@@ -8,9 +8,11 @@ a page has most of a long text or code. Else it says nothing, nor does a layer t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from difflib import SequenceMatcher
 
 from pipeline.parse import normal
 from pipeline.records import Check, Field, Testimony
@@ -31,6 +33,10 @@ _PHRASE, _CODE = (
     4,
     12,
 )  # words, and letters of a single one, from which a garbled text is told by the rest of it
+_OWN_CODE = 20  # letters of a code from which none is like another by chance
+_LETTERS_ALIKE, _LETTERS_MORE = 0.7, 0.15  # of words that differ, and of the letters that one may lack
+_IN_BRACKETS = re.compile(r"\([^)]*\)")
+_LONG_DAY = re.compile(r"ngày\D.*\bnăm\b", re.IGNORECASE)
 _WORDS = 3  # from here a text with one other word is that text misread
 
 
@@ -47,6 +53,15 @@ def found(subject: Subject) -> Iterator[Witness | Check]:
         if some:
             known = leaves if source == "text" else {p: leaf for p, leaf in leaves.items() if p not in zones}
             yield TextLayers(some, subject.fields, known, source)
+
+
+def surely(subject: Subject, said: Iterable[Testimony]) -> frozenset[str]:
+    """The paths of what a page's own text has otherwise and that is surely the field's own."""
+    leaves = dict(subject.spec.shape.leaves())
+    some = layers((page.page, page.text) for page in subject.pages)
+    witness = TextLayers(some, subject.fields, leaves)
+    fields = {field.path: field for field in subject.fields}
+    return frozenset(one.field for one in said if witness.is_own(fields[one.field], one))
 
 
 class TextLayers:
@@ -105,6 +120,32 @@ class TextLayers:
             if beside is not None and not self._said[beside[0]]:
                 value, place = beside
                 yield Testimony(field.path, self.source, "offers", place.text, value, place.page, place.box)
+
+    def is_own(self, field: Field, other: Testimony) -> bool:
+        """Whether what the text has otherwise is the field's own, and not something else that is like it.
+
+        Of one line of a table it is; outside of those it stands behind the label, or is too long to be
+        like the value by chance.
+        """
+        leaf = self._leaves[leaf_path(field.path)]
+        if _line(field.path) or self._is_behind_label(leaf, other):
+            return True
+        if leaf.printed.sql != "text":
+            return False
+        mine, yours = tokens(str(field.value)), tokens(str(other.value))
+        if len(mine) == len(yours) == 1:
+            return len(yours[0]) >= _OWN_CODE
+        return _are_spelt_alike(mine, yours)
+
+    def _is_behind_label(self, leaf: Leaf, other: Testimony) -> bool:
+        """Whether nothing but the label, with a translation in brackets, stands before it in its cell."""
+        if other.page is None or other.box is None:
+            return False
+        before = next(layer.before(other.box) for layer in self._layers if layer.page == other.page)
+        said = tokens(_IN_BRACKETS.sub(" ", before))
+        if leaf.printed.sql == "date" and not said:
+            return _LONG_DAY.match(other.raw or "") is not None
+        return bool(said) and said == tokens(leaf.label)
 
     def _of_list(self, field: Field) -> Testimony:
         """Of a list with its number of items: whether those stand on the pages of which any does.
@@ -325,6 +366,20 @@ def _key(leaf: Leaf, field: Field) -> str:
 def _figure(value: Decimal) -> str:
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _are_spelt_alike(mine: Sequence[str], yours: Sequence[str]) -> bool:
+    """Whether the words that differ have most of their letters in common; a word or two may be missing.
+
+    Of firms' names many words are the same, and one that is another makes it another firm.
+    """
+    missing = 0
+    for kind, a, b, c, d in SequenceMatcher(None, mine, yours, autojunk=False).get_opcodes():
+        one, other = (unaccented("".join(words)) for words in (mine[a:b], yours[c:d]))
+        if kind == "replace" and SequenceMatcher(None, one, other, autojunk=False).ratio() < _LETTERS_ALIKE:
+            return False
+        missing += 0 if kind in ("equal", "replace") else len(one) + len(other)
+    return missing <= _LETTERS_MORE * sum(map(len, yours))
 
 
 def _letters(text: str) -> str:
