@@ -112,7 +112,9 @@ def same_but_zeros(one: str, other: str) -> bool:
 
 
 def same_series(one: str, other: str) -> bool:
-    """1C26TAA and C26TAA: the form's digit may stand before the series."""
+    """1C26TAA and C26TAA: the form's digit may stand before the series. Two digits that differ do not."""
+    if len(one) == len(other):
+        return one == other
     return re.sub(r"^[1-9](?=[CK][0-9]{2})", "", one) == re.sub(r"^[1-9](?=[CK][0-9]{2})", "", other)
 
 

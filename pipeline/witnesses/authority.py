@@ -4,8 +4,8 @@ A schema names its sources of authority in their order, `sources_of_authority: C
 setting of that name names others. What is not chosen is a witness of what is: a reader that was sure of what
 it saw contradicts, and one that was not says nothing.
 
-A page's own text has many things that are nearly what was read, and may lack the thing itself: a letterhead is
-often a picture, and the day of signing is the day after that of issue. It is taken where it is surely the
+A page's own text has many things that are nearly what was read, and may lack the thing itself: a letterhead
+is often a picture, and the day of signing is the day after that of issue. It is taken where it is surely the
 field's own, or sums and check digits hold with it that did not; never where one fails with it that held.
 """
 

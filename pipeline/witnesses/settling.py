@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.records import Check, Field
+from pipeline.witnesses import text
 from pipeline.witnesses.asking import evidence, found_in
 from pipeline.witnesses.witness import NAMES, WRITTEN, Subject
 from schemas.checks import guarded
@@ -69,7 +70,7 @@ def _with(subject: Subject, taken: Mapping[str, Field], record_of: _Record) -> S
 def _written(subject: Subject, others: Mapping[str, Field], record_of: _Record) -> dict[str, str]:
     """The paths whose other reading is borne out by what is written, and by what."""
     before = _verdicts(subject, others)
-    after = _verdicts(_with(subject, others, record_of), others)
+    after = _verdicts(_with(subject, others, record_of), others, first=subject)
     return {
         path: f"the {NAMES[min(source for source, _ in after[path])]} has it too"
         for path in others
@@ -77,15 +78,23 @@ def _written(subject: Subject, others: Mapping[str, Field], record_of: _Record) 
     }
 
 
-def _verdicts(subject: Subject, paths: Container[str]) -> _Verdicts:
-    """What is written says of some values."""
+def _verdicts(subject: Subject, paths: Container[str], first: Subject | None = None) -> _Verdicts:
+    """What is written says of some values.
+
+    `first`: the document as it was read first, where these are the second look's. A page's text says nothing
+    of those unless it is surely of that field: a seller's name bears out nothing that a buyer is called.
+    """
     fields = [field for field in subject.fields if field.path in paths]
     found: dict[str, frozenset[tuple[str, str]]] = {}
     for witness in found_in(subject):
         if isinstance(witness, Check) or witness.source not in WRITTEN:
             continue
-        for said in guarded(evidence, witness, fields):
-            if not isinstance(said, Check):
+        heard = [said for said in guarded(evidence, witness, fields) if not isinstance(said, Check)]
+        own = None
+        if first is not None and witness.source == "text":
+            own = text.surely(first, [said for said in heard if said.verdict == "agrees"], read=True)
+        for said in heard:
+            if own is None or said.verdict != "agrees" or said.field in own:
                 found[said.field] = found.get(said.field, frozenset()) | {(said.source, said.verdict)}
     return found
 

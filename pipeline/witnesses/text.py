@@ -55,13 +55,16 @@ def found(subject: Subject) -> Iterator[Witness | Check]:
             yield TextLayers(some, subject.fields, known, source)
 
 
-def surely(subject: Subject, said: Iterable[Testimony]) -> frozenset[str]:
-    """The paths of what a page's own text has otherwise and that is surely the field's own."""
+def surely(subject: Subject, said: Iterable[Testimony], *, read: bool = False) -> frozenset[str]:
+    """The paths of what a page's own text has otherwise and that is surely the field's own.
+
+    `read`: a second look read it in the field's place, too.
+    """
     leaves = dict(subject.spec.shape.leaves())
     some = layers((page.page, page.text) for page in subject.pages)
     witness = TextLayers(some, subject.fields, leaves)
     fields = {field.path: field for field in subject.fields}
-    return frozenset(one.field for one in said if witness.is_own(fields[one.field], one))
+    return frozenset(one.field for one in said if witness.is_own(fields[one.field], one, read))
 
 
 class TextLayers:
@@ -121,7 +124,7 @@ class TextLayers:
                 value, place = beside
                 yield Testimony(field.path, self.source, "offers", place.text, value, place.page, place.box)
 
-    def is_own(self, field: Field, other: Testimony) -> bool:
+    def is_own(self, field: Field, other: Testimony, read: bool = False) -> bool:
         """Whether what the text has otherwise is the field's own, and not something else that is like it.
 
         Of one line of a table it is; outside of those it stands behind the label, or is too long to be
@@ -130,6 +133,10 @@ class TextLayers:
         leaf = self._leaves[leaf_path(field.path)]
         if _line(field.path) or self._is_behind_label(leaf, other):
             return True
+        if field.value is None or leaf.printed.sql == "date":
+            return False  # a page has several days that are nearly the same
+        if read and " " not in str(field.value):
+            return _are_spelt_alike([str(field.value)], [str(other.value)])
         if leaf.printed.sql != "text":
             return False
         mine, yours = tokens(str(field.value)), tokens(str(other.value))

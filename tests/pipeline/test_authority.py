@@ -251,6 +251,45 @@ def test_what_a_doubtful_reader_misread_is_taken_from_the_pages_own_text(
     )
 
 
+@pytest.mark.parametrize(
+    ("gone", "there", "path"),
+    [
+        ("Ngày 05 tháng 11 năm 2026|", "Ngày ký: 06/11/2026", "issue_date"),
+        ("Số: 00000123", "Số đơn hàng: 00000124", "number"),
+        ("Đơn vị bán hàng: CÔNG TY MẪU", "Phát hành: CÔNG TY MÂY", "seller_name"),
+        ("1.100.000", "Nợ kỳ trước: 1.100.008", "total"),
+        ("Một triệu một trăm", "Nợ: Một triệu hai trăm nghìn đồng chẵn./.", "total_in_words"),
+    ],
+)
+@pytest.mark.parametrize("sure", [1.0, 0.5])
+def test_what_is_like_a_value_and_is_another_thing_does_not_take_its_place(
+    gone: str, there: str, path: str, sure: float
+) -> None:
+    """What was read stands in a picture, as letterheads do, and something like it in the text."""
+    from tests.pipeline.test_text_witness import SHEET, sheet
+
+    said = {"seller_name": "CÔNG TY CỔ PHẦN MẪU"} if path == "seller_name" else {}
+    there = there.replace("CÔNG TY", "CÔNG TY CỔ PHẦN")
+    read = printed(PRINT | said, **{str((PRINT | said)[path]): sure})
+    layer = sheet(*(line.replace(gone, "") for line in SHEET), there)
+    made = merge.document([replace(read, text=layer)], INVOICE)
+    assert made.record[path] == merge.document([read], INVOICE).record[path]
+    assert made.state == "review" and f"text_{path}" in failed(made)
+
+
+def test_a_firm_s_name_is_not_another_that_has_most_of_its_words() -> None:
+    from pipeline.witnesses.text import _are_spelt_alike
+
+    name = "cong ty tnhh thuong mai an phat"
+    for other, alike in (
+        ("cong ty tnhh thuong mai misa", False),
+        ("cong ty tnhh thuong mai an phu", False),
+        ("cong ty tnhh thuong mại an phát", True),
+        ("cong ty tnhh thương ma1 an phat", True),
+    ):
+        assert _are_spelt_alike(name.split(), other.split()) is alike
+
+
 def test_a_reader_that_was_sure_of_what_it_saw_contradicts_the_text() -> None:
     """The letters that a PDF's text names may be drawn as others: then a person looks."""
     made = merge.document([written(printed(PRINT | {"total": "1.100.001"}))], INVOICE)

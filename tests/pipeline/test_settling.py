@@ -58,10 +58,24 @@ def test_what_nothing_written_bears_out_stays_as_it_was_read_first() -> None:
 
 
 def test_a_value_that_only_the_second_look_saw_is_taken_where_it_is_written() -> None:
-    made = looked({"seller_tax_code": None}, {})
-    assert made.record["seller_tax_code"] == "9900000016"
-    assert "nothing was read at first" in remarks(made)["seller_tax_code"].message
+    made = looked({"number": None}, {})
+    assert made.record["number"] == "00000123"
+    assert "nothing was read at first" in remarks(made)["number"].message
     assert looked({}, {"seller_tax_code": None}).record["seller_tax_code"] == "9900000016"
+
+
+def test_what_stands_on_the_page_as_something_else_bears_no_reading_out() -> None:
+    """The day of signing, and a code that may be the buyer's."""
+    signed = sheet(
+        *(line.removeprefix("Ngày 05 tháng 11 năm 2026|") for line in SHEET), "Ngày ký: 06/11/2026"
+    )
+    page = replace(printed(READ | {"issue_date": None}), text=signed)
+    for first in (page, replace(printed(READ), text=signed)):
+        again = replace(first, again=printed(READ | {"issue_date": "06/11/2026"}).fields)
+        made = merge.document([again], INVOICE)
+        assert made.record["issue_date"] == merge.document([first], INVOICE).record["issue_date"]
+        assert not remarks(made)
+    assert looked({"seller_tax_code": None}, {}).record["seller_tax_code"] is None
 
 
 def test_without_a_text_the_sums_say_which_reading_stands() -> None:
