@@ -86,7 +86,11 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
     They may begin anew (a part for each rate) where the amounts show that no line is missing or doubled. Some
     programs write 0 where a line has no number.
     """
-    lines = [(place, line.no) for place, line in enumerate(invoice.lines, 1) if _is_numbered(invoice, line)]
+    lines = [
+        (place, line.no)
+        for place, line in enumerate(invoice.lines, 1)
+        if line.no is not None and _is_numbered(invoice, line)
+    ]
     numbers = [number for _, number in lines]
     if not numbers:
         return
@@ -110,9 +114,10 @@ def line_numbers(invoice: Invoice) -> Iterator[CheckResult]:
 
 
 def _is_numbered(invoice: Invoice, line: InvoiceLine) -> bool:
+    """Whether the line's number is one, and not a 0 of a note or of a table without numbers."""
     if line.no == 0:
         return not sums.is_note(line) and any(other.no for other in invoice.lines)
-    return line.no is not None
+    return True
 
 
 def gaps(invoice: Invoice) -> Iterator[CheckResult]:
