@@ -212,7 +212,9 @@ def _against_reader(kind: Kind, turn: Turn, page: TaughtPage) -> Verdict | None:
         if of >= 10 and (left > MISREAD * of or more > MISREAD * words):
             return Verdict("contradicts_reader", f"{left} of {of} words that were read are not in it")
         if of >= 10 and words and abs(left / of - more / words) > LOPSIDED:
-            why = f"{left} of {of} words that were read are not in it, and {more} of its {words} were not read"
+            why = (
+                f"{left} of {of} words that were read are not in it, and {more} of its {words} were not read"
+            )
             return Verdict("contradicts_reader", why)
     return None
 
