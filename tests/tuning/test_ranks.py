@@ -1,0 +1,97 @@
+"""Several processes learn as one does: the same losses and weights, in the same folder, in any number."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+
+from infra.benchmarks import delivery
+from pipeline import evaluation
+from pipeline.settings import Settings
+from pipeline.tuning import folder, labelled
+from pipeline.tuning.export import export
+from pipeline.tuning.run import Run
+from pipeline.tuning.wish import Wish
+from pipeline.vintern.ranks import ALONE, Ranks, Seat, joined, listening
+from schemas import registry
+from tests.vintern import checkpoints
+
+NOTE = registry.resolve(delivery.SCHEMA)
+pytestmark = pytest.mark.filterwarnings("ignore")  # of peft and transformers among themselves
+# The last batch of each epoch is one conversation: then one of two ranks has nothing to learn.
+CHANGES = {"epochs": 2, "batch": 4, "at_once": 2, "rate": 1e-2, "max_tiles": 1, "train": "projector"}
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory) -> Path:
+    made = tmp_path_factory.mktemp("ranks")
+    delivery.write(made / "papers", 5, seed=5)
+    pages = labelled.of_folder(made / "papers", evaluation.load(made / "papers", NOTE), Settings())
+    export(made / "set", pages, NOTE, "objects", heldout=0)
+    checkpoints.write(made / "base", "v3_5", seed=1)
+    return made
+
+
+def learned(notes: Path, out: Path, ranks: Ranks = ALONE, stop_after: int = 10**6) -> int:
+    """Steps that were made; the weights of this rank are in a file beside the folder."""
+    torch.set_num_threads(1)
+    wish = Wish(notes / "set", str(notes / "base"), out, changes=CHANGES, dtype="float32", device="cpu")
+    opened, asked = folder.RunFolder(out), count()
+    out.mkdir(exist_ok=True)
+    made = Run(wish, opened, Settings(), registry.resolve, lambda line: None, ranks)
+    assert made.prepare(lambda: False)
+    steps = made.go(lambda: next(asked) >= stop_after).steps
+    torch.save(made.tuner.masters.state()["masters"], out.with_suffix(f".{ranks.rank}"))
+    return steps
+
+
+def rank(number: int, meeting, listener, notes: Path, both: Path, stopped: Path) -> None:
+    """In a process of its own: a run to its end, and one that the second rank alone is asked to stop."""
+    with joined(Seat(number, 2, "127.0.0.1", meeting), "cpu", listener) as ranks:
+        assert learned(notes, both, ranks) == 4
+        assert learned(notes, stopped, ranks, 2 if number else 10**6) == 2
+
+
+def together(*told: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    listener = listening("127.0.0.1")
+    meeting = listener.getsockname()[:2]
+    ranks = [
+        spawn.Process(target=rank, args=(at, meeting, None if at else listener, *told), daemon=True)
+        for at in range(2)
+    ]
+    for one in ranks:
+        one.start()
+    for one in ranks:
+        one.join(300)
+    assert [one.exitcode for one in ranks] == [0, 0]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_what_one_learns_and_go_on_where_two_were_stopped(notes, tmp_path):
+    alone, both, stopped = (tmp_path / name for name in ("alone", "both", "stopped"))
+    assert learned(notes, alone) == 4
+    together(notes, both, stopped)
+    assert learned(notes, stopped) == 4
+    first, second = weights(both.with_suffix(".0")), weights(both.with_suffix(".1"))
+    one, mixed = weights(alone.with_suffix(".0")), weights(stopped.with_suffix(".0"))
+    assert len(one) > 20 and any("mlp1" in name for name in one)
+    for name, its in one.items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], its, rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(mixed[name], its, rtol=1e-3, atol=1e-5, msg=name)
+    logs = [
+        [entry["loss"] for entry in map(json.loads, (out / "curve.jsonl").read_text().splitlines())]
+        for out in (alone, both)
+    ]
+    assert logs[0] == pytest.approx(logs[1], abs=2e-4)
+    assert (alone / "run.json").read_text() == (both / "run.json").read_text()
