@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from pipeline.tuning.wish import Wish, must_share
 from pipeline.vintern.ranks import PeerGone, Seat
 from workers import cluster
 from workers.cluster import Node
-from workers.job import absolute
 from workers.tuning_worker import CALLS, Schemas, TuningWorker
 
 _POLL_SECONDS = 0.5
@@ -44,8 +43,12 @@ class Team:
     gpus: int
 
     @property
+    def device(self) -> str:
+        return "cuda" if self.gpus else "cpu"
+
+    @property
     def bundle(self) -> dict[str, float]:
-        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
+        return {"CPU": float(self.cpus)} | ({"GPU": float(self.gpus)} if self.gpus else {})
 
 
 def team(machines: Sequence[Node], workers: int, device: str) -> Team:
@@ -97,19 +100,7 @@ def tune(
             if group is None:
                 return Outcome(0, 0, 0.0)
             with _Workers(planned, group, settings.engine.threads or 1, check, tell, stop) as all_of_them:
-                return all_of_them.tune(_from_anywhere(wish, planned), settings, schemas)
-
-
-def _from_anywhere(wish: Wish, planned: Team) -> Wish:
-    """The same for processes with another working directory, on the device that they have."""
-    return replace(
-        wish,
-        data=wish.data.absolute(),
-        out=wish.out.absolute(),
-        replay=tuple(path.absolute() for path in wish.replay),
-        model_at=absolute(wish.model),
-        device="cuda" if planned.gpus else "cpu",
-    )
+                return all_of_them.tune(wish.from_anywhere(planned.device), settings, schemas)
 
 
 @contextmanager

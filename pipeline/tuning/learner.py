@@ -12,7 +12,7 @@ from pipeline.tuning.dataset import Item
 from pipeline.tuning.folder import RunFolder
 from pipeline.tuning.prepare import Preparer, Resolve, schemas_of
 from pipeline.tuning.wish import Wish, must_share
-from pipeline.vintern import checkpoint, growing
+from pipeline.vintern import checkpoint
 from pipeline.vintern import tokenizer as tokenizers
 from pipeline.vintern.config import limited, resized
 from pipeline.vintern.ranks import Ranks
@@ -48,6 +48,7 @@ def load(
     ranks: Ranks,
 ) -> Learner:
     """`items` are those of the new paper. Raises UsageError."""
+    from pipeline.vintern import growing
     from pipeline.vintern import model as models
     from pipeline.vintern.tuning import Tuner, with_tokens
 

@@ -37,6 +37,17 @@ class Wish:
         usual = tune_settings.usual(parameters)
         return replace(usual, **{name: value for name, value in self.changes.items() if value is not None})
 
+    def from_anywhere(self, device: str) -> Wish:
+        """The same for processes with another working directory, on this device."""
+        return replace(
+            self,
+            data=self.data.absolute(),
+            out=self.out.absolute(),
+            replay=tuple(path.absolute() for path in self.replay),
+            model_at=str(Path(self.model).absolute()) if Path(self.model).exists() else self.model,
+            device=device,
+        )
+
 
 def must_share(batch: int, workers: int) -> None:
     """Raises UsageError where some of the workers would have nothing to do in any step."""

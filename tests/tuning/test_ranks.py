@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from itertools import count
 from pathlib import Path
@@ -23,7 +22,7 @@ from tests.vintern import checkpoints
 
 NOTE = registry.resolve(delivery.SCHEMA)
 pytestmark = pytest.mark.filterwarnings("ignore")  # of peft and transformers among themselves
-# The last batch of each epoch is one conversation: then one of two ranks has nothing to learn.
+# One of an epoch's two batches is one conversation: then one of two ranks has nothing to learn.
 CHANGES = {"epochs": 2, "batch": 4, "at_once": 2, "rate": 1e-2, "max_tiles": 1, "train": "projector"}
 
 
@@ -50,11 +49,10 @@ def learned(notes: Path, out: Path, ranks: Ranks = ALONE, stop_after: int = 10**
     return steps
 
 
-def rank(number: int, meeting, listener, notes: Path, both: Path, stopped: Path) -> None:
-    """In a process of its own: a run to its end, and one that the second rank alone is asked to stop."""
+def rank(number: int, meeting, listener, notes: Path, out: Path) -> None:
+    """In a process of its own. The second alone is asked to stop, and both end after the same step."""
     with joined(Seat(number, 2, "127.0.0.1", meeting), "cpu", listener) as ranks:
-        assert learned(notes, both, ranks) == 4
-        assert learned(notes, stopped, ranks, 2 if number else 10**6) == 2
+        assert learned(notes, out, ranks, 2 if number else 10**6) == 2
 
 
 def together(*told: Path) -> None:
@@ -77,21 +75,16 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_two_ranks_learn_what_one_learns_and_go_on_where_two_were_stopped(notes, tmp_path):
-    alone, both, stopped = (tmp_path / name for name in ("alone", "both", "stopped"))
+def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(notes, tmp_path):
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert learned(notes, alone) == 4
-    together(notes, both, stopped)
-    assert learned(notes, stopped) == 4
-    first, second = weights(both.with_suffix(".0")), weights(both.with_suffix(".1"))
-    one, mixed = weights(alone.with_suffix(".0")), weights(stopped.with_suffix(".0"))
+    together(notes, shared)
+    first, second = (weights(shared.with_suffix(f".{number}")) for number in range(2))
+    assert all(torch.equal(its, second[name]) for name, its in first.items())
+    assert learned(notes, shared) == 4
+    one, mixed = weights(alone.with_suffix(".0")), weights(shared.with_suffix(".0"))
     assert len(one) > 20 and any("mlp1" in name for name in one)
     for name, its in one.items():
-        assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], its, rtol=1e-3, atol=1e-5, msg=name)
+        assert not torch.equal(first[name], its)  # it has learned since
         torch.testing.assert_close(mixed[name], its, rtol=1e-3, atol=1e-5, msg=name)
-    logs = [
-        [entry["loss"] for entry in map(json.loads, (out / "curve.jsonl").read_text().splitlines())]
-        for out in (alone, both)
-    ]
-    assert logs[0] == pytest.approx(logs[1], abs=2e-4)
-    assert (alone / "run.json").read_text() == (both / "run.json").read_text()
+    assert (alone / "run.json").read_text() == (shared / "run.json").read_text()
