@@ -7,6 +7,7 @@ all at the first end that is not good, and the same command goes on from what wa
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from workers import cluster
 from workers.cluster import Node
 from workers.tuning_worker import CALLS, Schemas, TuningWorker
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.2
 _GRACE_SECONDS = 3.0  # after a first bad end, for the one that was its cause to be seen
 _WAITING_SECONDS = 10.0  # until a person is told what is waited for
 _AGAIN = f"the same command goes on from what was saved last (every {SAVE_SECONDS:.0f} s)"
@@ -116,12 +117,12 @@ def _placed(
         strategy="PACK",
         bundle_label_selector=[dict(selector)] * planned.workers,
     )
-    waited = 0.0
+    began, told = time.monotonic(), False
     try:
         while not stop.is_set() and not group.wait(_POLL_SECONDS):
             check()
-            waited += _POLL_SECONDS
-            if waited == _WAITING_SECONDS:
+            if time.monotonic() - began > _WAITING_SECONDS and not told:
+                told = True
                 what = "a GPU" if planned.gpus else f"{planned.cpus} cores"
                 tell(f"waiting until the cluster has {what} free for each of {planned.workers} workers")
         yield None if stop.is_set() else group

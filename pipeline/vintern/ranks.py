@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pipeline.errors import VinbatchError
+from pipeline.errors import UsageError, VinbatchError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,10 +89,17 @@ def joined(seat: Seat, device: str, listener: socket.socket | None = None) -> It
 
     device    "cuda": gradients go by NCCL, between the GPUs; "cpu": by Gloo, as all else does
     listener  of the first rank: the one that `listening` gave
+
+    Raises UsageError where torch finds no GPU for "cuda".
     """
     import torch
     from torch import distributed
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            f"PyTorch finds no GPU on {seat.address}, where Ray has one: install its build for CUDA, or give "
+            "--device cpu"
+        )
     _bind(seat.address)
     host, port = seat.meeting
     store: Any = distributed.TCPStore(  # type: ignore[attr-defined]
@@ -104,11 +111,10 @@ def joined(seat: Seat, device: str, listener: socket.socket | None = None) -> It
         wait_for_workers=False,
         master_listen_fd=None if listener is None else listener.detach(),
     )
-    on = torch.device(device, 0) if device == "cuda" else torch.device("cpu")
-    if on.type == "cuda":
-        torch.cuda.set_device(on)
+    if device == "cuda":
+        torch.cuda.set_device(0)  # of those that this process may use
     distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on.type == "cuda" else "gloo",
+        "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
         store=store,
         rank=seat.rank,
         world_size=seat.world,

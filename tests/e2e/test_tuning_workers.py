@@ -23,10 +23,10 @@ from tests.vintern import checkpoints
 from workers.cluster import Node
 from workers.tuning import Team, team
 
-STEPS = 120
+STEPS = 90
 TUNE = (
-    "tune", "set", "--model=base", "--out=run", "--epochs=40", "--batch=2", "--max-tiles=1",
-    "--dtype=float32", "--device=cpu", "--evaluations=39", "--json",
+    "tune", "set", "--model=base", "--out=run", "--epochs=30", "--batch=2", "--max-tiles=1",
+    "--dtype=float32", "--device=cpu", "--evaluations=29", "--json",
 )  # fmt: skip
 
 
