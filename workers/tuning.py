@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,31 +204,14 @@ class _Workers:
             if any(_failure(call) for call in ready):
                 if waiting:
                     ray.wait(waiting, num_returns=len(waiting), timeout=_GRACE_SECONDS)
-                raise self._why(calls)
+                failed = {self._who(at): why for at, call in enumerate(calls) if (why := _failure(call))}
+                raise cause(failed)
             self._say()
         return list(ray.get(list(calls)))
 
-    def _why(self, calls: Sequence[Any]) -> Exception:
-        """Of all that failed so far, what was the cause."""
-        failed = [(number, _failure(call)) for number, call in enumerate(calls)]
-        errors = [self._ours(number, error) for number, error in failed if error is not None]
-        return min(errors, key=_rank_of)
-
-    def _ours(self, number: int, error: Exception) -> Exception:
-        """Ray's error as ours; a fault of ours as it is."""
-        from ray.exceptions import OutOfMemoryError, RayTaskError
-
-        host = self._hosts[number] if self._hosts else ""
-        who = f"worker {number + 1} of {len(self._actors)}" + (f" (on {host})" if host else "")
-        if isinstance(error, RayTaskError):
-            cause: Exception = error.cause
-            if isinstance(cause, PeerGone):
-                return PeerGone(f"{who}: {cause.message}; {_AGAIN}")
-            if not isinstance(cause, VinbatchError):
-                cause.__cause__ = error  # with the traceback of that process
-            return cause
-        how = "was killed for want of memory" if isinstance(error, OutOfMemoryError) else "died"
-        return WorkerLost(f"{who} {how}; {_AGAIN}")
+    def _who(self, number: int) -> str:
+        host = f" (on {self._hosts[number]})" if self._hosts else ""
+        return f"worker {number + 1} of {len(self._actors)}{host}"
 
     def _say(self, *, whole: bool = False) -> None:
         """Passes on what the first worker has told by now; `whole`: to its last line."""
@@ -259,6 +242,28 @@ def _failure(call: Any) -> Exception | None:
     return None
 
 
-def _rank_of(error: Exception) -> int:
-    """Causes before their consequences: a worker that is gone is missed by the others."""
-    return 2 if isinstance(error, PeerGone) else 0 if isinstance(error, VinbatchError) else 1
+def cause(failed: Mapping[str, Exception]) -> Exception:
+    """Of what Ray says of workers that failed, by their names: the cause of it all, as an error of ours.
+
+    One that is gone is missed by the others, so that their complaints are only its consequences.
+    """
+    ours = [_translated(who, error) for who, error in failed.items()]
+    return min(
+        ours,
+        key=lambda error: 2 if isinstance(error, PeerGone) else 0 if isinstance(error, VinbatchError) else 1,
+    )
+
+
+def _translated(who: str, error: Exception) -> Exception:
+    """What the worker raised; a fault of ours too, which is shown with the traceback of its process."""
+    from ray.exceptions import OutOfMemoryError, RayTaskError
+
+    if not isinstance(error, RayTaskError):
+        how = "was killed for want of memory" if isinstance(error, OutOfMemoryError) else "died"
+        return WorkerLost(f"{who} {how}; {_AGAIN}")
+    raised: Exception = error.cause
+    if isinstance(raised, PeerGone):
+        return PeerGone(f"{who}: {raised.message}; {_AGAIN}")
+    if not isinstance(raised, VinbatchError):
+        raised.__cause__ = error
+    return raised

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from infra.benchmarks import delivery
 from pipeline import evaluation
@@ -16,12 +17,14 @@ from pipeline.errors import UsageError
 from pipeline.settings import Settings
 from pipeline.tuning import labelled
 from pipeline.tuning.export import export
+from pipeline.tuning.wish import Wish
+from pipeline.vintern.ranks import PeerGone
 from schemas import registry
 from tests.e2e.conftest import Command, wait_for
 from tests.servers.cluster import RayHead
 from tests.vintern import checkpoints
 from workers.cluster import Node
-from workers.tuning import Team, team
+from workers.tuning import Team, WorkerLost, cause, team, tune
 
 STEPS = 90
 TUNE = (
@@ -100,16 +103,6 @@ def test_two_workers_are_stopped_then_one_is_killed_and_one_alone_goes_on(
     assert told["checkpoint_hash"] in (notes.folder / "run" / "model" / "README.md").read_text()
 
 
-@pytest.mark.slow
-def test_what_cannot_be_is_one_line(notes: Command, ray_head: RayHead) -> None:
-    here = f"--address={ray_head.address}"
-    assert "which 3 workers cannot share" in notes.fails(*TUNE, "--workers=3", here)
-    # The words of a worker: that the model is none is found there.
-    (notes.folder / "base" / "config.json").write_text("{}")
-    err = notes.fails(*TUNE, "--workers=2", here)
-    assert "config.json" in err.splitlines()[-1] and "died" not in err
-
-
 def test_each_worker_has_a_gpu_or_its_share_of_the_cores() -> None:
     hosts = [Node("a", 32, 4), Node("b", 16, 2)]
     assert team(hosts, 6, "auto") == Team(6, 8, 1)
@@ -123,3 +116,23 @@ def test_each_worker_has_a_gpu_or_its_share_of_the_cores() -> None:
     ):
         with pytest.raises(UsageError, match=said):
             team(machines, workers, device)
+
+
+def test_a_batch_that_is_too_small_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    wish = Wish(tmp_path, "base", tmp_path / "run", changes={"batch": 2})
+    with pytest.raises(UsageError, match="which 3 workers cannot share"):
+        tune(wish, Settings(), None, 3, None, print, threading.Event())
+    assert not (tmp_path / "run").exists()
+
+
+def test_of_several_failures_the_cause_is_told() -> None:
+    missed = RayTaskError("tune", "traceback", PeerGone("another worker does not answer any more: closed"))
+    wrong = RayTaskError("tune", "traceback", UsageError("set: no item fits"))
+    fault = RayTaskError("tune", "traceback", ZeroDivisionError("division by zero"))
+    assert str(cause({"worker 1": missed, "worker 2": wrong, "worker 3": missed})) == "set: no item fits"
+    assert isinstance(cause({"worker 1": missed, "worker 2": wrong}), UsageError)
+    died = cause({"worker 1": missed, "worker 2": ActorDiedError()})
+    assert isinstance(died, WorkerLost) and died.message.startswith("worker 2 died; the same command goes on")
+    ours = cause({"worker 1": missed, "worker 2": fault})
+    assert isinstance(ours, ZeroDivisionError) and ours.__cause__ is fault
+    assert "worker 1: another worker does not answer" in str(cause({"worker 1": missed}))
