@@ -63,6 +63,7 @@ def team(machines: Sequence[Node], workers: int, device: str) -> Team:
         raise UsageError(
             f"--workers {workers} needs a GPU for each, and {where} {found}: give fewer, or --device cpu"
         )
+    machines = [machine for machine in machines if machine.gpus >= gpus]
     for cpus in range(int(max((machine.cpus for machine in machines), default=0)), 0, -1):
         rooms = [int(machine.cpus) // cpus for machine in machines]
         if gpus:
@@ -70,7 +71,8 @@ def team(machines: Sequence[Node], workers: int, device: str) -> Team:
         if sum(rooms) >= workers:
             return Team(workers, cpus, gpus)
     cores = sum(int(machine.cpus) for machine in machines)
-    raise UsageError(f"--workers {workers} needs a core for each, and {where} {cores}: give fewer")
+    beside = " beside their GPUs" if gpus else ""
+    raise UsageError(f"--workers {workers} needs a core for each, and {where} {cores}{beside}: give fewer")
 
 
 def tune(
@@ -173,9 +175,11 @@ class _Workers:
 
     def tune(self, wish: Wish, settings: Settings, schemas: Schemas) -> Outcome:
         """The outcome of the first of them. Raises what the one that failed raised, and WorkerLost."""
-        addresses = {node.id: node.address for node in cluster.nodes()}
         found = self._all([actor.node.remote() for actor in self._actors])
-        self._hosts = [addresses.get(node, "") for node in found]
+        addresses = {node.id: node.address for node in cluster.nodes()}
+        if not addresses.keys() >= set(found):
+            raise WorkerLost("a machine of the workers is leaving the cluster; try again")
+        self._hosts = [addresses[node] for node in found]
         [port] = self._all([self._actors[0].listen.remote(self._hosts[0])])
         seats = [
             Seat(number, len(self._actors), host, (self._hosts[0], port))

@@ -85,7 +85,8 @@ def listening(address: str) -> socket.socket:
 
 @contextmanager
 def joined(seat: Seat, device: str, listener: socket.socket | None = None) -> Iterator[Ranks]:
-    """Inside this block the process is one of a group; at its end all wait for each other.
+    """Inside this block the process is one of a group; at its end all wait for each other. One that leaves it
+    by an error leaves the others waiting: whoever started them ends them.
 
     device    "cuda": gradients go by NCCL, between the GPUs; "cpu": by Gloo, as all else does
     listener  of the first rank: the one that `listening` gave
@@ -120,12 +121,11 @@ def joined(seat: Seat, device: str, listener: socket.socket | None = None) -> It
         world_size=seat.world,
         timeout=_PATIENCE,
     )
-    try:
-        group = _Group(seat.rank, seat.world)
-        yield group
-        group.wait()
-    finally:
-        distributed.destroy_process_group()
+    group = _Group(seat.rank, seat.world)
+    yield group
+    group.wait()
+    # Not after an error: NCCL may wait here for others, who wait for this rank.
+    distributed.destroy_process_group()
 
 
 class _Group(Ranks):

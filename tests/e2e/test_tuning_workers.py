@@ -112,6 +112,7 @@ def test_each_worker_has_a_gpu_or_its_share_of_the_cores() -> None:
     for machines, workers, device, said in (
         (hosts, 7, "auto", "needs a GPU for each, and the cluster's 2 machines have 6"),
         ([Node("a", 8, 0)], 2, "cuda", "the machine has 0"),
+        ([Node("a", 2, 4), Node("b", 64, 0)], 4, "auto", "machines have 2 beside their GPUs"),
         ([Node("a", 2, 0)], 3, "auto", "needs a core for each, and the machine has 2"),
     ):
         with pytest.raises(UsageError, match=said):

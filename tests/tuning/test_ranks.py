@@ -11,6 +11,7 @@ import torch
 
 from infra.benchmarks import delivery
 from pipeline import evaluation
+from pipeline.errors import UsageError
 from pipeline.settings import Settings
 from pipeline.tuning import folder, labelled
 from pipeline.tuning.export import export
@@ -88,3 +89,14 @@ def test_two_ranks_learn_what_one_learns_and_one_goes_on_where_they_stopped(note
         assert not torch.equal(first[name], its)  # it has learned since
         torch.testing.assert_close(mixed[name], its, rtol=1e-3, atol=1e-5, msg=name)
     assert (alone / "run.json").read_text() == (shared / "run.json").read_text()
+
+
+def test_a_folder_that_other_ranks_do_not_see_is_told(tmp_path):
+    """Also one that they see, of another run: claimed by the first rank of theirs."""
+    other = folder.RunFolder(tmp_path)
+    with pytest.raises(UsageError, match="storage that all their machines see"):
+        other.must_be({"base": "demo"})
+    folder.RunFolder(tmp_path).claim({"base": "demo"})
+    other.must_be({"base": "demo"})
+    with pytest.raises(UsageError, match="not the same data and base"):
+        other.must_be({"base": "demo", "data_hash": "of the files on this machine"})
