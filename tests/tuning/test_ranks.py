@@ -10,16 +10,13 @@ import pytest
 import torch
 
 from infra.benchmarks import delivery
-from pipeline import evaluation
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
-from pipeline.tuning import folder, labelled
-from pipeline.tuning.export import export
+from pipeline.tuning import folder
 from pipeline.tuning.run import Run
 from pipeline.tuning.wish import Wish
 from pipeline.vintern.ranks import ALONE, Ranks, Seat, joined, listening
 from schemas import registry
-from tests.vintern import checkpoints
 
 NOTE = registry.resolve(delivery.SCHEMA)
 pytestmark = pytest.mark.filterwarnings("ignore")  # of peft and transformers among themselves
@@ -29,6 +26,12 @@ CHANGES = {"epochs": 2, "batch": 4, "at_once": 2, "rate": 1e-2, "max_tiles": 1, 
 
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory) -> Path:
+    # Not above: the ranks import this module too, and for these they would take as long as for all they do.
+    from pipeline import evaluation
+    from pipeline.tuning import labelled
+    from pipeline.tuning.export import export
+    from tests.vintern import checkpoints
+
     made = tmp_path_factory.mktemp("ranks")
     delivery.write(made / "papers", 5, seed=5)
     pages = labelled.of_folder(made / "papers", evaluation.load(made / "papers", NOTE), Settings())
