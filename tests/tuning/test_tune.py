@@ -17,6 +17,7 @@ from pipeline.settings import Settings
 from pipeline.tuning import labelled, plan, run
 from pipeline.tuning.export import export
 from pipeline.tuning.labels import Labels
+from pipeline.tuning.wish import Wish
 from pipeline.vintern import checkpoint, growing, tokenizer
 from pipeline.vintern.merging import merge
 from pipeline.vintern.tune_settings import TuneSettings, usual
@@ -39,7 +40,7 @@ def notes(tmp_path_factory) -> Path:
 
 def tuned(notes: Path, model: str, out: Path, stop_after: int = 10**6, **changes) -> run.Outcome:
     steps = count()
-    wish = run.Wish(notes, model, out, changes={**CHANGES, **changes}, dtype="float32", device="cpu")
+    wish = Wish(notes, model, out, changes={**CHANGES, **changes}, dtype="float32", device="cpu")
     return run.tune(
         wish, Settings(), registry.resolve, lambda line: None, lambda: next(steps) >= stop_after + 6
     )
