@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.tuning import dataset
+from pipeline.tuning import dataset, plan
 from pipeline.tuning.dataset import HELDOUT, Item
 from pipeline.tuning.learner import Learner
 from pipeline.tuning.prepare import Prepared
@@ -62,7 +62,7 @@ def prepared(
 
     Every rank draws every page, and sees those whose turn is its own; at the end all have been seen.
     """
-    numbers = count()
+    how, numbers = learner.tuner.settings, count()
     hash, dtype = learner.model.checkpoint_hash, learner.model.dtype
     seen_by = sha256(f"{hash} {dtype}".encode()).hexdigest()
 
@@ -79,14 +79,17 @@ def prepared(
         return replace(one, looks=one.looks if keep else (), keys=keys)
 
     def part(items: Mapping[str, Sequence[Item]], looks: int, *, keep: bool) -> dict[str, list[Prepared]]:
-        found = {}
+        found: dict[str, list[Prepared]] = {}
         for which, some in items.items():
+            if (
+                which == "old" and some
+            ):  # of many old pages most come once, and are not moved for another time
+                looks = min(looks, max(1, plan.rounds(len(found["new"]), len(some), how)))
             found[which] = [seen(one, keep=keep) for one in learner.preparer.prepared(some, looks)]
             if some:
                 tell(f"{len(found[which])} pages seen")
         return found
 
-    how = learner.tuner.settings
     try:
         learned = part(given.learned, how.looks, keep=how.train == "vision")
         pages = Pages(learned, part(given.heldout, 1, keep=ranks.first))  # the first rank reads them
@@ -99,8 +102,8 @@ def prepared(
 def example(one: Prepared, look: int = 0) -> Example:
     from pipeline.vintern.tuning import Example
 
-    tiles = one.looks[look] if one.looks else None
-    return Example(one.tokens, one.keys[look] if one.keys else None, tiles)
+    tiles = one.looks[look % len(one.looks)] if one.looks else None
+    return Example(one.tokens, one.keys[look % len(one.keys)] if one.keys else None, tiles)
 
 
 def _held(path: Path) -> list[Item]:
