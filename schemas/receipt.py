@@ -45,7 +45,7 @@ def total(receipt: Receipt) -> Iterator[CheckResult]:
         span
         for amounts in sums.charged(receipt.lines)
         for made in _below(receipt, sum(amounts, Decimal(0)))
-        for span in _paid_in_cash(made)
+        for span in (_paid_in_cash(made) if made >= _NOTES[0] else [sums.rounded(made, Decimal(1))])
     ]
     spans += sums.unrounded(receipt.lines, receipt.total, Decimal(1))
     if not spans:
@@ -109,7 +109,8 @@ def _paid_in_cash(exact: Decimal) -> Iterator[sums.Span]:
     yield sums.rounded(exact, Decimal(1))
     for note in _NOTES if exact % _NOTES[0] else ():
         below = exact // note * note
-        yield from (sums.Span(near, exact, near) for near in (below, below + note))
+        there = [near for near in (below, below + note) if near or exact < _NOTES[0]]
+        yield from (sums.Span(near, exact, near) for near in there)
 
 
 def _is_formal(receipt: Receipt) -> bool:

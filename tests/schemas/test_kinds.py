@@ -221,6 +221,11 @@ FAULTY: dict[str, tuple[str, Printed, str]] = {
     "a receipt that was rounded too far": (
         "receipt@2", SLIP | {"lines": [WARES[0] | {"amount": "90.200", "unit_price": "45.100"}], "total": "92.000"}, "total",
     ),
+    "a rounded total of nothing, read with a 0 for its first digit": (
+        "receipt@2",
+        SLIP | {"lines": [WARES[0], {"name": "Kẹo", "amount": "10.450"}], "rounding": "-450", "total": "000.000"},
+        "total",
+    ),
     "change that is short": (
         "receipt@2", SLIP | {"lines": WARES, "total": "100.000", "paid": "200.000", "change": "99.500"}, "change",
     ),
