@@ -10,8 +10,8 @@ codes on the pixels that the canvas holds, {"words": 3, "size": [w, h]} reads th
 file. A line on standard output is the answer: {"pages": 7}, {"size": [w, h], "flags": [[code, message], …]},
 {"unit": 1, "flags": …}, {"attachments": [[name, true], …], "portfolio": false}, {"bytes": 9},
 {"codes": [[text, box], …]}, {"words": [[text, box], …], "trusted": true, "why": null},
-{"xml": [name, text, […]], "signature": […]} or {"reason": …, "message": …, "details": …}. The first line says
-what holds the process: {"landlock": 7, "seccomp": true}.
+{"xml": [names, texts, counts], "signature": […]} or {"reason": …, "message": …, "details": …}. The first line
+says what holds the process: {"landlock": 7, "seccomp": true}.
 
 A child that is a second reader opens no document. It knows {"recognise": [w, h]}, which reads the page that
 the canvas shows, and answers as to "words".
