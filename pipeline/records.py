@@ -10,7 +10,7 @@ and `Failure` wherever it ends early. Arrays are numpy, so that Ray ships them w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -395,6 +395,8 @@ class PageRecord:
     quality: Quality | None = None
     again: tuple[Field, ...] = ()  # what a second look read; empty: there was none
     read_on: date | None = None  # in Viet Nam; dates of the page are held against it
+    # The schema, by its `page_hash`, that has just given the texts their values; None: they may be older.
+    normal_by: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
