@@ -26,9 +26,7 @@ _SAYS_WIDE = re.compile(rb"<\?xml[^>]{0,200}encoding\s*=\s*[\"']utf-?16", re.IGN
 
 
 class XmlFile:
-    """An XML document, which has one page."""
-
-    pages = 1
+    """An XML document."""
 
     def __init__(self, file: int, _kind: Kind, _limits: PageLimits) -> None:
         with mapped(file) as data:
