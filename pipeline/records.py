@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.errors import Coded, Reason
 from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
+from pipeline.signatures import Signature as Signature
+from pipeline.signatures import SignatureVerdict as SignatureVerdict
 from schemas.checks import CheckResult
 
 Check = CheckResult  # rules live with the schemas; their outcomes are stored here
@@ -348,36 +350,6 @@ class Field:
     problem: str | None = None  # why raw could not be normalised
     score: float | None = None
     absence: Absence | None = None
-
-
-SignatureVerdict = Literal[
-    "valid",
-    "altered",
-    "expired_at_signing",
-    "issuer_not_trusted",
-    "other_signer",
-    "not_verifiable",
-    "unsigned",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a document's electronic signatures are worth, the worst of them counting: `einvoice.signature`.
-
-    `signer`, `tax_code` and `signed_at` (ISO 8601) are of the signature over what is read, and are claims as
-    long as the issuer is not trusted.
-    anchored   there were trust anchors to judge the issuer by
-    needed     without a signature the document is worth nothing
-    """
-
-    verdict: SignatureVerdict
-    why: str  # one sentence
-    signer: str | None = None
-    tax_code: str | None = None
-    signed_at: str | None = None
-    anchored: bool = False
-    needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
