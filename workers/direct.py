@@ -12,8 +12,8 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from pipeline import run
@@ -37,6 +37,7 @@ from workers.patience import Patience, StoreAway
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 32  # documents claimed together
 _PAUSE = 0.1  # seconds between two looks at the ledger when nothing is due
+_GARBAGE = 20_000  # objects more than there were: then it is looked for garbage
 _TOGETHER = 0.1  # seconds for which results are gathered, to be put in one transaction
 
 
@@ -73,11 +74,10 @@ class Direct:
         """
         self.report.state = "working"
         self.report.activity.start()
-        gc.freeze()  # what is there stays: no look for garbage need go through it with every few documents
         try:
             if self._pictures_first():
                 return False
-            with run.renderer_for(self._recipe, members=True) as renderer:
+            with _little_garbage(), run.renderer_for(self._recipe, members=True) as renderer:
                 while not self._stop.is_set():
                     # Before the look at the ledger: what comes in between is then seen.
                     listed = self._listed()
@@ -242,6 +242,22 @@ class Direct:
     def _patience_seconds(self) -> float:
         """How long the store may be away."""
         return self._settings.grace_seconds / 2 if self._stop.is_set() else self._settings.patience_seconds
+
+
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """Garbage is looked for once in some hundred documents: hardly any of theirs is in circles.
+
+    Else results that are gathered would be taken for what stays, and every few transactions all that the
+    process holds gone through. What is there already is passed over for good.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def earlier_recipes(
