@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,9 +74,11 @@ def document(
         review_below,
         _again(by_source[source], chosen.fields, spec) if source == "read" else {},
     )
-    subject, asked = witnesses.judged(subject, source, authority, partial(record_of, spec.shape))
-    fields, record = witnesses.placed(subject.fields, asked.testimony), dict(subject.record)
+    nested = partial(record_of, spec.shape)
     day = max((page.read_on for page in pages if page.read_on is not None), default=None)
+    subject, retaken = witnesses.settled(subject, nested, partial(_proofs, spec, day))
+    subject, asked = witnesses.judged(subject, source, authority, nested)
+    fields, record = witnesses.placed(subject.fields, asked.testimony), dict(subject.record)
     lacking = absence.rules(spec, record, day, from_xml=source == "xml")
     if source != "xml":
         unread = absence.not_read(fields, asked.testimony, absence.known(spec, record))
@@ -84,6 +87,7 @@ def document(
     leaves = dict(spec.shape.leaves())
     checks = (
         *told,
+        *retaken,
         *flagged(pages, fields),
         *(judged.check(page.signature) for page in pages if page.signature is not None),
         *untrusted(pages),
@@ -105,6 +109,11 @@ def document(
     count = len(pages) + len({f.page for f in failed})
     tier = verdicts.tier(pages)
     return Extraction(state, record, fields, checks, count, asked.testimony, tier=tier, read_on=day)
+
+
+def _proofs(spec: SchemaSpec, day: date | None, record: Mapping[str, Any]) -> list[Check]:
+    """The checks that bear out what they look at."""
+    return [check for check in spec.run_checks(record, day) if check.code in spec.proofs]
 
 
 @dataclass(frozen=True, slots=True)

@@ -591,7 +591,8 @@ class Invoice(BaseModel):
     proofs: ClassVar = ("line_amount", "net", "vat", "total", "total_in_words", "line_numbers", "tax_code")
     # Not the series: it is printed with the form's digit or without.
     identified_by: ClassVar = ("number", "seller_tax_code", "issue_date", "buyer_tax_code", "total")
-    sources_of_authority: ClassVar = ("xml",)  # it is the invoice, by law; print is its picture
+    # XML is the invoice, by law, and print its picture; a PDF's text is that print, letter for letter.
+    sources_of_authority: ClassVar = ("xml", "text")
     evidence: ClassVar[tuple[Evidence, ...]] = (invoice_qr.EVIDENCE,)
     required: ClassVar = (
         "series", "number", "issue_date", "seller_name", "seller_tax_code", "lines", "total"

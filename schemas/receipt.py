@@ -148,6 +148,7 @@ class Receipt(BaseModel):
     proofs: ClassVar = ("line_amount", "total", "change", "tax_code")
 
     identified_by: ClassVar = ("number", "date", "store", "total")
+    sources_of_authority: ClassVar = ("text",)  # a PDF's own text is its print, letter for letter
     required: ClassVar = ("date", "lines", "total")
     expected: ClassVar = (
         "store",

@@ -51,25 +51,30 @@ class LanePlan:
 
 @contextmanager
 def joined(
-    address: str | None, lanes: int, settings: LaneSettings, notify: Callable[[str], None]
+    address: str | None, store_bytes: int, notify: Callable[[str], None]
 ) -> Iterator[Callable[[], None]]:
     """Inside this block Ray is connected: to `address`, to the cluster of a submitted job (RAY_ADDRESS), or
     to a Ray of our own that ends with the block. Yields a check, which raises LaneBroken when that is gone.
 
-    `notify` gets what a person should know: what is waited for, and that a cluster asks for no token. Raises
-    LaneBroken when Ray cannot be started here, is not at `address`, or refuses the token. Afterwards the
-    environment of this process is as it was.
+    `store_bytes` is what a Ray of our own holds of objects that pass between its processes; `notify` gets
+    what a person should know: what is waited for, and that a cluster asks for no token. Raises LaneBroken
+    when Ray cannot be started here, is not at `address`, or refuses the token. Afterwards the environment of
+    this process is as it was.
     """
     address = address or os.environ.get("RAY_ADDRESS") or _LOCAL
     if address == _LOCAL:
-        lanes = max(lanes, sizing.gpus_here())
-        with local_ray.running(lanes * sizing.lane_bytes_here(settings) + _SPARE_BYTES, notify) as head:
+        with local_ray.running(store_bytes + _SPARE_BYTES, notify) as head:
             yield lambda: _check(head.gone)
     else:
         with environment(admission(address, notify)), connected(address):
             silence = Silence(_head_address(address))
             with guarded(silence, notify):
                 yield lambda: _check(silence)
+
+
+def bytes_of_lanes(lanes: int, settings: LaneSettings) -> int:
+    """What so many lanes on this machine hold, or one for each of its GPUs."""
+    return max(lanes, sizing.gpus_here()) * sizing.lane_bytes_here(settings)
 
 
 def is_joined(address: str | None) -> bool:

@@ -169,7 +169,8 @@ def _lanes(driver: _Driver, reporter: Reporter) -> Iterator[Lanes]:
     """The lanes of the job, none at work yet."""
     request = driver.request
     lane = request.settings.lane
-    with cluster.joined(request.address, request.replicas or 1, lane, reporter.print_line) as check:
+    held = cluster.bytes_of_lanes(request.replicas or 1, lane)
+    with cluster.joined(request.address, held, reporter.print_line) as check:
         from workers.lanes import Lanes, Wanted  # with Ray, which has started meanwhile where it is our own
 
         machines = cluster.nodes()

@@ -46,6 +46,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=150, help="documents of each kind and tier, in each set")
     parser.add_argument("--tried", type=int, help="as many in the set that is tried [default: as --count]")
+    parser.add_argument("--tried-seed", type=int, help="of that set [default: 1000 more than --seed]")
+    parser.add_argument("--tried-tiers", help="of that set [default: as --tiers]")
     parser.add_argument(
         "--unseen", type=int, default=60, help="documents of templates never seen, of each kind"
     )
@@ -59,14 +61,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     reader = Reader(given.cache)
-    tiers = [None if name == "usual" else name for name in given.tiers.split(",")]
+    tiers, tried_tiers = (_tiers(names) for names in (given.tiers, given.tried_tiers or given.tiers))
+    tried_seed = given.seed + _TEST if given.tried_seed is None else given.tried_seed
     found: dict[str, Any] = {}
     values: list[tuple[str, float, bool]] = []
     for kind in given.kind or SCHEMAS:
         known = [reader.readings(Set(kind, given.seed, given.count, tier)) for tier in tiers]
         trust = calibrated(known, given.accept_at)
         number = given.tried or given.count
-        tried = [reader.readings(Set(kind, given.seed + _TEST, number, tier)) for tier in tiers]
+        tried = [reader.readings(Set(kind, tried_seed, number, tier)) for tier in tried_tiers]
         unseen = reader.readings(Set(kind, given.seed + _UNSEEN, given.unseen, layouts="held-out"))
         judged = [one for readings in tried for one in _judged(readings, trust)]
         found[kind] = {
@@ -81,6 +84,10 @@ def main() -> None:
     print(f"all: {json.dumps(found['all'])}")
     if given.json:
         given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _tiers(names: str) -> list[str | None]:
+    return [None if name == "usual" else name for name in names.split(",")]
 
 
 def calibrated(known: Sequence[Readings], accept_at: float) -> InForce:
@@ -113,14 +120,20 @@ def _judged(readings: Readings, trust: InForce) -> Iterator[Judged]:
 
 
 def _documents(judged: Sequence[Judged]) -> dict[str, Any]:
-    """How many pass; of those, values and documents that are wrong; by tier."""
+    """How many pass; of those, values and documents that are wrong; by tier, and with a text layer."""
     tiers: dict[str, list[Judged]] = {}
     for one in judged:
         tiers.setdefault(one[0].tier or "unknown", []).append(one)
     return {
         "documents": _passing(judged),
         "tiers": {tier: _passing(some) for tier, some in sorted(tiers.items())},
+        "with a text layer": _passing([one for one in judged if _has_text(one[0])]),
     }
+
+
+def _has_text(made: Extraction) -> bool:
+    sources = {*(said.source for said in made.testimony), *(field.source for field in made.fields)}
+    return "text" in sources
 
 
 def _passing(judged: Sequence[Judged]) -> dict[str, Any]:

@@ -18,12 +18,15 @@ from pipeline.teacher.answers import Turn
 from pipeline.teacher.prompts import Kind
 from schemas.text import unaccented
 
-VERSION = 1  # raise it with whatever gives another verdict
+VERSION = 2  # raise it with whatever gives another verdict
 
 LEFT_OUT = 0.15  # of a page's words: what leaves out more is no copy of it
 MADE_UP = 0.15  # of an answer's words
 OTHER_PAPER = 0.6  # of an extraction's values that a second reader did not see
 MISREAD = 0.5  # of a second reader's words, which misses many itself
+LOPSIDED = 0.25  # by which one side has more words of its own than the other: misread ones are on both
+CLEAR = 5  # figures that a second reader saw on a page: from here it sees most of them
+FEW_UNSEEN = 0.25  # of an answer's figures: if it saw all others, these are not there
 
 # Without diacritics, at the beginning of an answer.
 _DECLINES = re.compile(
@@ -195,6 +198,9 @@ def _against_reader(kind: Kind, turn: Turn, page: TaughtPage) -> Verdict | None:
     seen = wording.figures(page.reader)
     if near := [one for one in strange if any(_one_off(one, other) for other in seen)]:
         return Verdict("contradicts_reader", f"{len(near)} figures of it were read with another digit")
+    most = 1 if kind == "general" else FEW_UNSEEN * len(wording.figures(said))
+    if strange and len(seen) >= CLEAR and len(strange) <= most:
+        return Verdict("contradicts_reader", f"{len(strange)} figures of it were not read, and others were")
     if kind == "extraction":
         unseen = [one for one in turn.values if not _stands(unaccented(one), unaccented(page.reader))]
         if len(unseen) > OTHER_PAPER * len(turn.values) and len(unseen) >= 3:
@@ -205,6 +211,11 @@ def _against_reader(kind: Kind, turn: Turn, page: TaughtPage) -> Verdict | None:
         more, words = wording.left_out(unaccented(turn.answer), unaccented(page.reader))
         if of >= 10 and (left > MISREAD * of or more > MISREAD * words):
             return Verdict("contradicts_reader", f"{left} of {of} words that were read are not in it")
+        if of >= 10 and words and abs(left / of - more / words) > LOPSIDED:
+            why = (
+                f"{left} of {of} words that were read are not in it, and {more} of its {words} were not read"
+            )
+            return Verdict("contradicts_reader", why)
     return None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.records import Check, Extraction, Field, Tier
-from pipeline.witnesses.witness import AGAIN
+from pipeline.witnesses.witness import AGAIN, WRITTEN
 from schemas.shape import leaf_path
 
 # In the order of `Value.features`.
@@ -27,7 +27,6 @@ _SUREST = 1 - 1e-7  # a float32 says no more
 _MOST = 2  # further checks or witnesses for a value say little more than the second
 # Checks that are no evidence about one value: they look at confidence itself, or at what is not there.
 NO_EVIDENCE = frozenset({"low_confidence", "calibrated_elsewhere", "field_invalid", "required", "incomplete"})
-_WRITTEN = frozenset({"xml", "text", "qr", "mrz"})  # sources that were not read from pixels
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -71,7 +70,7 @@ def values(extraction: Extraction) -> tuple[Value, ...]:
                     strange if field.raw is None and field.value is None else 0.0,
                 ]
             ),
-            field.source in _WRITTEN,
+            field.source in WRITTEN,
         )
         for path, field in fields.items()
     )

@@ -43,6 +43,21 @@ class RunFolder:
             )
         path.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
+    def must_be(self, told: Mapping[str, Any]) -> None:
+        """What another process has just claimed. Raises UsageError where it is not there, or not the same."""
+        path = self.path / "run.json"
+        if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != told:
+            raise UsageError(self.elsewhere)
+
+    @property
+    def elsewhere(self) -> str:
+        """Said where the machines of a run have not the same before them."""
+        return (
+            f"the workers do not find the same in {self.path}, or not the same data and base: a run by "
+            "several of them needs storage that all their machines see under one name, for --out and for "
+            "the sets"
+        )
+
     def log(self, step: int, numbers: Mapping[str, float], scores: Mapping[str, Score]) -> None:
         """One entry more, and the picture drawn again."""
         entry: dict[str, Any] = {"step": step, **numbers}

@@ -17,22 +17,31 @@ def batches(new: Sequence[int], old: Sequence[int], settings: TuneSettings) -> l
     Each new page comes once an epoch; of the old ones so many that they are the share `replay` of all, all of
     them once before one comes again.
     """
-    share = settings.replay if old else 0.0
-    mixed = round(len(new) * share / (1 - share)) if share < 1 else 0
+    each = mixed(len(new), settings) if old else 0
     steps: list[list[Place]] = []
     waiting: list[Place] = []
     rounds = 0
     for epoch in range(settings.epochs):
         rng = Random(f"{settings.seed}:{epoch}")
-        while len(waiting) < mixed:
+        while len(waiting) < each:
             waiting += [(True, at, rounds % settings.looks) for at in rng.sample(range(len(old)), len(old))]
             rounds += 1
         chosen: list[Place] = [(False, at, epoch % settings.looks) for at in range(len(new))]
-        chosen += waiting[:mixed]
-        del waiting[:mixed]
+        chosen += waiting[:each]
+        del waiting[:each]
         rng.shuffle(chosen)
         steps += _alike(chosen, new, old, settings.batch, rng)
     return steps
+
+
+def mixed(new: int, settings: TuneSettings) -> int:
+    """Old pages that come with so many new ones in an epoch."""
+    return round(new * settings.replay / (1 - settings.replay)) if settings.replay < 1 else 0
+
+
+def rounds(new: int, old: int, settings: TuneSettings) -> int:
+    """How often the plan goes through so many old pages, the last time perhaps not to their end."""
+    return -(-settings.epochs * mixed(new, settings) // old)
 
 
 def _alike(

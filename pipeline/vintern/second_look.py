@@ -1,7 +1,8 @@
 """A page whose answer is doubtful is read once more, from a picture that is moved by a few pixels.
 
 What a model reads from the pixels it reads again; what it guessed it may guess otherwise, because the patches
-of the vision tower cut the letters elsewhere. The second answer changes nothing: it stands beside the first.
+of the vision tower cut the letters elsewhere. The second answer stands beside the first; which of the two is
+taken is decided where pages are merged.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from pipeline.vintern.adapters import Lora
 from pipeline.vintern.config import Config
 from pipeline.vintern.language import Attend, Language, causal, rotary
 from pipeline.vintern.model import Network, Vintern
+from pipeline.vintern.ranks import ALONE, Ranks
 from pipeline.vintern.sequences import Tokens
 from pipeline.vintern.tokenizer import Tokenizer
 from pipeline.vintern.tune_settings import TuneSettings
@@ -42,10 +43,12 @@ class Example:
 
 
 class Tuner:
-    """A model that learns. `visual` is the folder where what the vision tower says is kept."""
+    """A model that learns, here or in several processes. `visual` is the folder, one for all of them, where
+    what the vision tower says is kept.
+    """
 
-    def __init__(self, model: Vintern, settings: TuneSettings, visual: Path) -> None:
-        self.model, self.settings = model, settings
+    def __init__(self, model: Vintern, settings: TuneSettings, visual: Path, ranks: Ranks = ALONE) -> None:
+        self.model, self.settings, self.ranks = model, settings, ranks
         self.network = model.network
         self.device, self.dtype = model.device, model.dtype
         self.lora = Lora(settings.rank, settings.alpha, settings.dropout)
@@ -73,21 +76,25 @@ class Tuner:
         with torch.no_grad():
             for start in range(0, len(tiles), _TILES_AT_ONCE):
                 said.append(self._features(torch.from_numpy(tiles[start : start + _TILES_AT_ONCE])))
-        new = path.with_suffix(".new")
+        new = path.with_suffix(f".new{self.ranks.rank}")  # two ranks may see the same page
         save_file({"visual": torch.cat(said).cpu().contiguous()}, new)
         new.replace(path)
 
     def step(self, examples: Sequence[Example], share: float) -> float:
         """One step at `share` of the full rates; returns the mean loss of what was to be said.
 
-        The batch passes in parts, `at_once` conversations each; the gradient is that of the whole.
+        The batch, the same for all ranks, is shared out among them and passes in parts, `at_once`
+        conversations each; the gradient is that of the whole.
         """
         total = sum(sum(example.tokens.weights) for example in examples)
+        mine = examples[self.ranks.rank :: self.ranks.world]
         said = 0.0
-        for start in range(0, len(examples), self.settings.at_once):
-            loss = self._loss(examples[start : start + self.settings.at_once]) / total
+        for start in range(0, len(mine), self.settings.at_once):
+            loss = self._loss(mine[start : start + self.settings.at_once]) / total
             loss.backward()
             said += float(loss.detach())
+        self.masters.take_gradients()
+        said = self.ranks.add_up(self.masters.masters, said)
         self.masters.step(share)
         return said
 
@@ -201,11 +208,15 @@ class _Masters:
                 groups.append({"params": own, "full": full, "lr": full})
         self._optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
 
-    def step(self, share: float) -> None:
+    def take_gradients(self) -> None:
+        """From the weights that are trained, in float32."""
         for weight, master in zip(self.weights, self.masters, strict=True):
             if master is not weight:
                 master.grad = None if weight.grad is None else weight.grad.float()
                 weight.grad = None
+
+    def step(self, share: float) -> None:
+        """By the masters' gradients, which are gone then."""
         given = [master for master in self.masters if master.grad is not None]
         nn.utils.clip_grad_norm_(given, self._clip)
         for group in self._optimiser.param_groups:

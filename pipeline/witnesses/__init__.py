@@ -8,6 +8,7 @@ readings.py   XML beside print, or print beside XML
 text.py       the text that a PDF brings along
 layer.py      such text, made for looking values up
 asking.py     all of them, asked about every value
+settling.py   which of two readings of the print stands
 authority.py  whose value is chosen
 placing.py    where values stand, by those who know it exactly
 """
@@ -17,5 +18,6 @@ from pipeline.witnesses.asking import ask as ask
 from pipeline.witnesses.authority import first as first
 from pipeline.witnesses.authority import judged as judged
 from pipeline.witnesses.placing import placed as placed
+from pipeline.witnesses.settling import settled as settled
 from pipeline.witnesses.witness import Subject as Subject
 from pipeline.witnesses.witness import Witness as Witness

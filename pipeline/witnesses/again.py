@@ -1,7 +1,7 @@
 """The second look at a doubtful page: the same model over a picture that is moved by a few pixels.
 
-It is no witness that could be right where the first reading is wrong: nothing is stopped for it. That the two
-agree makes a value likelier, that they do not less likely.
+Nothing is stopped for what it read otherwise: that the two agree makes a value likelier, that they do not
+less likely. Which of them stands where they differ, `settling` says.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def ask(subject: Subject) -> Answers:
     A value that a witness contradicts is a failed check, and so is a value that two witnesses offer and do
     not agree about. No value is changed.
     """
-    found = [item for find in WITNESSES for item in guarded(find, subject)]
+    found = found_in(subject)
     checks = [item for item in found if isinstance(item, Check)]
     said: list[_Said] = []
     for witness in (item for item in found if not isinstance(item, Check)):
@@ -55,6 +55,11 @@ def ask(subject: Subject) -> Answers:
             checks.append(_differs(item, witness.name, fields[item.field]))
     checks += guarded(disputes, said, fields)
     return Answers(tuple(item for _, item in said), tuple(checks))
+
+
+def found_in(subject: Subject) -> list[Witness | Check]:
+    """The witnesses of a document, and what is wrong with them."""
+    return [item for find in WITNESSES for item in guarded(find, subject)]
 
 
 def evidence(witness: Witness, fields: Sequence[Field]) -> Iterator[Testimony]:

@@ -1,7 +1,8 @@
 """Whose value is chosen: what was read, except where a source of authority has another or knows more.
 
 A schema names its sources of authority in their order, `sources_of_authority: ClassVar = ("xml",)`, and the
-setting of that name names others. What is not chosen is a witness of what is.
+setting of that name names others. What is not chosen is a witness of what is: a reader that was sure of what
+it saw contradicts, and one that was not says nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from pipeline.records import Field
 from pipeline.witnesses.asking import Answers, ask
 from pipeline.witnesses.witness import Subject
 
+_KNOWS = ("differs", "offers")
+# What follows a label in a text is offered, and need not be the field's: what was misread is known of it.
+_KNOWN = {"text": ("differs",)}
 _EXACT = 1.0  # confidence of what no model had to read
 
 
@@ -42,11 +46,8 @@ def judged(
         (said for said in answers.testimony if said.source in above),
         key=lambda said: above.index(said.source),
     ):
-        if (
-            said.verdict in ("differs", "offers")
-            and said.value is not None
-            and said.source not in subject.others
-        ):
+        knows = said.verdict in _KNOWN.get(said.source, _KNOWS) and said.source not in subject.others
+        if knows and said.value is not None:
             better.setdefault(
                 said.field,
                 Field(said.field, said.raw, said.value, _EXACT, said.source, said.page, said.box),

@@ -11,10 +11,11 @@ import contextlib
 import itertools
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from difflib import SequenceMatcher
 
 from pipeline import textlayer
 from pipeline.records import Box, TextLayer, Word
@@ -23,6 +24,12 @@ from schemas.text import tidy, tone_folded
 
 _FEW = 200  # of them, where something nearly like a text is looked for
 _MOST = 2000  # occurrences of a token that are looked at
+_LONGER = 3  # tokens, or letters of a code, that a misreading may lack or have more
+_ALIKE, _SPELT_ALIKE = (
+    0.75,
+    0.85,
+)  # of tokens, and of a code's letters: from here one is misread from the other
+_CLEARLY = 0.05  # by which it must be more like it than whatever else stands on the page
 _TOKEN = re.compile(r"[^\W_]+")
 _DAY = re.compile(
     r"([0-9]{1,2}) ?[/.-] ?([0-9]{1,2}) ?[/.-] ?([0-9]{4})(?![0-9])"
@@ -122,6 +129,35 @@ class Layer:
                     if sum(one != other for one, other in zip(found, wanted, strict=True)) == 1:
                         yield " ".join(found), self._of(some)
 
+    def alike(self, wanted: Sequence[str]) -> tuple[str, Place] | None:
+        """The run of tokens that has most in common with what is wanted: it begins and ends as that does and
+        is nearly as long, or one token differs.
+
+        None where there is none, or another run elsewhere on the page is as much like it.
+        """
+        one_off = 1 - 1 / len(wanted)
+        best = {key: (one_off, place) for key, place in self.nearly(wanted) if one_off >= _ALIKE}
+        for order, starts in zip(self._orders, self._starts, strict=True):
+            for at in starts.get(wanted[0], ())[:_FEW]:
+                for end in range(at + len(wanted) - _LONGER, at + len(wanted) + _LONGER + 1):
+                    if at < end <= len(order) and order[end - 1].text == wanted[-1]:
+                        some = order[at:end]
+                        found = [token.text for token in some]
+                        likeness = SequenceMatcher(None, found, wanted, autojunk=False).ratio()
+                        if likeness >= _ALIKE:
+                            best[" ".join(found)] = likeness, self._of(some)
+        return _outstanding(best)
+
+    def spelt_alike(self, wanted: str) -> tuple[str, Place] | None:
+        """The one word whose letters are nearly those of a long code; None as in `alike`."""
+        best: dict[str, tuple[float, Place]] = {}
+        for token in self._orders[0]:
+            if abs(len(token.text) - len(wanted)) <= _LONGER:
+                likeness = SequenceMatcher(None, token.text, wanted, autojunk=False).ratio()
+                if likeness >= _SPELT_ALIKE:
+                    best[token.text] = likeness, self._place([token.word])
+        return _outstanding(best)
+
     def _of(self, some: Sequence[_Token]) -> Place:
         return self._place(list(dict.fromkeys(token.word for token in some)))
 
@@ -129,6 +165,16 @@ class Layer:
         text = " ".join(word.text for word in words)
         lines = frozenset(self._line[word] for word in words)
         return Place(self.page, text, _around(word.box for word in words), lines)
+
+
+def _outstanding(found: Mapping[str, tuple[float, Place]]) -> tuple[str, Place] | None:
+    """The one that is more alike than all others, which may overlap it."""
+    ranked = sorted(found.items(), key=lambda item: -item[1][0])
+    if not ranked:
+        return None
+    key, (likeness, place) = ranked[0]
+    others = [one for _, one in ranked[1:] if not one[1].overlaps(place.box)]
+    return None if any(other >= likeness - _CLEARLY for other, _ in others) else (key, place)
 
 
 def layers(texts: Iterable[tuple[int, TextLayer | None]]) -> list[Layer]:

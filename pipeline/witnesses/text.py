@@ -2,8 +2,8 @@
 
 It bears a value out where the value stands on a page at its place: beside its label, in its line, within its
 box, or as often as values say it. It contradicts one only where that is sure: the value stands nowhere, and
-what stands in its place is off by one digit, two swapped, or a word that is nearly the same. Else it says
-nothing, nor does a layer that is not trusted.
+what stands in its place is off by one digit, two swapped, or a word that is nearly the same; or one place on
+a page has most of a long text or code. Else it says nothing, nor does a layer that is not trusted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
+from pipeline.parse import normal
 from pipeline.records import Check, Field, Testimony
 from pipeline.witnesses.layer import Layer, Line, Place, layers, tokens
 from pipeline.witnesses.witness import NAMES, Subject, Witness
@@ -20,11 +21,16 @@ from schemas.same import same
 from schemas.shape import Leaf, leaf_path
 from schemas.text import unaccented
 
+_AROUND = " :;,"  # what a word may have beside it that is no part of a value
 _LONG = 5  # letters and digits: from here a value is its own, and is not found by chance
 _DIGITS = 4  # from here a figure with one other digit is that figure misread
 _NOWHERE = 200  # values of a document that may stand nowhere and be looked for as misread
 _LONGEST = 40  # characters: of a longer word no misreading is looked for
 _MOST = 2000  # occurrences of a value that are looked at
+_PHRASE, _CODE = (
+    4,
+    12,
+)  # words, and letters of a single one, from which a garbled text is told by the rest of it
 _WORDS = 3  # from here a text with one other word is that text misread
 
 
@@ -82,7 +88,11 @@ class TextLayers:
                 )
         elif (other := self._sought(leaf, field)) is not None:
             value, place = other
-            return Testimony(field.path, self.source, "differs", place.text, value, place.page, place.box)
+            raw = place.text
+            if leaf.printed.sql == "text":
+                raw = raw.strip(_AROUND)
+                value = normal(leaf, raw)[0]
+            return Testimony(field.path, self.source, "differs", raw, value, place.page, place.box)
         return Testimony(field.path, self.source, "silent")
 
     def offers(self, fields: Sequence[Field]) -> Iterator[Testimony]:
@@ -223,7 +233,23 @@ class TextLayers:
             nearby = [(key, place) for key, place in nearby if stands[key] > self._said[key]]
         if len({key for key, _ in nearby}) == 1:
             return nearby[0]
-        return self._contradicted_by_label(leaf, field) if not nearby else None
+        if nearby:
+            return None
+        return self._contradicted_by_label(leaf, field) or self._garbled(leaf, field)
+
+    def _garbled(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
+        """The one long text on the pages that the value has most in common with, and that is no other's."""
+        words = _key(leaf, field).split()
+        if not self._exact or leaf.printed.sql != "text" or _line(field.path):
+            return None
+        if len(words) == 1 and len(words[0]) >= _CODE:
+            found = [layer.spelt_alike(words[0]) for layer in self._layers]
+        elif len(words) >= _PHRASE:
+            found = [layer.alike(words) for layer in self._layers]
+        else:
+            return None
+        there = [one for one in found if one is not None]
+        return there[0] if len(there) == 1 and not self._said[there[0][0]] else None
 
     def _candidates(self, leaf: Leaf, field: Field) -> Iterator[tuple[str, Place]]:
         """What stands on the pages, is of the field's kind, and is off by one slip."""

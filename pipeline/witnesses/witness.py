@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 AGAIN = "again"  # the source of what the same model reads from a picture that is moved
 
+WRITTEN = frozenset({"xml", "text", "qr", "mrz"})  # sources whose values no model guesses from pixels
+
 # How a source is called in a sentence.
 NAMES: Mapping[str, str] = {
     "read": "print",

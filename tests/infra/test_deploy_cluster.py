@@ -17,7 +17,6 @@ import ray
 
 from infra import lock
 from pipeline import specimens
-from pipeline.settings import LaneSettings
 from tests.e2e.conftest import VINBATCH
 from tests.servers import postgres
 from tests.servers.cluster import RayHead
@@ -108,7 +107,7 @@ A_JOB = r'job="Th\\xe1ng 6"'  # Prometheus doubles a backslash
 
 @pytest.mark.slow
 def test_figures_have_the_names_that_the_dashboard_asks_for(ray_head: RayHead) -> None:
-    with cluster.joined(ray_head.address, 1, LaneSettings(), lambda _: None):
+    with cluster.joined(ray_head.address, 0, lambda _: None):
         port = ray.nodes()[0]["MetricsExportPort"]
         ray.get(_counting.remote())
         wanted = {figure.exported for figure in metrics.FIGURES}

@@ -219,3 +219,52 @@ def test_what_is_the_same_though_it_is_written_otherwise(
 ) -> None:
     printed = dict(INVOICE.shape.leaves())[path].printed
     assert same(printed, one, other) is equal and same(printed, other, one) is equal
+
+
+def written(page: PageRecord) -> PageRecord:
+    from tests.pipeline.test_text_witness import SHEET, sheet
+
+    return replace(page, text=sheet(*SHEET))
+
+
+@pytest.mark.parametrize(
+    ("path", "misread", "printed_text", "value"),
+    [
+        ("total", "1.100.001", "1.100.000", "1100000"),
+        ("issue_date", "06/11/2026", "Ngày 05 tháng 11 năm 2026", "2026-11-05"),
+        ("seller_name", "CÔNG TY MẬU", "CÔNG TY MẪU", "CÔNG TY MẪU"),
+    ],
+)
+def test_what_a_doubtful_reader_misread_is_taken_from_the_pages_own_text(
+    path: str, misread: str, printed_text: str, value: str
+) -> None:
+    """A PDF's text is its print, letter for letter; its value is the one that is stored, with its place."""
+    whole = merge.document([written(printed(PRINT))], INVOICE)
+    made = merge.document([written(printed(PRINT | {path: misread}, **{misread: 0.5}))], INVOICE)
+    assert made.record == whole.record and made.record[path] == value
+    [field] = [field for field in made.fields if field.path == path]
+    assert (field.raw, field.source, field.confidence) == (printed_text, "text", 1.0)
+    assert field.box is not None and failed(made) == failed(whole)
+    [read] = [said for said in made.testimony if said.field == path]
+    assert (read.source, read.verdict, read.raw) == ("read", "silent", misread), (
+        "what was read stays beside it"
+    )
+
+
+def test_a_reader_that_was_sure_of_what_it_saw_contradicts_the_text() -> None:
+    """The letters that a PDF's text names may be drawn as others: then a person looks."""
+    made = merge.document([written(printed(PRINT | {"total": "1.100.001"}))], INVOICE)
+    assert made.record["total"] == "1100000" and made.state == "review"
+    assert "read_total" in failed(made) and told(made, "differs")["total"] == ("read", "1.100.001")
+
+
+def test_what_follows_a_label_in_the_text_is_offered_and_not_taken() -> None:
+    made = merge.document([written(printed(PRINT | {"total": None}))], INVOICE)
+    assert made.record["total"] is None and made.state == "review" and "not_read" in failed(made)
+
+
+def test_a_text_that_is_not_trusted_chooses_nothing() -> None:
+    page = written(printed(PRINT | {"total": "1.100.001"}, **{"1.100.001": 0.5}))
+    assert page.text is not None
+    page = replace(page, text=replace(page.text, trusted=False, why="invisible text"))
+    assert merge.document([page], INVOICE).record["total"] == "1100001"

@@ -1,4 +1,4 @@
-"""A second look at a page says whether it reads the same; it stops nothing and changes nothing."""
+"""A second look at a page says whether it reads the same; by itself it stops nothing and changes nothing."""
 
 from __future__ import annotations
 

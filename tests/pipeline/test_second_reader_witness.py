@@ -56,7 +56,7 @@ def test_a_word_that_it_saw_otherwise_contradicts_nobody() -> None:
         for at, text in enumerate(("Số", "5", "phố", "Mau"))
     )
     for source, verdict in (("text", "differs"), ("reader", None)):
-        made = merge.document([replace(page, **{source: TextLayer(words, True)})], INVOICE)
+        made = merge.document([replace(page, **{source: TextLayer(words, True)})], INVOICE, authority=())
         told = {item.field: item.verdict for item in made.testimony if item.source == source}
         assert told.get("seller_address") == verdict
 

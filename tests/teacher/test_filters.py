@@ -192,3 +192,25 @@ def test_what_models_are_measured_by_is_known_again(tmp_path: Path) -> None:
         held_out.load([tmp_path])
     with pytest.raises(UsageError, match="does not exist"):
         held_out.load([tmp_path / "none"])
+
+
+def test_a_figure_that_a_second_reader_did_not_see_among_all_others_is_another_papers() -> None:
+    figures = "\n".join(f"Dòng {at}: {at}{at}.000" for at in range(1, 10))
+    seen = page(None, f"{TEXT}\n{figures}")
+    foreign = filters.judged("general", general("Tổng cộng là bao nhiêu?", "Là 98.700 đồng."), seen, "stop")
+    assert foreign is not None and foreign.code == "contradicts_reader"
+    right = general("Tổng cộng là bao nhiêu?", "Tổng cộng là 1.250.000 đồng.")
+    assert filters.judged("general", right, seen, "stop") is None
+    few = page(
+        None, "Cửa hàng An Phú 1.250.000"
+    )  # of a page on which it saw next to nothing, it knows nothing
+    assert filters.judged("general", general("Tổng cộng?", "Là 98.700 đồng."), few, "stop") is None
+
+
+def test_half_a_copy_has_fewer_words_of_its_own_than_the_page_has_however_many_were_misread() -> None:
+    words = [f"chữ{at}" if at % 5 else f"chu{at}" for at in range(60)]
+    seen = page(None, " ".join(words))
+    copy = " ".join(f"chữ{at}" for at in range(60))
+    assert filters.judged("ocr", general("", copy), seen, "stop") is None
+    part = filters.judged("ocr", general("", " ".join(copy.split()[:40])), seen, "stop")
+    assert part is not None and part.code == "contradicts_reader"

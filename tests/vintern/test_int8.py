@@ -53,7 +53,16 @@ def rounded(numbers: Tensor) -> Tensor:
 @needs_them
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(
-    "shape", [(1, 896, 151), (12, 16, 32), (13, 64, 33), (25, 4864, 96), (700, 128, 384)]
+    "shape",
+    [
+        (1, 896, 151),
+        (12, 16, 32),
+        (13, 64, 33),
+        (25, 4864, 96),
+        (110, 4864, 33),
+        (520, 1024, 64),
+        (700, 128, 384),
+    ],
 )
 def test_a_product_is_that_of_the_rounded_numbers(dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
     rows, inputs_, outputs = shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -75,6 +76,18 @@ def tune(
     ] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Ray actors that share each batch, with a GPU each or a share of the cores; their machines "
+            "must all see SET, --replay and --out under the same names.",
+        ),
+    ] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to learn on [default: this machine; a Ray of its own for several]"),
+    ] = None,
     json: JsonToo = False,
 ) -> None:
     """Teach a model a new paper with LoRA, and write an adapter and a checkpoint that jobs can serve.
@@ -87,7 +100,7 @@ def tune(
     with options.extra("tuning"):
         import peft  # noqa: F401
 
-    from pipeline.tuning import run
+    from pipeline.tuning.wish import Wish
 
     if not replay:
         screen.say(
@@ -108,21 +121,23 @@ def tune(
         "replay": share,
         "seed": seed,
     }
-    wish = run.Wish(data, model, out, tuple(replay or ()), changes, dtype, device, evaluations, steps)
+    wish = Wish(data, model, out, tuple(replay or ()), changes, dtype, device, evaluations, steps)
     stop = _signals()
     settings = options.settings()
-    made = run.tune(
-        wish,
-        settings,
-        options.moved(schema),
-        lambda line: screen.say(line, err=True),
-        stop.is_set,
-    )
+    tell = partial(screen.say, err=True)
+    if workers > 1 or address is not None:
+        from workers import tuning
+
+        made = tuning.tune(wish, settings, schema, workers, address, tell, stop)
+    else:
+        from pipeline.tuning import run
+
+        made = run.tune(wish, settings, options.moved(schema), tell, stop.is_set)
     if made.too_long:
         screen.say(f"{made.too_long} items do not fit into the model's context and were left out", err=True)
     if made.checkpoint_hash is None:
-        of = f" of {made.of}" if made.of else ""
-        screen.say(f"stopped after step {made.steps}{of}; the same command goes on", err=True)
+        when = f"after step {made.steps} of {made.of}" if made.of else "before any step of this sitting"
+        screen.say(f"stopped {when}; the same command goes on", err=True)
         raise typer.Exit(_INTERRUPTED)
     if json:
         scores = {

@@ -1,0 +1,122 @@
+"""Which reading of the print stands, where a second look at the page reads another value than the first.
+
+Both readings are the same model's, and neither is right because it came first. What a file says of itself,
+its text layer, a code, a zone with check digits, was not guessed from pixels: where it bears out what the
+second look read and not what the first one did, the print was read as it is written, and that reading is
+taken. So it is where sums and check digits hold with the second reading and not with the first. The first one
+then stands beside it, as the second does elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.records import Check, Field
+from pipeline.witnesses.asking import evidence, found_in
+from pipeline.witnesses.witness import NAMES, WRITTEN, Subject
+from schemas.checks import guarded
+
+SECOND_LOOK = "second_look"  # the code of the remark that the second reading was taken
+_MOST = 24  # values whose other reading is tried in the sums: checks are run for each
+
+Proofs = Callable[[Mapping[str, Any]], Sequence[Check]]  # the checks of a record that bear values out
+_Record = Callable[[Sequence[Field]], Mapping[str, Any]]
+_Verdicts = Mapping[str, frozenset[tuple[str, str]]]  # (source, verdict) by path
+
+
+def settled(subject: Subject, record_of: _Record, proofs: Proofs) -> tuple[Subject, tuple[Check, ...]]:
+    """The document with the readings that stand, and a remark for each that is the second look's.
+
+    `record_of` nests fields. Lists of which the two readings have not the same number of items are left as
+    they were read first: their items may be others.
+    """
+    others = dict(_otherwise(subject))
+    if not others:
+        return subject, ()
+    first = {field.path: field for field in subject.fields}
+    why = _written(subject, others, record_of)
+    subject = _with(subject, {path: others[path] for path in why}, record_of)
+    for path, code in _holding(subject, others, record_of, proofs):
+        why[path] = f"{code} holds with it"
+        subject = _with(subject, {path: others[path]}, record_of)
+    return subject, tuple(_remark(first[path], others[path], reason) for path, reason in why.items())
+
+
+def _otherwise(subject: Subject) -> Iterator[tuple[str, Field]]:
+    """What the second look read where the first read something else, or nothing."""
+    counts = {field.path: field.value for field in subject.fields if isinstance(field.value, int)}
+    for field in subject.fields:
+        other = subject.again.get(field.path)
+        if other is None or other.value is None or isinstance(other.value, int) or other.value == field.value:
+            continue
+        whole = field.path.partition("[")[0]
+        theirs = subject.again.get(whole)
+        if whole == field.path or (theirs is not None and theirs.value == counts.get(whole)):
+            yield field.path, other
+
+
+def _with(subject: Subject, taken: Mapping[str, Field], record_of: _Record) -> Subject:
+    """These readings in the place of the first ones, and those as what the other look read."""
+    if not taken:
+        return subject
+    fields = tuple(taken.get(field.path, field) for field in subject.fields)
+    first = {field.path: field for field in subject.fields if field.path in taken}
+    return replace(subject, fields=fields, record=record_of(fields), again={**subject.again, **first})
+
+
+def _written(subject: Subject, others: Mapping[str, Field], record_of: _Record) -> dict[str, str]:
+    """The paths whose other reading is borne out by what is written, and by what."""
+    before = _verdicts(subject, others)
+    after = _verdicts(_with(subject, others, record_of), others)
+    return {
+        path: f"the {NAMES[min(source for source, _ in after[path])]} has it too"
+        for path in others
+        if _borne_out(after.get(path)) and not _borne_out(before.get(path))
+    }
+
+
+def _verdicts(subject: Subject, paths: Container[str]) -> _Verdicts:
+    """What is written says of some values."""
+    fields = [field for field in subject.fields if field.path in paths]
+    found: dict[str, frozenset[tuple[str, str]]] = {}
+    for witness in found_in(subject):
+        if isinstance(witness, Check) or witness.source not in WRITTEN:
+            continue
+        for said in guarded(evidence, witness, fields):
+            if not isinstance(said, Check):
+                found[said.field] = found.get(said.field, frozenset()) | {(said.source, said.verdict)}
+    return found
+
+
+def _borne_out(said: frozenset[tuple[str, str]] | None) -> bool:
+    return bool(said) and {verdict for _, verdict in said or ()} == {"agrees"}
+
+
+def _holding(
+    subject: Subject, others: Mapping[str, Field], record_of: _Record, proofs: Proofs
+) -> Iterator[tuple[str, str]]:
+    """The paths whose other reading makes a failed proof hold and no other fail, with that proof's code.
+
+    One after the other: what was taken stays for the next.
+    """
+    failed = _failed(proofs(subject.record))
+    for path in list(others)[:_MOST]:
+        if not any(path in check.fields for check in failed.values()):
+            continue
+        tried = _with(subject, {path: others[path]}, record_of)
+        left = _failed(proofs(tried.record))
+        if left.keys() < failed.keys():
+            yield path, failed[next(key for key in failed if key not in left)].code
+            subject, failed = tried, left
+
+
+def _failed(checks: Sequence[Check]) -> dict[tuple[str, tuple[str, ...]], Check]:
+    return {(check.code, check.fields): check for check in checks if not check.passed}
+
+
+def _remark(first: Field, second: Field, why: str) -> Check:
+    shown = "nothing" if first.raw is None else first.raw
+    message = f"{first.path}: {shown} was read at first, and {second.raw} by a second look: {why}"
+    return Check(SECOND_LOOK, False, "info", message, (first.path,), second.raw, first.raw)
