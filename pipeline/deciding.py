@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pipeline import absence
 from pipeline.errors import UsageError
-from pipeline.parse import normal
+from pipeline.normal import normal
 from pipeline.paths import joined, node_at, steps, value_at
 from pipeline.records import Check, Decision, Extraction, Field
 from pipeline.support import cleared

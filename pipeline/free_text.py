@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline import merge, textlayer, wording
 from pipeline.flags import FlagCode
-from pipeline.parse import normal, raise_unfinished
+from pipeline.normal import normal
+from pipeline.parse import raise_unfinished
 from pipeline.quality import verdicts
 from pipeline.records import Check, Code, Extraction, Failure, Field, Flag, Generation, PageRecord
 from schemas.shape import Group, Leaf, Repeated

@@ -22,7 +22,7 @@ from pipeline.completeness import incomplete
 from pipeline.einvoice import judged
 from pipeline.einvoice.lexical import exact
 from pipeline.flags import FlagCode
-from pipeline.parse import json_ready, normal
+from pipeline.normal import json_ready, normal
 from pipeline.quality import verdicts
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path

@@ -10,10 +10,8 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence, Set
-from datetime import date, datetime
-from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from pipeline import place, snap
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
 from pipeline.grammar import Form, key
+from pipeline.normal import normal
 from pipeline.records import Box, Code, Field, Flag, Generation, Ink, PageRecord
 from schemas.shape import Group, Leaf, Node, Repeated
 
@@ -64,35 +63,10 @@ def page_record(
     return PageRecord(page, fields, tuple(codes), tuple(reader.flags()), tuple(reader.seams))
 
 
-def normal(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
-    """The normalised, JSON-ready value of a printed text and None, or None and what is wrong with it.
-
-    Raises Permanent(schema_mismatch) where the schema's own code breaks instead of saying what is wrong.
-    """
-    try:
-        value = leaf.printed.parse(raw)
-    except (ValueError, ArithmeticError) as error:
-        return None, str(error) or type(error).__name__
-    except Exception as error:
-        raise Permanent(
-            Reason.schema_mismatch,
-            f"the schema's own reading of {leaf.label!r} failed on {raw!r}: {error!r}; "
-            "it should raise ValueError for a text that it cannot read",
-        ) from error
-    return json_ready(value), None
-
-
 def _has_form(leaf: Leaf, raw: str) -> bool:
     """Whether the grammar allows this text for the value."""
     pattern = unicodedata.normalize("NFC", leaf.printed.pattern)
     return len(raw) <= leaf.printed.max_chars and re.fullmatch(pattern, raw) is not None
-
-
-def json_ready(value: Any) -> Any:
-    """Decimals, dates and times as text; all else as it is."""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.isoformat() if isinstance(value, date | datetime) else value
 
 
 def raise_unfinished(generation: Generation, page: int) -> None:

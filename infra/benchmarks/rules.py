@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
-from pipeline import merge, parse
+from pipeline import merge
+from pipeline.normal import normal
 from pipeline.records import Code, Field, PageRecord
 from pipeline.specimens import id_card, invoice, receipt
 from pipeline.specimens.specimen import VERSION, Value
@@ -101,7 +102,7 @@ def _fields(group: Group, raw: Raw, prefix: str) -> Iterator[Field]:
         path = f"{prefix}{node.name}"
         if isinstance(node, Leaf):
             text = raw.get(path)
-            value, problem = parse.normal(node, text) if text is not None else (None, None)
+            value, problem = normal(node, text) if text is not None else (None, None)
             yield Field(path, text, value, 1.0, "read", 1, problem=problem)
         elif isinstance(node, Repeated) and isinstance(node.item, Group):
             count = len({path.partition("]")[0] for path in raw if path.startswith(f"{node.name}[")})

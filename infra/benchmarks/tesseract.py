@@ -17,7 +17,7 @@ from PIL import Image
 from rapidfuzz import fuzz
 
 from pipeline.errors import UsageError
-from pipeline.parse import normal
+from pipeline.normal import normal
 from pipeline.records import Field, PageRecord, Pixels
 from schemas.shape import Leaf, Repeated
 from schemas.spec import SchemaSpec

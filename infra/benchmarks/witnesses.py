@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline import merge
 from pipeline.einvoice import reading as einvoice
-from pipeline.parse import normal
+from pipeline.normal import normal
 from pipeline.records import Document, Extraction, Field, PageImage, PageRecord
 from pipeline.render import Renderer
 from pipeline.settings import RenderSettings

@@ -11,7 +11,7 @@ from pipeline.corrections import lines
 from pipeline.corrections.entry import Entry
 from pipeline.einvoice.lexical import exact
 from pipeline.errors import UsageError
-from pipeline.parse import json_ready, normal
+from pipeline.normal import json_ready, normal
 from pipeline.records import Decision
 from pipeline.store import Job, Store, StoredExtraction, doubts
 from schemas.registry import SchemaSpec

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from pipeline.parse import json_ready, normal
+from pipeline.normal import json_ready, normal
 from schemas.shape import Leaf, Printed
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")  # .NET writes 1E+07
@@ -23,7 +23,7 @@ def exact(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
     """The normalised, JSON-ready value of a text in XML and None, or None and what is wrong with it.
 
     A text that is not written as XML Schema says is read as if it were printed. A time of day or zone beside
-    a date is left out: the day is the one that is written. Raises as `parse.normal`.
+    a date is left out: the day is the one that is written. Raises as `normal`.
     """
     try:
         return _remembered(leaf.printed, leaf.label, raw)

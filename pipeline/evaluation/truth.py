@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UsageError
 from pipeline.filetype import TRUTHS
 from pipeline.grammar import canonical
-from pipeline.parse import normal
+from pipeline.normal import normal
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import grammar
-from pipeline.parse import normal
+from pipeline.normal import normal
 from pipeline.teacher.prompts import NOTHING, Prompt
 from schemas.shape import Group, Leaf, Node, Repeated
 from schemas.task import free_text

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from pipeline.parse import normal
+from pipeline.normal import normal
 from pipeline.records import Check, Field, Testimony
 from pipeline.witnesses.layer import Layer, Line, Place, layers, tokens
 from pipeline.witnesses.witness import NAMES, Subject, Witness

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from pipeline import merge
 from pipeline import store as stores
-from pipeline.parse import normal
+from pipeline.normal import normal
 from pipeline.records import DocumentRef, Field, PageRecord, PageResult, Quality
 from pipeline.records import Testimony as Said
 from pipeline.specimens import make

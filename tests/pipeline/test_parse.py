@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import parse
 from pipeline.errors import Permanent, Reason
+from pipeline.normal import json_ready
 from pipeline.records import Code, Field, Generation
 from schemas.registry import SchemaSpec
 from schemas.shape import Group, Leaf, Printed, Repeated
@@ -78,7 +79,7 @@ def test_a_text_that_has_no_normal_form_keeps_its_raw_text_and_says_why() -> Non
 
 def test_dates_and_decimals_become_text() -> None:
     assert fields(recite(ANSWER.replace('"Ngày":null', '"Ngày":"01/02/2026"')))["day"].value == "2026-02-01"
-    assert parse.json_ready(Decimal("1E+3")) == "1000"
+    assert json_ready(Decimal("1E+3")) == "1000"
 
 
 def spelled(parts: list[tuple[str, float]]) -> Generation:

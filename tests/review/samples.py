@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import merge
-from pipeline.parse import normal
+from pipeline.normal import normal
 from pipeline.records import DocumentRef, Extraction, Field, PageRecord, PageResult, TextLayer, Word
 from pipeline.specimens import files, making
 from pipeline.specimens.specimen import Page, Specimen

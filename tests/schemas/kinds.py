@@ -9,7 +9,8 @@ from datetime import date
 from functools import cache
 from typing import Any, get_args
 
-from pipeline import merge, parse
+from pipeline import merge
+from pipeline.normal import normal
 from pipeline.records import Extraction, Field, PageRecord
 from schemas import mrz
 from schemas.checks import CheckResult, Severity
@@ -87,7 +88,7 @@ def _value(leaf: Leaf, path: str, raw: str | None) -> Field:
     form = leaf.printed
     assert re.fullmatch(form.pattern, raw), f"{path}: no page can be read as {raw!r}"
     assert len(raw) <= form.max_chars, f"{path}: {raw!r} is too long"
-    value, problem = parse.normal(leaf, raw)
+    value, problem = normal(leaf, raw)
     return Field(path, raw, value, 1.0, "read", 1, problem=problem)
 
 

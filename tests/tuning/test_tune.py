@@ -105,10 +105,10 @@ def test_the_plan_mixes_a_fifth_of_old_pages_in_and_is_the_same_for_one_seed():
     assert {at for old, at, _ in flat[:100] if old} == set(range(7))
     assert all(not old for batch in plan.batches([1] * 5, [], how) for old, *_ in batch)
     thrice = TuneSettings(epochs=2, batch=10, looks=3)
-    for count in (7, 30, 50):  # an old page is looked at as often as the plan comes to it
-        steps = plan.batches([1] * 80, [1] * count, thrice)
+    for pool in (7, 30, 50):  # an old page is looked at as often as the plan comes to it
+        steps = plan.batches([1] * 80, [1] * pool, thrice)
         looks = {look for batch in steps for old, _, look in batch if old}
-        assert looks == set(range(min(3, plan.rounds(80, count, thrice))))
+        assert looks == set(range(min(3, plan.rounds(80, pool, thrice))))
     assert plan.rate(0, 100, 0.03) < plan.rate(2, 100, 0.03) == 1 > plan.rate(60, 100, 0.03)
     full = usual(938_158_976)
     assert (full.rank, full.rate, full.warm_up, full.epochs) == (16, 4e-5, 0.03, 1)
