@@ -132,7 +132,8 @@ def _source(page: PageRecord) -> str:
 
 def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     leaves = dict(spec.shape.leaves())
-    merged = _Merged([_as_now(page, leaves) for page in pages], [page.seams for page in pages])
+    now = [_as_now(page, spec, leaves) for page in pages]
+    merged = _Merged(now, [page.seams for page in pages])
     found = tuple(merged.walk(spec.shape))
     # What XML says is exact: only what is printed may mean one number or another.
     printed = {field.path: field.raw for field in found if field.raw is not None and field.source != "xml"}
@@ -222,6 +223,7 @@ class _Merged:
             return
         counts = [page[path] for page, _ in pages]
         items: list[Field] = []
+        texts: dict[str, list[str | None]] = {}
         begins: list[int] = []
         total = 0
         for (page, began), count in zip(pages, counts, strict=True):
@@ -236,12 +238,13 @@ class _Merged:
                     continue
                 paths[i] = f"{path}[{total}]"
                 items += _renamed(found[i], f"{path}[{i}]", paths[i])
+                texts[paths[i]] = [field.raw for field in found[i]]
                 total += 1
             self.checks += [_read_again(run, paths) for run in twice]
         least = min(counts, key=_confidence).confidence
         yield Field(path, None, total, least, counts[0].source, counts[0].page)
         yield from items
-        self._look_at(_texts(path, total, items), begins[1:])
+        self._look_at(texts, begins[1:])
 
     def _look_at(self, items: Mapping[str, Sequence[str | None]], begins: Sequence[int]) -> None:
         """Odd items: those without a single value, and those that repeat the last one of the page before."""
@@ -261,8 +264,10 @@ class _Merged:
                 )
 
 
-def _as_now(page: PageRecord, leaves: Mapping[str, Leaf]) -> _Page:
+def _as_now(page: PageRecord, spec: SchemaSpec, leaves: Mapping[str, Leaf]) -> _Page:
     """The page's fields by path, with the values that the schema gives to their texts today."""
+    if page.normal_by == spec.page_hash:
+        return {field.path: field for field in page.fields}
     fields: dict[str, Field] = {}
     for field in page.fields:
         if field.raw is not None:
@@ -319,14 +324,6 @@ def _read_again(run: seams.Repetition, paths: Mapping[int, str]) -> Check:
     return Check(
         "line_repeated", False, "warning", message, (*(paths[i] for i in first if i in paths), *again)
     )
-
-
-def _texts(path: str, total: int, items: Sequence[Field]) -> dict[str, list[str | None]]:
-    """The raw texts of each item, by the item's path."""
-    texts: dict[str, list[str | None]] = {f"{path}[{i}]": [] for i in range(total)}
-    for field in items:
-        texts[field.path[: field.path.index("]", len(path)) + 1]].append(field.raw)
-    return texts
 
 
 def _confidence(field: Field) -> float:

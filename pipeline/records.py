@@ -10,13 +10,15 @@ and `Failure` wherever it ends early. Arrays are numpy, so that Ray ships them w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import Coded, Reason
 from pipeline.filetype import Kind
 from pipeline.flags import FlagCode
+from pipeline.signatures import Signature as Signature
+from pipeline.signatures import SignatureVerdict as SignatureVerdict
 from schemas.checks import CheckResult
 
 Check = CheckResult  # rules live with the schemas; their outcomes are stored here
@@ -350,36 +352,6 @@ class Field:
     absence: Absence | None = None
 
 
-SignatureVerdict = Literal[
-    "valid",
-    "altered",
-    "expired_at_signing",
-    "issuer_not_trusted",
-    "other_signer",
-    "not_verifiable",
-    "unsigned",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a document's electronic signatures are worth, the worst of them counting: `einvoice.signature`.
-
-    `signer`, `tax_code` and `signed_at` (ISO 8601) are of the signature over what is read, and are claims as
-    long as the issuer is not trusted.
-    anchored   there were trust anchors to judge the issuer by
-    needed     without a signature the document is worth nothing
-    """
-
-    verdict: SignatureVerdict
-    why: str  # one sentence
-    signer: str | None = None
-    tax_code: str | None = None
-    signed_at: str | None = None
-    anchored: bool = False
-    needed: bool = True
-
-
 @dataclass(frozen=True, slots=True)
 class PageRecord:
     """What one page said, complete enough to merge again without the model."""
@@ -395,6 +367,8 @@ class PageRecord:
     quality: Quality | None = None
     again: tuple[Field, ...] = ()  # what a second look read; empty: there was none
     read_on: date | None = None  # in Viet Nam; dates of the page are held against it
+    # The schema, by its `page_hash`, that has just given the texts their values; None: they may be older.
+    normal_by: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,12 +80,14 @@ class Renderer:
         xml_root: str | None = None,
         *,
         members: bool = False,
+        anchors: bytes = b"",
     ) -> None:
         """`xml_root`: the element that is a document in XML attached to PDFs; None: no such XML is read.
 
         `members`: the documents within a portfolio of several are no pages of it but told by `members`.
+        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
         """
-        self._settings, self._xml_root, self._apart = settings, xml_root, members
+        self._settings, self._xml_root, self._apart, self._anchors = settings, xml_root, members, anchors
         # The last PDF, its own pages, and what is attached to it.
         self._attached: tuple[Document, int, Attachments] | None = None
         self._second = SecondReader(second or SecondReaderSettings(), settings)
@@ -153,14 +155,12 @@ class Renderer:
             account.seconds += time.monotonic() - started
         return self._read_again(page)
 
-    def read(self, document: Document, anchors: bytes = b"", number: int = 1) -> tuple[Element, Signature]:
+    def read(self, document: Document, number: int = 1) -> tuple[Element, Signature]:
         """Page `number` of a document, which is XML, and what its signatures are worth. Raises as
         `page_count` does.
-
-        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
         """
         document, _ = self._place(document, number)
-        return self._opened(document, self._open(document)[0])[0].read(anchors)
+        return self._opened(document, self._open(document)[0])[0].read()
 
     def pages(
         self, document: Document, numbers: Iterable[int] | None = None, *, codes: bool = True
@@ -406,7 +406,8 @@ class Renderer:
             child.close()
             child = None
         if child is None:
-            child = self._children[renderer] = Child(renderer, self._settings)
+            anchors = self._anchors if DRAWERS[renderer].reads else b""
+            child = self._children[renderer] = Child(renderer, self._settings, anchors=anchors)
             if self._settings.require_sandbox and not child.confinement.complete:
                 child.close()
                 raise UsageError(child.confinement.words)

@@ -112,7 +112,13 @@ def renderer_for(recipe: Recipe, *, members: bool = False) -> Renderer:
     one document: for a caller that puts `Part.members` into the ledger.
     """
     members = members and "archive" not in recipe.settings.source.group
-    return Renderer(recipe.settings.render, recipe.settings.second_reader, recipe.xml_root, members=members)
+    return Renderer(
+        recipe.settings.render,
+        recipe.settings.second_reader,
+        recipe.xml_root,
+        members=members,
+        anchors=recipe.anchors,
+    )
 
 
 def members(source: Document, renderer: Renderer, recipe: Recipe) -> tuple[DocumentRef, ...]:
@@ -231,7 +237,7 @@ def drawn(
 def written(renderer: Renderer, source: Document, number: int, recipe: Recipe) -> PageRecord | Failure:
     """What a document that is XML says, or why that is nothing."""
     try:
-        root, signature = renderer.read(source, recipe.anchors, number)
+        root, signature = renderer.read(source, number)
         return record_numbered(einvoice.page_record(root, recipe.spec, signature), number)
     except Exception as error:  # noqa: BLE001  it becomes the page's failure, with its traceback
         return failure(error, number)

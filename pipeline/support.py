@@ -75,10 +75,10 @@ def remarks(
 
 
 def _may_be_borne_out(field: Field, leaves: Mapping[str, Leaf]) -> bool:
-    leaf = leaves.get(leaf_path(field.path))
-    if leaf is None or field.value is None or field.source == "xml":
+    if field.value is None or field.source == "xml":
         return False
-    return leaf.printed.sql != "text" or leaf.printed.max_chars <= _CODE
+    leaf = leaves.get(leaf_path(field.path))
+    return leaf is not None and (leaf.printed.sql != "text" or leaf.printed.max_chars <= _CODE)
 
 
 def _is_borne(path: str, borne: set[str]) -> bool:

@@ -119,7 +119,12 @@ def _person(field: str, value: str, on: date | None) -> Iterator[CheckResult]:
 
 def nearest(spans: Iterable[sums.Span], value: Decimal) -> tuple[bool, Decimal | None]:
     """Whether one of the spans holds the value, and the exact figure of the nearest one."""
-    found = min(spans, key=lambda span: (span.gap(value), abs(span.exact - value)), default=None)
+    near: list[sums.Span] = []
+    for span in spans:
+        if span.exact == value:  # as most figures are: those that follow need not be worked out
+            return True, span.exact
+        near.append(span)
+    found = min(near, key=lambda span: (span.gap(value), abs(span.exact - value)), default=None)
     return (False, None) if found is None else (found.holds(value), found.exact)
 
 
@@ -160,7 +165,8 @@ _FACTORS = ("quantity", "unit_price", "amount")
 
 
 def _line_spans(line: Any, unit: Decimal, balanced: bool) -> Iterator[sums.Span]:
-    """What the amount may be."""
+    """What the amount may be, and first what it mostly is."""
+    yield sums.Span.of(line.quantity * line.unit_price)
     made = sums.factors(line.quantity, line.unit_price, unit)
     yield made
     if line.amount < 0 <= made.low:  # taken back or taken off: the sign stands at the amount alone

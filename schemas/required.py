@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -159,6 +160,7 @@ def _replaced(item: str | Either, record: Mapping[str, Any]) -> bool:
     return isinstance(item, Either) and any(not _empty(record.get(name)) for name in item.names)
 
 
+@cache
 def _declared(model: type[BaseModel], kind: str) -> tuple[str | Either | Where, ...]:
     if kind not in model.__class_vars__:
         return ()
@@ -186,8 +188,7 @@ def _empty(value: Any) -> bool:
     return value is None or value in ("", [])
 
 
-def _nested(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+@cache
+def _nested(model: type[BaseModel]) -> tuple[tuple[str, type[BaseModel]], ...]:
     """The fields that are models or lists of models."""
-    for field in typed(model):
-        if field.model is not None:
-            yield field.name, field.model
+    return tuple((field.name, field.model) for field in typed(model) if field.model is not None)

@@ -159,7 +159,7 @@ def _present(model: type[BaseModel], record: Mapping[str, Any]) -> dict[str, Any
         elif one.listed:
             values[one.name] = [_validated(one, item) for item in value]
         else:
-            values[one.name] = _validated(one, value)
+            values[one.name] = value if one.plain else _validated(one, value)
     return values
 
 

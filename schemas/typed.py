@@ -24,6 +24,7 @@ class Typed:
     listed    it is a list, and what follows is said of its items
     model     its type, where that is a model
     python    from a JSON-ready value to one of its type; None: they are the same
+    plain     it is no list and no model, and a JSON-ready value is one of its type
     """
 
     name: str
@@ -32,6 +33,7 @@ class Typed:
     listed: bool
     model: type[BaseModel] | None
     python: Callable[[Any], Any] | None
+    plain: bool
 
     def value(self, given: Any) -> Any:
         """A JSON-ready value that is no model's, as one of the type."""
@@ -49,7 +51,9 @@ def typed(model: type[BaseModel]) -> tuple[Typed, ...]:
             kind, _ = plain_type(get_args(kind)[0])
         nested = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
         given = info.validation_alias if isinstance(info.validation_alias, str) else name
-        found.append(Typed(name, given, info.is_required(), listed, nested, _python(kind)))
+        python = _python(kind)
+        plain = not listed and nested is None and python is None
+        found.append(Typed(name, given, info.is_required(), listed, nested, python, plain))
     return tuple(found)
 
 
@@ -58,9 +62,10 @@ def instance(model: type[BaseModel], record: Mapping[str, Any]) -> BaseModel:
     values: dict[str, Any] = {}
     for one in typed(model):
         value = record.get(one.name)
-        values[one.given] = (
-            [_instance(one, item) for item in value or ()] if one.listed else _instance(one, value)
-        )
+        if one.listed:
+            values[one.given] = [_instance(one, item) for item in value or ()]
+        else:
+            values[one.given] = value if value is None or one.plain else _instance(one, value)
     return model.model_construct(**values)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from pipeline.reading import Commit, Retry, Verdict
+from pipeline.reading import Commit, Quarantine, Retry, Verdict
 from pipeline.records import DocumentRef, Part
 from pipeline.store import Lease, Result, State, Store
 from workers.flow_control import CircuitBreaker
@@ -16,29 +16,20 @@ _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0  # before a document is tried again; doubles with each try
 
 
-def end(store: Store, lease: Lease, verdict: Verdict, parts: Sequence[Part], attempts: int) -> State:
-    """Tell the ledger; the state that it has left the document in. The same again changes nothing.
+def end(
+    store: Store, lease: Lease, verdict: Retry | Quarantine, parts: Sequence[Part], attempts: int
+) -> State:
+    """Tell the ledger of a document without a result; the state that it has left it in.
 
+    The same again changes nothing.
     `parts` are the files as they were found, as far as they were. Raises LeaseLost, and Transient when the
     store does not answer.
     """
-    first = parts[0] if parts else None
-    if isinstance(verdict, Commit):
-        one = result(lease, verdict, parts)
-        return store.results.commit(
-            lease,
-            one.extraction,
-            one.pages,
-            sha256=one.sha256,
-            etag=one.etag,
-            parts=one.parts,
-            members=one.members,
-        )
     members = _members(parts)  # whatever becomes of the page before them
     if isinstance(verdict, Retry):
         delay = _RETRY_SECONDS * 2 ** (lease.tries - 1)
         return store.ledger.release(lease, verdict.why, delay=delay, attempts=attempts, members=members)
-    sha256 = first.sha256 if first else None
+    sha256 = parts[0].sha256 if parts else None
     return store.ledger.quarantine(lease, verdict.why, sha256=sha256, members=members)
 
 

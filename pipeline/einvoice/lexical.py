@@ -45,7 +45,7 @@ def _exact(printed: Printed, label: str, raw: str) -> tuple[Any, str | None]:
     return normal(Leaf("", label, printed), raw)
 
 
-# Each text is read twice, from its page and when pages are merged, and most lines have one rate and unit.
+# Most lines have one rate and unit, and pages from the store are read again when they are merged.
 _remembered = lru_cache(maxsize=4096)(_exact)
 
 
@@ -56,7 +56,7 @@ def _number(text: str, kind: str) -> tuple[Any, str | None]:
     plain = format(value, "f")
     plain = plain.rstrip("0").rstrip(".") if "." in plain else plain  # 2.000 and 2 are one value, as in print
     if kind == "decimal":
-        return json_ready(Decimal(plain)), None
+        return plain, None
     return (int(plain), None) if "." not in plain else (None, f"{text!r} is no whole number")
 
 

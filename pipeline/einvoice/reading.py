@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,12 @@ def page_record(root: Element, spec: SchemaSpec, signature: Signature | None = N
         message = f"the XML is {kind}: it is <{root.name[:80]}> and has no <{spec.shape.xml_root}>"
         raise Permanent(Reason.xml_other, message)
     found = _Found()
-    fields = tuple(found.group(spec.shape, documents[0], ""))
+    found.group(spec.shape, documents[0], "")
     flags = (*_several(documents), *_version(documents[0]), *found.flags)
     if signature and signature.verdict == "unsigned" and spec.shape.xml_root != ROOT:
         signature = None
-    return PageRecord(PAGE, fields, flags=flags, signature=signature)
+    fields = tuple(found.fields)
+    return PageRecord(PAGE, fields, flags=flags, signature=signature, normal_by=spec.page_hash)
 
 
 def is_in_xml(node: Node) -> bool:
@@ -74,62 +75,65 @@ def _version(document: Element) -> Iterator[Flag]:
 
 
 class _Found:
-    """Walks the schema along the tree; `flags` says what was odd."""
+    """Walks the schema along the tree; `fields` are those found, and `flags` says what was odd."""
 
     def __init__(self) -> None:
+        self.fields: list[Field] = []
         self.flags: list[Flag] = []
 
-    def group(self, group: Group, at: Element | None, prefix: str) -> Iterator[Field]:
+    def group(self, group: Group, at: Element | None, prefix: str) -> None:
         for node in group.fields:
             path = f"{prefix}{node.name}"
             if isinstance(node, Leaf):
-                yield self._leaf(node, at, path)
+                self._add(node, self._text(node.xml, at, path), path)
             elif isinstance(node, Group):
                 inner = at if node.xml is None else next(iter(_elements(node.xml, at)), None)
-                yield from self.group(node, inner, f"{path}.")
+                self.group(node, inner, f"{path}.")
             else:
-                yield from self._list(node, at, path)
+                self._list(node, at, path)
 
-    def _list(self, node: Repeated, at: Element | None, path: str) -> Iterator[Field]:
+    def _list(self, node: Repeated, at: Element | None, path: str) -> None:
         """A list has a field of its own, whose value is the number of its items."""
         items = () if node.xml is None else _elements(node.xml, at)
         if isinstance(node.item, Leaf):
-            items = tuple(item for item in items if item.text is not None)
-        yield Field(path, None, len(items), 1.0, "xml", PAGE)
+            items = [item for item in items if item.text is not None]
+        self.fields.append(Field(path, None, len(items), 1.0, "xml", PAGE))
         for number, item in enumerate(items):
             if isinstance(node.item, Group):
-                yield from self.group(node.item, item, f"{path}[{number}].")
+                self.group(node.item, item, f"{path}[{number}].")
             else:
-                yield _field(node.item, item.text, f"{path}[{number}]")
+                self._add(node.item, item.text, f"{path}[{number}]")
 
-    def _leaf(self, leaf: Leaf, at: Element | None, path: str) -> Field:
-        if leaf.xml is None:
-            return _field(leaf, None, path)
-        if leaf.xml.parts:
-            whole = next(iter(_elements(leaf.xml, at)), None)
-            return _field(leaf, _together(whole, leaf.xml) if whole else None, path)
-        texts = [element.text for element in _elements(leaf.xml, at) if element.text is not None]
-        if leaf.xml.sole:
-            return _field(leaf, texts[0] if len(texts) == 1 else None, path)
+    def _text(self, place: InXml | None, at: Element | None, path: str) -> str | None:
+        """What stands at the place of a leaf."""
+        found = () if place is None else _elements(place, at)
+        if not found or place is None:
+            return None
+        if place.parts:
+            return _together(found[0], place)
+        if len(found) == 1:
+            return found[0].text
+        texts = [element.text for element in found if element.text is not None]
+        if place.sole and len(texts) > 1:
+            return None
         if len(set(texts)) > 1:
             message = f"{path}: the XML has it {len(texts)} times, and not always alike; the first is kept"
             self.flags.append(Flag(FlagCode.several_values, message))
-        return _field(leaf, texts[0] if texts else None, path)
+        return texts[0] if texts else None
+
+    def _add(self, leaf: Leaf, raw: str | None, path: str) -> None:
+        value, problem = (None, None) if raw is None else exact(leaf, raw)
+        if problem is not None and raw is not None and not any(map(str.isalnum, raw)):
+            raw = problem = None  # a dash or a full stop, where the issuer has nothing to write
+        self.fields.append(Field(path, raw, value, 1.0, "xml", PAGE, None, problem))
 
 
-def _field(leaf: Leaf, raw: str | None, path: str) -> Field:
-    value, problem = (None, None) if raw is None else exact(leaf, raw)
-    if problem is not None and raw is not None and not any(map(str.isalnum, raw)):
-        raw = problem = None  # a dash or a full stop, where the issuer has nothing to write
-    return Field(path, raw, value, 1.0, "xml", PAGE, None, problem)
-
-
-def _elements(place: InXml, at: Element | None) -> tuple[Element, ...]:
+def _elements(place: InXml, at: Element | None) -> Sequence[Element]:
     """Those at the first of the paths that leads to any with something in them."""
     if at is None:
         return ()
     for path in place.paths:
-        found = tuple(e for e in at.find(_steps(path)) if e.text is not None or e.children)
+        found = [one for one in at.find(_steps(path)) if one.text is not None or one.children]
         if found:
             return found
     return ()

@@ -42,7 +42,7 @@ from pipeline.einvoice import anchors as trust
 from pipeline.einvoice import canonical, dsig
 from pipeline.einvoice.anchors import Anchors, Certificate
 from pipeline.einvoice.dsig import Altered, File, NotVerifiable, Seal
-from pipeline.records import Signature, SignatureVerdict
+from pipeline.signatures import Signature, SignatureVerdict
 
 _MOST_SIGNATURES = 16
 # Issuers write local time with and without a "Z": a certificate's dates are asked with that much leeway.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from schemas.in_xml import Step
 from schemas.text import tidy
@@ -12,25 +12,26 @@ from schemas.text import tidy
 MOST_DEPTH = 64  # elements within elements; an e-invoice in its envelope has 10
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """`text` is None where there is none but white space, and beside elements. Attributes are among
-    `children`, called "@Id".
+    `children`, called "@Id". A tuple, since an invoice has hundreds.
     """
 
     name: str
     text: str | None = None
     children: tuple[Element, ...] = ()
 
-    def find(self, steps: Sequence[Step]) -> tuple[Element, ...]:
+    def find(self, steps: Sequence[Step]) -> Sequence[Element]:
         """The elements that a path leads to from here, in the order of the document."""
-        found: Sequence[Element] = (self,)
+        found = [self]
         for step in steps:
             name = step.name
             found = [child for parent in found for child in parent.children if child.name == name]
+            if not found:
+                break
             if step.beside is not None:
                 found = [element for element in found if _holds(element, step)]
-        return tuple(found)
+        return found
 
     def outermost(self, name: str) -> Iterator[Element]:
         """The elements of this name, this one or below, that are not within another of that name."""

@@ -1,17 +1,17 @@
 """The child: opens one document at a time and draws one page at a time, until its input ends.
 
-    python -P -m pipeline.sandbox '{"renderer": …, "canvas": FD, "parent": PID, …}'
+    python -P -m pipeline.sandbox '{"renderer": …, "canvas": FD, "anchors": [FD], "parent": PID, …}'
 
 Standard input is a socket; a message on it is a command. {"kind": "pdf"} opens the document whose file comes
 with it, {"page": 3, "unit": 1} draws a page, {"look": 3} says what is on it, {"attachments": 1} what files
 the document holds, {"attachment": 0} puts the bytes of one on the canvas, {"codes": [w, h]} looks for QR
-codes on the pixels that the canvas holds, {"words": 3, "size": [w, h]} reads the text of the page it shows,
-{"read": 1} asks what a document says that is no picture, and brings the trust anchors for its signatures as a
-file. A line on standard output is the answer: {"pages": 7}, {"size": [w, h], "flags": [[code, message], …]},
+codes on the pixels that the canvas holds, {"words": 3, "size": [w, h]} reads the text of the page it shows.
+A line on standard output is the answer: {"pages": 7}, {"size": [w, h], "flags": [[code, message], …]},
 {"unit": 1, "flags": …}, {"attachments": [[name, true], …], "portfolio": false}, {"bytes": 9},
 {"codes": [[text, box], …]}, {"words": [[text, box], …], "trusted": true, "why": null},
-{"xml": [name, text, […]], "signature": […]} or {"reason": …, "message": …, "details": …}. The first line says
-what holds the process: {"landlock": 7, "seccomp": true}.
+or {"reason": …, "message": …, "details": …}. A document that is no picture has one page, and is told when it
+is opened: {"xml": [names, texts, counts], "signature": […]}. The first line says what holds the process:
+{"landlock": 7, "seccomp": true}.
 
 A child that is a second reader opens no document. It knows {"recognise": [w, h]}, which reads the page that
 the canvas shows, and answers as to "words".
@@ -50,6 +50,7 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
     # Imported before the child confines itself, so that it need not find them later.
     drawer = getattr(importlib.import_module(f"pipeline.sandbox.{entry.module}"), entry.drawer)
     codes = importlib.import_module("pipeline.sandbox.codes") if entry.codes else None
+    anchors = b"".join(bytes(mapped(file)) for file in orders["anchors"])
     held = confine.give_up(entry.role)
     _say(answers, {"landlock": held.landlock, "seccomp": held.seccomp})
     gc.freeze()  # what is there stays: no look for garbage need go through it
@@ -74,11 +75,6 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
                     _say(answers, holder.attachments())
                 else:
                     _say(answers, {"bytes": holder.attachment(command["attachment"], canvas)})
-            elif "read" in command:
-                if not entry.reads or document is None:
-                    raise RuntimeError("this child has no document to read")
-                anchors = b"" if file < 0 else bytes(mapped(file))
-                _say(answers, cast(Written, document).read(anchors), ANSWER_BYTES)
             elif "codes" in command:
                 if codes is None:
                     raise RuntimeError("this child searches for no codes")
@@ -93,7 +89,10 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
                     document.close()
                 document = None
                 document = drawer(file, command["kind"], limits)
-                _say(answers, {"pages": document.pages})
+                if entry.reads:
+                    _say(answers, cast(Written, document).read(anchors), ANSWER_BYTES)
+                else:
+                    _say(answers, {"pages": document.pages})
         except Permanent as error:
             _say(answers, {"reason": error.reason, "message": error.message, "details": error.details})
         except MemoryError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from types import NoneType
 from typing import Any, get_args
 
 from pipeline.einvoice.tree import MOST_DEPTH, Element
@@ -153,7 +154,7 @@ def _size(answer: dict[str, Any], most: int) -> tuple[int, int]:
 def xml(answer: dict[str, Any], anchored: bool) -> tuple[Element, Signature]:
     """The document as a tree, and what its signatures are worth."""
     _only(answer, "xml", "signature")
-    return _element(answer["xml"], MOST_DEPTH), _signature(answer["signature"], anchored)
+    return _tree(answer["xml"]), _signature(answer["signature"], anchored)
 
 
 def _signature(told: Any, anchored: bool) -> Signature:
@@ -168,18 +169,31 @@ def _signature(told: Any, anchored: bool) -> Signature:
     return Signature(verdict, plain(why[:_MESSAGE]), signer, tax_code, signed_at, anchored, needed)
 
 
-def _element(told: Any, levels: int) -> Element:
-    # By `type`, not `isinstance`: an invoice has hundreds of elements.
-    if type(told) is not list or len(told) != 3:
+def _tree(told: Any) -> Element:
+    """The root, of names, texts and numbers of inner elements, each element before those within it."""
+    if type(told) is not list or len(told) != 3 or any(type(some) is not list for some in told):
+        raise Lie("a tree of the wrong kind")
+    names, texts, counts = told
+    # An invoice has hundreds of elements: what holds of each is asked of all at once.
+    kinds = set(map(type, names)) <= {str} and set(map(type, texts)) <= {str, NoneType}
+    if not kinds or not set(map(type, counts)) <= {int} or not len(names) == len(texts) == len(counts):
         raise Lie("an element of the wrong kind")
-    name, text, within = told
-    if type(name) is not str or not (text is None or type(text) is str) or type(within) is not list:
-        raise Lie("an element of the wrong kind")
-    if not within:
-        return Element(name, text)
-    if not levels:
-        raise Lie(f"more than {MOST_DEPTH} elements within each other")
-    return Element(name, text, tuple([_element(one, levels - 1) for one in within]))
+    whole: list[Element] = []  # from the last one on: those that follow, and stand in none of each other
+    levels: list[int] = []  # within each of them
+    for name, text, count in zip(reversed(names), reversed(texts), reversed(counts), strict=True):
+        if not count:
+            whole.append(Element(name, text))
+            levels.append(0)
+            continue
+        if not 0 < count <= len(whole):
+            raise Lie("an element that has more within it than there is")
+        within, below = tuple(whole[: -count - 1 : -1]), 1 + max(levels[-count:])
+        if below > MOST_DEPTH:
+            raise Lie(f"more than {MOST_DEPTH} elements within each other")
+        whole[-count:], levels[-count:] = [Element(name, text, within)], [below]
+    if len(whole) != 1:
+        raise Lie("not one element that holds all others")
+    return whole[0]
 
 
 def codes(answer: dict[str, Any]) -> tuple[Code, ...]:

@@ -75,9 +75,7 @@ class Drawer(Protocol):
 
 
 class Written(Protocol):
-    """An open document that is no picture."""
-
-    pages: int
+    """An open document that is no picture, and has one page."""
 
     def read(self, anchors: bytes, /) -> dict[str, Any]:
         """What it says, and what its signatures are worth, JSON-ready. Raises as `draw` does.

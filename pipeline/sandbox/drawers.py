@@ -19,7 +19,7 @@ class DrawerEntry:
     looks     its child also says what is on a page, without drawing it, for renderers that do not, and what
               files the document holds
     words     its child also gives a page's text
-    reads     its documents are no pictures: they are read, not drawn
+    reads     its documents are no pictures: they are read when they are opened, and not drawn
     opinion   it is asked when another fails or shows nothing
     role      what its child may do once it is confined
     programs  that must be installed

@@ -43,8 +43,12 @@ Judged = TypeVar("Judged")
 class Child:
     """A running child. Not for two threads at once. `close` is safe at any moment and any number of times."""
 
-    def __init__(self, renderer: str, settings: RenderSettings, section: str = "render") -> None:
-        """`section` is that of the settings which bound its time and memory."""
+    def __init__(
+        self, renderer: str, settings: RenderSettings, section: str = "render", anchors: bytes = b""
+    ) -> None:
+        """`section` is that of the settings which bound its time and memory. `anchors`: trusted certificates,
+        as `einvoice.anchors` packs them, by which it judges signatures.
+        """
         limits.hide_memory()  # of this process, before there is one that might look into it
         self._settings = settings
         self._section = section
@@ -56,18 +60,22 @@ class Child:
         self._commands, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         orders = settings.model_dump(include={"dpi", "max_pages", "max_pixels", "memory_bytes"})
         orders |= {"renderer": renderer, "canvas": self._canvas, "parent": os.getpid()}
+        self._anchored = bool(anchors)
+        trusted = [channel.sealed(anchors)] if anchors else []
         with theirs:
             self._keeper = Keeper(
-                _command(orders | {"cpu_seconds": int(self._life)}),
+                _command(orders | {"cpu_seconds": int(self._life), "anchors": trusted}),
                 stdin=theirs,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                pass_fds=(self._canvas,),
+                pass_fds=(self._canvas, *trusted),
                 env=_bare_environment(),
                 start_new_session=True,  # so that its own children can be killed with it
                 bufsize=0,
             )
             self._process = self._keeper.process()
+        for file in trusted:
+            os.close(file)
         assert self._process.stdout is not None  # it is a PIPE
         self._answers = self._process.stdout.fileno()
         self._ready = select.poll()  # select() cannot watch a file number over 1023
@@ -76,6 +84,7 @@ class Child:
         self.served = 0  # documents opened
         self.open_document: object = None  # whatever the caller opened last
         self.pages = 0  # of that document
+        self._told: tuple[Element, Signature] | None = None  # of that document, where it is XML
         try:
             self.confinement: Confinement = self._judged(answers.confinement, self._answer(_START_SECONDS))
         except Coded as error:
@@ -88,14 +97,17 @@ class Child:
 
         Raises Permanent or Transient; after a render_… reason the child is dead.
         """
-        self.open_document = None
+        self.open_document = self._told = None
         file = channel.sealed(data)
         try:
             answer = self._ask({"kind": kind}, file)
         finally:
             os.close(file)
         self.served += 1
-        self.pages = self._judged(answers.pages, answer, self._settings.max_pages)
+        if kind == "xml":
+            self._told, self.pages = self._judged(answers.xml, answer, self._anchored), 1
+        else:
+            self.pages = self._judged(answers.pages, answer, self._settings.max_pages)
         self.open_document = document
         return self.pages
 
@@ -133,19 +145,11 @@ class Child:
         self._pixels.madvise(mmap.MADV_REMOVE)
         return data or None
 
-    def read(self, anchors: bytes = b"") -> tuple[Element, Signature]:
-        """The open document, which is XML, and what its signatures are worth. Raises as `open` does.
-
-        `anchors`: trusted certificates, as `einvoice.anchors` packs them.
-        """
-        if not anchors:
-            return self._judged(answers.xml, self._ask({"read": 1}), False)
-        file = channel.sealed(anchors)
-        try:
-            answer = self._ask({"read": 1}, file)
-        finally:
-            os.close(file)
-        return self._judged(answers.xml, answer, True)
+    def read(self) -> tuple[Element, Signature]:
+        """The open document, which is XML, and what its signatures are worth: it told so when opened."""
+        if self._told is None:
+            raise RuntimeError("no XML is open")
+        return self._told
 
     def codes(self, pixels: Pixels) -> tuple[Code, ...]:
         """The QR codes on a page's pixels, which need not be this child's own. Raises as `open` does."""

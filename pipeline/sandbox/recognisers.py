@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from pipeline.errors import UsageError
@@ -65,6 +64,9 @@ def must_be_installed(name: str) -> None:
 
 
 def _absent(entry: RecogniserEntry) -> Iterator[str]:
+    # Not above: every child that starts would wait for it, and none asks.
+    from importlib.metadata import PackageNotFoundError, version
+
     for package in entry.packages:
         try:
             version(package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from lxml import etree
@@ -25,9 +26,7 @@ _PROLOG = re.compile(rb"(?>\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
 
 class XmlFile:
-    """An XML document, which has one page."""
-
-    pages = 1
+    """An XML document."""
 
     def __init__(self, file: int, _kind: Kind, _limits: PageLimits) -> None:
         with mapped(file) as data:
@@ -36,28 +35,52 @@ class XmlFile:
         self._root = _parsed(self._text, self._encoding)
 
     def read(self, anchors: bytes) -> dict[str, Any]:
-        """xml: [name, text or null, [the same of attributes and of elements within]]; signature: of what its
-        signatures are worth under these trust anchors.
+        """xml: the names, the texts (or null), and how many are within, of all elements and attributes, each
+        before those within it; signature: of what its signatures are worth under these trust anchors.
         """
-        self._left = MOST_ELEMENTS
-        told = self._told(self._root, 1)
+        told = _Told()
+        told.tell(self._root, 1)
         # Parsed once more, since signatures are made over instructions and blank texts too.
         found = signature.verdict(self._text, Anchors.unpacked(anchors), self._encoding)
-        return {"xml": told, "signature": [getattr(found, name) for name in SIGNATURE]}
+        return {
+            "xml": [told.names, told.texts, told.counts],
+            "signature": [getattr(found, name) for name in SIGNATURE],
+        }
 
     def close(self) -> None:
         pass
 
-    def _told(self, element: Any, depth: int) -> list[Any]:
+
+class _Told:
+    """The tree as three lists: of an invoice's hundreds of elements each need not have a list of its own."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.texts: list[str | None] = []
+        self.counts: list[int] = []
+        self._left = MOST_ELEMENTS
+
+    def tell(self, element: Any, depth: int) -> None:
         self._left -= 1
         if self._left < 0:
             _bounded(MOST_ELEMENTS + 1, MOST_ELEMENTS, "elements")
         _bounded(depth, MOST_DEPTH, "elements within each other")
-        within = [[f"@{_local(name)}", value, []] for name, value in element.items()]
-        inner = [child for child in element if not child.tag.startswith(_SIGNED)]
-        within += [self._told(child, depth + 1) for child in inner]
-        text = (element.text or "").strip() if not len(element) else ""
-        return [_local(element.tag), text or None, within]
+        at = self._add(_local(element.tag), None)
+        for name, value in element.items():
+            self._add(f"@{_local(name)}", value)
+            self.counts[at] += 1
+        if not len(element):
+            self.texts[at] = (element.text or "").strip() or None
+        for child in element:
+            if not child.tag.startswith(_SIGNED):
+                self.tell(child, depth + 1)
+                self.counts[at] += 1
+
+    def _add(self, name: str, text: str | None) -> int:
+        self.names.append(name)
+        self.texts.append(text)
+        self.counts.append(0)
+        return len(self.counts) - 1
 
 
 def _decoded(data: bytes) -> tuple[bytes, str | None]:
@@ -114,6 +137,7 @@ def _unsafe() -> Permanent:
     return Permanent(Reason.xml_unsafe, message)
 
 
+@lru_cache(maxsize=1024)
 def _local(name: str) -> str:
     return name.rpartition("}")[2]
 

@@ -55,7 +55,7 @@ FROM held, json_to_recordset(CAST(:{name} AS json)) AS given({columns})
             for number in self._lists:
                 if (value := flat[begins + number]) is not None:
                     flat[begins + number] = rows.dump(value)
-        if rows.storable("".join(value for value in flat if isinstance(value, str))):
+        if rows.storable("".join([value for value in flat if isinstance(value, str)])):
             return flat
         return [rows.clean(value) if isinstance(value, str) else value for value in flat]
 

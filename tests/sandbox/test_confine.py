@@ -137,6 +137,17 @@ def test_no_code_is_read_in_this_process() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.medium
+def test_what_reads_xml_starts_quickly() -> None:
+    """It starts anew after some hundred documents: what the rest of the program needs, it does without."""
+    program = (
+        "import sys; import pipeline.sandbox.__main__, pipeline.sandbox.xmlfile; "
+        "print([name for name in ('pydantic', 'numpy', 'importlib.metadata') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 _TAKEN_OVER = """if True:
     import os, subprocess, sys
     how, inner = sys.argv[1:]

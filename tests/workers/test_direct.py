@@ -14,7 +14,6 @@ from PIL import Image
 
 from pipeline import grammar, keys, run
 from pipeline import store as stores
-from pipeline.errors import LeaseLost
 from pipeline.reading import Commit
 from pipeline.recipe import Recipe, engines_numerics
 from pipeline.records import DocumentRef
@@ -125,20 +124,22 @@ def test_a_stop_gives_back_what_is_not_begun(tmp_path: Path, store: Store, job: 
 
 @pytest.mark.medium
 def test_what_somebody_else_has_taken_over_is_not_kept(tmp_path: Path, store: Store, job: Job) -> None:
-    [uri] = fill(tmp_path, a_xml=written(einvoice()))
-    store.ledger.add(job, [DocumentRef(uri)])
+    """And what was gathered with it, to be put in the same transaction, is."""
+    uris = fill(tmp_path, **{f"n{number}_xml": written(einvoice(str(number))) for number in range(3)})
+    store.ledger.add(job, [DocumentRef(uri) for uri in uris])
     work = direct(store, job)
-    end = work._end
-
-    def late(lease: object, found: object) -> None:
-        work._end = end  # type: ignore[method-assign]
-        raise LeaseLost("it is another's")
-
-    work._end = late  # type: ignore[method-assign]
-    [lease] = work._claim()
+    leases = work._claim()
+    store.ledger.release(leases[1])
+    [theirs] = store.ledger.claim(job, "another", 1, 60)
+    assert theirs.uri == leases[1].uri
     with Renderer(work._recipe.settings.render) as renderer:
-        work._read_all([lease], renderer)
-    assert work.report.late == 1 and states(store, job)["a.xml"][0] == "leased"
+        work._read_all(leases, renderer)
+    assert work.report.late == 1 and work.report.documents.total() == 2
+    assert [states(store, job)[f"n{number}.xml"][0] == "leased" for number in range(3)] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def answered(
