@@ -25,10 +25,8 @@ from schemas.text import tidy, tone_folded
 _FEW = 200  # of them, where something nearly like a text is looked for
 _MOST = 2000  # occurrences of a token that are looked at
 _LONGER = 3  # tokens, or letters of a code, that a misreading may lack or have more
-_ALIKE, _SPELT_ALIKE = (
-    0.75,
-    0.85,
-)  # of tokens, and of a code's letters: from here one is misread from the other
+# Shares of the tokens, and of the letters of a code, from which one is misread from the other.
+_ALIKE, _SPELT_ALIKE = 0.75, 0.85
 _GAP = 1.0  # heights of a line: a blank is narrower, on pages of any form
 _CLEARLY = 0.05  # by which it must be more like it than whatever else stands on the page
 _TOKEN = re.compile(r"[^\W_]+")

@@ -29,10 +29,10 @@ _DIGITS = 4  # from here a figure with one other digit is that figure misread
 _NOWHERE = 200  # values of a document that may stand nowhere and be looked for as misread
 _LONGEST = 40  # characters: of a longer word no misreading is looked for
 _MOST = 2000  # occurrences of a value that are looked at
-_PHRASE, _CODE = (
-    4,
-    12,
-)  # words, and letters of a single one, from which a garbled text is told by the rest of it
+# What a text's place and the one where the model looked have in common: shares of each; the second is wider.
+_COVERED, _FILLED = 0.8, 0.3
+# Words, and letters of a single one, from which a garbled text is told by the rest of it.
+_PHRASE, _CODE = 4, 12
 _OWN_CODE = 20  # letters of a code from which none is like another by chance
 _LETTERS_ALIKE, _LETTERS_MORE = 0.7, 0.15  # of words that differ, and of the letters that one may lack
 _IN_BRACKETS = re.compile(r"\([^)]*\)")
@@ -127,11 +127,11 @@ class TextLayers:
     def is_own(self, field: Field, other: Testimony, read: bool = False) -> bool:
         """Whether what the text has otherwise is the field's own, and not something else that is like it.
 
-        Of one line of a table it is; outside of those it stands behind the label, or is too long to be
-        like the value by chance.
+        Of one line of a table it is; outside of those it stands where the model looked, or behind the label,
+        or is too long to be like the value by chance.
         """
         leaf = self._leaves[leaf_path(field.path)]
-        if _line(field.path) or self._is_behind_label(leaf, other):
+        if _line(field.path) or _is_there(field, other) or self._is_behind_label(leaf, other):
             return True
         if field.value is None or leaf.printed.sql == "date":
             return False  # a page has several days that are nearly the same
@@ -368,6 +368,19 @@ def _key(leaf: Leaf, field: Field) -> str:
     if leaf.printed.sql == "decimal":
         return _figure(Decimal(str(field.value)))
     return str(field.value) if leaf.printed.sql == "date" else " ".join(tokens(str(field.value)))
+
+
+def _is_there(field: Field, other: Testimony) -> bool:
+    """Whether what stands in the text fills the place where the value was read, and little else does.
+
+    A misread value is placed as well as one that was read rightly.
+    """
+    if field.box is None or other.box is None or field.page != other.page:
+        return False
+    (a, b, c, d), (e, f, g, h) = field.box, other.box
+    common = max(0.0, min(c, g) - max(a, e)) * max(0.0, min(d, h) - max(b, f))
+    read, stands = (c - a) * (d - b), (g - e) * (h - f)
+    return common > 0 and common >= _COVERED * stands and common >= _FILLED * read
 
 
 def _figure(value: Decimal) -> str:

@@ -307,3 +307,18 @@ def test_a_text_that_is_not_trusted_chooses_nothing() -> None:
     assert page.text is not None
     page = replace(page, text=replace(page.text, trusted=False, why="invisible text"))
     assert merge.document([page], INVOICE).record["total"] == "1100001"
+
+
+@pytest.mark.parametrize(("left", "taken"), [(0.05, True), (0.6, False)])
+def test_a_text_without_a_label_is_the_fields_where_the_model_looked(left: float, taken: bool) -> None:
+    """A firm's name stands alone; nothing but the place where it was read says whose it is."""
+    from tests.pipeline.test_text_witness import SHEET, sheet
+
+    page = printed(PRINT | {"seller_name": "CÔNG TY MƯU"}, **{"CÔNG TY MƯU": 0.5})
+    layer = sheet(*(line for line in SHEET if "CÔNG TY" not in line), "CÔNG TY MẪU")
+    first, *_, last = layer.words[-3:]
+    box = (left, first.box[1] - 0.005, left + last.box[2] - first.box[0], first.box[3] + 0.005)
+    fields = tuple(replace(f, box=box) if f.path == "seller_name" else f for f in page.fields)
+    made = merge.document([replace(page, text=layer, fields=fields)], INVOICE)
+    assert made.record["seller_name"] == ("CÔNG TY MẪU" if taken else "CÔNG TY MƯU")
+    assert ("text_seller_name" in failed(made)) is not taken
