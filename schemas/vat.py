@@ -11,7 +11,7 @@ from schemas.fields import STRUCK_OUT
 
 # Not taxable (không chịu thuế), neither declared nor paid (không kê khai, nộp thuế), and a rate struck out.
 UNTAXED = ("KCT", "KKKNT", STRUCK_OUT)
-UNDETERMINED = "KHAC"  # another rate, whose percentage nobody says (Decision 1450/QĐ-TCT)
+UNDETERMINED = "KHAC"  # another rate, of which no percentage is said; the layout has KHAC:x%
 
 
 def in_force(rate: str, on: date | None, *, or_before: bool = False) -> bool:

@@ -9,6 +9,7 @@ text.py       the text that a PDF brings along
 layer.py      such text, made for looking values up
 asking.py     all of them, asked about every value
 settling.py   which of two readings of the print stands
+proving.py    whether checks hold with another value
 authority.py  whose value is chosen
 placing.py    where values stand, by those who know it exactly
 """

@@ -11,23 +11,19 @@ field's own, or sums and check digits hold with it that did not; never where one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from pipeline.records import Check, Field, Testimony
+from pipeline.records import Field, Testimony
 from pipeline.witnesses import text
 from pipeline.witnesses.asking import Answers, ask
+from pipeline.witnesses.proving import MOST, Proofs, RecordOf, failed
 from pipeline.witnesses.witness import Subject
 
 _KNOWS = ("differs", "offers")
 # What follows a label in a text is offered, and need not be the field's: what was misread is known of it.
 _KNOWN = {"text": ("differs",)}
 _EXACT = 1.0  # confidence of what no model had to read
-_MOST = 24  # values of a text that are tried in the sums one by one: checks are run for each
-
-_Record = Callable[[Sequence[Field]], Mapping[str, Any]]
-Proofs = Callable[[Mapping[str, Any]], Sequence[Check]]  # the checks of a record that bear values out
 
 
 def first(readings: Iterable[str], authority: Sequence[str]) -> str:
@@ -41,7 +37,7 @@ def judged(
     subject: Subject,
     source: str,
     authority: Sequence[str],
-    record_of: _Record,
+    record_of: RecordOf,
     proofs: Proofs,
 ) -> tuple[Subject, Answers]:
     """The document with the values of its sources of authority, and what witnesses say of those.
@@ -79,7 +75,7 @@ def _taken(
     subject: Subject,
     better: Mapping[str, Field],
     of_text: Mapping[str, Testimony],
-    record_of: _Record,
+    record_of: RecordOf,
     proofs: Proofs,
 ) -> set[str]:
     """Of what the text has otherwise, the paths of what may take the place of what was read.
@@ -88,24 +84,15 @@ def _taken(
     """
     if not of_text:
         return set()
-    fields = {field.path: better[field.path] if _is_others(field, better, of_text) else field
-              for field in subject.fields}  # fmt: skip
+    given = better.keys() - of_text.keys()  # by sources that need no proof
+    fields = {f.path: better[f.path] if f.path in given else f for f in subject.fields}
     surely = text.surely(subject, of_text.values())
-    failed = _failed(proofs(record_of(tuple(fields.values()))))
+    wrong = failed(proofs(record_of(tuple(fields.values()))))
     taken: set[str] = set()
-    for path in list(of_text)[:_MOST]:
+    for path in list(of_text)[:MOST]:
         tried = {**fields, path: better[path]}
-        left = _failed(proofs(record_of(tuple(tried.values()))))
-        if left <= failed and (path in surely or left < failed):
+        left = failed(proofs(record_of(tuple(tried.values()))))
+        if left.keys() <= wrong.keys() and (path in surely or left.keys() < wrong.keys()):
             taken.add(path)
-            fields, failed = tried, left
+            fields, wrong = tried, left
     return taken
-
-
-def _is_others(field: Field, better: Mapping[str, Field], of_text: Mapping[str, Testimony]) -> bool:
-    """Whether a source that needs no proof has the field."""
-    return field.path in better and field.path not in of_text
-
-
-def _failed(checks: Sequence[Check]) -> frozenset[tuple[str, tuple[str, ...]]]:
-    return frozenset((check.code, check.fields) for check in checks if not check.passed)

@@ -9,25 +9,22 @@ then stands beside it, as the second does elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from pipeline.records import Check, Field
 from pipeline.witnesses import text
 from pipeline.witnesses.asking import evidence, found_in
+from pipeline.witnesses.proving import MOST, Proofs, RecordOf, failed
 from pipeline.witnesses.witness import NAMES, WRITTEN, Subject
 from schemas.checks import guarded
 
 SECOND_LOOK = "second_look"  # the code of the remark that the second reading was taken
-_MOST = 24  # values whose other reading is tried in the sums: checks are run for each
 
-Proofs = Callable[[Mapping[str, Any]], Sequence[Check]]  # the checks of a record that bear values out
-_Record = Callable[[Sequence[Field]], Mapping[str, Any]]
 _Verdicts = Mapping[str, frozenset[tuple[str, str]]]  # (source, verdict) by path
 
 
-def settled(subject: Subject, record_of: _Record, proofs: Proofs) -> tuple[Subject, tuple[Check, ...]]:
+def settled(subject: Subject, record_of: RecordOf, proofs: Proofs) -> tuple[Subject, tuple[Check, ...]]:
     """The document with the readings that stand, and a remark for each that is the second look's.
 
     `record_of` nests fields. Lists of which the two readings have not the same number of items are left as
@@ -58,7 +55,7 @@ def _otherwise(subject: Subject) -> Iterator[tuple[str, Field]]:
             yield field.path, other
 
 
-def _with(subject: Subject, taken: Mapping[str, Field], record_of: _Record) -> Subject:
+def _with(subject: Subject, taken: Mapping[str, Field], record_of: RecordOf) -> Subject:
     """These readings in the place of the first ones, and those as what the other look read."""
     if not taken:
         return subject
@@ -67,7 +64,7 @@ def _with(subject: Subject, taken: Mapping[str, Field], record_of: _Record) -> S
     return replace(subject, fields=fields, record=record_of(fields), again={**subject.again, **first})
 
 
-def _written(subject: Subject, others: Mapping[str, Field], record_of: _Record) -> dict[str, str]:
+def _written(subject: Subject, others: Mapping[str, Field], record_of: RecordOf) -> dict[str, str]:
     """The paths whose other reading is borne out by what is written, and by what."""
     before = _verdicts(subject, others)
     after = _verdicts(_with(subject, others, record_of), others, first=subject)
@@ -104,25 +101,21 @@ def _borne_out(said: frozenset[tuple[str, str]] | None) -> bool:
 
 
 def _holding(
-    subject: Subject, others: Mapping[str, Field], record_of: _Record, proofs: Proofs
+    subject: Subject, others: Mapping[str, Field], record_of: RecordOf, proofs: Proofs
 ) -> Iterator[tuple[str, str]]:
     """The paths whose other reading makes a failed proof hold and no other fail, with that proof's code.
 
     One after the other: what was taken stays for the next.
     """
-    failed = _failed(proofs(subject.record))
-    for path in list(others)[:_MOST]:
-        if not any(path in check.fields for check in failed.values()):
+    wrong = failed(proofs(subject.record))
+    for path in list(others)[:MOST]:
+        if not any(path in check.fields for check in wrong.values()):
             continue
         tried = _with(subject, {path: others[path]}, record_of)
-        left = _failed(proofs(tried.record))
-        if left.keys() < failed.keys():
-            yield path, failed[next(key for key in failed if key not in left)].code
-            subject, failed = tried, left
-
-
-def _failed(checks: Sequence[Check]) -> dict[tuple[str, tuple[str, ...]], Check]:
-    return {(check.code, check.fields): check for check in checks if not check.passed}
+        left = failed(proofs(tried.record))
+        if left.keys() < wrong.keys():
+            yield path, wrong[next(key for key in wrong if key not in left)].code
+            subject, wrong = tried, left
 
 
 def _remark(first: Field, second: Field, why: str) -> Check:
