@@ -6,6 +6,7 @@ codes.py      QR codes
 mrz.py        a field whose value says what other fields are
 readings.py   XML beside print, or print beside XML
 text.py       the text that a PDF brings along
+slips.py      what is a misreading of what
 layer.py      such text, made for looking values up
 asking.py     all of them, asked about every value
 settling.py   which of two readings of the print stands

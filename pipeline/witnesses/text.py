@@ -12,29 +12,25 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from difflib import SequenceMatcher
 
 from pipeline.normal import normal
 from pipeline.records import Check, Field, Testimony
 from pipeline.witnesses.layer import Layer, Line, Place, layers, tokens
+from pipeline.witnesses.slips import Slips, are_spelt_alike, is_slip
 from pipeline.witnesses.witness import NAMES, Subject, Witness
 from schemas.printed import Printed
 from schemas.same import same
 from schemas.shape import Leaf, leaf_path
-from schemas.text import unaccented
 
 _AROUND = " :;,"  # what a word may have beside it that is no part of a value
 _LONG = 5  # letters and digits: from here a value is its own, and is not found by chance
 _DIGITS = 4  # from here a figure with one other digit is that figure misread
 _NOWHERE = 200  # values of a document that may stand nowhere and be looked for as misread
-_LONGEST = 40  # characters: of a longer word no misreading is looked for
-_MOST = 2000  # occurrences of a value that are looked at
 # What a text's place and the one where the model looked have in common: shares of each; the second is wider.
 _COVERED, _FILLED = 0.8, 0.3
 # Words, and letters of a single one, from which a garbled text is told by the rest of it.
 _PHRASE, _CODE = 4, 12
 _OWN_CODE = 20  # letters of a code from which none is like another by chance
-_LETTERS_ALIKE, _LETTERS_MORE = 0.7, 0.15  # of words that differ, and of the letters that one may lack
 _IN_BRACKETS = re.compile(r"\([^)]*\)")
 _LONG_DAY = re.compile(r"ngày\D.*\bnăm\b", re.IGNORECASE)
 _WORDS = 3  # from here a text with one other word is that text misread
@@ -86,7 +82,7 @@ class TextLayers:
                     self._of_line.setdefault(line, []).append(field)
         self._nowhere = 0  # values that stand on no page
         self._found: dict[str, list[Place]] = {}
-        self._slips_of: dict[tuple[int, Printed | None], _Slips] = {}
+        self._slips_of: dict[tuple[int, Printed | None], Slips] = {}
         self._columns: dict[str, bool] = {}
         self._printed: dict[str, frozenset[Line]] = {}
         self._found_labels: dict[str, list[tuple[Layer, Place]]] = {}
@@ -136,13 +132,13 @@ class TextLayers:
         if field.value is None or leaf.printed.sql == "date":
             return False  # a page has several days that are nearly the same
         if read and " " not in str(field.value):
-            return _are_spelt_alike([str(field.value)], [str(other.value)])
+            return are_spelt_alike([str(field.value)], [str(other.value)])
         if leaf.printed.sql != "text":
             return False
         mine, yours = tokens(str(field.value)), tokens(str(other.value))
         if len(mine) == len(yours) == 1:
             return len(yours[0]) >= _OWN_CODE
-        return _are_spelt_alike(mine, yours)
+        return are_spelt_alike(mine, yours)
 
     def _is_behind_label(self, leaf: Leaf, other: Testimony) -> bool:
         """Whether nothing but the label, with a translation in brackets, stands before it in its cell."""
@@ -310,15 +306,15 @@ class TextLayers:
         code = len(words) == 1 and len(wanted) >= _LONG and (in_line or any(map(str.isdigit, wanted)))
         for layer in self._layers:
             if text and phrase:
-                yield from (found for found in layer.nearly(words) if _slip(found[0], wanted))
+                yield from (found for found in layer.nearly(words) if is_slip(found[0], wanted))
             elif figure or (text and code):
                 yield from self._slips(leaf, layer).of(wanted)
 
-    def _slips(self, leaf: Leaf, layer: Layer) -> _Slips:
+    def _slips(self, leaf: Leaf, layer: Layer) -> Slips:
         key = (layer.page, None if leaf.printed.sql == "text" else leaf.printed)
         if key not in self._slips_of:
             items = layer.tokens if leaf.printed.sql == "text" else _typed(leaf, layer)
-            self._slips_of[key] = _Slips(items)
+            self._slips_of[key] = Slips(items)
         return self._slips_of[key]
 
     def _contradicted_by_label(self, leaf: Leaf, field: Field) -> tuple[str, Place] | None:
@@ -388,20 +384,6 @@ def _figure(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _are_spelt_alike(mine: Sequence[str], yours: Sequence[str]) -> bool:
-    """Whether the words that differ have most of their letters in common; a word or two may be missing.
-
-    Of firms' names many words are the same, and one that is another makes it another firm.
-    """
-    missing = 0
-    for kind, a, b, c, d in SequenceMatcher(None, mine, yours, autojunk=False).get_opcodes():
-        one, other = (unaccented("".join(words)) for words in (mine[a:b], yours[c:d]))
-        if kind == "replace" and SequenceMatcher(None, one, other, autojunk=False).ratio() < _LETTERS_ALIKE:
-            return False
-        missing += 0 if kind in ("equal", "replace") else len(one) + len(other)
-    return missing <= _LETTERS_MORE * sum(map(len, yours))
-
-
 def _letters(text: str) -> str:
     return "".join(char for char in text if char.isalnum())
 
@@ -415,47 +397,3 @@ def _follows(label: Place, value: Place) -> bool:
     height = label.box[3] - label.box[1]
     beneath = 0 <= value.box[1] - label.box[3] <= 2 * height
     return beneath and value.box[0] < label.box[2] and label.box[0] < value.box[2]
-
-
-class _Slips:
-    """Single words, figures and days, found by what they are off by one slip.
-
-    Two texts that are off by one edit have a form in common in which at most one character is left out.
-    """
-
-    def __init__(self, items: Iterable[tuple[str, Place]]) -> None:
-        self._by: dict[str, list[tuple[str, Place]]] = {}
-        for item in items:
-            if len(item[0]) <= _LONGEST:
-                for form in _forms(item[0]):
-                    self._by.setdefault(form, []).append(item)
-
-    def of(self, wanted: str) -> Iterator[tuple[str, Place]]:
-        if len(wanted) <= _LONGEST:
-            found = dict.fromkeys(item for form in _forms(wanted) for item in self._by.get(form, ())[:_MOST])
-            yield from (item for item in found if _slip(item[0], wanted))
-
-
-def _forms(text: str) -> set[str]:
-    plain = unaccented(text)
-    return {text, plain, *(plain[:at] + plain[at + 1 :] for at in range(len(plain)))}
-
-
-def _slip(one: str, other: str) -> bool:
-    """Whether two values differ by one letter or digit, or two neighbours swapped, in one of their words."""
-    pairs = [(a, b) for a, b in zip(one.split(), other.split(), strict=False) if a != b]
-    if len(one.split()) != len(other.split()) or len(pairs) != 1:
-        return False
-    [(mine, yours)] = pairs
-    return _one_edit(mine, yours) or _one_edit(unaccented(mine), unaccented(yours))
-
-
-def _one_edit(one: str, other: str) -> bool:
-    """One character put, left out or changed, or two neighbours swapped."""
-    if len(one) > len(other):
-        one, other = other, one
-    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
-    if len(one) < len(other):
-        return len(other) == len(one) + 1 and one[start:] == other[start + 1 :]
-    swapped = one[start : start + 2] == other[start : start + 2][::-1]
-    return one[start + 1 :] == other[start + 1 :] or (swapped and one[start + 2 :] == other[start + 2 :])

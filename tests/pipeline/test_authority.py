@@ -278,7 +278,7 @@ def test_what_is_like_a_value_and_is_another_thing_does_not_take_its_place(
 
 
 def test_a_firm_s_name_is_not_another_that_has_most_of_its_words() -> None:
-    from pipeline.witnesses.text import _are_spelt_alike
+    from pipeline.witnesses.slips import are_spelt_alike
 
     name = "cong ty tnhh thuong mai an phat"
     for other, alike in (
@@ -287,7 +287,7 @@ def test_a_firm_s_name_is_not_another_that_has_most_of_its_words() -> None:
         ("cong ty tnhh thuong mại an phát", True),
         ("cong ty tnhh thương ma1 an phat", True),
     ):
-        assert _are_spelt_alike(name.split(), other.split()) is alike
+        assert are_spelt_alike(name.split(), other.split()) is alike
 
 
 def test_a_reader_that_was_sure_of_what_it_saw_contradicts_the_text() -> None:

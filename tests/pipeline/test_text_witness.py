@@ -10,7 +10,7 @@ import pytest
 from pipeline import merge
 from pipeline.records import Extraction, Field, PageRecord, TextLayer, Word
 from pipeline.witnesses import text as witness
-from pipeline.witnesses.text import _one_edit
+from pipeline.witnesses.slips import one_edit
 from tests.pipeline.test_authority import INVOICE, PRINT, XML, failed, in_xml, printed, told
 
 SHEET = (
@@ -251,7 +251,7 @@ def test_it_is_a_witness_of_xml_beside_it() -> None:
     ],
 )
 def test_one_slip(one: str, other: str, equal: bool) -> None:
-    assert _one_edit(one, other) is equal and _one_edit(other, one) is equal
+    assert one_edit(one, other) is equal and one_edit(other, one) is equal
 
 
 def test_of_many_values_that_stand_nowhere_no_misreading_is_looked_for(
