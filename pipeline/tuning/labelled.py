@@ -150,7 +150,7 @@ def _reviewed(
 
 def _printed(field: Field, read: Field | None, spec: SchemaSpec) -> str | None:
     """How a value stands on the page; None where only its normal form is known."""
-    if field.source in ("read", "review") and field.raw is not None:
+    if field.source in ("read", "review", "text") and field.raw is not None:  # a PDF's text is its print
         return field.raw
     if read is not None and read.raw is not None and read.value == field.value:
         return read.raw
