@@ -37,7 +37,7 @@ class Sample:
 def sample(kind: str, seed: int, errors: int = 1, unsure: int = 1, form: str = "png") -> Sample:
     """A specimen of which `errors` digits are misread and `unsure` other values are doubted.
 
-    The page's words, as a PDF's text would have them, are a witness.
+    The page's words, as a PDF's text would have them, are a witness, and no authority.
     """
     specimen = making.make(kind, seed, preset="clean")
     spec = resolve(specimen.schema)
@@ -56,7 +56,7 @@ def sample(kind: str, seed: int, errors: int = 1, unsure: int = 1, form: str = "
     alone = len(specimen.pages) == 1
     layer = TextLayer(tuple(_words(specimen.pages[0])), True) if alone else None
     record = PageRecord(1, tuple(fields), text=layer)
-    found = merge.document([record], spec)
+    found = merge.document([record], spec, authority=())
     sizes = [page.pixels.shape for page in specimen.pages]
     data = files.encode(specimen, form if alone else "pdf")
     digest = hashlib.sha256(data).hexdigest()
