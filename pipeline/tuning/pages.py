@@ -81,9 +81,8 @@ def prepared(
     def part(items: Mapping[str, Sequence[Item]], looks: int, *, keep: bool) -> dict[str, list[Prepared]]:
         found: dict[str, list[Prepared]] = {}
         for which, some in items.items():
-            if (
-                which == "old" and some
-            ):  # of many old pages most come once, and are not moved for another time
+            if which == "old" and some:
+                # Of many old pages most come once, and are not moved for another time.
                 looks = min(looks, max(1, plan.rounds(len(found["new"]), len(some), how)))
             found[which] = [seen(one, keep=keep) for one in learner.preparer.prepared(some, looks)]
             if some:

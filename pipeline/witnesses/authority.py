@@ -11,13 +11,13 @@ field's own, or sums and check digits hold with it that did not; never where one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.records import Field, Testimony
 from pipeline.witnesses import text
 from pipeline.witnesses.asking import Answers, ask
-from pipeline.witnesses.proving import MOST, Proofs, RecordOf, failed
+from pipeline.witnesses.proving import Proofs, RecordOf, proved
 from pipeline.witnesses.witness import Subject
 
 _KNOWS = ("differs", "offers")
@@ -61,38 +61,17 @@ def judged(
                 said.field,
                 Field(said.field, said.raw, said.value, _EXACT, said.source, said.page, said.box),
             )
-    for path in of_text.keys() - _taken(subject, better, of_text, record_of, proofs):
-        del better[path]
+    if of_text:
+        sure = {
+            path: better[path] for path in better.keys() - of_text.keys()
+        }  # by sources that need no proof
+        fields = [sure.get(field.path, field) for field in subject.fields]
+        tried = {path: better[path] for path in of_text}
+        found = proved(fields, tried, record_of, proofs, text.surely(subject, of_text.values()))
+        better = sure | {path: better[path] for path in found}
     if not better:
         return subject, answers
-    fields = tuple(better.get(field.path, field) for field in subject.fields)
+    chosen = tuple(better.get(field.path, field) for field in subject.fields)
     others = {**subject.others, source: subject.fields}
-    changed = replace(subject, fields=fields, record=record_of(fields), others=others)
+    changed = replace(subject, fields=chosen, record=record_of(chosen), others=others)
     return changed, ask(changed)
-
-
-def _taken(
-    subject: Subject,
-    better: Mapping[str, Field],
-    of_text: Mapping[str, Testimony],
-    record_of: RecordOf,
-    proofs: Proofs,
-) -> set[str]:
-    """Of what the text has otherwise, the paths of what may take the place of what was read.
-
-    One after the other: what was taken stays for the next.
-    """
-    if not of_text:
-        return set()
-    given = better.keys() - of_text.keys()  # by sources that need no proof
-    fields = {f.path: better[f.path] if f.path in given else f for f in subject.fields}
-    surely = text.surely(subject, of_text.values())
-    wrong = failed(proofs(record_of(tuple(fields.values()))))
-    taken: set[str] = set()
-    for path in list(of_text)[:MOST]:
-        tried = {**fields, path: better[path]}
-        left = failed(proofs(record_of(tuple(tried.values()))))
-        if left.keys() <= wrong.keys() and (path in surely or left.keys() < wrong.keys()):
-            taken.add(path)
-            fields, wrong = tried, left
-    return taken

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pipeline.records import Check, Field
 from pipeline.witnesses import text
 from pipeline.witnesses.asking import evidence, found_in
-from pipeline.witnesses.proving import MOST, Proofs, RecordOf, failed
+from pipeline.witnesses.proving import Proofs, RecordOf, failed, proved
 from pipeline.witnesses.witness import NAMES, WRITTEN, Subject
 from schemas.checks import guarded
 
@@ -36,9 +36,11 @@ def settled(subject: Subject, record_of: RecordOf, proofs: Proofs) -> tuple[Subj
     first = {field.path: field for field in subject.fields}
     why = _written(subject, others, record_of)
     subject = _with(subject, {path: others[path] for path in why}, record_of)
-    for path, code in _holding(subject, others, record_of, proofs):
-        why[path] = f"{code} holds with it"
-        subject = _with(subject, {path: others[path]}, record_of)
+    doubted = {path for check in failed(proofs(subject.record)).values() for path in check.fields}
+    tried = {path: other for path, other in others.items() if path in doubted and path not in why}
+    holding = proved(subject.fields, tried, record_of, proofs) if tried else {}
+    why |= {path: f"{code} holds with it" for path, code in holding.items()}
+    subject = _with(subject, {path: others[path] for path in holding}, record_of)
     return subject, tuple(_remark(first[path], others[path], reason) for path, reason in why.items())
 
 
@@ -98,24 +100,6 @@ def _verdicts(subject: Subject, paths: Container[str], first: Subject | None = N
 
 def _borne_out(said: frozenset[tuple[str, str]] | None) -> bool:
     return bool(said) and {verdict for _, verdict in said or ()} == {"agrees"}
-
-
-def _holding(
-    subject: Subject, others: Mapping[str, Field], record_of: RecordOf, proofs: Proofs
-) -> Iterator[tuple[str, str]]:
-    """The paths whose other reading makes a failed proof hold and no other fail, with that proof's code.
-
-    One after the other: what was taken stays for the next.
-    """
-    wrong = failed(proofs(subject.record))
-    for path in list(others)[:MOST]:
-        if not any(path in check.fields for check in wrong.values()):
-            continue
-        tried = _with(subject, {path: others[path]}, record_of)
-        left = failed(proofs(tried.record))
-        if left.keys() < wrong.keys():
-            yield path, wrong[next(key for key in wrong if key not in left)].code
-            subject, wrong = tried, left
 
 
 def _remark(first: Field, second: Field, why: str) -> Check:
