@@ -352,11 +352,12 @@ class Renderer:
             return None
         account = self._account_of(document)
         if account.mute is None:
-            speller = next(name for name in self._installed if DRAWERS[name].words)
+            speller = next(name for name in (page.renderer, *self._installed) if DRAWERS[name].words)
             try:
                 child, count = self._opened(document, speller)
                 if page.page <= count:
-                    return child.words(page.page, page.pixels)
+                    height, width = page.pixels.shape[:2]
+                    return child.words(page.page, (width, height))
                 account.mute = f"{speller} finds {count} pages"
             except Permanent as error:
                 if error.reason not in _ENDS and self._child(speller).open_document is document:

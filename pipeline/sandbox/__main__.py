@@ -82,7 +82,7 @@ def main(orders: dict[str, Any], commands: channel.Commands, answers: TextIO) ->
             elif "words" in command:
                 if not entry.words:
                     raise RuntimeError("this child reads no text")
-                layer = cast(Speller, document).words(command["words"], canvas, command["size"])
+                layer = cast(Speller, document).words(command["words"], command["size"])
                 _say(answers, {"words": layer.words, "trusted": layer.trusted, "why": layer.why})
             else:
                 if document is not None:

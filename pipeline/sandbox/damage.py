@@ -18,7 +18,7 @@ from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
 from pipeline.sandbox import filters, losses, texts
 from pipeline.sandbox.filters import End
-from pipeline.sandbox.losses import Loss, number
+from pipeline.sandbox.losses import Loss
 
 _MOST_FORMS = 500  # forms within a page's content that are looked into
 _DRAWS = re.compile(rb"/([^\s/<>\[\](){}%]+)\s+Do\b")
@@ -43,7 +43,6 @@ class Content:
         self.absent: list[texts.Absent] = []
         self.unmapped: set[str] = set()
         self.legacy = False
-        self.see_through: set[tuple[int, int]] = set()  # sizes of pictures with a mask
         self._pdf = pdf
         self._known = known
         self._losses: list[Loss] = []
@@ -140,8 +139,6 @@ class Content:
                 self._losses.append(loss)
 
     def _picture(self, picture: Stream) -> None:
-        if _is_see_through(picture):
-            self.see_through.add((number(picture.get("/Width")), number(picture.get("/Height"))))
         if picture.objgen not in self._known:
             self._known[picture.objgen] = losses.of(picture)
         loss = self._known[picture.objgen]
@@ -187,17 +184,3 @@ def _as_stream(pdf: pikepdf.Pdf, picture: pikepdf.PdfInlineImage) -> Stream:
     if picture.colorspace is not None:
         made.ColorSpace = Name(picture.colorspace)
     return made
-
-
-def _is_see_through(picture: Stream) -> bool:
-    """Whether a picture has a mask, and that is not one that leaves nothing out, as some writers give all."""
-    if "/Mask" in picture or bool(picture.get("/ImageMask", False)):
-        return True
-    mask = picture.get("/SMask")
-    if not isinstance(mask, Stream):
-        return False
-    named, data = filters.named(mask), mask.read_raw_bytes()
-    if tuple(named) not in ((), *((name,) for name in filters.FLATE)) or "/DecodeParms" in mask:
-        return True
-    parts = (part for part, _ in filters.inflating(data)) if named else iter([data])
-    return any(part.strip(b"\xff") for part in parts)

@@ -108,8 +108,8 @@ class Holder(Protocol):
 class Speller(Protocol):
     """A drawer that also gives the text of a page."""
 
-    def words(self, number: int, canvas: mmap.mmap, size: tuple[int, int]) -> Layer:
-        """The text of page `number`, which `canvas` shows in so many pixels. Raises as `draw` does."""
+    def words(self, number: int, size: tuple[int, int]) -> Layer:
+        """The text of page `number`, which has been drawn in so many pixels. Raises as `draw` does."""
 
 
 def mapped(file: int) -> mmap.mmap:

@@ -40,7 +40,7 @@ class DrawerEntry:
 # In the order in which they are asked, after the one that the settings name.
 DRAWERS: Mapping[str, DrawerEntry] = {
     "pdfium": DrawerEntry("pdfium", "PdfiumPdf", ("pdf",), looks=True, words=True),
-    "pdfium-faces": DrawerEntry("pdfium_faces", "PdfiumWithFaces", ("pdf",), opinion=False),
+    "pdfium-faces": DrawerEntry("pdfium_faces", "PdfiumWithFaces", ("pdf",), words=True, opinion=False),
     "poppler": DrawerEntry(
         "poppler", "PopplerPdf", ("pdf",), codes=False, role="supervisor", programs=PROGRAMS
     ),

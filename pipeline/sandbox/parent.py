@@ -157,12 +157,12 @@ class Child:
         self._clear()
         return found
 
-    def words(self, page: int, pixels: Pixels) -> TextLayer | None:
-        """The text of page `page` (from 1) of the open document, which is drawn in `pixels`, by whomever.
+    def words(self, page: int, size: tuple[int, int]) -> TextLayer | None:
+        """The text of page `page` (from 1) of the open document, which has been drawn in `size` pixels.
 
         None if it has none. Raises as `open` does.
         """
-        return self._judged(answers.words, self._ask({"words": page, "size": self._show(pixels)}))
+        return self._judged(answers.words, self._ask({"words": page, "size": size}))
 
     def recognise(self, pixels: Pixels) -> TextLayer:
         """The words on a page's pixels, of a child that is a second reader. Raises as `open` does."""

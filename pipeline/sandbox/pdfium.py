@@ -93,12 +93,12 @@ class PdfiumPdf:
         except BROKEN:
             return 0
 
-    def words(self, number: int, canvas: mmap.mmap, size: tuple[int, int]) -> Layer:
-        """The text of the page that `canvas` shows in `size` pixels, as drawn by whomever."""
+    def words(self, number: int, size: tuple[int, int]) -> Layer:
+        """The text of the page that has been drawn in `size` pixels."""
         facts = self._facts(number)
         page = self._loaded(number, self._by_code() if facts.legacy else self._pdf)
         try:
-            return words.read(page, canvas, size, facts)
+            return words.read(page, size, facts)
         finally:
             page.close()
 

@@ -95,11 +95,6 @@ def drawn(page: pypdfium2.PdfPage) -> Iterator[tuple[int, pdfium.FPDF_PAGEOBJECT
     return _within((pdfium.FPDFPage_GetObject(page, i) for i in range(count)), _IDENTITY, 0)
 
 
-def covers(picture: pdfium.FPDF_PAGEOBJECT, see_through: frozenset[tuple[int, int]]) -> bool:
-    """Whether nothing is seen of what is under a picture. `see_through`: sizes of those with a mask."""
-    return not pdfium.FPDFPageObj_HasTransparency(picture) and _pixels(picture) not in see_through
-
-
 def place(picture: pdfium.FPDF_PAGEOBJECT, outer: Matrix) -> Box:
     return _box(_times(_matrix(picture), outer))
 

@@ -53,7 +53,6 @@ class PageFacts:
     """Of one page. `unit` is the length of its unit in 1/72 inch; `absent` are fonts that are not in the file
     and have letters that not every renderer has, `unmapped` the names of fonts that do not say which letters
     their codes are. `legacy`: there are fonts of before Unicode, of which `by_code` tells the codes.
-    `see_through` are the sizes in pixels of pictures that do not cover all that is under them.
     """
 
     unit: float = 1.0
@@ -63,7 +62,6 @@ class PageFacts:
     absent: tuple[Absent, ...] = ()
     unmapped: frozenset[str] = frozenset()
     legacy: bool = False
-    see_through: frozenset[tuple[int, int]] = frozenset()
 
 
 NOT_INSPECTED = PageFacts(
@@ -131,7 +129,6 @@ class Structure:
                 tuple(content.absent),
                 frozenset(content.unmapped),
                 content.legacy,
-                frozenset(content.see_through),
             )
         except BROKEN:
             return NOT_INSPECTED

@@ -1,16 +1,16 @@
 """The text of a PDF's page as words with their places, by PDFium, and what of it is no print.
 
 A text layer may say what nobody sees: the invisible text that OCR lays over a scan, text off the page or
-under a picture, white on white. And it may say what is not there: codes of which nothing tells the letters,
-or those of fonts of before Unicode. Such words are told apart here. If they are few they are left out, and
-the rest is print; if they are more, the layer is not trusted. What cannot be read is left out in any case.
+under a picture, clipped away, white on white. And it may say what is not there: codes of which nothing tells
+the letters, those of fonts of before Unicode, or another text for programs to read in the letters' place
+(/ActualText, which is not listened to). Such words are told apart here. If they are few they are left out,
+and the rest is print; if they are more, the layer is not trusted. What cannot be read is left out in any case.
 """
 
 from __future__ import annotations
 
 import ctypes
 import itertools
-import mmap
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -18,19 +18,16 @@ from dataclasses import dataclass, field, replace
 
 import pypdfium2
 import pypdfium2.raw as pdfium
-from PIL import Image
 
 from pipeline.sandbox import legacy, pictures, texts
 from pipeline.sandbox.drawer import LONGEST_WORD, MOST_LETTERS, MOST_WORDS, Layer, Sides
+from pipeline.sandbox.seen import Mark, address, over, seen
 from pipeline.sandbox.structure import PageFacts
 
 _FEW = 0.1  # of a page's letters: with more of them no print, the layer is none
 _PLACES = 4  # decimals of a word's sides: a fifth of a pixel of A4 at 200 dpi
 _FINE = 1_000_000  # PDFium's device units along a page's side
-_FAINT = 24  # of 255: a difference in brightness that nobody reads by
 _LOWEST = 5  # pixels: the type size of letters that cannot be read
-_MOSTLY = 0.5  # of what is around a word: if so much has the colour of its letters, they are not seen
-_OPAQUE = 25  # of 255, opacity under which nothing is seen
 _NAME_BYTES = 200
 _UNSEEN_MODES = (pdfium.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium.FPDF_TEXTRENDERMODE_CLIP)
 _FILLED_MODES = (pdfium.FPDF_TEXTRENDERMODE_FILL, pdfium.FPDF_TEXTRENDERMODE_FILL_CLIP)
@@ -39,33 +36,63 @@ _OWN_BLANKS = (legacy.OWN_CODES + 0x20, legacy.OWN_CODES + 0xA0)
 _HYPHENS = (0x02, 0xFFFE)  # PDFium's, for a hyphen at the end of a line
 
 _INVISIBLE = "invisible text, as OCR lays over a scan"
-_TRANSPARENT = "transparent text"
-_COVERED = "under a picture"
 _OFF = "off the page"
 _SMALL = "too small to be seen"
-_NO_INK = "nothing is seen where they stand"
+_UNSEEN = "not seen where they stand: hidden, covered or cut off"
 _UNMAPPED = "in a font that does not say which letters its codes are"
 _LEGACY = "in an encoding of before Unicode that cannot be read"
 _UNREADABLE = (_UNMAPPED, _LEGACY)
 
 
-def read(page: pypdfium2.PdfPage, canvas: mmap.mmap, size: tuple[int, int], facts: PageFacts) -> Layer:
-    """The text of `page`, of which `canvas` shows the pixels. Nothing of it is trusted beyond the bounds."""
+def read(page: pypdfium2.PdfPage, size: tuple[int, int], facts: PageFacts) -> Layer:
+    """The text of `page`, which is drawn in `size` pixels. Nothing of it is trusted beyond the bounds."""
+    _forget_other_text(page)
     textpage = page.get_textpage()
     try:
         count = pdfium.FPDFText_CountChars(textpage)
         if count <= 0:
             return Layer()
-        upright = _Upright(page)
-        looks = _Looks(page, upright, facts)
-        words = list(_words(textpage.raw, min(count, MOST_LETTERS), looks))
+        words = list(_words(textpage.raw, min(count, MOST_LETTERS), _Looks(facts)))
     finally:
         textpage.close()
-    shown = _Shown(canvas, size, page.get_height())
+    upright = _Upright(page)
+    smallest = _LOWEST * page.get_height() / size[1]
     for word in words:
-        word.judge(shown, upright)
+        word.judge(upright, smallest)
+    _look_for(words, page, size)
     full = count > MOST_LETTERS or len(words) > MOST_WORDS
-    return _layer(words[:MOST_WORDS], full)
+    return _layer(_once(words)[:MOST_WORDS], full)
+
+
+def _forget_other_text(page: pypdfium2.PdfPage) -> None:
+    for kind, drawn, _ in itertools.islice(pictures.drawn(page), MOST_LETTERS):
+        if kind == pdfium.FPDF_PAGEOBJ_TEXT:
+            for number in range(pdfium.FPDFPageObj_CountMarks(drawn)):
+                mark = pdfium.FPDFPageObj_GetMark(drawn, number)
+                pdfium.FPDFPageObjMark_RemoveParam(drawn, mark, b"ActualText")
+
+
+def _look_for(words: list[_Word], page: pypdfium2.PdfPage, size: tuple[int, int]) -> None:
+    """Sets what speaks against words that are not seen on the page."""
+    marks = [(word, mark) for word in words if word.doubt is None for mark in word.marks()]
+    found = seen(page, [mark for _, mark in marks], size)
+    for (word, _), is_seen in zip(marks, found, strict=True):
+        if not is_seen:
+            word.doubt = _UNSEEN
+
+
+def _once(words: list[_Word]) -> list[_Word]:
+    """Without words that stand there twice: drawn once more a little beside, they look bold."""
+    kept: list[_Word] = []
+    places: dict[str, list[Sides]] = {}
+    for word in words:
+        same = places.setdefault(word.text, [])
+        if word.doubt is None and any(over(word.place, other) for other in same):
+            continue
+        kept.append(word)
+        if word.doubt is None:
+            same.append(word.place)
+    return kept
 
 
 def _layer(words: list[_Word], full: bool) -> Layer:
@@ -90,25 +117,24 @@ def _layer(words: list[_Word], full: bool) -> Layer:
 class _Look:
     """What the letters of one text object have in common."""
 
-    font: str
+    drawn: pdfium.FPDF_PAGEOBJECT
     encoding: legacy.Legacy | None
     doubt: str | None
     brightness: int | None  # of the fill, 0..255; None where it is not one colour
-    covers: tuple[Sides, ...]  # what is drawn over it later
+    lacking: bool  # its font is not in the file: some letters may not be drawn
 
 
 @dataclass(slots=True)
 class _Word:
-    look: _Look  # of its first letter
     box: Sides  # left, bottom, right, top in the page's own units
     size: float  # of its type, in the same
     place: Sides = (0.0, 0.0, 0.0, 0.0)  # on the page as it is drawn
-    letters: list[tuple[str, _Look]] = field(default_factory=list)
+    letters: list[tuple[str, _Look, Sides]] = field(default_factory=list)
     doubt: str | None = None
     text: str = ""
 
     def add(self, letter: str, look: _Look, box: Sides) -> None:
-        self.letters.append((letter, look))
+        self.letters.append((letter, look, box))
         (a, b, c, d), (e, f, g, h) = self.box, box
         self.box = (min(a, e), min(b, f), max(c, g), max(d, h))
 
@@ -117,18 +143,31 @@ class _Word:
         (a, b, c, d), (e, f, g, h), reach = self.box, box, self.size
         return e <= c + reach and g >= a - reach and f <= d + reach and h >= b - reach
 
-    def judge(self, shown: _Shown, upright: _Upright) -> None:
-        """Sets place and text, and what speaks against it, the worst first."""
+    def judge(self, upright: _Upright, smallest: float) -> None:
+        """Sets place and text, and what speaks against it but for what is seen, the worst first."""
         self.place = upright.box(self.box)
-        self.doubt = next((look.doubt for _, look in self.letters if look.doubt in _UNREADABLE), None)
+        self.letters = [(letter, look, upright.box(box)) for letter, look, box in self.letters]
+        self.doubt = next((look.doubt for _, look, _ in self.letters if look.doubt in _UNREADABLE), None)
         read = self._read() if self.doubt is None else None
         if self.doubt is None and read is None:
             self.doubt = _LEGACY
         self.text = read or ""
         if self.doubt is None:
-            self.doubt = next((look.doubt for _, look in self.letters if look.doubt), None) or self._unseen(
-                shown
-            )
+            self.doubt = next((look.doubt for _, look, _ in self.letters if look.doubt), None)
+        if self.doubt is None:
+            left, top, right, bottom = self.place
+            within = 0 <= left + right <= 2 and 0 <= top + bottom <= 2
+            self.doubt = _OFF if not within else _SMALL if self.size < smallest else None
+
+    def marks(self) -> Iterator[Mark]:
+        """What each text object draws of it."""
+        parts: dict[int, tuple[_Look, list[Sides]]] = {}
+        for _, look, box in self.letters:
+            parts.setdefault(address(look.drawn), (look, []))[1].append(box)
+        for look, boxes in parts.values():
+            left, top, right, bottom = zip(*boxes, strict=True)
+            around = min(left), min(top), max(right), max(bottom)
+            yield Mark(look.drawn, self.text, around, [around] if look.lacking else boxes, look.brightness)
 
     @property
     def sides(self) -> Sides:
@@ -142,24 +181,13 @@ class _Word:
     def _read(self) -> str | None:
         """The letters in Unicode; None where those of an old encoding cannot be read."""
         parts: list[tuple[legacy.Legacy | None, str]] = []
-        for letter, look in self.letters:
+        for letter, look, _ in self.letters:
             if parts and parts[-1][0] == look.encoding:
                 parts[-1] = (look.encoding, parts[-1][1] + letter)
             else:
                 parts.append((look.encoding, letter))
         read = [text if encoding is None else legacy.to_unicode(text, encoding) for encoding, text in parts]
         return None if None in read else unicodedata.normalize("NFC", "".join(map(str, read)))
-
-    def _unseen(self, shown: _Shown) -> str | None:
-        left, top, right, bottom = self.place
-        x, y = (left + right) / 2, (top + bottom) / 2
-        if not (0 <= x <= 1 and 0 <= y <= 1):
-            return _OFF
-        if any(a <= x <= c and b <= y <= d for a, b, c, d in self.look.covers):
-            return _COVERED
-        if shown.height * self.size < _LOWEST * shown.units:
-            return _SMALL
-        return None if shown.has_ink(self.place, self.look.brightness) else _NO_INK
 
 
 class _Upright:
@@ -190,74 +218,29 @@ class _Upright:
 class _Looks:
     """Of text objects, each looked at once."""
 
-    def __init__(self, page: pypdfium2.PdfPage, upright: _Upright, facts: PageFacts) -> None:
+    def __init__(self, facts: PageFacts) -> None:
         self._unmapped = facts.unmapped
+        self._absent = {font.name for font in facts.absent}
         self._known: dict[int, _Look] = {}
-        self._order: dict[int, int] = {}
-        self._covers: list[tuple[int, Sides]] = []
-        for i, (kind, drawn, outer) in enumerate(pictures.drawn(page)):
-            if kind == pdfium.FPDF_PAGEOBJ_TEXT:
-                self._order[_address(drawn)] = i
-            elif kind == pdfium.FPDF_PAGEOBJ_IMAGE and pictures.covers(drawn, facts.see_through):
-                self._covers.append((i, upright.box(pictures.place(drawn, outer))))
-            if i >= MOST_LETTERS:
-                break
 
     def of(self, textpage: pdfium.FPDF_TEXTPAGE, index: int) -> _Look | None:
         """Of the letter's object; None for a letter that PDFium has put in, which has none."""
         drawn = pdfium.FPDFText_GetTextObject(textpage, index)
         if not drawn:
             return None
-        address = _address(drawn)
-        if address not in self._known:
-            self._known[address] = self._looked(drawn, address)
-        return self._known[address]
+        at = address(drawn)
+        if at not in self._known:
+            self._known[at] = self._looked(drawn)
+        return self._known[at]
 
-    def _looked(self, drawn: pdfium.FPDF_PAGEOBJECT, address: int) -> _Look:
+    def _looked(self, drawn: pdfium.FPDF_PAGEOBJECT) -> _Look:
         font = _font_name(drawn)
         mode = pdfium.FPDFTextObj_GetTextRenderMode(drawn)
+        doubt = _UNMAPPED if font in self._unmapped else _INVISIBLE if mode in _UNSEEN_MODES else None
         red, green, blue, opacity = (ctypes.c_uint() for _ in range(4))
         filled = mode in _FILLED_MODES and pdfium.FPDFPageObj_GetFillColor(drawn, red, green, blue, opacity)
-        doubt = None
-        if font in self._unmapped:
-            doubt = _UNMAPPED
-        elif mode in _UNSEEN_MODES:
-            doubt = _INVISIBLE
-        elif filled and opacity.value < _OPAQUE:
-            doubt = _TRANSPARENT
         brightness = (299 * red.value + 587 * green.value + 114 * blue.value) // 1000 if filled else None
-        at = self._order.get(address, -1)
-        later = tuple(box for i, box in self._covers if 0 <= at < i)
-        return _Look(font, legacy.of_font(font), doubt, brightness, later)
-
-
-class _Shown:
-    """What is seen of the page, in grey."""
-
-    def __init__(self, canvas: mmap.mmap, size: tuple[int, int], units: float) -> None:
-        """`units`: the page's height in its own units."""
-        self.width, self.height = size
-        self.units = units
-        with memoryview(canvas) as whole, whole[: 3 * self.width * self.height] as pixels:
-            self._grey = Image.frombytes("RGB", (self.width, self.height), pixels).convert("L")
-
-    def has_ink(self, box: Sides, brightness: int | None) -> bool:
-        """Whether something stands out in a word's box that may be letters of this brightness."""
-        left, right = (round(side * self.width) for side in (box[0], box[2]))
-        top, bottom = (round(side * self.height) for side in (box[1], box[3]))
-        around = 2 + (bottom - top) // 3
-        edges = (left - around, top - around, right + around, bottom + around)
-        seen = self._grey.crop(
-            (max(edges[0], 0), max(edges[1], 0), min(edges[2], self.width), min(edges[3], self.height))
-        )
-        counts = seen.histogram()
-        present = [grey for grey, count in enumerate(counts) if count]
-        if not present or present[-1] - present[0] < _FAINT:
-            return False
-        if brightness is None:
-            return True
-        near = counts[max(0, brightness - _FAINT) : brightness + _FAINT]
-        return sum(near) < _MOSTLY * seen.width * seen.height
+        return _Look(drawn, legacy.of_font(font), doubt, brightness, font in self._absent)
 
 
 def _words(textpage: pdfium.FPDF_TEXTPAGE, count: int, looks: _Looks) -> Iterator[_Word]:
@@ -283,7 +266,7 @@ def _words(textpage: pdfium.FPDF_TEXTPAGE, count: int, looks: _Looks) -> Iterato
         if word is None or not word.goes_on(box):
             if word is not None:
                 yield word
-            word = _Word(look, box, place.size(index))
+            word = _Word(box, place.size(index))
         word.add(letter, look, box)
     if word is not None:
         yield word
@@ -326,7 +309,3 @@ def _font_name(drawn: pdfium.FPDF_PAGEOBJECT) -> str:
     if font:
         pdfium.FPDFFont_GetBaseFontName(font, name, _NAME_BYTES)
     return texts.without_tag(name.value.decode("utf-8", "replace"))
-
-
-def _address(drawn: pdfium.FPDF_PAGEOBJECT) -> int:
-    return ctypes.addressof(drawn.contents)

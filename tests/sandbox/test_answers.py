@@ -206,7 +206,7 @@ def test_what_a_child_says_of_a_signature_is_plain_and_short(liar: Liar) -> None
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: str(words)[:40])
 def test_words_that_cannot_be(liar: Liar, words: object) -> None:
     child = liar(HELD, said(words=words, trusted=True, why=None))
-    lies(child, lambda: child.words(1, PIXELS))
+    lies(child, lambda: child.words(1, (4, 2)))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_more_words_than_a_page_may_have() -> None:
 )
 def test_a_judgement_of_words_that_cannot_be(liar: Liar, trusted: object, why: object) -> None:
     child = liar(HELD, said(words=[], trusted=trusted, why=why))
-    lies(child, lambda: child.words(1, PIXELS))
+    lies(child, lambda: child.words(1, (4, 2)))
 
 
 @pytest.mark.parametrize("held", ["{}", '{"landlock": true, "seccomp": true}', '{"landlock": 7}', "7"])
@@ -289,8 +289,8 @@ def test_a_true_answer_is_taken(liar: Liar) -> None:
     assert pixels.shape == (2, 4, 3)
     assert [(code.kind, code.text, code.box) for code in child.codes(pixels)] == [("qr", "x", tuple(BOX))]
     text = TextLayer((Word("ộ", (0.1, 0.2, 0.3, 0.4)),), False, "a\N{REPLACEMENT CHARACTER}[31m b")
-    assert child.words(1, pixels) == text
-    assert child.words(1, pixels) is None
+    assert child.words(1, (4, 2)) == text
+    assert child.words(1, (4, 2)) is None
     with pytest.raises(Permanent) as caught:
         child.draw(2)
     assert caught.value.reason is Reason.pdf_damaged and caught.value.details == {"pages": 7}
