@@ -3,14 +3,16 @@
 TCVN3 is the part of TCVN 5712:1993 that Windows used, one byte a letter (the fonts .VnTime, .VnArial …; those
 with an H at the end show small letters as capitals). VNI writes a vowel and, behind it, a byte for its marks
 (VNI-Times, VNI-Helve …). Both lie over Latin-1, so who does not know the font reads "C«ng ty" or "Coâng ty".
-Nothing is guessed: a byte that the encoding does not have makes the text unreadable.
+Nothing is guessed: a byte that the encoding does not have makes the text unreadable. Where a font's name
+tells nothing (a printer's driver may have given it another), the words may: they have signs within them that
+no language of today has there.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 OWN_CODES = 0xF000  # text whose bytes stand in the private characters that symbol fonts have for them
@@ -48,6 +50,17 @@ _NAMES = re.compile(
       | (?P<other>vps(?![a-z])|vpstimes|vnu(?![a-z])|vnutimes|vntimes|vis?cii|bkhcm|vietware)""",
     re.VERBOSE | re.IGNORECASE,
 )
+_BETRAYED = re.compile(
+    r"""(?-i:[a-zß-ÿ][À-ÖØ-Þ])  # ViÖt, nghÜa
+      | [^\W\d_][«¬¸¼½¾µ¶¨©]  # C«ng, vµ
+      | [^\W\d_][®¹º»ª][^\W\d_]  # H¹nh, but not Brand®, Total¹
+      | ^[®¬¶¨][^\W\d_]  # ®Çu
+      | [aeouy][äåëïøû]  # of VNI: Coäng hoøa
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_VIETNAMESE = re.compile("[ăĂđĐơƠưƯ\u1ea0-\u1ef9]")
+_BETRAYED_SHARE, _BETRAYED_WORDS = 0.15, 3
 _CAPITALS = re.compile(r"H(?![A-Za-z])")
 
 
@@ -68,6 +81,20 @@ def of_font(name: str) -> Legacy | None:
     if found["tcvn3"]:
         return Legacy("TCVN3", _tcvn3, _CAPITALS.search(name) is not None)
     return Legacy("VNI", _vni) if found["vni"] else Legacy(found[0], None)
+
+
+def is_old(words: Collection[str]) -> bool:
+    """Whether these words of one font are in an encoding of before Unicode, whatever the font's name."""
+    if any(map(_VIETNAMESE.search, words)):
+        return False
+    spelt = [word for word in words if any(map(str.isalpha, word))]
+    betrayed = sum(_BETRAYED.search(word) is not None for word in spelt)
+    return betrayed >= max(_BETRAYED_WORDS, _BETRAYED_SHARE * len(spelt))
+
+
+def is_plain(word: str) -> bool:
+    """Whether a word is the same in these encodings as today. A hyphen may be the ư of TCVN3."""
+    return word.isascii() and not ("-" in word and any(map(str.isalpha, word)))
 
 
 def to_unicode(text: str, encoding: Legacy) -> str | None:

@@ -1,4 +1,4 @@
-"""Which letters of a page are seen: it is drawn once more without them, and where nothing changes, they are not.
+"""Which letters of a page are seen: where nothing changes when it is drawn without them, they are not.
 
 So the renderer itself says what is clipped away, painted over, in a layer that is off, without a shape, or in
 the colour of what is around it. Letters that stand over one another are taken away one sheet at a time, so
@@ -8,6 +8,7 @@ that those below are not taken for those above.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,19 +84,17 @@ def _sheets(marks: Sequence[Mark]) -> list[list[int]]:
     sheets: list[list[int]] = []
     taken: list[dict[tuple[int, int], list[int]]] = []
     for own in by_object.values():
-        for sheet, cells in zip(sheets, taken, strict=True):
-            if not any(_collides(marks, number, cells) for number in own):
-                break
-        else:
-            if len(sheets) == _MOST_SHEETS:
-                continue
-            sheet, cells = [], {}
-            sheets.append(sheet)
-            taken.append(cells)
-        sheet += own
+        free = (at for at, cells in enumerate(taken) if not any(_collides(marks, n, cells) for n in own))
+        at = next(free, len(sheets))
+        if at == _MOST_SHEETS:
+            continue
+        if at == len(sheets):
+            sheets.append([])
+            taken.append({})
+        sheets[at] += own
         for number in own:
             for cell in _cells(marks[number].box):
-                cells.setdefault(cell, []).append(number)
+                taken[at].setdefault(cell, []).append(number)
     return sheets
 
 
@@ -129,14 +128,14 @@ def _without(objects: Iterator[pdfium.FPDF_PAGEOBJECT]) -> Iterator[None]:
 
 def _scale(page: pypdfium2.PdfPage, size: tuple[int, int]) -> float:
     width, height = page.get_size()
-    scale = _PART * size[1] / height
-    return min(scale, (_MOST_PIXELS / (width * height)) ** 0.5)
+    return float(min(_PART * size[1] / height, math.sqrt(_MOST_PIXELS / (width * height))))
 
 
 def _drawn(page: pypdfium2.PdfPage, scale: float) -> Image.Image:
     bitmap = page.render(scale=scale, grayscale=True, no_smoothimage=True)  # twice as fast
     try:
-        return bitmap.to_pil().convert("L").copy()
+        image: Image.Image = bitmap.to_pil()
+        return image.convert("L").copy()
     finally:
         bitmap.close()
 

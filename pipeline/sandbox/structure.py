@@ -41,11 +41,7 @@ BROKEN = (
 )  # fmt: skip
 _DEEPEST = 50  # nodes of the tree of pages within one another
 _MOST = 2_000  # annotations of a page, attachments, fonts, parents: what is beyond is not looked at
-# A map of each code to a private character: U+F000 and the code (`legacy.OWN_CODES`).
 _UNDECODED = re.compile(r"error decoding stream data for object (\d+) 0")  # of qpdf's warnings
-_OWN_CODES = b"""/CIDInit /ProcSet findresource begin 12 dict begin begincmap
-1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfrange <00> <FF> <F000> endbfrange
-endcmap end end"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +221,8 @@ def by_code(data: bytes) -> bytes:
     """
     copy = io.BytesIO()
     with pikepdf.open(io.BytesIO(data)) as pdf:
-        own = pdf.make_stream(_OWN_CODES)
-        for font in texts.legacy_by_code(pdf.objects):
-            font.ToUnicode = own
+        for font, own in texts.legacy_by_code(pdf.objects):
+            font.ToUnicode = pdf.make_stream(own)
         pdf.save(copy, encryption=False, compress_streams=False)
     return copy.getvalue()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ _EAST_ASIAN = ("Japan1", "GB1", "CNS1", "Korea1", "KR")
 _SYMBOLIC = 1 << 2  # of a font descriptor's flags
 SOME_IDEOGRAPH = 0x4E00  # for a text of such a font whose codes are in an encoding of their own
 _MOST_CODES = 65_536
+_SECTION_ENTRIES = 100  # the most that a section of a CMap may have
 _SECTION = re.compile(rb"begin(bfchar|bfrange)(.*?)end\1", re.S)
 _TOKEN = re.compile(rb"<([0-9A-Fa-f\s]*)>|(\[)|(\])")
 _UNICODE_NAME = re.compile(r"uni([0-9A-F]{4})|u([0-9A-F]{4,6})")
@@ -69,35 +70,87 @@ def absent(drawing: Callable[[], pikepdf.Stream], fonts: Any) -> Iterator[Absent
 
 
 def unmapped(fonts: Any) -> Iterator[str]:
-    """Names of simple fonts in the file of which nothing tells the letters (PDF 32000-1, 9.10.2).
+    """Names of simple fonts of which nothing tells the letters (PDF 32000-1, 9.10.2), or a map other ones
+    than are drawn.
 
-    PDFium takes the codes of these for Western letters. That others have no map, it tells itself.
+    PDFium takes the codes of the first for Western letters. That others have no map, it tells itself.
     """
     for font in _each(fonts):
-        if font.get("/Subtype") == "/Type0" or isinstance(font.get("/ToUnicode"), pikepdf.Stream):
+        if font.get("/Subtype") == "/Type0":
             continue
-        encoding = font.get("/Encoding")
-        differences = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
-        names = differences if isinstance(differences, pikepdf.Array) else ()
-        numbered = any(
-            isinstance(name, Name) and _NUMBER_NAME.fullmatch(str(name).lstrip("/")) for name in names
-        )
-        if numbered or (encoding is None and _is_symbolic_truetype(font) and _names_file(font)):
+        if isinstance(font.get("/ToUnicode"), pikepdf.Stream):
+            if _is_contradicted(font):
+                yield base_name(font)
+            continue
+        numbered = any(_NUMBER_NAME.fullmatch(name) for _, name in _differences(font))
+        if numbered or (font.get("/Encoding") is None and _is_symbolic_truetype(font) and _names_file(font)):
             yield base_name(font)
 
 
-def legacy_by_code(fonts: Any) -> Iterator[Any]:
-    """Fonts of before Unicode whose codes are those of their encoding, and that have no map of their own.
+def _is_contradicted(font: Any) -> bool:
+    """Whether a font that is not in the file, and so drawn by its encoding, has a map to other letters."""
+    if looks_embedded(font) or _is_legacy(font):
+        return False
+    named = {code: "".join(map(chr, _named(name))) for code, name in _differences(font)}
+    for code, letters in _map(font.ToUnicode.read_bytes(), 1).items():
+        told = unicodedata.normalize("NFKC", "".join(map(chr, letters))).casefold()
+        drawn = (named.get(code[0]) or _western(font, code[0])).casefold()
+        if told.isalnum() and drawn.isalnum() and told != unicodedata.normalize("NFKC", drawn):
+            return True
+    return False
 
-    A renderer that takes the codes for Western letters takes some of them for the same letter.
+
+def _differences(font: Any) -> Iterator[tuple[int, str]]:
+    """(code, glyph's name) of those that an encoding names."""
+    encoding = font.get("/Encoding")
+    entries: Any = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
+    code = 0
+    listed: Iterable[Any] = entries if isinstance(entries, pikepdf.Array) else ()
+    for entry in listed:
+        if isinstance(entry, int):
+            code = entry
+        elif isinstance(entry, Name):
+            yield code, bytes(entry).decode("latin-1").lstrip("/")
+            code += 1
+
+
+def legacy_by_code(fonts: Any) -> Iterator[tuple[Any, bytes]]:
+    """Fonts of before Unicode whose codes can be told, and a map of these to private characters.
+
+    A renderer that takes the codes for Western letters takes some of them for the same letter, and one (AD)
+    for a hyphen.
     """
     for font in _each(fonts):
-        if font.get("/Subtype") == "/Type0" or isinstance(font.get("/ToUnicode"), pikepdf.Stream):
+        if not _is_legacy(font):
             continue
-        encoding = font.get("/Encoding")
-        own = encoding == "/WinAnsiEncoding" or (encoding is None and not looks_embedded(font))
-        if own and legacy.of_font(base_name(font)) is not None:
-            yield font
+        encoding, composite = font.get("/Encoding"), font.get("/Subtype") == "/Type0"
+        if isinstance(font.get("/ToUnicode"), pikepdf.Stream):
+            length = 2 if composite else 1
+            yield font, _private(_map(font.ToUnicode.read_bytes(), length), length)
+        elif not composite and (
+            encoding == "/WinAnsiEncoding" or (encoding is None and not looks_embedded(font))
+        ):
+            yield font, _private({bytes([code]): (code,) for code in range(256)}, 1)
+
+
+def _private(known: Mapping[bytes, tuple[int, ...]], length: int) -> bytes:
+    """A /ToUnicode CMap with private characters (`legacy.OWN_CODES`) in place of Latin ones."""
+    entries = []
+    for code, letters in known.items():
+        meant = "".join(chr(legacy.OWN_CODES + letter if letter <= 0xFF else letter) for letter in letters)
+        target = meant.encode("utf-16-be", "surrogatepass").hex()
+        entries.append(f"<{code.hex()}> <{target}>")
+    sections = "\n".join(
+        f"{len(some)} beginbfchar\n" + "\n".join(some) + "\nendbfchar"
+        for some in (
+            entries[start : start + _SECTION_ENTRIES] for start in range(0, len(entries), _SECTION_ENTRIES)
+        )
+    )
+    first, last = "00" * length, "FF" * length
+    return (
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap\n"
+        f"1 begincodespacerange <{first}> <{last}> endcodespacerange\n{sections}\nendcmap end end"
+    ).encode()
 
 
 def _each(fonts: Any) -> Iterator[Any]:
@@ -197,22 +250,15 @@ def _composite(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
 
 def _simple(font: Any, texts: set[bytes]) -> tuple[set[int], bool]:
     used = {code for text in texts for code in text}
-    encoding = font.get("/Encoding")
-    differences: Any = encoding.get("/Differences") if isinstance(encoding, Dictionary) else None
     letters: set[int] = set()
-    unknown, code = False, 0
-    entries: Any = differences if isinstance(differences, pikepdf.Array) else ()
-    for entry in entries:
-        if isinstance(entry, int):
-            code = entry
-        elif isinstance(entry, Name):
-            if code in used:
-                name = bytes(entry).decode("latin-1").lstrip("/")
-                letters |= _named(name)
-                unknown |= _NUMBER_NAME.fullmatch(name) is not None
-            code += 1
+    unknown = False
+    named = list(_differences(font))
+    for code, name in named:
+        if code in used:
+            letters |= _named(name)
+            unknown |= _NUMBER_NAME.fullmatch(name) is not None
     to_unicode = font.get("/ToUnicode")
-    if isinstance(to_unicode, pikepdf.Stream) and not entries:
+    if isinstance(to_unicode, pikepdf.Stream) and not named:
         known = _map(to_unicode.read_bytes(), 1)
         for code in used:
             meant = known.get(bytes([code]), ())

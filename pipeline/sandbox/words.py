@@ -4,7 +4,7 @@ A text layer may say what nobody sees: the invisible text that OCR lays over a s
 under a picture, clipped away, white on white. And it may say what is not there: codes of which nothing tells
 the letters, those of fonts of before Unicode, or another text for programs to read in the letters' place
 (/ActualText, which is not listened to). Such words are told apart here. If they are few they are left out,
-and the rest is print; if they are more, the layer is not trusted. What cannot be read is left out in any case.
+and the rest is print; if they are more, the layer is not trusted. What cannot be read is left out always.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _LOWEST = 5  # pixels: the type size of letters that cannot be read
 _NAME_BYTES = 200
 _UNSEEN_MODES = (pdfium.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium.FPDF_TEXTRENDERMODE_CLIP)
 _FILLED_MODES = (pdfium.FPDF_TEXTRENDERMODE_FILL, pdfium.FPDF_TEXTRENDERMODE_FILL_CLIP)
+_SOFT_HYPHEN = "\u00ad"  # it is a hyphen where it is drawn
 _JOINERS = "\u00ad\u200b\u200c\u200d\u2060\ufeff"  # they show nothing
 _OWN_BLANKS = (legacy.OWN_CODES + 0x20, legacy.OWN_CODES + 0xA0)
 _HYPHENS = (0x02, 0xFFFE)  # PDFium's, for a hyphen at the end of a line
@@ -39,7 +40,7 @@ _INVISIBLE = "invisible text, as OCR lays over a scan"
 _OFF = "off the page"
 _SMALL = "too small to be seen"
 _UNSEEN = "not seen where they stand: hidden, covered or cut off"
-_UNMAPPED = "in a font that does not say which letters its codes are"
+_UNMAPPED = "in a font that does not say which letters its codes are, or says it wrongly"
 _LEGACY = "in an encoding of before Unicode that cannot be read"
 _UNREADABLE = (_UNMAPPED, _LEGACY)
 
@@ -59,6 +60,7 @@ def read(page: pypdfium2.PdfPage, size: tuple[int, int], facts: PageFacts) -> La
     smallest = _LOWEST * page.get_height() / size[1]
     for word in words:
         word.judge(upright, smallest)
+    _refuse_old(words)
     _look_for(words, page, size)
     full = count > MOST_LETTERS or len(words) > MOST_WORDS
     return _layer(_once(words)[:MOST_WORDS], full)
@@ -70,6 +72,19 @@ def _forget_other_text(page: pypdfium2.PdfPage) -> None:
             for number in range(pdfium.FPDFPageObj_CountMarks(drawn)):
                 mark = pdfium.FPDFPageObj_GetMark(drawn, number)
                 pdfium.FPDFPageObjMark_RemoveParam(drawn, mark, b"ActualText")
+
+
+def _refuse_old(words: list[_Word]) -> None:
+    """Says so of words in fonts whose names do not tell that they are of before Unicode, but the words do."""
+    by_font: dict[str, list[_Word]] = {}
+    for word in words:
+        if word.doubt not in _UNREADABLE and word.letters[0][1].encoding is None:
+            by_font.setdefault(word.letters[0][1].font, []).append(word)
+    for own in by_font.values():
+        if legacy.is_old([word.text for word in own]):
+            for word in own:
+                if not legacy.is_plain(word.text):
+                    word.doubt, word.text = _LEGACY, ""
 
 
 def _look_for(words: list[_Word], page: pypdfium2.PdfPage, size: tuple[int, int]) -> None:
@@ -118,6 +133,7 @@ class _Look:
     """What the letters of one text object have in common."""
 
     drawn: pdfium.FPDF_PAGEOBJECT
+    font: str
     encoding: legacy.Legacy | None
     doubt: str | None
     brightness: int | None  # of the fill, 0..255; None where it is not one colour
@@ -240,7 +256,7 @@ class _Looks:
         red, green, blue, opacity = (ctypes.c_uint() for _ in range(4))
         filled = mode in _FILLED_MODES and pdfium.FPDFPageObj_GetFillColor(drawn, red, green, blue, opacity)
         brightness = (299 * red.value + 587 * green.value + 114 * blue.value) // 1000 if filled else None
-        return _Look(drawn, legacy.of_font(font), doubt, brightness, font in self._absent)
+        return _Look(drawn, font, legacy.of_font(font), doubt, brightness, font in self._absent)
 
 
 def _words(textpage: pdfium.FPDF_TEXTPAGE, count: int, looks: _Looks) -> Iterator[_Word]:
@@ -257,7 +273,9 @@ def _words(textpage: pdfium.FPDF_TEXTPAGE, count: int, looks: _Looks) -> Iterato
             continue
         if not (letter.isascii() and letter.isprintable()):
             if letter in _JOINERS and look.encoding is None:
-                continue
+                if letter != _SOFT_HYPHEN or not place.is_drawn(index):
+                    continue
+                letter = "-"
             if look.doubt is None and not _is_letter(letter, look):
                 look = replace(look, doubt=_UNMAPPED)
         if pdfium.FPDFText_HasUnicodeMapError(textpage, index) == 1:
@@ -287,15 +305,22 @@ class _Places:
         self._line = pdfium.FS_RECTF()
 
     def of(self, index: int) -> Sides:
-        left, right, bottom, top = self._sides
-        pdfium.FPDFText_GetCharBox(self._textpage, index, *self._pointers)
-        box = left.value, bottom.value, right.value, top.value
+        box = self._tight(index)
         return box if box[2] > box[0] and box[3] > box[1] else self._loose(index)
+
+    def is_drawn(self, index: int) -> bool:
+        box = self._tight(index)
+        return box[2] > box[0] and box[3] > box[1]
 
     def size(self, index: int) -> float:
         """The letter's type size, whichever way it is turned."""
         left, bottom, right, top = self._loose(index)
         return max(right - left, top - bottom)
+
+    def _tight(self, index: int) -> Sides:
+        left, right, bottom, top = self._sides
+        pdfium.FPDFText_GetCharBox(self._textpage, index, *self._pointers)
+        return left.value, bottom.value, right.value, top.value
 
     def _loose(self, index: int) -> Sides:
         line = self._line

@@ -114,10 +114,7 @@ def test_upright_letters_on_a_turned_page_are_words(renderer: Renderer) -> None:
 
 def test_words_are_composed_unicode(renderer: Renderer) -> None:
     to_unicode = papers.stream(b"", A_MAP % b"1 beginbfchar <41> <006503230302> endbfchar")
-    data = papers.pages([line(b"A")], extra=[to_unicode])
-    data = papers.pages([line(b"A")], extra=[to_unicode]).replace(
-        b"/Helvetica", b"/Helvetica/ToUnicode 6 0 R"
-    )
+    data = font(TYPE_3 + b"/ToUnicode 7 0 R", (GLYPH, to_unicode), line(b"A"))
     assert said(layer(renderer, data)) == "\N{LATIN SMALL LETTER E WITH CIRCUMFLEX AND DOT BELOW}"
 
 
@@ -296,6 +293,28 @@ def test_codes_of_which_nothing_tells_the_letters_are_never_passed_on(renderer: 
     assert "everybody" not in said(text)
 
 
+ANOTHER_NINE = papers.stream(b"", A_MAP % b"2 beginbfrange <20> <38> <0020> <3A> <7E> <003A> endbfrange "
+                             b"1 beginbfchar <39> <0030> endbfchar")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "encoding", [b"", b"/Encoding/WinAnsiEncoding", b"/Encoding<</Differences[57/nine]>>"]
+)
+def test_a_map_to_other_letters_than_are_drawn_is_not_believed(renderer: Renderer, encoding: bytes) -> None:
+    plain = b"/Subtype/Type1/BaseFont/Helvetica" + encoding + b"/ToUnicode 6 0 R"
+    text = layer(renderer, font(plain, (ANOTHER_NINE,), PRINT + line(b"Total 1.299.000", (60, 200))))
+    assert not text.trusted and "says it wrongly" in str(text.why)
+    assert "1.200.000" not in said(text)
+    assert layer(renderer, font(plain, (WHOLE_MAP,))).trusted  # the control
+
+
+def test_a_soft_hyphen_that_is_drawn_is_a_hyphen(renderer: Renderer) -> None:
+    soft = papers.stream(b"", A_MAP % b"2 beginbfrange <20> <2C> <0020> <2E> <7E> <002E> endbfrange "
+                         b"1 beginbfchar <2D> <00AD> endbfchar")  # fmt: skip
+    data = font(TYPE_3 + b"/ToUnicode 7 0 R", (GLYPH, soft), line(b"no 0123-456 of"))
+    assert said(layer(renderer, data)) == "no 0123-456 of"
+
+
 def test_a_type_3_font_with_a_whole_map_is_read(renderer: Renderer) -> None:
     """The control."""
     text = layer(renderer, font(TYPE_3 + b"/ToUnicode 7 0 R", (GLYPH, WHOLE_MAP)))
@@ -349,6 +368,35 @@ def test_text_in_the_fonts_of_before_unicode_is_turned_to_unicode(
     text = layer(renderer, data)
     assert said(text) == unicodedata.normalize("NFC", words)
     assert text.trusted and text.why is None
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_old_letter_at_the_end_of_a_line_is_no_hyphen(renderer: Renderer, encoding: str) -> None:
+    """PDFium takes the code AD there for one."""
+    entries, extra = ENCODINGS[encoding]
+    lines = line(b"h\xadng t\xad", (60, 700)) + line(b"h\xadng", (60, 670))
+    assert said(layer(renderer, font(_TRUE_TYPE % b".VnTime" + entries, extra, lines))) == "hưng tư hưng"
+
+
+@pytest.mark.parametrize("codes", [IN_TCVN3, IN_VNI.upper(), GOODS_IN_TCVN3.decode("latin-1"), IN_VNI])
+def test_old_text_in_a_font_of_another_name_is_refused(renderer: Renderer, codes: str) -> None:
+    """As printers' drivers name fonts of their own."""
+    entries = _TRUE_TYPE % b"TTE1B2A3C8t00" + b"/Encoding/WinAnsiEncoding"
+    text = layer(renderer, font(entries, contents=line(codes.encode("latin-1"), size=10)))
+    assert not text.trusted and "before Unicode" in str(text.why)
+    assert said(text).isascii()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Größe und Straße für Übung der Müller AG, Bäume Räume Häuser, ca. 25 µm © 2026",
+        "Les «prix» français sont très élevés, naïve Noël, n° 12, 1ª Brand® Total¹",
+        "Hà Nội: số 5, đường Láng, Công ty CP Sữa «Việt» ®",
+    ],
+)
+def test_text_of_today_is_not_taken_for_old(words: str) -> None:
+    assert not legacy.is_old(words.split())
 
 
 def test_an_old_font_on_a_page_leaves_the_others_alone(renderer: Renderer) -> None:
