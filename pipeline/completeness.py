@@ -3,7 +3,8 @@
 The words may come from a PDF's own text or from a second reader: all that is asked of them is where they
 stand. A word is accounted for when it is part of a value, of a label of the schema, or known furniture of
 such papers. A value that was read wrongly accounts for the word that it should have been. So what is left was
-passed over: of a page it is counted in words, of a table in lines.
+passed over: of a page it is counted in words, of a table in lines. Of papers with a table, sentences are not
+counted: letterheads, adverts, terms and thanks are set as such, and what a schema asks for is not.
 """
 
 from __future__ import annotations
@@ -11,16 +12,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import pairwise
 
 from pipeline import furniture, textlayer
 from pipeline.records import Check, Field, Word
-from schemas.shape import Group
+from schemas.shape import Group, Repeated
 from schemas.text import unaccented
 
 _MUCH = 0.3  # of the words that tell something: a page with so many passed over is not read whole
 _FEWEST = 20  # such words: on fewer, a share says nothing
 _APART = 2  # lines without figures between two of a table: a name's, of several lines
 _NEAR = 0.01  # of the page's width: from a column's figures
+_SENTENCE = 4  # words, from which a line may be one
+_OWN = 2  # of them that are neither furniture nor figures: a date or title has none
+_BLANK = (
+    2.0  # heights of a line: blanks within sentences are narrower, the columns of a table are further apart
+)
+_ASPECT = 1.4  # of a page's sides; on others a gap is only taken for wider or narrower
+_AMOUNT = re.compile(r"\d{1,3}(?:[.,]\d{3})+(?:[.,]\d{1,2})?")
 _ITEM = re.compile(r"(.+?)\[(\d+)\]\.(.+)")
 _CURRENCIES = {"d", "vnd", "dong", "usd"}
 _FIGURE = re.compile(r"\d[\d.,'’]*")
@@ -40,9 +49,10 @@ def incomplete(fields: Sequence[Field], words: Mapping[int, Sequence[Word]], sha
         for _, leaf in shape.leaves()
         for token in _tokens(f"{leaf.label} {leaf.name.replace('_', ' ')}")
     }
+    has_table = any(isinstance(node, Repeated) for node in shape.fields)
     pages = [_Page(number, found, fields, words.keys()) for number, found in sorted(words.items()) if found]
     for page in pages:
-        yield from page.passed_over(known)
+        yield from page.passed_over(known, has_table)
     for name in dict.fromkeys(match[1] for each in fields if (match := _ITEM.fullmatch(each.path))):
         tables = [_Table(page, name) for page in pages]
         columns = _columns(tables)
@@ -71,12 +81,13 @@ class _Page:
         self.foreign = [each for each in fields if each.raw and each.page not in known]
         self.anywhere = {token for each in fields if "[" not in each.path for token in _tokens(each.raw)}
 
-    def passed_over(self, furnished: Set[str]) -> Iterator[Check]:
+    def passed_over(self, furnished: Set[str], has_table: bool) -> Iterator[Check]:
         """Says so if many words are in no value."""
         items, others = (_telling(fields, furnished, "[") for fields in (self.own, self.foreign))
         single = _telling((each for each in self.own if "[" not in each.path), furnished)
         seen: set[str] = set()
         covered = left = 0
+        said = [line for line in self.lines if has_table and _is_sentence(line, furnished)]
         tokens = ((token, line) for line in self.lines for word in line for token in _tokens(word.text))
         for token, line in tokens:
             if token in furnished:
@@ -87,7 +98,7 @@ class _Page:
             elif token in self.anywhere:
                 seen.add(token)
                 covered += 1
-            elif not (_FIGURE.fullmatch(token) and _sums(line)) and not _is_aside(line):
+            elif not (_FIGURE.fullmatch(token) and _sums(line)) and not _is_aside(line) and line not in said:
                 left += 1  # and none of more sums than the schema has
         misread = sum(items.values()) + len(single.keys() - seen)
         standing, lost = covered + left, left - misread
@@ -170,7 +181,8 @@ class _Table:
         figures = [
             (word, token) for word, token in self._page.figures[number] if token not in self._page.anywhere
         ]
-        if _sums(self._page.lines[number]) or all(len(token) <= 2 for _, token in figures):
+        line = self._page.lines[number]
+        if _sums(line) or _is_sentence(line, furniture.WORDS) or all(len(token) <= 2 for _, token in figures):
             return False
         hits = [
             (name, id(word))
@@ -204,6 +216,23 @@ def _sums(line: Sequence[Word]) -> bool:
     texts = (part for word in line for part in word.text.casefold().split())
     named = [bare for text in texts if (bare := _EDGES.sub("", text)) and not bare[0].isdigit()]
     return furniture.SUMS.match(" ".join(named[:2])) is not None
+
+
+def _is_sentence(line: Sequence[Word], furnished: Set[str]) -> bool:
+    """Whether a line runs on without gaps, and is no amount and no value behind its label."""
+    said = [token for word in line for token in _tokens(word.text)]
+    own = sum(token not in furnished and not token[0].isdigit() for token in said)
+    if len(said) < _SENTENCE or own < _OWN:
+        return False
+    if any(map(_AMOUNT.fullmatch, said)):
+        return False
+    gaps = (right.box[0] - left.box[2] for left, right in pairwise(line))
+    height = max(word.box[3] - word.box[1] for word in line)
+    if max(gaps, default=0.0) > _BLANK * height * _ASPECT:
+        return False
+    label, colon, _ = " ".join(word.text for word in line).partition(":")
+    named = _tokens(label)  # an abbreviation, if it is one word
+    return not (colon and (len(named) == 1 or all(token in furnished for token in named)))
 
 
 def _is_aside(line: Sequence[Word]) -> bool:

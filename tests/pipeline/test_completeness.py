@@ -124,6 +124,36 @@ def test_what_sellers_software_and_signatures_say_of_themselves_is_nothing_passe
     assert [check.code for check in found(which, read, other)] == ["incomplete"]  # the control
 
 
+SENTENCES = (
+    "1. Hàng đã mua được đổi trong 7 ngày kể từ ngày nhận nếu có lỗi của nhà sản xuất.",
+    "2. Bên mua thanh toán trong vòng 30 ngày; chậm trả chịu lãi 0,05% mỗi ngày trên số tiền còn nợ.",
+    "Trụ sở: Tầng 8, tòa nhà Sông Đà, đường Phạm Hùng, Nam Từ Liêm",
+    "Tải ứng dụng để nhận ưu đãi 20% cho đơn hàng đầu tiên",
+    "Mọi tranh chấp được giải quyết tại Tòa án nhân dân có thẩm quyền theo pháp luật Việt Nam.",
+)
+
+
+def line_of(text: str, row: int, blank: float = 0.004) -> list[Word]:
+    """Words set from the left, 7 thousandths of the page a letter."""
+    found, left = [], 0.05
+    for word in text.split():
+        found.append(Word(word, (left, 0.9 + row / 60, left + 0.007 * len(word), 0.91 + row / 60)))
+        left += 0.007 * len(word) + blank
+    return found
+
+
+def test_terms_adverts_and_letterheads_are_nothing_passed_over() -> None:
+    which = ("invoice", "standard", 1)
+    paper = specimen(*which)
+    read = [each for each in fields(paper) if each.page == 1]
+    beside = [word for row, text in enumerate(SENTENCES * 2) for word in line_of(text, row)]
+    assert found(which, read, {1: (*words(paper)[1], *beside)}) == []
+    values = [word for row, text in enumerate(SENTENCES * 2) for word in line_of(f"Đ/c: {text}", row)]
+    assert found(which, read, {1: (*words(paper)[1], *values)}) != []  # the control: behind a label
+    cells = [word for row, text in enumerate(SENTENCES * 2) for word in line_of(text, row, 0.05)]
+    assert found(which, read, {1: (*words(paper)[1], *cells)}) != []  # and set as a table
+
+
 def test_figures_of_other_values_over_a_table_are_no_line_of_it() -> None:
     cells = [["", "0007412", "12345678"], ["Gạo", "2.000", "24.000"], ["Muối", "5.000", "40.000"]]
     there = [
