@@ -9,6 +9,7 @@ Printed texts are normalised here once more, so that pages read long ago follow 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -191,6 +192,7 @@ class _Merged:
     def __init__(self, pages: Sequence[_Page], began: Sequence[Sequence[str]]) -> None:
         """`began`: of each page, the list items with which the model began its passes."""
         self._pages = pages
+        self._items = [_items(page) for page in pages]
         self._began = began
         self.checks: list[Check] = []
 
@@ -218,21 +220,24 @@ class _Merged:
 
     def _list(self, path: str, numbers: frozenset[str]) -> Iterator[Field]:
         """All items in the order of the pages, numbered through."""
-        pages = [(page, began) for page, began in zip(self._pages, self._began, strict=True) if path in page]
+        pages = [
+            (page[path], items[path], began)
+            for page, items, began in zip(self._pages, self._items, self._began, strict=True)
+            if path in page
+        ]
         if not pages:
             return
-        counts = [page[path] for page, _ in pages]
+        counts = [count for count, _, _ in pages]
         items: list[Field] = []
         texts: dict[str, list[str | None]] = {}
         begins: list[int] = []
         total = 0
-        for (page, began), count in zip(pages, counts, strict=True):
+        for count, found, began in pages:
             if count.value:
                 begins.append(total)
-            twice = _read_twice(page, path, count.value, began, numbers)
+            twice = _read_twice([found[i] for i in range(count.value)], path, began, numbers)
             left_out = {run.at + i for run in twice if run.sure for i in range(run.count)}
             paths = {}
-            found = _items(page, path, count.value)
             for i in range(count.value):
                 if i in left_out:
                     continue
@@ -284,13 +289,13 @@ def _settled(field: Field, values: Mapping[str, Decimal]) -> Field:
     return replace(field, value=json_ready(values[field.path])) if field.path in values else field
 
 
-def _items(page: _Page, path: str, count: int) -> list[list[Field]]:
-    """The fields of each of the `count` items of a list on one page, the item itself or what is below it."""
-    items: list[list[Field]] = [[] for _ in range(count)]
-    start = f"{path}["
-    for name, field in page.items() if count else ():
-        if name.startswith(start):
-            items[int(name[len(start) : name.index("]", len(start))])].append(field)
+def _items(page: _Page) -> Mapping[str, Mapping[int, list[Field]]]:
+    """The fields of each item of each list on one page, the item itself or what is below it."""
+    items: defaultdict[str, defaultdict[int, list[Field]]] = defaultdict(lambda: defaultdict(list))
+    for name, field in page.items():
+        path, bracket, below = name.partition("[")
+        if bracket:
+            items[path][int(below.partition("]")[0])].append(field)
     return items
 
 
@@ -302,13 +307,12 @@ def _renamed(item: Iterable[Field], old: str, new: str) -> list[Field]:
 
 
 def _read_twice(
-    page: _Page, path: str, count: int, began: Sequence[str], numbers: frozenset[str]
+    items: Sequence[Sequence[Field]], path: str, began: Sequence[str], numbers: frozenset[str]
 ) -> list[seams.Repetition]:
-    """Of the `count` items of a list on one page; `began` are the items that the passes began with."""
-    at = [i for i in range(count) if f"{path}[{i}]" in began]
+    """Of the items of a list on one page; `began` are those that the passes began with."""
+    at = [i for i in range(len(items)) if f"{path}[{i}]" in began] if began else []
     if not at:
         return []
-    items = _items(page, path, count)
     return seams.repetitions([seams.line(fields, numbers) for fields in items], at)
 
 
