@@ -3,10 +3,11 @@
     from_words("Một triệu hai trăm ba mươi bốn nghìn đồng chẵn")  → 1234000
     to_words(1234000)                                             → "một triệu hai trăm ba mươi bốn nghìn"
 
-Both ways of speaking are read: linh/lẻ, mốt, tư, lăm/nhăm, nghìn/ngàn, tỷ/tỉ, chẵn, hăm lăm (25), băm mốt (31),
-hai chục (20), một triệu rưỡi (1,500,000), and text without any diacritics: the words are read without them,
-and only "muoi" is then double (mười, ten, or mươi, tens); its place tells which. So are printers that say a small rest with "lẻ" ("một nghìn lẻ năm mươi", as Odoo does by
-num2words) and thousands of tỷ one by one ("một nghìn tỷ hai trăm tỷ").
+Both ways of speaking are read: linh/lẻ, mốt, tư, lăm/nhăm, nghìn/ngàn, tỷ/tỉ, chẵn, hăm lăm (25), băm mốt
+(31), hai chục (20), một triệu rưỡi (1,500,000), and text without any diacritics: the words are read without
+them, and only "muoi" is then double (mười, ten, or mươi, tens); its place tells which. So are printers that
+say a small rest with "lẻ" ("một nghìn lẻ năm mươi", as Odoo does by num2words) and thousands of tỷ one by one
+("một nghìn tỷ hai trăm tỷ").
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _AFTER_TENS = (_MOT, "tu", "lam", "nham")  # said of the last digit only behind 
 _TENS = {"ham": 20, "bam": 30}  # hăm, băm: with a digit behind them
 _HALF = {  # rưỡi: half of the scale before it
     "tram": ["nam", "muoi"],
-    **dict.fromkeys(("nghin", "ngan"), ["nam", "tram"]),
+    "nghin": ["nam", "tram"],
+    "ngan": ["nam", "tram"],
     "trieu": ["nam", "tram", "nghin"],
-    **dict.fromkeys(("ty", "ti"), ["nam", "tram", "trieu"]),
+    "ty": ["nam", "tram", "trieu"],
+    "ti": ["nam", "tram", "trieu"],
 }
 _SCALE = {"nghin": 10**3, "ngan": 10**3, "trieu": 10**6}
 _BILLION = ("ty", "ti")

@@ -1,7 +1,7 @@
-"""Whether the figures of an XML document are written as XML writes them, or in groups of thousands as in print.
+"""Whether the figures of an XML document are written as XML writes them, or in groups as print has them.
 
-XML has no such groups: 540.000 is 540. An issuer that writes 1.234.567 elsewhere means 540 thousand by it, and
-where nothing in the document tells which, neither is taken in silence.
+XML has no groups of thousands: 540.000 is 540. An issuer that writes 1.234.567 elsewhere means 540 thousand
+by it, and where nothing in the document tells which, neither is taken in silence.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ def exact(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
     """The normalised, JSON-ready value of a text in XML and None, or None and what is wrong with it.
 
     A text that is not written as XML Schema says is read as if it were printed. Of a text that was escaped
-    twice the second time is undone: "A &amp; B" is A & B, and no name has "&amp;" in it. A time of day or zone beside
-    a date is left out: the day is the one that is written. Raises as `normal`.
+    twice the second time is undone: "A &amp; B" is A & B, and no name has "&amp;" in it. A time of day or
+    zone beside a date is left out: the day is the one that is written. Raises as `normal`.
     """
     try:
         value, problem = _remembered(leaf.printed, leaf.label, raw)
