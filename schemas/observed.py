@@ -24,8 +24,8 @@ class Observed:
     def __init__(self, record: BaseModel, looked_at: set[str], at: str = "") -> None:
         self._record, self._looked_at, self._at = record, looked_at, at
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return type(self._record)
 
     def __getattr__(self, name: str) -> Any:
