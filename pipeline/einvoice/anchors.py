@@ -99,15 +99,14 @@ def _parsed(data: bytes) -> list[x509.Certificate]:
     if b"-----BEGIN" in data:
         return x509.load_pem_x509_certificates(data)
     data = _unarmoured(data)
-    for parse in (
-        lambda: [x509.load_der_x509_certificate(data)],
-        lambda: pkcs7.load_der_pkcs7_certificates(data),
-    ):
-        try:
-            return parse()
-        except ValueError:
-            continue
-    raise ValueError("it holds none as PEM, DER or PKCS#7")
+    try:
+        return [x509.load_der_x509_certificate(data)]
+    except ValueError:
+        pass
+    try:
+        return pkcs7.load_der_pkcs7_certificates(data)
+    except ValueError:
+        raise ValueError("it holds none as PEM, DER or PKCS#7") from None
 
 
 def _unarmoured(data: bytes) -> bytes:
