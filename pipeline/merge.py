@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline import absence, several, support, witnesses
 from pipeline.bounds import full_lists, full_texts
 from pipeline.completeness import incomplete
-from pipeline.einvoice import judged
+from pipeline.einvoice import figures, judged
 from pipeline.einvoice.lexical import exact
 from pipeline.flags import FlagCode
 from pipeline.joining import Joined, Page, confidence
@@ -133,14 +133,21 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     now = [_as_now(page, spec, leaves) for page in pages]
     merged = Joined(now, [page.seams for page in pages])
     found = tuple(merged.walk(spec.shape))
+    in_xml = [field for field in found if field.source == "xml"]
+    way = figures.way(in_xml, leaves)
+    if in_xml and way == "print":
+        found = tuple(figures.as_printed(field, leaves) for field in found)
     # What XML says is exact: only what is printed may mean one number or another.
-    printed = {field.path: field.raw for field in found if field.raw is not None and field.source != "xml"}
+    read = () if in_xml and way != "print" else found
+    printed = {field.path: field.raw for field in read if field.raw is not None}
+    unclear = figures.unclear(in_xml, leaves) if way is None else None
     settled = spec.settle(printed)
     full = (check for page in pages for check in full_lists(page.fields, spec.shape))
     fields = tuple(_settled(field, settled.values) for field in found)
     words = {page.page: some for page in pages if (some := _words(page)) is not None}
     passed_over = incomplete(fields, words, spec.shape)
-    return _Reading(fields, (*merged.checks, *full, *settled.checks, *passed_over))
+    odd = (unclear,) if unclear is not None else ()
+    return _Reading(fields, (*merged.checks, *full, *odd, *settled.checks, *passed_over))
 
 
 def _again(pages: Sequence[PageRecord], first: Sequence[Field], spec: SchemaSpec) -> dict[str, Field]:

@@ -41,7 +41,7 @@ def page_record(root: Element, spec: SchemaSpec, signature: Signature | None = N
         kind = "no e-invoice" if spec.shape.xml_root == ROOT else "not what the schema reads"
         message = f"the XML is {kind}: it is <{root.name[:80]}> and has no <{spec.shape.xml_root}>"
         raise Permanent(Reason.xml_other, message)
-    found = _Found()
+    found = _Found(root.above(documents[0]) if len(documents) == 1 else ())
     found.group(spec.shape, documents[0], "")
     flags = (*_several(documents), *_version(documents[0]), *found.flags)
     if signature and signature.verdict == "unsigned" and spec.shape.xml_root != ROOT:
@@ -77,7 +77,8 @@ def _version(document: Element) -> Iterator[Flag]:
 class _Found:
     """Walks the schema along the tree; `fields` are those found, and `flags` says what was odd."""
 
-    def __init__(self) -> None:
+    def __init__(self, envelopes: Sequence[Element]) -> None:
+        self._envelopes = envelopes[::-1]  # the nearest first
         self.fields: list[Field] = []
         self.flags: list[Flag] = []
 
@@ -106,7 +107,7 @@ class _Found:
 
     def _text(self, place: InXml | None, at: Element | None, path: str) -> str | None:
         """What stands at the place of a leaf."""
-        found = () if place is None else _elements(place, at)
+        found = () if place is None else _elements(place, at) or self._around(place)
         if not found or place is None:
             return None
         if place.parts:
@@ -120,6 +121,11 @@ class _Found:
             message = f"{path}: the XML has it {len(texts)} times, and not always alike; the first is kept"
             self.flags.append(Flag(FlagCode.several_values, message))
         return texts[0] if texts else None
+
+    def _around(self, place: InXml) -> Sequence[Element]:
+        paths = [_steps(path) for path in place.around]
+        found = [one for outer in self._envelopes for path in paths for one in outer.find(path)]
+        return [one for one in found if one.text is not None]
 
     def _add(self, leaf: Leaf, raw: str | None, path: str) -> None:
         value, problem = (None, None) if raw is None else exact(leaf, raw)

@@ -131,11 +131,7 @@ def _listed(seals: Sequence[Seal]) -> str:
 
 def _remark(data: etree._Element, seals: Sequence[Seal]) -> str:
     """What of the invoice is read and stands outside of what was signed."""
-    codes = (
-        []
-        if data.getparent() is None
-        else [e for e in data.getparent() if dsig.name(e) == "MCCQT" and e.text]
-    )
+    codes = [one for outer in data.iterancestors() for one in outer if dsig.name(one) == "MCCQT" and one.text]
     covered = all(any(dsig.within(code, over) for seal in seals for over in seal.over) for code in codes)
     return "" if covered else "; the tax authority's code is signed by nobody"
 

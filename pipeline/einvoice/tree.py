@@ -33,6 +33,15 @@ class Element(NamedTuple):
                 found = [element for element in found if _holds(element, step)]
         return found
 
+    def above(self, other: Element) -> Sequence[Element]:
+        """The elements from this one down to the one that `other` stands in; none where it is not below."""
+        for child in self.children:
+            if child is other:
+                return (self,)
+            if child.children and (found := child.above(other)):
+                return (self, *found)
+        return ()
+
     def outermost(self, name: str) -> Iterator[Element]:
         """The elements of this name, this one or below, that are not within another of that name."""
         if self.name == name:

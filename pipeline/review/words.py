@@ -67,6 +67,7 @@ _CHECKS = {
     "duplicate_invoice": "Hóa đơn này đã có trong kho, từ tài liệu khác",
     "duplicate_file": "Tệp này đã có trong kho dưới tên khác",
     "several_documents": "Có thể có nhiều chứng từ trong một tệp",
+    "thousands_unclear": "Không rõ dấu chấm trong XML là phần nghìn hay phần thập phân",
     "several_values": "Một trường có nhiều giá trị trong XML",
     "line_empty": "Có dòng không có giá trị nào",
     "line_repeated": "Có dòng lặp lại dòng trước",

@@ -345,6 +345,13 @@ def test_a_code_that_nobody_signed_is_told_of() -> None:
     found = verdict(etree.tostring(root), trusted())
     assert found.verdict == "valid"
     assert "the tax authority's code is signed by nobody" in found.why
+    code = root.find("MCCQT")
+    root.remove(code)
+    message = etree.Element("TDiep")
+    etree.SubElement(message, "DLieu").append(root)
+    assert "nobody" not in verdict(etree.tostring(message), trusted()).why
+    message.append(code)
+    assert "the tax authority's code is signed by nobody" in verdict(etree.tostring(message), trusted()).why
 
 
 # What is not verified
