@@ -63,27 +63,29 @@ class _Told:
         if self._left < 0:
             _bounded(MOST_ELEMENTS + 1, MOST_ELEMENTS, "elements")
         _bounded(depth, MOST_DEPTH, "elements within each other")
-        at = self._add(_local(element.tag), None)
+        at = len(self.names)
+        self._add(_local(element.tag), None)
         for name, value in element.items():
             self._add(f"@{_local(name)}", value)
             self.counts[at] += 1
-        text, elements = element.text or "", 0
-        for child in element:
-            if not isinstance(child.tag, str):  # a comment or an instruction, which may stand within a text
-                text += child.tail or ""
-                continue
-            elements += 1
-            if not child.tag.startswith(_SIGNED):
-                self.tell(child, depth + 1)
-                self.counts[at] += 1
-        if not elements:
+        text, is_leaf = element.text, True
+        if len(element):  # to begin to go through what is within costs as much as a leaf
+            for child in element:
+                tag = child.tag
+                if not isinstance(tag, str):  # a comment or an instruction, which may stand within a text
+                    text = f"{text or ''}{child.tail or ''}"
+                    continue
+                is_leaf = False
+                if not tag.startswith(_SIGNED):
+                    self.tell(child, depth + 1)
+                    self.counts[at] += 1
+        if is_leaf and text:
             self.texts[at] = text.strip() or None
 
-    def _add(self, name: str, text: str | None) -> int:
+    def _add(self, name: str, text: str | None) -> None:
         self.names.append(name)
         self.texts.append(text)
         self.counts.append(0)
-        return len(self.counts) - 1
 
 
 def _decoded(data: bytes) -> tuple[bytes, str | None]:
