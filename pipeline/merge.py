@@ -25,6 +25,7 @@ from pipeline.joining import Joined, Page, confidence
 from pipeline.normal import json_ready, normal
 from pipeline.quality import verdicts
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
+from schemas.settle import AMBIGUOUS
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def document(
         *(judged.check(page.signature) for page in pages if page.signature is not None),
         *untrusted(pages),
         *verdicts.checks(pages),
-        *chosen.checks,
+        *_ambiguous_now(chosen, fields, spec),
         *full_texts(fields, leaves),
         *_invalid(fields),
         *_nothing_read(fields),
@@ -121,6 +122,25 @@ class _Reading:
 
     fields: tuple[Field, ...]
     checks: tuple[Check, ...]
+
+
+def _ambiguous_now(chosen: _Reading, fields: Sequence[Field], spec: SchemaSpec) -> Iterator[Check]:
+    """The checks of a reading. A number of two meanings is told as it is now, if another source gave it."""
+    before = {field.path: field.raw for field in chosen.fields}
+    taken = {field.path: field for field in fields if field.raw != before.get(field.path)}
+    for check in chosen.checks:
+        if check.code != AMBIGUOUS or check.fields[0] not in taken:
+            yield check
+            continue
+        field = taken[check.fields[0]]
+        printed = {
+            other.path: other.raw for other in fields if other.raw is not None and other.source != "xml"
+        }
+        yield from (
+            now
+            for now in spec.settle(printed).checks
+            if now.code == AMBIGUOUS and field.path in now.fields and field.source != "xml"
+        )
 
 
 def _source(page: PageRecord) -> str:
