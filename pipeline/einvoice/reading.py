@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pipeline.einvoice.lexical import exact
-from pipeline.einvoice.tree import Element
+from pipeline.einvoice.tree import Children, Element
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
 from pipeline.records import Field, Flag, PageRecord, Signature
@@ -79,6 +79,7 @@ class _Found:
 
     def __init__(self, envelopes: Sequence[Element]) -> None:
         self._envelopes = envelopes[::-1]  # the nearest first
+        self._children: Children | None = None  # of the element of which something was asked last
         self.fields: list[Field] = []
         self.flags: list[Flag] = []
 
@@ -88,14 +89,14 @@ class _Found:
             if isinstance(node, Leaf):
                 self._add(node, self._text(node.xml, at, path), path)
             elif isinstance(node, Group):
-                inner = at if node.xml is None else next(iter(_elements(node.xml, at)), None)
+                inner = at if node.xml is None else next(iter(self._elements(node.xml, at)), None)
                 self.group(node, inner, f"{path}.")
             else:
                 self._list(node, at, path)
 
     def _list(self, node: Repeated, at: Element | None, path: str) -> None:
         """A list has a field of its own, whose value is the number of its items."""
-        items = () if node.xml is None else _elements(node.xml, at)
+        items = () if node.xml is None else self._elements(node.xml, at)
         if isinstance(node.item, Leaf):
             items = [item for item in items if item.text is not None]
         self.fields.append(Field(path, None, len(items), 1.0, "xml", PAGE))
@@ -107,8 +108,7 @@ class _Found:
 
     def _text(self, place: InXml | None, at: Element | None, path: str) -> str | None:
         """What stands at the place of a leaf."""
-        found = () if place is None else _elements(place, at) or self._around(place)
-        if not found or place is None:
+        if place is None or not (found := self._elements(place, at) or self._around(place)):
             return None
         if place.parts:
             return _together(found[0], place)
@@ -122,7 +122,21 @@ class _Found:
             self.flags.append(Flag(FlagCode.several_values, message))
         return texts[0] if texts else None
 
+    def _elements(self, place: InXml, at: Element | None) -> Sequence[Element]:
+        """Those at the first of the paths that leads to any with something in them."""
+        if at is None:
+            return ()
+        if self._children is None or self._children.element is not at:
+            self._children = Children(at)
+        for path in place.paths:
+            found = [one for one in self._children.find(_steps(path)) if one.text is not None or one.children]
+            if found:
+                return found
+        return ()
+
     def _around(self, place: InXml) -> Sequence[Element]:
+        if not place.around:
+            return ()
         paths = [_steps(path) for path in place.around]
         found = [one for outer in self._envelopes for path in paths for one in outer.find(path)]
         return [one for one in found if one.text is not None]
@@ -132,17 +146,6 @@ class _Found:
         if problem is not None and raw is not None and not any(map(str.isalnum, raw)):
             raw = problem = None  # a dash or a full stop, where the issuer has nothing to write
         self.fields.append(Field(path, raw, value, 1.0, "xml", PAGE, None, problem))
-
-
-def _elements(place: InXml, at: Element | None) -> Sequence[Element]:
-    """Those at the first of the paths that leads to any with something in them."""
-    if at is None:
-        return ()
-    for path in place.paths:
-        found = [one for one in at.find(_steps(path)) if one.text is not None or one.children]
-        if found:
-            return found
-    return ()
 
 
 def _together(whole: Element, place: InXml) -> str | None:
