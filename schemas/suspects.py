@@ -24,6 +24,7 @@ from schemas.typed import typed
 Mends = Callable[[Any, CheckResult], Iterable[tuple[str, Any]]]  # from record and failed check: path, value
 
 _MOST = 1000  # trials of one document
+_MOST_LINES = 200_000  # gone through in all of them: a paper of thousands of lines gets fewer trials
 _DECIMALS = 3  # that a figure may have gained by a lost comma
 _LONGEST = 20  # characters: in longer texts digits are not varied
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
@@ -94,13 +95,14 @@ def _trials(
 ) -> Iterator[_Trial]:
     """The changes that mend something and break nothing."""
     tried: set[tuple[str, Any]] = set()
+    most = min(_MOST, _MOST_LINES // (_lines(subject) or 1))
     for check in failed.values():
         for path, value in (*_values(subject, check), *(mends(subject, check) if mends else ())):
             before = at(subject, path)
             if value == before or (path, value) in tried:
                 continue
             tried.add((path, value))
-            if len(tried) > _MOST:
+            if len(tried) > most:
                 return
             changed = with_value(subject, path, value)
             if _breaks_its_line(changed, path, within):
@@ -108,6 +110,10 @@ def _trials(
             after = _after(equations, _INDEX.sub("[]", path), changed, failed)
             if after is not None and (mended := failed.keys() & after.held - after.broken):
                 yield _Trial(path, frozenset(mended), after.exact, _is_near(before, value))
+
+
+def _lines(subject: BaseModel) -> int:
+    return sum(len(value) for value in subject.__dict__.values() if isinstance(value, list))
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,3 +152,31 @@ def planted() -> Iterator[dict[str, Any]]:
         for place, item in enumerate(base["lines"]):
             for name in ("quantity", "unit_price", "amount"):
                 yield {**base, **line(place, **{name: f"{item[name]}3"})} | {"net": base["net"]}
+
+
+class Counted(BaseModel):
+    """A list that is counted, and a count that is off."""
+
+    lines: list[Decimal] = []
+    count: Decimal | None = None
+
+
+@pytest.mark.parametrize("lines", [10, 20_000])
+def test_a_paper_of_thousands_of_lines_is_not_gone_through_a_thousand_times(lines: int) -> None:
+    asked = 0
+
+    def counted(paper: Counted) -> Iterator[CheckResult]:
+        nonlocal asked
+        asked += 1
+        assert paper.count is not None
+        found = Decimal(len(paper.lines))
+        yield equal("count", ("count",), found, paper.count, "{expected} and {found}")
+
+    values = [Decimal(value) for value in range(100)]
+
+    def mends(_: Counted, __: CheckResult) -> Iterator[tuple[str, Any]]:
+        yield from (("count", value) for value in values)
+
+    paper = Counted(lines=[Decimal(1)] * lines, count=Decimal(-1))
+    pointed(paper, list(counted(paper)), (counted,), mends)
+    assert (asked > len(values)) is (lines == 10)
