@@ -146,7 +146,7 @@ def _elements(place: InXml, at: Element | None) -> Sequence[Element]:
 
 
 def _together(whole: Element, place: InXml) -> str | None:
-    """The parts that are there, each behind its words, then the free words; or these if they name the same."""
+    """The parts that are there, each behind its words, then free words; or these, if they name the same."""
     there = [(part, text) for part in place.parts if (text := _text(whole, part.path)) is not None]
     free = _text(whole, place.free) if place.free else None
     if free is not None and all(text in free for part, text in there if part.names):
