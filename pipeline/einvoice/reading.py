@@ -12,7 +12,7 @@ from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
 from pipeline.records import Field, Flag, PageRecord, Signature
 from schemas import in_xml
-from schemas.in_xml import ROOT, InXml, Part, Step
+from schemas.in_xml import NOTE, ROOT, InXml, Part, Step
 from schemas.shape import Group, Leaf, Node, Repeated
 
 if TYPE_CHECKING:
@@ -149,12 +149,13 @@ class _Found:
 
 
 def _together(whole: Element, place: InXml) -> str | None:
-    """The parts that are there, each behind its words; or the free words that name the same."""
+    """The parts that are there, each behind its words, then free words; or these, if they name the same."""
     there = [(part, text) for part in place.parts if (text := _text(whole, part.path)) is not None]
     free = _text(whole, place.free) if place.free else None
     if free is not None and all(text in free for part, text in there if part.names):
         return free
-    return " ".join(filter(None, (_said(part, text) for part, text in there))) or None
+    told = " ".join(filter(None, (_said(part, text) for part, text in there)))
+    return NOTE.join(filter(None, (told, free))) or None
 
 
 def _said(part: Part, text: str) -> str:

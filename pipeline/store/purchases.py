@@ -32,7 +32,7 @@ from pipeline.store.values import batches
 from schemas import vat
 from schemas.fields import whole_tax_code
 from schemas.law import Law
-from schemas.text import tidy, unaccented
+from schemas.text import tidy
 from schemas.words import from_words
 
 _COLUMNS = (
@@ -60,6 +60,7 @@ _ASIDE = {
     "no sign": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
     "no amount in dong": "không có tổng tiền bằng đồng",
 }
+_LESS = re.compile(r"\b(?:giảm|giam)\b")
 # What an adjustment says of a line, and no shock absorber, silencer or reducer.
 _REDUCES = re.compile(r"(?:điều chỉnh )?giảm\b(?! (?:xóc|chấn|tốc|áp|âm|thanh|đau))")
 _UNTAXED = "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ"
@@ -209,7 +210,7 @@ def _lacks_sign(item: Mapping[str, Any], record: Mapping[str, Any], parts: Seque
     """Whether an invoice says that it reduces another one, and prints what it takes off as if it added it."""
     if item["relation"] != "adjusts" or sum(part.net for part in parts) <= 0:
         return False
-    if "giam" in unaccented(record.get("related_invoice") or "").casefold():
+    if _LESS.search(tidy(record.get("related_invoice") or "").casefold()):
         return True
     lines = (tidy(line.get("name") or "").casefold() for line in record.get("lines") or ())
     return _is_negative(record.get("total_in_words")) or any(map(_REDUCES.match, lines))

@@ -297,7 +297,7 @@ def test_what_it_replaces_is_told_in_words(renderer: Renderer) -> None:
     )
     told = "Thay thế cho hóa đơn mẫu số 1 ký hiệu C26TAA số 12 ngày 2026-10-01"
     own = "Thay cho hóa đơn C26TAA-12 vì sai địa chỉ"
-    for free, expected in (("", told), ("Sai địa chỉ", told), (own, own)):
+    for free, expected in (("", told), ("Sai địa chỉ", f"{told}; ghi chú: Sai địa chỉ"), (own, own)):
         noted = related.replace("</TTHDLQuan>", f"<GChu>{free}</GChu></TTHDLQuan>")
         assert values(extraction(renderer, einvoice(general=noted)))["related_invoice"] == expected
 

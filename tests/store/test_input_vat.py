@@ -383,6 +383,16 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
             related_invoice="Điều chỉnh cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
             total_in_words="Giảm một triệu một trăm nghìn đồng",
         ),
+        noted=made(
+            "21",
+            issue_date="2026-05-15",
+            related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 1; ghi chú: điều chỉnh giảm",
+        ),
+        raised=made(
+            "22",
+            issue_date="2026-04-16",
+            related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 1; ghi chú: thiếu phí giám định",
+        ),
         whose=made("16", issue_date="2026-05-10", buyer_tax_code=None),
         early=made("11", issue_date="2026-04-30"),
         ours=made("12", buyer_tax_code="9900000032"),
@@ -429,9 +439,12 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         "less": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
         "fewer": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
         "spelt": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
+        "noted": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
         "whose": "không đọc được mã số thuế người mua",
     }
     assert store.purchases(out, **period).rows == 13  # with those of the other buyer
+    april = {"since": date(2026, 4, 16), "until": date(2026, 4, 16)}
+    assert store.purchases(out, **april).rows == 1, "an inspection is no reduction"
     with pytest.raises(UsageError, match=r"give a name that ends in \.xlsx"):
         store.purchases(tmp_path / "list.csv")
 
