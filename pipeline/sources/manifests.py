@@ -37,7 +37,8 @@ _URIS = (
     "uri", "url", "path", "key", "file", "filename", "filepath", "s3uri", "s3url", "s3path", "s3key",
     "objectkey", "documenturi", "documentpath", "tênfile", "tênfiles", "têntệp", "têntậptin", "đườngdẫn",
 )  # fmt: skip
-_ETAGS, _SIZES, _BUCKETS, _GROUPS = ("etag",), ("size", "bytes"), ("bucket", "bucketname"), ("group",)
+_ETAGS, _SIZES, _BUCKETS = ("etag",), ("size", "bytes"), ("bucket", "bucketname")
+_GROUPS = ("group", "groupid", "groupname", "nhóm", "mãnhóm", "tênnhóm")
 _NAMES = "uri, url, path, key, file or filename"
 _SCHEMES = "an s3:// URI or a path"
 
