@@ -320,6 +320,25 @@ def test_another_try_takes_the_files_as_they_are_now(store: Store) -> None:
     assert [part.etag for part in again.parts] == [None, None] and single.etag is None
 
 
+def test_another_try_is_held_to_the_file_that_is_listed_next(store: Store) -> None:
+    """So one that is given up then is read again when it has been replaced, as ever."""
+    job = samples.job(store)
+    store.ledger.add(job, [DocumentRef("/in/c", 10, "1")])
+    [lease] = store.ledger.claim(job, "w", 9, 60)
+    results = [failed_page(1)]
+    store.results.commit(lease, invoice(pages=1, state="partial"), results, sha256="s", etag="1")
+    store.failures.retry(job, document="/in/c")
+    assert store.ledger.add(job, [DocumentRef("/in/c", 10, "2")]).changed == 0
+    [lease] = store.ledger.claim(job, "w", 9, 60)
+    assert lease.etag == "2"
+    store.ledger.quarantine(lease, Failure(Reason.pdf_damaged, "no xref"))
+    assert store.ledger.add(job, [DocumentRef("/in/c", 10, "2")]).changed == 0
+    assert store.ledger.claim(job, "w", 9, 60) == []
+    assert store.ledger.add(job, [DocumentRef("/in/c", 10, "3")]).changed == 1
+    [lease] = store.ledger.claim(job, "w", 9, 60)
+    assert lease.etag == "3"
+
+
 def test_a_missing_file_may_come_under_another_spelling_of_its_name(store: Store) -> None:
     job = samples.job(store)
     store.ledger.add(job, [card("front.jpg", "back.jpg", missing="back.jpg")])
