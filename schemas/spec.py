@@ -80,7 +80,7 @@ class SchemaSpec:
         subject = instance(self.model, record)
         kinds = tuple(kind for kind in required.SEVERITY if expected or kind != "expected")
         with applied(self.law):
-            missing = list(guarded(required.missing, self.model, record, "", subject, kinds))
+            missing = list(guarded(required.missing, self.model, record, subject, kinds))
         return (*self.validate(record), *missing, *self._ruled(subject, read_on))
 
     @property
