@@ -37,7 +37,6 @@ _KNOWN = ("width", "lost")  # what a failure tells that another renderer cannot 
 _ENDS = (Reason.render_timeout, Reason.render_memory, Reason.render_crashed)
 _MOST_ENDS = 5  # of the renderer that is asked second, in one document: then it is asked no more
 _WITH_FACES = "pdfium-faces"
-_DOCUMENTS_PER_CHILD = 500  # then a fresh child: what a library leaks ends with it
 
 
 def pages(
@@ -395,7 +394,7 @@ class Renderer:
         child = self._child(renderer)
         if child.open_document is document:
             return child, child.pages
-        if child.served >= _DOCUMENTS_PER_CHILD:
+        if child.served >= DRAWERS[renderer].documents:
             child.close()
             child = self._child(renderer)
         return child, child.open(document, _kind(document), document.data)

@@ -129,12 +129,15 @@ def nearest(spans: Iterable[sums.Span], value: Decimal) -> tuple[bool, Decimal |
 
 
 def line_amounts(
-    lines: Sequence[Any], unit: Decimal = Decimal(1), path: str = "lines", balanced: bool = False
+    lines: Sequence[Any],
+    unit: Decimal = Decimal(1),
+    path: str = "lines",
+    balanced: Callable[[], bool] = lambda: False,
 ) -> Iterator[CheckResult]:
     """quantity × unit_price, less the line's discount, = amount on each line that has all of them.
 
-    `unit` is the smallest coin. `balanced`: the amounts add up to the printed sum, so that an amount of 0
-    is no misprint but a gift.
+    `unit` is the smallest coin. `balanced`: whether the amounts add up to the printed sum, so that an amount
+    of 0 is no misprint but a gift.
     """
     for i, line in enumerate(lines):
         if line.quantity is None or line.unit_price is None or line.amount is None:
@@ -164,14 +167,14 @@ def line_amounts(
 _FACTORS = ("quantity", "unit_price", "amount")
 
 
-def _line_spans(line: Any, unit: Decimal, balanced: bool) -> Iterator[sums.Span]:
+def _line_spans(line: Any, unit: Decimal, balanced: Callable[[], bool]) -> Iterator[sums.Span]:
     """What the amount may be, and first what it mostly is."""
     yield sums.Span.of(line.quantity * line.unit_price)
     made = sums.factors(line.quantity, line.unit_price, unit)
     yield made
     if line.amount < 0 <= made.low:  # taken back or taken off: the sign stands at the amount alone
         yield sums.Span(-made.high, -made.exact, -made.low)
-    if line.amount == 0 and (balanced or sums.is_gift(line)):
+    if line.amount == 0 and (sums.is_gift(line) or balanced()):
         yield sums.Span.of(Decimal(0))
     # A discount has no quantity, and some programs write 0 for what they do not have.
     if line.quantity == 0 and (line.unit_price == 0 or line.amount < 0 or sums.is_discount(line)):

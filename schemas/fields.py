@@ -26,7 +26,9 @@ STRUCK_OUT = "/"  # a VAT rate that is crossed out: no tax is charged
 _UNTAXED = (
     ("KKKNT", re.compile(r"KHONG(?:PHAI)?KEKHAI")),
     ("KCT", re.compile(r"KHONG(?:CHIU|THUOC|COTHUE|TINHTHUE)")),
+    ("KKKNT", re.compile(r"KKKT(?:NT|T)\Z")),  # (không) kê khai, tính (nộp) thuế
 )
+_SHARE = re.compile(r"0[.,](?:0[0-9]{1,3}|10*)")  # no rate is so small: 0.08 is a share of the price, 8%
 
 
 def tax_code(raw: str) -> str:
@@ -63,6 +65,8 @@ def vat_rate(raw: str) -> str:
     several = re.split(r"(?<=%)[,;/+&](?=[0-9])", text)
     if len(several) > 1:
         return "; ".join(dict.fromkeys(map(vat_rate, several)))
+    if text in ("-1", "-2"):
+        raise ValueError(f"{raw!r} is an issuer's own code for KCT or KKKNT; not all mean the same by it")
     if text in ("KCT", "KKKNT", "KHAC"):  # KHAC alone: the percentage is not determined
         return text
     if re.fullmatch(r"[-–—/\\X*.]+", text):
@@ -72,6 +76,8 @@ def vat_rate(raw: str) -> str:
     if found := re.fullmatch(r"([0-9]{1,2})%?[X*]([0-9]{1,2})%", text):
         reduced = Decimal(found[1]) * Decimal(found[2]) / 100
         return f"{reduced.normalize():f}%"
+    if _SHARE.fullmatch(text):
+        return f"{(Decimal(text.replace(',', '.')) * 100).normalize():f}%"
     if found := re.fullmatch(r"(KHAC:?|KHÁC:?)?([0-9]{1,2}(?:[.,][0-9]{1,4})?)%?", text):
         # A percentage has no thousands: "5.263" is five and a bit, whichever sign it is written with.
         plain = f"{Decimal(found[2].replace(',', '.')).normalize():f}"

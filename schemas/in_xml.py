@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ROOT = "HDon"
+NOTE = "; ghi chú: "  # before the free words of a value that has parts
 _NAME = r"[^\W\d][\w.-]*"
 _STEP = re.compile(rf"({_NAME})(?:\[({_NAME})=([^\]/]+)\])?")
 _ATTRIBUTE = re.compile(rf"@{_NAME}")
@@ -42,26 +43,39 @@ class InXml:
 
     sole   the value is there only where the path leads to one text, as to an invoice's only VAT rate
     parts  the value is made of several texts below the element that the path leads to
-    free   of those, a text in free words, which is the value where it holds all of them that are names
+    free   of those, a text in free words, which is the value where it holds all of them that are names,
+           and else stands behind them as a note
+    around names of elements beside the document or its envelopes, asked last and of a file of one document
+    loose  a text that is no value of the field is none, and nothing is wrong with it
     """
 
     paths: tuple[str, ...]
     sole: bool
     parts: tuple[Part, ...]
     free: str | None
+    around: tuple[str, ...]
+    loose: bool
 
     def __init__(
-        self, *paths: str, sole: bool = False, parts: tuple[Part, ...] = (), free: str | None = None
+        self,
+        *paths: str,
+        sole: bool = False,
+        parts: tuple[Part, ...] = (),
+        free: str | None = None,
+        around: tuple[str, ...] = (),
+        loose: bool = False,
     ) -> None:
         """Raises ValueError for what is no path."""
         if not paths:
             raise ValueError("InXml names no path")
-        for path in (*paths, *(part.path for part in parts), *((free,) if free else ())):
+        for path in (*paths, *(part.path for part in parts), *((free,) if free else ()), *around):
             steps(path)
         object.__setattr__(self, "paths", paths)
         object.__setattr__(self, "sole", sole)
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "free", free)
+        object.__setattr__(self, "around", around)
+        object.__setattr__(self, "loose", loose)
 
 
 @dataclass(frozen=True, slots=True)

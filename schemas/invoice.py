@@ -56,7 +56,8 @@ def _data(*paths: str, **how: Any) -> InXml:
     return InXml(*(f"DLHDon/{path}" for path in paths), **how)
 
 
-_AUTHORITY_CODE = InXml("MCCQT", "DLHDon/MCCQT", "DLHDon/TTChung/MCCQT")
+# Some put it beside the invoice, into the message that brings it.
+_AUTHORITY_CODE = InXml("MCCQT", "DLHDon/MCCQT", "DLHDon/TTChung/MCCQT", around=("MCCQT",))
 _BUYER = _data("NDHDon/NMua/Ten", "NDHDon/NMua/HVTNMHang")  # the firm, else the person who buys
 _LINES = _data("NDHDon/DSHHDVu/HHDVu")
 # The layout has no element for a line's tax: each issuer has it under a name of its own.
@@ -135,7 +136,7 @@ def days(invoice: Invoice) -> Iterator[CheckResult]:
 
 def line_amounts(invoice: Invoice) -> Iterator[CheckResult]:
     """quantity × unit price, less the line's discount, = amount on each line."""
-    yield from checks.line_amounts(invoice.lines, coin(invoice.currency), balanced=_balanced(invoice))
+    yield from checks.line_amounts(invoice.lines, coin(invoice.currency), balanced=lambda: _balanced(invoice))
 
 
 def line_vats(invoice: Invoice) -> Iterator[CheckResult]:
@@ -582,7 +583,8 @@ class InvoiceLine(BaseModel):
     product: ClassVar = ("quantity", "unit_price", "amount")
     required: ClassVar = REQUIRED_OF_LINE
 
-    no: Annotated[LineNumber | None, InXml("STT")] = Field(None, title="STT")
+    # Issuers number parts of a table too: A, II, 1.1.
+    no: Annotated[LineNumber | None, InXml("STT", loose=True)] = Field(None, title="STT")
     name: Annotated[Text | None, InXml("THHDVu")] = Field(None, title="Tên hàng hóa, dịch vụ")
     unit: Annotated[Text | None, InXml("DVTinh")] = Field(None, title="Đơn vị tính")
     quantity: Annotated[Quantity | None, InXml("SLuong")] = Field(None, title="Số lượng")

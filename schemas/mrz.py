@@ -20,7 +20,7 @@ from typing import Any, Literal
 from schemas.checks import CheckResult
 from schemas.dates import UNLIMITED
 from schemas.evidence import Claim, Evidence, Seen
-from schemas.text import unaccented
+from schemas.text import APOSTROPHE, unaccented
 
 _NO_EXPIRY = "<<<<<<"
 _SEX: Mapping[str, Literal["Nam", "Nữ"]] = {"M": "Nam", "F": "Nữ"}
@@ -28,7 +28,7 @@ _SEX: Mapping[str, Literal["Nam", "Nữ"]] = {"M": "Nam", "F": "Nữ"}
 
 @dataclass(frozen=True, slots=True)
 class Mrz:
-    """What the zone says. `bad` names each part whose check digit is wrong."""
+    """What the zone says. `bad` names each part with a wrong check digit, or with letters for digits."""
 
     number: str  # 12 digits
     date_of_birth: str  # YYMMDD as printed: the century is not in the zone
@@ -63,7 +63,10 @@ def parse(text: str) -> Mrz:
         "expiry": (two[8:14], two[14]),
         "composite": (one[5:30] + two[0:7] + two[8:15] + two[18:29], two[29]),
     }
-    bad = [part for part, (covered, digit) in checks.items() if check_digit(covered) != digit]
+    bad = [part for part, (covered, digit) in checks.items() if not _right(covered, digit)]
+    digits = {"document number": one[5:14], "number": number, "date of birth": two[0:6], "expiry": two[8:14]}
+    # To the sum A, K, U and < are 0, and L is 1: what a reader takes for a digit may leave it right.
+    bad += [part for part, text in digits.items() if part not in bad and not _of_digits(part, text)]
     if number[3:] != one[5:14]:
         bad.append("document number against number")
     return Mrz(
@@ -75,6 +78,15 @@ def parse(text: str) -> Mrz:
         name=" ".join(three.replace("<", " ").split()),
         bad=tuple(bad),
     )
+
+
+def _right(covered: str, digit: str) -> bool:
+    """Whether the check digit is right; of a part that is empty it may be a filler too."""
+    return check_digit(covered) == digit or (digit == "<" and not covered.strip("<"))
+
+
+def _of_digits(part: str, text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]+", text)) or (part == "expiry" and text == _NO_EXPIRY)
 
 
 def says(card: Any, text: str) -> Iterator[Claim | CheckResult]:
@@ -91,7 +103,9 @@ def says(card: Any, text: str) -> Iterator[Claim | CheckResult]:
         return
     wrong = ", ".join(zone.bad)
     message = (
-        f"the MRZ's check digits are wrong for: {wrong}" if wrong else "the MRZ's check digits are right"
+        f"the MRZ's check digits are wrong, or letters stand for digits, for: {wrong}"
+        if wrong
+        else "the MRZ's check digits are right"
     )
     yield CheckResult("mrz_check_digits", not wrong, "error", message, ("mrz",), None, wrong or None)
     if card.number is None or len(card.number) == 12:  # an old number of 9 digits is in no zone
@@ -181,7 +195,7 @@ def names_agree(zone: str, printed: str, *, cut: bool) -> bool:
     """
     bare = unaccented(printed).upper()
     spelled = {bare.translate(_BARE), printed.upper().translate(_SPELLED)}
-    texts = {re.sub(_APOSTROPHE, kept, text) for text in spelled for kept in ("", " ")}
+    texts = {APOSTROPHE.sub(kept, text) for text in spelled for kept in ("", " ")}
     for text in texts:
         name = " ".join(re.findall(r"[A-Z]+", unaccented(text)))
         if zone == (name[: len(zone)] if cut else name):
@@ -189,7 +203,6 @@ def names_agree(zone: str, printed: str, *, cut: bool) -> bool:
     return False
 
 
-_APOSTROPHE = re.compile(r"['’‘ʼ`´] ?")
 _BARE = str.maketrans({"Ø": "O", "Ł": "L", "Æ": "AE", "Œ": "OE", "ß": "SS", "ẞ": "SS", "Þ": "TH", "Ð": "D"})
 _SPELLED = _BARE | str.maketrans({"Ä": "AE", "Ö": "OE", "Ü": "UE", "Å": "AA", "Ø": "OE", "Ñ": "N"})
 

@@ -13,8 +13,11 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any
 
+from schemas import dates
 from schemas.evidence import Claim
-from schemas.text import alike, tidy
+from schemas.text import alike, tidy, unaccented
+
+_SEX = {"NAM": "Nam", "M": "Nam", "MALE": "Nam", "NU": "Nữ", "F": "Nữ", "FEMALE": "Nữ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,23 @@ class CardCode:
 
 
 def parse(text: str) -> CardCode | None:
-    """The card's code, None for some other code: fewer than seven parts, or no 12 digits in front."""
+    """The card's code, None for some other code: fewer than seven parts, or no 12 digits in front.
+
+    A health insurance card begins with the same number, and goes on with other things: what has digits for a
+    name or a sex, or letters for a day, is no card's code.
+    """
     parts = [tidy(part) for part in text.split("|")]
     if len(parts) < 7 or not re.fullmatch(r"[0-9]{12}", parts[0]):
         return None
     number, old_number, name, born, sex, address, issued, *rest = parts
+    if re.search(r"[0-9]", name + sex) or re.search(r"[^\W\d]", born):
+        return None
     return CardCode(
         number=number,
         old_number=old_number or None,
         full_name=name or None,
         date_of_birth=_day(born),
-        sex=sex or None,
+        sex=_SEX.get(unaccented(sex).upper()),
         place_of_residence=address or None,
         issue_date=_day(issued),
         rest=tuple(rest),
@@ -56,12 +65,25 @@ def says(card: Any, text: str) -> Iterator[Claim]:
         return
     old = code.old_number if card.number is not None and len(card.number) == 9 else None
     yield Claim("number", old or code.number, old or code.number)
-    for path in ("full_name", "sex", "place_of_residence"):
+    for path in ("full_name", "sex"):
         if (said := getattr(code, path)) is not None:
             yield Claim(path, said, said, partial(alike, said))
+    if code.place_of_residence is not None:
+        yield _address(card, code.place_of_residence)
     for path in ("date_of_birth", "issue_date"):
         if (day := getattr(code, path)) is not None:
             yield Claim(path, f"{day:%d%m%Y}", day.isoformat())
+
+
+def _address(card: Any, said: str) -> Claim:
+    """The place of residence, which a card of 2024 has as the place of abode.
+
+    Whether the code of that form always has the abode was not verified: another one accuses nobody.
+    """
+    abode = getattr(card, "place_of_abode", None)
+    if abode is None or card.place_of_residence is not None:
+        return Claim("place_of_residence", said, said, partial(alike, said))
+    return Claim("place_of_abode", said, said, partial(alike, said), sound=alike(said, abode))
 
 
 def build(
@@ -81,6 +103,6 @@ def build(
 
 def _day(text: str) -> date | None:
     try:
-        return datetime.strptime(text, "%d%m%Y").date() if len(text) == 8 else None
+        return datetime.strptime(text, "%d%m%Y").date() if len(text) == 8 else dates.day(text)
     except ValueError:
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.identity import Identity, identity
+from schemas.in_xml import NOTE
 from schemas.text import unaccented
 
 Relation = Literal["replaces", "adjusts", "replaced by", "adjusted by"]
@@ -40,7 +41,8 @@ class Related:
 
 def related(text: str | None, seller_tax_code: str | None) -> Related | None:
     """Reads the note on another invoice of the same seller; None where no relation is named."""
-    plain = " ".join(unaccented(text or "").casefold().split())
+    said = (text or "").partition(NOTE)[0]  # a note may name what else there is
+    plain = " ".join(unaccented(said).casefold().split())
     relation = next((name for pattern, name in _RELATIONS if pattern.search(plain)), None)
     if relation is None:
         return None

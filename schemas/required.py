@@ -13,7 +13,7 @@ as they may be from paper; then the document goes to a person.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -50,8 +50,12 @@ class Where:
     ) -> None:
         self.holds, self.paper, self.wanted, self._within = holds, paper, wanted, within
 
-    def holds_within(self, subject: Any, whole: Any) -> bool:
-        return self.holds(subject) and (self._within is None or whole is None or self._within(whole))
+    def may_hold(self, whole: Any) -> bool:
+        """Whether it is asked of any line of this record."""
+        return self._within is None or self._within(whole)
+
+
+_Declared = str | Either | Where  # an item of either tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +83,11 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from models(kind)
 
 
-def wanted(
-    model: type[BaseModel], subject: BaseModel, kind: str = "required", whole: BaseModel | None = None
-) -> Iterator[Wanted]:
-    """What a record of the model, `subject` as an instance of it, must hold, without the records in it.
-
-    `whole`: the record that `subject` is a line of.
-    """
-    for item in _declared(model, kind):
+def _wanted(declared: Iterable[_Declared], subject: BaseModel) -> Iterator[Wanted]:
+    """What a record, `subject` as an instance of its model, must hold of what the model declares."""
+    for item in declared:
         if isinstance(item, Where):
-            if item.holds_within(subject, whole):
+            if item.holds(subject):
                 yield from (Wanted(_names(one), item.paper) for one in item.wanted)
         else:
             yield Wanted(_names(item))
@@ -97,10 +96,8 @@ def wanted(
 def missing(
     model: type[BaseModel],
     record: Mapping[str, Any],
-    path: str = "",
     subject: BaseModel | None = None,
     kinds: Collection[str] = tuple(SEVERITY),
-    whole: BaseModel | None = None,
 ) -> Iterator[CheckResult]:
     """A failed check for each required or expected field of the record that holds nothing, at any depth.
 
@@ -108,9 +105,22 @@ def missing(
     instance of the model, where the caller has made one.
     """
     subject = subject or instance(model, record)
-    for kind in kinds:
+    asked = {kind: _declared(model, kind) for kind in kinds}
+    return _missing(model, record, "", subject, asked, subject)
+
+
+def _missing(
+    model: type[BaseModel],
+    record: Mapping[str, Any],
+    path: str,
+    subject: BaseModel,
+    asked: Mapping[str, Collection[_Declared]],
+    whole: BaseModel,
+) -> Iterator[CheckResult]:
+    """`asked`: what the model declares, by kind. `whole`: the record that `subject` is, or is a line of."""
+    for kind, declared in asked.items():
         severity = SEVERITY[kind]
-        for one in wanted(model, subject, kind, whole):
+        for one in _wanted(declared, subject):
             if all(_empty(record.get(name)) for name in one.names):
                 fields = tuple(f"{path}{name}" for name in one.names)
                 said = f"{one.paper or 'such a paper'} bears it, and no page shows it"
@@ -118,21 +128,29 @@ def missing(
                     said = "the schema requires it, and no page shows it"
                 yield CheckResult(kind, False, severity, f"{' or '.join(fields)}: {said}", fields)
     for name, inner in _nested(model):
-        if not any(True for nested in models(inner) for kind in kinds if _declared(nested, kind)):
+        if not any(True for nested in models(inner) for kind in asked if _declared(nested, kind)):
             continue
         if record.get(name) is None:
             continue
+        # Asked of the whole record once, and not for each of its lines.
+        of_inner = {kind: _of(inner, kind, whole) for kind in asked}
         made = getattr(subject, name)
         below = _below(record.get(name), f"{path}{name}")
         for (here, item), one_made in zip(below, made if isinstance(made, list) else [made], strict=True):
             if isinstance(item, Mapping) and not _empty(item):
-                yield from missing(inner, item, here, one_made, kinds, whole or subject)
+                yield from _missing(inner, item, here, one_made, of_inner, whole)
+
+
+def _of(model: type[BaseModel], kind: str, whole: BaseModel) -> list[_Declared]:
+    """What is asked of such lines in this record."""
+    declared = _declared(model, kind)
+    return [item for item in declared if not isinstance(item, Where) or item.may_hold(whole)]
 
 
 def count(model: type[BaseModel], record: Mapping[str, Any]) -> tuple[int, int]:
     """How many of its own required and expected fields the record holds, and how many it must."""
     subject = instance(model, record)
-    every = [one for kind in SEVERITY for one in wanted(model, subject, kind)]
+    every = [one for kind in SEVERITY for one in _wanted(_declared(model, kind), subject)]
     held = sum(any(not _empty(record.get(name)) for name in one.names) for one in every)
     return held, len(every)
 
@@ -161,7 +179,7 @@ def _replaced(item: str | Either, record: Mapping[str, Any]) -> bool:
 
 
 @cache
-def _declared(model: type[BaseModel], kind: str) -> tuple[str | Either | Where, ...]:
+def _declared(model: type[BaseModel], kind: str) -> tuple[_Declared, ...]:
     if kind not in model.__class_vars__:
         return ()
     declared = getattr(model, kind)

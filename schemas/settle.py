@@ -21,6 +21,7 @@ from schemas.checks import CheckResult
 from schemas.currencies import MILLS, NO_COINS
 from schemas.shape import Group, Leaf, Repeated, leaf_path
 
+AMBIGUOUS = "number_ambiguous"  # code of a check
 _THOUSAND = Decimal(1000)
 _NUMERIC = ("decimal", "real", "integer")
 _WHOLE, _CENTS = Decimal(1), Decimal("0.01")  # how far rounding may take a printed product
@@ -245,7 +246,7 @@ def _multiplies(a: Decimal, b: Decimal, c: Decimal) -> bool:
 def _warning(path: str, text: str, choice: tuple[Decimal, ...]) -> CheckResult:
     first, second = (format(value, "f") for value in choice)
     return CheckResult(
-        code="number_ambiguous",
+        code=AMBIGUOUS,
         passed=False,
         severity="warning",
         message=f"{path}: {text!r} may be {first} or {second} and nothing decides; {first} is stored",

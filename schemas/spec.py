@@ -64,10 +64,11 @@ class SchemaSpec:
         rules: Sequence[Rule] = class_var(self.model, "checks")
         equations: Sequence[Rule] = class_var(self.model, "equations")
         with applied(self.law), reading_day.being(read_on):
-            found = [result for rule in rules for result in guarded(rule, subject)]
+            said = {id(rule): list(guarded(rule, subject)) for rule in rules}
+            found = [result for rule in rules for result in said[id(rule)]]
             if all(result.passed for result in found) or not equations:
                 return found
-            return pointed(subject, found, equations, getattr(self.model, "mends", None))
+            return pointed(subject, found, equations, getattr(self.model, "mends", None), said)
 
     def run_checks(
         self, record: Mapping[str, Any], read_on: date | None = None, *, expected: bool = True
@@ -80,7 +81,7 @@ class SchemaSpec:
         subject = instance(self.model, record)
         kinds = tuple(kind for kind in required.SEVERITY if expected or kind != "expected")
         with applied(self.law):
-            missing = list(guarded(required.missing, self.model, record, "", subject, kinds))
+            missing = list(guarded(required.missing, self.model, record, subject, kinds))
         return (*self.validate(record), *missing, *self._ruled(subject, read_on))
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -18,14 +18,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.checks import CheckResult, Rule, guarded
+from schemas.observed import Observed, touches
 from schemas.typed import typed
 
 Mends = Callable[[Any, CheckResult], Iterable[tuple[str, Any]]]  # from record and failed check: path, value
 
 _MOST = 1000  # trials of one document
+_MOST_LINES = 200_000  # gone through in all of them: a paper of thousands of lines gets fewer trials
 _DECIMALS = 3  # that a figure may have gained by a lost comma
 _LONGEST = 20  # characters: in longer texts digits are not varied
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
+_INDEX = re.compile(r"\[[0-9]+\]")
 _Key = tuple[str, tuple[str, ...]]
 _Within = tuple[Rule, Mapping[str, set[str]]]  # a rule, and the codes of what held within each line
 
@@ -41,19 +44,29 @@ class _Trial:
 
 
 def pointed(
-    subject: BaseModel, checks: Sequence[CheckResult], equations: Sequence[Rule], mends: Mends | None = None
+    subject: BaseModel,
+    checks: Sequence[CheckResult],
+    equations: Sequence[Rule],
+    mends: Mends | None = None,
+    said: Mapping[int, Sequence[CheckResult]] | None = None,
 ) -> list[CheckResult]:
     """The checks, those of failed equations with their suspects.
 
-    `mends` has values to try beside those that follow from the figures that a check compared.
+    `mends` has values to try beside those that follow from the figures that a check compared; `said` is what
+    rules, by their id(), said of the record already.
     """
-    by_rule = [(rule, list(guarded(rule, subject))) for rule in equations]
-    found = [check for _, said in by_rule for check in said]
+    known = said or {}
+    by_rule = [
+        (rule, known[id(rule)] if id(rule) in known else list(guarded(rule, subject))) for rule in equations
+    ]
+    found = [check for _, told in by_rule for check in told]
     failed = {_key(check): check for check in found if _is_fault(check)}
     if not failed:
         return list(checks)
-    within = [(rule, lines) for rule, said in by_rule if (lines := _within_lines(said))]
-    trials = list(_trials(subject, failed, equations, mends, within))
+    within = [(rule, lines) for rule, told in by_rule if (lines := _within_lines(told))]
+    by_rule.sort(key=lambda one: len(one[1]))  # those that say little are quick, and the first fault ends it
+    tried = [_Equation.of(rule, subject, told) for rule, told in by_rule]
+    trials = list(_trials(subject, failed, tried, mends, within))
     held = {path for check in found if check.passed for path in check.fields}
     return [
         replace(check, suspects=_suspects(check, trials, held))
@@ -76,29 +89,90 @@ def _suspects(check: CheckResult, trials: Sequence[_Trial], held: set[str]) -> t
 def _trials(
     subject: BaseModel,
     failed: Mapping[_Key, CheckResult],
-    equations: Sequence[Rule],
+    equations: Sequence[_Equation],
     mends: Mends | None,
     within: Sequence[_Within],
 ) -> Iterator[_Trial]:
     """The changes that mend something and break nothing."""
     tried: set[tuple[str, Any]] = set()
+    most = min(_MOST, _MOST_LINES // (_lines(subject) or 1))
     for check in failed.values():
         for path, value in (*_values(subject, check), *(mends(subject, check) if mends else ())):
             before = at(subject, path)
             if value == before or (path, value) in tried:
                 continue
             tried.add((path, value))
-            if len(tried) > _MOST:
+            if len(tried) > most:
                 return
             changed = with_value(subject, path, value)
             if _breaks_its_line(changed, path, within):
                 continue
-            after = [check for rule in equations for check in guarded(rule, changed)]
-            broken = {_key(check) for check in after if _is_fault(check)}
-            mended = {_key(check) for check in after if check.passed} & failed.keys() - broken
-            if mended and broken <= failed.keys():
-                exact = sum(check.passed and check.expected == check.found for check in after)
-                yield _Trial(path, frozenset(mended), exact, _is_near(before, value))
+            after = _after(equations, _INDEX.sub("[]", path), changed, failed)
+            if after is not None and (mended := failed.keys() & after.held - after.broken):
+                yield _Trial(path, frozenset(mended), after.exact, _is_near(before, value))
+
+
+def _lines(subject: BaseModel) -> int:
+    return sum(len(value) for value in subject.__dict__.values() if isinstance(value, list))
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What equations say: those that fail, those that hold, and how many hold without any rounding."""
+
+    broken: frozenset[_Key]
+    held: frozenset[_Key]
+    exact: int
+
+    @classmethod
+    def of(cls, checks: Sequence[CheckResult]) -> _Said:
+        return cls(
+            frozenset(_key(check) for check in checks if _is_fault(check)),
+            frozenset(_key(check) for check in checks if check.passed),
+            sum(check.passed and check.expected == check.found for check in checks),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Equation:
+    """A rule, what it says of the record, and which values it looked at for that; None: any."""
+
+    rule: Rule
+    said: _Said
+    looked_at: frozenset[str] | None
+    _touched: dict[str, bool] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rule: Rule, subject: BaseModel, said: Sequence[CheckResult]) -> _Equation:
+        looked_at: set[str] = set()
+        # A rule that the wrapper does not suit says something else of it: then it is asked each time.
+        same = list(guarded(rule, Observed(subject, looked_at))) == said
+        return cls(rule, _Said.of(said), frozenset(looked_at) if same else None)
+
+    def is_touched_by(self, path: str) -> bool:
+        """Whether it may say something else once the value at this leaf's path is another one."""
+        if path not in self._touched:
+            self._touched[path] = self.looked_at is None or touches(self.looked_at, path)
+        return self._touched[path]
+
+
+def _after(
+    equations: Sequence[_Equation], path: str, changed: BaseModel, failed: Mapping[_Key, CheckResult]
+) -> _Said | None:
+    """What all equations say once the value at `path` was changed; None where one fails that had not."""
+    said = []
+    for one in equations:
+        if one.is_touched_by(path):
+            said.append(_Said.of(list(guarded(one.rule, changed))))
+            if not said[-1].broken <= failed.keys():
+                return None
+        else:
+            said.append(one.said)
+    return _Said(
+        frozenset[_Key]().union(*(one.broken for one in said)),
+        frozenset[_Key]().union(*(one.held for one in said)),
+        sum(one.exact for one in said),
+    )
 
 
 def _within_lines(checks: Iterable[CheckResult]) -> dict[str, set[str]]:

@@ -12,6 +12,8 @@ from typing import Literal
 
 Match = Literal["strict", "tone", "unaccented"]
 
+APOSTROPHE = re.compile(r"['’‘ʼ`´] ?")
+
 _TONES = "\u0300\u0301\u0303\u0309\u0323"  # huyền, sắc, ngã, hỏi, nặng
 
 
@@ -53,12 +55,15 @@ def match(one: str, other: str) -> Match | None:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two texts are equal but for capitals, punctuation and the place of a tone mark."""
+    """Whether two texts are equal but for capitals, punctuation and the place of a tone mark.
+
+    An apostrophe is one however it is drawn, and with or without a space behind it: K’ Brêu is K'Brêu.
+    """
     return match(_words(one), _words(other)) in ("strict", "tone")
 
 
 def _words(text: str) -> str:
-    return " ".join(re.split(r"[\s,.;:/-]+", text)).strip()
+    return " ".join(re.split(r"[\s,.;:/-]+", APOSTROPHE.sub("'", text))).strip()
 
 
 def _tone_last(syllable: str) -> str:

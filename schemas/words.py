@@ -3,10 +3,11 @@
     from_words("Một triệu hai trăm ba mươi bốn nghìn đồng chẵn")  → 1234000
     to_words(1234000)                                             → "một triệu hai trăm ba mươi bốn nghìn"
 
-Both ways of speaking are read: linh/lẻ, mốt, tư, lăm/nhăm, nghìn/ngàn, tỷ/tỉ, chẵn, and text without any
-diacritics: the words are read without them, and only "muoi" is then double (mười, ten, or mươi, tens); its
-place tells which. So are printers that say a small rest with "lẻ" ("một nghìn lẻ năm mươi", as Odoo does by
-num2words) and thousands of tỷ one by one ("một nghìn tỷ hai trăm tỷ").
+Both ways of speaking are read: linh/lẻ, mốt, tư, lăm/nhăm, nghìn/ngàn, tỷ/tỉ, chẵn, hăm lăm (25), băm mốt
+(31), hai chục (20), một triệu rưỡi (1,500,000), and text without any diacritics: the words are read without
+them, and only "muoi" is then double (mười, ten, or mươi, tens); its place tells which. So are printers that
+say a small rest with "lẻ" ("một nghìn lẻ năm mươi", as Odoo does by num2words) and thousands of tỷ one by one
+("một nghìn tỷ hai trăm tỷ").
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ _MOT = "mots"  # mốt, a one behind tens, kept apart from một
 _DIGIT = {unaccented(word): value for value, word in enumerate(_DIGITS)}
 _DIGIT |= {"tu": 4, "lam": 5, "nham": 5, _MOT: 1}
 _AFTER_TENS = (_MOT, "tu", "lam", "nham")  # said of the last digit only behind tens
+_TENS = {"ham": 20, "bam": 30}  # hăm, băm: with a digit behind them
+_HALF = {  # rưỡi: half of the scale before it
+    "tram": ["nam", "muoi"],
+    "nghin": ["nam", "tram"],
+    "ngan": ["nam", "tram"],
+    "trieu": ["nam", "tram", "nghin"],
+    "ty": ["nam", "tram", "trieu"],
+    "ti": ["nam", "tram", "trieu"],
+}
 _SCALE = {"nghin": 10**3, "ngan": 10**3, "trieu": 10**6}
 _BILLION = ("ty", "ti")
 _ODD = ("linh", "le")
@@ -97,6 +107,7 @@ def from_words(text: str) -> int:
     number in a form that a person would write.
     """
     plain = unaccented(tidy(text).lower().replace("mốt", _MOT))
+    plain = re.sub(r"\bchuc\b", "muoi", plain)
     words = [word for word in _WORD.findall(_BEHIND.sub("", _HEAD.sub("", plain))) if word not in _FILLER]
     while end := next((end for end in _CURRENCY if words[-len(end) :] == end), None):
         del words[-len(end) :]
@@ -109,6 +120,8 @@ def from_words(text: str) -> int:
 def _number(words: list[str], text: str) -> int:
     if not words:
         raise ValueError(f"{text!r} holds no number word")
+    if words[-1] == "ruoi" and len(words) > 2 and words[-2] in _HALF:
+        words = [*words[:-1], *_HALF[words[-2]]]
     cuts = [i for i, word in enumerate(words) if word in _BILLION]
     if not cuts:
         return _below_billion(words, text)
@@ -153,6 +166,8 @@ def _group(words: list[str], text: str) -> int:
             return _group(more, text)
         case [odd, unit] if odd in _ODD:
             return hundreds + _digit(unit, text)
+        case [tens, unit] if tens in _TENS:
+            return hundreds + _TENS[tens] + _digit(unit, text)
         case ["muoi"]:
             return hundreds + 10
         case ["muoi", unit]:

@@ -59,6 +59,7 @@ class DryRun:
     grouped: Counter[str] = field(default_factory=Counter)  # documents of several files, by why
     grouped_files: int = 0
     grouped_named: list[tuple[str, ...]] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)  # patterns of --group that no name has followed
     within: int = 0  # documents that lie within others
     unseen: int = 0  # sources and documents that could not be looked at: refused, or out of reach
 
@@ -116,6 +117,7 @@ class DryRun:
             "grouped": dict(self.grouped),
             "grouped_files": self.grouped_files,
             "grouped_named": [list(files) for files in self.grouped_named],
+            "groups_without_files": self.idle,
         }
 
     def lines(self) -> Iterator[str]:
@@ -134,6 +136,7 @@ class DryRun:
                 yield f"  … and {self.left_out.total() - _NAMED} more"
 
     def _groups(self) -> Iterator[str]:
+        yield from (f"grouped    {sources.nothing_grouped(pattern)}" for pattern in self.idle)
         if not self.grouped:
             return
         reasons = "; ".join(f"{why} {number}" for why, number in self.grouped.most_common())
@@ -168,12 +171,14 @@ def dry_run(
     with ThreadPoolExecutor(_THREADS) as pool, Status("", console=console) as status:
         coming: deque[tuple[DocumentRef, Future[Opened | Failure]]] = deque()
         try:
-            for ref in _listed(places, settings):
+            rules = sources.Rules(settings.source)
+            for ref in _listed(places, settings, rules):
                 coming.append((ref, pool.submit(counter.pages, ref)))
                 if len(coming) > 2 * _THREADS:
                     _take(coming, found, status)
             while coming:
                 _take(coming, found, status)
+            found.idle = sorted(rules.idle)
         finally:
             counter.close()
     return found
@@ -185,11 +190,11 @@ def _take(coming: deque[tuple[DocumentRef, Future[Opened | Failure]]], found: Dr
     status.update(f"{found.documents} documents, {found.pages} pages, {found.skipped.total()} skipped")
 
 
-def _listed(places: Sequence[str], settings: Settings) -> Iterator[DocumentRef]:
+def _listed(places: Sequence[str], settings: Settings, rules: sources.Rules) -> Iterator[DocumentRef]:
     """As a job lists them: a source that does not let itself be listed is an entry with a failure."""
     for some in sources.together(places):
         try:
-            yield from sources.list_documents(some, settings.source, passed_over=True)
+            yield from sources.list_documents(some, settings.source, passed_over=True, rules=rules)
         except Coded as error:
             yield DocumentRef(some[0], failure=Failure.of(error))
 

@@ -31,6 +31,7 @@ class SourceListing:
         self._others = others
         self._settings = settings
         self._begun: Iterator[DocumentRef] | None = None
+        self._rules = sources.Rules(settings)
         self.left_out = 0  # files that are no documents by their names, or not wanted, as last listed
         with suppress(Coded):  # it is tried again when the lanes are there
             self._begun = self._listed()
@@ -46,13 +47,20 @@ class SourceListing:
                 yield ref
 
     def _listed(self) -> Iterator[DocumentRef]:
-        return sources.list_documents([self.source, *self._others], self._settings, passed_over=True)
+        listed = [self.source, *self._others]
+        return sources.list_documents(listed, self._settings, passed_over=True, rules=self._rules)
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Patterns of --group that no listed file's name has followed."""
+        return self._rules.idle
 
 
 class ChosenListing:
     """The documents of a job that its shadow reads."""
 
     left_out = 0
+    idle: frozenset[str] = frozenset()
 
     def __init__(self, store: Store, job: Job, share: float) -> None:
         self.source = f"{share:.2%} of job {job.name}"
@@ -70,6 +78,9 @@ class Listing(Protocol):
 
     @property
     def left_out(self) -> int: ...
+
+    @property
+    def idle(self) -> frozenset[str]: ...
 
     def refs(self) -> Iterator[DocumentRef]: ...
 
@@ -136,8 +147,14 @@ class Ingest:
         try:
             for listing in self._listings:
                 self._list(listing)
+            if not (self.cut_short or self.failed or self._left_to_list is not None):
+                self._say_idle()
         except BaseException as error:  # noqa: BLE001  the main thread raises it
             self._error = error
+
+    def _say_idle(self) -> None:
+        for pattern in sorted(frozenset.intersection(*(listing.idle for listing in self._listings))):
+            _LOG.warning("%s", sources.nothing_grouped(pattern), extra=fields(job=self._job.name))
 
     def _list(self, listing: Listing) -> None:
         """Documents that are known already stay as they are, so a listing that breaks off begins anew."""
@@ -152,6 +169,14 @@ class Ingest:
                 _LOG.info(
                     "files came to %d documents that were known: they are read again",
                     added.reopened,
+                    extra=where,
+                )
+            if added.changed > added.reopened:
+                _LOG.warning(
+                    "files of %d known documents were replaced since: what had failed is read again, finished"
+                    " ones keep their rows until they are purged; the first is %s",
+                    added.changed - added.reopened,
+                    added.changed_uris[0],
                     extra=where,
                 )
             if self._left_to_list is not None:

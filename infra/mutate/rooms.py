@@ -14,6 +14,7 @@ ROOMS = {
         "tests/einvoice/test_reading.py",
     ),
     "pipeline/": ("tests/pipeline",),
+    "pipeline/joining.py": ("tests/pipeline/test_merge.py", "tests/pipeline/test_seams.py"),
     "pipeline/merge.py": tuple(
         f"tests/pipeline/test_{of}.py"
         for of in (

@@ -8,6 +8,7 @@ subjects, no alternative name), so the chain is walked here; each signature in i
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
@@ -58,19 +59,25 @@ def of(certificates: Iterable[bytes]) -> Anchors:
 
 
 def load(folder: str | Path) -> Anchors:
-    """Every certificate in the folder's .pem, .crt, .cer, .der, .p7b and .p7c; other files are left alone.
+    """Every certificate in the folder's .pem, .crt, .cer, .der, .p7b and .p7c.
+
+    Other files are left alone, and hidden ones, such as those that a Mac puts beside each file of an archive.
 
     Raises UsageError for a folder that is not there or holds no certificate, and for a file that has none.
     """
     place = Path(folder).expanduser()
     if not place.is_dir():
         raise UsageError(f"no folder of trust anchors at {place}: see trust_anchors in the settings")
-    files = sorted(file for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
+    files = sorted(file for file in place.iterdir() if _may_hold_any(file))
     found = [der for file in files for der in _certificates(file)]
     if not found:
         kinds = ", ".join(SUFFIXES)
         raise UsageError(f"{place} holds no certificate ({kinds}): put those of the issuers you trust there")
     return of(found)
+
+
+def _may_hold_any(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and not file.is_dir()
 
 
 def _certificates(file: Path) -> list[bytes]:
@@ -91,10 +98,23 @@ def _parsed(data: bytes) -> list[x509.Certificate]:
         return pkcs7.load_pem_pkcs7_certificates(data)
     if b"-----BEGIN" in data:
         return x509.load_pem_x509_certificates(data)
+    data = _unarmoured(data)
     try:
         return [x509.load_der_x509_certificate(data)]
     except ValueError:
+        pass
+    try:
         return pkcs7.load_der_pkcs7_certificates(data)
+    except ValueError:
+        raise ValueError("it holds none as PEM, DER or PKCS#7") from None
+
+
+def _unarmoured(data: bytes) -> bytes:
+    """The octets of a file in base64 alone, without the lines around it that PEM has."""
+    try:
+        return base64.b64decode(b"".join(data.split()), validate=True)
+    except binascii.Error:
+        return data
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ METHODS: Mapping[str, Method] = {
 def parser(encoding: str | None = None) -> etree.XMLParser:
     """No entities, no network, no DTD, and libxml2's own bounds on depth and on the length of texts.
 
+    Comments and instructions stay: signatures are made over them.
+
     encoding   that of the bytes, whatever their declaration says
     """
     return etree.XMLParser(
@@ -45,7 +47,9 @@ def parser(encoding: str | None = None) -> etree.XMLParser:
         no_network=True,
         load_dtd=False,
         dtd_validation=False,
+        attribute_defaults=False,
         huge_tree=False,
+        collect_ids=False,
     )
 
 

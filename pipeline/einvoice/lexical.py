@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
 )
+_ESCAPED = re.compile(r"&(?:amp;)*((?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});)")
 _LONGEST_NUMBER = 60  # characters
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -22,19 +24,26 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 def exact(leaf: Leaf, raw: str) -> tuple[Any, str | None]:
     """The normalised, JSON-ready value of a text in XML and None, or None and what is wrong with it.
 
-    A text that is not written as XML Schema says is read as if it were printed. A time of day or zone beside
-    a date is left out: the day is the one that is written. Raises as `normal`.
+    A text that is not written as XML Schema says is read as if it were printed. Of a text that was escaped
+    twice the second time is undone: "A &amp; B" is A & B, and no name has "&amp;" in it. A time of day or
+    zone beside a date is left out: the day is the one that is written. Raises as `normal`.
     """
     try:
-        return _remembered(leaf.printed, leaf.label, raw)
+        value, problem = _remembered(leaf.printed, leaf.label, raw)
     except TypeError:  # a schema's own way of reading may have no hash
-        return _exact(leaf.printed, leaf.label, raw)
+        value, problem = _exact(leaf.printed, leaf.label, raw)
+    return value, None if leaf.xml is not None and leaf.xml.loose else problem
+
+
+def is_number(text: str) -> bool:
+    """Whether a figure is written as XML writes it."""
+    return len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text) is not None
 
 
 def _exact(printed: Printed, label: str, raw: str) -> tuple[Any, str | None]:
     kind, text = printed.sql, raw.strip()
     if kind in ("decimal", "integer", "real"):
-        if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
+        if is_number(text):
             return _number(text, kind)
     elif kind in ("date", "datetime"):
         found = _MOMENT.fullmatch(text)
@@ -42,7 +51,12 @@ def _exact(printed: Printed, label: str, raw: str) -> tuple[Any, str | None]:
             return _moment(found[1], found[2] if kind == "datetime" else None)
     elif kind == "boolean" and text in _TRUTH:
         return _TRUTH[text], None
-    return normal(Leaf("", label, printed), raw)
+    return normal(Leaf("", label, printed), _ESCAPED.sub(_unescaped, raw) if "&" in raw else raw)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    text = html.unescape(f"&{found[1]}")
+    return text if text and (text.isprintable() or text.isspace()) else found[0]
 
 
 # Most lines have one rate and unit, and pages from the store are read again when they are merged.

@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pipeline.einvoice.lexical import exact
-from pipeline.einvoice.tree import Element
+from pipeline.einvoice.tree import Children, Element
 from pipeline.errors import Permanent, Reason
 from pipeline.flags import FlagCode
 from pipeline.records import Field, Flag, PageRecord, Signature
 from schemas import in_xml
-from schemas.in_xml import ROOT, InXml, Part, Step
+from schemas.in_xml import NOTE, ROOT, InXml, Part, Step
 from schemas.shape import Group, Leaf, Node, Repeated
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def page_record(root: Element, spec: SchemaSpec, signature: Signature | None = N
         kind = "no e-invoice" if spec.shape.xml_root == ROOT else "not what the schema reads"
         message = f"the XML is {kind}: it is <{root.name[:80]}> and has no <{spec.shape.xml_root}>"
         raise Permanent(Reason.xml_other, message)
-    found = _Found()
+    found = _Found(root.above(documents[0]) if len(documents) == 1 else ())
     found.group(spec.shape, documents[0], "")
     flags = (*_several(documents), *_version(documents[0]), *found.flags)
     if signature and signature.verdict == "unsigned" and spec.shape.xml_root != ROOT:
@@ -77,7 +77,9 @@ def _version(document: Element) -> Iterator[Flag]:
 class _Found:
     """Walks the schema along the tree; `fields` are those found, and `flags` says what was odd."""
 
-    def __init__(self) -> None:
+    def __init__(self, envelopes: Sequence[Element]) -> None:
+        self._envelopes = envelopes[::-1]  # the nearest first
+        self._children: Children | None = None  # of the element of which something was asked last
         self.fields: list[Field] = []
         self.flags: list[Flag] = []
 
@@ -87,14 +89,14 @@ class _Found:
             if isinstance(node, Leaf):
                 self._add(node, self._text(node.xml, at, path), path)
             elif isinstance(node, Group):
-                inner = at if node.xml is None else next(iter(_elements(node.xml, at)), None)
+                inner = at if node.xml is None else next(iter(self._elements(node.xml, at)), None)
                 self.group(node, inner, f"{path}.")
             else:
                 self._list(node, at, path)
 
     def _list(self, node: Repeated, at: Element | None, path: str) -> None:
         """A list has a field of its own, whose value is the number of its items."""
-        items = () if node.xml is None else _elements(node.xml, at)
+        items = () if node.xml is None else self._elements(node.xml, at)
         if isinstance(node.item, Leaf):
             items = [item for item in items if item.text is not None]
         self.fields.append(Field(path, None, len(items), 1.0, "xml", PAGE))
@@ -106,8 +108,7 @@ class _Found:
 
     def _text(self, place: InXml | None, at: Element | None, path: str) -> str | None:
         """What stands at the place of a leaf."""
-        found = () if place is None else _elements(place, at)
-        if not found or place is None:
+        if place is None or not (found := self._elements(place, at) or self._around(place)):
             return None
         if place.parts:
             return _together(found[0], place)
@@ -121,6 +122,25 @@ class _Found:
             self.flags.append(Flag(FlagCode.several_values, message))
         return texts[0] if texts else None
 
+    def _elements(self, place: InXml, at: Element | None) -> Sequence[Element]:
+        """Those at the first of the paths that leads to any with something in them."""
+        if at is None:
+            return ()
+        if self._children is None or self._children.element is not at:
+            self._children = Children(at)
+        for path in place.paths:
+            found = [one for one in self._children.find(_steps(path)) if one.text is not None or one.children]
+            if found:
+                return found
+        return ()
+
+    def _around(self, place: InXml) -> Sequence[Element]:
+        if not place.around:
+            return ()
+        paths = [_steps(path) for path in place.around]
+        found = [one for outer in self._envelopes for path in paths for one in outer.find(path)]
+        return [one for one in found if one.text is not None]
+
     def _add(self, leaf: Leaf, raw: str | None, path: str) -> None:
         value, problem = (None, None) if raw is None else exact(leaf, raw)
         if problem is not None and raw is not None and not any(map(str.isalnum, raw)):
@@ -128,24 +148,14 @@ class _Found:
         self.fields.append(Field(path, raw, value, 1.0, "xml", PAGE, None, problem))
 
 
-def _elements(place: InXml, at: Element | None) -> Sequence[Element]:
-    """Those at the first of the paths that leads to any with something in them."""
-    if at is None:
-        return ()
-    for path in place.paths:
-        found = [one for one in at.find(_steps(path)) if one.text is not None or one.children]
-        if found:
-            return found
-    return ()
-
-
 def _together(whole: Element, place: InXml) -> str | None:
-    """The parts that are there, each behind its words; or the free words that name the same."""
+    """The parts that are there, each behind its words, then free words; or these, if they name the same."""
     there = [(part, text) for part in place.parts if (text := _text(whole, part.path)) is not None]
     free = _text(whole, place.free) if place.free else None
     if free is not None and all(text in free for part, text in there if part.names):
         return free
-    return " ".join(filter(None, (_said(part, text) for part, text in there))) or None
+    told = " ".join(filter(None, (_said(part, text) for part, text in there)))
+    return NOTE.join(filter(None, (told, free))) or None
 
 
 def _said(part: Part, text: str) -> str:

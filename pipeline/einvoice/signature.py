@@ -1,6 +1,6 @@
 """Whether an e-invoice is what was signed, by whom and when: XML-DSig as Vietnamese issuers use it.
 
-    verdict(xml, anchors) -> Signature
+    verdict(root, anchors) -> Signature
 
 valid                every signature fits what it was made over, one of them was made over the data that is
                      read, and each signer's certificate was issued under a trust anchor and in force then
@@ -39,7 +39,7 @@ from cryptography.x509.oid import NameOID
 from lxml import etree
 
 from pipeline.einvoice import anchors as trust
-from pipeline.einvoice import canonical, dsig
+from pipeline.einvoice import dsig
 from pipeline.einvoice.anchors import Anchors, Certificate
 from pipeline.einvoice.dsig import Altered, File, NotVerifiable, Seal
 from pipeline.signatures import Signature, SignatureVerdict
@@ -50,20 +50,8 @@ _LEEWAY = timedelta(hours=7)
 _TAX_CODE = re.compile(r"MST\s*[:=]\s*([0-9]{10}(?:-?[0-9]{3})?|[0-9]{12})(?![0-9])")
 
 
-def verdict(data: bytes, anchors: Anchors = trust.NONE, encoding: str | None = None) -> Signature:
-    """Raises ValueError for bytes that are no well-formed XML.
-
-    encoding   that of the bytes, whatever their declaration says
-    """
-    try:
-        root = etree.fromstring(data, canonical.parser(encoding))
-    except etree.XMLSyntaxError as error:
-        raise ValueError(f"no well-formed XML: {error}") from None
-    return of_tree(root, anchors)
-
-
-def of_tree(root: etree._Element, anchors: Anchors = trust.NONE) -> Signature:
-    """The verdict on a document that is parsed: comments and instructions and blank texts still in it."""
+def verdict(root: etree._Element, anchors: Anchors = trust.NONE) -> Signature:
+    """On a document as `canonical.parser` parses it: comments, instructions and blank texts still in it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of long names in certificates, which real ones have
         try:
@@ -143,11 +131,7 @@ def _listed(seals: Sequence[Seal]) -> str:
 
 def _remark(data: etree._Element, seals: Sequence[Seal]) -> str:
     """What of the invoice is read and stands outside of what was signed."""
-    codes = (
-        []
-        if data.getparent() is None
-        else [e for e in data.getparent() if dsig.name(e) == "MCCQT" and e.text]
-    )
+    codes = [one for outer in data.iterancestors() for one in outer if dsig.name(one) == "MCCQT" and one.text]
     covered = all(any(dsig.within(code, over) for seal in seals for over in seal.over) for code in codes)
     return "" if covered else "; the tax authority's code is signed by nobody"
 

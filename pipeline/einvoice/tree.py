@@ -23,15 +23,22 @@ class Element(NamedTuple):
 
     def find(self, steps: Sequence[Step]) -> Sequence[Element]:
         """The elements that a path leads to from here, in the order of the document."""
-        found = [self]
+        found: Sequence[Element] = [self]
         for step in steps:
             name = step.name
-            found = [child for parent in found for child in parent.children if child.name == name]
+            found = _chosen([child for one in found for child in one.children if child.name == name], step)
             if not found:
                 break
-            if step.beside is not None:
-                found = [element for element in found if _holds(element, step)]
         return found
+
+    def above(self, other: Element) -> Sequence[Element]:
+        """The elements from this one down to the one that `other` stands in; none where it is not below."""
+        for child in self.children:
+            if child is other:
+                return (self,)
+            if child.children and (found := child.above(other)):
+                return (self, *found)
+        return ()
 
     def outermost(self, name: str) -> Iterator[Element]:
         """The elements of this name, this one or below, that are not within another of that name."""
@@ -40,6 +47,28 @@ class Element(NamedTuple):
         else:
             for child in self.children:
                 yield from child.outermost(name)
+
+
+class Children:
+    """Those of one element by name, for who asks much of it."""
+
+    def __init__(self, element: Element) -> None:
+        self.element = element
+        self._named: dict[str, list[Element]] = {}
+        for child in element.children:
+            self._named.setdefault(child.name, []).append(child)
+
+    def find(self, steps: Sequence[Step]) -> Sequence[Element]:
+        """As `Element.find`."""
+        first = steps[0]
+        found = _chosen(self._named.get(first.name, ()), first)
+        return found if len(steps) == 1 else [one for parent in found for one in parent.find(steps[1:])]
+
+
+def _chosen(elements: Sequence[Element], step: Step) -> Sequence[Element]:
+    if step.beside is None or not elements:
+        return elements
+    return [element for element in elements if _holds(element, step)]
 
 
 def _holds(element: Element, step: Step) -> bool:

@@ -35,8 +35,11 @@ SOURCES = {
     "qr": Words("mã QR", "QR code"),
     "mrz": Words("dòng MRZ", "MRZ"),
     "reader": Words("máy đọc thứ hai", "second reader"),
+    "again": Words("lần đọc thứ hai", "a second look"),
     "review": Words("người duyệt", "a person"),
 }
+# Where a value was taken from that was not read from the picture.
+ORIGINS = {name: Words(f"lấy từ {said.vi}", f"taken from {said.en}") for name, said in SOURCES.items()}
 VERDICTS = {
     "agrees": Words("cũng ghi", "agrees"),
     "differs": Words("ghi khác", "differs"),
@@ -67,6 +70,8 @@ _CHECKS = {
     "duplicate_invoice": "Hóa đơn này đã có trong kho, từ tài liệu khác",
     "duplicate_file": "Tệp này đã có trong kho dưới tên khác",
     "several_documents": "Có thể có nhiều chứng từ trong một tệp",
+    "thousands_unclear": "Không rõ dấu chấm trong XML là phần nghìn hay phần thập phân",
+    "number_ambiguous": "Số có thể hiểu theo hai cách",
     "several_values": "Một trường có nhiều giá trị trong XML",
     "line_empty": "Có dòng không có giá trị nào",
     "line_repeated": "Có dòng lặp lại dòng trước",

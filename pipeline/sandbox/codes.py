@@ -22,27 +22,29 @@ _SMALL = 1_500_000  # pixels: a smaller page is also searched at twice its size
 def find(canvas: mmap.mmap, width: int, height: int) -> list[Found]:
     """The codes on a page at the start of `canvas`, RGB rows without gaps, at any angle, from the top down.
 
-    Where the page as it is shows no code, it is searched again made smaller, in which noise drowns, and, if
-    it is small, doubled, in which tiny modules open up.
+    The page is searched again made smaller, in which noise drowns: a large code that is read as it is may
+    have a small one beside it. A small page without any is also doubled, in which tiny modules open up.
     """
     size = (width, height)
     with memoryview(canvas) as whole, whole[: 3 * width * height] as pixels:
         page = Image.frombytes("RGB", size, pixels).convert("L")
-    for view in _views(page):
-        found = [_code(code, view.width, view.height) for code in _search(view)]
-        if found:
-            return sorted(found, key=lambda code: code[1][1::-1])[:MOST_CODES]
-    return []
+    found: list[Found] = []
+    for scale in _scales(page.width * page.height):
+        if scale > 1 and found:
+            break
+        view = page if scale == 1 else _scaled(page, scale)
+        known = {text for text, _ in found}
+        here = [_code(code, view.width, view.height) for code in _search(view)]
+        found += [code for code in here if code[0] not in known]
+    return sorted(found, key=lambda code: code[1][1::-1])[:MOST_CODES]
 
 
-def _views(page: Image.Image) -> Iterator[Image.Image]:
-    area = page.width * page.height
-    yield page
-    yield _scaled(page, 0.5)
+def _scales(area: int) -> Iterator[float]:
+    yield from (1, 0.5)
     if area > _LARGE:
-        yield _scaled(page, 0.25)
+        yield 0.25
     if area < _SMALL:
-        yield _scaled(page, 2.0)
+        yield 2
 
 
 def _scaled(page: Image.Image, scale: float) -> Image.Image:

@@ -23,6 +23,7 @@ class DrawerEntry:
     opinion   it is asked when another fails or shows nothing
     role      what its child may do once it is confined
     programs  that must be installed
+    documents that a child opens before a fresh one takes its place: what a library leaks ends with it
     """
 
     module: str
@@ -35,6 +36,7 @@ class DrawerEntry:
     opinion: bool = True
     role: Role = "decoder"
     programs: tuple[str, ...] = ()
+    documents: int = 500
 
 
 # In the order in which they are asked, after the one that the settings name.
@@ -47,5 +49,6 @@ DRAWERS: Mapping[str, DrawerEntry] = {
     "pillow": DrawerEntry(
         "images", "Picture", ("png", "jpeg", "webp", "tiff", "heic", "avif", "gif", "bmp", "jp2")
     ),
-    "lxml": DrawerEntry("xmlfile", "XmlFile", ("xml",), codes=False, reads=True),
+    # To start a child takes as long as a hundred of its documents.
+    "lxml": DrawerEntry("xmlfile", "XmlFile", ("xml",), codes=False, reads=True, documents=5000),
 }

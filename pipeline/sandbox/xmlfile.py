@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree
 
-from pipeline.einvoice import signature
+from pipeline.einvoice import canonical, signature
 from pipeline.einvoice.anchors import Anchors
 from pipeline.einvoice.tree import MOST_DEPTH
 from pipeline.errors import Permanent, Reason
@@ -31,8 +31,7 @@ class XmlFile:
     def __init__(self, file: int, _kind: Kind, _limits: PageLimits) -> None:
         with mapped(file) as data:
             _bounded(len(data), MOST_BYTES, "bytes")
-            self._text, self._encoding = _decoded(bytes(data))
-        self._root = _parsed(self._text, self._encoding)
+            self._root = _parsed(*_decoded(bytes(data)))
 
     def read(self, anchors: bytes) -> dict[str, Any]:
         """xml: the names, the texts (or null), and how many are within, of all elements and attributes, each
@@ -40,8 +39,7 @@ class XmlFile:
         """
         told = _Told()
         told.tell(self._root, 1)
-        # Parsed once more, since signatures are made over instructions and blank texts too.
-        found = signature.verdict(self._text, Anchors.unpacked(anchors), self._encoding)
+        found = signature.verdict(self._root, Anchors.unpacked(anchors))
         return {
             "xml": [told.names, told.texts, told.counts],
             "signature": [getattr(found, name) for name in SIGNATURE],
@@ -65,22 +63,29 @@ class _Told:
         if self._left < 0:
             _bounded(MOST_ELEMENTS + 1, MOST_ELEMENTS, "elements")
         _bounded(depth, MOST_DEPTH, "elements within each other")
-        at = self._add(_local(element.tag), None)
+        at = len(self.names)
+        self._add(_local(element.tag), None)
         for name, value in element.items():
             self._add(f"@{_local(name)}", value)
             self.counts[at] += 1
-        if not len(element):
-            self.texts[at] = (element.text or "").strip() or None
-        for child in element:
-            if not child.tag.startswith(_SIGNED):
-                self.tell(child, depth + 1)
-                self.counts[at] += 1
+        text, is_leaf = element.text, True
+        if len(element):  # to begin to go through what is within costs as much as a leaf
+            for child in element:
+                tag = child.tag
+                if not isinstance(tag, str):  # a comment or an instruction, which may stand within a text
+                    text = f"{text or ''}{child.tail or ''}"
+                    continue
+                is_leaf = False
+                if not tag.startswith(_SIGNED):
+                    self.tell(child, depth + 1)
+                    self.counts[at] += 1
+        if is_leaf and text:
+            self.texts[at] = text.strip() or None
 
-    def _add(self, name: str, text: str | None) -> int:
+    def _add(self, name: str, text: str | None) -> None:
         self.names.append(name)
         self.texts.append(text)
         self.counts.append(0)
-        return len(self.counts) - 1
 
 
 def _decoded(data: bytes) -> tuple[bytes, str | None]:
@@ -110,20 +115,8 @@ def _is_utf8(text: bytes) -> bool:
 def _parsed(text: bytes, encoding: str | None) -> Any:
     if _PROLOG.match(text):
         raise _unsafe()
-    parser = etree.XMLParser(
-        encoding=encoding,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        collect_ids=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(text, parser)
+        root = etree.fromstring(text, canonical.parser(encoding))
     except etree.XMLSyntaxError as error:
         raise Permanent(Reason.xml_damaged, f"the XML cannot be parsed: {error.msg}") from None
     about = root.getroottree().docinfo

@@ -18,8 +18,9 @@ want (choice.py); a plan names those too.
 """
 
 from pipeline.sources.fetching import fetch
+from pipeline.sources.groups import Rules, nothing_grouped
 from pipeline.sources.limits import SizeLimits
 from pipeline.sources.listing import list_documents, members, together
 from pipeline.sources.places import uri
 
-__all__ = ["SizeLimits", "fetch", "list_documents", "members", "together", "uri"]
+__all__ = ["Rules", "SizeLimits", "fetch", "list_documents", "members", "nothing_grouped", "together", "uri"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,19 +29,29 @@ _STEMS = (".pdf", ".xml")
 class _Membership:
     """Which document a file belongs to by a rule.
 
-    names  all files that the rule wants of it, in the order of the parts; () where it cannot say
-    last   the last name of a file that may belong to it; None where it cannot say
+    names   all files that the rule wants of it, in the order of the parts; () where it cannot say
+    place   which of them this file is; it may write it with other capitals, or with letters taken apart
+    latest  of each of `names`, else of any file that may belong to it, the name that comes last; () where it
+            cannot say
     """
 
     key: tuple[str, ...]
     why: str
     names: tuple[str, ...] = ()
-    last: str | None = None
+    place: int = 0
+    latest: tuple[str, ...] = ()
+
+    def name(self, uri: str) -> str:
+        """What the file is called here."""
+        return self.names[self.place] if self.names else uri
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A document whose files are still coming, or one that is decided: then without a membership."""
+    """A document whose files are still coming, or one that is decided: then without a membership.
+
+    `files` are by the names that its rule has for them.
+    """
 
     membership: _Membership | None
     files: dict[str, DocumentRef] = field(default_factory=dict)
@@ -50,13 +61,15 @@ class _Slot:
         rule = self.membership
         if rule is None:
             return True
-        missing = {*rule.names} - self.files.keys()
-        if rule.names and not missing:
-            return True
-        if order is None:
+        latest = rule.latest
+        if rule.names:
+            both = zip(rule.names, rule.latest, strict=True)
+            latest = tuple(last for name, last in both if name not in self.files)
+            if not latest:
+                return True
+        if order is None or not latest:
             return False
-        last = max(map(order, missing)) if missing else order(rule.last) if rule.last else None
-        return last is not None and now > last
+        return bool(now > max(order(spelling) for last in latest for spelling in _spellings(last)))
 
 
 class Rules:
@@ -74,21 +87,31 @@ class Rules:
         for pattern in self._patterns:
             if (found := pattern.membership(folder, name)) is not None:
                 return found
-        stem, suffix = name[:-4], name[-4:]
+        stem, suffix = composed(name[:-4]), name[-4:]
         if self.stems and stem and suffix.lower() in _STEMS:
-            key = ("stem", folder + stem)
-            return _Membership(key, "a PDF and an XML of one name", last=f"{folder}{stem}{max(_STEMS)}")
+            key, last = ("stem", folder + stem), f"{folder}{stem}{max(_STEMS)}"
+            return _Membership(key, "a PDF and an XML of one name", latest=(last,))
         return None
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """The patterns that no file's name has followed so far."""
+        return frozenset(pattern.text for pattern in self._patterns if not pattern.followed)
 
 
 class _Pattern:
-    """`{id}-front.jpg,{id}-back.jpg`: names within one folder that differ in all but {id} from each other."""
+    """`{id}-front.jpg,{id}-back.jpg`: names within one folder that differ in all but {id} from each other.
+
+    But for {id}, capitals do not count: a camera writes .JPG. Nor does it anywhere whether a letter and its
+    marks are one character or several, as a Mac writes them.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._names = [name.strip() for name in text.split(",")]
+        self.followed = False
+        self._names = [composed(name.strip()) for name in text.split(",")]
         problem = None
-        if len(self._names) < 2 or len(set(self._names)) < len(self._names):
+        if len(self._names) < 2 or len({name.lower() for name in self._names}) < len(self._names):
             problem = "it has two or more names, all of them different, with commas between them"
         elif any(name.count(_ID) != 1 for name in self._names):
             problem = f"each of its names has {_ID} once"
@@ -96,15 +119,40 @@ class _Pattern:
             problem = "its names lie in one folder; use a list with a column “group” for others"
         if problem is not None:
             raise UsageError(f"--group {text}: a pattern is like {_ID}-front.jpg,{_ID}-back.jpg: {problem}")
-        self._regexes = [re.compile("(.+)".join(map(re.escape, name.split(_ID)))) for name in self._names]
+        self._regexes = [
+            re.compile("(.+)".join(map(re.escape, name.split(_ID))), re.IGNORECASE) for name in self._names
+        ]
 
     def membership(self, folder: str, name: str) -> _Membership | None:
-        found = [match[1] for regex in self._regexes if (match := regex.fullmatch(name))]
+        plain = composed(name)
+        matches = [(regex.fullmatch(plain), place) for place, regex in enumerate(self._regexes)]
+        found = [(match[1], place) for match, place in matches if match]
         if not found:
             return None
-        id = min(found, key=len)  # 1-back.jpg is the back of 1 where {id}.jpg is a name too
+        self.followed = True
+        # 1-back.jpg is the back of 1 where {id}.jpg is a name too.
+        id, place = min(found, key=lambda one: len(one[0]))
         names = tuple(folder + name.replace(_ID, id) for name in self._names)
-        return _Membership(("pattern", self.text, folder, id), f"--group {self.text}", names)
+        latest = tuple(folder + name.lower().replace(_ID, id) for name in self._names)
+        return _Membership(("pattern", self.text, folder, id), f"--group {self.text}", names, place, latest)
+
+
+def nothing_grouped(pattern: str) -> str:
+    """The sentence about an idle pattern: it has a slip, rather than that a source has no such files."""
+    return f"no file has a name of --group {pattern}: nothing is put together by it"
+
+
+def composed(name: str) -> str:
+    """The name with each letter and its marks in one character."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _spellings(uri: str) -> Iterator[str]:
+    """The file's name with letters whole and taken apart; its folder as it is."""
+    folder, name = refs.folder_of(uri), uri[len(refs.folder_of(uri)) :]
+    yield uri
+    if not name.isascii():
+        yield folder + unicodedata.normalize("NFD", name)
 
 
 def grouped(found: Iterable[DocumentRef], rules: Rules, order: Order | None) -> Iterator[DocumentRef]:
@@ -131,10 +179,11 @@ def grouped(found: Iterable[DocumentRef], rules: Rules, order: Order | None) -> 
         if rule is not None and ref.group is not None and hash(ref.group) in closed:
             ref, rule = _late(ref), None
         key: tuple[Any, ...] = (next(number),) if rule is None else rule.key
-        if key in waiting and ref.uri in waiting[key].files:
+        name = ref.uri if rule is None else rule.name(ref.uri)
+        if key in waiting and name in waiting[key].files:
             key, rule = (next(number),), None  # named twice
         slot = waiting.get(key) or _Slot(rule)
-        slot.files[ref.uri] = ref
+        slot.files[name] = ref
         if key not in waiting and rule is not None and slot.decided(now, order):
             yield from _documents(slot)  # the others were given out before
             continue

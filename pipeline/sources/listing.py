@@ -15,7 +15,11 @@ from pipeline.sources.choice import Choice
 
 
 def list_documents(
-    sources: Sequence[str], settings: SourceSettings, *, passed_over: bool = False
+    sources: Sequence[str],
+    settings: SourceSettings,
+    *,
+    passed_over: bool = False,
+    rules: groups.Rules | None = None,
 ) -> Iterator[DocumentRef]:
     """Every document of every source, in order, streamed: memory does not grow with their number.
 
@@ -24,7 +28,8 @@ def list_documents(
     on the way are listed as their members. Two sources may name the same document: it then comes twice. With
     `passed_over` come too, each with that failure: what is hidden, what is no document by its name and was
     not named by itself, and what `settings` do not include or do exclude. Files that are one document
-    (`groups`) come as its parts.
+    (`groups`) come as its parts, by `rules`, which are those of `settings`; who gives them may ask them at
+    the end.
 
     Raises UsageError for a source that does not exist, before the first document; Permanent (access_denied)
     or Transient (store_unreachable) for a store that does not let itself be listed.
@@ -32,7 +37,7 @@ def list_documents(
     if not sources:
         raise UsageError("no source given: a folder, a file, a manifest, an archive or s3://BUCKET/PREFIX")
     found: Iterator[DocumentRef]
-    rules = groups.Rules(settings)
+    rules = rules or groups.Rules(settings)
     found = chain.from_iterable([_begun(_listed(source, settings, rules)) for source in sources])
     # By the order of one source it is known when a file waits no longer for others.
     order = (

@@ -19,7 +19,7 @@ from pipeline.errors import Reason, one_line
 from pipeline.filetype import is_archive, promises_other
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import gzips, refs, roots
+from pipeline.sources import gzips, local, refs, roots
 from pipeline.sources.limits import LARGEST
 
 _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
@@ -37,7 +37,8 @@ _URIS = (
     "uri", "url", "path", "key", "file", "filename", "filepath", "s3uri", "s3url", "s3path", "s3key",
     "objectkey", "documenturi", "documentpath", "tênfile", "tênfiles", "têntệp", "têntậptin", "đườngdẫn",
 )  # fmt: skip
-_ETAGS, _SIZES, _BUCKETS, _GROUPS = ("etag",), ("size", "bytes"), ("bucket", "bucketname"), ("group",)
+_ETAGS, _SIZES, _BUCKETS = ("etag",), ("size", "bytes"), ("bucket", "bucketname")
+_GROUPS = ("group", "groupid", "groupname", "nhóm", "mãnhóm", "tênnhóm")
 _NAMES = "uri, url, path, key, file or filename"
 _SCHEMES = "an s3:// URI or a path"
 
@@ -123,7 +124,18 @@ def _checked(
             refusal = roots.manifest_refusal(uri, ref.uri, settings)
             if refusal is not None:
                 ref = refs.broken(place, Reason.outside_root, f"line {number}: {refusal}")
-        yield ref if group is None else replace(ref, group=group)
+        yield ref if group is None else replace(_looked_up(ref), group=group)
+
+
+def _looked_up(ref: DocumentRef) -> DocumentRef:
+    """A file of this machine's as it is now, like one that is found in a folder: so a part that is missing
+    is known when it has come, and one that was replaced is told of.
+    """
+    elsewhere = ref.uri.startswith("s3://") or refs.split_member(ref.uri)[1]
+    if elsewhere or ref.failure is not None or ref.etag is not None:
+        return ref
+    found = local.single(ref.uri)
+    return found if ref.size is None else replace(found, size=ref.size)
 
 
 def _lines(file: IO[bytes]) -> Iterator[_Line]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -25,7 +26,7 @@ class ChildTable:
     """
 
     def __init__(self, name: str, columns: str, lists: Collection[str]) -> None:
-        names = tuple(column.split()[0] for column in columns.split(", "))
+        names, types = zip(*(column.split(maxsplit=1) for column in columns.split(", ")), strict=True)
         self.name = name
         self.put = f"""
 INSERT INTO {name} (document_id, {", ".join(names)})
@@ -33,7 +34,8 @@ SELECT held.id, {", ".join(names)}
 FROM held, json_to_recordset(CAST(:{name} AS json)) AS given({columns})
 """  # to the document that `held` has
         self._names, self._values = names, itemgetter(*names)
-        self._lists = [number for number, column in enumerate(names) if column in lists]
+        self._lists = [number for number, name in enumerate(names) if name in lists]
+        self._texts = [n for n, kind in enumerate(types) if kind == "text" and n not in self._lists]
 
     def insert(self, connection: Connection, document: int, given: Sequence[Mapping[str, Any]]) -> None:
         """Puts rows to a document, in SQLite."""
@@ -55,7 +57,9 @@ FROM held, json_to_recordset(CAST(:{name} AS json)) AS given({columns})
             for number in self._lists:
                 if (value := flat[begins + number]) is not None:
                     flat[begins + number] = rows.dump(value)
-        if rows.storable("".join([value for value in flat if isinstance(value, str)])):
+        width = len(self._names) + 1
+        texts = chain.from_iterable(flat[column + 1 :: width] for column in self._texts)
+        if rows.storable("".join(filter(None, texts))):
             return flat
         return [rows.clean(value) if isinstance(value, str) else value for value in flat]
 

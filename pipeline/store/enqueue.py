@@ -33,7 +33,16 @@ _CHANGED = """
 SELECT uri FROM json_to_recordset(CAST(:refs AS json)) AS refs(uri text, etag text)
 WHERE EXISTS (
     SELECT 1 FROM documents
-    WHERE job_id = :job AND documents.uri = refs.uri AND documents.etag <> refs.etag AND parts IS NULL)
+    WHERE job_id = :job AND documents.uri = refs.uri AND parts IS NULL AND (
+        documents.etag <> refs.etag
+        OR (documents.etag IS NULL AND refs.etag IS NOT NULL AND sha256 IS NOT NULL
+            AND state IN ('pending', 'quarantined'))))
+"""
+# Those of which another try was asked for have no etag until they are listed or read again.
+_PINNED = """
+SELECT uri FROM documents
+WHERE job_id = :job AND etag IS NOT NULL AND uri IN (
+    SELECT uri FROM json_to_recordset(CAST(:refs AS json)) AS refs(uri text))
 """
 _LOCK = """
 SELECT id FROM documents
@@ -89,10 +98,12 @@ def take_on_changed(
     """
     found = {uri for (uri,) in db.sql(connection, _CHANGED, job=job, refs=[*items])}
     changed = [item for item in items if item["uri"] in found]
+    pinned: set[str] = set()
     if changed:
         refs = rows.dump([{"uri": item["uri"]} for item in changed])
+        pinned = {uri for (uri,) in db.sql(connection, _PINNED, job=job, refs=refs)}
         db.sql(connection, _LOCK, job=job, refs=refs)
         db.sql(connection, _READ_AGAIN, job=job, refs=refs)
     for item in changed:
         db.sql(connection, _TAKE_ON, job=job, uri=item["uri"], etag=item["etag"], size=item["size"])
-    return [item["uri"] for item in changed]
+    return [item["uri"] for item in changed if item["uri"] in pinned]

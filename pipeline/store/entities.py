@@ -228,9 +228,10 @@ class FailureGroup:
 
 @dataclass(frozen=True, slots=True)
 class FailedItem:
-    """A quarantined document (`page` is None), or a failed page of a partial one."""
+    """A quarantined document (`page` is None), or a failed page of a partial one. `files` are its parts."""
 
     uri: str
+    files: tuple[str, ...]
     failure: Failure
     attempts: int
     losses: int

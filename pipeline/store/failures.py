@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -63,10 +63,17 @@ class Failures:
             with self._db.read() as connection:
                 after = query.where(tuple_(found.c.id, found.c.page) > last)
                 batch = connection.execute(after).mappings().all()
+                several = _files(connection, {row["id"] for row in batch})
             for row in batch:
                 failure = rows.failure_from(row, row["page"] or None)
                 yield FailedItem(
-                    row["uri"], failure, row["attempts"], row["losses"], row["worker"], row["at"]
+                    row["uri"],
+                    several.get(row["id"], (row["uri"],)),
+                    failure,
+                    row["attempts"],
+                    row["losses"],
+                    row["worker"],
+                    row["at"],
                 )
             if len(batch) < _BATCH:
                 return
@@ -113,6 +120,7 @@ class Failures:
             ids = connection.execute(query).scalars().all()
             if ids:
                 reopen(self._db, connection, ids)
+                _unpin(connection, ids)
         return len(ids)
 
     def _why_not(self, job: Job, document: str) -> str:
@@ -125,6 +133,23 @@ class Failures:
         if reason == Reason.rejected:
             return f"{document} was rejected by a person, who may take it back (vinbatch review)"
         return f"{document} is {state}; only quarantined and partial documents are tried again"
+
+
+def _files(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """The parts of those documents that have several."""
+    query = select(parts.c.document_id, parts.c.uri).order_by(parts.c.document_id, parts.c.part)
+    found: dict[int, tuple[str, ...]] = {}
+    for document, uri in connection.execute(query.where(parts.c.document_id.in_(ids))):
+        found[document] = (*found.get(document, ()), uri)
+    return found
+
+
+def _unpin(connection: Connection, ids: Sequence[Any]) -> None:
+    """Whoever asks for another try means the files as they are now, which a list may not tell."""
+    connection.execute(update(documents).where(documents.c.id.in_(ids)).values(etag=None))
+    mine = update(parts).where(parts.c.document_id.in_(ids))
+    connection.execute(mine.values(etag=None))
+    connection.execute(mine.where(~parts.c.listed_broken).values(reason=None, message=None))
 
 
 def named(uri: str) -> ColumnElement[bool]:

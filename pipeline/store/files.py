@@ -186,7 +186,10 @@ def _compare(
     """One listed document with those that have any of its files."""
     uris = _uris(group)
     same = next((document for document in mine if document.etags.keys() >= uris), None)
-    others = [document for document in mine if not document.etags.keys() <= uris]
+    # What a document wants and never had is nobody's: it may have come under another spelling of its name.
+    others = [
+        document for document in mine if any(document.holds(uri) for uri in document.etags.keys() - uris)
+    ]
     if not mine:
         told.fresh.append(group)
     elif same is not None and (same.etags.keys() > uris or len(mine) == 1 or others):

@@ -9,6 +9,7 @@ second sheet with the reason; nothing is left out in silence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -31,7 +32,8 @@ from pipeline.store.values import batches
 from schemas import vat
 from schemas.fields import whole_tax_code
 from schemas.law import Law
-from schemas.text import unaccented
+from schemas.text import tidy
+from schemas.words import from_words
 
 _COLUMNS = (
     "STT",
@@ -58,6 +60,9 @@ _ASIDE = {
     "no sign": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
     "no amount in dong": "không có tổng tiền bằng đồng",
 }
+_LESS = re.compile(r"\b(?:giảm|giam)\b")
+# What an adjustment says of a line, and no shock absorber, silencer or reducer.
+_REDUCES = re.compile(r"(?:điều chỉnh )?giảm\b(?! (?:xóc|chấn|tốc|áp|âm|thanh|đau))")
 _UNTAXED = "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ"
 _PAYMENT = {
     "cash": "trả bằng tiền mặt từ mức phải thanh toán không dùng tiền mặt",
@@ -203,8 +208,19 @@ def _aside(item: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Any, ...
 
 def _lacks_sign(item: Mapping[str, Any], record: Mapping[str, Any], parts: Sequence[Share]) -> bool:
     """Whether an invoice says that it reduces another one, and prints what it takes off as if it added it."""
-    words = unaccented(record.get("related_invoice") or "").casefold()
-    return item["relation"] == "adjusts" and "giam" in words and sum(part.net for part in parts) > 0
+    if item["relation"] != "adjusts" or sum(part.net for part in parts) <= 0:
+        return False
+    if _LESS.search(tidy(record.get("related_invoice") or "").casefold()):
+        return True
+    lines = (tidy(line.get("name") or "").casefold() for line in record.get("lines") or ())
+    return _is_negative(record.get("total_in_words")) or any(map(_REDUCES.match, lines))
+
+
+def _is_negative(words: str | None) -> bool:
+    try:
+        return words is not None and from_words(words) < 0
+    except ValueError:
+        return False
 
 
 def _remarks(
@@ -219,15 +235,23 @@ def _remarks(
         yield "các bản của hóa đơn khác nhau về tổng tiền"
     if item["relation"] in ("replaces", "adjusts"):
         verb = "thay thế" if item["relation"] == "replaces" else "điều chỉnh"
-        yield f"{verb} cho {item['related'] or 'hóa đơn không rõ số'}"
+        yield f"{verb} cho {_named(item['related'])}"
     if item["relation"] == "adjusted by":
-        yield f"được điều chỉnh bởi {item['related'] or 'hóa đơn không rõ số'}"
+        yield f"được điều chỉnh bởi {_named(item['related'])}"
     if record.get("currency") not in (None, "VND"):
         yield f"quy đổi từ {record['currency']}, tỷ giá {record.get('exchange_rate')}"
     if parts[0].rate is None:
         yield "chưa rõ thuế suất, hoặc nhiều thuế suất"
     if item["document_uri"] in payments:
         yield payments[item["document_uri"]]
+
+
+def _named(identity: str | None) -> str:
+    """Another invoice of the same seller, as a person writes it."""
+    if identity is None:
+        return "hóa đơn không rõ số"
+    _, form, series, number = identity.split("|")
+    return f"hóa đơn mẫu số {form} ký hiệu {series} số {number}"
 
 
 def _bought(record: Mapping[str, Any]) -> str | None:

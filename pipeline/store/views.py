@@ -135,8 +135,9 @@ def check(views: Iterable[View], record: Mapping[str, Any]) -> None:
     """
     for view in views:
         items = [record] if view.list_path is None else (_at(record, view.list_path) or [])
+        columns = [column for column in view.columns if column.path not in TOLD]
         for number, item in enumerate(items):
-            for column in view.columns:
+            for column in columns:
                 value = _at(item, column.path)
                 if value is not None and not _fits(value, column.kind):
                     prefix = "" if view.list_path is None else f"{'.'.join(view.list_path)}[{number}]"

@@ -9,6 +9,8 @@ from pipeline.witnesses.claims import Claimant
 from pipeline.witnesses.witness import Subject, Witness
 from schemas.evidence import Claim
 
+_AROUND = " \t\r\n\0\ufeff"  # what programs leave before or behind a code's text
+
 
 def found(subject: Subject) -> Iterator[Witness | Check]:
     """The codes that say something, each text once, and what is wrong with them."""
@@ -16,7 +18,7 @@ def found(subject: Subject) -> Iterator[Witness | Check]:
     for page in subject.pages:
         for code in page.codes:
             if code.kind == "qr":
-                codes.setdefault(code.text, (page.page, code.box))
+                codes.setdefault(code.text.strip(_AROUND), (page.page, code.box))
     for text, (page_number, box) in codes.items():
         for evidence in subject.spec.evidence:
             if evidence.path is None:

@@ -30,7 +30,7 @@ def settled(subject: Subject, record_of: RecordOf, proofs: Proofs) -> tuple[Subj
     `record_of` nests fields. Lists of which the two readings have not the same number of items are left as
     they were read first: their items may be others.
     """
-    others = dict(_otherwise(subject))
+    others = dict(_otherwise(subject)) if subject.again else {}
     if not others:
         return subject, ()
     first = {field.path: field for field in subject.fields}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ def test_every_form_of_a_file_gives_the_certificates(tmp_path: Path) -> None:
     folder = tmp_path / "single"
     folder.mkdir()
     (folder / "root.cer").write_bytes(first.public_bytes(Encoding.DER))
-    (folder / "tax.crt").write_bytes(second.public_bytes(Encoding.PEM))
+    (folder / "tax.crt").write_bytes(base64.encodebytes(second.public_bytes(Encoding.DER)))
+    (folder / "._root.cer").write_bytes(b"\0\5\x16\7 of a Mac")
+    (folder / "old.pem").mkdir()
     assert anchors.load(folder) == together
     assert anchors.load(folder).digest == together.digest != anchors.of([]).digest
 
@@ -37,6 +40,9 @@ def test_what_holds_no_certificate_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder of trust anchors at"):
         anchors.load(tmp_path / "absent")
     with pytest.raises(UsageError, match="holds no certificate"):
+        anchors.load(tmp_path)
+    (tmp_path / "other.crt").write_text("not one")
+    with pytest.raises(UsageError, match=r"other\.crt: it holds none as PEM, DER or PKCS#7"):
         anchors.load(tmp_path)
     (tmp_path / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nzzz\n-----END CERTIFICATE-----")
     with pytest.raises(UsageError, match=r"no certificate can be read from .*broken\.pem"):

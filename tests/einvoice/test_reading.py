@@ -220,6 +220,59 @@ def test_a_line_number_of_0_is_none(renderer: Renderer) -> None:
     assert "line_numbers" in failed(one), "a 0 for a 2"
 
 
+@pytest.mark.parametrize("number", ["A", "II", "1.1", "1a"])
+def test_a_part_s_own_number_is_kept_as_it_stands_and_stops_nothing(renderer: Renderer, number: str) -> None:
+    found = extraction(renderer, einvoice(lines=(LINE, SECOND.replace("<STT>2", f"<STT>{number}"))))
+    [field] = [field for field in found.fields if field.path == "lines[1].no"]
+    assert (field.raw, field.value, field.problem) == (number, None, None)
+    assert not failed(found) & {"field_invalid", "line_numbers"}
+
+
+def test_the_authority_s_code_may_stand_beside_the_invoice(renderer: Renderer) -> None:
+    code = "<MCCQT>00A1B2C3D4E5F60718293A4B5C6D7E8F90</MCCQT>"
+    bare = re.sub("<MCCQT.*?</MCCQT>", "", einvoice())
+    for around in (f"<DLieu>{bare}{code}</DLieu>", f"<DLieu>{bare}</DLieu>{code}"):
+        found = extraction(renderer, f"<TDiep>{around}</TDiep>")
+        assert values(found)["tax_authority_code"] == "00A1B2C3D4E5F60718293A4B5C6D7E8F90"
+    of_two = extraction(renderer, f"<TDiep><DLieu>{bare}{bare}</DLieu>{code}</TDiep>")
+    assert values(of_two)["tax_authority_code"] is None, "it may be the other one's"
+
+
+def test_amounts_in_groups_of_thousands_are_never_taken_for_small_ones_in_silence(renderer: Renderer) -> None:
+    def in_groups(*amounts: str) -> Extraction:
+        price, net, vat, total = amounts
+        line = f"<HHDVu><STT>1</STT><THHDVu>Gạo</THHDVu><DVTinh>Kg</DVTinh><SLuong>1000</SLuong><DGia>{price}"
+        line += f"</DGia><ThTien>{net}</ThTien><TSuat>10%</TSuat></HHDVu>"
+        rate = f"<LTSuat><TSuat>10%</TSuat><ThTien>{net}</ThTien><TThue>{vat}</TThue></LTSuat>"
+        xml = einvoice(lines=[line], rates=rate, total=total).replace("<TPhi>12.5<", "<TPhi>0<")
+        xml = xml.replace("<TgTCThue>30001<", f"<TgTCThue>{net}<").replace(
+            "<TgTThue>3000<", f"<TgTThue>{vat}<"
+        )
+        return extraction(renderer, re.sub("<TgTTTBChu>.*</TgTTTBChu>", "", xml))
+
+    proven = in_groups("5.000", "5.000.000", "500.000", "5.500.000")
+    assert [values(proven)[path] for path in ("lines[0].unit_price", "vat", "total")] == [
+        "5000", "500000", "5500000"
+    ]  # fmt: skip
+    assert not failed(proven) & {"thousands_unclear", "vat", "total", "line_amount"}
+    unclear = in_groups("0.5", "500.000", "50.000", "550.000")
+    assert values(unclear)["total"] == "550" and "thousands_unclear" not in failed(unclear), "0.5 is no group"
+    unclear = in_groups("5", "500.000", "50.000", "550.000")
+    assert unclear.state == "review" and "thousands_unclear" in failed(unclear)
+    exact_ones = in_groups("5.000", "5000.000", "500.000", "5500.000")
+    assert values(exact_ones)["vat"] == "500" and "thousands_unclear" not in failed(exact_ones)
+
+
+def test_a_name_that_was_escaped_twice_is_the_name(renderer: Renderer) -> None:
+    for written_so in ("A &amp; B", "A &amp;amp; B", "A &amp;amp;amp; B", "A&amp;nbsp;&amp;#38; B"):
+        found = extraction(renderer, einvoice(buyer=f"<Ten>{written_so}</Ten>"))
+        assert values(found)["buyer_name"] == "A & B"
+    [name] = [field for field in found.fields if field.path == "buyer_name"]
+    assert name.raw == "A&nbsp;&#38; B", "as it was signed"
+    kept = extraction(renderer, einvoice(buyer="<Ten>H&amp;M; &amp;#7; &amp;ko;</Ten>"))
+    assert values(kept)["buyer_name"] == "H&M; &#7; &ko;"
+
+
 def test_what_is_missing_is_absent_and_empty_elements_too(renderer: Renderer) -> None:
     bare = einvoice().replace("<HTTToan>TM/CK</HTTToan>", "<HTTToan/>").replace("<DVTTe>VND</DVTTe>", "")
     found = values(extraction(renderer, bare))
@@ -244,7 +297,7 @@ def test_what_it_replaces_is_told_in_words(renderer: Renderer) -> None:
     )
     told = "Thay thế cho hóa đơn mẫu số 1 ký hiệu C26TAA số 12 ngày 2026-10-01"
     own = "Thay cho hóa đơn C26TAA-12 vì sai địa chỉ"
-    for free, expected in (("", told), ("Sai địa chỉ", told), (own, own)):
+    for free, expected in (("", told), ("Sai địa chỉ", f"{told}; ghi chú: Sai địa chỉ"), (own, own)):
         noted = related.replace("</TTHDLQuan>", f"<GChu>{free}</GChu></TTHDLQuan>")
         assert values(extraction(renderer, einvoice(general=noted)))["related_invoice"] == expected
 

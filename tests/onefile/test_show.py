@@ -7,24 +7,28 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
 from typer.testing import CliRunner
 
-from pipeline import merge
+from pipeline import merge, run
 from pipeline import store as stores
 from pipeline.normal import normal
-from pipeline.records import DocumentRef, Field, PageRecord, PageResult, Quality
+from pipeline.recipe import Recipe
+from pipeline.records import DocumentRef, Extraction, Field, PageRecord, PageResult, Quality
 from pipeline.records import Testimony as Said
+from pipeline.settings import Settings
 from pipeline.specimens import make
 from pipeline.specimens.files import encode
 from pipeline.specimens.specimen import Specimen
 from schemas.registry import SchemaSpec, resolve
+from tests.einvoice.invoices import LINE, NOTE, SECOND, einvoice, written
 from workers.cli import app
 
 CARD = resolve("id_card@1")
@@ -69,10 +73,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def show(folder: Path, *more: str) -> str:
+def show(folder: Path, *more: str, name: str = "card & <b>.tiff") -> str:
     """What the command says; it must end well."""
     url = f"sqlite:///{folder / 'store.db'}"
-    ran = CliRunner().invoke(app, ["show", "card & <b>.tiff", "--job", "cards", "--store", url, *more])
+    ran = CliRunner().invoke(app, ["show", name, "--job", "cards", "--store", url, *more])
     if ran.exception is not None and not isinstance(ran.exception, SystemExit):
         raise ran.exception
     assert ran.exit_code == 0, ran.output
@@ -146,6 +150,33 @@ def test_a_page_whose_file_is_gone_is_shown_without_its_picture(folder: Path, tm
         file.write_bytes(data)
     text = out.read_text(encoding="utf-8")
     assert "does not exist" in text and "data:image" not in text and "f-number" in text
+
+
+def _nobody(requests: Iterable[Any]) -> Iterator[Any]:
+    """The model of a document that needs none."""
+    return iter([request for request in requests if False])
+
+
+@pytest.mark.medium
+def test_an_invoice_is_shown_with_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "one.xml"
+    file.write_bytes(data := written(einvoice(lines=(LINE, SECOND, NOTE))))
+    made = run.document(str(file), Recipe.of(resolve("invoice@1"), Settings(), None), _nobody)
+    assert isinstance(made.outcome, Extraction)
+    with stores.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        job = store.jobs.ensure(
+            "cards", resolve("invoice@1"), sources=["in"], settings={}, model="demo", checkpoint=""
+        )
+        store.ledger.add(job, [DocumentRef(str(file))])
+        [lease] = store.ledger.claim(job, "w", 1, 60)
+        store.results.commit(lease, made.outcome, made.pages, sha256=hashlib.sha256(data).hexdigest())
+    out = tmp_path / "one.html"
+    show(tmp_path, "--out", str(out), name="one.xml")
+    [table] = [part for part in out.read_text(encoding="utf-8").split("<table>") if "Vận chuyển" in part]
+    heads = re.findall(r'<th scope="col">([^<]*[^ <])', table)
+    assert heads[:4] == ["#", "STT", "Tên hàng hóa, dịch vụ", "Đơn vị tính"] and "Tiền thuế" in heads
+    for row in re.findall(r'<th scope="row">.*?</tr>', table, re.DOTALL):
+        assert row.count("<td") == len(heads) - 1, "a cell for each column"
 
 
 @pytest.mark.parametrize(

@@ -322,3 +322,17 @@ def test_a_text_without_a_label_is_the_fields_where_the_model_looked(left: float
     made = merge.document([replace(page, text=layer, fields=fields)], INVOICE)
     assert made.record["seller_name"] == ("CÔNG TY MẪU" if taken else "CÔNG TY MƯU")
     assert ("text_seller_name" in failed(made)) is not taken
+
+
+def test_a_number_of_two_meanings_that_the_text_corrects_is_told_as_it_is_stored() -> None:
+    from tests.pipeline.test_text_witness import SHEET, sheet
+
+    weighed = {"quantity": "1.285", "unit_price": None, "amount": None}
+    read = {"lines": [LINES[0] | weighed], "net": None, "vat": None, "total": None}
+    page = printed(PRINT | read, **{"1.285": 0.5})
+    rows = (line.replace("|100|5.000|500.000", "|1.265") for line in SHEET)
+    made = merge.document([replace(page, text=sheet(*rows))], INVOICE)
+    [quantity] = [field for field in made.fields if field.path == "lines[0].quantity"]
+    [check] = [check for check in made.checks if check.code == "number_ambiguous"]
+    assert (quantity.source, quantity.raw, check.found) == ("text", "1.265", "1.265")
+    assert check.expected == quantity.value

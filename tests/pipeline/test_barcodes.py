@@ -100,6 +100,14 @@ def test_several_codes_come_from_the_top_down(child: Child) -> None:
     assert [code.text for code in codes] == ["high", "middle", "low"]
 
 
+@pytest.mark.medium
+def test_a_noisy_code_is_read_beside_a_large_one(child: Child) -> None:
+    """The one of a bank transfer is large and read at once; the invoice's own is small."""
+    paper = Image.fromarray(noisy(page((TEXT, 500, 100), scale=5), 140))
+    paper.paste(drawn("000201010212", 12), (100, 800))
+    assert [code.text for code in child.codes(np.asarray(paper))] == [TEXT, "000201010212"]
+
+
 def test_bytes_that_are_not_utf8_are_still_a_text(child: Child) -> None:
     (code,) = child.codes(np.asarray(page((b"caf\xe9 \xff\xfe", 300, 500), scale=6)))
     assert code.text.startswith("caf")

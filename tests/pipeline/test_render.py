@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipeline.errors import Coded, Permanent, Reason, Transient, UsageError
 from pipeline.records import Failure, PageImage
 from pipeline.render import Renderer
 from pipeline.sandbox import channel
+from pipeline.sandbox.drawers import DRAWERS
 from pipeline.settings import RenderSettings
 from tests.pipeline import papers
 
@@ -349,7 +350,8 @@ def test_the_child_is_confined_and_has_no_credentials(monkeypatch: pytest.Monkey
 
 @pytest.mark.medium
 def test_a_child_is_replaced_after_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "_DOCUMENTS_PER_CHILD", 2)
+    short = replace(DRAWERS["pdfium"], documents=2)
+    monkeypatch.setattr(render, "DRAWERS", {**DRAWERS, "pdfium": short})
     pids = []
     with Renderer(RenderSettings(dpi=36)) as renderer:
         for _ in range(5):

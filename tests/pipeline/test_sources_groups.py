@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_a_list_says_which_files_are_one_document(tmp_path: Path) -> None:
     assert shown(found, tmp_path) == [
         "f1.png + b1.png",
         "alone.png",
-        "f2.png + missing.png + (list.csv#line-7)",
+        "f2.png + (missing.png) + (list.csv#line-7)",
     ]
     assert [ref.group for ref in found] == ["group 1 of the list", None, "group 2 of the list"]
     assert found[0].uri == found[0].parts[0].uri
@@ -81,6 +82,7 @@ def test_a_group_whose_entries_lie_far_apart_is_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(groups, "HELD", 5)
+    folder_of(tmp_path, *(f"{n}.png" for n in range(12)))
     entries = [{"uri": f"{n}.png", "group": min(n, 6) % 6} for n in range(12)]
     (tmp_path / "list.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
     found = listed(tmp_path / "list.jsonl")
@@ -115,6 +117,67 @@ def test_front_and_back_are_one_document_by_a_pattern_of_names(tmp_path: Path) -
     assert missing is not None and missing.reason is Reason.object_missing
     assert f"{tmp_path}/2-back.jpg is not there; --group {CARD} wants it with" in missing.message
     assert len(listed(tmp_path)) == len(names) + 3
+
+
+def test_capitals_and_letters_taken_apart_do_not_keep_files_from_each_other(tmp_path: Path) -> None:
+    """Cameras write .JPG, and a Mac writes ặ as a letter and two marks."""
+    apart = unicodedata.normalize("NFD", "Thẻ 3-mặt sau.jpg")
+    names = [
+        "1-front.jpg",
+        "1-BACK.JPG",
+        "2-Front.JPG",
+        "2-Back.JPG",
+        "Thẻ 3-mặt trước.jpg",
+        apart,
+        "A-FRONT.jpg",
+    ]
+    folder_of(tmp_path, *names)
+    pair = "{id}-mặt trước.jpg,{id}-mặt sau.jpg"
+    found = [
+        "1-front.jpg + 1-BACK.JPG",
+        "2-Front.JPG + 2-Back.JPG",
+        "A-FRONT.jpg + (A-back.jpg)",
+        f"Thẻ 3-mặt trước.jpg + {apart}",
+    ]
+    assert shown(listed(tmp_path, CARD, pair), tmp_path) == found
+    pair = unicodedata.normalize("NFD", pair)
+    assert shown(listed(tmp_path, CARD.upper().replace("ID", "id"), pair), tmp_path) == [
+        one.replace("back.jpg)", "BACK.JPG)") for one in found
+    ]
+    with pytest.raises(UsageError, match="all of them different"):
+        listed(tmp_path, "{id}.jpg,{id}.JPG")
+    folder_of(tmp_path / "mail", unicodedata.normalize("NFD", "Hoá đơn.pdf"), "Hoá đơn.xml")
+    [ref] = listed(tmp_path / "mail")
+    assert [part.uri[-4:] for part in ref.parts] == [".pdf", ".xml"]
+
+
+def test_a_second_file_for_one_place_is_not_lost(tmp_path: Path) -> None:
+    folder_of(tmp_path, "1-back.jpg", "1-front.JPG", "1-front.jpg")
+    assert sorted(shown(listed(tmp_path, CARD), tmp_path)) == [
+        "1-front.JPG + 1-back.jpg",
+        "1-front.jpg + (1-back.jpg)",
+    ]
+
+
+def test_a_pattern_that_no_name_follows_is_known_as_idle(tmp_path: Path) -> None:
+    folder_of(tmp_path, "1-front.jpg", "2.pdf")
+    settings = SourceSettings(group=(CARD, "{id}_1.jpg,{id}_2.jpg", "archive"))
+    rules = groups.Rules(settings)
+    assert len(list(list_documents([str(tmp_path)], settings, rules=rules))) == 2
+    assert rules.idle == {"{id}_1.jpg,{id}_2.jpg"}
+
+
+def test_files_of_a_lists_groups_are_looked_up(tmp_path: Path) -> None:
+    folder_of(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "list.csv").write_text("path,group,size\na.png,1,77\nmissing.png,1,\nc.png,,\n")
+    first, single = listed(tmp_path / "list.csv")
+    there, missing = first.parts
+    assert there.size == 77 and there.etag is not None
+    assert missing.failure is not None and missing.failure.reason is Reason.object_missing
+    assert single.etag is None
+    folder_of(tmp_path, "missing.png")
+    first, _ = listed(tmp_path / "list.csv")
+    assert [part.failure for part in first.parts] == [None, None]
 
 
 def test_what_is_left_out_is_no_part_of_anything(tmp_path: Path) -> None:

@@ -214,7 +214,130 @@ def test_a_zone_that_says_nonsense_with_right_check_digits_offers_no_day(number:
     assert not {"date_of_birth", "expiry"} & said(made, "offers").keys()
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"\ufeff{CODE}\0\r\n",
+        CODE.replace("|", " | ") + "|||Nguyễn Văn Mẫu|",
+        CODE.replace("|Nữ|", "|NU|").replace("01011999", "01/01/1999"),
+        CODE.replace("|Nữ|", "|F|"),
+    ],
+)
+def test_a_cards_code_is_read_in_the_ways_it_is_written(code: str) -> None:
+    made = card(code)
+    assert len(said(made, "agrees", "qr")) == 6 and faults(made) == {}
+
+
+def test_an_apostrophe_is_one_however_it_is_drawn() -> None:
+    for printed, coded in (("H'Hen Niê", "H’HEN NIÊ"), ("K’ Brêu", "K'Brêu"), ("Y`Thanh", "Y’Thanh")):
+        code = CODE.replace("Nguyễn Thị Hòa", coded)
+        assert "full_name" in said(card(code, full_name=printed, mrz=None), "agrees", "qr")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "079199000007|4e677579e1bb85n|01/01/1999|2|48c3a0|01 - 001|01/01/2026|-|01/01/2026|",  # insurance
+        "079199000008|SV001|K65|Toán|2021|x|y",
+        "079199000008|012345678|Nguyễn Thị Hoà|K65|Nữ|x|y",
+    ],
+)
+def test_another_code_that_begins_with_the_cards_number_says_nothing(code: str) -> None:
+    assert not [one for one in card(code).testimony if one.source == "qr"]
+
+
+def test_the_address_in_the_code_of_a_card_of_2024_may_be_the_abode() -> None:
+    code, spec = CODE.replace("04032021", "04032025"), resolve("id_card@2")
+    for address, verdict in (("Số 1 đường Hoà Bình, Hà Nội", "agrees"), ("Số 9, Huế", "silent")):
+        back = {"place_of_abode": address, "issue_date": "04/03/2025", "mrz": ZONE}
+        made = merge.document([read(back, spec, code)], spec)
+        assert said(made, verdict, "qr")["place_of_abode"] == "Số 1 đường Hòa Bình - Hà Nội"
+        assert "place_of_residence" not in said(made, "offers", "qr")
+
+
+def test_a_letter_that_counts_as_the_digit_does_is_found_out() -> None:
+    """To the check digits K and < are 0, L is 1 and S is 8: the sums are right, and the zone is not."""
+    for at, digit, letter in ((15, "0", "K"), (15, "0", "<"), (31, "9", "T"), (40, "4", "O")):
+        assert ZONE[at] == digit
+        made = card(mrz=ZONE[:at] + letter + ZONE[at + 1 :])
+        assert faults(made).keys() == {"mrz_check_digits"}, (at, letter)
+        assert not said(made, "differs")
+
+
+def test_the_check_digit_of_an_expiry_that_is_empty_may_be_a_filler() -> None:
+    zone = mrz.build("079199000007", BORN, "Nữ", None, "Nguyễn Thị Hoà").replace("<<<<<<0VNM", "<<<<<<<VNM")
+    assert faults(card(mrz=zone, expiry="Không thời hạn")) == {}
+
+
 # invoices
+
+
+def written(parts: dict[str, str], name: str = "", *, sums: str = "utf-8", wide: bool = False) -> str:
+    """A code of form A, tag by tag; `wide` where tag 99 is longer than two digits of length can say."""
+    inner = "".join(f"{tag}{len(text):02}{text}" for tag, text in parts.items())
+    assert (len(inner) > 99) == wide
+    body = "000201" + (f"59{len(name):02}{name}" if name else "") + f"99{len(inner):02}{inner}6304"
+    return f"{body}{binascii.crc_hqx(body.encode(sums, 'replace'), 0xFFFF):04X}"
+
+
+TAGS = {"01": "9900000016", "02": "1", "03": "C26TAA", "04": "123", "05": "20261105", "06": "1100000"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *(
+            {"05": day}
+            for day in ("05/11/2026", "2026-11-05", "05112026", "20261105103000", "2026-11-05T10:30")
+        ),
+        *({"06": total} for total in ("1100000.00", "1100000,00", "1.100.000", "1,100,000", "1100000.4")),
+        {"02": "01", "03": "1C26TAA", "04": "00000123"},
+        {"02": "01/GTGT", "03": "c26taa"},
+        {"01": "990 000 0016"},
+    ],
+)
+def test_an_invoices_code_is_read_in_the_ways_it_is_written(changed: dict[str, str]) -> None:
+    made = bill(f"\ufeff{written(TAGS | changed)}\r\n")
+    assert said(made, "agrees").keys() == KNOWN_TAGS and faults(made) == {}
+
+
+KNOWN_TAGS = {"form_no", "series", "number", "issue_date", "seller_tax_code", "total"}
+
+
+def test_the_authoritys_code_and_a_large_total_take_a_length_of_three_digits() -> None:
+    parts = {"00": SAID["authority_code"]} | TAGS | {"04": "00000123", "06": "1100000000"}
+    made = bill(written(parts, wide=True), total="1.100.000.000")
+    assert said(made, "agrees").keys() == KNOWN_TAGS | {"tax_authority_code"} and faults(made) == {}
+
+
+def test_a_tag_that_repeats_for_ever_is_no_code() -> None:
+    for text in ("0000" * 1700, "6210" * 1700, "99" * 3000):
+        assert invoice_qr.parse(text) is None
+
+
+def test_a_sum_over_ascii_is_a_sum() -> None:
+    assert faults(bill(written(TAGS, "CÔNG TY MẪU", sums="ascii"))) == {}
+
+
+@pytest.mark.parametrize("code", ["a000000775", "A000000775", "0" * 34, ""])
+def test_what_is_no_code_of_the_authoritys_is_not_offered_as_one(code: str) -> None:
+    made = bill(written({"00": code} | TAGS), tax_authority_code=None)
+    assert said(made, "agrees").keys() == KNOWN_TAGS and not said(made, "offers")
+
+
+def test_a_lost_zero_a_form_in_words_and_bars_are_the_same() -> None:
+    old = {"01": "100109106", "02": "01GTKT0001", "03": "AA19E", "05": "20191105"}
+    printed = {"seller_tax_code": "0100109106", "form_no": "01GTKT0/001", "series": "AA/19E"}
+    made = bill(written(TAGS | old), **printed, issue_date="05/11/2019")
+    assert said(made, "agrees").keys() == KNOWN_TAGS
+    assert faults(bill(written(TAGS), form_no="01/GTGT")) == {}
+    register = "M1-26-ABCDE-00000000001"
+    code = written({"00": register.replace("-", "")} | TAGS)
+    assert faults(bill(code, tax_authority_code=register)) == {}
+
+
+def test_one_group_of_three_may_be_a_thousand_or_a_fraction() -> None:
+    assert "total" not in said(bill(written(TAGS | {"06": "250.000"}), total="250.000"), "differs")
 
 
 @pytest.mark.parametrize("form", ["A", "B", "C"])

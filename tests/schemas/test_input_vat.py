@@ -73,6 +73,11 @@ def test_without_seller_series_or_number_nothing_can_be_compared(absent: int) ->
         ("Hóa đơn đã bị thay thế bởi hóa đơn số 8, ký hiệu 1C26TAA", "replaced by", "1|C26TAA|8"),
         ("Đã bị điều chỉnh bởi hóa đơn ký hiệu (Series): 1C26TAA, số (No.): 9", "adjusted by", "1|C26TAA|9"),
         ("Replaced for invoice form 1 series C26TAA no. 5", "replaces", "1|C26TAA|5"),
+        (
+            "Điều chỉnh cho hóa đơn ký hiệu C26TAA số 5; ghi chú: hóa đơn số 6 đã bị thay thế",
+            "adjusts",
+            "1|C26TAA|5",
+        ),
         ("Điều chỉnh giảm tiền thuế", "adjusts", None),
         ("Kèm theo hợp đồng số 12", None, None),
         (None, None, None),

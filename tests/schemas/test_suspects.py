@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -86,3 +87,96 @@ def test_a_users_rule_accuses_all_that_it_looked_at_unless_it_is_an_equation() -
         return [equal("ten", ("a",), Decimal(10), note.a, "{expected}")]
 
     assert [one.accused for one in pointed(known, [check], (both, ten))] == [("b",)]
+
+
+class Basket(BaseModel):
+    """With rules that look at it in ways of their own; each is off by 5."""
+
+    apples: Decimal = Decimal(0)
+    pears: Decimal = Decimal(0)
+    both: Decimal = Decimal(0)
+    note: str | None = None
+    more: list[Decimal] = []
+
+    def added(self) -> Decimal:
+        return self.apples + self.pears
+
+
+def says(both: Decimal, found: Decimal) -> CheckResult:
+    return equal("both", ("apples", "pears", "both"), both, found, "{expected}, {found}")
+
+
+LOOKING: dict[str, Any] = {
+    "values": lambda b: [says(b.apples + b.pears, b.both)],
+    "a method": lambda b: [says(b.added(), b.both)],
+    "a dump": lambda b: [says(sum((b.model_dump()[n] for n in ("apples", "pears")), Decimal(0)), b.both)],
+    "its items": lambda b: [says(dict(b)["apples"] + dict(b)["pears"], dict(b)["both"])],
+    "its kind": lambda b: [says(b.apples + b.pears, b.both)] if isinstance(b, Basket) else [],
+    "itself": lambda b: [says(b.apples + b.pears, b.both)] if b != Basket() else [],
+    "vars": lambda b: [says(vars(b)["apples"] + vars(b)["pears"], vars(b)["both"])],
+}
+
+
+@pytest.mark.parametrize("rule", LOOKING.values(), ids=LOOKING)
+def test_however_a_rule_looks_at_a_record_what_it_did_not_see_alone_is_left_out(rule: Any) -> None:
+    basket = Basket(apples=Decimal(12), pears=Decimal(7), both=Decimal(24), note="x")
+    other = equal("pears", ("pears",), Decimal(7), basket.pears, "{expected}, {found}")
+
+    def pears(b: Any) -> list[CheckResult]:
+        return [equal("pears", ("pears",), Decimal(7), b.pears, "{expected}, {found}")]
+
+    [found, _] = pointed(basket, [*rule(basket), other], (rule, pears))
+    assert found.suspects == ("apples",), "17 and 7 are 24: one digit, and the pears are cleared"
+
+
+@pytest.mark.medium
+def test_the_search_asks_only_rules_that_saw_the_value_and_finds_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def searched() -> list[list[CheckResult]]:
+        return [resolve("invoice@1").checks(record) for record in planted()]
+
+    quick = searched()
+    monkeypatch.setattr("schemas.suspects.touches", lambda looked_at, changed: True)
+    assert searched() == quick
+    assert sum(not check.passed for checks in quick for check in checks) > 50
+
+
+def planted() -> Iterator[dict[str, Any]]:
+    """Each figure of invoices with another digit."""
+    for base in (INVOICE, {**INVOICE, "net": None}, {**INVOICE, "vat": None}):
+        for name in ("series", "issue_date", "net", "vat", "total"):
+            for off in ("1", "7"):
+                if base[name] is not None and base[name][-1] != off:
+                    yield {**base, name: base[name][:-1] + off}
+        for place, item in enumerate(base["lines"]):
+            for name in ("quantity", "unit_price", "amount"):
+                yield {**base, **line(place, **{name: f"{item[name]}3"})} | {"net": base["net"]}
+
+
+class Counted(BaseModel):
+    """A list that is counted, and a count that is off."""
+
+    lines: list[Decimal] = []
+    count: Decimal | None = None
+
+
+@pytest.mark.parametrize("lines", [10, 20_000])
+def test_a_paper_of_thousands_of_lines_is_not_gone_through_a_thousand_times(lines: int) -> None:
+    asked = 0
+
+    def counted(paper: Counted) -> Iterator[CheckResult]:
+        nonlocal asked
+        asked += 1
+        assert paper.count is not None
+        found = Decimal(len(paper.lines))
+        yield equal("count", ("count",), found, paper.count, "{expected} and {found}")
+
+    values = [Decimal(value) for value in range(100)]
+
+    def mends(_: Counted, __: CheckResult) -> Iterator[tuple[str, Any]]:
+        yield from (("count", value) for value in values)
+
+    paper = Counted(lines=[Decimal(1)] * lines, count=Decimal(-1))
+    pointed(paper, list(counted(paper)), (counted,), mends)
+    assert (asked > len(values)) is (lines == 10)

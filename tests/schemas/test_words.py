@@ -65,6 +65,12 @@ def test_numbers_are_written_out(number: int, words: str) -> None:
         ("Ba trăm nghìn lẻ năm trăm đồng", 300_500),
         ("“Một triệu đồng”./.", 1_000_000),
         ("*** Một triệu đồng chẵn - ***", 1_000_000),
+        ("Một trăm hăm lăm nghìn đồng", 125_000),
+        ("Băm mốt triệu đồng chẵn", 31_000_000),
+        ("Hai chục nghìn đồng", 20_000),
+        ("Một triệu rưỡi", 1_500_000),
+        ("mười tỷ rưỡi đồng", 10_500_000_000),
+        ("Hai trăm rưỡi", 250),
         ("Số tiền bằng chữ (In words): Một triệu Việt Nam đồng (VNĐ)", 1_000_000),
     ],
 )
@@ -106,6 +112,11 @@ def test_an_adjustment_says_its_direction(words: str, amount: int) -> None:
         "một triệu đồng 5",
         "một trăm năm",  # 105 or, as people say it, 150
         "mười trăm",
+        "hăm",
+        "hai mươi hăm",
+        "rưỡi",
+        "nghìn rưỡi",
+        "một triệu rưỡi hai trăm",
         "một triệu mốt đồng",  # as people say 1,100,000
         "một triệu tư",
         "một triệu đồng, năm trăm",

@@ -10,9 +10,11 @@ from typing import Any
 
 import openpyxl
 import pytest
+from sqlalchemy import update
 
 from pipeline import store as stores
 from pipeline.records import Decision
+from pipeline.store.tables import jobs
 from tests.store import sheets
 from tests.store.conftest import Typed
 
@@ -183,6 +185,19 @@ def test_what_is_no_longer_as_it_was_shown_is_refused(june: stores.Store, typed:
     assert "0 decisions on 0 documents, 4 refused" in said
     assert [one.by for one in june.decisions.history(job, "/in/a")] == ["Minh"]
     assert june.decisions.history(job, "/in/b") == []
+
+
+@pytest.mark.medium
+def test_decisions_that_were_refused_when_they_were_to_be_applied_are_not_counted_as_applied(
+    june: stores.Store, typed: Typed
+) -> None:
+    typed("export", "--job", "june", "--out", "june.xlsx")
+    answered(Path("june.xlsx"), {("/in/a", "total"): {"correction": "30.000"}})
+    with june._db.write() as connection:
+        connection.execute(update(jobs).values(schema_hash="that of another schema"))
+    said = typed("corrections", "--job", "june", "--from", "june.xlsx", "--by", "Lan", "--apply", code=3)
+    assert "has been changed since job june began" in said
+    assert "0 decisions on 0 documents, 1 refused" in said and "applied as" not in said
 
 
 @pytest.mark.medium

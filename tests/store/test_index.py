@@ -152,8 +152,8 @@ def test_the_purchase_list_says_what_to_know_of_each_invoice(store: Store, tmp_p
     assert {item["Số hóa đơn"]: item["Ghi chú"] for item in rows} == {
         "2": "chưa rõ thanh toán không dùng tiền mặt",
         "3": "trả bằng tiền mặt từ mức phải thanh toán không dùng tiền mặt",
-        "5": f"được điều chỉnh bởi {SELLER}|1|C26TAA|6",
-        "6": f"điều chỉnh cho {SELLER}|1|C26TAA|5",
+        "5": "được điều chỉnh bởi hóa đơn mẫu số 1 ký hiệu C26TAA số 6",
+        "6": "điều chỉnh cho hóa đơn mẫu số 1 ký hiệu C26TAA số 5",
         "7": "điều chỉnh cho hóa đơn không rõ số",
         "8": "các bản của hóa đơn khác nhau về tổng tiền",
         "9": "điều chỉnh cho hóa đơn không rõ số",

@@ -371,6 +371,28 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
             issue_date="2026-05-12",
             related_invoice="Điều chỉnh giảm cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
         ),
+        fewer=made(
+            "19",
+            issue_date="2026-05-13",
+            related_invoice="Điều chỉnh cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
+            lines=[{"name": "Giảm số lượng gạo", "amount": "1000000", "vat_rate": "10%"}],
+        ),
+        spelt=made(
+            "20",
+            issue_date="2026-05-14",
+            related_invoice="Điều chỉnh cho hóa đơn mẫu số 1 ký hiệu C26TAA số 1",
+            total_in_words="Giảm một triệu một trăm nghìn đồng",
+        ),
+        noted=made(
+            "21",
+            issue_date="2026-05-15",
+            related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 1; ghi chú: điều chỉnh giảm",
+        ),
+        raised=made(
+            "22",
+            issue_date="2026-04-16",
+            related_invoice="Điều chỉnh cho hóa đơn ký hiệu C26TAA số 1; ghi chú: thiếu phí giám định",
+        ),
         whose=made("16", issue_date="2026-05-10", buyer_tax_code=None),
         early=made("11", issue_date="2026-04-30"),
         ours=made("12", buyer_tax_code="9900000032"),
@@ -400,7 +422,7 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
     remarks = {row["Số hóa đơn"]: row["Ghi chú"] for row in rows}
     assert remarks["1"] is None and remarks["3"] == "chưa rõ thuế suất, hoặc nhiều thuế suất"
     assert remarks["4"] == "cần kiểm tra lại; trả bằng tiền mặt từ mức phải thanh toán không dùng tiền mặt"
-    assert remarks["6"] == "thay thế cho 9900000016|1|C26TAA|5"
+    assert remarks["6"] == "thay thế cho hóa đơn mẫu số 1 ký hiệu C26TAA số 5"
     assert rows[1]["Mặt hàng"] == "Gạo và 1 mặt hàng khác" and rows[0]["Ngày lập"].date() == date(2026, 5, 1)
     assert (total["Giá trị chưa có thuế GTGT"], total["Thuế GTGT"]) == (listed.net, listed.vat)
     assert listed.net == sum(row[2] for row in short) and listed.rows == 11
@@ -415,9 +437,14 @@ def test_the_purchase_list(store: Store, tmp_path: Path) -> None:
         "dollars": "không có tổng tiền bằng đồng",
         "free": "không chịu thuế hoặc không phải kê khai thuế: không có thuế được khấu trừ",
         "less": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
+        "fewer": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
+        "spelt": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
+        "noted": "điều chỉnh giảm mà số tiền in không có dấu âm: cần xác định dấu",
         "whose": "không đọc được mã số thuế người mua",
     }
     assert store.purchases(out, **period).rows == 13  # with those of the other buyer
+    april = {"since": date(2026, 4, 16), "until": date(2026, 4, 16)}
+    assert store.purchases(out, **april).rows == 1, "an inspection is no reduction"
     with pytest.raises(UsageError, match=r"give a name that ends in \.xlsx"):
         store.purchases(tmp_path / "list.csv")
 

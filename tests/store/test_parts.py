@@ -299,6 +299,59 @@ def test_what_is_listed_of_a_file_is_what_is_fetched(store: Store) -> None:
     assert a.parts == tuple(newer) and (b.size, b.etag) == (78, "new")
 
 
+def test_another_try_takes_the_files_as_they_are_now(store: Store) -> None:
+    """A list may have no etags: what was fetched once must not bar for ever what has been mended since."""
+    job = samples.job(store)
+    unpinned = DocumentRef.of_parts([DocumentRef("/in/a"), DocumentRef("/in/b")], "group 1 of the list")
+    store.ledger.add(job, [unpinned, DocumentRef("/in/c")])
+    first, single = store.ledger.claim(job, "w", 9, 60)
+    parts = [Part(f"/in/{name}", f"sha-{name}", f"old-{name}", 10) for name in "ab"]
+    results = [page(1), failed_page(2)]
+    store.results.commit(
+        first, invoice(pages=2, state="partial"), results, sha256="s", etag="old-a", parts=parts
+    )
+    results = [failed_page(1)]
+    store.results.commit(single, invoice(pages=1, state="partial"), results, sha256="s", etag="old-c")
+    assert [failed.files for failed in store.failures.each(job)] == [("/in/a", "/in/b"), ("/in/c",)]
+    for name in "bc":
+        store.failures.retry(job, document=f"/in/{name}")
+    assert store.ledger.add(job, [unpinned, DocumentRef("/in/c")]).changed == 0
+    again, single = store.ledger.claim(job, "w", 9, 60)
+    assert [part.etag for part in again.parts] == [None, None] and single.etag is None
+
+
+def test_another_try_is_held_to_the_file_that_is_listed_next(store: Store) -> None:
+    """So one that is given up then is read again when it has been replaced, as ever."""
+    job = samples.job(store)
+    store.ledger.add(job, [DocumentRef("/in/c", 10, "1")])
+    [lease] = store.ledger.claim(job, "w", 9, 60)
+    results = [failed_page(1)]
+    store.results.commit(lease, invoice(pages=1, state="partial"), results, sha256="s", etag="1")
+    store.failures.retry(job, document="/in/c")
+    assert store.ledger.add(job, [DocumentRef("/in/c", 10, "2")]).changed == 0
+    [lease] = store.ledger.claim(job, "w", 9, 60)
+    assert lease.etag == "2"
+    store.ledger.quarantine(lease, Failure(Reason.pdf_damaged, "no xref"))
+    assert store.ledger.add(job, [DocumentRef("/in/c", 10, "2")]).changed == 0
+    assert store.ledger.claim(job, "w", 9, 60) == []
+    assert store.ledger.add(job, [DocumentRef("/in/c", 10, "3")]).changed == 1
+    [lease] = store.ledger.claim(job, "w", 9, 60)
+    assert lease.etag == "3"
+
+
+def test_a_missing_file_may_come_under_another_spelling_of_its_name(store: Store) -> None:
+    job = samples.job(store)
+    store.ledger.add(job, [card("front.jpg", "back.jpg", missing="back.jpg")])
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    read(store, lease, "back.jpg")
+    added = store.ledger.add(job, [card("front.jpg", "back.JPG")])
+    assert (added.added, added.reopened) == (0, 1)
+    [lease] = store.ledger.claim(job, "w", 5, 60)
+    assert [part.uri for part in lease.parts] == ["/in/front.jpg", "/in/back.JPG"]
+    read(store, lease)
+    assert store.books.verify(job).done == 1
+
+
 def test_a_suspect_whose_files_change_is_read_as_a_new_one(store: Store) -> None:
     job = samples.job(store)
     store.ledger.add(job, [card("a1", "a2"), *refs("b")])

@@ -79,7 +79,7 @@ def _stream(job: Job, groups: Any, items: Iterator[FailedItem]) -> None:
 def _repeat(job: Job, item: FailedItem) -> str:
     """The command that reads this one document again, into a store of its own."""
     return command(
-        ("vinbatch", "run", *job.flags, "--store=sqlite:///alone.db", "--job=alone", "--", item.uri)
+        ("vinbatch", "run", *job.flags, "--store=sqlite:///alone.db", "--job=alone", "--", *item.files)
     )
 
 

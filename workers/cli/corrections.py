@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,13 +73,15 @@ def _take_in(store: Store, job: Job, spec: SchemaSpec, file: Path, who: str, *, 
     planned = files.plan(store, job, spec, read.entries, who)
     _show(planned)
     refused = list(planned.refusals)
+    taken = planned.documents()
     if apply:
         for told in files.apply(store, job, spec, planned, read.batch):
             if isinstance(told, files.Refusal):
                 refused.append(told)
+                del taken[told.uri]
     for refusal in refused:
         screen.say(_line(refusal), err=True)
-    screen.say(_summary(planned, len(refused), read.batch, job, apply=apply))
+    screen.say(_summary(planned, taken, len(refused), read.batch, job, apply=apply))
     if refused:
         raise typer.Exit(_SOME_REFUSED)
 
@@ -115,12 +118,14 @@ def _line(refusal: Refusal) -> str:
     return f"refused, {refusal.where}: {refusal.uri}{field}: {refusal.why}"
 
 
-def _summary(planned: Plan, refused: int, batch: str, job: Job, *, apply: bool) -> str:
+def _summary(
+    planned: Plan, taken: Mapping[str, Sequence[Change]], refused: int, batch: str, job: Job, *, apply: bool
+) -> str:
+    """`taken`: the changes by document, but for those that were refused when they were to be applied."""
     known = f", {planned.known} decided so already" if planned.known else ""
-    counts = (
-        f"{len(planned.changes)} decisions on {len(planned.documents())} documents, {refused} refused{known}"
-    )
-    if not planned.changes:
+    number = sum(map(len, taken.values()))
+    counts = f"{number} decisions on {len(taken)} documents, {refused} refused{known}"
+    if not number:
         return counts
     if not apply:
         return f"{counts}; nothing is changed yet: add --apply"
