@@ -3,8 +3,9 @@
 The words may come from a PDF's own text or from a second reader: all that is asked of them is where they
 stand. A word is accounted for when it is part of a value, of a label of the schema, or known furniture of
 such papers. A value that was read wrongly accounts for the word that it should have been. So what is left was
-passed over: of a page it is counted in words, of a table in lines. Of papers with a table, sentences are not
-counted: letterheads, adverts, terms and thanks are set as such, and what a schema asks for is not.
+passed over: of a page it is counted in words, of a table in lines, and in columns that have a label of the
+schema over them. Of papers with a table, sentences are not counted: letterheads, adverts, terms and thanks
+are set as such, and what a schema asks for is not.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from itertools import pairwise
 
 from pipeline import furniture, textlayer
-from pipeline.records import Check, Field, Word
-from schemas.shape import Group, Repeated
+from pipeline.records import Box, Check, Field, Word
+from schemas.shape import Group, Leaf, Repeated
 from schemas.text import unaccented
 
 _MUCH = 0.3  # of the words that tell something: a page with so many passed over is not read whole
 _FEWEST = 20  # such words: on fewer, a share says nothing
 _APART = 2  # lines without figures between two of a table: a name's, of several lines
 _NEAR = 0.01  # of the page's width: from a column's figures
+_FEWEST_ROWS = 3  # items of a table: of fewer no column can be told
+_HEAD = 4  # lines above a table in which its labels stand
+_NEXT = 0.04  # of the page's width: from one word of a label to the next, beside it or below
+_MOSTLY = 0.6  # of the items have a figure in a column that is one
 _SENTENCE = 4  # words, from which a line may be one
 _OWN = 2  # of them that are neither furniture nor figures: a date or title has none
 _BLANK = (
@@ -58,6 +63,7 @@ def incomplete(fields: Sequence[Field], words: Mapping[int, Sequence[Word]], sha
         columns = _columns(tables)
         for table in tables:
             yield from table.left_out(columns)
+            yield from table.unread(_figured(shape, name))
 
 
 class _Page:
@@ -116,7 +122,9 @@ class _Table:
         self._page = page
         self._name = name
         self.columns: dict[str, list[tuple[float, float]]] = {}
-        self._rows: set[int] = set()  # lines that are items
+        self._rows: dict[int, Counter[str]] = {}  # lines that are items, and the figures that were read there
+        items = (_ITEM.fullmatch(each.path) for each in page.own)
+        self._read = {match[3] for match in items if match and match[1] == name}  # fields of any item
         own = self._items(page.own)
         self._unplaced = sum(not self._place(figures) for figures in own)
         for figures in self._items(page.foreign):
@@ -135,6 +143,34 @@ class _Table:
                 f"({self._name})"
             )
             yield Check("incomplete", False, "warning", message, (self._name,), str(read + lost), str(read))
+
+    def unread(self, leaves: Sequence[Leaf]) -> Iterator[Check]:
+        """Says which of the items' figures stand there under their label, where no item has any."""
+        if len(self._rows) < _FEWEST_ROWS:
+            return
+        lines = [self._page.lines[number] for number in range(min(self._rows))]
+        head = [(token, word) for line in lines[-_HEAD:] for word in line for token in _tokens(word.text)]
+        for leaf in leaves:
+            if leaf.name in self._read:
+                continue
+            names = (leaf.label, leaf.name.replace("_", " "), *furniture.COLUMNS.get(leaf.name, ()))
+            places = (place for name in names for place in _places(_tokens(name), head))
+            under = max((sum(self._stands(row, *place) for row in self._rows) for place in places), default=0)
+            if under > _MOSTLY * len(self._rows):
+                message = (
+                    f"page {self._page.number}: under {leaf.label} stand {under} figures, and none was read "
+                    f"({self._name}[].{leaf.name})"
+                )
+                yield Check("incomplete", False, "warning", message, (self._name,), str(under), "0")
+
+    def _stands(self, number: int, left: float, right: float) -> bool:
+        """Whether a figure that was not read stands between these sides of an item's line."""
+        line = self._page.figures[number]
+        spare = Counter(token for _, token in line) - self._rows[number]
+        return any(
+            token in spare and word.box[0] < right + _NEAR and word.box[2] > left - _NEAR
+            for word, token in line
+        )
 
     def _items(self, fields: Sequence[Field]) -> list[list[tuple[str, str]]]:
         """Of each item that has figures: (field, figure)."""
@@ -156,7 +192,7 @@ class _Table:
                 best, most = number, common
         if 2 * most <= len(figures):
             return False
-        self._rows.add(best)
+        self._rows[best] = wanted
         for word, found in self._page.figures[best]:
             for name, token in figures:
                 if token == found:
@@ -191,6 +227,30 @@ class _Table:
             if word.box[0] < right + _NEAR and word.box[2] > left - _NEAR
         ]
         return bool(hits) and min(len(set(one)) for one in zip(*hits, strict=True)) >= 2
+
+
+def _figured(shape: Group, name: str) -> list[Leaf]:
+    """The fields of a list's items that are figures, but for the items' own numbers."""
+    lists = [node for node in shape.fields if isinstance(node, Repeated) and node.name == name]
+    items = [node.item for node in lists if isinstance(node.item, Group)]
+    leaves = [leaf for item in items for leaf in item.fields if isinstance(leaf, Leaf)]
+    return [leaf for leaf in leaves if leaf.printed.sql in ("decimal", "real")]
+
+
+def _places(tokens: Sequence[str], head: Sequence[tuple[str, Word]]) -> Iterator[tuple[float, float]]:
+    """The left and right of a label wherever it stands above a table, be it in one line or in several."""
+    for first in (word.box for token, word in head if token in tokens[:1]):
+        boxes = [first]
+        for wanted in tokens[1:]:
+            found = [word.box for token, word in head if token == wanted and word.box not in boxes]
+            boxes += [box for box in found if _gap(box, boxes[-1]) < _NEXT][:1]
+        if len(boxes) == len(tokens):
+            yield min(box[0] for box in boxes), max(box[2] for box in boxes)
+
+
+def _gap(one: Box, other: Box) -> float:
+    """Between two places across the page; negative where one stands above the other."""
+    return max(one[0], other[0]) - min(one[2], other[2])
 
 
 def _telling(fields: Iterable[Field], furnished: Set[str], of: str = "") -> Counter[str]:

@@ -43,6 +43,12 @@ mau specimen khong co gia tri ban nhap draft sample
 """
 
 WORDS = frozenset(_PHRASES.split())
+# What columns are called beside the schema's own label for them, by the names that such fields usually have.
+COLUMNS = {
+    "quantity": ("so luong", "sl", "qty"),
+    "unit_price": ("don gia", "d.gia", "gia", "price"),
+    "amount": ("thanh tien", "t.tien", "tien", "total"),
+}
 # How lines begin that sum a table up, and are none of its own. With diacritics, or all without: "thuê" (rent)
 # and "công" (labour) are goods.
 SUMS = re.compile(

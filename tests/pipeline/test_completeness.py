@@ -192,6 +192,18 @@ def test_a_table_of_which_a_tenth_was_passed_over(name: str) -> None:
 
 
 @pytest.mark.medium
+@pytest.mark.parametrize("name", ["quantity", "unit_price", "amount"])
+@pytest.mark.parametrize("layouts", ["standard", "held-out"])
+@pytest.mark.parametrize("kind", ["invoice", "receipt"])
+def test_a_column_of_figures_that_was_passed_over(kind: str, layouts: str, name: str) -> None:
+    seeds = (seed for seed in range(40) if len(specimen(kind, layouts, seed).truth["record"]["lines"]) >= 4)
+    found = specimen(kind, layouts, next(seeds))
+    read = [each for each in fields(found) if not each.path.endswith(f"].{name}")]
+    checks = list(incomplete(read, words(found), resolve(f"{kind}@1").shape))
+    assert [check.message.endswith(f"(lines[].{name})") for check in checks].count(True) >= 1
+    assert {check.code for check in checks} == {"incomplete"}
+
+
 def test_one_line_of_many_that_was_passed_over() -> None:
     paper = specimen(*LONG)
     for gone in range(0, 43, 5):
