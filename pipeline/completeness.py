@@ -26,7 +26,7 @@ _APART = 2  # lines without figures between two of a table: a name's, of several
 _NEAR = 0.01  # of the page's width: from a column's figures
 _FEWEST_ROWS = 3  # items of a table: of fewer no column can be told
 _HEAD = 4  # lines above a table in which its labels stand
-_NEXT = 0.04  # of the page's width: from one word of a label to the next, beside it or below
+_NEXT = 0.04  # of the page's width: between two words of a label
 _MOSTLY = 0.6  # of the items have a figure in a column that is one
 _SENTENCE = 4  # words, from which a line may be one
 _OWN = 2  # of them that are neither furniture nor figures: a date or title has none
@@ -149,7 +149,8 @@ class _Table:
         if len(self._rows) < _FEWEST_ROWS:
             return
         lines = [self._page.lines[number] for number in range(min(self._rows))]
-        head = [(token, word) for line in lines[-_HEAD:] for word in line for token in _tokens(word.text)]
+        above = [word for line in lines[-_HEAD:] for word in line]
+        head = [(token, word) for word in above for token in _tokens(word.text) or [""]]
         for leaf in leaves:
             if leaf.name in self._read:
                 continue
@@ -164,12 +165,21 @@ class _Table:
                 yield Check("incomplete", False, "warning", message, (self._name,), str(under), "0")
 
     def _stands(self, number: int, left: float, right: float) -> bool:
-        """Whether a figure that was not read stands between these sides of an item's line."""
+        """Whether a figure stands between these sides of an item's line that was not read, nor stands where
+        other figures were: two labels side by side may look like a third one.
+        """
         line = self._page.figures[number]
         spare = Counter(token for _, token in line) - self._rows[number]
         return any(
-            token in spare and word.box[0] < right + _NEAR and word.box[2] > left - _NEAR
+            token in spare and _touches(word, left, right) and not self._is_in_column(word)
             for word, token in line
+        )
+
+    def _is_in_column(self, word: Word) -> bool:
+        """Whether most figures of some field stand where this word does, not just one that equals another."""
+        return any(
+            2 * sum(word.box[0] < right and word.box[2] > left for left, right in found) > len(found)
+            for found in self.columns.values()
         )
 
     def _items(self, fields: Sequence[Field]) -> list[list[tuple[str, str]]]:
@@ -224,7 +234,7 @@ class _Table:
             (name, id(word))
             for name, (left, right) in columns.items()
             for word, _ in figures
-            if word.box[0] < right + _NEAR and word.box[2] > left - _NEAR
+            if _touches(word, left, right)
         ]
         return bool(hits) and min(len(set(one)) for one in zip(*hits, strict=True)) >= 2
 
@@ -243,14 +253,22 @@ def _places(tokens: Sequence[str], head: Sequence[tuple[str, Word]]) -> Iterator
         boxes = [first]
         for wanted in tokens[1:]:
             found = [word.box for token, word in head if token == wanted and word.box not in boxes]
-            boxes += [box for box in found if _gap(box, boxes[-1]) < _NEXT][:1]
+            boxes += [box for box in found if _follows(boxes[-1], box, head)][:1]
         if len(boxes) == len(tokens):
             yield min(box[0] for box in boxes), max(box[2] for box in boxes)
 
 
-def _gap(one: Box, other: Box) -> float:
-    """Between two places across the page; negative where one stands above the other."""
-    return max(one[0], other[0]) - min(one[2], other[2])
+def _touches(word: Word, left: float, right: float) -> bool:
+    return word.box[0] < right + _NEAR and word.box[2] > left - _NEAR
+
+
+def _follows(one: Box, other: Box, head: Sequence[tuple[str, Word]]) -> bool:
+    """Whether a word comes right behind another, or stands below it."""
+    if one[3] < (other[1] + other[3]) / 2:
+        return max(one[0], other[0]) < min(one[2], other[2])
+    between = (word for _, word in head if one[2] <= word.box[0] and word.box[2] <= other[0])
+    beside = any(word.box[1] < one[3] and one[1] < word.box[3] for word in between)
+    return one[2] <= other[0] < one[2] + _NEXT and not beside
 
 
 def _telling(fields: Iterable[Field], furnished: Set[str], of: str = "") -> Counter[str]:

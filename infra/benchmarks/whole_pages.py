@@ -3,9 +3,9 @@
     python -m infra.benchmarks.whole_pages [--invoices 100] [--seed 1000]
 
 Specimens of invoices as PDFs with real text are drawn as a run draws them. Their words are held against those
-that were printed. Then four readings of each are judged by `pipeline.completeness`: a whole one, one with
-each third value misread, one without a tenth of its lines, and one without a third of the words of its
-longest page. The cost is CPU time of this process and the one that draws.
+that were printed. Then five readings of each are judged by `pipeline.completeness`: a whole one, one with
+each third value misread, one without a tenth of its lines, one without a column of figures, and one without a
+third of the words of its longest page. The cost is CPU time of this process and the one that draws.
 """
 
 from __future__ import annotations
@@ -92,6 +92,10 @@ def _readings(specimen: Specimen, rng: random.Random) -> Iterator[tuple[str, lis
     if len(lines) > 1:
         gone = set(rng.sample(lines, max(1, len(lines) // 10)))
         yield "a tenth of the lines dropped", _without(whole, gone)
+    if len(lines) > 2:  # of fewer no column can be told
+        column = rng.choice(("quantity", "unit_price", "amount"))
+        read = [each for each in whole if not each.path.endswith(f"].{column}")]
+        yield "a column of figures dropped", read
     page = max(range(1, len(specimen.pages) + 1), key=lambda number: sum(f.page == number for f in whole))
     there = sorted((each for each in whole if each.page == page), key=lambda each: (each.box or ())[1:2])
     start, left = rng.randrange(len(there) // 2), sum(len(str(each.raw).split()) for each in there) / 3
