@@ -45,6 +45,10 @@ class MadeUp(SourceListing):
         self.source = "s3://a-bucket-with-a-long-name/"
         self._documents = documents
 
+    @property
+    def idle(self) -> frozenset[str]:
+        return frozenset()
+
     def refs(self) -> Iterator[DocumentRef]:
         for number in range(self._documents):
             broken = Failure(Reason.unsupported_type, "not a document") if number % BROKEN == 0 else None
