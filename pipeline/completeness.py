@@ -30,9 +30,7 @@ _NEXT = 0.04  # of the page's width: between two words of a label
 _MOSTLY = 0.6  # of the items have a figure in a column that is one
 _SENTENCE = 4  # words, from which a line may be one
 _OWN = 2  # of them that are neither furniture nor figures: a date or title has none
-_BLANK = (
-    2.0  # heights of a line: blanks within sentences are narrower, the columns of a table are further apart
-)
+_BLANK = 2.0  # heights of a line: blanks within sentences are narrower, columns are further apart
 _ASPECT = 1.4  # of a page's sides; on others a gap is only taken for wider or narrower
 _AMOUNT = re.compile(r"\d{1,3}(?:[.,]\d{3})+(?:[.,]\d{1,2})?")
 _ITEM = re.compile(r"(.+?)\[(\d+)\]\.(.+)")
@@ -60,10 +58,10 @@ def incomplete(fields: Sequence[Field], words: Mapping[int, Sequence[Word]], sha
         yield from page.passed_over(known, has_table)
     for name in dict.fromkeys(match[1] for each in fields if (match := _ITEM.fullmatch(each.path))):
         tables = [_Table(page, name) for page in pages]
-        columns = _columns(tables)
+        columns, figured = _columns(tables), _figured(shape, name)
         for table in tables:
             yield from table.left_out(columns)
-            yield from table.unread(_figured(shape, name))
+            yield from table.unread(figured)
 
 
 class _Page:
@@ -93,9 +91,7 @@ class _Page:
         single = _telling((each for each in self.own if "[" not in each.path), furnished)
         seen: set[str] = set()
         covered = left = 0
-        said = [line for line in self.lines if has_table and _is_sentence(line, furnished)]
-        tokens = ((token, line) for line in self.lines for word in line for token in _tokens(word.text))
-        for token, line in tokens:
+        for token, counts in self._counted(furnished, has_table):
             if token in furnished:
                 continue
             if items[token] or others[token]:
@@ -104,8 +100,8 @@ class _Page:
             elif token in self.anywhere:
                 seen.add(token)
                 covered += 1
-            elif not (_FIGURE.fullmatch(token) and _sums(line)) and not _is_aside(line) and line not in said:
-                left += 1  # and none of more sums than the schema has
+            else:
+                left += counts
         misread = sum(items.values()) + len(single.keys() - seen)
         standing, lost = covered + left, left - misread
         if standing >= _FEWEST and lost > _MUCH * standing:
@@ -113,6 +109,16 @@ class _Page:
                 f"page {self.number}: {lost} of {standing} words that stand there are in no value or label"
             )
             yield Check("incomplete", False, "warning", message, (), str(standing), str(standing - lost))
+
+    def _counted(self, furnished: Set[str], has_table: bool) -> Iterator[tuple[str, bool]]:
+        """Each word, and whether it is one that the schema may ask for: not in a sentence or an aside, nor a
+        figure of more sums than the schema has.
+        """
+        for line in self.lines:
+            sums = _sums(line)
+            unasked = _is_aside(line) or (has_table and _is_sentence(line, furnished))
+            for token in (token for word in line for token in _tokens(word.text)):
+                yield token, not unasked and not (sums and _FIGURE.fullmatch(token))
 
 
 class _Table:
@@ -241,9 +247,7 @@ class _Table:
 
 def _figured(shape: Group, name: str) -> list[Leaf]:
     """The fields of a list's items that are figures, but for the items' own numbers."""
-    lists = [node for node in shape.fields if isinstance(node, Repeated) and node.name == name]
-    items = [node.item for node in lists if isinstance(node.item, Group)]
-    leaves = [leaf for item in items for leaf in item.fields if isinstance(leaf, Leaf)]
+    leaves = (leaf for path, leaf in shape.leaves() if path == f"{name}[].{leaf.name}")
     return [leaf for leaf in leaves if leaf.printed.sql in ("decimal", "real")]
 
 

@@ -126,21 +126,19 @@ class _Reading:
 
 def _ambiguous_now(chosen: _Reading, fields: Sequence[Field], spec: SchemaSpec) -> Iterator[Check]:
     """The checks of a reading. A number of two meanings is told as it is now, if another source gave it."""
+    if all(check.code != AMBIGUOUS for check in chosen.checks):
+        yield from chosen.checks
+        return
     before = {field.path: field.raw for field in chosen.fields}
     taken = {field.path: field for field in fields if field.raw != before.get(field.path)}
+    printed = {field.path: field.raw for field in fields if field.raw is not None and field.source != "xml"}
+    now = [check for check in spec.settle(printed).checks if check.code == AMBIGUOUS]
     for check in chosen.checks:
-        if check.code != AMBIGUOUS or check.fields[0] not in taken:
+        field = taken.get(check.fields[0]) if check.code == AMBIGUOUS else None
+        if field is None:
             yield check
-            continue
-        field = taken[check.fields[0]]
-        printed = {
-            other.path: other.raw for other in fields if other.raw is not None and other.source != "xml"
-        }
-        yield from (
-            now
-            for now in spec.settle(printed).checks
-            if now.code == AMBIGUOUS and field.path in now.fields and field.source != "xml"
-        )
+        elif field.source != "xml":
+            yield from (again for again in now if field.path in again.fields)
 
 
 def _source(page: PageRecord) -> str:
