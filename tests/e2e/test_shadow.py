@@ -17,7 +17,7 @@ STORE = "sqlite:///rows.db"
 
 
 def share_of(wanted: int, uris: list[str]) -> float:
-    """A share to which so many of these belong. A search, as two of them may lie less than a hundredth apart."""
+    """A share to which so many of these belong. Two of them may lie less than a hundredth apart."""
     low, high = 0.0, 1.0
     while (found := sum(is_chosen(uri, (low + high) / 2) for uri in uris)) != wanted:
         low, high = ((low + high) / 2, high) if found < wanted else (low, (low + high) / 2)
