@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from pipeline.errors import Coded, Reason, UsageError
 from pipeline.filetype import is_archive
 from pipeline.records import Document, DocumentRef
 from pipeline.settings import SourceSettings
-from pipeline.sources import fetching, groups, local, manifests, places, refs
+from pipeline.sources import fetching, groups, local, looks, manifests, places, refs
 from pipeline.sources.choice import Choice
+from pipeline.sources.limits import SizeLimits
 
 
 def list_documents(
@@ -120,7 +122,7 @@ def _expanded(
     """What is wanted of `found`, each archive replaced by what is wanted of its members."""
     for ref in found:
         if ref.failure is None and is_archive(ref.uri) and choice.exclusion(ref.uri) is None:
-            members = choice.among(_members(ref, settings))
+            members = looks.passed_over(choice.among(_members(ref, settings)), partial(_style, ref, settings))
             if ref.group is None:
                 yield from groups.one_archive(members, rules)
             else:  # the list says what they are parts of
@@ -144,6 +146,15 @@ def _members(ref: DocumentRef, settings: SourceSettings) -> Iterator[DocumentRef
         yield refs.broken(ref.uri, problem.reason, problem.message, ref.size)
     except Coded as error:
         yield refs.broken(ref.uri, error.reason, error.message, ref.size)
+
+
+def _style(archive: DocumentRef, settings: SourceSettings, member: DocumentRef) -> bytes:
+    """A stylesheet of an open archive. Raises Coded."""
+    opened = fetching.opened_archive(archive.uri, archive.etag, settings)
+    try:
+        return opened.read(refs.split_member(member.uri)[1], SizeLimits(looks.LARGEST))
+    except OSError as error:
+        raise local.translated(error, archive.uri) from error
 
 
 def _member(archive: str, uri: str, settings: SourceSettings) -> Iterator[DocumentRef]:

@@ -13,6 +13,7 @@ from pipeline.errors import Reason, UsageError
 from pipeline.records import DocumentRef
 from pipeline.settings import SourceSettings
 from pipeline.sources import groups, list_documents, together
+from pipeline.sources.looks import LARGEST
 from tests.pipeline.test_sources import make_zip
 
 CARD = "{id}-front.jpg,{id}-back.jpg"
@@ -296,7 +297,7 @@ def test_members_of_a_mailed_zip_are_one_document(tmp_path: Path) -> None:
         return sorted(shown(made, Path(f"{archive}!")))
 
     assert one("hoa-don.xml", "C26TAA-7.pdf") == ["C26TAA-7.pdf + hoa-don.xml"]
-    assert one("7.xml", "logo.png", "7.pdf") == ["7.pdf + 7.xml", "logo.png"]
+    assert one("7.xml", "scan.png", "7.pdf") == ["7.pdf + 7.xml", "scan.png"]
     assert one("1.xml", "2.pdf", "1.pdf", "2.xml") == ["1.pdf + 1.xml", "2.pdf + 2.xml"]
     assert one("1.xml", "2.xml", "both.pdf") == ["1.xml", "2.xml", "both.pdf"]  # nobody knows whose it is
     assert one("hoa-don.xml", "7.pdf", group=("none",)) == ["7.pdf", "hoa-don.xml"]
@@ -307,6 +308,33 @@ def test_members_of_a_mailed_zip_are_one_document(tmp_path: Path) -> None:
         "mail.zip!/f.png + (mail.zip!/f.jpg)",
         "mail.zip!/b.png + (mail.zip!/b.jpg)",
     ]
+
+
+STYLE = b"""<xsl:stylesheet><img src="img/Nen%20hoa.JPG"/><style>p { background: url( dau.png ) }</style>
+<a href="hoa-don.png.html"/><xsl:value-of select="'xscan.png'"/></xsl:stylesheet>"""
+
+
+def test_pictures_of_an_invoice_s_looks_are_no_documents(tmp_path: Path) -> None:
+    looks = {"img/nen hoa.jpg": b"x", "dau.png": b"x", "Logo_cty.png": b"x"}
+    others = {"scan.png": b"x", "hoa-don.png": b"x", "logos.png": b"x"}
+
+    def found(name: str, members: dict[str, bytes]) -> tuple[list[str], set[str]]:
+        make_zip(tmp_path / name, members)
+        all_of_it = list(list_documents([str(tmp_path / name)], SourceSettings(), passed_over=True))
+        over = {ref.uri for ref in all_of_it if ref.failure and ref.failure.reason is Reason.passed_over}
+        wanted = [ref for ref in all_of_it if ref.uri not in over]
+        return sorted(shown(wanted, tmp_path / f"{name}!")), {uri.partition("!/")[2] for uri in over}
+
+    mail = {"7.xml": b"<HDon/>", "7.xsl": STYLE, **looks, **others}
+    assert found("a.zip", mail) == (
+        ["7.xml", "hoa-don.png", "logos.png", "scan.png"],
+        {*looks, "7.xsl"},
+    )
+    # Without an XML they are what was sent; without a stylesheet only a logo says what it is.
+    assert found("b.zip", {"7.xsl": STYLE, **looks})[1] == {"7.xsl"}
+    assert found("c.zip", {"7.xml": b"<HDon/>", **looks})[1] == {"Logo_cty.png"}
+    large = STYLE + b" " * LARGEST
+    assert found("d.zip", {"7.xml": b"<HDon/>", "7.xsl": large, **looks})[1] == {"7.xsl", "Logo_cty.png"}
 
 
 def test_files_that_are_typed_one_by_one_are_looked_at_together(tmp_path: Path) -> None:
