@@ -8,7 +8,6 @@ of which half is null is of a layout that the model does not know.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,7 @@ def told(
     absent = known(spec, record) if guessed else frozenset()
     bad = {page.page for page in pages if page.quality is not None and page.quality.verdicts}
     return tuple(
-        replace(field, absence=_reason(field, missed, absent, bad, sure_from))
+        field._replace(absence=_reason(field, missed, absent, bad, sure_from))
         if field.value is None
         else field
         for field in fields

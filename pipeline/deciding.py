@@ -87,10 +87,10 @@ def decided_fields(fields: Sequence[Field], decisions: Sequence[Decision]) -> tu
         if decision is not None:
             field = as_decided(field, decision)
         elif field.path in kept and kept[field.path] != field.value:
-            field = replace(field, raw=None, value=kept[field.path], source="review", problem=None)
+            field = field._replace(raw=None, value=kept[field.path], source="review", problem=None)
         if field.path in _counts(out):
-            field = replace(field, value=(field.value or 0) - _counts(out)[field.path])
-        found.append(replace(field, path=_renumbered(field.path, out)))
+            field = field._replace(value=(field.value or 0) - _counts(out)[field.path])
+        found.append(field._replace(path=_renumbered(field.path, out)))
     return tuple(found)
 
 
@@ -214,15 +214,14 @@ def as_decided(field: Field, decision: Decision) -> Field:
     """A field with what a person decided of it."""
     match decision.ruling:
         case "accept" if decision.value == field.value:
-            return replace(field, source="review", problem=None)
+            return field._replace(source="review", problem=None)
         case "not_on_page":
             absence: Literal["not_on_page", "illegible"] | None = "not_on_page"
         case "illegible":
             absence = "illegible"
         case _:
             absence = None
-    return replace(
-        field,
+    return field._replace(
         raw=decision.raw,
         value=decision.value,
         confidence=None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -124,12 +123,12 @@ def _numbered(pages: Sequence[PageRecord], name: str) -> Iterator[Field]:
     for at, page in enumerate(pages):
         for field in page.fields:
             if field.path != name:
-                yield _told(replace(field, path=f"{name}[{at}]" + field.path.removeprefix(f"{name}[0]")))
+                yield _told(field._replace(path=f"{name}[{at}]" + field.path.removeprefix(f"{name}[0]")))
 
 
 def _told(field: Field) -> Field:
     """With why it has no value: nothing on the page answers it, as far as the model says."""
-    return replace(field, absence="not_read") if field.value is None else field
+    return field._replace(absence="not_read") if field.value is None else field
 
 
 def _unsure(fields: Sequence[Field], below: float) -> Iterator[Check]:

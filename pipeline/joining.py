@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pipeline import seams
@@ -81,16 +80,12 @@ class Joined:
         least = min(counts, key=confidence).confidence
         yield Field(path, None, total, least, counts[0].source, counts[0].page)
         yield from items
+        self.checks += empty_items(items)
         self._look_at(texts, begins[1:])
 
     def _look_at(self, items: Mapping[str, Sequence[str | None]], begins: Sequence[int]) -> None:
-        """Odd items: those without a single value, and those that repeat the last one of the page before."""
+        """Odd items: those that repeat the last one of the page before."""
         names = list(items)
-        for name, texts in items.items():
-            if not any(texts):
-                self.checks.append(
-                    Check("line_empty", False, "warning", f"{name} was found without a single value", (name,))
-                )
         for at in begins:
             if items[names[at]] == items[names[at - 1]] and any(items[names[at]]):
                 message = (
@@ -99,6 +94,19 @@ class Joined:
                 self.checks.append(
                     Check("line_repeated", False, "warning", message, (names[at - 1], names[at]))
                 )
+
+
+def empty_items(fields: Iterable[Field]) -> Iterator[Check]:
+    """A warning for each item of a list that has not a single value."""
+    said: dict[str, bool] = {}
+    for field in fields:
+        if (end := field.path.find("]")) >= 0:
+            name = field.path[: end + 1]
+            said[name] = said.get(name, False) or bool(field.raw)
+    for name, anything in said.items():
+        if not anything:
+            message = f"{name} was found without a single value"
+            yield Check("line_empty", False, "warning", message, (name,))
 
 
 def _items(page: Page) -> Mapping[str, Mapping[int, list[Field]]]:
@@ -115,7 +123,7 @@ def _renamed(item: Iterable[Field], old: str, new: str) -> list[Field]:
     """The fields of the item `old` as those of the item `new`."""
     if old == new:
         return list(item)
-    return [replace(field, path=new + field.path.removeprefix(old)) for field in item]
+    return [field._replace(path=new + field.path.removeprefix(old)) for field in item]
 
 
 def _read_twice(

@@ -21,11 +21,11 @@ from pipeline.completeness import incomplete
 from pipeline.einvoice import figures, judged
 from pipeline.einvoice.lexical import exact
 from pipeline.flags import FlagCode
-from pipeline.joining import Joined, Page, confidence
+from pipeline.joining import Joined, Page, confidence, empty_items
 from pipeline.normal import json_ready, normal
 from pipeline.quality import verdicts
 from pipeline.records import Check, Extraction, Failure, Field, PageRecord, Word
-from schemas.settle import AMBIGUOUS
+from schemas.settle import AMBIGUOUS, Settled
 from schemas.shape import Group, Leaf, Node, Repeated, leaf_path
 
 if TYPE_CHECKING:
@@ -148,9 +148,7 @@ def _source(page: PageRecord) -> str:
 
 def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     leaves = dict(spec.shape.leaves())
-    now = [_as_now(page, spec, leaves) for page in pages]
-    merged = Joined(now, [page.seams for page in pages])
-    found = tuple(merged.walk(spec.shape))
+    found, joined = _joined(pages, spec, leaves)
     in_xml = [field for field in found if field.source == "xml"]
     way = figures.way(in_xml, leaves)
     if in_xml and way == "print":
@@ -159,13 +157,24 @@ def _reading(pages: Sequence[PageRecord], spec: SchemaSpec) -> _Reading:
     read = () if in_xml and way != "print" else found
     printed = {field.path: field.raw for field in read if field.raw is not None}
     unclear = figures.unclear(in_xml, leaves) if way is None else None
-    settled = spec.settle(printed)
+    settled = spec.settle(printed) if printed else Settled({}, ())
     full = (check for page in pages for check in full_lists(page.fields, spec.shape))
     fields = tuple(_settled(field, settled.values) for field in found)
     words = {page.page: some for page in pages if (some := _words(page)) is not None}
     passed_over = incomplete(fields, words, spec.shape)
     odd = (unclear,) if unclear is not None else ()
-    return _Reading(fields, (*merged.checks, *full, *odd, *settled.checks, *passed_over))
+    return _Reading(fields, (*joined, *full, *odd, *settled.checks, *passed_over))
+
+
+def _joined(
+    pages: Sequence[PageRecord], spec: SchemaSpec, leaves: Mapping[str, Leaf]
+) -> tuple[tuple[Field, ...], Sequence[Check]]:
+    """The fields of all pages in the schema's order, and what was odd about them."""
+    if len(pages) == 1 and _source(pages[0]) == "xml" and pages[0].normal_by == spec.page_hash:
+        return pages[0].fields, tuple(empty_items(pages[0].fields))  # it was written in this order just now
+    merged = Joined([_as_now(page, spec, leaves) for page in pages], [page.seams for page in pages])
+    fields = tuple(merged.walk(spec.shape))
+    return fields, merged.checks
 
 
 def _again(pages: Sequence[PageRecord], first: Sequence[Field], spec: SchemaSpec) -> dict[str, Field]:
@@ -218,14 +227,14 @@ def _as_now(page: PageRecord, spec: SchemaSpec, leaves: Mapping[str, Leaf]) -> P
             read = exact if field.source == "xml" else normal
             value, problem = read(leaves[leaf_path(field.path)], field.raw)
             if (value, problem) != (field.value, field.problem):
-                field = replace(field, value=value, problem=problem)
+                field = field._replace(value=value, problem=problem)
         fields[field.path] = field
     return fields
 
 
 def _settled(field: Field, values: Mapping[str, Decimal]) -> Field:
     """The field with the number that the whole document gives to an ambiguous text like "1.234"."""
-    return replace(field, value=json_ready(values[field.path])) if field.path in values else field
+    return field._replace(value=json_ready(values[field.path])) if field.path in values else field
 
 
 def flagged(pages: Sequence[PageRecord], fields: Sequence[Field]) -> Iterator[Check]:

@@ -270,7 +270,7 @@ def record_numbered(record: PageRecord, page: int) -> PageRecord:
     if record.page == page:
         return record
     fields, again = (
-        tuple(field if field.page is None else replace(field, page=page) for field in some)
+        tuple(field if field.page is None else field._replace(page=page) for field in some)
         for some in (record.fields, record.again)
     )
     return replace(record, page=page, fields=fields, again=again)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pipeline.errors import Coded, Reason
 from pipeline.filetype import Kind
@@ -331,9 +331,10 @@ class Generation:
 Absence = Literal["not_on_page", "illegible", "not_read"]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One value with its evidence. `path` is like "lines[2].amount"; `value` is JSON-ready, None: absent.
+
+    A tuple, since an invoice has hundreds.
 
     `confidence` is the model's own, `score` the calibrated probability that the value is right, None where
     nothing was calibrated. `absence` says why there is no value: the page does not have it, it has something

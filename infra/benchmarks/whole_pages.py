@@ -17,7 +17,6 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 from pipeline.completeness import incomplete
@@ -87,7 +86,7 @@ def _readings(specimen: Specimen, rng: random.Random) -> Iterator[tuple[str, lis
         for path, each in specimen.truth["fields"].items()
     ]
     yield "whole", whole
-    yield "misread", [replace(each, raw=f"{each.raw}0") if rng.random() < 1 / 3 else each for each in whole]
+    yield "misread", [each._replace(raw=f"{each.raw}0") if rng.random() < 1 / 3 else each for each in whole]
     lines = sorted({int(match[1]) for each in whole if (match := _LINE.fullmatch(each.path))})
     if len(lines) > 1:
         gone = set(rng.sample(lines, max(1, len(lines) // 10)))
@@ -116,7 +115,7 @@ def _without(whole: Sequence[Field], gone: set[int]) -> list[Field]:
             read.append(each)
         elif int(match[1]) not in gone:
             number = kept.setdefault(int(match[1]), len(kept))
-            read.append(replace(each, path=f"lines[{number}]{match[2]}"))
+            read.append(each._replace(path=f"lines[{number}]{match[2]}"))
     return read
 
 

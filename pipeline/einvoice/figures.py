@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from pipeline.einvoice.lexical import is_number
@@ -58,7 +57,7 @@ def as_printed(field: Field, leaves: Mapping[str, Leaf]) -> Field:
     if field.raw is None or leaf is None or leaf.printed.sql not in _FIGURES:
         return field
     value, problem = normal(leaf, field.raw)
-    return replace(field, value=value, problem=problem)
+    return field._replace(value=value, problem=problem)
 
 
 def unclear(fields: Sequence[Field], leaves: Mapping[str, Leaf]) -> Check | None:

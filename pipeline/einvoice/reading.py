@@ -42,7 +42,7 @@ def page_record(root: Element, spec: SchemaSpec, signature: Signature | None = N
         message = f"the XML is {kind}: it is <{root.name[:80]}> and has no <{spec.shape.xml_root}>"
         raise Permanent(Reason.xml_other, message)
     found = _Found(root.above(documents[0]) if len(documents) == 1 else ())
-    found.group(spec.shape, documents[0], "")
+    found.group(spec.shape, Children(documents[0]), "")
     flags = (*_several(documents), *_version(documents[0]), *found.flags)
     if signature and signature.verdict == "unsigned" and spec.shape.xml_root != ROOT:
         signature = None
@@ -79,36 +79,39 @@ class _Found:
 
     def __init__(self, envelopes: Sequence[Element]) -> None:
         self._envelopes = envelopes[::-1]  # the nearest first
-        self._children: Children | None = None  # of the element of which something was asked last
         self.fields: list[Field] = []
         self.flags: list[Flag] = []
 
-    def group(self, group: Group, at: Element | None, prefix: str) -> None:
+    def group(self, group: Group, among: Children | None, prefix: str) -> None:
+        """`among`: what the element has that the group stands at; None: there is no such element."""
         for node in group.fields:
             path = f"{prefix}{node.name}"
             if isinstance(node, Leaf):
-                self._add(node, self._text(node.xml, at, path), path)
+                self._add(node, self._text(node.xml, among, path), path)
             elif isinstance(node, Group):
-                inner = at if node.xml is None else next(iter(self._elements(node.xml, at)), None)
-                self.group(node, inner, f"{path}.")
+                self.group(node, among if node.xml is None else self._first(node.xml, among), f"{path}.")
             else:
-                self._list(node, at, path)
+                self._list(node, among, path)
 
-    def _list(self, node: Repeated, at: Element | None, path: str) -> None:
+    def _first(self, place: InXml, among: Children | None) -> Children | None:
+        found = self._elements(place, among)
+        return Children(found[0]) if found else None
+
+    def _list(self, node: Repeated, among: Children | None, path: str) -> None:
         """A list has a field of its own, whose value is the number of its items."""
-        items = () if node.xml is None else self._elements(node.xml, at)
+        items = () if node.xml is None else self._elements(node.xml, among)
         if isinstance(node.item, Leaf):
             items = [item for item in items if item.text is not None]
         self.fields.append(Field(path, None, len(items), 1.0, "xml", PAGE))
         for number, item in enumerate(items):
             if isinstance(node.item, Group):
-                self.group(node.item, item, f"{path}[{number}].")
+                self.group(node.item, Children(item), f"{path}[{number}].")
             else:
                 self._add(node.item, item.text, f"{path}[{number}]")
 
-    def _text(self, place: InXml | None, at: Element | None, path: str) -> str | None:
+    def _text(self, place: InXml | None, among: Children | None, path: str) -> str | None:
         """What stands at the place of a leaf."""
-        if place is None or not (found := self._elements(place, at) or self._around(place)):
+        if place is None or not (found := self._elements(place, among) or self._around(place)):
             return None
         if place.parts:
             return _together(found[0], place)
@@ -122,16 +125,14 @@ class _Found:
             self.flags.append(Flag(FlagCode.several_values, message))
         return texts[0] if texts else None
 
-    def _elements(self, place: InXml, at: Element | None) -> Sequence[Element]:
+    def _elements(self, place: InXml, among: Children | None) -> Sequence[Element]:
         """Those at the first of the paths that leads to any with something in them."""
-        if at is None:
+        if among is None:
             return ()
-        if self._children is None or self._children.element is not at:
-            self._children = Children(at)
         for path in place.paths:
-            found = [one for one in self._children.find(_steps(path)) if one.text is not None or one.children]
-            if found:
-                return found
+            found = among.find(_steps(path))
+            if found and (full := [one for one in found if one.text is not None or one.children]):
+                return full
         return ()
 
     def _around(self, place: InXml) -> Sequence[Element]:

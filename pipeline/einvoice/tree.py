@@ -53,7 +53,6 @@ class Children:
     """Those of one element by name, for who asks much of it."""
 
     def __init__(self, element: Element) -> None:
-        self.element = element
         self._named: dict[str, list[Element]] = {}
         for child in element.children:
             self._named.setdefault(child.name, []).append(child)
@@ -61,7 +60,9 @@ class Children:
     def find(self, steps: Sequence[Step]) -> Sequence[Element]:
         """As `Element.find`."""
         first = steps[0]
-        found = _chosen(self._named.get(first.name, ()), first)
+        if (named := self._named.get(first.name)) is None:
+            return ()
+        found = _chosen(named, first)
         return found if len(steps) == 1 else [one for parent in found for one in parent.find(steps[1:])]
 
 

@@ -48,7 +48,7 @@ def scored(made: Extraction, trust: InForce, numerics: Iterable[str] = ()) -> Ex
     values = features.values(made)
     scores = trust.calibration.scores(values, features.tier(made))
     known = dict(zip((value.path for value in values), scores.tolist(), strict=True))
-    fields = tuple(replace(field, score=round(known[field.path], _PLACES)) for field in made.fields)
+    fields = tuple(field._replace(score=round(known[field.path], _PLACES)) for field in made.fields)
     read = np.array([known[value.path] for value in values if not value.written])
     whole = trust.calibration.document(read) if len(read) else float(np.prod(scores))
     made = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 from pipeline.records import Check, Field, Testimony
@@ -82,8 +82,8 @@ def disputes(said: Sequence[_Said], fields: Mapping[str, Field]) -> Iterator[Che
     for path, offers in offered.items():
         for (one, its), (other, others) in combinations(offers, 2):
             # One may know less, as a zone knows a name without its diacritics: it is enough that it agrees.
-            mine = replace(fields[path], raw=its.raw, value=its.value)
-            yours = replace(fields[path], raw=others.raw, value=others.value)
+            mine = fields[path]._replace(raw=its.raw, value=its.value)
+            yours = fields[path]._replace(raw=others.raw, value=others.value)
             if {one.testify(yours).verdict, other.testify(mine).verdict} == {"differs"}:
                 message = (
                     f"{path}: no page shows it; the {one.name} says {its.raw}, the {other.name} {others.raw}"

@@ -7,7 +7,6 @@ saw, have their places: where one of them bears a value out, the value stands wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from pipeline.records import Field, Testimony
 
@@ -29,4 +28,4 @@ def placed(fields: Sequence[Field], testimony: Iterable[Testimony]) -> tuple[Fie
 def _placed(field: Field, told: dict[str, Testimony]) -> Field:
     sources = _EXACT if field.box is not None else (*_EXACT, *_ELSEWHERE)
     best = next((told[source] for source in sources if source in told), None)
-    return field if best is None or field.value is None else replace(field, box=best.box)
+    return field if best is None or field.value is None else field._replace(box=best.box)

@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.einvoice.lexical import exact
 from pipeline.errors import Coded, ModelNeeded, Reason
 from pipeline.filetype import sniff
 from pipeline.keys import ModelFacts
-from pipeline.reading import Commit, Reading
+from pipeline.reading import Commit, Reading, merged
 from pipeline.recipe import Recipe
 from pipeline.records import Document, Extraction, Failure, Part, PreparedPage
 from pipeline.render import Renderer
@@ -84,8 +85,13 @@ def outcome(renderer: Renderer, data: bytes | str, schema: str = "invoice@1") ->
         return Failure.of(error)
     page = run.drawn(renderer, document, 1, recipe)
     assert not isinstance(page, PreparedPage)
-    reading.failed(1, page) if isinstance(page, Failure) else reading.read(1, page)
+    result = reading.failed(1, page) if isinstance(page, Failure) else reading.read(1, page)
     verdict = reading.verdict()
+    if isinstance(verdict, Commit) and result.record is not None:
+        later = replace(result, record=replace(result.record, normal_by=None))  # as it comes out of the store
+        settings = recipe.settings
+        again = merged([later], recipe.spec, settings.review_below, settings.sources_of_authority)
+        assert again == verdict.extraction
     return verdict.extraction if isinstance(verdict, Commit) else verdict.why
 
 

@@ -73,7 +73,7 @@ def printed(values: dict[str, Any], page: int = 2, sure: float = 1.0, **doubts: 
 def in_xml(values: dict[str, Any], page: int = 1) -> PageRecord:
     """A page whose values come from XML."""
     said = parse.page_record(recite(grammar.answer(INVOICE.shape, values)), INVOICE, page)
-    return replace(said, fields=tuple(replace(f, source="xml", confidence=1.0) for f in said.fields))
+    return replace(said, fields=tuple(f._replace(source="xml", confidence=1.0) for f in said.fields))
 
 
 def told(made: Extraction, *verdicts: str) -> dict[str, tuple[str, Any]]:
@@ -318,7 +318,7 @@ def test_a_text_without_a_label_is_the_fields_where_the_model_looked(left: float
     layer = sheet(*(line for line in SHEET if "CÔNG TY" not in line), "CÔNG TY MẪU")
     first, *_, last = layer.words[-3:]
     box = (left, first.box[1] - 0.005, left + last.box[2] - first.box[0], first.box[3] + 0.005)
-    fields = tuple(replace(f, box=box) if f.path == "seller_name" else f for f in page.fields)
+    fields = tuple(f._replace(box=box) if f.path == "seller_name" else f for f in page.fields)
     made = merge.document([replace(page, text=layer, fields=fields)], INVOICE)
     assert made.record["seller_name"] == ("CÔNG TY MẪU" if taken else "CÔNG TY MƯU")
     assert ("text_seller_name" in failed(made)) is not taken

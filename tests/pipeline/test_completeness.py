@@ -67,7 +67,7 @@ def without_lines(read: Sequence[Field], gone: set[int]) -> list[Field]:
         if match is None:
             kept.append(each)
         elif int(match[1]) not in gone:
-            kept.append(replace(each, path=f"lines[{numbers.index(int(match[1]))}].{match[2]}"))
+            kept.append(each._replace(path=f"lines[{numbers.index(int(match[1]))}].{match[2]}"))
     return kept
 
 
@@ -91,7 +91,7 @@ def test_a_page_that_was_read_wrongly_was_still_read(which: tuple[str, str, int]
     """Whatever is wrong with each third value, or with every one: other checks are for that."""
     paper = specimen(*which)
     wrong = [
-        replace(each, raw=f"{each.raw} ".replace(" ", "0 ")) if number % share == 0 else each
+        each._replace(raw=f"{each.raw} ".replace(" ", "0 ")) if number % share == 0 else each
         for number, each in enumerate(fields(paper))
     ]
     assert found(which, wrong, words(paper)) == []
@@ -257,7 +257,7 @@ def test_lines_in_larger_pieces_than_words_serve_as_well() -> None:
 def test_what_was_read_on_a_page_without_known_words_may_stand_on_another() -> None:
     """The same invoice as a PDF and as a photo: the photo's values are no surprise on the PDF."""
     paper = specimen("invoice", "standard", 0)
-    elsewhere = [replace(each, page=2) for each in fields(paper)]
+    elsewhere = [each._replace(page=2) for each in fields(paper)]
     assert found(("invoice", "standard", 0), elsewhere, words(paper)) == []
 
 

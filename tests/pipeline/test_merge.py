@@ -193,7 +193,7 @@ def test_unsure_fields_are_named_the_least_sure_first() -> None:
 def test_fields_of_which_nobody_knows_how_sure_they_are_are_counted_and_named_first() -> None:
     read = page(1, {"store": "Chợ", "address": "Huế", "total": "5.000"}, **{"Chợ": 0.8})
     unknown = {"address", "total"}
-    fields = tuple(replace(f, confidence=None) if f.path in unknown else f for f in read.fields)
+    fields = tuple(f._replace(confidence=None) if f.path in unknown else f for f in read.fields)
     (check,) = named(
         merge.document([replace(read, fields=fields)], RECEIPT, review_below=0.9), "low_confidence"
     )
@@ -337,7 +337,7 @@ def test_the_rules_of_the_schema_are_run_over_the_whole_document() -> None:
 
 def test_pages_read_long_ago_follow_the_schema_as_it_is_now() -> None:
     stale = page(1, {"store": "A", "total": "65.000"})
-    fields = tuple(replace(field, value="0", problem="old") if field.raw else field for field in stale.fields)
+    fields = tuple(field._replace(value="0", problem="old") if field.raw else field for field in stale.fields)
     assert merge.document([replace(stale, fields=fields)], RECEIPT) == merge.document([stale], RECEIPT)
 
 

@@ -52,7 +52,7 @@ def sample(kind: str, seed: int, errors: int = 1, unsure: int = 1, form: str = "
         at for at, field in enumerate(fields) if field.raw and field.confidence == SURE and at not in wrong
     ]
     for at in texts[:: max(1, len(texts) // max(1, unsure))][:unsure]:
-        fields[at] = replace(fields[at], confidence=UNSURE)
+        fields[at] = fields[at]._replace(confidence=UNSURE)
     alone = len(specimen.pages) == 1
     layer = TextLayer(tuple(_words(specimen.pages[0])), True) if alone else None
     record = PageRecord(1, tuple(fields), text=layer)
@@ -129,7 +129,7 @@ def _misread(field: Field, leaves: dict[str, Leaf]) -> Field:
     raw = field.raw or ""
     said = raw[:-1] + str((int(raw[-1]) + 1) % 10)
     value, problem = normal(leaves[leaf_path(field.path)], said)
-    return replace(field, raw=said, value=value, confidence=UNSURE, problem=problem)
+    return field._replace(raw=said, value=value, confidence=UNSURE, problem=problem)
 
 
 def _words(page: Page) -> Iterator[Word]:

@@ -26,7 +26,7 @@ from tests.store import sheets
 
 def scored(read: Extraction, **scores: float) -> Extraction:
     """The reading under a calibration."""
-    fields = tuple(replace(field, score=scores.get(field.path, 0.97)) for field in read.fields)
+    fields = tuple(field._replace(score=scores.get(field.path, 0.97)) for field in read.fields)
     return replace(read, fields=fields, score=0.8, tier="scan")
 
 

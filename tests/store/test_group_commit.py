@@ -51,7 +51,7 @@ def test_a_group_stores_what_one_by_one_stores(store: Store) -> None:
     store.ledger.add(job, refs("a", "b", "c"))
     alone, *two = store.ledger.claim(job, "w", 3, 600)
     read = replace(invoice(), score=0.5, tier="scan", calibration=7, read_on=date(2026, 11, 20))
-    read = replace(read, fields=(replace(read.fields[0], score=0.25), *read.fields[1:]))
+    read = replace(read, fields=(read.fields[0]._replace(score=0.25), *read.fields[1:]))
     store.results.commit(alone, read, [page(key=alone.uri)], sha256="ab", etag="fetched")
     assert store.results.save_pages([(lease, page(key=lease.uri)) for lease in two]) == [None, None]
     assert store.results.commit_group([replace(_result(lease, read), etag="fetched") for lease in two]) == [

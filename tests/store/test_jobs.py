@@ -348,8 +348,8 @@ def test_diff_holds_against_each_other_what_people_decided_and_what_could_not_be
         store.ledger.add(job, refs("a", "b"))
         fields = (
             *read.fields[:-2],
-            replace(read.fields[-2], raw=rate),  # no value: what is printed counts
-            replace(read.fields[0], path="buyer_name", raw=f"{name} {job.name}", value=name),
+            read.fields[-2]._replace(raw=rate),  # no value: what is printed counts
+            read.fields[0]._replace(path="buyer_name", raw=f"{name} {job.name}", value=name),
         )
         for lease in store.ledger.claim(job, "w", 2, 60):
             finish(store, lease, replace(read, fields=fields, state="review"), sha256=lease.uri)

@@ -117,7 +117,7 @@ def test_what_was_committed_comes_back_whole(store: Store) -> None:
     [lease] = store.ledger.claim(job, "w", 1, 60)
     scored = {"score": 0.5, "tier": "scan", "calibration": 7, "read_on": date(2026, 11, 20)}
     result = replace(invoice(pages=2, state="partial"), **scored)
-    result = replace(result, fields=(replace(result.fields[0], score=0.25), *result.fields[1:]))
+    result = replace(result, fields=(result.fields[0]._replace(score=0.25), *result.fields[1:]))
     pages = [page(1), replace(failed_page(2), attempts=2, numerics="cpu float32")]
     store.results.commit(lease, result, pages, sha256="ab", etag="fetched")
     [found] = store.results.extractions(job)
@@ -139,7 +139,7 @@ def test_a_long_document_keeps_each_row_in_its_order(store: Store, count: int) -
     field, check, said = invoice().fields[0], invoice().checks[1], invoice().testimony[0]
     long = replace(
         invoice(),
-        fields=tuple(replace(field, path=f"lines[{n}].name", raw=f"Bút {n}") for n in range(count)),
+        fields=tuple(field._replace(path=f"lines[{n}].name", raw=f"Bút {n}") for n in range(count)),
         checks=tuple(replace(check, message=f"{n}") for n in range(count)),
         testimony=tuple(replace(said, value=n) for n in range(count)),
     )
@@ -153,7 +153,7 @@ def test_text_that_a_database_cannot_hold_does_not_stop_a_commit(store: Store) -
     store.ledger.add(job, refs("a"))
     [lease] = store.ledger.claim(job, "w", 1, 60)
     odd = invoice("1\0\ud800")
-    odd = replace(odd, fields=(*odd.fields[1:], replace(odd.fields[0], confidence=float("nan"))))
+    odd = replace(odd, fields=(*odd.fields[1:], odd.fields[0]._replace(confidence=float("nan"))))
     store.results.commit(lease, odd, [page(text="\0\udfff" + "\\u0000")], sha256="ab")
     [found] = store.results.extractions(job)
     assert found.extraction.record["number"] == "1��"

@@ -210,7 +210,7 @@ def test_a_person_is_found_in_each_place_of_its_own(store: Store) -> None:
         a, replace(code, record=replace(code.record, codes=(Code("qr", "x|SECRET-1|Nguyễn Ái|y"),)))
     )
     plain = invoice("1")
-    printed, read = replace(plain.fields[0], raw="SECRET-2"), replace(plain.fields[0], value="SECRET-3")
+    printed, read = plain.fields[0]._replace(raw="SECRET-2"), plain.fields[0]._replace(value="SECRET-3")
     finish(store, b, replace(plain, fields=(printed,)))
     finish(store, c, replace(plain, fields=(read,)))
     finish(store, d, replace(invoice("1"), fields=plain.fields))
