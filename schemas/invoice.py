@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from schemas import checks, columns, currencies, invoice_qr, law, reading_day, sums
+from schemas import checks, columns, currencies, invoice_parts, invoice_qr, law, reading_day, sums
 from schemas import numbering as numbers
 from schemas import vat as rates
 from schemas.checks import CheckResult, Rule, equal, figure
@@ -160,7 +160,9 @@ def line_vats(invoice: Invoice) -> Iterator[CheckResult]:
 
 def net(invoice: Invoice) -> Iterator[CheckResult]:
     """The amounts of the lines add up to the net; where no net is printed, with the VAT to the total."""
-    if invoice.net is not None:
+    if (bare := _without_amounts(invoice)) is not None:
+        yield bare
+    elif invoice.net is not None:
         spans = tuple(_nets(invoice, invoice.net))
         yield from _summed(
             "net", ("lines", "net"), spans, invoice.net, "the lines add up to {}, the net is {}"
@@ -174,6 +176,17 @@ def net(invoice: Invoice) -> Iterator[CheckResult]:
         )
         what = "the lines and the VAT make {}, the total is {}"
         yield from _summed("total", ("lines", "vat", "total"), spans, invoice.total, what)
+
+
+def _without_amounts(invoice: Invoice) -> CheckResult | None:
+    """A failed check where a sum is printed and all lines are remarks: those of goods were not read."""
+    name, printed = ("net", invoice.net) if invoice.net is not None else ("total", invoice.total)
+    if not printed or not invoice.lines or adjusts(invoice):
+        return None
+    if not all(sums.is_note(line) and line.amount is None for line in invoice.lines):
+        return None
+    message = f"no line has an amount, the {name} is {figure(printed)}"
+    return CheckResult(name, False, "error", message, ("lines", name), None, figure(printed, ""), ("lines",))
 
 
 def vat(invoice: Invoice) -> Iterator[CheckResult]:
@@ -474,6 +487,8 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     share = rates.percent(rate)
     if invoice.discount is not None or not share or not 0 < off < invoice.net or not _balanced(invoice):
         return None
+    if off == invoice.vat:
+        return None  # what is printed as the net is the total once more
     if len(tuple(sums.charged(invoice.lines))) > 1:
         return None  # a line that may be a gift or a discount itself would explain the same figures
     unit = coin(invoice.currency)
@@ -626,6 +641,9 @@ class Invoice(BaseModel):
         line_amounts,
         line_vats,
         net,
+        invoice_parts.rate_nets,
+        invoice_parts.fees,
+        invoice_parts.line_discounts,
         vat,
         total,
         total_in_words,
@@ -635,7 +653,8 @@ class Invoice(BaseModel):
         vat_rates,
     )
     equations: ClassVar[tuple[Rule, ...]] = (
-        line_numbers, line_amounts, net, vat, total, total_in_words, numbering, vat_rates
+        line_numbers, line_amounts, net, invoice_parts.rate_nets, invoice_parts.fees,
+        invoice_parts.line_discounts, vat, total, total_in_words, numbering, vat_rates,
     )  # fmt: skip
     mends: ClassVar = _mends
     # Not numbering: a series says the year of a date, and nothing of its day or of the number.

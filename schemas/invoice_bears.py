@@ -14,6 +14,7 @@ from schemas.vat import percent, rates
 
 _REGISTER = "M"  # of a cash register: it need not name the buyer, nor say the total in words
 _VALUE_ADDED = "1"
+_TICKET = "5"  # tickets, cards and stamps: they need not name who buys (article 10, clause 14)
 _DELIVERY, _DELIVERIES = "6", ("N", "B")  # for transport within a firm, and to agents
 _OLD_VALUE_ADDED = "01GTKT"
 _FIRM = re.compile(
@@ -48,9 +49,10 @@ def is_not_of_register(invoice: Any) -> bool:
 
 
 def names_a_buyer(invoice: Any) -> bool:
-    """A cash register's invoice does where the buyer asks for it, and is then as whole as any other."""
+    """A cash register's invoice or a ticket does where the buyer asks for it, and is then as whole as any."""
     known = (invoice.buyer_name, invoice.buyer_tax_code, invoice.buyer_address)
-    return is_not_of_register(invoice) or any(one is not None for one in known)
+    need_not = _is_ticket(invoice) or not is_not_of_register(invoice)
+    return not need_not or any(one is not None for one in known)
 
 
 def is_to_a_firm(invoice: Any) -> bool:
@@ -121,11 +123,19 @@ def has_total(invoice: Any) -> bool:
     return not (_is_delivery_note(invoice) or (adjusts(invoice) and not _has_sums(invoice)))
 
 
-def _is_delivery_note(invoice: Any) -> bool:
-    """By its form, or by the kind of its series where the form's digit is not known."""
+def _is_ticket(invoice: Any) -> bool:
+    return _form_digit(invoice) == _TICKET
+
+
+def _form_digit(invoice: Any) -> str | None:
     series = _series(invoice)
     digit = numbering.form_digit(invoice.form_no) if invoice.form_no else None
-    digit = digit or (series.form if series else None)
+    return digit or (series.form if series else None)
+
+
+def _is_delivery_note(invoice: Any) -> bool:
+    """By its form, or by the kind of its series where the form's digit is not known."""
+    series, digit = _series(invoice), _form_digit(invoice)
     if digit is None and invoice.form_no is None and series is not None and series.age == "new":
         return series.kind in _DELIVERIES
     return digit == _DELIVERY
@@ -137,7 +147,11 @@ EXPECTED = (
     Where(has_code, "an invoice with the tax authority's code", "tax_authority_code"),
     "seller_address",
     Where(is_to_be_paid, "an invoice that is no delivery note", "payment_method"),
-    Where(names_a_buyer, "an invoice that is no cash register's, or names its buyer", "buyer_name"),
+    Where(
+        names_a_buyer,
+        "an invoice that is neither a cash register's nor a ticket, or names its buyer",
+        "buyer_name",
+    ),
     Where(is_to_a_firm, "an invoice to who has a tax code", "buyer_address"),
     Where(is_of_value_added_tax, _VAT_INVOICE, "net"),
     Where(is_taxed, _VAT_INVOICE, "vat"),

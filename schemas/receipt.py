@@ -41,11 +41,12 @@ def total(receipt: Receipt) -> Iterator[CheckResult]:
     """The amounts of the lines, with what stands below them, add up to the total."""
     if receipt.total is None:
         return
+    rounds = bool(getattr(receipt, "rounding", None))  # it says by how much, so nothing else was rounded
     spans = [
         span
         for amounts in sums.charged(receipt.lines)
         for made in _below(receipt, sum(amounts, Decimal(0)))
-        for span in (_paid_in_cash(made) if made >= _NOTES[0] else [sums.rounded(made, Decimal(1))])
+        for span in (_paid_in_cash(made) if made >= _NOTES[0] and not rounds else [_as_printed(made)])
     ]
     spans += sums.unrounded(receipt.lines, receipt.total, Decimal(1))
     if not spans:
@@ -104,9 +105,13 @@ def _below(receipt: Receipt, lines: Decimal) -> Iterator[Decimal]:
                 yield lines + added - taken_off + sign * rest
 
 
+def _as_printed(exact: Decimal) -> sums.Span:
+    return sums.rounded(exact, Decimal(1))
+
+
 def _paid_in_cash(exact: Decimal) -> Iterator[sums.Span]:
     """The figure, and the multiples of the smallest notes beside it where it cannot be paid in notes."""
-    yield sums.rounded(exact, Decimal(1))
+    yield _as_printed(exact)
     for note in _NOTES if exact % _NOTES[0] else ():
         below = exact // note * note
         there = [near for near in (below, below + note) if near or exact < _NOTES[0]]

@@ -11,6 +11,7 @@ thousands or decimals, and a sum proves neither: 2 × 6.250 = 12.500 is right in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +24,7 @@ from schemas.shape import Group, Leaf, Repeated, leaf_path
 
 AMBIGUOUS = "number_ambiguous"  # code of a check
 _THOUSAND = Decimal(1000)
+_LEADING_ZERO = re.compile(r"(?<![0-9.,])0[0-9]")
 _NUMERIC = ("decimal", "real", "integer")
 _WHOLE, _CENTS = Decimal(1), Decimal("0.01")  # how far rounding may take a printed product
 
@@ -142,22 +144,25 @@ def _proofs(money: Mapping[str, str], prices: Sequence[str], coins: bool) -> set
     """The styles that the document's money proves. Of currencies without coins a single group is a proof too,
     unless the paper shows its amounts with three decimals.
 
-    A part of one coin is nothing that is paid: "0.500" đồng is misread, and must not make a thousandth of all
-    other amounts.
+    A part of one coin is nothing that is paid: "0.500" đồng is misread, and so are "05.000" and "00.000".
+    They must not make a thousandth of all other amounts.
     """
     clear = [(text, style) for text in money.values() if (style := numbers.style_of(text)) is not None]
     if coins:
         return {style for _, style in clear} | _styles(prices, decimals=True)
-    clear = [(text, style) for text, style in clear if not _is_part_of_one(text, style)]
+    clear = [(text, style) for text, style in clear if not _is_misread(text, style)]
     sure = {style for _, style in clear}
     if len(sure) == 1 and any(numbers.decimals(text, style) == 3 for text, style in clear):
         return sure
     return _styles(money.values(), decimals=False)
 
 
-def _is_part_of_one(text: str, style: numbers.Style) -> bool:
+def _is_misread(text: str, style: numbers.Style) -> bool:
+    """Whether it is no amount in đồng as people print them: a part of one, or with an idle 0 before it."""
     value = numbers.in_style(text, style)
-    return value is not None and 0 < abs(value) < 1
+    if value is None:
+        return False
+    return 0 < abs(value) < 1 or _LEADING_ZERO.search(text) is not None
 
 
 def _other_proofs(texts: Mapping[str, str], leaves: Mapping[str, Leaf]) -> set[numbers.Style]:

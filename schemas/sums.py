@@ -142,15 +142,22 @@ def charged(lines: Sequence[Any]) -> Iterator[tuple[Decimal, ...]]:
         return
     plain = tuple(amount for amount in amounts if amount is not None)
     off = {i for i, line in enumerate(lines) if plain[i] > 0 and is_discount(line)}
-    free = {i for i, line in enumerate(lines) if plain[i] and is_gift(line)}
+    # What is taken off has no quantity: "Khuyến mại -20.000" is no gift.
+    free = {
+        i
+        for i, line in enumerate(lines)
+        if is_gift(line) and (plain[i] > 0 or (plain[i] and line.quantity is not None))
+    }
     bare = [
         i
         for i, line in enumerate(lines)
         if plain[i] > 0 and line.quantity is None and line.unit_price is None
     ]
-    unsigned = [frozenset[int](), frozenset(off), *(frozenset({i}) for i in (*off, *bare) if len(plain) > 1)]
+    named = [frozenset[int](), frozenset(off), *(frozenset({i}) for i in off if len(plain) > 1)]
+    # Nothing says that a bare amount is taken off; with a gift beside it too much would come out.
+    unnamed = [(frozenset({i}), frozenset[int]()) for i in bare if len(plain) > 1]
     seen = set()
-    for taken, given in product(dict.fromkeys(unsigned), (frozenset[int](), frozenset(free))):
+    for taken, given in (*product(dict.fromkeys(named), (frozenset[int](), frozenset(free))), *unnamed):
         signed = tuple(
             Decimal(0) if i in given and i not in taken else -amount if i in taken else amount
             for i, amount in enumerate(plain)

@@ -77,6 +77,8 @@ _CHECKS = {
     "line_repeated": "Có dòng lặp lại dòng trước",
     "line_numbers": "Số thứ tự các dòng không liên tục",
     "line_amount": "Số lượng × đơn giá không bằng thành tiền",
+    "line_discount": "Tiền chiết khấu không khớp tỷ lệ chiết khấu",
+    "fees": "Các loại phí cộng lại không bằng tổng tiền phí",
     "line_vat": "Tiền thuế của dòng không khớp thuế suất",
     "total": "Cộng lại không bằng tổng cộng",
     "net": "Các dòng cộng lại không bằng tiền hàng",

@@ -153,6 +153,12 @@ def plain(**more: Any) -> Printed:
     return invoice(TWO, "215.000", "8%", "17.200", more.pop("total", "232.200"), **more)
 
 
+BY_RATE = [{"rate": "5%", "net": "90.000", "vat": "4.500"}, {"rate": "8%", "net": "125.000", "vat": "10.000"}]
+MIXED = invoice(
+    rows("Sữa | 2 | 45.000 | 90.000 | 5%", "Kẹo | 10 | 12.500 | 125.000 | 8%", columns=RATED),
+    "215.000", None, "14.500", "229.500", by_rate=BY_RATE,
+)  # fmt: skip
+
 INVOICES: dict[str, Printed] = {
     # numbering
     "form and series apart": plain(),
@@ -499,6 +505,31 @@ INVOICES: dict[str, Printed] = {
     ),
     "billions": invoice(
         rows("Căn hộ | 1 | 3.450.000.000 | 3.450.000.000"), "3.450.000.000", "10%", "345.000.000", "3.795.000.000"
+    ),
+    "a toll ticket, which names no buyer": invoice(
+        rows("Vé đường bộ | 1 | 32.407 | 32.407"), "32.407", "8%", "2.593", "35.000", form_no="5", series="K26GBO",
+        tax_authority_code=None, buyer_name=None, buyer_tax_code=None, buyer_address=None, total_in_words=None,
+    ),
+    # one sum said twice
+    "each rate's own total, and rates on the lines": MIXED,
+    "each rate's own total, a discount of one rate": MIXED
+    | {"vat": "13.700", "total": "218.700", "total_in_words": in_words(218700), "discount": "10.000",
+       "by_rate": [BY_RATE[0], {"rate": "8%", "net": "115.000", "vat": "9.200"}]},
+    "each rate's own total, that of KCT left out": invoice(
+        rows("Thu hộ | 1 | 45.000 | 45.000", "Kẹo | 10 | 12.500 | 125.000"),
+        "170.000", None, "10.000", "180.000", by_rate=[BY_RATE[1]],
+    ),
+    "each rate's own total, KKKNT on the line and KCT below": invoice(
+        rows("Thu hộ | 1 | 45.000 | 45.000 | KKKNT", "Kẹo | 10 | 12.500 | 125.000 | 8%", columns=RATED),
+        "170.000", None, "10.000", "180.000", by_rate=[{"rate": "KCT", "net": "45.000", "vat": "0"}, BY_RATE[1]],
+    ),
+    "each fee and their sum": invoice(
+        TWO, "215.000", "8%", "17.200", "237.200", fees="5.000",
+        each_fee=[{"name": "Phí sân bay", "amount": "3.000"}, {"name": "Phí an ninh", "amount": "2.000"}],
+    ),
+    "a discount's rate rounded to whole percent": invoice(
+        [TWO[0] | {"discount_rate": "11%", "discount": "10.000", "amount": "80.000"}, TWO[1]],
+        "205.000", "8%", "16.400", "221.400",
     ),
     # words
     "words with chẵn": plain(total_in_words="Hai trăm ba mươi hai nghìn hai trăm đồng chẵn./."),

@@ -22,7 +22,9 @@ from tests.schemas.kinds import (
     HEAD,
     INCOMPLETE,
     INVOICES,
+    MIXED,
     OLD,
+    RATED,
     RECEIPTS,
     SLIP,
     TWO,
@@ -210,6 +212,51 @@ FAULTY: dict[str, tuple[str, Printed, str]] = {
         ),
         "vat",
     ),
+    "a line under another rate than its total": (
+        "invoice@2", MIXED | {"lines": [MIXED["lines"][0] | {"vat_rate": "8%"}, MIXED["lines"][1]]}, "net",
+    ),
+    "an untaxed total with another digit": (
+        "invoice@2",
+        invoice(
+            rows("Thu hộ | 1 | 45.000 | 45.000", "Kẹo | 10 | 12.500 | 125.000"), "170.000", None, "10.000", "180.000",
+            by_rate=[{"rate": "KCT", "net": "43.000", "vat": "0"}, {"rate": "8%", "net": "125.000", "vat": "10.000"}],
+        ),
+        "net",
+    ),
+    "fees that are not their sum": (
+        "invoice@2",
+        invoice(TWO, "215.000", "8%", "17.200", "237.200", fees="5.000", each_fee=[{"name": "Phí", "amount": "3.000"}]),
+        "fees",
+    ),
+    "a discount that is not its rate": (
+        "invoice@2",
+        invoice(
+            [TWO[0] | {"discount_rate": "70%", "discount": "9.000", "amount": "81.000"}, TWO[1]],
+            "206.000", "8%", "16.480", "222.480",
+        ),
+        "line_discount",
+    ),
+    "a net whose lines of goods are gone": (
+        "invoice@2",
+        invoice([{"no": None, "name": "Tờ khai số 30651"}], "230.000", "0%", "0", "230.000"),
+        "net",
+    ),
+    "a total whose lines of goods are gone": (
+        "invoice@2", invoice([{"no": None, "name": "(đã giảm 20%)"}], None, None, None, "99.000", form_no="2"), "total",
+    ),
+    "a net that is the total once more": (
+        "invoice@2",
+        invoice(rows("Tivi | 1 | 10.800.000 | 10.800.000"), "10.800.000", "8%", "800.000", "10.800.000"),
+        "vat",
+    ),
+    "a line that a gift and a discount together would explain": (
+        "invoice@2",
+        invoice(
+            rows("Cước | | | 250.000 | 10%", "Thu hộ | | | 5.000 | KKKNT", "Khuyến mại trừ cước | | | -20.000 | 10%", columns=RATED),
+            "245.000", None, "23.000", "268.000",
+        ),
+        "net",
+    ),
     "a VAT without a net, and nothing is adjusted": (
         "invoice@2", invoice(rows("Sữa | | | 0"), "0", "8%", "20.000", "20.000"), "vat",
     ),
@@ -224,6 +271,11 @@ FAULTY: dict[str, tuple[str, Printed, str]] = {
     "a rounded total of nothing, read with a 0 for its first digit": (
         "receipt@2",
         SLIP | {"lines": [WARES[0], {"name": "Kẹo", "amount": "10.450"}], "rounding": "-450", "total": "000.000"},
+        "total",
+    ),
+    "a figure of a receipt that says how it was rounded": (
+        "receipt@2",
+        SLIP | {"lines": [WARES[0], WARES[1] | {"unit_price": "10.348", "amount": "10.348"}], "rounding": "-338", "total": "100.000"},
         "total",
     ),
     "change that is short": (

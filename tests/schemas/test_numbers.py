@@ -213,6 +213,9 @@ def test_a_misread_part_of_a_dong_makes_no_thousandth_of_other_amounts() -> None
         "lines[1].amount": "20000",
         "total": "65000",
     }
+    for zeros in ("00.000", "05.000", "000.000"):  # 100.000 or 45.000, its first digit lost or misread
+        values, _ = meant("receipt", {"lines[0].amount": "20.000", "total": "65.000", "paid": zeros})
+        assert (values["lines[0].amount"], values["total"]) == ("20000", "65000")
     nothing = {"lines[0].amount": "0,000", "lines[1].amount": "567,000", "total": "567,000"}
     assert meant("receipt", nothing)[0]["total"] == "567"
 
