@@ -97,6 +97,8 @@ def _below(receipt: Receipt, lines: Decimal) -> Iterator[Decimal]:
     if not isinstance(receipt, Receipt2):
         return
     off, rest = abs(receipt.discount or Decimal(0)), receipt.rounding or Decimal(0)
+    if abs(rest) >= _NOTES[-1]:
+        return  # nobody rounds by a note
     parts = [part for part in (receipt.vat, receipt.service_charge) if part is not None]
     for chosen in product((0, 1), repeat=len(parts)):
         added = sum((part for part, used in zip(parts, chosen, strict=True) if used), Decimal(0))

@@ -273,6 +273,11 @@ FAULTY: dict[str, tuple[str, Printed, str]] = {
         SLIP | {"lines": [WARES[0], {"name": "Kẹo", "amount": "10.450"}], "rounding": "-450", "total": "000.000"},
         "total",
     ),
+    "a receipt rounded by more than a note": (
+        "receipt@2",
+        SLIP | {"lines": [WARES[0], WARES[1] | {"unit_price": "20.300", "amount": "20.300"}], "rounding": "-10.300", "total": "100.000"},
+        "total",
+    ),
     "a figure of a receipt that says how it was rounded": (
         "receipt@2",
         SLIP | {"lines": [WARES[0], WARES[1] | {"unit_price": "10.348", "amount": "10.348"}], "rounding": "-338", "total": "100.000"},
