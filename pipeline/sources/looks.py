@@ -1,4 +1,4 @@
-"""Pictures that come with an invoice's XML and are no documents: what its stylesheet shows, and logos."""
+"""Pictures that come with an invoice's XML and are no documents: its stylesheet's, logos and backgrounds."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _STYLES = (".xsl", ".xslt", ".css")  # not .html: a page may well show a scan
 # A name behind a quote, a bracket or a slash, up to what ends it: `src="img/a.png"`, `url( a.png )`.
 _NAMED = re.compile(rb"[\"'(/\\]([^\"'()/\\<>]{1,200}\.[a-z0-9]{3,4})(?=[\"')\s<?#&])", re.IGNORECASE)
 _LOGO = re.compile(r"(?<![a-z])logo(?![a-z])")
+# Viettel's archives bring a wartermark.png, which their stylesheet spells otherwise; those of the tax
+# authority's portal the page's background and the stamp of a signature that was checked, which .html shows.
+_BACKGROUNDS = re.compile(r"(?<![a-z])(?:war?termark|viewinvoice-bg|sign-check)(?![a-z])")
 
 
 def passed_over(
@@ -52,6 +55,9 @@ def _look(ref: DocumentRef, shown: Collection[str]) -> str | None:
     name = ref.uri[len(refs.folder_of(ref.uri)) :].lower()
     if ref.failure is not None or not promises_picture(name) or name.endswith(".pdf"):
         return None
-    if _LOGO.search(name.rpartition(".")[0]):
+    stem = name.rpartition(".")[0]
+    if _LOGO.search(stem):
         return "a logo beside an XML"
+    if _BACKGROUNDS.search(stem):
+        return "a background or a stamp beside an XML"
     return "a picture that the stylesheet beside it shows" if name in shown else None
