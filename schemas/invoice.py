@@ -65,7 +65,7 @@ _LINES = _data("NDHDon/DSHHDVu/HHDVu")
 _LINE_VAT_NAMES = (
     *("VATAmountOC", "VATAmount", "AmountVAT", "VAT_Amount", "TaxAmount", "TThue", "TTThue", "TienThue"),
     *("TTienThue", "TongTien_Thue", "TienThueGTGT", "ThueGTGT", "Tiền thuế", "Tiền thuế GTGT", "Thuế GTGT"),
-    *("Tiền thuế dòng", "Tiền thuế dòng (Tiền thuế GTGT)"),
+    *("Tiền thuế dòng", "Tiền thuế dòng (Tiền thuế GTGT)", "Tiền thuế sản phẩm"),
 )
 _LINE_VAT = InXml("TThue", *(f"TTKhac/TTin[TTruong={name}]/DLieu" for name in _LINE_VAT_NAMES))
 _FEES = _data("NDHDon/TToan/TgTPhi", "NDHDon/TToan/DSLPhi/LPhi/TPhi", sole=True)
