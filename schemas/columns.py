@@ -13,7 +13,7 @@ def gaps(lines: Sequence[Any], *, single: bool = False, path: str = "lines") -> 
     """Lines with a price and no count, or a count and no price, though others have both; or without a unit.
 
     `single`: also in a table of one line. A flat charge has neither count nor price, and a discount, a gift
-    or a note need not have them.
+    or a note need not have them. What comes to 0 need not have a price.
     """
     goods = [
         (i, line)
@@ -37,6 +37,8 @@ def gaps(lines: Sequence[Any], *, single: bool = False, path: str = "lines") -> 
 
 def _lacks(line: Any, name: str, counterpart: str, others: Sequence[Any], single: bool) -> bool:
     if getattr(line, name) is not None or getattr(line, counterpart) is None:
+        return False
+    if name == "unit_price" and line.amount == 0:
         return False
     if others:
         return any(getattr(other, name) is not None for other in others)

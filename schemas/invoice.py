@@ -60,22 +60,34 @@ def _data(*paths: str, **how: Any) -> InXml:
 _AUTHORITY_CODE = InXml("MCCQT", "DLHDon/MCCQT", "DLHDon/TTChung/MCCQT", around=("MCCQT",))
 _BUYER = _data("NDHDon/NMua/Ten", "NDHDon/NMua/HVTNMHang")  # the firm, else the person who buys
 _LINES = _data("NDHDon/DSHHDVu/HHDVu")
-# The layout has no element for a line's tax: each issuer has it under a name of its own.
+# The layout has no element for a line's tax: Viettel and VNPT write one of their own, and others have it
+# among their fields, each under a name of its own. "OC" is the invoice's currency, beside which đồng stand.
 _LINE_VAT_NAMES = (
-    *("VATAmount", "AmountVAT", "VAT_Amount", "TaxAmount", "TThue", "TTThue", "TienThue", "TTienThue"),
-    *("TienThueGTGT", "ThueGTGT", "Tiền thuế", "Tiền thuế GTGT", "Thuế GTGT", "Tiền thuế dòng"),
+    *("VATAmountOC", "VATAmount", "AmountVAT", "VAT_Amount", "TaxAmount", "TThue", "TTThue", "TienThue"),
+    *("TTienThue", "TongTien_Thue", "TienThueGTGT", "ThueGTGT", "Tiền thuế", "Tiền thuế GTGT", "Thuế GTGT"),
+    *("Tiền thuế dòng", "Tiền thuế dòng (Tiền thuế GTGT)", "Tiền thuế sản phẩm"),
 )
-_LINE_VAT = InXml(*(f"TTKhac/TTin[TTruong={name}]/DLieu" for name in _LINE_VAT_NAMES))
+_LINE_VAT = InXml("TThue", *(f"TTKhac/TTin[TTruong={name}]/DLieu" for name in _LINE_VAT_NAMES))
 _FEES = _data("NDHDon/TToan/TgTPhi", "NDHDon/TToan/DSLPhi/LPhi/TPhi", sole=True)
-_RATE = _data("NDHDon/TToan/THTTLTSuat/LTSuat/TSuat", sole=True)
+_RATE = _data("NDHDon/TToan/THTTLTSuat/LTSuat/TSuat", "NDHDon/TToan/TSuat", sole=True)
+# Some have it among their own fields, of the buyer or of the whole.
+_PAYMENT = _data(
+    "TTChung/HTTToan",
+    "NDHDon/NMua/TTKhac/TTin[TTruong=PaymentMethod]/DLieu",
+    "TTKhac/TTin[TTruong=PaymentMethod]/DLieu",
+    "TTKhac/TTin[TTruong=PaymentTerm]/DLieu",
+)
 _RELATED = _data(
     "TTChung/TTHDLQuan",
+    "TTHDLQuan",
     parts=(
         Part("TCHDon", words={"0": "", "1": "Thay thế cho hóa đơn", "2": "Điều chỉnh cho hóa đơn"}),
         Part("KHMSHDCLQuan", "mẫu số"),
         Part("KHHDCLQuan", "ký hiệu", names=True),
         Part("SHDCLQuan", "số", names=True),
         Part("NLHDCLQuan", "ngày"),
+        Part("SBKCLQuan", "theo bảng kê"),  # of many invoices that one corrects (Decree 70/2025)
+        Part("NBKCLQuan", "ngày"),
     ),
     free="GChu",
 )
@@ -168,7 +180,7 @@ def net(invoice: Invoice) -> Iterator[CheckResult]:
             "net", ("lines", "net"), spans, invoice.net, "the lines add up to {}, the net is {}"
         )
     elif invoice.total is not None and (tax := _tax(invoice)) is not None:
-        rest = tax + _fees(invoice) - _discount(invoice)
+        rest = tax + _fees(invoice) - _discount(invoice) - _reductions(invoice)
         spans = tuple(
             sums.rounded(sum(amounts, Decimal(0)) + extra, coin(invoice.currency))
             for amounts in sums.charged(invoice.lines)
@@ -208,7 +220,7 @@ def vat(invoice: Invoice) -> Iterator[CheckResult]:
 
 
 def total(invoice: Invoice) -> Iterator[CheckResult]:
-    """net + VAT + fees - discount = total; the net may have the discount taken off already.
+    """net + VAT + fees - discount - reductions = total; the net may have either taken off already.
 
     Without a printed VAT only where the rate says that none is charged.
     """
@@ -217,9 +229,10 @@ def total(invoice: Invoice) -> Iterator[CheckResult]:
     if invoice.vat is None and _single_rate(invoice) is None:
         return
     whole = invoice.net + tax + _fees(invoice)
-    spans = [sums.rounded(whole - off, coin(invoice.currency)) for off in {Decimal(0), _discount(invoice)}]
+    discounts, reductions = {Decimal(0), _discount(invoice)}, {Decimal(0), _reductions(invoice)}
+    spans = [sums.rounded(whole - a - b, coin(invoice.currency)) for a in discounts for b in reductions]
     what = "net and VAT make {}, the total is {}"
-    if _fees(invoice) or invoice.discount:
+    if _fees(invoice) or invoice.discount or _reductions(invoice):
         what = "net, VAT, fees and discount make {}, the total is {}"
     yield from _summed("total", ("net", "vat", "total"), spans, invoice.total, what)
     if (implied := _implied_discount(invoice)) is not None:
@@ -465,6 +478,11 @@ def _fees(invoice: Invoice) -> Decimal:
     return sum((fee.amount for fee in invoice.each_fee if fee.amount is not None), Decimal(0))
 
 
+def _reductions(invoice: Invoice) -> Decimal:
+    """What is taken off behind the VAT: it changes neither the net nor the tax."""
+    return sum((one for one in (invoice.untaxed_reduction, invoice.other_reduction) if one), Decimal(0))
+
+
 def _discount(invoice: Invoice) -> Decimal:
     """What is taken off below the sum of the lines."""
     return abs(invoice.discount or _implied_discount(invoice) or Decimal(0))
@@ -477,7 +495,9 @@ def _implied_discount(invoice: Invoice) -> Decimal | None:
     of these figures has a witness of its own.
     """
     rate = _single_rate(invoice)
-    if None in (invoice.net, invoice.vat, invoice.total, invoice.total_in_words, rate) or _fees(invoice):
+    if None in (invoice.net, invoice.vat, invoice.total, invoice.total_in_words, rate):
+        return None
+    if _fees(invoice) or _reductions(invoice):
         return None
     assert (
         invoice.net is not None and invoice.vat is not None and invoice.total is not None and rate is not None
@@ -578,7 +598,8 @@ def _vat_by_rate(invoice: Invoice, printed: Decimal) -> Iterator[CheckResult]:
     if len(rows) == len(invoice.by_rate) or printed:
         made = sum((row.vat for _, row in rows if row.vat is not None), Decimal(0))
         what = "the rates' own VAT adds up to {}, the VAT is {}"
-        yield from _summed("vat", ("by_rate", "vat"), [Span.of(made)], printed, what)
+        # Some round the sum of the rates' VAT alone: 777,777.76 for a rate, 777,778 for all.
+        yield from _summed("vat", ("by_rate", "vat"), [sums.rounded(made, unit)], printed, what)
 
 
 def _mends(invoice: Invoice, check: CheckResult) -> Iterator[tuple[str, str]]:
@@ -600,7 +621,7 @@ class InvoiceLine(BaseModel):
 
     # Issuers number parts of a table too: A, II, 1.1.
     no: Annotated[LineNumber | None, InXml("STT", loose=True)] = Field(None, title="STT")
-    name: Annotated[Text | None, InXml("THHDVu")] = Field(None, title="Tên hàng hóa, dịch vụ")
+    name: Annotated[Text | None, InXml("THHDVu", "Ten")] = Field(None, title="Tên hàng hóa, dịch vụ")
     unit: Annotated[Text | None, InXml("DVTinh")] = Field(None, title="Đơn vị tính")
     quantity: Annotated[Quantity | None, InXml("SLuong")] = Field(None, title="Số lượng")
     unit_price: Annotated[UnitPrice | None, InXml("DGia")] = Field(None, title="Đơn giá")
@@ -632,7 +653,10 @@ class Fee(BaseModel):
 class Invoice(BaseModel):
     """Hóa đơn giá trị gia tăng"""
 
-    unasked: ClassVar[tuple[str, ...]] = ("exchange_rate", "discount", "fees", "each_fee", "by_rate")
+    unasked: ClassVar[tuple[str, ...]] = (
+        *("exchange_rate", "discount", "fees", "each_fee", "by_rate"),
+        *("untaxed_reduction", "other_reduction"),
+    )
 
     checks: ClassVar[tuple[Rule, ...]] = (
         line_numbers,
@@ -670,7 +694,9 @@ class Invoice(BaseModel):
     form_no: Annotated[FormNumber | None, _data("TTChung/KHMSHDon")] = Field(None, title="Mẫu số")
     series: Annotated[Series | None, _data("TTChung/KHHDon")] = Field(None, title="Ký hiệu")
     number: Annotated[InvoiceNumber | None, _data("TTChung/SHDon")] = Field(None, title="Số")
-    issue_date: Annotated[VnDate | None, _data("TTChung/NLap")] = Field(None, title="Ngày lập")
+    issue_date: Annotated[VnDate | None, _data("TTChung/NLap", "TTChung/TDLap")] = Field(
+        None, title="Ngày lập"
+    )
     tax_authority_code: Annotated[AuthorityCode | None, _AUTHORITY_CODE] = Field(None, title="Mã CQT")
     seller_name: Annotated[Text | None, _data("NDHDon/NBan/Ten")] = Field(None, title="Người bán")
     seller_tax_code: Annotated[TaxCode | None, _data("NDHDon/NBan/MST")] = Field(None, title="MST người bán")
@@ -678,9 +704,7 @@ class Invoice(BaseModel):
     buyer_name: Annotated[Text | None, _BUYER] = Field(None, title="Người mua")
     buyer_tax_code: Annotated[TaxCode | None, _data("NDHDon/NMua/MST")] = Field(None, title="MST người mua")
     buyer_address: Annotated[Text | None, _data("NDHDon/NMua/DChi")] = Field(None, title="Địa chỉ người mua")
-    payment_method: Annotated[Text | None, _data("TTChung/HTTToan")] = Field(
-        None, title="Hình thức thanh toán"
-    )
+    payment_method: Annotated[Text | None, _PAYMENT] = Field(None, title="Hình thức thanh toán")
     currency: Annotated[Currency | None, _data("TTChung/DVTTe")] = Field(None, title="Loại tiền")
     lines: Annotated[list[InvoiceLine], _LINES] = Field(default_factory=list, title="Hàng hóa, dịch vụ")
     net: Annotated[Money | None, _data("NDHDon/TToan/TgTCThue")] = Field(None, title="Cộng tiền hàng")
@@ -704,6 +728,12 @@ class Invoice(BaseModel):
     by_rate: Annotated[list[RateTotal], _data("NDHDon/TToan/THTTLTSuat/LTSuat")] = Field(
         default_factory=list, title="Tổng hợp theo thuế suất"
     )
+    untaxed_reduction: Annotated[Money | None, _data("NDHDon/TToan/TGTKCThue")] = Field(
+        None, title="Giảm trừ không chịu thuế"
+    )
+    other_reduction: Annotated[Money | None, _data("NDHDon/TToan/TGTKhac")] = Field(
+        None, title="Giảm trừ khác"
+    )
 
 
 class InvoiceLine2(InvoiceLine):
@@ -715,7 +745,7 @@ class InvoiceLine2(InvoiceLine):
 class Invoice2(Invoice):
     """Hóa đơn giá trị gia tăng"""
 
-    unasked: ClassVar[tuple[str, ...]] = ("each_fee",)
+    unasked: ClassVar[tuple[str, ...]] = ("each_fee", "untaxed_reduction", "other_reduction")
 
     lines: Annotated[list[InvoiceLine2], _LINES] = Field(  # type: ignore[assignment]
         default_factory=list, title="Hàng hóa, dịch vụ"

@@ -131,7 +131,7 @@ class _Found:
             return ()
         for path in place.paths:
             found = among.find(_steps(path))
-            if found and (full := [one for one in found if one.text is not None or one.children]):
+            if found and (full := [one for one in found if one.says]):
                 return full
         return ()
 

@@ -21,6 +21,11 @@ class Element(NamedTuple):
     text: str | None = None
     children: tuple[Element, ...] = ()
 
+    @property
+    def says(self) -> bool:
+        """Whether a text is in it, at any depth: some write all elements of a list that has no items."""
+        return self.text is not None or any(child.says for child in self.children)
+
     def find(self, steps: Sequence[Step]) -> Sequence[Element]:
         """The elements that a path leads to from here, in the order of the document."""
         found: Sequence[Element] = [self]

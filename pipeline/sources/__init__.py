@@ -7,14 +7,15 @@
     groups.py      which of the files found are one document
     manifests.py   lists; roots.py: what a list or a link may name
     archives.py    zips.py, tars.py and gzips.py, read by positional.py; archive.py: what they share;
-                   portfolios.py: PDFs that hold documents, whose members are found when they are read
+                   portfolios.py: PDFs that hold documents, whose members are found when they are read;
+                   looks.py: pictures that an invoice's stylesheet shows, and logos, which are no documents
     refs.py        names, for all of them
     limits.py      how many bytes a document may have
 
 A URI is `s3://bucket/key`, an absolute path, or `ARCHIVE!/member`. What is found but cannot be a document is
 named with a failure, never left out in silence. Passed over are only what is hidden, the system's own or no
-document by its name, the truth beside specimens (truth.jsonl, metadata.jsonl), and what a person does not
-want (choice.py); a plan names those too.
+document by its name, pictures of a mailed invoice's looks, the truth beside specimens (truth.jsonl,
+metadata.jsonl), and what a person does not want (choice.py); a plan names those too.
 """
 
 from pipeline.sources.fetching import fetch

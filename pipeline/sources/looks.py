@@ -1,10 +1,10 @@
-"""Pictures that come with an invoice's XML and are no documents: what its stylesheet shows, and logos."""
+"""Pictures that come with an invoice's XML and are no documents: its stylesheet's, logos and backgrounds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import quote
+from collections.abc import Callable, Collection, Iterable, Iterator
+from urllib.parse import unquote
 
 from pipeline.errors import Coded
 from pipeline.filetype import promises_picture
@@ -14,7 +14,12 @@ from pipeline.sources import refs
 LARGEST = 4 * 2**20  # bytes of a stylesheet that is looked into; some hold their pictures themselves
 _MOST = 20  # stylesheets of one archive
 _STYLES = (".xsl", ".xslt", ".css")  # not .html: a page may well show a scan
-_LOGO = re.compile(r"(?<![a-z])logo(?![a-z])", re.IGNORECASE)
+# A name behind a quote, a bracket or a slash, up to what ends it: `src="img/a.png"`, `url( a.png )`.
+_NAMED = re.compile(rb"[\"'(/\\]([^\"'()/\\<>]{1,200}\.[a-z0-9]{3,4})(?=[\"')\s<?#&])", re.IGNORECASE)
+_LOGO = re.compile(r"(?<![a-z])logo(?![a-z])")
+# Viettel's archives bring a wartermark.png, which their stylesheet spells otherwise; those of the tax
+# authority's portal the page's background and the stamp of a signature that was checked, which .html shows.
+_BACKGROUNDS = re.compile(r"(?<![a-z])(?:war?termark|viewinvoice-bg|sign-check)(?![a-z])")
 
 
 def passed_over(
@@ -29,30 +34,30 @@ def passed_over(
     if not any(ref.uri.lower().endswith(".xml") for ref in given):
         yield from given
         return
-    texts: list[bytes] = []
+    styles = [ref for ref in given if ref.uri.lower().endswith(_STYLES)]
+    shown = {name for style in styles[:_MOST] for name in _named(style, text_of)}
     for ref in given:
-        if ref.uri.lower().endswith(_STYLES) and len(texts) < _MOST:
-            try:
-                texts.append(text_of(ref).lower())
-            except Coded:
-                continue
-    for ref in given:
-        why = _look(ref, texts)
+        why = _look(ref, shown)
         yield ref if why is None else refs.passed_over(ref.uri, why, ref.size)
 
 
-def _look(ref: DocumentRef, texts: list[bytes]) -> str | None:
-    name = ref.uri[len(refs.folder_of(ref.uri)) :]
-    if ref.failure is not None or not promises_picture(name) or name.lower().endswith(".pdf"):
+def _named(style: DocumentRef, text_of: Callable[[DocumentRef], bytes]) -> Iterator[str]:
+    """The names of files in a stylesheet, in small letters, without their folders."""
+    try:
+        text = text_of(style)
+    except Coded:
+        return
+    for found in _NAMED.finditer(text):
+        yield unquote(found[1].decode(errors="replace")).strip().lower()
+
+
+def _look(ref: DocumentRef, shown: Collection[str]) -> str | None:
+    name = ref.uri[len(refs.folder_of(ref.uri)) :].lower()
+    if ref.failure is not None or not promises_picture(name) or name.endswith(".pdf"):
         return None
-    if _LOGO.search(name.rpartition(".")[0]):
+    stem = name.rpartition(".")[0]
+    if _LOGO.search(stem):
         return "a logo beside an XML"
-    spellings = {name.lower().encode(), quote(name).lower().encode()}
-    shown = any(_names(text, spelling) for text in texts for spelling in spellings)
-    return "a picture that the stylesheet beside it shows" if shown else None
-
-
-def _names(text: bytes, name: bytes) -> bool:
-    """Whether a stylesheet names this file, and none whose name ends so: it stands behind a quote, a slash or
-    a bracket, or a space as in `url( a.png )`."""
-    return re.search(rb"[\"'/(\s>\\;]" + re.escape(name) + rb"[\"')\s<?#&]", text) is not None
+    if _BACKGROUNDS.search(stem):
+        return "a background or a stamp beside an XML"
+    return "a picture that the stylesheet beside it shows" if name in shown else None

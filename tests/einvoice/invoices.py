@@ -108,4 +108,6 @@ PRINTED: Sequence[tuple[str, object]] = (
     ("by_rate[0].rate", "10%"),
     ("by_rate[0].net", "30001"),
     ("by_rate[0].vat", "3000"),
+    ("untaxed_reduction", None),
+    ("other_reduction", None),
 )

@@ -333,6 +333,17 @@ def test_pictures_of_an_invoice_s_looks_are_no_documents(tmp_path: Path) -> None
     # Without an XML they are what was sent; without a stylesheet only a logo says what it is.
     assert found("b.zip", {"7.xsl": STYLE, **looks})[1] == {"7.xsl"}
     assert found("c.zip", {"7.xml": b"<HDon/>", **looks})[1] == {"Logo_cty.png"}
+    portal = {
+        "viewinvoice-bg.jpg": b"x",
+        "sign-check.jpg": b"x",
+        "wartermark.png": b"x",
+        "watermark_2.png": b"x",
+    }
+    page = {"invoice.xml": b"<HDon/>", "invoice.html": b"<img src='sign-check.jpg'>", "details.js": b""}
+    assert found("e.zip", page | portal | {"sign-checked.jpg": b"x"})[0] == [
+        "invoice.xml",
+        "sign-checked.jpg",
+    ]
     large = STYLE + b" " * LARGEST
     assert found("d.zip", {"7.xml": b"<HDon/>", "7.xsl": large, **looks})[1] == {"7.xsl", "Logo_cty.png"}
 
