@@ -128,6 +128,19 @@ def nearest(spans: Iterable[sums.Span], value: Decimal) -> tuple[bool, Decimal |
     return (False, None) if found is None else (found.holds(value), found.exact)
 
 
+def summed(
+    code: str, fields: tuple[str, ...], spans: Iterable[sums.Span], found: Decimal, what: str
+) -> Iterator[CheckResult]:
+    """Whether the figure is in one of the spans; nothing where there is none. `what` holds both figures."""
+    passed, expected = nearest(spans, found)
+    if expected is None:
+        return
+    message = what.format(figure(expected), figure(found))
+    if not passed:
+        message += f": they differ by {figure(abs(expected - found))}"
+    yield CheckResult(code, passed, "error", message, fields, figure(expected, ""), figure(found, ""))
+
+
 def line_amounts(
     lines: Sequence[Any],
     unit: Decimal = Decimal(1),

@@ -12,7 +12,7 @@ names them).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from schemas import checks, columns, currencies, invoice_parts, invoice_qr, law, reading_day, sums
 from schemas import numbering as numbers
 from schemas import vat as rates
-from schemas.checks import CheckResult, Rule, equal, figure
+from schemas.checks import CheckResult, Rule, equal, figure, summed
 from schemas.currencies import DONG, coin
 from schemas.evidence import Evidence
 from schemas.fields import (
@@ -176,7 +176,7 @@ def net(invoice: Invoice) -> Iterator[CheckResult]:
         yield bare
     elif invoice.net is not None:
         spans = tuple(_nets(invoice, invoice.net))
-        yield from _summed(
+        yield from summed(
             "net", ("lines", "net"), spans, invoice.net, "the lines add up to {}, the net is {}"
         )
     elif invoice.total is not None and (tax := _tax(invoice)) is not None:
@@ -187,7 +187,7 @@ def net(invoice: Invoice) -> Iterator[CheckResult]:
             for extra in dict.fromkeys((rest, rest - tax))  # amounts may hold the VAT
         )
         what = "the lines and the VAT make {}, the total is {}"
-        yield from _summed("total", ("lines", "vat", "total"), spans, invoice.total, what)
+        yield from summed("total", ("lines", "vat", "total"), spans, invoice.total, what)
 
 
 def _without_amounts(invoice: Invoice) -> CheckResult | None:
@@ -212,11 +212,11 @@ def vat(invoice: Invoice) -> Iterator[CheckResult]:
     if rate is not None:
         spans = tuple(_vat_of_net(invoice, rates.percent(rate)))
         what = f"{rate} of the net is {{}}, the VAT is {{}}"
-        yield from _summed("vat", ("net", "vat_rate", "vat"), spans, invoice.vat, what)
+        yield from summed("vat", ("net", "vat_rate", "vat"), spans, invoice.vat, what)
     else:
         spans = tuple(_vat_of_lines(invoice))
         what = "the VAT of the lines at their rates is {}, the VAT is {}"
-        yield from _summed("vat", ("lines", "vat"), spans, invoice.vat, what)
+        yield from summed("vat", ("lines", "vat"), spans, invoice.vat, what)
 
 
 def total(invoice: Invoice) -> Iterator[CheckResult]:
@@ -234,7 +234,7 @@ def total(invoice: Invoice) -> Iterator[CheckResult]:
     what = "net and VAT make {}, the total is {}"
     if _fees(invoice) or invoice.discount or _reductions(invoice):
         what = "net, VAT, fees and discount make {}, the total is {}"
-    yield from _summed("total", ("net", "vat", "total"), spans, invoice.total, what)
+    yield from summed("total", ("net", "vat", "total"), spans, invoice.total, what)
     if (implied := _implied_discount(invoice)) is not None:
         message = (
             f"the total, the VAT and the words agree on a discount of {figure(implied)}, which was not read"
@@ -421,20 +421,6 @@ def _for_own_use(invoice: Invoice) -> bool:
     )
 
 
-def _summed(
-    code: str, fields: tuple[str, ...], spans: Sequence[Span], found: Decimal, what: str
-) -> Iterator[CheckResult]:
-    """Whether the figure is in one of the spans; nothing where there is none. `what` holds both figures."""
-    if not spans:
-        return
-    passed, near = checks.nearest(spans, found)
-    expected = found if near is None else near
-    message = what.format(figure(expected), figure(found))
-    if not passed:
-        message += f": they differ by {figure(abs(expected - found))}"
-    yield CheckResult(code, passed, "error", message, fields, figure(expected, ""), figure(found, ""))
-
-
 def _nets(invoice: Invoice, printed: Decimal) -> Iterator[Span]:
     """What the net may be by the lines."""
     unit = coin(invoice.currency)
@@ -594,12 +580,12 @@ def _vat_by_rate(invoice: Invoice, printed: Decimal) -> Iterator[CheckResult]:
         spans += _tax_of_lines(invoice) if len(rows) == 1 else ()
         paths = tuple(f"by_rate[{i}].{name}" for name in ("rate", "net", "vat"))
         what = f"{row.rate} of {figure(row.net)} is {{}}, the VAT of that rate is {{}}"
-        yield from _summed("vat", paths, spans, row.vat, what)
+        yield from summed("vat", paths, spans, row.vat, what)
     if len(rows) == len(invoice.by_rate) or printed:
         made = sum((row.vat for _, row in rows if row.vat is not None), Decimal(0))
         what = "the rates' own VAT adds up to {}, the VAT is {}"
         # Some round the sum of the rates' VAT alone: 777,777.76 for a rate, 777,778 for all.
-        yield from _summed("vat", ("by_rate", "vat"), [sums.rounded(made, unit)], printed, what)
+        yield from summed("vat", ("by_rate", "vat"), [sums.rounded(made, unit)], printed, what)
 
 
 def _mends(invoice: Invoice, check: CheckResult) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from schemas import checks, sums
-from schemas.checks import CheckResult, figure
+from schemas import sums
+from schemas.checks import CheckResult, figure, summed
 from schemas.currencies import coin
 from schemas.sums import Span
 from schemas.vat import UNDETERMINED, percent, rates
@@ -59,16 +59,25 @@ def _by_share(lines: Sequence[Any]) -> Iterator[_Made]:
 def _of_lines(
     invoice: Any, share: _Share, made: Sequence[Decimal], rows: Sequence[tuple[str, Any]]
 ) -> Iterator[CheckResult]:
-    unit, off = coin(invoice.currency), abs(invoice.discount or Decimal(0))
     printed = sum((row.net for _, row in rows), Decimal(0))
     tax = sum((row.vat for _, row in rows if row.vat is not None), Decimal(0))
+    spans = _spans(invoice, share, made, printed, tax)
+    what = f"the lines of {rows[0][1].rate} add up to {{}}, its net is {{}}"
+    yield from summed("net", ("lines", *(path for path, _ in rows)), spans, printed, what)
+
+
+def _spans(
+    invoice: Any, share: _Share, made: Sequence[Decimal], printed: Decimal, tax: Decimal
+) -> Iterator[Span]:
+    """What the lines of a share may come to."""
+    unit, off = coin(invoice.currency), abs(invoice.discount or Decimal(0))
+    yield from (sums.rounded(one, unit) for one in made)
+    if off:
+        yield from (Span(one - off, one, one) for one in made)  # it is not said of which rate
+    if tax:
+        yield from (sums.rounded(one - tax, unit) for one in made)  # the amounts hold the VAT
     lines = [line for line in invoice.lines if _share(line.vat_rate) == (True, share)]
-    spans = [sums.rounded(one, unit) for one in made]
-    spans += [Span(one - off, one, one) for one in made if off]  # it is not said of which rate
-    spans += [sums.rounded(one - tax, unit) for one in made if tax]  # the amounts hold the VAT
-    spans += sums.unrounded(lines, printed, unit)
-    paths = ("lines", *(path for path, _ in rows))
-    yield _compared(paths, spans, printed, f"the lines of {rows[0][1].rate} add up to {{}}, its net is {{}}")
+    yield from sums.unrounded(lines, printed, unit)
 
 
 def _of_all(invoice: Any, rows: Sequence[Any], paths: tuple[str, ...]) -> Iterator[CheckResult]:
@@ -80,7 +89,9 @@ def _of_all(invoice: Any, rows: Sequence[Any], paths: tuple[str, ...]) -> Iterat
     fees = {Decimal(0), invoice.fees or Decimal(0)}
     spans = [Span.of(invoice.net - less + more) for less in off for more in fees]
     spans.sort(key=lambda span: span.exact != invoice.net)
-    yield _compared((*paths, "net"), spans, printed, "the net is {}, the rates' own nets add up to {}")
+    yield from summed(
+        "net", (*paths, "net"), spans, printed, "the net is {}, the rates' own nets add up to {}"
+    )
 
 
 def fees(invoice: Any) -> Iterator[CheckResult]:
@@ -91,7 +102,7 @@ def fees(invoice: Any) -> Iterator[CheckResult]:
     made = sum(amounts, Decimal(0))
     paths = ("fees", *(f"each_fee[{i}].amount" for i in range(len(amounts))))
     what = "the fees add up to {}, {} is printed for all of them"
-    yield _compared(paths, [Span.of(made)], invoice.fees, what, code="fees")
+    yield from summed("fees", paths, [Span.of(made)], invoice.fees, what)
 
 
 def line_discounts(invoice: Any) -> Iterator[CheckResult]:
@@ -108,15 +119,4 @@ def line_discounts(invoice: Any) -> Iterator[CheckResult]:
         )
         what = f"line {i + 1}: {figure(line.discount_rate)}% of {figure(abs(made.exact))} is {{}}, "
         what += "the discount is {}"
-        yield _compared(paths, [Span.of(due, slack)], abs(line.discount), what, code="line_discount")
-
-
-def _compared(
-    paths: tuple[str, ...], spans: Iterable[Span], found: Decimal, what: str, code: str = "net"
-) -> CheckResult:
-    passed, near = checks.nearest(spans, found)
-    expected = found if near is None else near
-    message = what.format(figure(expected), figure(found))
-    if not passed:
-        message += f": they differ by {figure(abs(expected - found))}"
-    return CheckResult(code, passed, "error", message, paths, figure(expected, ""), figure(found, ""))
+        yield from summed("line_discount", paths, [Span.of(due, slack)], abs(line.discount), what)
